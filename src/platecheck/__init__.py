@@ -1,0 +1,1 @@
+"""platecheck tells clean dishes from dirty ones."""
