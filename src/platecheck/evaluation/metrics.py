@@ -1,0 +1,293 @@
+"""What a model's answers are worth: probabilities and labels in, figures out.
+
+Nothing here knows which model made the probabilities.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from platecheck.errors import DataError, MissingExtraError
+
+try:
+    from scipy.stats import binomtest
+    from sklearn import metrics as sk
+except ModuleNotFoundError as error:
+    raise MissingExtraError("Evaluation", "evaluate") from error
+
+FloatArray = NDArray[np.floating[Any]]
+IntArray = NDArray[np.integer[Any]]
+
+ROW_SUM_TOLERANCE = 1e-3  # half-precision and quantised models round their softmax
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ClassMetrics(_Frozen):
+    """Precision, recall and F1 of one class, in [0, 1], and how many photos truly are of it."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class Metrics(_Frozen):
+    """The figures of one evaluation; its JSON has exactly these keys.
+
+    Attributes:
+        photos: how many photos were judged.
+        correct: how many of them were named rightly.
+        accuracy: correct / photos.
+        accuracy_ci95: Wilson score interval of the accuracy, 95 %, (low, high).
+        precision, recall, f1: macro averages over the classes.
+        auroc: area under the ROC curve; with two classes the score is the second class's
+            probability, with more it is the macro mean of one class against the rest. None when
+            a class has no photo.
+        ece: expected calibration error, 15 bins.
+        brier: multi-class Brier score, the mean over photos of the sum over classes of
+            (probability - truth)²: in [0, 2], twice the two-class score of the second class alone.
+        mean_confidence: mean probability of the predicted class.
+        classes: class names, in the order of the probabilities' columns.
+        confusion_matrix: counts, rows are the truth, columns the prediction.
+        per_class: figures of each class.
+    """
+
+    photos: int
+    correct: int
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    precision: float
+    recall: float
+    f1: float
+    auroc: float | None
+    ece: float
+    brier: float
+    mean_confidence: float
+    classes: list[str]
+    confusion_matrix: list[list[int]]
+    per_class: dict[str, ClassMetrics]
+
+
+class Mistake(_Frozen):
+    """A photo named wrongly; `probability` is that of the predicted class."""
+
+    path: str
+    label: str
+    predicted: str
+    probability: float
+
+
+class UnreadablePhoto(_Frozen):
+    """A photo that could not be opened, and so was not judged."""
+
+    path: str
+    reason: str
+
+
+class EvaluationResult(Metrics):
+    """Metrics, and the photos worth looking at.
+
+    Attributes:
+        mistakes: photos named wrongly, most confident first.
+        unreadable: photos that could not be opened; `photos` does not count them.
+    """
+
+    mistakes: list[Mistake]
+    unreadable: list[UnreadablePhoto]
+
+
+@dataclass(frozen=True, eq=False)
+class Reliability:
+    """How often a model is right, by how sure it says it is.
+
+    Attributes:
+        edges: [bins + 1] from 0 to 1; a bin holds its lower edge, the last one also 1.
+        confidence: [bins] mean probability of the predicted class, NaN in an empty bin.
+        accuracy: [bins] share of right answers, NaN in an empty bin.
+        count: [bins] photos.
+    """
+
+    edges: NDArray[np.float64]
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+    count: NDArray[np.int64]
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error (Guo et al., 2017): mean |accuracy - confidence|, in [0, 1].
+
+        The mean is over photos: a bin weighs what it holds.
+        """
+        gaps = np.abs(self.accuracy - self.confidence)
+        filled = self.count > 0
+        return float(np.average(gaps[filled], weights=self.count[filled]))
+
+
+def evaluate_probabilities(
+    probabilities: FloatArray, labels: IntArray, classes: Sequence[str]
+) -> Metrics:
+    """Judge a model's probabilities against the truth.
+
+    The predicted class is the most probable one; the first of them at a tie. The macro averages
+    leave out a class that is neither a label nor ever predicted, and count 0 where a figure would
+    divide by zero, as scikit-learn and torchmetrics do.
+
+    Args:
+        probabilities: [N, C] in [0, 1], each row sums to 1.
+        labels: [N] index of the true class, in [0, C).
+        classes: C different names, C at least 2.
+
+    Raises:
+        DataError: no photo, or the arrays do not fit the above.
+    """
+    _check(probabilities, labels, classes)
+    predicted = probabilities.argmax(axis=1)
+    indices = np.arange(len(classes))
+    one_hot = labels[:, None] == indices
+    scores = probabilities.astype(np.float64)
+
+    correct = int((predicted == labels).sum())
+    interval = binomtest(correct, len(labels)).proportion_ci(method="wilson")
+    precision, recall, f1, support = sk.precision_recall_fscore_support(
+        labels, predicted, labels=indices, zero_division=0
+    )
+    occurs = np.union1d(labels, predicted)
+    return Metrics(
+        photos=len(labels),
+        correct=correct,
+        accuracy=correct / len(labels),
+        accuracy_ci95=(float(interval.low), float(interval.high)),
+        precision=float(precision[occurs].mean()),
+        recall=float(recall[occurs].mean()),
+        f1=float(f1[occurs].mean()),
+        auroc=_auroc(scores, one_hot),
+        ece=reliability(probabilities, labels).ece,
+        brier=float(((scores - one_hot) ** 2).sum(axis=1).mean()),
+        mean_confidence=float(scores.max(axis=1).mean()),
+        classes=list(classes),
+        confusion_matrix=sk.confusion_matrix(labels, predicted, labels=indices).tolist(),
+        per_class={
+            name: ClassMetrics(
+                precision=float(precision[i]),
+                recall=float(recall[i]),
+                f1=float(f1[i]),
+                support=int(support[i]),
+            )
+            for i, name in enumerate(classes)
+        },
+    )
+
+
+def reliability(probabilities: FloatArray, labels: IntArray, bins: int = 15) -> Reliability:
+    """Sort the answers into equal-width bins of the predicted class's probability.
+
+    Args:
+        probabilities: [N, C] in [0, 1], each row sums to 1.
+        labels: [N] index of the true class, in [0, C).
+        bins: how many.
+
+    Raises:
+        DataError: no photo, or the arrays do not fit the above.
+    """
+    _check(probabilities, labels)
+    if bins < 1:
+        raise DataError(f"A reliability diagram needs at least one bin, not {bins}.")
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    right = probabilities.argmax(axis=1) == labels
+    edges = np.linspace(0, 1, bins + 1)
+    bin_of = np.digitize(confidence, edges[1:-1])
+    count = np.bincount(bin_of, minlength=bins)
+    with np.errstate(invalid="ignore"):  # 0/0 is the NaN of an empty bin
+        return Reliability(
+            edges=edges,
+            confidence=np.bincount(bin_of, weights=confidence, minlength=bins) / count,
+            accuracy=np.bincount(bin_of, weights=right, minlength=bins) / count,
+            count=count,
+        )
+
+
+def mistakes(
+    probabilities: FloatArray,
+    labels: IntArray,
+    classes: Sequence[str],
+    paths: Sequence[str | Path],
+) -> list[Mistake]:
+    """List the photos named wrongly, most confident first, then by path.
+
+    Args:
+        probabilities: [N, C] in [0, 1], each row sums to 1.
+        labels: [N] index of the true class, in [0, C).
+        classes: C different names.
+        paths: [N] the photos' names.
+
+    Raises:
+        DataError: no photo, or the arrays do not fit the above.
+    """
+    _check(probabilities, labels, classes)
+    if len(paths) != len(labels):
+        raise DataError(f"{len(paths)} paths for {len(labels)} photos; give one path per photo.")
+    predicted = probabilities.argmax(axis=1)
+    found = [
+        Mistake(
+            path=_printable(paths[i]),
+            label=classes[labels[i]],
+            predicted=classes[predicted[i]],
+            probability=float(probabilities[i, predicted[i]]),
+        )
+        for i in np.flatnonzero(predicted != labels).tolist()
+    ]
+    return sorted(found, key=lambda mistake: (-mistake.probability, mistake.path))
+
+
+def _auroc(probabilities: NDArray[np.float64], one_hot: NDArray[np.bool_]) -> float | None:
+    if not one_hot.any(axis=0).all():
+        return None
+    scored = [1] if one_hot.shape[1] == 2 else range(one_hot.shape[1])
+    return float(np.mean([sk.roc_auc_score(one_hot[:, c], probabilities[:, c]) for c in scored]))
+
+
+def _printable(path: str | Path) -> str:
+    """A file name as text that JSON can hold: bytes that are no UTF-8 become �."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+def _check(
+    probabilities: FloatArray, labels: IntArray, classes: Sequence[str] | None = None
+) -> None:
+    """Refuse arrays that cannot be judged; each message says which and why."""
+    if probabilities.ndim != 2 or probabilities.shape[1] < 2:
+        raise DataError(
+            f"Probabilities must be [photos, 2 classes or more], not {list(probabilities.shape)}."
+        )
+    photos, columns = probabilities.shape
+    if labels.shape != (photos,):
+        raise DataError(f"{photos} rows of probabilities need {photos} labels, not {labels.shape}.")
+    if photos == 0:
+        raise DataError("There is no photo to evaluate.")
+    if classes is not None and (len(classes) != columns or len(set(classes)) != columns):
+        raise DataError(f"{columns} columns need {columns} different classes, not {list(classes)}.")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(f"Labels must be class indices (integers), not {labels.dtype}.")
+    if labels.min() < 0 or labels.max() >= columns:
+        raise DataError(
+            f"Labels run from {labels.min()} to {labels.max()}, but {columns} classes "
+            f"are numbered 0 to {columns - 1}."
+        )
+    if not np.isfinite(probabilities).all():
+        raise DataError("Some probabilities are NaN or infinite; did training diverge?")
+    if probabilities.min() < 0 or probabilities.max() > 1 + ROW_SUM_TOLERANCE:
+        raise DataError(
+            f"Probabilities must lie in [0, 1], not in [{probabilities.min():.3g}, "
+            f"{probabilities.max():.3g}]; are these logits?"
+        )
+    if np.abs(probabilities.sum(axis=1, dtype=np.float64) - 1).max() > ROW_SUM_TOLERANCE:
+        raise DataError("Each photo's probabilities must sum to 1; are these sigmoid outputs?")

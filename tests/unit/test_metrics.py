@@ -1,0 +1,350 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from platecheck.errors import DataError
+from platecheck.evaluation.metrics import (
+    EvaluationResult,
+    Metrics,
+    evaluate_probabilities,
+    mistakes,
+    reliability,
+)
+
+unhurried = settings(max_examples=60, deadline=None)
+
+Answers = tuple[NDArray[np.float32], NDArray[np.int64]]
+
+
+def names(count: int) -> list[str]:
+    return [f"class {i}" for i in range(count)]
+
+
+def random_answers(photos: int, classes: int, seed: int = 0, sharpness: float = 2) -> Answers:
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, photos)
+    logits = rng.normal(0, sharpness, (photos, classes))
+    logits[np.arange(photos), labels] += sharpness
+    odds = np.exp(logits)
+    return (odds / odds.sum(axis=1, keepdims=True)).astype(np.float32), labels
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> Answers:
+    """Draw any valid input: few or many photos, absent classes, ties, certainties."""
+    classes = draw(st.integers(2, 4))
+    photos = draw(st.integers(1, 30))
+    weights = draw(
+        st.lists(
+            st.lists(st.integers(0, 5), min_size=classes, max_size=classes).filter(any),
+            min_size=photos,
+            max_size=photos,
+        )
+    )
+    labels = draw(st.lists(st.integers(0, classes - 1), min_size=photos, max_size=photos))
+    odds = np.array(weights, np.float32)
+    return odds / odds.sum(axis=1, keepdims=True), np.array(labels)
+
+
+def test_every_figure_of_a_case_small_enough_to_work_out_by_hand() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3], [0.1, 0.9]])
+    labels = np.array([0, 0, 1, 1, 1])
+    metrics = evaluate_probabilities(probabilities, labels, ["clean", "dirty"])
+
+    assert metrics.photos == 5
+    assert metrics.correct == 3
+    assert metrics.accuracy == pytest.approx(0.6)
+    # Wilson: centre (p + z²/2n) / (1 + z²/n), n = 5, p = 0.6, z = 1.96
+    assert metrics.accuracy_ci95 == pytest.approx((0.2307, 0.8824), abs=1e-4)
+    assert metrics.confusion_matrix == [[1, 1], [1, 2]]
+    assert metrics.precision == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert metrics.recall == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert metrics.f1 == pytest.approx((1 / 2 + 2 / 3) / 2)
+    # dirty scores 0.8 0.3 0.9 against clean scores 0.1 0.6: 5 of 6 pairs in order
+    assert metrics.auroc == pytest.approx(5 / 6)
+    assert metrics.brier == pytest.approx(2 * (0.01 + 0.36 + 0.04 + 0.49 + 0.01) / 5)
+    assert metrics.mean_confidence == pytest.approx((0.9 + 0.6 + 0.8 + 0.7 + 0.9) / 5)
+    # bins of 1/15: {0.6 wrong}, {0.7 wrong}, {0.8 right}, {0.9, 0.9 right}
+    assert metrics.ece == pytest.approx((0.6 + 0.7 + 0.2 + 2 * 0.1) / 5)
+    assert metrics.per_class["dirty"].model_dump() == pytest.approx(
+        {"precision": 2 / 3, "recall": 2 / 3, "f1": 2 / 3, "support": 3}
+    )
+
+
+def test_published_accuracy_has_the_published_interval() -> None:
+    """235 of 251: Wilson's 95 % interval is [0.8990, 0.9604] by the textbook formula."""
+    labels = np.zeros(251, np.int64)
+    probabilities = np.tile([0.9, 0.1], (251, 1))
+    probabilities[235:] = [0.1, 0.9]
+    metrics = evaluate_probabilities(probabilities, labels, ["clean", "dirty"])
+    n, p, z = 251, 235 / 251, 1.959964
+    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert metrics.accuracy_ci95 == pytest.approx((centre - half, centre + half), abs=1e-6)
+
+
+def test_json_has_exactly_the_keys_other_programs_rely_on() -> None:
+    probabilities, labels = random_answers(40, 2)
+    metrics = evaluate_probabilities(probabilities, labels, ["clean", "dirty"])
+    written = json.loads(metrics.model_dump_json())
+    assert list(written) == [
+        "photos",
+        "correct",
+        "accuracy",
+        "accuracy_ci95",
+        "precision",
+        "recall",
+        "f1",
+        "auroc",
+        "ece",
+        "brier",
+        "mean_confidence",
+        "classes",
+        "confusion_matrix",
+        "per_class",
+    ]
+    assert len(written["accuracy_ci95"]) == 2
+    assert list(written["per_class"]) == ["clean", "dirty"]
+    assert list(written["per_class"]["clean"]) == ["precision", "recall", "f1", "support"]
+    assert Metrics.model_validate_json(metrics.model_dump_json()) == metrics
+
+
+def test_a_full_result_is_metrics_plus_the_photos_worth_looking_at() -> None:
+    probabilities, labels = random_answers(40, 2)
+    classes = ["clean", "dirty"]
+    metrics = evaluate_probabilities(probabilities, labels, classes)
+    found = mistakes(probabilities, labels, classes, [f"{i}.jpg" for i in range(40)])
+    result = EvaluationResult(**dict(metrics), mistakes=found, unreadable=[])
+    written = json.loads(result.model_dump_json())
+    assert set(written) == {*metrics.model_dump(), "mistakes", "unreadable"}
+    assert list(written["mistakes"][0]) == ["path", "label", "predicted", "probability"]
+    assert len(found) == metrics.photos - metrics.correct
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("case", ["ordinary", "never predicted", "no photo", "neither"])
+def test_macro_figures_equal_torchmetrics(classes: int, case: str) -> None:
+    from platecheck.training import torchvision_guard
+
+    torchvision_guard.install()
+    import torch
+    from torchmetrics.functional.classification import (
+        multiclass_accuracy,
+        multiclass_auroc,
+        multiclass_calibration_error,
+        multiclass_confusion_matrix,
+        multiclass_f1_score,
+        multiclass_precision,
+        multiclass_recall,
+    )
+
+    probabilities, labels = random_answers(200, classes, seed=classes)
+    last = classes - 1
+    if case in ("never predicted", "neither"):
+        probabilities[:, last] = 0
+        probabilities /= probabilities.sum(axis=1, keepdims=True)
+    if case in ("no photo", "neither"):
+        labels[labels == last] = 0
+    metrics = evaluate_probabilities(probabilities, labels, names(classes))
+
+    p, y = torch.from_numpy(probabilities), torch.from_numpy(labels)
+    for ours, theirs in [
+        (metrics.precision, multiclass_precision),
+        (metrics.recall, multiclass_recall),
+        (metrics.f1, multiclass_f1_score),
+    ]:
+        assert ours == pytest.approx(theirs(p, y, classes, average="macro").item(), abs=1e-6)
+    accuracy = multiclass_accuracy(p, y, classes, average="micro").item()
+    assert metrics.accuracy == pytest.approx(accuracy, abs=1e-6)
+    matrix = multiclass_confusion_matrix(p, y, classes).tolist()
+    assert metrics.confusion_matrix == matrix
+    if case in ("ordinary", "no photo"):  # torchmetrics keeps a 16th bin for exactly 1
+        ece = multiclass_calibration_error(p, y, classes, n_bins=15).item()
+        assert metrics.ece == pytest.approx(ece, abs=1e-5)
+    if case in ("ordinary", "never predicted"):
+        auroc = multiclass_auroc(p, y, classes, average="macro").item()
+        assert metrics.auroc == pytest.approx(auroc, abs=1e-6)
+    else:
+        assert metrics.auroc is None
+        assert json.loads(metrics.model_dump_json())["auroc"] is None
+
+
+def test_two_class_auroc_is_scored_by_the_second_class() -> None:
+    probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
+    assert evaluate_probabilities(probabilities, np.array([0, 1]), ["a", "b"]).auroc == 1
+    assert evaluate_probabilities(probabilities, np.array([1, 0]), ["a", "b"]).auroc == 0
+
+
+@unhurried
+@given(answers())
+def test_figures_stay_in_their_ranges_and_agree_with_each_other(drawn: Answers) -> None:
+    probabilities, labels = drawn
+    classes = probabilities.shape[1]
+    metrics = evaluate_probabilities(probabilities, labels, names(classes))
+    low, high = metrics.accuracy_ci95
+    assert 0 <= low <= metrics.accuracy <= high <= 1
+    assert high - low > 0
+    assert 0 <= metrics.ece <= 1
+    assert 0 <= metrics.brier <= 2 + 1e-6
+    assert 1 / classes - 1e-6 <= metrics.mean_confidence <= 1 + 1e-6
+    assert metrics.auroc is None or 0 <= metrics.auroc <= 1
+    matrix = np.array(metrics.confusion_matrix)
+    assert matrix.sum() == metrics.photos == len(labels)
+    assert matrix.trace() == metrics.correct
+    supports = [figures.support for figures in metrics.per_class.values()]
+    assert (
+        matrix.sum(axis=1).tolist() == supports == np.bincount(labels, minlength=classes).tolist()
+    )
+
+
+@unhurried
+@given(answers(), st.integers(0, 2**32 - 1))
+def test_the_order_of_the_photos_does_not_matter(drawn: Answers, seed: int) -> None:
+    probabilities, labels = drawn
+    order = np.random.default_rng(seed).permutation(len(labels))
+    classes = names(probabilities.shape[1])
+    before = evaluate_probabilities(probabilities, labels, classes).model_dump()
+    after = evaluate_probabilities(probabilities[order], labels[order], classes).model_dump()
+    for key, value in before.items():
+        assert after[key] == (pytest.approx(value) if isinstance(value, float) else value)
+
+
+@unhurried
+@given(answers())
+def test_naming_the_classes_in_another_order_does_not_matter(drawn: Answers) -> None:
+    probabilities, labels = drawn
+    classes = names(probabilities.shape[1])
+    top = probabilities.max(axis=1, keepdims=True)
+    clear = (probabilities == top).sum(axis=1) == 1  # a tie goes to the first class, whichever
+    if not clear.any():
+        return
+    probabilities, labels = probabilities[clear], labels[clear]
+    before = evaluate_probabilities(probabilities, labels, classes)
+    after = evaluate_probabilities(probabilities[:, ::-1], len(classes) - 1 - labels, classes[::-1])
+    assert after.per_class == before.per_class
+    for figure in ("accuracy", "precision", "recall", "f1", "auroc", "ece", "brier"):
+        assert getattr(after, figure) == pytest.approx(getattr(before, figure))
+
+
+@unhurried
+@given(st.lists(st.integers(0, 2), min_size=3, max_size=40).filter(lambda y: len(set(y)) == 3))
+def test_a_certain_and_right_model_is_perfect(drawn: list[int]) -> None:
+    labels = np.array(drawn)
+    metrics = evaluate_probabilities(np.eye(3)[labels], labels, names(3))
+    assert metrics.correct == metrics.photos
+    assert metrics.accuracy == metrics.precision == metrics.recall == metrics.f1 == 1
+    assert metrics.auroc == 1
+    assert metrics.ece == metrics.brier == 0
+    assert metrics.accuracy_ci95[1] == 1
+
+
+def test_a_certain_and_wrong_model_is_as_bad_as_can_be() -> None:
+    metrics = evaluate_probabilities(np.eye(2)[[1, 0]], np.array([0, 1]), ["a", "b"])
+    assert metrics.accuracy == metrics.f1 == metrics.auroc == 0
+    assert metrics.ece == 1
+    assert metrics.brier == 2
+
+
+@unhurried
+@given(answers(), st.integers(1, 20))
+def test_every_photo_is_in_the_bin_of_its_confidence(drawn: Answers, bins: int) -> None:
+    probabilities, labels = drawn
+    found = reliability(probabilities, labels, bins)
+    assert len(found.edges) == bins + 1
+    assert found.count.sum() == len(labels)
+    filled = found.count > 0
+    assert np.isnan(found.confidence[~filled]).all()
+    assert np.isnan(found.accuracy[~filled]).all()
+    assert (found.confidence[filled] >= found.edges[:-1][filled] - 1e-9).all()
+    assert (found.confidence[filled] <= found.edges[1:][filled] + 1e-6).all()
+    right = (found.accuracy[filled] * found.count[filled]).sum()
+    assert right == pytest.approx((probabilities.argmax(axis=1) == labels).sum())
+
+
+def test_a_model_that_is_right_as_often_as_it_says_is_calibrated() -> None:
+    probabilities = np.tile([0.75, 0.25], (400, 1))
+    labels = (np.arange(400) % 4 == 0).astype(np.int64)
+    assert reliability(probabilities, labels).ece == pytest.approx(0)
+
+
+def test_mistakes_come_most_confident_first() -> None:
+    probabilities = np.array([[0.6, 0.4], [0.1, 0.9], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
+    labels = np.array([1, 0, 0, 1, 0])
+    found = mistakes(probabilities, labels, ["clean", "dirty"], ["e", "d", "c", "b", "a"])
+    assert [(m.path, m.label, m.predicted, m.probability) for m in found] == [
+        ("a", "clean", "dirty", 0.9),
+        ("d", "clean", "dirty", 0.9),
+        ("e", "dirty", "clean", 0.6),
+    ]
+
+
+def test_a_file_name_that_is_no_text_does_not_break_the_json() -> None:
+    bad = b"dirty/\xff.jpg".decode("utf-8", "surrogateescape")
+    (found,) = mistakes(np.array([[0.9, 0.1]]), np.array([1]), ["clean", "dirty"], [bad])
+    assert json.loads(found.model_dump_json())["path"] == "dirty/�.jpg"
+
+
+GOOD = np.array([[0.9, 0.1], [0.4, 0.6]])
+TRUTH = np.array([0, 1])
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "labels", "classes", "message"),
+    [
+        (np.empty((0, 2)), np.empty(0, np.int64), ["a", "b"], "no photo"),
+        (GOOD[0], TRUTH, ["a", "b"], r"\[photos, 2 classes or more\], not \[2\]"),
+        (np.ones((2, 1)), np.zeros(2, np.int64), ["a"], "2 classes or more"),
+        (GOOD, TRUTH[:1], ["a", "b"], "2 rows of probabilities need 2 labels"),
+        (GOOD, TRUTH, ["a", "b", "c"], "2 different classes"),
+        (GOOD, TRUTH, ["a", "a"], "2 different classes"),
+        (GOOD, TRUTH.astype(float), ["a", "b"], "integers"),
+        (GOOD, TRUTH + 1, ["a", "b"], "from 1 to 2"),
+        (GOOD, TRUTH - 1, ["a", "b"], "from -1 to 0"),
+        (np.array([[np.nan, 1], [0, 1]]), TRUTH, ["a", "b"], "NaN"),
+        (np.array([[np.inf, 1], [0, 1]]), TRUTH, ["a", "b"], "infinite"),
+        (np.array([[3.2, -2.2], [0, 1]]), TRUTH, ["a", "b"], "logits"),
+        (np.array([[0.9, 0.8], [0, 1]]), TRUTH, ["a", "b"], "sum to 1"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_in_one_plain_line(
+    probabilities: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    classes: list[str],
+    message: str,
+) -> None:
+    with pytest.raises(DataError, match=message) as refusal:
+        evaluate_probabilities(probabilities, labels, classes)
+    assert "\n" not in str(refusal.value)
+
+
+def test_other_doors_refuse_bad_input_too() -> None:
+    with pytest.raises(DataError, match="one path per photo"):
+        mistakes(GOOD, TRUTH, ["a", "b"], ["only one"])
+    with pytest.raises(DataError, match="no photo"):
+        reliability(np.empty((0, 2)), np.empty(0, np.int64))
+    with pytest.raises(DataError, match="at least one bin"):
+        reliability(GOOD, TRUTH, bins=0)
+
+
+def test_half_precision_probabilities_are_accepted() -> None:
+    probabilities, labels = random_answers(50, 7)
+    halves = evaluate_probabilities(probabilities.astype(np.float16), labels, names(7))
+    full = evaluate_probabilities(probabilities, labels, names(7))
+    assert halves.brier == pytest.approx(full.brier, abs=1e-3)
+
+
+def test_without_scikit_learn_the_error_names_the_extra() -> None:
+    code = (
+        "import sys; sys.modules['sklearn'] = None\n"
+        "from platecheck.errors import MissingExtraError\n"
+        "try:\n    import platecheck.evaluation.metrics\n"
+        "except MissingExtraError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'platecheck[evaluate]'" in done.stdout
