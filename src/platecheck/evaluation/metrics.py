@@ -156,7 +156,6 @@ def evaluate_probabilities(
     scores = probabilities.astype(np.float64)
 
     correct = int((predicted == labels).sum())
-    interval = binomtest(correct, len(labels)).proportion_ci(method="wilson")
     precision, recall, f1, support = sk.precision_recall_fscore_support(
         labels, predicted, labels=indices, zero_division=0
     )
@@ -165,7 +164,7 @@ def evaluate_probabilities(
         photos=len(labels),
         correct=correct,
         accuracy=correct / len(labels),
-        accuracy_ci95=(float(interval.low), float(interval.high)),
+        accuracy_ci95=wilson_interval(correct, len(labels)),
         precision=float(precision[occurs].mean()),
         recall=float(recall[occurs].mean()),
         f1=float(f1[occurs].mean()),
@@ -185,6 +184,12 @@ def evaluate_probabilities(
             for i, name in enumerate(classes)
         },
     )
+
+
+def wilson_interval(correct: int, photos: int) -> tuple[float, float]:
+    """95 % interval (low, high) of a share, by E. B. Wilson's score (1927); good for small sets."""
+    interval = binomtest(correct, photos).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
 
 
 def reliability(probabilities: FloatArray, labels: IntArray, bins: int = 15) -> Reliability:

@@ -1,0 +1,243 @@
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from platecheck.errors import DataError
+from platecheck.evaluation import plots
+from platecheck.evaluation.metrics import evaluate_probabilities, reliability
+from platecheck.evaluation.plots import AnsweredPhoto
+
+VAL_LOSS = [0.7, 0.5, 0.3, 0.4]
+VAL_ACCURACY = [0.5, 0.7, 0.85, 0.9]
+
+
+def history(rates: tuple[float, ...] = (0.01, 0.01, 0.01, 0.009)) -> list[dict[str, float]]:
+    return [
+        {
+            "epoch": epoch,
+            "train_loss": 0.8 / epoch,
+            "train_accuracy": 1 - 0.5 / epoch,
+            "val_loss": VAL_LOSS[epoch - 1],
+            "val_accuracy": VAL_ACCURACY[epoch - 1],
+            "learning_rate": rates[epoch - 1],
+        }
+        for epoch in (1, 2, 3, 4)
+    ]
+
+
+def texts(figure: Figure) -> set[str]:
+    """Every text of the figure's panels, titles included."""
+    return {text.get_text() for axes in figure.axes for text in axes.findobj(mpl.text.Text)}
+
+
+def test_curves_draw_what_the_history_says() -> None:
+    loss, accuracy, rate = plots.curves(history()).axes
+    drawn = {line.get_label(): line.get_ydata() for line in loss.lines}
+    assert list(drawn["training"]) == [0.8, 0.4, 0.8 / 3, 0.2]
+    assert list(drawn["validation"]) == VAL_LOSS
+    drawn = {line.get_label(): line.get_ydata() for line in accuracy.lines}
+    assert list(drawn["validation"]) == VAL_ACCURACY
+    assert list(rate.lines[0].get_ydata()) == [0.01, 0.01, 0.01, 0.009]
+    assert list(rate.lines[0].get_xdata()) == [1, 2, 3, 4]
+
+
+def test_training_and_validation_differ_by_more_than_colour() -> None:
+    loss = plots.curves(history()).axes[0]
+    training, validation = loss.lines[0], loss.lines[1]
+    assert training.get_linestyle() != validation.get_linestyle()
+
+
+def test_best_epoch_is_that_of_the_lowest_validation_loss_unless_told() -> None:
+    by_itself = texts(plots.curves(history()))
+    assert {"best: epoch 3, 0.300", "best: epoch 3, 85.0%"} <= by_itself
+    told = texts(plots.curves(history(), best_epoch=4))
+    assert {"best: epoch 4, 0.400", "best: epoch 4, 90.0%"} <= told
+
+
+def test_a_constant_learning_rate_gets_no_panel() -> None:
+    assert len(plots.curves(history((0.01,) * 4)).axes) == 2
+
+
+def test_everything_drawn_is_inside_the_panels() -> None:
+    for rows in (history(), history()[:1]):
+        for axes in plots.curves(rows).axes:
+            low, high = axes.get_ylim()
+            for line in axes.lines:
+                if line.get_transform() == axes.transData:
+                    assert low <= np.min(line.get_ydata())
+                    assert np.max(line.get_ydata()) <= high
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_run_that_diverged_can_still_be_drawn(value: float) -> None:
+    rows = history()
+    rows[3]["val_loss"] = rows[3]["train_loss"] = value
+    assert "best: epoch 3, 0.300" in texts(plots.curves(rows))
+    for row in rows:
+        row["val_loss"] = row["train_loss"] = value
+    figure = plots.curves(rows)
+    assert not any("best" in text for text in texts(figure))
+    assert plots.encode(figure, "png")
+
+
+def test_curves_refuse_what_is_not_there() -> None:
+    with pytest.raises(DataError, match="no epoch"):
+        plots.curves([])
+    with pytest.raises(DataError, match="best epoch, 9"):
+        plots.curves(history(), best_epoch=9)
+
+
+def test_confusion_matrix_shows_counts_and_shares_of_the_truth() -> None:
+    figure = plots.confusion_matrix([[90, 10], [30, 30]], ["clean", "dirty"], "Test")
+    assert {"90", "90.0%", "10", "10.0%", "30", "50.0%", "Test", "clean", "dirty"} <= texts(figure)
+    placed = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
+    assert placed["10"][0] > placed["90"][0], "predicted runs along x"
+    assert placed["10"][1] == placed["90"][1], "one truth is one row"
+
+
+def test_a_class_without_photos_has_no_share() -> None:
+    figure = plots.confusion_matrix([[5, 0], [0, 0]], ["clean", "dirty"])
+    shares = [text.get_text() for text in figure.axes[0].texts if text.get_text() in ("–", "0.0%")]
+    assert sorted(shares) == ["0.0%", "–", "–"]
+
+
+def test_confusion_matrix_must_fit_the_classes() -> None:
+    with pytest.raises(DataError, match="3 classes need a 3×3 matrix"):
+        plots.confusion_matrix([[1, 2], [3, 4]], ["a", "b", "c"])
+
+
+HOSTILE = ["$\\frac{$", "<script>alert(1)</script>", "two\nlines", "x" * 300, "%s{0}", "食器"]
+
+
+@pytest.mark.filterwarnings("ignore:Glyph")
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_odd_class_names_are_drawn_as_they_are(kind: str) -> None:
+    size = len(HOSTILE)
+    figure = plots.confusion_matrix(np.eye(size, dtype=int), HOSTILE, title=HOSTILE[0])
+    assert {"$\\frac{$", "two lines", "%s{0}"} <= texts(figure)
+    assert max(len(text) for text in texts(figure)) < 50
+    plots.encode(figure, kind)
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    grid = [AnsweredPhoto(pixels, name, 0.5, "$\\bad$") for name in HOSTILE]
+    plots.encode(plots.prediction_grid(grid), kind)
+
+
+def test_reliability_diagram_shows_each_bin_and_the_error() -> None:
+    rng = np.random.default_rng(0)
+    second = rng.random(200)
+    probabilities = np.column_stack([1 - second, second])
+    labels = (rng.random(200) < second).astype(np.int64)
+    found = reliability(probabilities, labels)
+    ece = evaluate_probabilities(probabilities, labels, ["a", "b"]).ece
+    figure = plots.reliability_diagram(found, "Test")
+    upper, lower = figure.axes
+
+    assert upper.get_title(loc="left") == f"Test (ECE {ece:.3f}, 200 photos)"
+    points = upper.containers[0].lines[0]
+    filled = found.count > 0
+    assert np.array_equal(points.get_xdata(), found.confidence[filled])
+    assert np.array_equal(points.get_ydata(), found.accuracy[filled])
+    assert sum(bar.get_height() for bar in lower.patches) == 200
+    assert [bar.get_x() for bar in lower.patches] == pytest.approx(found.edges[:-1][filled])
+    assert upper.get_xlim()[0] <= found.edges[:-1][filled].min()
+
+
+def test_reliability_of_a_model_that_is_always_certain_can_be_drawn() -> None:
+    found = reliability(np.eye(2)[[0, 1, 1]], np.array([0, 1, 0]))
+    upper, _ = plots.reliability_diagram(found).axes
+    assert upper.containers[0].lines[0].get_xdata().tolist() == [1]
+
+
+def grid_photo(predicted: str, truth: str | None, height: int = 20) -> AnsweredPhoto:
+    return AnsweredPhoto(np.full((height, 30, 3), 128, np.uint8), predicted, 0.973, truth)
+
+
+def test_prediction_grid_tells_right_wrong_and_unknown_without_colour() -> None:
+    photos = [grid_photo("clean", "clean"), grid_photo("clean", "dirty"), grid_photo("clean", None)]
+    right, wrong, unknown = plots.prediction_grid(photos).axes
+    assert right.get_title() == "✓ clean 97%"
+    assert wrong.get_title() == "✗ clean 97%\ntruth: dirty"
+    assert unknown.get_title() == "clean 97%"
+    frames = [axes.spines["top"] for axes in (right, wrong, unknown)]
+    assert frames[1].get_linestyle() != frames[0].get_linestyle() == frames[2].get_linestyle()
+    assert len({frame.get_linewidth() for frame in frames}) == 3
+
+
+def test_prediction_grid_shows_the_very_pixels_whatever_their_shape() -> None:
+    photos = [grid_photo("clean", "clean", height) for height in (20, 30, 60, 10, 5)]
+    figure = plots.prediction_grid(photos, columns=2)
+    assert len(figure.axes) == 5
+    for axes, photo in zip(figure.axes, photos, strict=True):
+        assert np.array_equal(axes.images[0].get_array(), photo.pixels)
+    assert figure.axes[2].get_subplotspec().rowspan.start == 1
+    with pytest.raises(DataError, match="no photo"):
+        plots.prediction_grid([])
+
+
+def test_saved_figures_are_whole_pictures(tmp_path: Path) -> None:
+    figure = plots.curves(history())
+    plots.save(figure, tmp_path / "curves.png")
+    plots.save(figure, tmp_path / "curves.SVG")
+    with Image.open(tmp_path / "curves.png") as picture:
+        picture.load()
+        assert picture.size == tuple(int(150 * side) for side in figure.get_size_inches())
+    root = ElementTree.parse(tmp_path / "curves.SVG").getroot()
+    assert root.tag.endswith("svg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.SVG", "curves.png"]
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_the_same_run_gives_the_same_file(kind: str) -> None:
+    first, second = (plots.encode(plots.curves(history()), kind) for _ in range(2))
+    assert first == second
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "curves.png"
+    path.write_bytes(b"old")
+    monkeypatch.setattr(Path, "replace", fail_to_replace)
+    with pytest.raises(DataError, match=r"curves\.png cannot be written: No space left"):
+        plots.save(plots.curves(history()), path)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def fail_to_replace(self: Path, target: Path) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def test_save_refuses_kinds_and_folders_it_cannot_write(tmp_path: Path) -> None:
+    figure = plots.curves(history())
+    with pytest.raises(DataError, match=r"\.png or \.svg"):
+        plots.save(figure, tmp_path / "curves.docx")
+    with pytest.raises(DataError, match="No such file or directory"):
+        plots.save(figure, tmp_path / "missing" / "curves.png")
+
+
+def test_drawing_touches_no_global_state() -> None:
+    before = dict(mpl.rcParams)
+    plots.encode(plots.curves(history()), "svg")
+    assert dict(mpl.rcParams) == before
+    code = "import sys, platecheck.evaluation.plots; print('matplotlib.pyplot' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_without_matplotlib_the_error_names_the_extra() -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "from platecheck.errors import MissingExtraError\n"
+        "try:\n    import platecheck.evaluation.plots\n"
+        "except MissingExtraError as error:\n    print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'platecheck[evaluate]'" in done.stdout
