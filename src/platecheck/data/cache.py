@@ -1,0 +1,110 @@
+"""Decoded and resized photos, kept on disk so that each is decoded once.
+
+Keyed by the content of the file, so an entry can never belong to another photo or an older
+version of it. Plain ``.npy`` files rather than a cache library's pickles: nothing that is read
+back can run code.
+"""
+
+import contextlib
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.data.folders import Photo
+from platecheck.photo import open_photo
+
+# Part of the key: raise it when `open_photo` changes any pixel.
+DECODER_VERSION = 1
+DEFAULT_MAX_BYTES = 4 * 2**30
+
+
+def default_folder() -> Path:
+    """``$PLATECHECK_CACHE``, else ``$XDG_CACHE_HOME/platecheck``, else ``~/.cache/platecheck``."""
+    if folder := os.environ.get("PLATECHECK_CACHE"):
+        return Path(folder)
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "platecheck"
+
+
+class PixelCache:
+    """Photos at one size, as uint8 [size, size, 3].
+
+    Bounded: when `max_bytes` would be passed, the entries that have not been used for longest go
+    first, but never one used since this cache was opened, since a set larger than the bound would
+    otherwise push itself out again and again. A folder that cannot be written to, or a full disk,
+    costs speed and nothing else.
+    """
+
+    def __init__(
+        self, size: int, *, folder: Path | None = None, max_bytes: int = DEFAULT_MAX_BYTES
+    ) -> None:
+        """Open the cache for photos of `size` pixels in `folder`, which need not exist."""
+        self.size = size
+        self.folder = (folder or default_folder()) / "pixels"
+        self.max_bytes = max_bytes
+        self._opened = time.time()
+        self._bytes = sum(entry.stat().st_size for entry in self._entries())
+
+    def get(self, photo: Photo) -> NDArray[np.uint8]:
+        """Pixels of a photo: from the cache, else decoded and put there.
+
+        Args:
+            photo: with its `sha256`.
+
+        Raises:
+            PhotoError: the photo cannot be opened.
+        """
+        entry = self._entry(photo.sha256)
+        if (pixels := self._read(entry)) is not None:
+            return pixels
+        pixels = open_photo(photo.path, size=self.size)
+        self._write(entry, pixels)
+        return pixels
+
+    def _entry(self, sha256: str) -> Path:
+        if not sha256:
+            raise ValueError("the photo has no hash: read the folder with read_photos")
+        return self.folder / sha256[:2] / f"{sha256}-{self.size}-v{DECODER_VERSION}.npy"
+
+    def _entries(self) -> list[Path]:
+        return list(self.folder.glob("*/*.npy"))
+
+    def _read(self, entry: Path) -> NDArray[np.uint8] | None:
+        try:
+            pixels: NDArray[np.uint8] = np.load(entry, allow_pickle=False)
+            os.utime(entry)
+        except (OSError, ValueError, EOFError):
+            return None
+        right = pixels.shape == (self.size, self.size, 3) and pixels.dtype == np.uint8
+        return pixels if right else None
+
+    def _write(self, entry: Path, pixels: NDArray[np.uint8]) -> None:
+        if self._bytes + pixels.nbytes > self.max_bytes and not self._make_room(pixels.nbytes):
+            return
+        with contextlib.suppress(OSError):
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=entry.parent, suffix=".part")
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    np.save(file, pixels, allow_pickle=False)
+                Path(name).replace(entry)
+            except OSError:
+                Path(name).unlink(missing_ok=True)
+                raise
+            self._bytes += entry.stat().st_size
+
+    def _make_room(self, wanted: int) -> bool:
+        """Remove old entries; count anew, since other processes use the folder too."""
+        with contextlib.suppress(OSError):
+            known = sorted((e.stat().st_mtime, e.stat().st_size, e) for e in self._entries())
+            self._bytes = sum(size for _, size, _ in known)
+            for used, size, entry in known:
+                if self._bytes + wanted <= self.max_bytes or used >= self._opened:
+                    break
+                entry.unlink(missing_ok=True)
+                self._bytes -= size
+        return self._bytes + wanted <= self.max_bytes

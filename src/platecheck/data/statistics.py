@@ -1,0 +1,68 @@
+"""Channel mean and standard deviation of photos: what a network's input is normalised with."""
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.photo import open_photo
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelStatistics:
+    """Of pixel values in [0, 1], in the order red, green, blue.
+
+    Attributes:
+        mean: mean over photos of each photo's channel mean.
+        std: mean over photos of each photo's own standard deviation, which is what the
+            reference normalises with.
+        pooled_std: standard deviation of all pixels of all photos together.
+        photos: how many were measured.
+    """
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    pooled_std: tuple[float, float, float]
+    photos: int
+
+
+def channel_statistics(
+    paths: Iterable[Path], *, size: int, on_photo: Callable[[], None] | None = None
+) -> ChannelStatistics:
+    """Measure photos, each resized to `size` × `size`.
+
+    Standard deviations are those of a sample (n - 1), as ``torch.std`` gives them.
+
+    Raises:
+        PhotoError: a photo cannot be opened.
+        ValueError: no photos.
+    """
+
+    def moments(path: Path) -> NDArray[np.float64]:
+        pixels = open_photo(path, size=size).reshape(-1, 3) / 255.0
+        return np.stack([pixels.mean(axis=0), pixels.std(axis=0, ddof=1)])
+
+    rows = []
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        for row in pool.map(moments, paths):
+            rows.append(row)
+            if on_photo:
+                on_photo()
+    if not rows:
+        raise ValueError("no photos to measure")
+    means, stds = np.stack(rows, axis=1)
+    n = size * size
+    total = len(rows) * n
+    mean = means.mean(axis=0)
+    squares = (stds**2 * (n - 1) + n * (means - mean) ** 2).sum(axis=0)
+    pooled = np.sqrt(squares / (total - 1))
+    return ChannelStatistics(_rgb(mean), _rgb(stds.mean(axis=0)), _rgb(pooled), len(rows))
+
+
+def _rgb(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    red, green, blue = (float(value) for value in values)
+    return red, green, blue

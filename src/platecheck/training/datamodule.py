@@ -1,0 +1,209 @@
+"""Photos for training: cached pixels, reproducible augmentation, features computed once."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
+
+from platecheck.data.cache import PixelCache
+from platecheck.data.folders import Photo, PhotoSet
+from platecheck.training.augmentation import (
+    Transform,
+    every_version,
+    testing_transform,
+    training_transform,
+)
+from platecheck.training.frozen import FrozenBackbone
+from platecheck.training.recipe import Normalization, Recipe
+
+# (index of the photo, seed of its augmentation)
+Draw = tuple[int, int]
+
+
+class PhotoDataset(Dataset[tuple[Tensor, int]]):
+    """Photos and labels; an item's augmentation depends on nothing but its draw.
+
+    Which worker makes an item, and what it made before, therefore make no difference: a resumed
+    run sees the pictures that an unbroken one would have seen.
+    """
+
+    def __init__(self, photos: Sequence[Photo], cache: PixelCache, transform: Transform) -> None:
+        """Serve `photos` through `cache` and `transform`."""
+        self.photos = photos
+        self.cache = cache
+        self.transform = transform
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.photos)
+
+    def __getitem__(self, draw: int | Draw) -> tuple[Tensor, int]:
+        """A normalised photo [3, H, W] and its label."""
+        index, seed = draw if isinstance(draw, tuple) else (draw, 0)
+        photo = self.photos[index]
+        pixels = self.cache.get(photo)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.transform(pixels), photo.label
+
+
+class VersionDataset(Dataset[tuple[Tensor, int]]):
+    """Features of every version of every photo; a draw picks one version."""
+
+    def __init__(self, features: Tensor, labels: Tensor) -> None:
+        """Serve `features` [versions, N, F] and `labels` [N]."""
+        self.features = features
+        self.labels = labels
+
+    def __len__(self) -> int:
+        """Number of photos."""
+        return len(self.labels)
+
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, int]:
+        """Features [F] of one version, and the label."""
+        index, seed = draw
+        generator = torch.Generator().manual_seed(seed)
+        version = int(torch.randint(len(self.features), (), generator=generator))
+        return self.features[version, index], int(self.labels[index])
+
+
+class EpochSampler(Sampler[Draw]):
+    """A new order and new augmentation seeds every epoch, from the seed and the epoch alone."""
+
+    def __init__(self, photos: int, *, seed: int, rank: int, world_size: int) -> None:
+        """Draw from `photos` photos; each of `world_size` processes gets every so-many-th."""
+        self.photos = photos
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before every epoch, after a resume too."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        """Number of draws of this process; all processes get the same number."""
+        return -(-self.photos // self.world_size)
+
+    def __iter__(self) -> Iterator[Draw]:
+        """The draws of this epoch."""
+        generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
+        order = torch.randperm(self.photos, generator=generator)
+        seeds = torch.randint(2**62, (self.photos,), generator=generator)
+        for turn in range(self.rank, len(self) * self.world_size, self.world_size):
+            index = int(order[turn % self.photos])
+            yield index, int(seeds[index])
+
+
+def mix(*numbers: int) -> int:
+    """One seed out of several numbers, so that neighbours have nothing in common."""
+    state = 0x9E3779B97F4A7C15
+    for number in numbers:
+        state = ((state ^ number) * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**64
+        state ^= state >> 31
+    return state % 2**62
+
+
+class PlateDataModule(LightningDataModule):
+    """Training and validation photos of a divided set."""
+
+    def __init__(
+        self,
+        photos: PhotoSet,
+        recipe: Recipe,
+        normalization: Normalization,
+        *,
+        seed: int,
+        workers: int | None = None,
+        cache_folder: Path | None = None,
+    ) -> None:
+        """Serve the splits ``train`` and ``val`` of `photos` as `recipe` wants them.
+
+        Args:
+            photos: divided, with hashes.
+            recipe: size, batch size and augmentation.
+            normalization: channel mean and standard deviation.
+            seed: of order and augmentation.
+            workers: processes that prepare photos; by default one a core, four at most.
+            cache_folder: of the pixel cache.
+        """
+        super().__init__()
+        self.photos = photos
+        self.recipe = recipe
+        self.normalization = normalization
+        self.seed = seed
+        self.workers = min(4, os.cpu_count() or 1) if workers is None else workers
+        self.cache = PixelCache(recipe.input.size, folder=cache_folder)
+        self._datasets: dict[str, Dataset[tuple[Tensor, int]]] = {}
+
+    @property
+    def frozen(self) -> FrozenBackbone | None:
+        """The module's frozen backbone: where it has one, features are served."""
+        module = self.trainer.lightning_module if self.trainer else None
+        return getattr(module, "frozen", None)
+
+    def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+        """Augmented photos, or their features, in the order of the epoch."""
+        if "train" not in self._datasets:
+            self._datasets["train"] = self._training_set()
+        dataset = self._datasets["train"]
+        rank, world_size = (0, 1)
+        if self.trainer is not None:
+            rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        sampler = EpochSampler(
+            len(dataset),  # type: ignore[arg-type]
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        return self._loader(dataset, sampler=sampler)
+
+    def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+        """Validation photos as they are, or their features."""
+        if "val" not in self._datasets:
+            photos = self.photos.split("val")
+            transform = testing_transform(self.normalization)
+            self._datasets["val"] = (
+                TensorDataset(self._features(photos, transform), _labels(photos))
+                if self.frozen
+                else PhotoDataset(photos, self.cache, transform)
+            )
+        return self._loader(self._datasets["val"], sampler=None)
+
+    def _training_set(self) -> Dataset[tuple[Tensor, int]]:
+        photos = self.photos.split("train")
+        augmentation = self.recipe.augmentation
+        if self.frozen and augmentation.finite:
+            versions = every_version(augmentation, self.normalization)
+            features = torch.stack([self._features(photos, version) for version in versions])
+            return VersionDataset(features, _labels(photos))
+        transform = training_transform(augmentation, self.normalization)
+        return PhotoDataset(photos, self.cache, transform)
+
+    def _features(self, photos: Sequence[Photo], transform: Transform) -> Tensor:
+        assert self.frozen is not None
+        loader = self._loader(PhotoDataset(photos, self.cache, transform), sampler=None)
+        return self.frozen.of_all(batch for batch, _ in loader)
+
+    def _loader(
+        self, dataset: Dataset[tuple[Tensor, int]], *, sampler: EpochSampler | None
+    ) -> DataLoader[tuple[Tensor, int]]:
+        # Features lie in memory: there is nothing for workers to do.
+        workers = self.workers if isinstance(dataset, PhotoDataset) else 0
+        return DataLoader(
+            dataset,
+            batch_size=self.recipe.batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+
+def _labels(photos: Sequence[Photo]) -> Tensor:
+    return torch.tensor([photo.label for photo in photos])

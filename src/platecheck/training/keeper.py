@@ -1,0 +1,71 @@
+"""Keeps the run folder complete while it trains."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint
+from safetensors.torch import save_file
+
+from platecheck.files import replacing
+from platecheck.training.module import PlateModule
+from platecheck.training.networks import learned_state
+from platecheck.training.run import History, Run, write_history
+
+OnEpoch = Callable[[Run], None]
+
+
+class RunKeeper(Checkpoint):
+    """After every epoch: its weights, the history, then the state to resume from.
+
+    In that order: the checkpoint says that an epoch is done, so what belongs to the epoch must
+    already be there. Being a :class:`Checkpoint`, Lightning calls it after everything else.
+    """
+
+    def __init__(self, run: Run, on_epoch: OnEpoch | None = None) -> None:
+        """Keep `run`; call `on_epoch` in the first process after each epoch."""
+        self.run = run
+        self.history: History = []
+        self.on_epoch = on_epoch
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the epoch."""
+        assert isinstance(pl_module, PlateModule)
+        epoch = trainer.current_epoch + 1
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.history.append(
+            {
+                "epoch": epoch,
+                "train_loss": metrics["train_loss"],
+                "train_accuracy": metrics["train_accuracy"],
+                "val_loss": metrics["val_loss"],
+                "val_accuracy": metrics["val_accuracy"],
+                "learning_rate": pl_module.epoch_learning_rate,
+                "seconds": round(time.monotonic() - self._started, 3),
+            }
+        )
+        if trainer.is_global_zero:
+            with replacing(self.run.weights(epoch)) as temporary:
+                save_file(learned_state(pl_module.network), temporary)
+            write_history(self.run.folder / "history.csv", self.history)
+        # Every process must call save_checkpoint; only the first one writes.
+        temporary = self.run.checkpoint.with_suffix(".part")
+        trainer.save_checkpoint(temporary)
+        if trainer.is_global_zero:
+            temporary.replace(self.run.checkpoint)
+            if self.on_epoch:
+                self.on_epoch(Run.load(self.run.folder))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The history travels in the checkpoint, so that the two always agree."""
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on with the checkpoint's history."""
+        self.history = state_dict["history"]

@@ -1,0 +1,129 @@
+"""The networks: each a backbone that gives features and a head that gives logits."""
+
+import torch
+from torch import Tensor, nn
+
+from platecheck.training import torchvision_guard
+from platecheck.training.recipe import Network
+
+torchvision_guard.install()
+
+import timm  # noqa: E402
+import torchvision  # noqa: E402
+
+
+class PlateNet(nn.Module):
+    """A backbone and a head.
+
+    Attributes:
+        backbone: photos [N, 3, H, W], normalised, to features [N, F].
+        head: features [N, F] to logits [N, classes].
+        frozen: the backbone neither learns nor changes: its parameters have no gradient, and it
+            stays in evaluation mode, so that BatchNorm keeps its ImageNet statistics.
+    """
+
+    def __init__(self, backbone: nn.Module, head: nn.Module, *, frozen: bool) -> None:
+        """Put the two together."""
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.frozen = frozen
+        if frozen:
+            self.backbone.requires_grad_(False)
+            self.backbone.eval()
+
+    def forward(self, photos: Tensor) -> Tensor:
+        """Logits [N, classes] of normalised photos [N, 3, H, W]."""
+        features: Tensor = self.backbone(photos)
+        logits: Tensor = self.head(features)
+        return logits
+
+    def train(self, mode: bool = True) -> "PlateNet":
+        """Switch dropout and BatchNorm, but never those of a frozen backbone."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        return self
+
+
+def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
+    """Build a network with random weights; :mod:`platecheck.training.pretrained` fills them.
+
+    Args:
+        recipe: which network.
+        classes: number of classes.
+        size: pixels of the square input; TinyVGG's first linear layer depends on it.
+    """
+    builders = {
+        "tiny_vgg": _tiny_vgg,
+        "efficientnet_b2": _efficientnet_b2,
+        "efficientnet_lite2": _efficientnet_lite2,
+    }
+    backbone, head = builders[recipe.name](recipe, classes, size)
+    return PlateNet(backbone, head, frozen=recipe.frozen)
+
+
+def _vgg_block(channels_in: int, channels_out: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(channels_in, channels_out, 3, padding=1),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(),
+        nn.Conv2d(channels_out, channels_out, 3, padding=1),
+        nn.BatchNorm2d(channels_out),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Dropout(dropout),
+    )
+
+
+def _tiny_vgg(recipe: Network, classes: int, size: int) -> tuple[nn.Module, nn.Module]:
+    """Three blocks of 16, 32 and 64 channels, each halving the picture."""
+    backbone = nn.Sequential(
+        _vgg_block(3, 16, recipe.dropout),
+        _vgg_block(16, 32, recipe.dropout),
+        _vgg_block(32, 64, recipe.dropout),
+        nn.Flatten(),
+    )
+    head = nn.Sequential(
+        nn.Linear(64 * (size // 8) ** 2, recipe.head),
+        nn.ReLU(),
+        nn.Dropout(recipe.head_dropout),
+        nn.Linear(recipe.head, classes),
+    )
+    return backbone, head
+
+
+def _transfer_head(features: int, recipe: Network, classes: int) -> nn.Module:
+    """The classifier that replaces ImageNet's."""
+    return nn.Sequential(
+        nn.Dropout(recipe.head_dropout),
+        nn.Linear(features, recipe.head),
+        nn.ReLU(),
+        nn.Dropout(recipe.head_dropout),
+        nn.Linear(recipe.head, classes),
+    )
+
+
+def _efficientnet_b2(recipe: Network, classes: int, _size: int) -> tuple[nn.Module, nn.Module]:
+    network = torchvision.models.efficientnet_b2(weights=None)
+    backbone = nn.Sequential(network.features, network.avgpool, nn.Flatten())
+    return backbone, _transfer_head(1408, recipe, classes)
+
+
+def _efficientnet_lite2(recipe: Network, classes: int, _size: int) -> tuple[nn.Module, nn.Module]:
+    backbone = timm.create_model("tf_efficientnet_lite2", pretrained=False, num_classes=0)
+    return backbone, _transfer_head(1280, recipe, classes)
+
+
+def parameter_count(network: nn.Module) -> int:
+    """Number of parameters, frozen ones included."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def learned_state(network: PlateNet) -> dict[str, Tensor]:
+    """Tensors that training changes: all of them, or the head's where the backbone is frozen."""
+    return {
+        key: tensor.detach().cpu().contiguous().clone(memory_format=torch.contiguous_format)
+        for key, tensor in network.state_dict().items()
+        if not (network.frozen and key.startswith("backbone."))
+    }

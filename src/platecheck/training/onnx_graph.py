@@ -1,0 +1,34 @@
+"""One place that turns a torch module into an ONNX graph."""
+
+import warnings
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+OPSET = 17
+
+
+def write_onnx(
+    module: nn.Module, example: Tensor, path: Path, *, inputs: list[str], outputs: list[str]
+) -> None:
+    """Write a module in evaluation mode as ONNX; the first axis of all tensors stays free.
+
+    The TorchScript exporter is used: it takes 2 s where the newer one takes 13, and its graphs
+    are what ONNX Runtime's quantisation is tested with.
+    """
+    was_training = {child: child.training for child in module.modules()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            (example,),
+            str(path),
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_axes={name: {0: "photos"} for name in (*inputs, *outputs)},
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    for child, training in was_training.items():
+        child.training = training

@@ -1,0 +1,180 @@
+"""The folder that a training leaves behind: everything needed to resume, judge and repeat it.
+
+============================  ==================================================================
+``recipe.yaml``               the recipe, every default and override written out
+``run.json``                  seed, data fingerprint, versions, normalisation, best epoch
+``photos.csv``                the division: each photo's split, class and hash
+``history.csv``               loss and accuracy of every epoch
+``curves.png``                the same as a picture
+``weights/epoch-007.…``       what training changed, after every epoch
+``weights/frozen.…``          the backbone, where it is frozen
+``last.ckpt``                 the state to resume from
+``tensorboard/``              the same curves for TensorBoard
+============================  ==================================================================
+"""
+
+import csv
+import io
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from platecheck.data.folders import Photo, PhotoSet
+from platecheck.errors import ModelError, PhotoError
+from platecheck.files import write_text
+from platecheck.training.recipe import Normalization, Recipe, parse_recipe
+
+HISTORY_KEYS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "learning_rate",
+    "seconds",
+)
+History = list[dict[str, float]]
+
+
+class RunFacts(BaseModel):
+    """Content of ``run.json``."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    platecheck: str
+    seed: int
+    split_seed: int
+    data: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    # Names of the splits that were cut out of another one, and which: {"val": "test"}.
+    divided: dict[str, str]
+    normalization: Normalization
+    unreadable: dict[str, str]
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    command: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run folder."""
+
+    folder: Path
+    recipe: Recipe
+    facts: RunFacts
+    photos: PhotoSet
+    history: History = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the lowest validation loss, the first of several; counted from 1.
+
+        Raises:
+            ModelError: no epoch was finished.
+        """
+        if not self.history:
+            raise ModelError(f"{self.folder} has no finished epoch yet; resume it with --resume")
+        return int(min(self.history, key=lambda row: row["val_loss"])["epoch"])
+
+    @property
+    def finished(self) -> bool:
+        """Whether every epoch of the recipe was trained."""
+        return len(self.history) >= self.recipe.epochs
+
+    def weights(self, epoch: int) -> Path:
+        """File of what training changed, after an epoch counted from 1."""
+        return self.folder / "weights" / f"epoch-{epoch:03d}.safetensors"
+
+    @property
+    def frozen_weights(self) -> Path:
+        """File of the backbone, where it is frozen."""
+        return self.folder / "weights" / "frozen.safetensors"
+
+    @property
+    def checkpoint(self) -> Path:
+        """State to resume from."""
+        return self.folder / "last.ckpt"
+
+    def save(self) -> None:
+        """Write all but weights and history; ``run.json`` last, as it marks the folder a run."""
+        write_text(self.folder / "recipe.yaml", self.recipe.to_yaml())
+        table = io.StringIO()
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["name", "class", "split", "sha256"])
+        for photo in self.photos.photos:
+            writer.writerow(
+                [photo.name, self.photos.classes[photo.label], photo.split, photo.sha256]
+            )
+        write_text(self.folder / "photos.csv", table.getvalue())
+        write_text(self.folder / "run.json", self.facts.model_dump_json(indent=2) + "\n")
+
+    @staticmethod
+    def is_run(folder: Path) -> bool:
+        """Whether a folder holds a run."""
+        return (Path(folder) / "run.json").is_file()
+
+    @staticmethod
+    def load(folder: Path) -> "Run":
+        """Open a run folder.
+
+        Raises:
+            ModelError: it is not one, or a file in it is damaged.
+        """
+        folder = Path(folder)
+        if not Run.is_run(folder):
+            raise ModelError(f"{folder} is not a run folder: it has no run.json")
+        try:
+            content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+            facts = RunFacts.model_validate(content)
+            recipe = parse_recipe(
+                yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")),
+                where=str(folder / "recipe.yaml"),
+            )
+            photos = _read_photos_csv(folder / "photos.csv", facts)
+            history = read_history(folder / "history.csv")
+        except (OSError, ValueError, KeyError, yaml.YAMLError, ValidationError) as error:
+            raise ModelError(f"{folder} is damaged: {str(error).splitlines()[0]}") from error
+        return Run(folder, recipe, facts, photos, history)
+
+
+def _read_photos_csv(path: Path, facts: RunFacts) -> PhotoSet:
+    folder = Path(facts.data)
+    with path.open(encoding="utf-8", newline="") as file:
+        photos = tuple(
+            Photo(
+                folder / row["name"],
+                row["name"],
+                facts.classes.index(row["class"]),
+                row["split"],
+                row["sha256"],
+            )
+            for row in csv.DictReader(file)
+        )
+    unreadable = tuple(PhotoError(name, why) for name, why in facts.unreadable.items())
+    return PhotoSet(folder, facts.classes, photos, unreadable)
+
+
+def read_history(path: Path) -> History:
+    """Rows of ``history.csv``; empty when there is none yet."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {key: float(row[key]) for key in HISTORY_KEYS if row.get(key)}
+            for row in csv.DictReader(file)
+        ]
+
+
+def write_history(path: Path, history: History) -> None:
+    """Write ``history.csv``, all rows at once."""
+    table = io.StringIO()
+    writer = csv.DictWriter(table, HISTORY_KEYS, lineterminator="\n")
+    writer.writeheader()
+    for row in history:
+        writer.writerow({**row, "epoch": int(row["epoch"])})
+    write_text(path, table.getvalue())

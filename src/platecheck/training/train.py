@@ -1,0 +1,235 @@
+"""Train a recipe on a folder of photos; the one way in to this floor."""
+
+import logging
+import os
+import platform
+import shlex
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from platecheck.data.folders import PhotoSet, read_photos
+from platecheck.data.splits import with_validation
+from platecheck.data.statistics import channel_statistics
+from platecheck.errors import DataError, MissingExtraError, ModelError, RecipeError
+from platecheck.files import replacing
+from platecheck.training import torchvision_guard
+from platecheck.training.augmentation import IMAGENET
+from platecheck.training.recipe import Normalization, Recipe
+from platecheck.training.run import Run, RunFacts
+
+torchvision_guard.install()
+
+from lightning.pytorch import Trainer  # noqa: E402
+from lightning.pytorch.callbacks import Callback  # noqa: E402
+from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
+from lightning.pytorch.utilities import rank_zero_only  # noqa: E402
+from safetensors.torch import save_file  # noqa: E402
+
+from platecheck.training.datamodule import PlateDataModule, mix  # noqa: E402
+from platecheck.training.keeper import OnEpoch, RunKeeper  # noqa: E402
+from platecheck.training.module import PlateModule  # noqa: E402
+from platecheck.training.networks import PlateNet, build_network  # noqa: E402
+from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
+
+RECORDED = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run, none of which belongs to the recipe; handed to Lightning's ``Trainer``."""
+
+    accelerator: str = "auto"
+    devices: int | str = "auto"
+    nodes: int = 1
+    precision: str = "32-true"
+    workers: int | None = None
+
+
+class Interrupted(Exception):  # noqa: N818 -- it is no error
+    """The user pressed Ctrl-C; everything up to the last finished epoch is saved."""
+
+
+def train(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    seed: int = 0,
+    split_seed: int = 0,
+    resume: bool = False,
+    strict: bool = False,
+    settings: Settings | None = None,
+    on_photo: Callable[[], None] | None = None,
+    on_start: Callable[[Run], None] | None = None,
+    on_epoch: OnEpoch | None = None,
+    callbacks: list[Callback] | None = None,
+) -> Run:
+    """Train, and keep everything in a run folder.
+
+    Args:
+        recipe: the experiment.
+        data: folder of photos.
+        out: the run folder; must not hold a run unless `resume`.
+        seed: decides first weights, order, augmentation and dropout.
+        split_seed: decides the division where there are no validation photos; apart from `seed`,
+            so that runs with several seeds are judged on the same photos.
+        resume: go on where a killed run stopped; ends with the weights of an unbroken one.
+        strict: refuse unreadable photos instead of leaving them out.
+        settings: device, precision, processes.
+        on_photo: called for each photo that is read.
+        on_start: called in the first process when photos are read and training begins.
+        on_epoch: called in the first process after every epoch.
+        callbacks: more of Lightning's, a progress bar say.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        DataError: the photos are not as expected, or not those that the resumed run saw.
+        ModelError: the weights to start from, or the run to resume, cannot be used.
+        RecipeError: the resumed run was started with another recipe.
+        Interrupted: Ctrl-C.
+    """
+    settings = settings or Settings()
+    out = Path(out)
+    _quieten()
+    resumed = _to_resume(out, recipe, seed) if resume else None
+    if not resumed and rank_zero_only.rank == 0 and out.exists() and any(out.iterdir()):
+        raise DataError(f"{out} exists and is not empty; add --resume or choose another --out")
+
+    photos = read_photos(data, strict=strict, on_photo=on_photo)
+    divided = with_validation(photos, seed=split_seed)
+    facts = _facts(recipe, photos, divided, seed, split_seed, settings)
+    if resumed and resumed.facts.fingerprint != facts.fingerprint:
+        raise DataError(f"{data} no longer holds the photos that {out} was started with")
+    run = Run(out, recipe, facts, divided)
+
+    torch.manual_seed(mix(seed, len("weights")))
+    network = build_network(
+        recipe.network, classes=len(divided.classes), size=recipe.input.size
+    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if resumed and run.frozen_weights.is_file():
+        network.backbone.load_state_dict(read_state(run.frozen_weights))
+    else:
+        load_pretrained(network, recipe.network)
+    if rank_zero_only.rank == 0:
+        run.save()
+        _save_frozen(run, network)
+        if on_start:
+            on_start(run)
+    module = PlateModule(network, recipe, classes=len(divided.classes), seed=seed)
+    datamodule = PlateDataModule(
+        divided, recipe, facts.normalization, seed=seed, workers=settings.workers
+    )
+    trainer = Trainer(
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.nodes,
+        precision=settings.precision,
+        max_epochs=recipe.epochs,
+        callbacks=[*(callbacks or []), RunKeeper(run, on_epoch)],
+        logger=TensorBoardLogger(out, name="", version="tensorboard"),
+        default_root_dir=out,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        enable_model_summary=False,
+        deterministic="warn",
+    )
+    checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
+    try:
+        trainer.fit(module, datamodule, ckpt_path=checkpoint, weights_only=True)
+    except SystemExit as error:
+        # Lightning turns Ctrl-C into an exit.
+        raise Interrupted from error
+    if trainer.interrupted:
+        raise Interrupted
+    return Run.load(out)
+
+
+def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
+    """The run to go on with, or None when it was killed before it wrote anything."""
+    if not out.exists():
+        raise ModelError(f"nothing to resume: there is no {out}")
+    if not Run.is_run(out):
+        # What Run.save writes before run.json.
+        ours = ("recipe.yaml", "photos.csv", ".part-")
+        if any(not entry.name.startswith(ours) for entry in out.iterdir()):
+            raise ModelError(f"{out} is not a run folder, it cannot be resumed")
+        return None
+    run = Run.load(out)
+    if run.recipe.model_copy(update={"epochs": recipe.epochs}) != recipe:
+        raise RecipeError(
+            f"{out} was started with another recipe; see {out / 'recipe.yaml'}"
+            " and give the same --set options"
+        )
+    if run.facts.seed != seed:
+        raise RecipeError(f"{out} was started with --seed {run.facts.seed}")
+    return run
+
+
+def _facts(
+    recipe: Recipe,
+    photos: PhotoSet,
+    divided: PhotoSet,
+    seed: int,
+    split_seed: int,
+    settings: Settings,
+) -> RunFacts:
+    before = {photo.name: photo.split for photo in photos.photos}
+    return RunFacts(
+        platecheck=_version("platecheck"),
+        seed=seed,
+        split_seed=split_seed,
+        data=str(photos.folder.resolve()),
+        fingerprint=divided.fingerprint(),
+        classes=photos.classes,
+        divided={p.split: before[p.name] for p in divided.photos if before[p.name] != p.split},
+        normalization=_normalization(recipe, divided),
+        unreadable={error.source: error.reason for error in photos.unreadable},
+        settings={**vars(settings), "threads": torch.get_num_threads()},
+        versions={"python": platform.python_version()} | {n: _version(n) for n in RECORDED},
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    )
+
+
+def _normalization(recipe: Recipe, photos: PhotoSet) -> Normalization:
+    wanted = recipe.input.normalize
+    if isinstance(wanted, Normalization):
+        return wanted
+    if wanted == "imagenet":
+        return IMAGENET
+    paths = [photo.path for photo in photos.split("train")]
+    measured = channel_statistics(paths, size=recipe.input.size)
+    return Normalization(mean=measured.mean, std=measured.std)
+
+
+def _save_frozen(run: Run, network: PlateNet) -> None:
+    if network.frozen and not run.frozen_weights.is_file():
+        state = {
+            key: tensor.clone(memory_format=torch.contiguous_format)
+            for key, tensor in network.backbone.state_dict().items()
+        }
+        with replacing(run.frozen_weights) as temporary:
+            save_file(state, temporary)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _quieten() -> None:
+    """Keep Lightning's advice, meant for programmers, out of the user's sight."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
