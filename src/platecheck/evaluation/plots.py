@@ -5,7 +5,6 @@ from the colour-blind safe palette of Okabe and Ito; nothing is told by colour o
 """
 
 import io
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from platecheck.errors import DataError, MissingExtraError
 from platecheck.evaluation.metrics import Reliability, wilson_interval
+from platecheck.files import replacing
 
 try:
     import matplotlib as mpl
@@ -245,19 +245,17 @@ def save(figure: Figure, path: Path) -> None:
     """Write the figure as the kind its name ends in, .png or .svg; never leaves half a file.
 
     Raises:
-        DataError: matplotlib does not know that kind, or the folder cannot be written.
+        DataError: another kind, or the file cannot be written.
     """
     kind = path.suffix.lstrip(".").lower()
     if kind not in ("png", "svg"):
         raise DataError(f"{path}: a figure is saved as .png or .svg.")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    picture = encode(figure, kind)
     try:
-        part.write_bytes(encode(figure, kind))
-        part.replace(path)
+        with replacing(path) as temporary:
+            temporary.write_bytes(picture)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def _figure(width: float, height: float, fixed_aspect: bool = False) -> Figure:
