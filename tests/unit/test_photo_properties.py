@@ -1,0 +1,168 @@
+"""Whatever happens to a file on its way, it is opened or refused: never a crash, never a hang."""
+
+import faulthandler
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+from test_photo import LOSSLESS, LOSSY, at_most, draw, encode, sample
+
+from platecheck.errors import PhotoError
+from platecheck.photo import open_photo
+
+MAX_PIXELS = 2**18  # damaged headers claim anything; small pictures keep these tests short
+
+
+def with_exif(file_format: str, **options: Any) -> bytes:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.Make] = "camera"
+    exif[ExifTags.Base.XResolution] = 72.0
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExposureTime] = 0.01
+    return encode(draw(), file_format, exif=exif, **options)
+
+
+def as_mode(mode: str, file_format: str, **options: Any) -> bytes:
+    return encode(Image.fromarray(draw()).convert(mode), file_format, **options)
+
+
+def animated(file_format: str) -> bytes:
+    first, second = Image.fromarray(draw()), Image.new("RGB", (64, 48), "blue")
+    return encode(first, file_format, save_all=True, append_images=[second])
+
+
+FILES = [sample(kind) for kind in LOSSLESS | LOSSY] + [
+    with_exif("JPEG"),
+    with_exif("PNG"),
+    with_exif("WEBP"),
+    with_exif("TIFF"),
+    with_exif("AVIF"),
+    animated("GIF"),
+    animated("PNG"),
+    animated("WEBP"),
+    animated("AVIF"),
+    animated("TIFF"),
+    animated("MPO"),
+    as_mode("CMYK", "JPEG"),
+    as_mode("P", "PNG", transparency=3),
+    as_mode("LA", "PNG"),
+    as_mode("I;16", "PNG"),
+    as_mode("I;16", "TIFF"),
+    as_mode("F", "TIFF"),
+    as_mode("LAB", "TIFF"),
+    as_mode("1", "TIFF", compression="group4"),
+    as_mode("1", "MSP"),
+    as_mode("1", "XBM"),
+    as_mode("P", "BMP"),
+    as_mode("P", "BLP"),
+    as_mode("F", "SPIDER"),
+    as_mode("RGBA", "ICO", sizes=[(16, 16), (64, 48)], bitmap_format="bmp"),
+    encode(Image.new("RGB", (16, 16), "red"), "ICNS"),
+    encode(draw(), "EPS"),
+    b"P3 2 2 255 " + b"1 2 3 " * 4,
+]
+
+
+@st.composite
+def positions(draw_from: st.DrawFn, length: int) -> int:
+    """Any place in a file, half of the time in its header."""
+    last = length if draw_from(st.booleans()) else min(length, 200)
+    return draw_from(st.integers(0, last))
+
+
+@st.composite
+def damaged_files(draw_from: st.DrawFn) -> bytes:
+    """Draw a photo with bytes overwritten, left out, put in or moved, and perhaps cut short."""
+    data = bytearray(draw_from(st.sampled_from(FILES)))
+    for _ in range(draw_from(st.integers(0, 5))):
+        place = draw_from(positions(len(data)))
+        match draw_from(st.sampled_from(["overwrite", "leave out", "put in", "move", "cut"])):
+            case "overwrite":
+                news = draw_from(st.binary(min_size=1, max_size=4))
+                data[place : place + len(news)] = news
+            case "leave out":
+                del data[place : place + draw_from(st.integers(1, 64))]
+            case "put in":
+                data[place:place] = draw_from(st.binary(min_size=1, max_size=64))
+            case "move":
+                origin = draw_from(positions(len(data)))
+                news = data[origin : origin + draw_from(st.integers(1, 64))]
+                data[place : place + len(news)] = news
+            case "cut":
+                del data[place:]
+    return bytes(data)
+
+
+sizes = st.none() | st.integers(1, 40) | st.tuples(st.integers(1, 40), st.integers(1, 40))
+without_deadline = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def open_or_refuse(data: bytes, size: int | tuple[int, int] | None = None) -> None:
+    """Open a photo; fail on any error but `PhotoError`, any warning, any odd array, any hang."""
+    refusal = None
+    faulthandler.dump_traceback_later(60, exit=True)  # for a hang inside of compiled code
+    try:
+        with warnings.catch_warnings(), at_most(20):
+            warnings.simplefilter("error")
+            pixels = open_photo(data, size, max_pixels=MAX_PIXELS)
+    except PhotoError as refused:
+        refusal = refused
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+    if refusal:
+        assert refusal.source == "<bytes>"
+        assert len(str(refusal).splitlines()) == 1
+        return
+    height, width = (size, size) if isinstance(size, int) else size or pixels.shape[:2]
+    assert pixels.shape == (height, width, 3)
+    assert pixels.dtype == np.uint8
+    assert 0 < pixels.shape[0] * pixels.shape[1] <= MAX_PIXELS
+
+
+@settings(without_deadline, max_examples=600)
+@given(damaged_files(), sizes)
+def test_damaged_files_are_opened_or_refused(
+    data: bytes, size: int | tuple[int, int] | None
+) -> None:
+    open_or_refuse(data, size)
+
+
+@settings(without_deadline, max_examples=300)
+@given(st.sampled_from(FILES), st.floats(0, 1), sizes)
+def test_files_cut_short_are_opened_or_refused(
+    data: bytes, share: float, size: int | tuple[int, int] | None
+) -> None:
+    open_or_refuse(data[: int(share * len(data))], size)
+
+
+SIGNATURES = [data[:n] for data in FILES for n in (2, 4, 12, 40)]
+
+
+@settings(without_deadline, max_examples=300)
+@given(st.sampled_from(SIGNATURES) | st.just(b""), st.binary(max_size=300))
+@example(b"", b"\0")
+def test_noise_behind_a_signature_is_opened_or_refused(signature: bytes, noise: bytes) -> None:
+    open_or_refuse(signature + noise)
+
+
+@settings(without_deadline, max_examples=100)
+@given(st.integers(1, 90), st.integers(1, 90), st.sampled_from(["PNG", "JPEG", "WEBP"]), sizes)
+def test_every_shape_is_opened_at_every_size(
+    height: int, width: int, file_format: str, size: int | tuple[int, int] | None
+) -> None:
+    pixels = open_photo(encode(draw(height, width), file_format), size)
+
+    assert pixels.shape[:2] == ((size, size) if isinstance(size, int) else size or (height, width))
+
+
+@pytest.mark.parametrize("file", FILES, ids=range(len(FILES)))
+def test_the_undamaged_files_are_opened(file: bytes) -> None:
+    if file.startswith(b"%!PS"):
+        with pytest.raises(PhotoError):
+            open_photo(file)
+    else:
+        assert open_photo(file).size
