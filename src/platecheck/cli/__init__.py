@@ -1,1 +1,70 @@
 """The command line: parses, calls, prints. One file per group of commands."""
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from platecheck.cli import data, evaluate, model, predict, recipes, train
+from platecheck.errors import PlatecheckError
+
+app = typer.Typer(
+    name="platecheck",
+    help="Tells clean dishes from dirty ones, and looks at the dish, not at the table.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"platecheck {version('platecheck')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    if debug:
+        os.environ["PLATECHECK_DEBUG"] = "1"
+
+
+app.command("predict")(predict.predict)
+app.add_typer(data.app, name="data")
+app.add_typer(recipes.app, name="recipes")
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("report")(evaluate.report)
+app.command("export")(model.export)
+app.command("model")(model.model)
+
+
+def main() -> None:
+    """Run a command; a user's mistake becomes one line on stderr and exit code 2."""
+    try:
+        app()
+    except (PlatecheckError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            # Whoever read our output has seen enough: `platecheck predict … | head`.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        if os.environ.get("PLATECHECK_DEBUG"):
+            raise
+        message = str(error)
+        if isinstance(error, OSError) and error.strerror:
+            message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        Console(stderr=True, soft_wrap=True).print(
+            f"[bold red]error:[/] {message.replace('[', chr(92) + '[')}", highlight=False
+        )
+        sys.exit(2)

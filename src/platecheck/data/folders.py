@@ -97,7 +97,7 @@ def _visible_folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _photos_below(folder: Path) -> Iterable[Path]:
+def photos_below(folder: Path) -> Iterable[Path]:
     """Photo files at any depth, hidden files and folders left out, in a fixed order."""
     for parent, folders, files in os.walk(folder, followlinks=False):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -134,7 +134,7 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
         where = [(WHOLE, c) for c in first]
     found: dict[tuple[str, str], list[Path]] = {}
     for split, class_folder in where:
-        found.setdefault((split, class_folder.name), []).extend(_photos_below(class_folder))
+        found.setdefault((split, class_folder.name), []).extend(photos_below(class_folder))
     names = tuple(classes) if classes else tuple(sorted({name for _, name in found}))
     _check_classes(folder, found, names, fixed=classes is not None)
     photos = [

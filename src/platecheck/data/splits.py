@@ -4,13 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from platecheck.classifier import Division
 from platecheck.data.folders import WHOLE, Photo, PhotoSet
 from platecheck.errors import DataError
 
 
-def divide(
-    photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int
-) -> tuple[Photo, ...]:
+def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) -> tuple[Photo, ...]:
     """Give every photo one of the splits in `shares`, stratified by class.
 
     The result depends only on the photos' names, their labels and the seed. Rounding errors are
@@ -34,7 +33,7 @@ def divide(
         owner = np.searchsorted(ends, np.arange(len(group)), side="right")
         for position, index in enumerate(rng.permutation(len(group))):
             divided.append(replace(group[index], split=names[owner[position]]))
-    return tuple(sorted(divided, key=lambda photo: photo.name))
+    return _by_name(tuple(divided))
 
 
 def with_validation(photos: PhotoSet, *, seed: int = 0) -> PhotoSet:
@@ -48,26 +47,60 @@ def with_validation(photos: PhotoSet, *, seed: int = 0) -> PhotoSet:
         DataError: there is no ``train`` split, or nothing to take validation photos from, or too
             few photos to divide.
     """
+    if photos.splits != (WHOLE,):
+        if "train" not in photos.splits:
+            has = ", ".join(photos.splits)
+            raise DataError(f"{photos.folder} has no train folder; it has: {has}")
+        if "val" not in photos.splits and "test" not in photos.splits:
+            raise DataError(
+                f"{photos.folder} has neither a val nor a test folder, so there is nothing to"
+                " choose the best epoch on; add one, or give the class folders without train/"
+            )
+    return divided_as(photos, division_of(photos, seed=seed))
+
+
+def division_of(photos: PhotoSet, *, seed: int) -> Division | None:
+    """What :func:`with_validation` divides, to be kept with a model; None when it does not."""
     if photos.splits == (WHOLE,):
-        shares = {"train": 0.7, "val": 0.15, "test": 0.15}
-        result = replace(photos, photos=divide(photos.photos, shares, seed=seed))
-        _check_divided(result, ("train", "val", "test"))
-        return result
-    if "train" not in photos.splits:
-        raise DataError(f"{photos.folder} has no train folder; it has: {', '.join(photos.splits)}")
-    if "val" in photos.splits:
+        split = WHOLE
+    elif "train" in photos.splits and "val" not in photos.splits:
+        split = "test"
+    else:
+        return None
+    return Division(split=split, seed=seed, fingerprint=_fingerprint(photos, split))
+
+
+def divided_as(photos: PhotoSet, division: Division | None) -> PhotoSet:
+    """Divide photos as a model's were, if they are the same photos; else leave them alone.
+
+    A model that was chosen on one half of ``test`` must be judged on the other half. Photos that
+    it was not chosen on are all fit to judge it.
+    """
+    if division is None or division.split not in photos.splits:
         return photos
-    if "test" not in photos.splits:
-        raise DataError(
-            f"{photos.folder} has neither a val nor a test folder, so there is nothing to choose"
-            " the best epoch on; add one, or give the class folders without train/"
-        )
-    halves = divide(photos.split("test"), {"val": 0.5, "test": 0.5}, seed=seed)
-    others = tuple(photo for photo in photos.photos if photo.split != "test")
-    merged = tuple(sorted(others + halves, key=lambda photo: photo.name))
-    result = replace(photos, photos=merged)
-    _check_divided(result, ("val", "test"))
-    return result
+    if _fingerprint(photos, division.split) != division.fingerprint:
+        return photos
+    part = replace(photos, photos=photos.split(division.split))
+    divided = _divide_split(part, division.split, seed=division.seed)
+    others = tuple(photo for photo in photos.photos if photo.split != division.split)
+    return replace(photos, photos=_by_name(others + divided))
+
+
+def _fingerprint(photos: PhotoSet, split: str) -> str:
+    return replace(photos, photos=photos.split(split)).fingerprint()
+
+
+def _divide_split(photos: PhotoSet, split: str, *, seed: int) -> tuple[Photo, ...]:
+    shares = (
+        {"train": 0.7, "val": 0.15, "test": 0.15} if split == WHOLE else {"val": 0.5, "test": 0.5}
+    )
+    divided = divide(photos.photos, shares, seed=seed)
+    _check_divided(replace(photos, photos=divided), tuple(shares))
+    return divided
+
+
+def _by_name(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
+    return tuple(sorted(photos, key=lambda photo: photo.name))
 
 
 def _check_divided(photos: PhotoSet, splits: tuple[str, ...]) -> None:

@@ -1,8 +1,10 @@
 """Photos for training: cached pixels, reproducible augmentation, features computed once."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule
@@ -88,7 +90,7 @@ class EpochSampler(Sampler[Draw]):
 
     def __len__(self) -> int:
         """Number of draws of this process; all processes get the same number."""
-        return -(-self.photos // self.world_size)
+        return math.ceil(self.photos / self.world_size)
 
     def __iter__(self) -> Iterator[Draw]:
         """The draws of this epoch."""
@@ -168,11 +170,10 @@ class PlateDataModule(LightningDataModule):
         if "val" not in self._datasets:
             photos = self.photos.split("val")
             transform = testing_transform(self.normalization)
-            self._datasets["val"] = (
-                TensorDataset(self._features(photos, transform), _labels(photos))
-                if self.frozen
-                else PhotoDataset(photos, self.cache, transform)
-            )
+            dataset: Dataset[Any] = PhotoDataset(photos, self.cache, transform)
+            if self.frozen:
+                dataset = TensorDataset(self._features(photos, transform), _labels(photos))
+            self._datasets["val"] = dataset
         return self._loader(self._datasets["val"], sampler=None)
 
     def _training_set(self) -> Dataset[tuple[Tensor, int]]:

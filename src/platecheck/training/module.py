@@ -75,9 +75,9 @@ class PlateModule(LightningModule):
         accuracy(logits, labels)
         if split == "train":
             self.log("loss", loss, prog_bar=True, logger=False)
-        shown = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
-        self.log(f"{split}_loss", loss, sync_dist=True, **shown)
-        self.log(f"{split}_accuracy", accuracy, **shown)
+        n = len(labels)
+        self.log(f"{split}_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=n)
+        self.log(f"{split}_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=n)
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

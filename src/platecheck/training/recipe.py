@@ -1,7 +1,7 @@
 """A recipe is a whole experiment: one YAML file, checked, nothing hidden in code."""
 
+import contextlib
 import difflib
-import types
 import typing
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
@@ -100,6 +100,7 @@ class Recipe(_Part):
     schedule: Schedule
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
+    calibrate: bool = Field(False, description="fit a temperature on validation photos")
 
     def to_yaml(self) -> str:
         """The recipe as YAML, every default written out."""
@@ -172,10 +173,8 @@ def _override(content: dict[str, Any], override: str) -> None:
         raise RecipeError(f"--set {override}: {_first_line(error)}") from error
     if isinstance(value, str):
         # YAML 1.1 reads 1e-3 as a string; nobody who writes it means one.
-        try:
+        with contextlib.suppress(ValueError):
             value = float(value)
-        except ValueError:
-            pass
     for part in keys[:-1]:
         inner = content.get(part)
         if inner is None:
@@ -214,9 +213,8 @@ def _keys_at(place: list[str]) -> list[str]:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and not isinstance(annotation, types.GenericAlias):
-        if issubclass(annotation, BaseModel):
-            yield annotation
-    else:
-        for inner in typing.get_args(annotation):
-            yield from _models_in(inner)
+    if inner := typing.get_args(annotation):
+        for part in inner:
+            yield from _models_in(part)
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation

@@ -8,6 +8,7 @@
 ``curves.png``                the same as a picture
 ``weights/epoch-007.…``       what training changed, after every epoch
 ``weights/frozen.…``          the backbone, where it is frozen
+``calibration.json``          the temperature, where the recipe calibrates
 ``last.ckpt``                 the state to resume from
 ``tensorboard/``              the same curves for TensorBoard
 ============================  ==================================================================
@@ -23,6 +24,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from platecheck.classifier import Division
 from platecheck.data.folders import Photo, PhotoSet
 from platecheck.errors import ModelError, PhotoError
 from platecheck.files import write_text
@@ -47,12 +49,10 @@ class RunFacts(BaseModel):
 
     platecheck: str
     seed: int
-    split_seed: int
     data: str
     fingerprint: str
     classes: tuple[str, ...]
-    # Names of the splits that were cut out of another one, and which: {"val": "test"}.
-    divided: dict[str, str]
+    division: Division | None
     normalization: Normalization
     unreadable: dict[str, str]
     settings: dict[str, Any]
@@ -80,6 +80,18 @@ class Run:
         if not self.history:
             raise ModelError(f"{self.folder} has no finished epoch yet; resume it with --resume")
         return int(min(self.history, key=lambda row: row["val_loss"])["epoch"])
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by; 1 where the recipe does not calibrate."""
+        if not self.calibration.is_file():
+            return 1.0
+        return float(json.loads(self.calibration.read_text(encoding="utf-8"))["temperature"])
+
+    @property
+    def calibration(self) -> Path:
+        """File of the temperature."""
+        return self.folder / "calibration.json"
 
     @property
     def finished(self) -> bool:

@@ -29,7 +29,7 @@ def _compiled_operators_load() -> bool:
     for folder in (spec and spec.submodule_search_locations) or ():
         for library in sorted(Path(folder).glob("_C.*")):
             try:
-                torch.ops.load_library(library)
+                torch.ops.load_library(library)  # type: ignore[no-untyped-call]
             except OSError:
                 return False
             return True
@@ -44,7 +44,7 @@ def install() -> bool:
     """
     global _library  # noqa: PLW0603 -- the declaration must outlive the call, once per process
     if _library is None and not _compiled_operators_load():
-        _library = torch.library.Library("torchvision", "DEF")
+        _library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
         for operator in OPERATORS:
-            _library.define(operator)
+            _library.define(operator)  # type: ignore[no-untyped-call]
     return _library is not None

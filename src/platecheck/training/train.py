@@ -1,25 +1,29 @@
-"""Train a recipe on a folder of photos; the one way in to this floor."""
+"""Train a recipe on a folder of photos: :func:`prepare`, then :func:`fit`."""
 
+import json
 import logging
 import os
 import platform
 import shlex
 import sys
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from platecheck.data.cache import PixelCache
 from platecheck.data.folders import PhotoSet, read_photos
-from platecheck.data.splits import with_validation
+from platecheck.data.splits import division_of, with_validation
 from platecheck.data.statistics import channel_statistics
-from platecheck.errors import DataError, MissingExtraError, ModelError, RecipeError
-from platecheck.files import replacing
+from platecheck.errors import DataError, ModelError, RecipeError
+from platecheck.files import replacing, write_text
 from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import IMAGENET
+from platecheck.training.calibration import fit_temperature
 from platecheck.training.recipe import Normalization, Recipe
 from platecheck.training.run import Run, RunFacts
 
@@ -28,7 +32,8 @@ torchvision_guard.install()
 from lightning.pytorch import Trainer  # noqa: E402
 from lightning.pytorch.callbacks import Callback  # noqa: E402
 from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
-from lightning.pytorch.utilities import rank_zero_only  # noqa: E402
+from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
+from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from platecheck.training.datamodule import PlateDataModule, mix  # noqa: E402
@@ -36,7 +41,10 @@ from platecheck.training.keeper import OnEpoch, RunKeeper  # noqa: E402
 from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.networks import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
+from platecheck.training.trained import TrainedModel  # noqa: E402
 
+# Apart from the seeds that epochs and steps are given.
+SEED_OF_WEIGHTS = 2**32
 RECORDED = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow", "onnxruntime")
 
 
@@ -55,7 +63,17 @@ class Interrupted(Exception):  # noqa: N818 -- it is no error
     """The user pressed Ctrl-C; everything up to the last finished epoch is saved."""
 
 
-def train(
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to train: photos read, network built, run folder begun."""
+
+    run: Run
+    network: PlateNet
+    settings: Settings
+    checkpoint: Path | None
+
+
+def prepare(
     recipe: Recipe,
     data: Path,
     out: Path,
@@ -66,11 +84,8 @@ def train(
     strict: bool = False,
     settings: Settings | None = None,
     on_photo: Callable[[], None] | None = None,
-    on_start: Callable[[Run], None] | None = None,
-    on_epoch: OnEpoch | None = None,
-    callbacks: list[Callback] | None = None,
-) -> Run:
-    """Train, and keep everything in a run folder.
+) -> Prepared:
+    """Read the photos, build the network and begin the run folder.
 
     Args:
         recipe: the experiment.
@@ -83,7 +98,51 @@ def train(
         strict: refuse unreadable photos instead of leaving them out.
         settings: device, precision, processes.
         on_photo: called for each photo that is read.
-        on_start: called in the first process when photos are read and training begins.
+
+    Raises:
+        DataError: the photos are not as expected, or not those that the resumed run saw.
+        ModelError: the weights to start from, or the run to resume, cannot be used.
+        RecipeError: the resumed run was started with another recipe.
+    """
+    settings = settings or Settings()
+    out = Path(out)
+    resumed = _to_resume(out, recipe, seed) if resume else None
+    if not resume and _first_process() and out.exists() and any(out.iterdir()):
+        raise DataError(f"{out} exists and is not empty; add --resume or choose another --out")
+
+    photos = read_photos(data, strict=strict, on_photo=on_photo)
+    divided = with_validation(photos, seed=split_seed)
+    facts = _facts(recipe, photos, divided, seed, split_seed, settings)
+    if resumed and resumed.facts.fingerprint != facts.fingerprint:
+        raise DataError(
+            f"{data} no longer holds the photos that {out} was started with, or they are divided"
+            " in another way"
+        )
+    run = Run(out, recipe, facts, divided)
+
+    torch.manual_seed(mix(seed, SEED_OF_WEIGHTS))
+    network = build_network(recipe.network, classes=len(divided.classes), size=recipe.input.size)
+    if resumed and run.frozen_weights.is_file():
+        network.backbone.load_state_dict(read_state(run.frozen_weights))
+    else:
+        load_pretrained(network, recipe.network)
+    if _first_process():
+        _save_frozen(run, network)
+        run.save()
+    checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
+    return Prepared(run, network, settings, checkpoint)
+
+
+def fit(
+    prepared: Prepared,
+    *,
+    on_epoch: OnEpoch | None = None,
+    callbacks: Sequence[Callback] = (),
+) -> Run:
+    """Train what :func:`prepare` prepared, and keep everything in the run folder.
+
+    Args:
+        prepared: the run.
         on_epoch: called in the first process after every epoch.
         callbacks: more of Lightning's, a progress bar say.
 
@@ -91,66 +150,61 @@ def train(
         The finished run.
 
     Raises:
-        DataError: the photos are not as expected, or not those that the resumed run saw.
-        ModelError: the weights to start from, or the run to resume, cannot be used.
-        RecipeError: the resumed run was started with another recipe.
         Interrupted: Ctrl-C.
+        ModelError: the accelerator, devices or precision are not to be had here.
     """
-    settings = settings or Settings()
-    out = Path(out)
     _quieten()
-    resumed = _to_resume(out, recipe, seed) if resume else None
-    if not resumed and rank_zero_only.rank == 0 and out.exists() and any(out.iterdir()):
-        raise DataError(f"{out} exists and is not empty; add --resume or choose another --out")
-
-    photos = read_photos(data, strict=strict, on_photo=on_photo)
-    divided = with_validation(photos, seed=split_seed)
-    facts = _facts(recipe, photos, divided, seed, split_seed, settings)
-    if resumed and resumed.facts.fingerprint != facts.fingerprint:
-        raise DataError(f"{data} no longer holds the photos that {out} was started with")
-    run = Run(out, recipe, facts, divided)
-
-    torch.manual_seed(mix(seed, len("weights")))
-    network = build_network(
-        recipe.network, classes=len(divided.classes), size=recipe.input.size
-    ).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if resumed and run.frozen_weights.is_file():
-        network.backbone.load_state_dict(read_state(run.frozen_weights))
-    else:
-        load_pretrained(network, recipe.network)
-    if rank_zero_only.rank == 0:
-        run.save()
-        _save_frozen(run, network)
-        if on_start:
-            on_start(run)
-    module = PlateModule(network, recipe, classes=len(divided.classes), seed=seed)
+    run, recipe, settings = prepared.run, prepared.run.recipe, prepared.settings
+    network = prepared.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    module = PlateModule(network, recipe, classes=len(run.facts.classes), seed=run.facts.seed)
     datamodule = PlateDataModule(
-        divided, recipe, facts.normalization, seed=seed, workers=settings.workers
+        run.photos,
+        recipe,
+        run.facts.normalization,
+        seed=run.facts.seed,
+        workers=settings.workers,
     )
-    trainer = Trainer(
-        accelerator=settings.accelerator,
-        devices=settings.devices,
-        num_nodes=settings.nodes,
-        precision=settings.precision,
-        max_epochs=recipe.epochs,
-        callbacks=[*(callbacks or []), RunKeeper(run, on_epoch)],
-        logger=TensorBoardLogger(out, name="", version="tensorboard"),
-        default_root_dir=out,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        enable_model_summary=False,
-        deterministic="warn",
-    )
-    checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
     try:
-        trainer.fit(module, datamodule, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit as error:
-        # Lightning turns Ctrl-C into an exit.
+        trainer = Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            precision=settings.precision,  # type: ignore[arg-type]
+            max_epochs=recipe.epochs,
+            callbacks=[*callbacks, RunKeeper(run, on_epoch)],
+            logger=TensorBoardLogger(run.folder, name="", version="tensorboard"),
+            default_root_dir=run.folder,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            deterministic="warn",
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise ModelError(f"cannot train with {settings}: {str(error).splitlines()[0]}") from error
+    try:
+        trainer.fit(module, datamodule, ckpt_path=prepared.checkpoint, weights_only=True)
+    except SystemExit as error:  # what Lightning makes of Ctrl-C
         raise Interrupted from error
-    if trainer.interrupted:
-        raise Interrupted
-    return Run.load(out)
+    if recipe.calibrate and trainer.is_global_zero:
+        _calibrate(Run.load(run.folder))
+    trainer.strategy.barrier()
+    return Run.load(run.folder)
+
+
+def _calibrate(run: Run) -> None:
+    """Fit the temperature of the best epoch on the validation photos."""
+    model = TrainedModel(run)
+    photos = run.photos.split("val")
+    cache = PixelCache(model.size)
+    batches = [photos[i : i + 32] for i in range(0, len(photos), 32)]
+    logits = np.concatenate(
+        [model.logits(np.stack([cache.get(photo) for photo in batch])) for batch in batches]
+    )
+    temperature = fit_temperature(logits, np.array([photo.label for photo in photos]))
+    content = {"temperature": temperature, "epoch": model.epoch, "photos": len(photos)}
+    write_text(run.calibration, json.dumps(content, indent=2) + "\n")
 
 
 def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
@@ -182,15 +236,13 @@ def _facts(
     split_seed: int,
     settings: Settings,
 ) -> RunFacts:
-    before = {photo.name: photo.split for photo in photos.photos}
     return RunFacts(
         platecheck=_version("platecheck"),
         seed=seed,
-        split_seed=split_seed,
         data=str(photos.folder.resolve()),
         fingerprint=divided.fingerprint(),
         classes=photos.classes,
-        divided={p.split: before[p.name] for p in divided.photos if before[p.name] != p.split},
+        division=division_of(photos, seed=split_seed),
         normalization=_normalization(recipe, divided),
         unreadable={error.source: error.reason for error in photos.unreadable},
         settings={**vars(settings), "threads": torch.get_num_threads()},
@@ -218,6 +270,11 @@ def _save_frozen(run: Run, network: PlateNet) -> None:
         }
         with replacing(run.frozen_weights) as temporary:
             save_file(state, temporary)
+
+
+def _first_process() -> bool:
+    """Whether this process, of those that train together, is the one that writes."""
+    return getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _version(package: str) -> str:

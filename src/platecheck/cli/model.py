@@ -1,0 +1,93 @@
+"""``platecheck export`` and ``platecheck model``."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from platecheck.cli.progress import progress_bar
+from platecheck.errors import MissingExtraError
+
+# Of a split's figures, those that are kept in the file.
+KEPT = {"photos", "correct", "accuracy", "accuracy_ci95", "precision", "recall", "f1", "ece"}
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path(
+        "model.onnx"
+    ),
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Quantise: four times smaller, and faster.")
+    ] = False,
+    epoch: Annotated[int | None, typer.Option(min=1, help="Instead of the best one.")] = None,
+) -> None:
+    """Export a run's network as one ONNX file, and check it on the validation photos."""
+    try:
+        from platecheck.evaluation.evaluate import Evaluation, evaluate
+        from platecheck.training.export import export as write
+        from platecheck.training.run import Run
+        from platecheck.training.trained import TrainedModel
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Exporting", "train") from error
+
+    opened = Run.load(run)
+    trained = TrainedModel(opened, epoch)
+
+    def judge(split: str) -> Evaluation:
+        with progress_bar(f"evaluating {split}") as bar:
+            return evaluate(
+                trained,
+                Path(opened.facts.data),
+                split=split,
+                division=opened.facts.division,
+                on_start=bar.start,
+                on_photo=bar.advance,
+            )
+
+    splits: list[str] = [split for split in ("val", "test") if split in opened.photos.splits]
+    metrics = {split: judge(split).result.model_dump(mode="json", include=KEPT) for split in splits}
+    report = write(opened, out, int8=int8, epoch=epoch, metrics=metrics)
+    kind = "int8" if int8 else "float32"
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{out}: {kind}, {report.bytes / 1e6:.2f} MB, epoch {trained.epoch}")
+    console.print(
+        f"checked on {report.photos} validation photos: {report.changed} answers changed,"
+        f" probabilities differ by at most {report.max_difference:.2g}"
+    )
+
+
+def model(
+    path: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="The shipped model when absent.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Print what an exported file holds."""
+    from platecheck.classifier import Classifier, default_model
+
+    info = Classifier.load(path).info
+    if as_json:
+        print(info.model_dump_json(indent=2))
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("file", str(path or default_model()))
+    table.add_row("classes", ", ".join(info.classes))
+    table.add_row("input", f"{info.size}×{info.size} pixels, RGB, uint8")
+    table.add_row("network", f"{info.network}, {info.precision}")
+    table.add_row("recipe", f"{info.recipe}, seed {info.seed}, epoch {info.epoch}")
+    table.add_row("temperature", f"{info.temperature:.4f}")
+    for name, value in info.thresholds.items():
+        table.add_row(name, f"{value:.4f}")
+    for split, figures in info.metrics.items():
+        low, high = figures["accuracy_ci95"]
+        table.add_row(
+            split,
+            f"{figures['correct']}/{figures['photos']} = {figures['accuracy']:.2%}"
+            f"  (95 % interval {low:.1%} to {high:.1%}, before quantisation)",
+        )
+    table.add_row("data", info.data_fingerprint[:16])
+    table.add_row("written by", f"platecheck {info.platecheck}")
+    Console().print(table)

@@ -1,0 +1,122 @@
+"""``platecheck predict``."""
+
+import csv
+import io
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from platecheck.cli.progress import progress_bar
+from platecheck.errors import DataError
+
+if TYPE_CHECKING:
+    from platecheck.classifier import Prediction
+
+STDIN = "-"
+COLORS = {"clean": "green", "dirty": "red"}
+
+
+def predict(
+    photos: Annotated[
+        list[str], typer.Argument(metavar="PHOTO|FOLDER|-…", help="- reads one photo from stdin.")
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="An exported file; the shipped model when absent.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for machines.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+) -> None:
+    """Say for each photo which class it is of; exit code 1 when one cannot be opened."""
+    from platecheck.classifier import Classifier
+
+    if as_json and as_csv:
+        raise DataError("choose one of --json and --csv")
+    classifier = Classifier.load(model)
+    sources = list(_sources(photos))
+    failed = False
+    with progress_bar("predicting", len(sources)) as bar:
+
+        def answers() -> Iterator["Prediction"]:
+            nonlocal failed
+            for answer in classifier.predict_many(_opened(sources)):
+                failed |= answer.error is not None
+                bar.advance()
+                yield answer
+
+        if as_json:
+            _print_json(answers())
+        elif as_csv:
+            _print_csv(answers(), classifier.classes)
+        else:
+            _print_table(answers(), width=min(60, max(map(len, sources))))
+    if failed:
+        raise typer.Exit(1)
+
+
+def _sources(arguments: Iterable[str]) -> Iterator[str]:
+    """Paths of photos; folders are searched at any depth.
+
+    Raises:
+        DataError: a folder without photos.
+    """
+    from platecheck.data.folders import photos_below
+
+    for argument in arguments:
+        if argument == STDIN or not Path(argument).is_dir():
+            yield argument
+        else:
+            found = [str(path) for path in photos_below(Path(argument))]
+            if not found:
+                raise DataError(f"{argument} holds no photos")
+            yield from found
+
+
+class _Stdin(io.BytesIO):
+    """Standard input, under a name that people understand."""
+
+    name = "<stdin>"
+
+
+def _opened(sources: Iterable[str]) -> Iterator[str | _Stdin]:
+    for source in sources:
+        yield _Stdin(sys.stdin.buffer.read()) if source == STDIN else source
+
+
+def _print_json(answers: Iterable["Prediction"]) -> None:
+    print(json.dumps([answer.as_dict() for answer in answers], indent=2))
+
+
+def _print_csv(answers: Iterable["Prediction"], classes: Iterable[str]) -> None:
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    names = list(classes)
+    writer.writerow(["photo", "label", "probability", *names, "error"])
+    for answer in answers:
+        probabilities = answer.probabilities or {}
+        writer.writerow(
+            [
+                answer.source,
+                answer.label,
+                "" if answer.error else f"{answer.probability:.6f}",
+                *(f"{probabilities[name]:.6f}" if probabilities else "" for name in names),
+                answer.error.reason if answer.error else "",
+            ]
+        )
+
+
+def _print_table(answers: Iterable["Prediction"], *, width: int) -> None:
+    """A row a photo as soon as it is answered, so that a long list is not waited for."""
+    console = Console(soft_wrap=True, highlight=False)
+    for answer in answers:
+        name = os.fspath(answer.source).ljust(width)
+        console.print(name, end="  ", markup=False)
+        if answer.error:
+            console.print(f"[yellow]not readable:[/] {answer.error.reason}")
+        else:
+            color = COLORS.get(answer.label, "bold")
+            console.print(f"[{color}]{answer.label}[/]  {answer.probability:.1%}")

@@ -1,0 +1,125 @@
+"""``platecheck train``."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from platecheck.cli.progress import progress_bar
+from platecheck.cli.recipes import complete_recipe
+from platecheck.errors import DataError, MissingExtraError
+
+# Processes that Lightning starts beside the first one learn the run folder by this name.
+RUN_FOLDER = "PLATECHECK_RUN_FOLDER"
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(help="Name or YAML file.", autocompletion=complete_recipe)
+    ],
+    data: Annotated[Path, typer.Option(help="Photos sorted into folders.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Run folder; by default runs/RECIPE, with a number.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
+    split_seed: Annotated[
+        int, typer.Option(min=0, help="Of the division, where there are no validation photos.")
+    ] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")] = False,
+    accelerator: Annotated[str, typer.Option(help="cpu, gpu, …; Lightning's names.")] = "auto",
+    devices: Annotated[str, typer.Option(help="How many, or which: 2, 0,1 …")] = "auto",
+    nodes: Annotated[int, typer.Option(min=1, help="Machines that train together.")] = 1,
+    precision: Annotated[str, typer.Option(help="32-true, bf16-mixed, 16-mixed …")] = "32-true",
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that prepare photos.")
+    ] = None,
+) -> None:
+    """Train a recipe on a folder of photos; everything is kept in a run folder."""
+    try:
+        from platecheck.training.recipe import load_recipe
+
+        wanted = load_recipe(recipe, [*(overrides or ()), *_epochs(epochs)])
+        from platecheck.evaluation import plots
+        from platecheck.training import train as training
+        from platecheck.training.progress import TrainingProgress
+        from platecheck.training.run import Run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Training", "train") from error
+    from platecheck.data.folders import list_photos
+
+    listed = list_photos(data)
+    folder = _run_folder(out, wanted.name, resume=resume, nodes=nodes)
+    console = Console()
+
+    def announce(run: Run) -> None:
+        counts = run.photos.counts()
+        console.print(f"[bold]{run.recipe.name}[/]: {run.recipe.summary}")
+        for split in ("train", "val", "test"):
+            if split in counts:
+                numbers = ", ".join(f"{n} {name}" for name, n in counts[split].items())
+                console.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
+        if run.facts.unreadable:
+            console.print(f"  [yellow]{len(run.facts.unreadable)} unreadable, left out[/]")
+        console.print(f"  into  {folder}", highlight=False)
+
+    def draw(run: Run) -> None:
+        plots.save(plots.curves(run.history), folder / "curves.png")
+
+    with progress_bar("reading photos", len(listed.photos)) as bar:
+        settings = training.Settings(accelerator, _devices(devices), nodes, precision, workers)
+        prepared = training.prepare(
+            wanted,
+            data,
+            folder,
+            seed=seed,
+            split_seed=split_seed,
+            resume=resume,
+            strict=strict,
+            settings=settings,
+            on_photo=bar.advance,
+        )
+    announce(prepared.run)
+    try:
+        run = training.fit(prepared, on_epoch=draw, callbacks=[TrainingProgress(console)])
+    except training.Interrupted:
+        again = f"platecheck train {recipe} --data {data} --out {folder} --resume"
+        console.print(f"\nstopped; go on with the same options and --resume:\n  {again}")
+        raise typer.Exit(130) from None
+    best = run.history[run.best_epoch - 1]
+    console.print(
+        f"best epoch {run.best_epoch} of {len(run.history)}: validation loss"
+        f" {best['val_loss']:.4f}, accuracy {best['val_accuracy']:.2%}"
+    )
+    console.print(f"next: platecheck evaluate {folder} --data {data}", highlight=False)
+
+
+def _epochs(epochs: int | None) -> list[str]:
+    return [] if epochs is None else [f"epochs={epochs}"]
+
+
+def _devices(devices: str) -> int | str:
+    return int(devices) if devices.isdigit() else devices
+
+
+def _run_folder(out: Path | None, recipe: str, *, resume: bool, nodes: int) -> Path:
+    """The run folder, the same in all processes that train together."""
+    if out is None and (told := os.environ.get(RUN_FOLDER)):
+        return Path(told)
+    if out is None and nodes > 1:
+        raise DataError("several machines need a run folder that all of them see: give --out")
+    if out is None:
+        numbered = [Path("runs") / recipe]
+        while numbered[-1].exists():
+            numbered.append(Path("runs") / f"{recipe}-{len(numbered) + 1}")
+        # The last one is free, the one before it is the newest.
+        out = numbered[-2] if resume and len(numbered) > 1 else numbered[-1]
+    os.environ[RUN_FOLDER] = str(out)
+    return out

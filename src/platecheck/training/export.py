@@ -1,0 +1,188 @@
+"""Export a run as one ONNX file that is the whole model."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnxruntime.quantization import (
+    CalibrationDataReader,
+    QuantFormat,
+    QuantType,
+    quantize_static,
+)
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from platecheck.classifier import METADATA_KEY, Classifier, ModelInfo
+from platecheck.data.cache import PixelCache
+from platecheck.data.folders import Photo
+from platecheck.errors import DataError, ModelError
+from platecheck.files import replacing
+from platecheck.training.onnx_graph import write_onnx
+from platecheck.training.run import Run
+from platecheck.training.trained import TrainedModel
+
+# The largest difference between a probability of the run and of its float32 export.
+TOLERANCE = 1e-4
+CALIBRATION_PHOTOS = 200
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class ExportReport:
+    """What an export was checked for.
+
+    Attributes:
+        path: the file.
+        bytes: its size.
+        photos: validation photos that run and file both answered.
+        max_difference: largest difference of a probability between the two.
+        changed: photos whose answer changed.
+    """
+
+    path: Path
+    bytes: int
+    photos: int
+    max_difference: float
+    changed: int
+
+
+def export(
+    run: Run,
+    path: Path,
+    *,
+    int8: bool = False,
+    epoch: int | None = None,
+    metrics: dict[str, dict[str, Any]] | None = None,
+) -> ExportReport:
+    """Write a run's network as an ONNX file and check it on the validation photos.
+
+    The file takes uint8 photos [N, size, size, 3], normalises them, and gives probabilities
+    [N, classes]; its metadata hold :class:`~platecheck.classifier.ModelInfo`. With `int8`,
+    convolutions and linear layers but the last are quantised statically (QDQ, weights per
+    channel), with ranges seen on training photos.
+
+    Args:
+        run: finished or not.
+        path: where to.
+        int8: quantise.
+        epoch: counted from 1; the best one when absent.
+        metrics: by split, to be kept in the file.
+
+    Raises:
+        DataError: the run's photos are no longer where they were.
+        ModelError: the float32 file's probabilities differ by more than :data:`TOLERANCE`; no
+            file is written.
+    """
+    model = TrainedModel(run, epoch)
+    cache = PixelCache(model.size)
+    validation = present(run, "val")
+    info = ModelInfo(
+        platecheck=run.facts.platecheck,
+        recipe=run.recipe.name,
+        network=run.recipe.network.name,
+        classes=run.facts.classes,
+        size=model.size,
+        precision="int8" if int8 else "float32",
+        temperature=run.temperature,
+        epoch=model.epoch,
+        seed=run.facts.seed,
+        data_fingerprint=run.facts.fingerprint,
+        division=run.facts.division,
+        metrics=metrics or {},
+    )
+    with replacing(Path(path)) as temporary:
+        example = torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8)
+        write_onnx(model.module, example, temporary, inputs=["pixels"], outputs=["probabilities"])
+        if int8:
+            _quantize(temporary, _spread(present(run, "train"), CALIBRATION_PHOTOS), cache)
+        _write_metadata(temporary, info)
+        difference, changed = _compare(model, Classifier.load(temporary), validation, cache)
+        if not int8 and difference > TOLERANCE:
+            raise ModelError(
+                f"the exported probabilities differ by {difference:.2g} from the run's"
+            )
+    return ExportReport(Path(path), Path(path).stat().st_size, len(validation), difference, changed)
+
+
+def present(run: Run, split: str) -> tuple[Photo, ...]:
+    """Photos of one of a run's splits, all of which must still be there.
+
+    Raises:
+        DataError: one is gone.
+    """
+    photos = run.photos.split(split)
+    for photo in photos:
+        if not photo.path.is_file():
+            raise DataError(
+                f"{photo.path}, which {run.folder} was trained with, is gone;"
+                " the export is checked against these photos"
+            )
+    return photos
+
+
+def _compare(
+    model: TrainedModel, exported: Classifier, photos: Sequence[Photo], cache: PixelCache
+) -> tuple[float, int]:
+    """Largest difference of a probability, and the number of answers that differ."""
+    difference, changed = 0.0, 0
+    for pixels in _batches(photos, cache):
+        ours, theirs = model.probabilities(pixels), exported.probabilities(pixels)
+        difference = max(difference, float(np.abs(ours - theirs).max()))
+        changed += int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())
+    return difference, changed
+
+
+def _batches(photos: Sequence[Photo], cache: PixelCache) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(photos), BATCH):
+        yield np.stack([cache.get(photo) for photo in photos[start : start + BATCH]])
+
+
+def _spread(photos: Sequence[Photo], wanted: int) -> Sequence[Photo]:
+    """Up to `wanted` photos, evenly from the whole list and so from all classes."""
+    if len(photos) <= wanted:
+        return photos
+    return [photos[i * len(photos) // wanted] for i in range(wanted)]
+
+
+class _PhotoReader(CalibrationDataReader):  # type: ignore[misc]
+    def __init__(self, photos: Sequence[Photo], cache: PixelCache) -> None:
+        self.batches = _batches(photos, cache)
+
+    def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
+        pixels = next(self.batches, None)
+        return None if pixels is None else {"pixels": pixels}
+
+
+def _quantize(path: Path, photos: Sequence[Photo], cache: PixelCache) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        prepared = Path(folder) / "prepared.onnx"
+        quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+        graph = onnx.load(prepared).graph
+        linear = [node.name for node in graph.node if node.op_type in ("Gemm", "MatMul")]
+        quantize_static(
+            prepared,
+            path,
+            _PhotoReader(photos, cache),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool", "MaxPool"],
+            # The last layer is tiny, and the probabilities hang on it.
+            nodes_to_exclude=linear[-1:],
+        )
+
+
+def _write_metadata(path: Path, info: ModelInfo) -> None:
+    model = onnx.load(path)
+    model.producer_name = "platecheck"
+    model.producer_version = info.platecheck
+    del model.metadata_props[:]
+    onnx.helper.set_model_props(model, {METADATA_KEY: info.model_dump_json()})
+    onnx.save(model, path)

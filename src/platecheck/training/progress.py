@@ -1,0 +1,70 @@
+"""What a person sees while a network trains: a bar an epoch, and a line when it is over."""
+
+from typing import Any
+
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class TrainingProgress(Callback):
+    """A bar with the loss and accuracy so far, where a person looks; a line an epoch everywhere."""
+
+    def __init__(self, console: Console) -> None:
+        """Show on `console`."""
+        self.console = console
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.bar = self.progress.add_task("", figures="", visible=False)
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Begin the epoch's bar."""
+        if trainer.is_global_zero:
+            self.progress.start()
+            title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            batches = trainer.num_training_batches
+            self.progress.reset(self.bar, total=batches, description=title, visible=True)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move the bar."""
+        if trainer.is_global_zero:
+            accuracy = float(pl_module.train_accuracy.compute())  # type: ignore[operator, union-attr]
+            figures = f"loss {float(outputs['loss']):.4f}  accuracy {accuracy:.2%}"
+            self.progress.update(self.bar, advance=1, figures=figures)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what takes time after the last batch."""
+        self.progress.update(self.bar, figures="validating")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the epoch's line."""
+        if not trainer.is_global_zero:
+            return
+        figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.progress.console.print(
+            f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
+            f"  train loss {figures['train_loss']:.4f} accuracy {figures['train_accuracy']:7.2%}"
+            f"  validation loss {figures['val_loss']:.4f} accuracy {figures['val_accuracy']:7.2%}",
+            highlight=False,
+        )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Take the bar away."""
+        self.progress.stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        """Take the bar away, so that the terminal is as it was."""
+        self.progress.stop()
