@@ -8,6 +8,7 @@ except ImportError as error:
     raise MissingExtraError("Rendering artificial dishes", "data") from error
 
 from platecheck.data.synth.dataset import SynthSummary, write_dataset
+from platecheck.data.synth.samples import write_samples
 from platecheck.data.synth.scene import LABELS, RenderedDish, render_dish
 from platecheck.data.synth.shapes import KINDS
 from platecheck.data.synth.tables import TABLES
@@ -20,4 +21,5 @@ __all__ = [
     "SynthSummary",
     "render_dish",
     "write_dataset",
+    "write_samples",
 ]

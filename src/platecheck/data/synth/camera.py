@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.data.synth.noise import Floats
+from platecheck.data.synth.pixels import Floats, tinted
 
 
 @dataclass
@@ -91,19 +91,19 @@ def develop(rng: np.random.Generator, light: Floats, size: int) -> NDArray[np.ui
     White balance, exposure, vignette, blur, tone curve, noise and soft colours are drawn from rng.
     """
     side = light.shape[0]
-    exposure = np.exp(rng.normal(-0.22, 0.22))
+    exposure = np.exp(rng.normal(-0.3, 0.22))
     red, blue = np.exp(rng.normal(0, 0.05, 2))
     gains = np.array([red, 1, blue], np.float32) * np.float32(exposure)
     q = across(side)
     fade = 1 - np.float32(rng.uniform(0, 0.16)) * (q[None, :] ** 2 + q[:, None] ** 2)
-    light = light * fade[..., None] * gains
+    light = light * tinted(fade, gains)
     bloom = cv2.GaussianBlur(
         cv2.resize(light, (side // 4, side // 4), interpolation=cv2.INTER_AREA), (0, 0), side / 100
     )
     light += np.float32(rng.uniform(0.02, 0.07)) * (cv2.resize(bloom, (side, side)) - light)
     if side != size:
         light = cv2.resize(light, (size, size), interpolation=cv2.INTER_AREA)
-    blur = abs(rng.normal(0, 0.55)) * size / 256
+    blur = min(abs(rng.normal(0, 0.5)), 1.1) * size / 256
     if blur > 0.3:
         light = cv2.GaussianBlur(light, (0, 0), blur)
     photo: Floats = np.take(_tone_curve(), (light.clip(0, 3.99) * 1024).astype(np.int32))

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.data.synth.noise import Floats, from_srgb, linear, sample, spot, step
+from platecheck.data.synth.noise import sample, spot
+from platecheck.data.synth.pixels import Floats, from_srgb, grey, linear, mix, step
 from platecheck.data.synth.shapes import EDGE, Chart
 
 Colour = tuple[int, int, int]
@@ -15,6 +16,10 @@ INKS: tuple[Colour, ...] = (
 )  # fmt: skip
 LEAVES: tuple[Colour, ...] = ((70, 120, 60), (100, 140, 90), (50, 90, 70))
 SPECKS: tuple[Colour, ...] = ((70, 48, 34), (40, 40, 44), (110, 74, 44))
+
+# A petal along the real axis, from 0 to 1.
+_TURN = np.linspace(0, 2 * np.pi, 16)
+PETAL = (1 - np.cos(_TURN)) / 2 + 1j * np.sin(_TURN) * np.sin(_TURN / 2)
 
 
 def decorate(rng: np.random.Generator, kind: str, colour: Floats, chart: Chart) -> Floats:
@@ -39,7 +44,7 @@ def decorate(rng: np.random.Generator, kind: str, colour: Floats, chart: Chart) 
         _ribs(rng, albedo, chart)
     a, b = spot(rng)
     cloud = sample("cloud", chart.u * np.float32(0.1) + a, chart.v * np.float32(0.1) + b)
-    albedo *= (1 + np.float32(0.015) * cloud)[..., None]  # no glaze is quite even
+    albedo *= grey(1 + np.float32(0.015) * cloud)  # no glaze is quite even
     return albedo
 
 
@@ -52,33 +57,33 @@ def _bands(rng: np.random.Generator, albedo: Floats, r: Floats, count: int) -> N
             inner = rng.uniform(0.62, 0.95)
             outer = inner + float(rng.choice([0.008, 0.015, 0.05]))
         band = step(inner - 0.006, inner + 0.006, r) * step(outer + 0.006, outer - 0.006, r)
-        albedo += (ink - albedo) * (np.float32(0.92) * band)[..., None]
+        albedo[:] = mix(albedo, ink, np.float32(0.92) * band)
 
 
 def _speckles(rng: np.random.Generator, albedo: Floats, chart: Chart) -> None:
     """Stoneware: specks of iron all over, maybe a dark edge and the rings of a reactive glaze."""
     a, b = spot(rng)
     ink = linear(SPECKS[rng.integers(len(SPECKS))])
-    k = np.float32(rng.uniform(0.18, 0.34))
-    many = rng.uniform(1.9, 2.5)
+    k = np.float32(rng.uniform(0.22, 0.48))
+    many = rng.uniform(1.8, 2.4)
     fine = sample("grain", chart.u * k + a, chart.v * k + b)
     coarse = sample("blobs", chart.u * k * 0.9 + b, chart.v * k * 0.9 + a)
     specks = step(many, many + 0.5, fine) + step(many + 0.25, many + 0.5, coarse)
-    albedo += (ink - albedo) * (np.float32(0.75) * np.minimum(specks, 1))[..., None]
+    albedo[:] = mix(albedo, ink, np.float32(0.75) * np.minimum(specks, 1))
     if rng.random() < 0.5:
         wobble = sample("cloud", chart.u * np.float32(0.1) + b, chart.v * np.float32(0.1) + a)
         edge = step(0.86, 1.0, chart.r + 0.02 * wobble) * np.float32(rng.uniform(0.4, 0.9))
-        albedo += (ink * 1.3 - albedo) * edge[..., None]
+        albedo[:] = mix(albedo, ink * 1.3, edge)
     if rng.random() < 0.35:
         turned = sample("cloud", np.full_like(chart.r, a), chart.r * np.float32(0.35) + b)
-        albedo *= np.exp(np.float32(0.12) * turned)[..., None]
+        albedo *= grey(np.exp(np.float32(0.12) * turned))
 
 
 def _ribs(rng: np.random.Generator, albedo: Floats, chart: Chart) -> None:
     """A rim pressed into ribs."""
     ribs = np.cos(chart.angle * np.float32(2 * np.pi * rng.integers(40, 90)))
     rim = step(0.9, 0.93, chart.r) * step(0.99, 0.97, chart.r)
-    albedo *= (1 - np.float32(0.1) * rim * ribs)[..., None]
+    albedo *= grey(1 - np.float32(0.1) * rim * ribs)
 
 
 class Painter:
@@ -120,12 +125,9 @@ class Painter:
         self, at: tuple[float, float], angle: float, length: float, width: float, *, ink: Colour
     ) -> None:
         """Fill a petal or leaf that starts at a point."""
-        t = np.linspace(0, 2 * np.pi, 20)
-        along = (1 - np.cos(t)) / 2 * length
-        across = np.sin(t) * np.sin(t / 2) * width
-        c, s = np.cos(angle), np.sin(angle)
-        x, y = at[0] + along * c - across * s, at[1] + along * s + across * c
-        self.fill(np.stack([x, y], -1), ink)
+        shape = (PETAL.real * length + 1j * PETAL.imag * width) * np.exp(1j * angle)
+        points = self._pixels(np.stack([shape.real + at[0], shape.imag + at[1]], -1))
+        cv2.fillConvexPoly(self.picture, points, ink, cv2.LINE_AA, 4)
 
     def flower(self, at: tuple[float, float], size: float, ink: Colour) -> None:
         """Five to seven petals around a yellow eye."""

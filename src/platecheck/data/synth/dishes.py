@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 
 from platecheck.data.synth.decor import decorate
-from platecheck.data.synth.noise import Floats, linear, sample, spot, step
+from platecheck.data.synth.noise import sample, spot
+from platecheck.data.synth.pixels import Floats, linear, mix, step, tinted
 from platecheck.data.synth.shapes import EDGE, REACH, STEPS, Chart, chart_of, draw_shape, look_up
 
 
@@ -60,7 +61,7 @@ def draw_dish(rng: np.random.Generator, kind: str, n: int) -> Dish:
     if kind == "steel":
         albedo, rough = _steel(rng, chart)
         slope_r += rough
-        reflectance, blur = rng.uniform(0.42, 0.62), rng.uniform(1.2, 4)
+        reflectance, blur = rng.uniform(0.4, 0.6), rng.uniform(2, 6)
         outside = linear((120, 120, 122))
     else:
         albedo = decorate(rng, kind, _colour(rng, kind), chart)
@@ -91,21 +92,25 @@ def _colour(rng: np.random.Generator, kind: str) -> Floats:
         palette = WHITES
     else:
         palette = GLAZES
-    colour = np.array(palette[rng.integers(len(palette))]) + rng.normal(0, 5, 3)
+    own = rng.normal(0, 4) + rng.normal(0, 1.5 if palette is WHITES else 4, 3)
+    colour = np.array(palette[rng.integers(len(palette))]) + own
     return colour.clip(12, 247).astype(np.float32)
 
 
 def _steel(rng: np.random.Generator, chart: Chart) -> tuple[Floats, Floats]:
     """Spun steel: fine rings, faint dents, dull wear; its albedo, and its slope's roughness."""
     a, b = spot(rng)
-    rings = sample("grain", chart.angle * np.float32(0.2) + a, chart.r * np.float32(0.45) + b)
+    folded = np.abs(chart.angle - np.float32(0.5))  # so that a full turn leaves no seam
+    rings = sample("grain", folded * np.float32(0.2) + a, chart.r * np.float32(0.45) + b)
     dents = sample("swell", chart.u * np.float32(0.12) + a, chart.v * np.float32(0.12) + b)
     wear = sample("cloud", chart.u * np.float32(0.2) + b, chart.v * np.float32(0.2) + a)
-    rough = rings * np.float32(rng.uniform(0.005, 0.03)) + dents * np.float32(rng.uniform(0, 0.06))
-    albedo = linear((112, 112, 114)) * (1 + 0.05 * rings + 0.06 * wear)[..., None]
+    rings *= step(0.0, 0.3, chart.r)  # they would crowd in the middle
+    rough = rings * np.float32(rng.uniform(0.008, 0.035))
+    rough += dents * np.float32(rng.uniform(0.01, 0.08))
+    albedo = tinted(1 + 0.05 * rings + 0.06 * wear, linear((112, 112, 114)))
     if rng.random() < 0.2:  # a coloured edge
-        edge = step(0.93, 0.94, chart.r)[..., None]
-        albedo += (linear(PLASTICS[rng.integers(len(PLASTICS))]) - albedo) * edge
+        colour = linear(PLASTICS[rng.integers(len(PLASTICS))])
+        albedo = mix(albedo, colour, step(0.93, 0.94, chart.r))
     return albedo, rough
 
 

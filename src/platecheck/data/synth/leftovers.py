@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.data.synth.noise import Floats
+from platecheck.data.synth.pixels import Floats
 from platecheck.data.synth.shapes import EDGE
 from platecheck.data.synth.surface import Part, Surface
 
@@ -20,7 +20,7 @@ SOLIDS: dict[str, tuple[tuple[Colour, ...], float]] = {
     "rice": (((240, 232, 208), (230, 210, 160)), 0.022),
     "noodle": (((232, 200, 120), (226, 170, 90)), 0.035),
     "herb": (((50, 96, 30), (80, 124, 40), (36, 66, 24), (70, 90, 30)), 0.026),
-    "leaf": (((96, 140, 50), (60, 104, 36), (140, 160, 80)), 0.11),
+    "leaf": (((98, 126, 56), (70, 98, 44), (136, 148, 84)), 0.11),
     "pea": (((96, 150, 44), (120, 160, 60)), 0.05),
     "piece": (((214, 110, 30), (190, 150, 80), (150, 60, 40)), 0.06),
     "shred": (((230, 180, 70), (220, 120, 40), (236, 220, 160)), 0.035),
@@ -72,8 +72,9 @@ def _outline(rng: np.random.Generator, kind: str) -> Points:
     if kind == "herb":  # a torn flake
         return CIRCLE * rng.uniform(0.5, 1.2, (14, 1)) * (1.2, rng.uniform(0.4, 0.8))
     if kind == "leaf":  # pointed at both ends, with a frayed edge
-        edge = np.abs(np.sin(TURN)) ** 0.7 * np.sign(np.sin(TURN)) * rng.uniform(0.4, 0.6)
-        return np.asarray(np.stack([np.cos(TURN), edge], -1) * rng.uniform(0.8, 1.1, (14, 1)))
+        t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+        edge = np.abs(np.sin(t)) ** 1.4 * np.sign(np.sin(t)) * rng.uniform(0.4, 0.65)
+        return np.asarray(np.stack([np.cos(t), edge], -1) * rng.uniform(0.93, 1.05, (40, 1)))
     t = np.sort(rng.uniform(0, 2 * np.pi, 8))
     ragged = rng.uniform(0.6, 1.2, 8)
     return np.stack([np.cos(t) * ragged, np.sin(t) * ragged * rng.uniform(0.6, 1)], -1)
@@ -123,7 +124,7 @@ def _scatter(
     """Lay solids of these sizes, each with its own shape, turn and tone."""
     places = cluster(rng, s, len(sizes))
     drawing = _Drawing(s, places, 3 * float(sizes.max()))
-    flat = 0.3 if kind in ("herb", "leaf") else 0.8
+    flat, rough = (0.3, 0.01) if kind in ("herb", "leaf") else (0.8, 0.08)
     for place, size in zip(places, sizes, strict=True):
         turn = rng.uniform(0, 2 * np.pi)
         c, q = np.cos(turn) * size, np.sin(turn) * size
@@ -134,7 +135,7 @@ def _scatter(
         cv2.fillPoly(drawing.picture, points, shade, cv2.LINE_8, 4)
         cv2.fillPoly(drawing.cover, points, 255, cv2.LINE_AA, 4)
         cv2.fillPoly(drawing.height, points, float(size * flat), cv2.LINE_8, 4)
-    drawing.settle(rng, 0.4 * float(sizes.mean()), 0.08 * float(sizes.mean()))
+    drawing.settle(rng, 0.4 * float(sizes.mean()), rough * float(sizes.mean()))
 
 
 def _strands(rng: np.random.Generator, s: Surface, colours: tuple[Colour, ...]) -> None:

@@ -10,11 +10,12 @@ from functools import cache
 import cv2
 import numpy as np
 
-from platecheck.data.synth.noise import Floats, sample, spot, step
+from platecheck.data.synth.noise import sample, spot
+from platecheck.data.synth.pixels import Floats, mix, step, tinted
 
 SIDE = 128  # pixels of the room's picture
 REACH = 1.3  # the picture covers |direction.xy / (1 + direction.z)| <= REACH
-COARSE = 24  # pixels of the diffuse picture, which covers |normal.xy| <= 1
+COARSE = 16  # pixels of the diffuse picture, which covers |normal.xy| <= 1
 
 
 @dataclass
@@ -91,8 +92,7 @@ def draw_light(rng: np.random.Generator, table: Floats) -> Light:
     across = d[..., 1] * np.cos(figure) - d[..., 0] * np.sin(figure)
     room *= 1 - 0.75 * step(0.0, 0.25, toward) * step(0.42, 0.25, np.abs(across))
     cool = np.array([1 - 0.04 * warmth, 1.0, 1 + 0.05 * warmth], np.float32)
-    below = step(0.12, -0.05, d[..., 2])[..., None]
-    sky = room[..., None] * cool * (1 - below) + table * np.float32(0.7) * below
+    sky = mix(tinted(room, cool), table * np.float32(0.7), step(0.12, -0.05, d[..., 2]))
 
     ambient = diffuse_weights() @ cv2.resize(sky, (32, 32), interpolation=cv2.INTER_AREA).reshape(
         -1, 3
@@ -101,8 +101,8 @@ def draw_light(rng: np.random.Generator, table: Floats) -> Light:
     middle = ambient[COARSE // 2, COARSE // 2].mean()
     scale = np.float32((1 - share) / middle)
     lamps, softness = _lamps(rng, d, direction)
-    glow = (key.mean() * rng.uniform(9, 22)) * lamps[..., None] * tint
-    return Light(direction, key, softness, (sky * scale + glow).astype(np.float32), ambient * scale)
+    glow = tinted(lamps, tint * (key.mean() * np.float32(rng.uniform(9, 22))))
+    return Light(direction, key, softness, sky * scale + glow, ambient * scale)
 
 
 def _lamps(rng: np.random.Generator, d: Floats, direction: Floats) -> tuple[Floats, float]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from platecheck.data.synth.dishes import Dish
 from platecheck.data.synth.leftovers import SOLIDS, Colour, crumbs, pieces
-from platecheck.data.synth.noise import Floats, linear
+from platecheck.data.synth.pixels import Floats, linear
 from platecheck.data.synth.sauces import Sauce, dried_ring, drips, film, grease, pools, smears
 from platecheck.data.synth.surface import Surface
 
@@ -48,7 +48,8 @@ MEALS = (
 def soil(rng: np.random.Generator, dish: Dish) -> Surface:
     """Lay the dirt of a drawn meal on a dish."""
     s = Surface(dish)
-    ground = dish.albedo[dish.chart.r < 0.9].mean(0) + np.float32(0.3 * dish.reflectance)
+    few = (slice(None, None, 4), slice(None, None, 4))
+    ground = dish.albedo[few][dish.chart.r[few] < 0.9].mean(0) + 0.3 * dish.reflectance
     # A meal whose sauce stands out from the dish, if there is one.
     order = rng.permutation(len(MEALS)).tolist()
     meal = MEALS[next((k for k in order if _contrast(MEALS[k].sauce, ground) > SEEN), order[0])]
@@ -85,7 +86,7 @@ def _leave_little(rng: np.random.Generator, s: Surface, sauce: Sauce) -> None:
 def _leave_sauce(rng: np.random.Generator, s: Surface, sauce: Sauce, *, heavy: bool) -> None:
     """The sauce of a plate that was eaten from; `heavy` when it was not scraped clean."""
     if rng.random() < (0.8 if heavy else 0.5):
-        film(rng, s, sauce, rng.uniform(0.12, 0.5 if heavy else 0.25))
+        film(rng, s, sauce, rng.uniform(0.12, 0.6 if heavy else 0.25))
     if rng.random() < 0.3:
         dried_ring(rng, s, sauce)
     if rng.random() < 0.75:

@@ -5,14 +5,11 @@ anywhere gives the same value in every process. Tiles repeat without a seam.
 """
 
 from functools import cache
-from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-# float32 arrays; OpenCV's own annotations are too loose to say so
-Floats = NDArray[Any]
+from platecheck.data.synth.pixels import Floats
 
 TILE = 512
 
@@ -50,36 +47,6 @@ def sample(kind: str, x: Floats, y: Floats) -> Floats:
     y = (y - np.floor(y)) * np.float32(TILE)
     read: Floats = cv2.remap(tile(kind), x, y, cv2.INTER_LINEAR)
     return read
-
-
-def step(low: float, high: float, x: Floats) -> Floats:
-    """Smooth step: 0 below `low`, 1 above `high`, a cubic in between."""
-    t = np.clip((x - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    smooth: Floats = t * t * (3 - 2 * t)
-    return smooth
-
-
-def linear(rgb: tuple[float, float, float] | Floats) -> Floats:
-    """sRGB colours (0 to 255) as linear light (0 to 1)."""
-    c = np.asarray(rgb, np.float32) / 255
-    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4).astype(np.float32)
-
-
-@cache
-def _srgb_table() -> Floats:
-    return linear(np.arange(256, dtype=np.float32)).reshape(1, 256)
-
-
-def from_srgb(picture: NDArray[np.uint8]) -> Floats:
-    """A picture in sRGB as linear light (0 to 1)."""
-    light: Floats = cv2.LUT(picture, _srgb_table())
-    return light
-
-
-def mix(a: Floats, b: Floats, t: Floats) -> Floats:
-    """Blend colours a and b (each [3] or [h, w, 3]) by t [h, w]."""
-    blend: Floats = a + (b - a) * t[..., None]
-    return blend
 
 
 def spot(rng: np.random.Generator) -> tuple[np.float32, np.float32]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from platecheck.data.synth.noise import Floats, linear, sample, spot, step
+from platecheck.data.synth.noise import sample, spot
+from platecheck.data.synth.pixels import Floats, linear, step
 from platecheck.data.synth.surface import Surface
 
 WHOLE = (slice(None), slice(None))
@@ -38,9 +39,9 @@ def pools(rng: np.random.Generator, s: Surface, sauce: Sauce, count: int) -> Non
             s.pour(part, ring, OIL, body=0.8, wet=1.0)
         depth = np.sqrt(np.clip(shape, 0, 1))
         uneven = s.noise(rng, "cloud", part, 0.35)
-        colour = sauce.colour * np.exp(np.float32(0.16) * uneven)[..., None]
+        tone = np.exp(np.float32(0.16) * uneven)
         thick = depth * np.clip(0.75 + 0.3 * edge, 0.15, 1.4)
-        s.pour(part, thick, colour, body=sauce.body, wet=1.0)
+        s.pour(part, thick, sauce.colour, body=sauce.body, wet=1.0, tone=tone)
         s.relief[part] += depth * (0.03 + np.float32(0.0025) * uneven)
 
 
@@ -84,7 +85,7 @@ def film(rng: np.random.Generator, s: Surface, sauce: Sauce, thickness: float) -
     shape = step(1.0, 0.75, rho + 0.22 * torn)
     a, b = spot(rng)
     if rng.random() < 0.5:  # scraped around, else across
-        scraped = sample("cloud", chart.angle * 0.35 + a, chart.r * np.float32(0.8) + b)
+        scraped = sample("cloud", chart.angle + a, chart.r * np.float32(0.8) + b)
     else:
         turn = rng.uniform(0, np.pi)
         c, q = np.float32(np.cos(turn)), np.float32(np.sin(turn))
@@ -110,8 +111,9 @@ def dried_ring(rng: np.random.Generator, s: Surface, sauce: Sauce) -> None:
     inward = np.float32(radius) - rho + 0.02 * s.noise(rng, "cloud", WHOLE, 0.15)
     width = np.float32(rng.uniform(0.012, 0.035))
     edge = step(-0.006, 0.006, inward) * np.exp(-np.maximum(inward, 0) / width)
-    edge *= step(-1.4, 0.6, s.noise(rng, "cloud", WHOLE, 0.12))
-    inner = 0.10 * step(0.0, 0.02, inward) * step(-1.0, 1.5, s.noise(rng, "cloud", WHOLE, 0.2))
+    edge *= step(-0.5, 0.9, s.noise(rng, "cloud", WHOLE, 0.14))
+    spots = step(-0.6, 1.8, s.noise(rng, "cloud", WHOLE, 0.3))
+    inner = 0.3 * step(0.0, 0.03, inward) * step(0.5, 0.05, inward) * spots
     thick = edge * np.float32(rng.uniform(0.4, 0.8)) + inner
     s.pour(WHOLE, thick, sauce.colour, body=sauce.body, wet=0.15)
 

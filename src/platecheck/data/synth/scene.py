@@ -10,7 +10,7 @@ from platecheck.data.synth.camera import Camera, across, aim, develop
 from platecheck.data.synth.dishes import draw_dish
 from platecheck.data.synth.light import Light, draw_light
 from platecheck.data.synth.meals import soil
-from platecheck.data.synth.noise import Floats
+from platecheck.data.synth.pixels import Floats, grey, mix
 from platecheck.data.synth.shade import flat_ambient, light_dish, light_table, light_wall
 from platecheck.data.synth.shapes import EDGE, KINDS, Shape
 from platecheck.data.synth.surface import Surface
@@ -19,7 +19,7 @@ from platecheck.errors import DataError
 
 LABELS = ("clean", "dirty")
 SMALLEST, LARGEST = 32, 1024
-FINER = 1.5  # the dish is drawn this much finer than the table, for smooth edges
+FINER = 1.35  # the dish is drawn this much finer than the table, for smooth edges
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def render_dish(
     surface = soil(for_dirt, dish) if label == "dirty" else Surface(dish)
 
     picture = light_table(ground, light, camera, a, b)
-    picture *= _shadow(dish.chart.shape, light, camera, canvas)[..., None]
+    picture *= grey(_shadow(dish.chart.shape, light, camera, canvas))
     dish_mask, dirt_mask = _place_dish(picture, surface, light, camera, ground.albedo.mean((0, 1)))
     return RenderedDish(
         develop(for_photo, picture, size),
@@ -195,23 +195,23 @@ def _place_dish(
     draw(rim, (shape.height, 1.0), 255, cv2.LINE_AA)
     solid = rim.copy()
     level = np.zeros((height, width), np.uint8)
-    for z_, radius in _rings(shape, 12):
+    for z_, radius in _rings(shape, 8):
         draw(solid, (z_, radius), 255, cv2.LINE_AA)
         draw(level, (z_, radius), round(255 * z_ / shape.height), cv2.LINE_8)
-    inner = rim.astype(np.float32)[..., None] / 255
+    inner = rim.astype(np.float32) / 255
     alpha = solid.astype(np.float32) / 255
 
     third = (width // 3, height // 3)
     x, y = camera.at_height(cv2.resize(a, third), cv2.resize(b, third), 0)
     level_ = cv2.resize(level, third).astype(np.float32) / 255
     wall = cv2.resize(light_wall(dish, light, ground, (x, y), level_), (width, height))
-    fine = (wall + (inside - wall) * inner) * alpha[..., None]
+    fine = mix(wall, inside, inner) * grey(alpha)
 
     part = (slice(y0, y1), slice(x0, x1))
     masks = np.zeros((2, side, side), np.float32)
-    for mask, values in zip(masks, (alpha, dirt * inner[..., 0]), strict=True):
+    for mask, values in zip(masks, (alpha, dirt * inner), strict=True):
         mask[part] = cv2.resize(values, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
-    picture[part] *= 1 - masks[0][part][..., None]
+    picture[part] *= grey(1 - masks[0][part])
     picture[part] += cv2.resize(fine, (x1 - x0, y1 - y0), interpolation=cv2.INTER_AREA)
     return masks[0], masks[1]
 

@@ -10,7 +10,7 @@ import numpy as np
 from platecheck.data.synth.camera import Camera
 from platecheck.data.synth.dishes import Dish
 from platecheck.data.synth.light import Light, diffuse, reflected
-from platecheck.data.synth.noise import Floats, step
+from platecheck.data.synth.pixels import Floats, grey, step, tinted
 from platecheck.data.synth.shapes import EDGE
 from platecheck.data.synth.surface import Surface
 from platecheck.data.synth.tables import Table
@@ -36,13 +36,15 @@ def light_table(table: Table, light: Light, camera: Camera, a: Floats, b: Floats
         right, down, _ = camera.axes
         facing += nx * (light.direction @ right) + ny * (light.direction @ down)
         np.maximum(facing, 0, out=facing)
-    lit: Floats = table.albedo * (flat_ambient(light) + facing[..., None] * light.key)
+    ambient = flat_ambient(light)
+    falling = [c + facing * k for c, k in zip(ambient, light.key, strict=True)]
+    lit: Floats = table.albedo * cv2.merge(falling)
     if table.gloss > 0:
         room = cv2.GaussianBlur(light.room, (0, 0), table.blur)
         up = 1 / np.sqrt(1 + a * a + b * b)
         # A mirror lying flat only turns the ray's fall into a rise.
         mirror = reflected(room, a * up + 2 * nx, b * up + 2 * ny, up)
-        lit += mirror * _fresnel(table.gloss, up)[..., None]
+        lit += tinted(_fresnel(table.gloss, up), mirror)
     return lit
 
 
@@ -73,11 +75,13 @@ def light_dish(surface: Surface, light: Light, camera: Camera) -> Floats:
         facing *= 1 - 0.6 * step(0.006, 0.02, ahead - relief)
 
     # Light that bounces between the walls takes on their colour.
-    sky = dish.open_sky[..., None]
+    sky, walls = grey(dish.open_sky), grey(1 - dish.open_sky)
     wall = np.minimum(surface.albedo, 0.92)
-    ambient = diffuse(light, nx, ny) * (sky / (1 - wall * (1 - sky)))
-    bounce = wall * (1 - sky) * (light.key * np.float32(0.35 * lz))
-    out = surface.albedo * (ambient + bounce + facing[..., None] * light.key)
+    seen = wall * walls
+    falling = diffuse(light, nx, ny) * sky / (1 - seen)
+    falling += seen * tinted(np.full_like(nx, 0.35 * lz), light.key)
+    falling += tinted(facing, light.key)
+    out = surface.albedo * falling
 
     vx, vy, vz = camera.place[0] - dish.chart.u, camera.place[1] - dish.chart.v, camera.place[2]
     near = 1 / np.sqrt(vx * vx + vy * vy + vz * vz)
@@ -86,9 +90,8 @@ def light_dish(surface: Surface, light: Light, camera: Camera) -> Floats:
     room = cv2.GaussianBlur(light.room, (0, 0), dish.blur) if dish.blur > 0.3 else light.room
     mirror = reflected(room, 2 * along * nx - vx, 2 * along * ny - vy, 2 * along * nz - vz)
     along = np.clip(along, 0, 1)
-    shine = _fresnel(dish.reflectance, along[..., None]) * surface.bare[..., None]
-    shine += (_fresnel(0.04, along) * surface.wet)[..., None]
-    out += mirror * shine * (0.35 + 0.65 * sky)
+    shine = _fresnel(dish.reflectance, along) * surface.bare + _fresnel(0.04, along) * surface.wet
+    out += tinted(shine * (0.35 + 0.65 * dish.open_sky), mirror)
     return np.asarray(out)
 
 
@@ -104,11 +107,11 @@ def light_wall(
     long = 1 / np.maximum(cv2.magnitude(x, y), 1e-3)
     nx, ny = x * long, y * long
     facing = np.maximum(nx * light.direction[0] + ny * light.direction[1], 0)
-    sky = (0.25 + 0.35 * level)[..., None]
+    sky = 0.25 + 0.35 * level
     below = ground * np.float32(0.25)
-    ambient = diffuse(light, nx * 0.9, ny * 0.9) * sky + below
-    out: Floats = dish.outside * (ambient + facing[..., None] * light.key * 0.8)
-    return out + dish.reflectance * (0.3 * sky + 0.5 * below)
+    falling = tinted(sky, diffuse(light, nx * 0.9, ny * 0.9)) + tinted(facing * 0.8, light.key)
+    out: Floats = dish.outside * (falling + below) + grey(0.3 * dish.reflectance * sky)
+    return out
 
 
 def _shifted(values: Floats, move: Floats, outside: float) -> Floats:

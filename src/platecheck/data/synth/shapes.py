@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from platecheck.data.synth.noise import Floats
+from platecheck.data.synth.pixels import Floats
 
 EDGE = 1.03  # a chart goes a little beyond the rim
 STEPS = 2048  # of a profile's table

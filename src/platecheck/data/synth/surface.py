@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.data.synth.dishes import Dish
-from platecheck.data.synth.noise import Floats, from_srgb, sample, spot, step
+from platecheck.data.synth.noise import sample, spot
+from platecheck.data.synth.pixels import Floats, from_srgb, mix, step
 from platecheck.data.synth.shapes import EDGE
 
 Part = tuple[slice, slice]  # rows and columns of the chart
@@ -71,19 +73,26 @@ class Surface:
         return float(r * np.cos(angle)), float(r * np.sin(angle) / self.dish.chart.shape.aspect)
 
     def pour(
-        self, part: Part, thickness: Floats, colour: Floats, *, body: float, wet: float
+        self,
+        part: Part,
+        thickness: Floats,
+        colour: Floats,
+        *,
+        body: float,
+        wet: float,
+        tone: Floats | float = 1.0,
     ) -> None:
         """Lay a liquid on a part; what is below shines through where it is thin (Beer-Lambert).
 
-        `colour` is linear, [3] or [h, w, 3]; `body` says how fast thickness turns opaque; `wet` is
-        how much the liquid shines, 0 to 1.
+        `colour` [3] is linear, and `tone` [h, w] lightens it; `body` says how fast thickness turns
+        opaque; `wet` is how much the liquid shines, 0 to 1.
         """
         thickness = thickness * step(1.0, 0.95, self.dish.chart.r[part])  # the rim's edge stays dry
         depth = thickness * np.float32(-body)
         # Each colour of light goes deeper where the liquid has that colour itself.
-        hue = colour / np.maximum(colour.max(-1, keepdims=True), 1e-3)
-        through = np.exp(depth[..., None] * (1.5 - hue))
-        self.albedo[part] = colour + (self.albedo[part] - colour) * through
+        through = [np.exp(depth * np.float32(1.5 - c / colour.max())) for c in colour]
+        own = [(1 - t) * tone * c for t, c in zip(through, colour, strict=True)]
+        self.albedo[part] = self.albedo[part] * cv2.merge(through) + cv2.merge(own)
         left = np.exp(depth)
         self.bare[part] *= left
         self.wet[part] = np.float32(wet) + (self.wet[part] - np.float32(wet)) * left
@@ -92,7 +101,7 @@ class Surface:
     def lay(self, part: Part, cover: Floats, picture: NDArray[np.uint8], relief: Floats) -> None:
         """Lay solids on a part: their cover [h, w] (0 to 1), picture (sRGB) and relief [h, w]."""
         cover = cover * step(1.0, 0.97, self.dish.chart.r[part])
-        self.albedo[part] += (from_srgb(picture) - self.albedo[part]) * cover[..., None]
+        self.albedo[part] = mix(self.albedo[part], from_srgb(picture), cover)
         self.relief[part] += relief * cover
         self.bare[part] *= 1 - cover
         self.wet[part] *= 1 - 0.75 * cover

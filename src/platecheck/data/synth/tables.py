@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from platecheck.data.synth.noise import Floats, linear, mix, sample, spot, step
+from platecheck.data.synth.noise import sample, spot
+from platecheck.data.synth.pixels import Floats, grey, linear, mix, step, tinted
 
 # The two groups that a confounded data set gives to the classes.
 CLEAN_TABLES = ("wood", "cloth")
@@ -77,13 +78,13 @@ def _wood(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
     t = 0.42 + 0.2 * rings + 0.12 * fibre + tone + 0.8 * core
     albedo = mix(pale, dark, np.clip(t, -0.2, 1.25))
     pores = step(1.5, 2.2, sample("grain", along * 0.06 + 0.5, flow * 1.6))
-    albedo *= (1 - 0.35 * pores - 0.45 * step(0.75, 1.0, core))[..., None]
+    albedo *= grey(1 - 0.35 * pores - 0.45 * step(0.75, 1.0, core))
     if rng.random() < 0.5:  # use has left it uneven
         stain = sample("cloud", x * 0.06 + 0.3, y * 0.06)
-        albedo *= (1 + 0.13 * stain.clip(-2, 1.5))[..., None]
+        albedo *= grey(1 + 0.13 * stain.clip(-2, 1.5))
     edge = np.minimum(within, 1 - within) * width
     gap = rng.uniform(0.006, 0.03)
-    albedo *= (0.12 + 0.88 * step(gap * 0.3, gap * 1.2, edge))[..., None]
+    albedo *= grey(0.12 + 0.88 * step(gap * 0.3, gap * 1.2, edge))
     bump = 0.002 * fibre - 0.03 * step(gap * 3, 0.0, edge)
     return Table(np.maximum(albedo, 0.004), bump, rng.uniform(0, 0.035), rng.uniform(3, 7))
 
@@ -115,7 +116,7 @@ def _cloth(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
     thread = np.float32(rng.uniform(55, 90))
     weave = np.sin(u * thread) * np.sin(v * thread)
     slub = sample("grain", u * 0.12, v * 1.2) + sample("grain", v * 0.12 + 0.3, u * 1.2)
-    albedo *= (1 + 0.07 * weave + 0.06 * slub)[..., None]
+    albedo *= grey(1 + 0.07 * weave + 0.06 * slub)
     depth = rng.uniform(0.3, 1.0)
     bump = (0.03 * folds + 0.012 * crease) * np.float32(depth) + 0.0012 * weave
     return Table(np.clip(albedo, 0.005, 0.95), bump, 0.0, 5.0)
@@ -138,9 +139,9 @@ def _bands(t: Floats, share: float) -> Floats:
 
 
 def _concrete(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
-    grey = rng.uniform(85, 190)
+    tone = rng.uniform(85, 190)
     tint = rng.normal(0, 4)
-    base = linear((grey + tint, grey, grey - tint))
+    base = linear((tone + tint, tone, tone - tint))
     cloud = sample("cloud", x * 0.07, y * 0.07)
     mottle = sample("cloud", x * 0.3 + 0.4, y * 0.3)
     grain = sample("grain", x * 0.5, y * 0.5)
@@ -155,9 +156,9 @@ def _concrete(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
     if rng.random() < 0.5:  # hairline cracks, along a level line of noise
         level = sample("cloud", x * 0.04 + 0.6, y * 0.04 + 0.2) + 0.03 * mottle
         open_ = step(-0.3, 0.5, sample("swell", x * 0.04, y * 0.04 + 0.5))
-        crack = step(0.035, 0.01, np.abs(level)) * open_
-        light *= 1 - 0.6 * crack
-    albedo = base * np.maximum(light, 0.05)[..., None]
+        crack = step(0.02, 0.004, np.abs(level)) * open_
+        light *= 1 - 0.5 * crack
+    albedo = tinted(np.maximum(light, 0.05), base)
     return Table(np.clip(albedo, 0.01, 0.9), bump, rng.uniform(0, 0.02), 6.0)
 
 
@@ -172,9 +173,9 @@ def _steel(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
         length = np.float32(rng.uniform(0.2, 0.9))
         line = np.exp(-(((v - np.float32(offset) + 0.1 * u * u) / 0.006) ** 2))
         light += rng.uniform(-0.12, 0.25) * line * (np.abs(u - np.float32(offset)) < length)
-    grey = rng.uniform(120, 178)
+    tone = rng.uniform(120, 178)
     tint = rng.normal(0, 3)
-    albedo = linear((grey - tint, grey, grey + tint)) * light[..., None]
+    albedo = tinted(light, linear((tone - tint, tone, tone + tint)))
     bump = 0.0012 * brush + 0.006 * sample("swell", x * 0.05, y * 0.05)
     return Table(np.clip(albedo, 0.01, 0.9), bump, rng.uniform(0.15, 0.3), rng.uniform(7, 11))
 
@@ -208,11 +209,12 @@ def _stone(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
         albedo = mix(ground, vein, np.clip(t, 0, 1))
     else:
         ground, dark, bright, warm = (linear(c) for c in GRANITES[rng.integers(len(GRANITES))])
-        k = np.float32(rng.uniform(0.14, 0.3))
-        n = [sample("blobs", x * k * f + f, y * k * f) for f in (1.0, 1.37, 0.81)]
+        k = np.float32(rng.uniform(0.26, 0.5))
+        grains = [sample("blobs", x * k * f + f, y * k * f) for f in (1.0, 1.37, 0.81)]
         fine = sample("grain", x * k, y * k)
-        albedo = mix(ground, warm, step(0.2, 0.9, n[2] + 0.3 * fine))
-        albedo = mix(albedo, bright, step(0.5, 0.9, n[0] + 0.4 * fine))
-        albedo = mix(albedo, dark, step(0.55, 0.85, n[1] - 0.4 * fine))
-        albedo *= (1 + 0.1 * fine)[..., None]
+        cloud = sample("cloud", x * k * 0.5, y * k * 0.5)  # grains gather
+        albedo = mix(ground, warm, step(0.2, 1.2, grains[2] + 0.4 * fine + 0.4 * cloud))
+        albedo = mix(albedo, bright, step(0.6, 1.3, grains[0] + 0.5 * fine - 0.5 * cloud))
+        albedo = mix(albedo, dark, step(0.8, 1.4, grains[1] - 0.5 * fine + 0.5 * cloud))
+        albedo *= grey(1 + 0.1 * fine + 0.08 * cloud)
     return Table(np.clip(albedo, 0.01, 0.9), None, gloss, blur)

@@ -1,0 +1,58 @@
+"""Arithmetic on pictures: colours, blends, smooth steps.
+
+Pictures are float32 [h, w, 3] in linear light, values a pixel [h, w]. Broadcasting over a last
+axis of 3 is slow in NumPy, so values are spread over three channels first.
+"""
+
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# float32 arrays; OpenCV's own annotations are too loose to say so
+Floats = NDArray[Any]
+
+
+def grey(values: Floats) -> Floats:
+    """Values [h, w] as a picture of three equal channels."""
+    picture: Floats = cv2.merge((values, values, values))
+    return picture
+
+
+def tinted(values: Floats, colour: Floats) -> Floats:
+    """Values [h, w] times a colour [3], or a picture [h, w, 3]."""
+    if colour.ndim == 3:
+        return np.asarray(grey(values) * colour)
+    picture: Floats = cv2.merge([values * c for c in colour.astype(np.float32)])
+    return picture
+
+
+def mix(a: Floats, b: Floats, t: Floats) -> Floats:
+    """Blend colours or pictures: a where t [h, w] is 0, b where it is 1."""
+    return tinted(1 - t, a) + tinted(t, b)
+
+
+def step(low: float, high: float, x: Floats) -> Floats:
+    """Smooth step: 0 at `low`, 1 at `high` (which may be the lesser), a cubic in between."""
+    t = np.clip((x - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
+    smooth: Floats = t * t * (3 - 2 * t)
+    return smooth
+
+
+def linear(rgb: tuple[float, float, float] | Floats) -> Floats:
+    """sRGB colours (0 to 255) as linear light (0 to 1)."""
+    c = np.asarray(rgb, np.float32) / 255
+    return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+@cache
+def _srgb_table() -> Floats:
+    return linear(np.arange(256, dtype=np.float32)).reshape(1, 256)
+
+
+def from_srgb(picture: NDArray[np.uint8]) -> Floats:
+    """A picture in sRGB as linear light (0 to 1)."""
+    light: Floats = cv2.LUT(picture, _srgb_table())
+    return light
