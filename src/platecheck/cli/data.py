@@ -12,6 +12,8 @@ from rich.table import Table
 from platecheck.cli.progress import progress_bar
 from platecheck.errors import MissingExtraError
 
+SHOWN_FAILURES = 10
+
 app = typer.Typer(help="Measure, download and render photos.", no_args_is_help=True)
 
 
@@ -110,12 +112,29 @@ def fetch(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at a time.")] = 8,
 ) -> None:
     """Download the public set of 1178 photos; go on where a download was broken off."""
-    try:
-        from platecheck.data import fetch as fetching
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("Downloading photos", "data") from error
+    from platecheck.data.fetch import FetchProgress
+    from platecheck.data.fetch import fetch as bring
 
-    raise NotImplementedError(fetching)
+    started = False
+
+    with progress_bar("fetching") as bar:
+
+        def show(progress: FetchProgress) -> None:
+            nonlocal started
+            if not started:
+                bar.start(progress.total)
+                started = True
+            bar.advance()
+
+        result = bring(folder, source=source, splits=splits, workers=workers, on_progress=show)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(result.summary(), markup=False)
+    for path, reason in list(result.failed.items())[:SHOWN_FAILURES]:
+        console.print(f"  {path}: {reason}", markup=False)
+    if len(result.failed) > SHOWN_FAILURES:
+        console.print(f"  … and {len(result.failed) - SHOWN_FAILURES} more")
+    if not result.complete:
+        raise typer.Exit(1)
 
 
 def show_unreadable(console: Console, lines: list[str], limit: int = 10) -> None:

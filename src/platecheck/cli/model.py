@@ -1,7 +1,7 @@
 """``platecheck export`` and ``platecheck model``."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console

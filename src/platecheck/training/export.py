@@ -163,8 +163,6 @@ def _quantize(path: Path, photos: Sequence[Photo], cache: PixelCache) -> None:
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-        graph = onnx.load(prepared).graph
-        linear = [node.name for node in graph.node if node.op_type in ("Gemm", "MatMul")]
         quantize_static(
             prepared,
             path,
@@ -173,10 +171,19 @@ def _quantize(path: Path, photos: Sequence[Photo], cache: PixelCache) -> None:
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            op_types_to_quantize=["Conv", "Gemm", "MatMul", "Add", "GlobalAveragePool", "MaxPool"],
-            # The last layer is tiny, and the probabilities hang on it.
-            nodes_to_exclude=linear[-1:],
+            nodes_to_exclude=_kept_in_float(onnx.load(prepared).graph),
         )
+
+
+def _kept_in_float(graph: onnx.GraphProto) -> list[str]:
+    """Normalisation before the first convolution, and the last linear layer with what follows.
+
+    They take no time, and the probabilities hang on the last layer.
+    """
+    kinds = [node.op_type for node in graph.node]
+    first = kinds.index("Conv")
+    last = len(kinds) - 1 - kinds[::-1].index("Gemm")
+    return [node.name for i, node in enumerate(graph.node) if i < first or i >= last]
 
 
 def _write_metadata(path: Path, info: ModelInfo) -> None:

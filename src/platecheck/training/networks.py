@@ -10,6 +10,7 @@ torchvision_guard.install()
 
 import timm  # noqa: E402
 import torchvision  # noqa: E402
+from timm.layers import Conv2dSame, get_same_padding  # noqa: E402
 
 
 class PlateNet(nn.Module):
@@ -110,9 +111,43 @@ def _efficientnet_b2(recipe: Network, classes: int, _size: int) -> tuple[nn.Modu
     return backbone, _transfer_head(1408, recipe, classes)
 
 
-def _efficientnet_lite2(recipe: Network, classes: int, _size: int) -> tuple[nn.Module, nn.Module]:
+def _efficientnet_lite2(recipe: Network, classes: int, size: int) -> tuple[nn.Module, nn.Module]:
     backbone = timm.create_model("tf_efficientnet_lite2", pretrained=False, num_classes=0)
+    _pad_for(backbone, size)
     return backbone, _transfer_head(1280, recipe, classes)
+
+
+class _PaddedConv2d(nn.Conv2d):
+    """A convolution with TensorFlow's lopsided padding, worked out beforehand."""
+
+    same_padding: tuple[int, int]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return super().forward(nn.functional.pad(inputs, 2 * self.same_padding))
+
+
+@torch.no_grad()
+def _pad_for(backbone: nn.Module, size: int) -> None:
+    """Fix the padding that timm works out anew in every forward pass.
+
+    An exported graph is then free of arithmetic on shapes, which slows it and splits what
+    quantisation wants to keep together. The convolutions keep their weights and names.
+    """
+    padded = [module for module in backbone.modules() if isinstance(module, Conv2dSame)]
+    sides: dict[nn.Module, int] = {}
+    hooks = [
+        module.register_forward_pre_hook(
+            lambda module, inputs: sides.update({module: inputs[0].shape[-1]})
+        )
+        for module in padded
+    ]
+    backbone.eval()(torch.zeros(1, 3, size, size))
+    backbone.train()
+    for module, hook in zip(padded, hooks, strict=True):
+        hook.remove()
+        total = get_same_padding(sides[module], module.kernel_size[0], module.stride[0], 1)
+        module.__class__ = _PaddedConv2d
+        module.same_padding = (total // 2, total - total // 2)
 
 
 def parameter_count(network: nn.Module) -> int:

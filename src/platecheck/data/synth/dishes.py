@@ -10,7 +10,7 @@ import numpy as np
 
 from platecheck.data.synth.decor import decorate
 from platecheck.data.synth.noise import sample, spot
-from platecheck.data.synth.pixels import Floats, linear, mix, step, tinted
+from platecheck.data.synth.pixels import Floats, linear, mean_colour, mix, step, tinted
 from platecheck.data.synth.shapes import EDGE, REACH, STEPS, Chart, chart_of, draw_shape, look_up
 
 
@@ -67,7 +67,7 @@ def draw_dish(rng: np.random.Generator, kind: str, n: int) -> Dish:
         albedo = decorate(rng, kind, _colour(rng, kind), chart)
         matte = kind == "plastic" or rng.random() < 0.15
         reflectance, blur = rng.uniform(0.035, 0.055), rng.uniform(*(1.5, 5) if matte else (0, 1))
-        outside = np.array(cv2.mean(albedo)[:3], np.float32)
+        outside = mean_colour(albedo)
     du, dv = _gradient(chart.r)
     slope_u, slope_v = slope_r * du, slope_r * dv
     if shape.waves:  # the scallops are pressed into the rim

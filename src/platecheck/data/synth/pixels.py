@@ -34,6 +34,11 @@ def mix(a: Floats, b: Floats, t: Floats) -> Floats:
     return tinted(1 - t, a) + tinted(t, b)
 
 
+def mean_colour(picture: Floats) -> Floats:
+    """The mean [3] of a picture."""
+    return np.array(cv2.mean(picture)[:3], np.float32)
+
+
 def step(low: float, high: float, x: Floats) -> Floats:
     """Smooth step: 0 at `low`, 1 at `high` (which may be the lesser), a cubic in between."""
     t = np.clip((x - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)

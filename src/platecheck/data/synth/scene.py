@@ -10,7 +10,7 @@ from platecheck.data.synth.camera import Camera, across, aim, develop
 from platecheck.data.synth.dishes import draw_dish
 from platecheck.data.synth.light import Light, draw_light
 from platecheck.data.synth.meals import soil
-from platecheck.data.synth.pixels import Floats, grey, mix
+from platecheck.data.synth.pixels import Floats, grey, mean_colour, mix
 from platecheck.data.synth.shade import flat_ambient, light_dish, light_table, light_wall
 from platecheck.data.synth.shapes import EDGE, KINDS, Shape
 from platecheck.data.synth.surface import Surface
@@ -19,7 +19,7 @@ from platecheck.errors import DataError
 
 LABELS = ("clean", "dirty")
 SMALLEST, LARGEST = 32, 1024
-FINER = 1.35  # the dish is drawn this much finer than the table, for smooth edges
+FINER = 1.1  # the dish is drawn this much finer than the table, for smooth edges
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,14 @@ def render_dish(
     a, b = camera.slopes(q, q)
     x, y = camera.at_height(a, b, 0)
     ground = draw_table(for_table, table, x, y)
-    light = draw_light(for_camera, ground.albedo.mean((0, 1)))
+    below = mean_colour(ground.albedo)
+    light = draw_light(for_camera, below)
     dish = draw_dish(for_dish, kind, round(canvas * FINER * 0.8))
     surface = soil(for_dirt, dish) if label == "dirty" else Surface(dish)
 
     picture = light_table(ground, light, camera, a, b)
     picture *= grey(_shadow(dish.chart.shape, light, camera, canvas))
-    dish_mask, dirt_mask = _place_dish(picture, surface, light, camera, ground.albedo.mean((0, 1)))
+    dish_mask, dirt_mask = _place_dish(picture, surface, light, camera, below)
     return RenderedDish(
         develop(for_photo, picture, size),
         label,
@@ -114,7 +115,7 @@ def _outline(
 ) -> NDArray[np.int32]:
     """The dish's outline at ring = (height, radius), moved by `move`, as fixed-point pixels."""
     z, radius = ring
-    rim = shape.outline() * np.float32(radius) + move
+    rim = shape.outline * np.float32(radius) + move
     points = np.concatenate([rim, np.full((len(rim), 1), z, np.float32)], 1)
     pixels: NDArray[np.int32] = (camera.project(points, side) * 16).round().astype(np.int32)
     return pixels

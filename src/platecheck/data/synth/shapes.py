@@ -5,6 +5,7 @@ All lengths are in units of the dish's radius; `r` is 0 in the middle and 1 on t
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -60,9 +61,10 @@ class Shape:
         """The inner surface's slope along r [STEPS]."""
         return np.gradient(self.heights, REACH / STEPS).astype(np.float32)
 
-    def outline(self, points: int = 240) -> Floats:
-        """Points [points, 2] of the rim."""
-        angle = np.linspace(0, 2 * np.pi, points, endpoint=False, dtype=np.float32)
+    @cached_property
+    def outline(self) -> Floats:
+        """Points [240, 2] of the rim."""
+        angle = np.linspace(0, 2 * np.pi, 240, endpoint=False, dtype=np.float32)
         u, v = np.cos(angle), np.sin(angle) / np.float32(self.aspect)
         r = self.radius(u, v)
         r = self.radius(u / r, v / r) * r  # scallops deepen toward the rim: look twice
