@@ -10,7 +10,8 @@ torchvision_guard.install()
 
 import timm  # noqa: E402
 import torchvision  # noqa: E402
-from timm.layers import Conv2dSame, get_same_padding  # noqa: E402
+from timm.layers.conv2d_same import Conv2dSame  # noqa: E402
+from timm.layers.padding import get_same_padding  # noqa: E402
 
 
 class PlateNet(nn.Module):
@@ -146,8 +147,8 @@ def _pad_for(backbone: nn.Module, size: int) -> None:
     for module, hook in zip(padded, hooks, strict=True):
         hook.remove()
         total = get_same_padding(sides[module], module.kernel_size[0], module.stride[0], 1)
-        module.__class__ = _PaddedConv2d
-        module.same_padding = (total // 2, total - total // 2)
+        module.__class__ = _PaddedConv2d  # type: ignore[assignment]
+        vars(module)["same_padding"] = (total // 2, total - total // 2)
 
 
 def parameter_count(network: nn.Module) -> int:

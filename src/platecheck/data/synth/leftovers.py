@@ -73,8 +73,8 @@ def _outline(rng: np.random.Generator, kind: str) -> Points:
         return CIRCLE * rng.uniform(0.5, 1.2, (14, 1)) * (1.2, rng.uniform(0.4, 0.8))
     if kind == "leaf":  # pointed at both ends, with a frayed edge
         t = np.linspace(0, 2 * np.pi, 40, endpoint=False)
-        edge = np.abs(np.sin(t)) ** 1.4 * np.sign(np.sin(t)) * rng.uniform(0.4, 0.65)
-        return np.asarray(np.stack([np.cos(t), edge], -1) * rng.uniform(0.93, 1.05, (40, 1)))
+        edge = np.sin(t) * np.abs(np.sin(t)) * rng.uniform(0.4, 0.65)
+        return np.asarray(np.stack([np.cos(t), edge], -1) * rng.uniform(0.94, 1.04, (40, 1)))
     t = np.sort(rng.uniform(0, 2 * np.pi, 8))
     ragged = rng.uniform(0.6, 1.2, 8)
     return np.stack([np.cos(t) * ragged, np.sin(t) * ragged * rng.uniform(0.6, 1)], -1)
@@ -133,6 +133,10 @@ def _scatter(
         # The colour reaches a little beyond the cover, whose edge is smooth.
         cv2.polylines(drawing.picture, points, True, shade, 2, cv2.LINE_8, 4)
         cv2.fillPoly(drawing.picture, points, shade, cv2.LINE_8, 4)
+        if kind == "leaf":  # its midrib
+            pale = (shade[0] + 40, shade[1] + 40, shade[2] + 30)
+            ends = (points[0][0].tolist(), points[0][20].tolist())
+            cv2.line(drawing.picture, *ends, pale, 1, cv2.LINE_AA, 4)
         cv2.fillPoly(drawing.cover, points, 255, cv2.LINE_AA, 4)
         cv2.fillPoly(drawing.height, points, float(size * flat), cv2.LINE_8, 4)
     drawing.settle(rng, 0.4 * float(sizes.mean()), rough * float(sizes.mean()))

@@ -18,6 +18,7 @@ SPECTRA: dict[str, tuple[float, float, float]] = {
     "cloud": (1.7, 1, 200),  # fractal: large shapes with fine edges
     "swell": (0.0, 3, 7),  # smooth waves of one size
     "blobs": (0.0, 18, 34),  # smooth blobs of one size
+    "crystals": (0.9, 14, 140),  # ragged blobs
     "grain": (0.3, 40, 256),  # fine grain
 }
 

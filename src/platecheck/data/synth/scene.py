@@ -19,7 +19,7 @@ from platecheck.errors import DataError
 
 LABELS = ("clean", "dirty")
 SMALLEST, LARGEST = 32, 1024
-FINER = 1.1  # the dish is drawn this much finer than the table, for smooth edges
+FINER = 1.2  # the dish is drawn this much finer than the table, for smooth edges
 
 
 @dataclass(frozen=True)

@@ -209,12 +209,12 @@ def _stone(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
         albedo = mix(ground, vein, np.clip(t, 0, 1))
     else:
         ground, dark, bright, warm = (linear(c) for c in GRANITES[rng.integers(len(GRANITES))])
-        k = np.float32(rng.uniform(0.26, 0.5))
-        grains = [sample("blobs", x * k * f + f, y * k * f) for f in (1.0, 1.37, 0.81)]
+        k = np.float32(rng.uniform(0.2, 0.4))
+        grains = [sample("crystals", x * k * f + f, y * k * f) for f in (1.0, 1.37, 0.81)]
         fine = sample("grain", x * k, y * k)
         cloud = sample("cloud", x * k * 0.5, y * k * 0.5)  # grains gather
-        albedo = mix(ground, warm, step(0.2, 1.2, grains[2] + 0.4 * fine + 0.4 * cloud))
-        albedo = mix(albedo, bright, step(0.6, 1.3, grains[0] + 0.5 * fine - 0.5 * cloud))
-        albedo = mix(albedo, dark, step(0.8, 1.4, grains[1] - 0.5 * fine + 0.5 * cloud))
+        albedo = mix(ground, warm, step(0.1, 0.9, grains[2] + 0.3 * cloud))
+        albedo = mix(albedo, bright, step(0.5, 1.0, grains[0] - 0.4 * cloud))
+        albedo = mix(albedo, dark, step(0.7, 1.1, grains[1] + 0.4 * cloud))
         albedo *= grey(1 + 0.1 * fine + 0.08 * cloud)
     return Table(np.clip(albedo, 0.01, 0.9), None, gloss, blur)
