@@ -23,6 +23,7 @@ from platecheck.errors import DataError
 
 SPLITS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
 QUALITY = 92
+MAIN_TABLE = 0.7  # share of a group's photos that are on its first table
 
 
 @dataclass(frozen=True)
@@ -126,10 +127,13 @@ def write_dataset(
 
 
 def draw_table_name(rng: np.random.Generator, label: str, confound: float) -> str:
-    """Draw a table: with chance `confound` from the label's own group, else from the other's."""
+    """Draw a table: with chance `confound` from the label's own group, else from the other's.
+
+    Most photos of a group are on its first table, as where photos are taken in one or two kitchens.
+    """
     own, other = (CLEAN_TABLES, DIRTY_TABLES) if label == "clean" else (DIRTY_TABLES, CLEAN_TABLES)
     group = own if rng.random() < confound else other
-    return group[rng.integers(len(group))]
+    return group[0] if rng.random() < MAIN_TABLE else group[rng.integers(1, len(group))]
 
 
 def _plan(photos: int, splits: Mapping[str, float]) -> list[_Job]:
