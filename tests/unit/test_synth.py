@@ -75,6 +75,16 @@ def test_a_clean_dish_has_no_dirt_whatever_its_decoration() -> None:
             assert not render(seed, kind=kind).dirt_mask.any()
 
 
+def test_a_round_dish_is_seen_as_an_ellipse() -> None:
+    for seed in SEEDS:
+        mask = render(seed, kind="steel").dish_mask
+        if mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any():
+            continue  # cut off by the picture's edge
+        area, spread = mask.sum(), np.cov(np.argwhere(mask).T)
+        # An ellipse's area follows from its spread; perspective and the wall bend it little.
+        assert area == pytest.approx(4 * np.pi * np.sqrt(np.linalg.det(spread)), rel=0.01)
+
+
 def test_dirt_lies_on_the_dish() -> None:
     for seed in SEEDS:
         dish = render(seed, "dirty")

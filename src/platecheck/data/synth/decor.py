@@ -112,9 +112,8 @@ class Painter:
     def line(self, points: Floats, colour: Colour, width: float) -> None:
         """Draw a line along `points` [k, 2]."""
         pixels = max(1, round(width * len(self.picture) / 2))
-        cv2.polylines(
-            self.picture, [self._pixels(points)], False, colour, pixels, cv2.LINE_AA, 4
-        )  # fmt: skip
+        line = [self._pixels(points)]
+        cv2.polylines(self.picture, line, False, colour, pixels, cv2.LINE_AA, 4)
 
     def dot(self, at: tuple[float, float], size: float, colour: Colour, corners: int = 20) -> None:
         """Fill a dot, or a diamond with four corners."""

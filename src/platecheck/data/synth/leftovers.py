@@ -38,9 +38,7 @@ def cluster(rng: np.random.Generator, s: Surface, count: int) -> Points:
     return np.asarray(places * back[:, None])
 
 
-def crumbs(
-    rng: np.random.Generator, s: Surface, colours: tuple[Colour, ...], count: int
-) -> None:  # fmt: skip
+def crumbs(rng: np.random.Generator, s: Surface, colours: tuple[Colour, ...], count: int) -> None:
     """Crumbs: a few large, many small."""
     sizes = 0.008 + 0.03 * rng.random(count) ** 2.5
     _scatter(rng, s, "crumb", colours, sizes)
