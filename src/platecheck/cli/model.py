@@ -1,7 +1,7 @@
 """``platecheck export`` and ``platecheck model``."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,33 +26,36 @@ def export(
 ) -> None:
     """Export a run's network as one ONNX file, and check it on the validation photos."""
     try:
-        from platecheck.evaluation.evaluate import Evaluation, evaluate
+        from platecheck.classifier import Classifier
+        from platecheck.evaluation.evaluate import evaluate
         from platecheck.training.export import export as write
         from platecheck.training.run import Run
-        from platecheck.training.trained import TrainedModel
     except ModuleNotFoundError as error:
         raise MissingExtraError("Exporting", "train") from error
 
     opened = Run.load(run)
-    trained = TrainedModel(opened, epoch)
 
-    def judge(split: str) -> Evaluation:
-        with progress_bar(f"evaluating {split}") as bar:
-            return evaluate(
-                trained,
-                Path(opened.facts.data),
-                split=split,
-                division=opened.facts.division,
-                on_start=bar.start,
-                on_photo=bar.advance,
-            )
+    def judge(exported: Classifier) -> dict[str, dict[str, Any]]:
+        found: dict[str, dict[str, Any]] = {}
+        for split in ("val", "test"):
+            if split not in opened.photos.splits:
+                continue
+            with progress_bar(f"evaluating {split}") as bar:
+                evaluation = evaluate(
+                    exported,
+                    Path(opened.facts.data),
+                    split=split,
+                    division=opened.facts.division,
+                    on_start=bar.start,
+                    on_photo=bar.advance,
+                )
+            found[split] = evaluation.result.model_dump(mode="json", include=KEPT)
+        return found
 
-    splits: list[str] = [split for split in ("val", "test") if split in opened.photos.splits]
-    metrics = {split: judge(split).result.model_dump(mode="json", include=KEPT) for split in splits}
-    report = write(opened, out, int8=int8, epoch=epoch, metrics=metrics)
+    report = write(opened, out, int8=int8, epoch=epoch, judge=judge)
     kind = "int8" if int8 else "float32"
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{out}: {kind}, {report.bytes / 1e6:.2f} MB, epoch {trained.epoch}")
+    console.print(f"{out}: {kind}, {report.bytes / 1e6:.2f} MB, epoch {report.epoch}")
     console.print(
         f"checked on {report.photos} validation photos: {report.changed} answers changed,"
         f" probabilities differ by at most {report.max_difference:.2g}"
@@ -86,7 +89,7 @@ def model(
         table.add_row(
             split,
             f"{figures['correct']}/{figures['photos']} = {figures['accuracy']:.2%}"
-            f"  (95 % interval {low:.1%} to {high:.1%}, before quantisation)",
+            f"  (95 % interval {low:.1%} to {high:.1%})",
         )
     table.add_row("data", info.data_fingerprint[:16])
     table.add_row("written by", f"platecheck {info.platecheck}")

@@ -1,7 +1,7 @@
 """Export a run as one ONNX file that is the whole model."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,9 @@ from platecheck.training.onnx_graph import write_onnx
 from platecheck.training.run import Run
 from platecheck.training.trained import TrainedModel
 
+# Figures by split.
+Metrics = dict[str, dict[str, Any]]
+
 # The largest difference between a probability of the run and of its float32 export.
 TOLERANCE = 1e-4
 CALIBRATION_PHOTOS = 200
@@ -39,6 +42,7 @@ class ExportReport:
 
     Attributes:
         path: the file.
+        epoch: whose weights it holds, counted from 1.
         bytes: its size.
         photos: validation photos that run and file both answered.
         max_difference: largest difference of a probability between the two.
@@ -46,6 +50,7 @@ class ExportReport:
     """
 
     path: Path
+    epoch: int
     bytes: int
     photos: int
     max_difference: float
@@ -58,7 +63,7 @@ def export(
     *,
     int8: bool = False,
     epoch: int | None = None,
-    metrics: dict[str, dict[str, Any]] | None = None,
+    judge: Callable[[Classifier], Metrics] | None = None,
 ) -> ExportReport:
     """Write a run's network as an ONNX file and check it on the validation photos.
 
@@ -72,7 +77,7 @@ def export(
         path: where to.
         int8: quantise.
         epoch: counted from 1; the best one when absent.
-        metrics: by split, to be kept in the file.
+        judge: called with the exported model; what it finds, by split, is kept in the file.
 
     Raises:
         DataError: the run's photos are no longer where they were.
@@ -94,7 +99,7 @@ def export(
         seed=run.facts.seed,
         data_fingerprint=run.facts.fingerprint,
         division=run.facts.division,
-        metrics=metrics or {},
+        metrics={},
     )
     with replacing(Path(path)) as temporary:
         example = torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8)
@@ -102,12 +107,16 @@ def export(
         if int8:
             _quantize(temporary, _spread(present(run, "train"), CALIBRATION_PHOTOS), cache)
         _write_metadata(temporary, info)
-        difference, changed = _compare(model, Classifier.load(temporary), validation, cache)
+        exported = Classifier.load(temporary)
+        difference, changed = _compare(model, exported, validation, cache)
         if not int8 and difference > TOLERANCE:
             raise ModelError(
                 f"the exported probabilities differ by {difference:.2g} from the run's"
             )
-    return ExportReport(Path(path), Path(path).stat().st_size, len(validation), difference, changed)
+        if judge:
+            _write_metadata(temporary, info.model_copy(update={"metrics": judge(exported)}))
+    size = Path(path).stat().st_size
+    return ExportReport(Path(path), model.epoch, size, len(validation), difference, changed)
 
 
 def present(run: Run, split: str) -> tuple[Photo, ...]:
