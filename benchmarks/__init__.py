@@ -1,0 +1,1 @@
+"""Speed, measured as ratios of two things alternated in one run."""

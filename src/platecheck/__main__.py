@@ -1,0 +1,5 @@
+"""``python -m platecheck``."""
+
+from platecheck.cli import main
+
+main()
