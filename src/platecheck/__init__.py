@@ -1,1 +1,48 @@
-"""platecheck tells clean dishes from dirty ones."""
+"""platecheck tells clean dishes from dirty ones.
+
+>>> from platecheck import Classifier
+>>> Classifier.load().predict("plate.jpg").label
+'dirty'
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from platecheck.classifier import Classifier, Prediction
+    from platecheck.errors import PhotoError, PlatecheckError
+    from platecheck.photo import open_photo
+
+    __version__: str
+
+__all__ = [
+    "Classifier",
+    "PhotoError",
+    "PlatecheckError",
+    "Prediction",
+    "__version__",
+    "open_photo",
+]
+
+_HOMES = {
+    "Classifier": "platecheck.classifier",
+    "PhotoError": "platecheck.errors",
+    "PlatecheckError": "platecheck.errors",
+    "Prediction": "platecheck.classifier",
+    "open_photo": "platecheck.photo",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a name when it is first used: `platecheck --help` need not wait for ONNX Runtime."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("platecheck")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'platecheck' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__
