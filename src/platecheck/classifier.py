@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from platecheck.errors import ModelError, PhotoError
-from platecheck.photo import open_photo
+from platecheck.photo import open_photo, photo_name
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
@@ -48,7 +48,7 @@ class ModelInfo(BaseModel):
     recipe: str
     network: str
     classes: tuple[str, ...] = Field(min_length=2)
-    size: int = Field(ge=1, description="pixels of the square input")
+    size: int = Field(ge=1, le=4096, description="pixels of the square input")
     precision: Literal["float32", "int8"]
     temperature: float = Field(gt=0, description="the logits were divided by it")
     thresholds: dict[str, float] = Field(default_factory=dict)
@@ -138,8 +138,11 @@ class Classifier:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4  # what goes wrong is raised, no need to print it too
+        # A model can refer to weights in other files; below this one there are none to be read.
+        options.add_session_config_entry(
+            "session.model_external_initializers_file_folder_path", os.devnull
+        )
         try:
-            # From bytes: a file can then not make ONNX Runtime read other files.
             session = onnxruntime.InferenceSession(
                 content, options, providers=list(providers or ["CPUExecutionProvider"])
             )
@@ -156,10 +159,15 @@ class Classifier:
         right = (
             len(inputs) == 1
             and inputs[0].type == "tensor(uint8)"
-            and list(inputs[0].shape[1:]) == [size, size, 3]
+            and inputs[0].shape[1:] == [size, size, 3]
+            and not isinstance(inputs[0].shape[0], int)  # any number of photos at a time
             and outputs[0].name == "probabilities"
-            and list(outputs[0].shape[1:]) == [classes]
+            and outputs[0].type == "tensor(float)"
         )
+        if right:
+            # What comes out is declared too, but only a try tells whether it is so.
+            found = self.probabilities(np.zeros((2, size, size, 3), np.uint8))
+            right = found.shape == (2, classes) and np.allclose(found.sum(axis=1), 1, atol=1e-3)
         if not right:
             raise ModelError(f"{where} does not take and give what its metadata says")
 
@@ -181,10 +189,16 @@ class Classifier:
 
         Returns:
             float32 [N, classes], rows sum to 1.
+
+        Raises:
+            ModelError: ONNX Runtime cannot run the model on them.
         """
-        found: NDArray[np.float32] = self.session.run(
-            ["probabilities"], {self._input_name: pixels}
-        )[0]
+        try:
+            found: NDArray[np.float32] = self.session.run(
+                ["probabilities"], {self._input_name: pixels}
+            )[0]
+        except Exception as error:  # ONNX Runtime's errors have no common type
+            raise ModelError(f"the model cannot be run: {_first_line(error)}") from error
         return found
 
     @cached_property
@@ -199,7 +213,7 @@ class Classifier:
             PhotoError: it cannot be opened.
         """
         pixels = open_photo(photo, size=self.size)
-        return _prediction(_name(photo), self.probabilities(pixels[None])[0], self.classes)
+        return _prediction(photo_name(photo), self.probabilities(pixels[None])[0], self.classes)
 
     def predict_many(self, photos: Iterable[Source], batch_size: int = 8) -> Iterator[Prediction]:
         """Answer for many photos, in their order, as many at a time as there are cores.
@@ -237,7 +251,10 @@ def stream_probabilities(
 
     Raises:
         ValueError: `batch_size` or `workers` is below 1.
+        TypeError: `photos` is a single photo.
     """
+    if isinstance(photos, str | bytes):  # whose characters would each be taken for a photo
+        raise TypeError("photos must be a list, or anything else that gives one photo at a time")
     workers = workers if workers is not None else os.cpu_count() or 1
     if batch_size < 1 or workers < 1:
         raise ValueError("batch_size and workers must be at least 1")
@@ -247,7 +264,7 @@ def stream_probabilities(
         good = [pixels for pixels in opened if not isinstance(pixels, PhotoError)]
         found = iter(model.probabilities(np.stack(good)) if good else ())
         return [
-            (_name(source), pixels if isinstance(pixels, PhotoError) else next(found))
+            (photo_name(source), pixels if isinstance(pixels, PhotoError) else next(found))
             for source, pixels in zip(batch, opened, strict=True)
         ]
 
@@ -289,6 +306,8 @@ def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
 
 
 def _read_model(path: Path) -> bytes:
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder; a run becomes a model file with: platecheck export")
     if not path.is_file():
         raise ModelError(f"no model file at {path}")
     try:
@@ -302,14 +321,6 @@ def _open(source: Source, size: int) -> NDArray[np.uint8] | PhotoError:
         return open_photo(source, size=size)
     except PhotoError as error:
         return error
-
-
-def _name(source: Source) -> str:
-    if isinstance(source, bytes):
-        return "<bytes>"
-    if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    return str(getattr(source, "name", "<file>"))
 
 
 def _prediction(source: str, row: NDArray[np.float32], classes: Sequence[str]) -> Prediction:

@@ -109,7 +109,7 @@ def open_photo(
     if max_pixels < 1:
         raise ValueError(f"max_pixels must be at least 1, not {max_pixels}")
     wanted = None if size is None else _height_and_width(size, max_pixels)
-    name = name or _name_of(source)
+    name = name or photo_name(source)
     data = _read(source, name)
     with _without_pillow_warnings():
         try:
@@ -132,7 +132,8 @@ def _height_and_width(size: int | tuple[int, int], max_pixels: int) -> tuple[int
     return height, width
 
 
-def _name_of(source: str | os.PathLike[str] | bytes | BinaryIO) -> str:
+def photo_name(source: str | os.PathLike[str] | bytes | BinaryIO) -> str:
+    """What a photo is called: its path, the open file's name, ``<bytes>`` or ``<stream>``."""
     if isinstance(source, bytes):
         return "<bytes>"
     if isinstance(source, str | os.PathLike):
