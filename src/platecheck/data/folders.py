@@ -83,14 +83,27 @@ class PhotoSet:
         }
 
     def fingerprint(self) -> str:
-        """SHA-256 of every photo's split, class and content: the identity of the data."""
+        """SHA-256 of every photo's split, class, content and name: the identity of the data.
+
+        Names count, since they decide how photos are divided; where the folder lies does not.
+        """
         digest = hashlib.sha256()
         rows = sorted((p.split, self.classes[p.label], p.sha256, p.name) for p in self.photos)
         for split, label, sha256, name in rows:
             if not sha256:
                 raise ValueError("photos have no hashes yet: use read_photos or checked first")
-            digest.update(f"{split}\t{label}\t{sha256}\t{name}\n".encode())
+            digest.update(os.fsencode(f"{split}\t{label}\t{sha256}\t{name}\n"))
         return digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_split_name(name: str) -> bool:
+    return name.lower() in SPLIT_NAMES
 
 
 def _visible_folders(folder: Path) -> list[Path]:
@@ -111,7 +124,8 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
 
     Args:
         folder: holds ``{split}/{class}/…`` or ``{class}/…``; the former when the name of a
-            first-level folder is one of :data:`SPLIT_NAMES`.
+            first-level folder is one of :data:`SPLIT_NAMES`. A folder beside the splits that holds
+            splits itself, such as the masks of rendered dishes, is left out.
         classes: class names that the folders must be among, to fix the labels (those of a
             trained model, say); read from the folders when absent.
 
@@ -123,12 +137,13 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; name one that holds photos sorted into classes")
     first = _visible_folders(folder)
-    if any(p.name.lower() in SPLIT_NAMES for p in first):
-        split_folders = [p for p in first if _visible_folders(p)]
+    if any(_is_split_name(p.name) for p in first):
+        inside = {p: _visible_folders(p) for p in first}
         where = [
             (_CANONICAL.get(p.name.lower(), p.name.lower()), c)
-            for p in split_folders
-            for c in _visible_folders(p)
+            for p, class_folders in inside.items()
+            if not any(_is_split_name(c.name) for c in class_folders)
+            for c in class_folders
         ]
     else:
         where = [(WHOLE, c) for c in first]
@@ -193,14 +208,13 @@ def checked(
 
     def check(photo: Photo) -> Photo | PhotoError:
         try:
-            content = photo.path.read_bytes()
             # A tiny size lets JPEGs decode at 1/8 scale: the whole file is still read.
-            open_photo(content, size=8, name=str(photo.path))
+            open_photo(photo.path, size=8)
+            return replace(photo, sha256=sha256_of(photo.path))
         except PhotoError as error:
             return error
-        except OSError as error:
+        except OSError as error:  # gone since it was opened
             return PhotoError(str(photo.path), error.strerror or str(error))
-        return replace(photo, sha256=hashlib.sha256(content).hexdigest())
 
     good: list[Photo] = []
     bad: list[PhotoError] = []
