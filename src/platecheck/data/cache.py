@@ -1,20 +1,20 @@
 """Decoded and resized photos, kept on disk so that each is decoded once.
 
 Keyed by the content of the file, so an entry can never belong to another photo or an older
-version of it. Plain ``.npy`` files rather than a cache library's pickles: nothing that is read
-back can run code.
+version of it. Plain pixels rather than a cache library's pickles: nothing that is read back can
+run code, and a damaged entry shows by its length. Any number of processes may use one folder.
 """
 
 import contextlib
 import os
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.data.folders import Photo
+from platecheck.data.folders import Photo, sha256_of
+from platecheck.files import replacing
 from platecheck.photo import open_photo
 
 # Part of the key: raise it when `open_photo` changes any pixel.
@@ -47,7 +47,7 @@ class PixelCache:
         self.folder = (folder or default_folder()) / "pixels"
         self.max_bytes = max_bytes
         self._opened = time.time()
-        self._bytes = sum(entry.stat().st_size for entry in self._entries())
+        self._bytes = sum(size for _, size, _ in self._entries())
 
     def get(self, photo: Photo) -> NDArray[np.uint8]:
         """Pixels of a photo: from the cache, else decoded and put there.
@@ -62,49 +62,50 @@ class PixelCache:
         if (pixels := self._read(entry)) is not None:
             return pixels
         pixels = open_photo(photo.path, size=self.size)
-        self._write(entry, pixels)
+        with contextlib.suppress(OSError):
+            if sha256_of(photo.path) == photo.sha256:  # else it has changed since it was hashed
+                self._write(entry, pixels)
         return pixels
 
     def _entry(self, sha256: str) -> Path:
         if not sha256:
             raise ValueError("the photo has no hash: read the folder with read_photos")
-        return self.folder / sha256[:2] / f"{sha256}-{self.size}-v{DECODER_VERSION}.npy"
+        return self.folder / sha256[:2] / f"{sha256}-{self.size}-v{DECODER_VERSION}.rgb"
 
-    def _entries(self) -> list[Path]:
-        return list(self.folder.glob("*/*.npy"))
+    def _entries(self) -> list[tuple[float, int, Path]]:
+        """Time of last use, size and path of each entry and of what killed processes left."""
+        found = []
+        for path in self.folder.glob("*/*"):
+            with contextlib.suppress(OSError):  # another process has just removed it
+                status = path.stat()
+                found.append((status.st_mtime, status.st_size, path))
+        return found
 
     def _read(self, entry: Path) -> NDArray[np.uint8] | None:
         try:
-            pixels: NDArray[np.uint8] = np.load(entry, allow_pickle=False)
-            os.utime(entry)
-        except (OSError, ValueError, EOFError):
+            pixels = np.fromfile(entry, np.uint8)
+        except OSError:
             return None
-        right = pixels.shape == (self.size, self.size, 3) and pixels.dtype == np.uint8
-        return pixels if right else None
+        if pixels.size != self.size * self.size * 3:
+            return None
+        with contextlib.suppress(OSError):  # a folder that may only be read still gives pixels
+            os.utime(entry)
+        return pixels.reshape(self.size, self.size, 3)
 
     def _write(self, entry: Path, pixels: NDArray[np.uint8]) -> None:
         if self._bytes + pixels.nbytes > self.max_bytes and not self._make_room(pixels.nbytes):
             return
-        with contextlib.suppress(OSError):
-            entry.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=entry.parent, suffix=".part")
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    np.save(file, pixels, allow_pickle=False)
-                Path(name).replace(entry)
-            except OSError:
-                Path(name).unlink(missing_ok=True)
-                raise
-            self._bytes += entry.stat().st_size
+        with replacing(entry) as temporary:
+            temporary.write_bytes(pixels.tobytes())
+        self._bytes += pixels.nbytes
 
     def _make_room(self, wanted: int) -> bool:
         """Remove old entries; count anew, since other processes use the folder too."""
-        with contextlib.suppress(OSError):
-            known = sorted((e.stat().st_mtime, e.stat().st_size, e) for e in self._entries())
-            self._bytes = sum(size for _, size, _ in known)
-            for used, size, entry in known:
-                if self._bytes + wanted <= self.max_bytes or used >= self._opened:
-                    break
-                entry.unlink(missing_ok=True)
-                self._bytes -= size
+        known = sorted(self._entries())
+        self._bytes = sum(size for _, size, _ in known)
+        for used, size, entry in known:
+            if self._bytes + wanted <= self.max_bytes or used >= self._opened:
+                break
+            entry.unlink(missing_ok=True)
+            self._bytes -= size
         return self._bytes + wanted <= self.max_bytes
