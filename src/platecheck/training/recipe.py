@@ -1,12 +1,11 @@
 """A recipe is a whole experiment: one YAML file, checked, nothing hidden in code."""
 
-import contextlib
 import difflib
 import typing
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -15,7 +14,10 @@ from platecheck.errors import RecipeError
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+_Positive = Annotated[float, Field(gt=0)]
 
 
 class Network(_Part):
@@ -36,7 +38,7 @@ class Normalization(_Part):
     """Channel mean and standard deviation, of pixel values in [0, 1]."""
 
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[_Positive, _Positive, _Positive]
 
 
 class Input(_Part):
@@ -127,9 +129,9 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """
     path = _find(str(name))
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RecipeError(f"{path} cannot be read as YAML: {_first_line(error)}") from error
+        content = _parse_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecipeError(f"{path} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict):
         raise RecipeError(f"{path} is not a recipe: expected keys such as network: and input:")
     content.setdefault("name", path.stem)
@@ -168,13 +170,9 @@ def _override(content: dict[str, Any], override: str) -> None:
     if not equals or not all(keys):
         raise RecipeError(f"--set {override}: write it as key.subkey=value")
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override}: {_first_line(error)}") from error
-    if isinstance(value, str):
-        # YAML 1.1 reads 1e-3 as a string; nobody who writes it means one.
-        with contextlib.suppress(ValueError):
-            value = float(value)
+        value = _parse_yaml(text)
+    except ValueError as error:
+        raise RecipeError(f"--set {override}: {error}") from error
     for part in keys[:-1]:
         inner = content.get(part)
         if inner is None:
@@ -185,31 +183,65 @@ def _override(content: dict[str, Any], override: str) -> None:
     content[keys[-1]] = value
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0]
+def _parse_yaml(text: str) -> Any:
+    """What a YAML text says; 1e-3 stays a string, which pydantic reads as the number it is.
+
+    Raises:
+        ValueError: it is not YAML; in one line.
+    """
+    try:
+        return yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        said = ", ".join(part for part in (error.context, error.problem) if part)
+        raise ValueError(said + line) from error
+    except Exception as error:  # PyYAML lets through what an impossible date, say, raises
+        raise ValueError((str(error).splitlines() or [type(error).__name__])[0]) from error
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
-        place = [str(part) for part in problem["loc"]]
-        if problem["type"] == "extra_forbidden":
-            known = _keys_at(place[:-1])
-            near = difflib.get_close_matches(place[-1], known, n=1, cutoff=0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"known: {', '.join(known)}"
-            yield f"unknown key '{'.'.join(place)}'; {hint}"
+        unknown = problem["type"] == "extra_forbidden"
+        place = _place(problem["loc"], unknown=unknown)
+        if unknown:
+            yield f"unknown key '{place}'; {_hint(place)}"
         else:
-            yield f"'{'.'.join(place)}': {problem['msg'].lower()}"
+            yield f"'{place}': {problem['msg'].lower()}"
 
 
-def _keys_at(place: list[str]) -> list[str]:
-    """Right keys of the part of a recipe at `place`."""
-    model: type[BaseModel] = Recipe
-    for key in place:
-        field = model.model_fields.get(key)
-        # A place may also name a member of a union, which has the keys of the model it is.
-        models = list(_models_in(field.annotation)) if field else []
-        model = models[0] if models else model
-    return list(model.model_fields)
+def _place(loc: tuple[int | str, ...], *, unknown: bool) -> str:
+    """A key as a recipe writes it: pydantic also names which type of a union it has tried."""
+    names = {_name(key) for key in _keys(Recipe)}
+    last = len(loc) - 1
+    written = (
+        str(part)
+        for i, part in enumerate(loc)
+        if part in names or isinstance(part, int) or (unknown and i == last)
+    )
+    return ".".join(written)
+
+
+def _hint(key: str) -> str:
+    """Name the right key: one of the same name elsewhere, or the nearest one beside it."""
+    keys = list(_keys(Recipe))
+    parent = key.removesuffix(_name(key))
+    beside = [_name(k) for k in keys if k.removesuffix(_name(k)) == parent]
+    meant = [k for k in keys if _name(k) == _name(key)]
+    meant += [parent + k for k in difflib.get_close_matches(_name(key), beside, n=1, cutoff=0.5)]
+    return f"did you mean '{meant[0]}'?" if meant else f"known: {', '.join(beside)}"
+
+
+def _name(key: str) -> str:
+    """Last part of a key."""
+    return key.rpartition(".")[2]
+
+
+def _keys(model: type[BaseModel], parent: str = "") -> Iterator[str]:
+    """Every key that a recipe may have, with those above it: ``optimizer.lr``."""
+    for name, field in model.model_fields.items():
+        yield parent + name
+        for part in _models_in(field.annotation):
+            yield from _keys(part, f"{parent}{name}.")
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
