@@ -1,14 +1,15 @@
 """The command line: parses, calls, prints. One file per group of commands."""
 
+import io
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+import platecheck
 from platecheck.cli import data, evaluate, model, predict, recipes, train
+from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import PlatecheckError
 
 app = typer.Typer(
@@ -22,7 +23,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"platecheck {version('platecheck')}")
+        print(f"platecheck {platecheck.__version__}")
         raise typer.Exit
 
 
@@ -52,19 +53,26 @@ app.command("model")(model.model)
 
 def main() -> None:
     """Run a command; a user's mistake becomes one line on stderr and exit code 2."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text at all
     try:
-        app()
+        try:
+            app()
+        finally:
+            # Here, not as Python ends, is where a full disk or a closed pipe must show.
+            if sys.stdout:
+                sys.stdout.flush()
     except (PlatecheckError, OSError) as error:
+        if sys.stdout:
+            # What cannot be written is not to be tried again as Python ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
             # Whoever read our output has seen enough: `platecheck predict … | head`.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
         if os.environ.get("PLATECHECK_DEBUG"):
             raise
         message = str(error)
         if isinstance(error, OSError) and error.strerror:
             message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        Console(stderr=True, soft_wrap=True).print(
-            f"[bold red]error:[/] {message.replace('[', chr(92) + '[')}", highlight=False
-        )
+        terminal(stderr=True).print(f"[bold red]error:[/] {shown(message)}")
         sys.exit(2)

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from platecheck.cli.progress import progress_bar
+from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
 
-SHOWN_FAILURES = 10
+SHOWN = 10
 
 app = typer.Typer(help="Measure, download and render photos.", no_args_is_help=True)
 
@@ -20,7 +20,7 @@ app = typer.Typer(help="Measure, download and render photos.", no_args_is_help=T
 @app.command()
 def stats(
     folder: Annotated[Path, typer.Argument(help="Photos sorted into folders.")],
-    size: Annotated[int, typer.Option(min=1, max=4096, help="Pixels to resize to.")] = 128,
+    size: Annotated[int, typer.Option(min=2, max=4096, help="Pixels to resize to.")] = 128,
     split: Annotated[
         str | None, typer.Option(help="Which split; train by default, or the only one.")
     ] = None,
@@ -28,12 +28,12 @@ def stats(
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Channel mean and standard deviation of photos, and how many there are."""
-    from platecheck.data.folders import list_photos, read_photos
+    from platecheck.data.folders import checked, list_photos
     from platecheck.data.statistics import channel_statistics
 
     listed = list_photos(folder)
     with progress_bar("reading", len(listed.photos)) as bar:
-        photos = read_photos(folder, strict=strict, on_photo=bar.advance)
+        photos = checked(listed, strict=strict, on_photo=bar.advance)
     wanted = split or ("train" if "train" in photos.splits else photos.splits[0])
     chosen = photos.split(wanted)
     with progress_bar("measuring", len(chosen)) as bar:
@@ -50,10 +50,10 @@ def stats(
         }
         print(json.dumps(content, indent=2))
         return
-    console = Console()
-    counts = Table("split", *photos.classes, box=None, pad_edge=False)
+    console = terminal()
+    counts = Table("split", *map(shown, photos.classes), box=None, pad_edge=False)
     for name, row in photos.counts().items():
-        counts.add_row(name, *(str(row[label]) for label in photos.classes))
+        counts.add_row(shown(name), *(str(row[label]) for label in photos.classes))
     console.print(counts)
     table = Table("", "red", "green", "blue", box=None, pad_edge=False)
     for name, values in (
@@ -62,9 +62,11 @@ def stats(
         ("std (pooled)", found.pooled_std),
     ):
         table.add_row(name, *(f"{value:.4f}" for value in values))
-    console.print(f"\n{found.photos} photos of '{wanted}' at {size}×{size}, values in [0, 1]:")
+    console.print(
+        f"\n{found.photos} photos of '{shown(wanted)}' at {size}×{size}, values from 0 to 1:"
+    )
     console.print(table)
-    show_unreadable(console, [str(error) for error in photos.unreadable])
+    show_unreadable([str(error) for error in photos.unreadable])
 
 
 @app.command()
@@ -97,7 +99,7 @@ def synth(
             masks=masks,
             on_progress=lambda _: bar.advance(),
         )
-    Console().print(f"{photos} photos of rendered dishes in {folder}")
+    terminal().print(f"{photos} photos of rendered dishes in {shown(folder)}")
 
 
 @app.command()
@@ -127,22 +129,22 @@ def fetch(
             bar.advance()
 
         result = bring(folder, source=source, splits=splits, workers=workers, on_progress=show)
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(result.summary(), markup=False)
-    for path, reason in list(result.failed.items())[:SHOWN_FAILURES]:
-        console.print(f"  {path}: {reason}", markup=False)
-    if len(result.failed) > SHOWN_FAILURES:
-        console.print(f"  … and {len(result.failed) - SHOWN_FAILURES} more")
+    terminal().print(shown(result.summary()))
+    _show_first([f"{path}: {reason}" for path, reason in result.failed.items()])
     if not result.complete:
         raise typer.Exit(1)
 
 
-def show_unreadable(console: Console, lines: list[str], limit: int = 10) -> None:
+def show_unreadable(lines: list[str]) -> None:
     """Name the photos that were left out."""
-    if not lines:
-        return
-    console.print(f"\n[yellow]{len(lines)} unreadable photos were left out:[/]")
-    for line in lines[:limit]:
-        console.print(f"  {line}", markup=False, highlight=False)
-    if len(lines) > limit:
-        console.print(f"  … and {len(lines) - limit} more")
+    if lines:
+        terminal().print(f"\n[yellow]{len(lines)} unreadable photos were left out:[/]")
+        _show_first(lines)
+
+
+def _show_first(lines: list[str]) -> None:
+    console = terminal()
+    for line in lines[:SHOWN]:
+        console.print(f"  {shown(line)}")
+    if len(lines) > SHOWN:
+        console.print(f"  … and {len(lines) - SHOWN} more")

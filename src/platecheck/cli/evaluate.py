@@ -1,15 +1,14 @@
 """``platecheck evaluate`` and ``platecheck report``."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from platecheck.cli.data import show_unreadable
 from platecheck.cli.progress import progress_bar
+from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -52,10 +51,10 @@ def evaluate(
 
 
 def _show(result: "EvaluationResult", split: str) -> None:
-    console = Console()
+    console = terminal()
     low, high = result.accuracy_ci95
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("photos", f"{result.photos} of '{split}'")
+    table.add_row("photos", f"{result.photos} of '{shown(split)}'")
     table.add_row(
         "accuracy",
         f"[bold]{result.correct}/{result.photos} = {result.accuracy:.2%}[/]"
@@ -71,19 +70,20 @@ def _show(result: "EvaluationResult", split: str) -> None:
     table.add_row("Brier score", f"{result.brier:.4f}")
     table.add_row("mean confidence", f"{result.mean_confidence:.4f}")
     console.print(table)
-    matrix = Table("truth \\ answer", *result.classes, box=None, pad_edge=False)
-    for name, row in zip(result.classes, result.confusion_matrix, strict=True):
+    classes = [shown(name) for name in result.classes]
+    matrix = Table("truth \\ answer", *classes, box=None, pad_edge=False)
+    for name, row in zip(classes, result.confusion_matrix, strict=True):
         matrix.add_row(name, *(str(count) for count in row))
     console.print()
     console.print(matrix)
     if result.mistakes:
         console.print(f"\n{len(result.mistakes)} mistakes, the most confident first:")
     for mistake in result.mistakes[:SHOWN_MISTAKES]:
-        line = f"  {mistake.path}: {mistake.label} taken for {mistake.predicted}"
-        console.print(f"{line} ({mistake.probability:.1%})", markup=False, highlight=False)
+        line = f"{mistake.path}: {mistake.label} taken for {mistake.predicted}"
+        console.print(f"  {shown(line)} ({mistake.probability:.1%})")
     if len(result.mistakes) > SHOWN_MISTAKES:
         console.print(f"  … and {len(result.mistakes) - SHOWN_MISTAKES} more (--json lists all)")
-    show_unreadable(console, [f"{photo.path}: {photo.reason}" for photo in result.unreadable])
+    show_unreadable([f"{photo.path}: {photo.reason}" for photo in result.unreadable])
 
 
 def report(
@@ -104,4 +104,4 @@ def report(
     path = out or run / "report.html"
     with progress_bar("evaluating") as bar:
         report_run(run, path, data=data, on_start=bar.start, on_photo=bar.advance)
-    Console().print(f"report: {os.fspath(path)}", highlight=False, soft_wrap=True)
+    terminal().print(f"report: {shown(path)}")

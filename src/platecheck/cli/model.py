@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from platecheck.cli.progress import progress_bar
+from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
 
 # Of a split's figures, those that are kept in the file.
@@ -54,8 +54,8 @@ def export(
 
     report = write(opened, out, int8=int8, epoch=epoch, judge=judge)
     kind = "int8" if int8 else "float32"
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{out}: {kind}, {report.bytes / 1e6:.2f} MB, epoch {report.epoch}")
+    console = terminal()
+    console.print(f"{shown(out)}: {kind}, {report.bytes / 1e6:.2f} MB, epoch {report.epoch}")
     console.print(
         f"checked on {report.photos} validation photos: {report.changed} answers changed,"
         f" probabilities differ by at most {report.max_difference:.2g}"
@@ -76,21 +76,23 @@ def model(
         print(info.model_dump_json(indent=2))
         return
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("file", str(path or default_model()))
-    table.add_row("classes", ", ".join(info.classes))
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("file", shown(path or default_model()))
+    table.add_row("classes", shown(", ".join(info.classes)))
     table.add_row("input", f"{info.size}×{info.size} pixels, RGB, uint8")
-    table.add_row("network", f"{info.network}, {info.precision}")
-    table.add_row("recipe", f"{info.recipe}, seed {info.seed}, epoch {info.epoch}")
+    table.add_row("network", f"{shown(info.network)}, {info.precision}")
+    table.add_row("recipe", f"{shown(info.recipe)}, seed {info.seed}, epoch {info.epoch}")
     table.add_row("temperature", f"{info.temperature:.4f}")
     for name, value in info.thresholds.items():
-        table.add_row(name, f"{value:.4f}")
+        table.add_row(shown(name), f"{value:.4f}")
     for split, figures in info.metrics.items():
         low, high = figures["accuracy_ci95"]
         table.add_row(
-            split,
+            shown(split),
             f"{figures['correct']}/{figures['photos']} = {figures['accuracy']:.2%}"
             f"  (95 % interval {low:.1%} to {high:.1%})",
         )
-    table.add_row("data", info.data_fingerprint[:16])
-    table.add_row("written by", f"platecheck {info.platecheck}")
-    Console().print(table)
+    table.add_row("data", shown(info.data_fingerprint[:16]))
+    table.add_row("written by", f"platecheck {shown(info.platecheck)}")
+    terminal().print(table)

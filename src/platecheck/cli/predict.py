@@ -3,16 +3,15 @@
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from platecheck.cli.progress import progress_bar
+from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ def predict(
 
 
 def _sources(arguments: Iterable[str]) -> Iterator[str]:
-    """Paths of photos; folders are searched at any depth.
+    """Paths of photos; folders are searched at any depth, but "" is not the current one.
 
     Raises:
         DataError: a folder without photos.
@@ -68,7 +67,7 @@ def _sources(arguments: Iterable[str]) -> Iterator[str]:
     from platecheck.data.folders import photos_below
 
     for argument in arguments:
-        if argument == STDIN or not Path(argument).is_dir():
+        if argument in (STDIN, "") or not Path(argument).is_dir():
             yield argument
         else:
             found = [str(path) for path in photos_below(Path(argument))]
@@ -84,8 +83,10 @@ class _Stdin(io.BytesIO):
 
 
 def _opened(sources: Iterable[str]) -> Iterator[str | _Stdin]:
+    from platecheck.photo import MAX_BYTES
+
     for source in sources:
-        yield _Stdin(sys.stdin.buffer.read()) if source == STDIN else source
+        yield _Stdin(sys.stdin.buffer.read(MAX_BYTES + 1)) if source == STDIN else source
 
 
 def _print_json(answers: Iterable["Prediction"]) -> None:
@@ -111,12 +112,11 @@ def _print_csv(answers: Iterable["Prediction"], classes: Iterable[str]) -> None:
 
 def _print_table(answers: Iterable["Prediction"], *, width: int) -> None:
     """A row a photo as soon as it is answered, so that a long list is not waited for."""
-    console = Console(soft_wrap=True, highlight=False)
+    console = terminal()
     for answer in answers:
-        name = os.fspath(answer.source).ljust(width)
-        console.print(name, end="  ", markup=False)
+        name = shown(answer.source.ljust(width))
         if answer.error:
-            console.print(f"[yellow]not readable:[/] {answer.error.reason}")
+            console.print(f"{name}  [yellow]not readable:[/] {shown(answer.error.reason)}")
         else:
             color = COLORS.get(answer.label, "bold")
-            console.print(f"[{color}]{answer.label}[/]  {answer.probability:.1%}")
+            console.print(f"{name}  [{color}]{shown(answer.label)}[/]  {answer.probability:.1%}")

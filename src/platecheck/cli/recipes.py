@@ -3,8 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from platecheck.cli.terminal import shown, terminal
 
 app = typer.Typer(help="List the recipes, or show one.", invoke_without_command=True)
 
@@ -27,8 +28,8 @@ def recipes(context: typer.Context) -> None:
     table.add_column("recipe", style="bold", no_wrap=True)
     table.add_column("what it is")
     for name in shipped_recipes():
-        table.add_row(name, load_recipe(name).summary)
-    Console().print(table)
+        table.add_row(shown(name), shown(load_recipe(name).summary))
+    terminal().print(table)
 
 
 @app.command()

@@ -1,14 +1,15 @@
 """``platecheck train``."""
 
 import os
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.recipes import complete_recipe
+from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import DataError, MissingExtraError
 
 # Processes that Lightning starts beside the first one learn the run folder by this name.
@@ -43,32 +44,32 @@ def train(
     ] = None,
 ) -> None:
     """Train a recipe on a folder of photos; everything is kept in a run folder."""
-    try:
-        from platecheck.training.recipe import load_recipe
+    from platecheck.data.folders import list_photos
+    from platecheck.training.recipe import load_recipe
 
-        wanted = load_recipe(recipe, [*(overrides or ()), *_epochs(epochs)])
+    # Mistakes first: PyTorch takes seconds to import.
+    wanted = load_recipe(recipe, [*(overrides or ()), *_epochs(epochs)])
+    listed = list_photos(data)
+    try:
         from platecheck.evaluation import plots
         from platecheck.training import train as training
         from platecheck.training.progress import TrainingProgress
         from platecheck.training.run import Run
     except ModuleNotFoundError as error:
         raise MissingExtraError("Training", "train") from error
-    from platecheck.data.folders import list_photos
-
-    listed = list_photos(data)
     folder = _run_folder(out, wanted.name, resume=resume, nodes=nodes)
-    console = Console()
+    console = terminal()
 
     def announce(run: Run) -> None:
         counts = run.photos.counts()
-        console.print(f"[bold]{run.recipe.name}[/]: {run.recipe.summary}")
+        console.print(f"[bold]{shown(run.recipe.name)}[/]: {shown(run.recipe.summary)}")
         for split in ("train", "val", "test"):
             if split in counts:
-                numbers = ", ".join(f"{n} {name}" for name, n in counts[split].items())
+                numbers = ", ".join(f"{n} {shown(name)}" for name, n in counts[split].items())
                 console.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
         if run.facts.unreadable:
             console.print(f"  [yellow]{len(run.facts.unreadable)} unreadable, left out[/]")
-        console.print(f"  into  {folder}", highlight=False)
+        console.print(f"  into  {shown(folder)}")
 
     def draw(run: Run) -> None:
         plots.save(plots.curves(run.history), folder / "curves.png")
@@ -90,15 +91,18 @@ def train(
     try:
         run = training.fit(prepared, on_epoch=draw, callbacks=[TrainingProgress(console)])
     except training.Interrupted:
-        again = f"platecheck train {recipe} --data {data} --out {folder} --resume"
-        console.print(f"\nstopped; go on with the same options and --resume:\n  {again}")
+        again = ["platecheck", "train", recipe, f"--data={data}", f"--out={folder}", "--resume"]
+        console.print(
+            f"\nstopped; go on with the same options and --resume:\n  {shown(shlex.join(again))}"
+        )
         raise typer.Exit(130) from None
     best = run.history[run.best_epoch - 1]
     console.print(
         f"best epoch {run.best_epoch} of {len(run.history)}: validation loss"
         f" {best['val_loss']:.4f}, accuracy {best['val_accuracy']:.2%}"
     )
-    console.print(f"next: platecheck evaluate {folder} --data {data}", highlight=False)
+    following = ["platecheck", "evaluate", str(folder), f"--data={data}"]
+    console.print(f"next: {shown(shlex.join(following))}")
 
 
 def _epochs(epochs: int | None) -> list[str]:

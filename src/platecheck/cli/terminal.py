@@ -1,0 +1,27 @@
+"""Writing for people: names may hold anything, also what a terminal takes for an order."""
+
+import os
+import unicodedata
+
+from rich.console import Console
+from rich.markup import escape
+
+
+def terminal(*, stderr: bool = False) -> Console:
+    """Where to print: lines are not broken, and :words: are not turned into pictures."""
+    return Console(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
+
+
+def shown(name: str | os.PathLike[str]) -> str:
+    """A name as a person may see it, safe to print on :func:`terminal`.
+
+    Control characters and bytes that are not UTF-8 are written as ``\\x1b``, and what looks like
+    rich's markup stays as it is.
+    """
+    printable = (
+        character.encode("unicode_escape").decode()
+        if unicodedata.category(character).startswith("C")
+        else character
+        for character in os.fspath(name)
+    )
+    return escape("".join(printable))
