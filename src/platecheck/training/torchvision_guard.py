@@ -36,14 +36,20 @@ def _compiled_operators_load() -> bool:
     return False
 
 
+def _declared() -> bool:
+    return hasattr(torch.ops.torchvision, "nms")
+
+
 def install() -> bool:
-    """Declare torchvision's missing operators; do nothing where the compiled ones load.
+    """Declare torchvision's missing operators.
+
+    Does nothing where the compiled ones load, or where other code has declared them already.
 
     Returns:
         True when the operators had to be declared, now or in an earlier call.
     """
     global _library  # noqa: PLW0603 -- the declaration must outlive the call, once per process
-    if _library is None and not _compiled_operators_load():
+    if _library is None and not _compiled_operators_load() and not _declared():
         _library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
         for operator in OPERATORS:
             _library.define(operator)  # type: ignore[no-untyped-call]
