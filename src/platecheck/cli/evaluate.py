@@ -98,7 +98,7 @@ def report(
     """Write one HTML page about a run: figures, curves, pictures, mistakes."""
     try:
         from platecheck.evaluation.run_report import report_run
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Reporting a run", "train") from error
 
     path = out or run / "report.html"

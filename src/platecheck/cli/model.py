@@ -30,7 +30,7 @@ def export(
         from platecheck.evaluation.evaluate import evaluate
         from platecheck.training.export import export as write
         from platecheck.training.run import Run
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Exporting", "train") from error
 
     opened = Run.load(run)

@@ -55,7 +55,7 @@ def train(
         from platecheck.training import train as training
         from platecheck.training.progress import TrainingProgress
         from platecheck.training.run import Run
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Training", "train") from error
     folder = _run_folder(out, wanted.name, resume=resume, nodes=nodes)
     console = terminal()
