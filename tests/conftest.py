@@ -1,0 +1,173 @@
+"""What tests share: a cache of their own, rendered dishes, the real photos, tiny models."""
+
+import os
+import uuid
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+from PIL import Image
+
+from platecheck.classifier import METADATA_KEY, ModelInfo
+
+# Set by commands that run inside this process; a test must not hand them to the next one.
+SET_BY_COMMANDS = ("PLATECHECK_DEBUG", "PLATECHECK_RUN_FOLDER")
+
+WritePhotos = Callable[[Path, Mapping[str, int]], Path]
+WriteModel = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The cache of fixtures that live longer than a test."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLATECHECK_CACHE", str(folder / "session"))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def environment(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test an empty cache, and take back what commands leave in the environment."""
+    monkeypatch.setenv("PLATECHECK_CACHE", str(session_cache / uuid.uuid4().hex))
+    for name in SET_BY_COMMANDS:
+        monkeypatch.setenv(name, "")  # remembers what was there
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 rendered dishes of 64 × 64 pixels: train 28, val 6, test 6. Not to be changed."""
+    from platecheck.data.synth import write_dataset
+
+    folder = tmp_path_factory.mktemp("rendered") / "dishes"
+    write_dataset(folder, photos=40, size=64, seed=0, workers=1)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def real_photos(pytestconfig: pytest.Config) -> Path:
+    """The folder of real photos; the test is skipped where there is none."""
+    if told := os.environ.get("PLATECHECK_DATA"):
+        assert Path(told).is_dir(), f"PLATECHECK_DATA names {told}, which is not a folder"
+        return Path(told)
+    folder = pytestconfig.rootpath.parent / "shared" / "dishes"
+    if not folder.is_dir():
+        pytest.skip("no real photos: neither PLATECHECK_DATA nor ../shared/dishes")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def write_photos() -> WritePhotos:
+    """Write small photos of noise, each different: ``write_photos(folder, {"train/clean": 3})``."""
+
+    def write(folder: Path, counts: Mapping[str, int]) -> Path:
+        for place, count in counts.items():
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            for number in range(count):
+                name = f"{place}/{number:03}.png"
+                rng = np.random.default_rng(zlib.crc32(name.encode()))
+                pixels = rng.integers(0, 256, (6, 8, 3), np.uint8)
+                Image.fromarray(pixels).save(folder / name)
+        return folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_model() -> WriteModel:
+    """Write a tiny exported model: the brighter a photo, the likelier its last class."""
+    return _write_model
+
+
+def _write_model(
+    path: Path,
+    *,
+    classes: tuple[str, ...] = ("clean", "dirty"),
+    size: int = 16,
+    graph: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, str] | None = None,
+    initializers: tuple[onnx.TensorProto, ...] = (),
+    **info: Any,
+) -> Path:
+    """Write an ONNX file that takes the mean of a photo, scales it and gives a softmax.
+
+    Args:
+        path: where to.
+        classes: of the metadata, and as many outputs.
+        size: of the metadata and the input.
+        graph: what of the graph differs: name, type and shape of input and output.
+        metadata: instead of :class:`ModelInfo`'s.
+        initializers: tensors to be added.
+        info: fields of :class:`ModelInfo`.
+    """
+    differs = {
+        "input": "pixels",
+        "input_type": TensorProto.UINT8,
+        "input_shape": ["batch", size, size, 3],
+        "output": "probabilities",
+        "output_shape": ["batch", len(classes)],
+        "softmax": "Softmax",
+        **(graph or {}),
+    }
+    weights = np.linspace(-4, 4, len(classes), dtype=np.float32)[None]
+    constants = [
+        onnx.numpy_helper.from_array(weights, "weights"),
+        onnx.numpy_helper.from_array(np.float32([1 / 255]), "scale"),
+        onnx.numpy_helper.from_array(np.float32([0.5]), "middle"),
+        *initializers,
+    ]
+    nodes = [
+        helper.make_node("Cast", [differs["input"]], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceMean", ["float"], ["mean4"], axes=[1, 2, 3], keepdims=1),
+        helper.make_node("Flatten", ["mean4"], ["mean"]),
+        helper.make_node("Mul", ["mean", "scale"], ["scaled"]),
+        helper.make_node("Sub", ["scaled", "middle"], ["centred"]),
+        helper.make_node("MatMul", ["centred", "weights"], ["logits"]),
+        helper.make_node(differs["softmax"], ["logits"], [differs["output"]]),
+    ]
+    made = helper.make_graph(
+        nodes,
+        "tiny",
+        [
+            helper.make_tensor_value_info(
+                differs["input"], differs["input_type"], differs["input_shape"]
+            )
+        ],
+        [
+            helper.make_tensor_value_info(
+                differs["output"], TensorProto.FLOAT, differs["output_shape"]
+            )
+        ],
+        constants,
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if metadata is None:
+        metadata = {METADATA_KEY: model_info(classes=classes, size=size, **info).model_dump_json()}
+    helper.set_model_props(model, dict(metadata))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def model_info(**changes: Any) -> ModelInfo:
+    """What a tiny model says of itself."""
+    fields: dict[str, Any] = {
+        "platecheck": "0.1.0",
+        "recipe": "tiny",
+        "network": "mean",
+        "classes": ("clean", "dirty"),
+        "size": 16,
+        "precision": "float32",
+        "temperature": 1.25,
+        "epoch": 3,
+        "seed": 7,
+        "data_fingerprint": "0" * 64,
+        "division": None,
+        "metrics": {},
+    }
+    return ModelInfo(**{**fields, **changes})
