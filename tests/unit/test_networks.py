@@ -1,0 +1,193 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from platecheck.training import networks
+from platecheck.training.networks import (
+    PlateNet,
+    build_network,
+    learned_state,
+    parameter_count,
+)
+from platecheck.training.recipe import Network, load_recipe
+
+torch.set_num_threads(1)  # the tensors are small: threads would wait for each other
+
+
+def shipped(name: str) -> PlateNet:
+    recipe = load_recipe(name)
+    return build_network(recipe.network, classes=2, size=recipe.input.size)
+
+
+def small(name: str, *, frozen: bool, size: int = 64) -> PlateNet:
+    torch.manual_seed(0)
+    network = load_recipe(name, [f"network.frozen={frozen}"]).network
+    return build_network(network, classes=2, size=size)
+
+
+def layers(network: nn.Module) -> list[str]:
+    """Layers in the order of the forward pass, as the reference lists them."""
+    return [
+        describe(module)
+        for module in network.modules()
+        if not isinstance(module, nn.Sequential | PlateNet)
+    ]
+
+
+def describe(layer: nn.Module) -> str:
+    match layer:
+        case nn.Conv2d():
+            assert (layer.stride, layer.dilation, layer.groups) == ((1, 1), (1, 1), 1)
+            assert layer.bias is not None
+            size, padding = layer.kernel_size, layer.padding
+            return f"conv {layer.in_channels}→{layer.out_channels}, {size}, pad {padding}"
+        case nn.BatchNorm2d():
+            assert layer.affine
+            assert layer.track_running_stats
+            return f"batch norm {layer.num_features}"
+        case nn.MaxPool2d():
+            assert (layer.padding, layer.dilation, layer.ceil_mode) == (0, 1, False)
+            return f"max pool {layer.kernel_size} by {layer.stride}"
+        case nn.Linear():
+            assert layer.bias is not None
+            return f"linear {layer.in_features}→{layer.out_features}"
+        case nn.Dropout():
+            return f"dropout {layer.p}"
+    return type(layer).__name__
+
+
+def block(channels_in: int, channels_out: int) -> list[str]:
+    return [
+        f"conv {channels_in}→{channels_out}, (3, 3), pad (1, 1)",
+        f"batch norm {channels_out}",
+        "ReLU",
+        f"conv {channels_out}→{channels_out}, (3, 3), pad (1, 1)",
+        f"batch norm {channels_out}",
+        "ReLU",
+        "max pool 2 by 2",
+        "dropout 0.3",
+    ]
+
+
+def test_tiny_vgg_is_the_references_to_the_letter() -> None:
+    network = shipped("tiny_vgg")
+    assert parameter_count(network) == 2_170_066
+    assert layers(network) == [
+        *block(3, 16),
+        *block(16, 32),
+        *block(32, 64),
+        "Flatten",
+        "linear 16384→128",
+        "ReLU",
+        "dropout 0.5",
+        "linear 128→2",
+    ]
+    assert all(parameter.requires_grad for parameter in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "features"), [("efficientnet_b2", 1408), ("efficientnet_lite2", 1280)]
+)
+def test_the_transfer_head_is_the_references_to_the_letter(name: str, features: int) -> None:
+    network = shipped(name)
+    assert layers(network.head) == [
+        "dropout 0.5",
+        f"linear {features}→256",
+        "ReLU",
+        "dropout 0.5",
+        "linear 256→2",
+    ]
+    assert network.eval().backbone(torch.zeros(1, 3, 64, 64)).shape == (1, features)
+
+
+@pytest.mark.parametrize("size", [32, 50, 128])
+@pytest.mark.parametrize("name", ["tiny_vgg", "efficientnet_b2", "efficientnet_lite2"])
+def test_photos_of_any_size_give_a_logit_for_each_class(name: str, size: int) -> None:
+    network = build_network(load_recipe(name).network, classes=3, size=size).eval()
+    assert network(torch.zeros(2, 3, size, size)).shape == (2, 3)
+
+
+def train_a_step(network: PlateNet, size: int = 64) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Tensors before and after one step with a high learning rate."""
+    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+    network.train()
+    learned = [p for p in network.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(learned, lr=1.0, weight_decay=0.1)
+    nn.functional.cross_entropy(
+        network(torch.randn(4, 3, size, size)), torch.arange(4) % 2
+    ).backward()
+    optimizer.step()
+    return before, network.state_dict()
+
+
+@pytest.mark.parametrize("name", ["tiny_vgg", "efficientnet_b2", "efficientnet_lite2"])
+def test_of_a_frozen_network_only_the_head_learns(name: str) -> None:
+    network = small(name, frozen=True)
+    assert not any(parameter.requires_grad for parameter in network.backbone.parameters())
+    assert all(parameter.requires_grad for parameter in network.head.parameters())
+    before, after = train_a_step(network)
+    changed = {key for key in before if not torch.equal(before[key], after[key])}
+    # BatchNorm's running statistics are among the backbone's tensors.
+    assert any(key.endswith("running_mean") for key in before)
+    assert changed == {key for key in before if key.startswith("head.")}
+
+
+@pytest.mark.parametrize("name", ["tiny_vgg", "efficientnet_lite2"])
+def test_of_a_network_that_is_not_frozen_everything_learns(name: str) -> None:
+    before, after = train_a_step(small(name, frozen=False))
+    assert [key for key in before if torch.equal(before[key], after[key])] == []
+
+
+def test_a_frozen_backbone_stays_as_it_answers_while_the_heads_dropout_works() -> None:
+    network = small("efficientnet_b2", frozen=True).train()
+    assert not any(module.training for module in network.backbone.modules())
+    assert all(module.training for module in network.head.modules())
+    photos = torch.randn(2, 3, 64, 64)
+    assert torch.equal(network.backbone(photos), network.backbone(photos))
+    assert not torch.equal(network(photos), network(photos))
+    assert not any(module.training for module in network.eval().modules())
+
+
+@pytest.mark.parametrize("size", [32, 50, 97, 128, 260])
+def test_lite2s_fixed_padding_is_timms_dynamic_one(size: int) -> None:
+    ours = small("efficientnet_lite2", frozen=False, size=size).backbone.eval()
+    timms = networks.timm.create_model("tf_efficientnet_lite2", num_classes=0).eval()
+    timms.load_state_dict(ours.state_dict())
+    photos = torch.randn(2, 3, size, size)
+    with torch.no_grad():
+        assert torch.equal(ours(photos), timms(photos))
+
+
+def test_fixing_the_padding_leaves_no_trace_in_the_network() -> None:
+    network = small("efficientnet_lite2", frozen=False)
+    assert network.training
+    assert all(module.training for module in network.modules())
+    statistics = {k: t for k, t in network.state_dict().items() if "running_mean" in k}
+    assert all(torch.equal(tensor, torch.zeros_like(tensor)) for tensor in statistics.values())
+
+
+def test_the_learned_state_is_all_of_a_network_or_the_head_of_a_frozen_one() -> None:
+    whole, frozen = small("tiny_vgg", frozen=False), small("tiny_vgg", frozen=True)
+    assert list(learned_state(whole)) == list(whole.state_dict())
+    assert list(learned_state(frozen)) == [
+        key for key in frozen.state_dict() if key.startswith("head.")
+    ]
+    for network in (whole, frozen):
+        tensors = network.state_dict()
+        for key, tensor in learned_state(network).items():
+            assert torch.equal(tensor, tensors[key])
+            assert tensor.is_contiguous()
+            # A later step must not change what was kept.
+            assert tensor.data_ptr() != tensors[key].data_ptr()
+
+
+def test_the_seed_decides_the_first_weights() -> None:
+    def first(seed: int) -> Tensor:
+        torch.manual_seed(seed)
+        network = Network(name="tiny_vgg", head=8)
+        return nn.utils.parameters_to_vector(
+            build_network(network, classes=2, size=32).parameters()
+        )
+
+    assert torch.equal(first(1), first(1))
+    assert not torch.equal(first(1), first(2))
