@@ -99,7 +99,7 @@ def load_lite2_in_order(backbone: nn.Module, state: State) -> None:
 def _download_b2() -> State:
     weights = torchvision.models.EfficientNet_B2_Weights.IMAGENET1K_V1
     try:
-        return dict(weights.get_state_dict(progress=True, check_hash=True))
+        return dict(weights.get_state_dict(progress=True, check_hash=True, weights_only=True))
     except Exception as error:  # urllib, ssl, a proxy, a full disk, a wrong hash: all end here
         raise ModelError(
             "the ImageNet weights of EfficientNet-B2 could not be downloaded"

