@@ -10,10 +10,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import settings
 from onnx import TensorProto, helper
 from PIL import Image
 
 from platecheck.classifier import METADATA_KEY, ModelInfo
+
+# No test measures time, so a slow machine must not fail one either.
+settings.register_profile("platecheck", deadline=None)
+settings.load_profile("platecheck")
 
 # Set by commands that run inside this process; a test must not hand them to the next one.
 SET_BY_COMMANDS = ("PLATECHECK_DEBUG", "PLATECHECK_RUN_FOLDER")
