@@ -17,6 +17,7 @@
 import csv
 import io
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -79,14 +80,28 @@ class Run:
         """
         if not self.history:
             raise ModelError(f"{self.folder} has no finished epoch yet; resume it with --resume")
-        return int(min(self.history, key=lambda row: row["val_loss"])["epoch"])
+
+        # A loss that is not a number compares with nothing.
+        def loss(row: dict[str, float]) -> float:
+            return math.inf if math.isnan(row["val_loss"]) else row["val_loss"]
+
+        return int(min(self.history, key=loss)["epoch"])
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by; 1 where the recipe does not calibrate."""
+        """What logits are divided by; 1 where the recipe does not calibrate.
+
+        Raises:
+            ModelError: the file is damaged.
+        """
         if not self.calibration.is_file():
             return 1.0
-        return float(json.loads(self.calibration.read_text(encoding="utf-8"))["temperature"])
+        try:
+            return float(json.loads(self.calibration.read_text(encoding="utf-8"))["temperature"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{self.calibration} is damaged; delete it, and --resume will make it anew"
+            ) from error
 
     @property
     def calibration(self) -> Path:
@@ -149,7 +164,14 @@ class Run:
             )
             photos = _read_photos_csv(folder / "photos.csv", facts)
             history = read_history(folder / "history.csv")
-        except (OSError, ValueError, KeyError, yaml.YAMLError, ValidationError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            yaml.YAMLError,
+            ValidationError,
+        ) as error:
             raise ModelError(f"{folder} is damaged: {str(error).splitlines()[0]}") from error
         return Run(folder, recipe, facts, photos, history)
 
@@ -176,10 +198,7 @@ def read_history(path: Path) -> History:
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return [
-            {key: float(row[key]) for key in HISTORY_KEYS if row.get(key)}
-            for row in csv.DictReader(file)
-        ]
+        return [{key: float(row[key]) for key in HISTORY_KEYS} for row in csv.DictReader(file)]
 
 
 def write_history(path: Path, history: History) -> None:
