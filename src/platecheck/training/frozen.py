@@ -2,7 +2,7 @@
 
 A frozen backbone is a fixed function, so on a CPU ONNX Runtime may compute it: it folds BatchNorm
 into the convolutions and fuses activations, which eager PyTorch does not. Features agree to about
-1e-5. On other devices, and under a lower precision, PyTorch computes it.
+1e-5. On other devices, and where the weights are in a lower precision, PyTorch computes it.
 """
 
 import tempfile
@@ -23,8 +23,9 @@ class FrozenBackbone:
         """Prepare a backbone that will not change any more, on the device it will run on."""
         self.backbone = backbone
         self.device = device
+        self.dtype = next(backbone.parameters()).dtype
         self.session: onnxruntime.InferenceSession | None = None
-        if device.type == "cpu":
+        if device.type == "cpu" and self.dtype == torch.float32:
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "backbone.onnx"
                 example = torch.zeros(2, 3, size, size)
@@ -37,7 +38,7 @@ class FrozenBackbone:
     def __call__(self, photos: Tensor) -> Tensor:
         """Compute the features of a batch."""
         if self.session is None:
-            features: Tensor = self.backbone(photos)
+            features: Tensor = self.backbone(photos.to(self.dtype))
             return features
         (found,) = self.session.run(None, {"photos": photos.contiguous().numpy()})
         return torch.from_numpy(found)

@@ -1,0 +1,186 @@
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from platecheck.data.folders import PhotoSet, read_photos
+from platecheck.photo import open_photo
+from platecheck.training.augmentation import training_transform
+from platecheck.training.datamodule import (
+    EpochSampler,
+    PhotoDataset,
+    PlateDataModule,
+    VersionDataset,
+    mix,
+)
+from platecheck.training.recipe import Normalization, Recipe, load_recipe
+
+NORMALIZATION = Normalization(mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
+SIZE = 32
+Batches = list[tuple[Tensor, Tensor]]
+
+
+def draws(photos: int, *, seed: int = 0, epoch: int = 0, rank: int = 0, ranks: int = 1) -> list:
+    sampler = EpochSampler(photos, seed=seed, rank=rank, world_size=ranks)
+    sampler.set_epoch(epoch)
+    found = list(sampler)
+    assert len(found) == len(sampler)
+    return found
+
+
+class TestSampler:
+    def test_every_photo_is_drawn_once_an_epoch(self) -> None:
+        assert sorted(index for index, _ in draws(50)) == list(range(50))
+
+    def test_seed_and_epoch_alone_decide_the_draws(self) -> None:
+        sampler = EpochSampler(50, seed=3, rank=0, world_size=1)
+        for epoch in (4, 2, 4):
+            sampler.set_epoch(epoch)
+            torch.manual_seed(epoch * 7)
+            assert list(sampler) == list(sampler) == draws(50, seed=3, epoch=epoch)
+
+    @pytest.mark.parametrize("other", [{"seed": 1}, {"epoch": 1}, {"seed": 1, "epoch": 1}])
+    def test_another_seed_or_epoch_gives_another_order_and_other_changes(
+        self, other: dict[str, int]
+    ) -> None:
+        ours, theirs = draws(50), draws(50, **other)
+        assert [index for index, _ in ours] != [index for index, _ in theirs]
+        assert not set(ours) & set(theirs)
+        assert not {seed for _, seed in ours} & {seed for _, seed in theirs}
+
+    def test_neighbouring_seeds_and_epochs_do_not_share_their_draws(self) -> None:
+        # Seed 1 in epoch 0 must not be seed 0 in epoch 1.
+        orders = {
+            tuple(draws(20, seed=seed, epoch=epoch)) for seed in range(8) for epoch in range(8)
+        }
+        assert len(orders) == 64
+
+    @pytest.mark.parametrize(("photos", "ranks"), [(12, 2), (13, 2), (10, 4), (3, 8), (7, 1)])
+    def test_ranks_share_the_epoch_between_them(self, photos: int, ranks: int) -> None:
+        parts = [draws(photos, seed=5, epoch=2, rank=rank, ranks=ranks) for rank in range(ranks)]
+        assert len({len(part) for part in parts}) == 1
+        whole = draws(photos, seed=5, epoch=2)
+        counted = Counter(draw for part in parts for draw in part)
+        # All of what one process alone would draw, and as little twice as equal parts allow.
+        assert set(counted) == set(whole)
+        assert sum(counted.values()) - photos == -photos % ranks
+        if photos >= ranks:
+            assert max(counted.values()) <= 2
+
+
+def test_mixed_seeds_differ_in_every_number_and_its_place() -> None:
+    mixed = {mix(a, b, c) for a in range(20) for b in range(20) for c in range(20)}
+    assert len(mixed) == 8000
+    assert all(0 <= seed < 2**62 for seed in mixed)
+    assert mix(1, 2) != mix(2, 1)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
+    """Photos of noise: no two versions of them look alike."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for name in ("clean", "dirty"):
+            (folder / split / name).mkdir(parents=True)
+            for i in range(5):
+                noise = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
+                Image.fromarray(noise).save(folder / split / name / f"{i}.png")
+    return read_photos(folder)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATECHECK_CACHE", str(tmp_path / "cache"))
+
+
+def recipe() -> Recipe:
+    """The reference's whole augmentation, in small batches."""
+    return load_recipe("tiny_vgg", [f"input.size={SIZE}", "batch_size=4"])
+
+
+def module(photos: PhotoSet, *, seed: int = 0, workers: int = 0) -> PlateDataModule:
+    return PlateDataModule(photos, recipe(), NORMALIZATION, seed=seed, workers=workers)
+
+
+def epochs(datamodule: PlateDataModule, wanted: list[int]) -> Iterator[Batches]:
+    loader = datamodule.train_dataloader()
+    for epoch in wanted:
+        assert isinstance(loader.sampler, EpochSampler)
+        loader.sampler.set_epoch(epoch)
+        yield [(inputs.clone(), labels.clone()) for inputs, labels in loader]
+
+
+def same(ours: Batches, theirs: Batches) -> bool:
+    return len(ours) == len(theirs) and all(
+        torch.equal(x, y) and torch.equal(labels, other_labels)
+        for (x, labels), (y, other_labels) in zip(ours, theirs, strict=True)
+    )
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
+def test_whatever_the_number_of_workers_the_batches_are_the_same(photos: PhotoSet) -> None:
+    alone = list(epochs(module(photos), [0, 1]))
+    for workers in (1, 2, 3):
+        shared = list(epochs(module(photos, workers=workers), [0, 1]))
+        assert same(shared[0], alone[0])
+        assert same(shared[1], alone[1])
+    assert [len(labels) for _, labels in alone[0]] == [4, 4, 2]
+
+
+def test_an_epoch_does_not_depend_on_those_before_it(photos: PhotoSet) -> None:
+    first, second = epochs(module(photos), [0, 1])
+    (resumed,) = epochs(module(photos), [1])
+    assert same(second, resumed)
+    assert not same(first, second)
+    (other_seed,) = epochs(module(photos, seed=1), [0])
+    assert not same(first, other_seed)
+
+
+def test_an_item_depends_on_its_draw_alone_and_leaves_the_generator_alone(
+    photos: PhotoSet,
+) -> None:
+    datamodule = module(photos)
+    transform = training_transform(recipe().augmentation, NORMALIZATION)
+    dataset = PhotoDataset(photos.split("train"), datamodule.cache, transform)
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    first, label = dataset[3, 77]
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(2)
+    _ = dataset[5, 1]
+    again, _ = dataset[3, 77]
+    assert torch.equal(first, again)
+    assert label == photos.split("train")[3].label
+    assert not torch.equal(first, dataset[3, 78][0])
+
+
+def test_validation_photos_come_as_they_are_and_in_order(photos: PhotoSet) -> None:
+    batches = list(module(photos).val_dataloader())
+    inputs = torch.cat([inputs for inputs, _ in batches])
+    labels = torch.cat([labels for _, labels in batches])
+    pixels = np.stack([open_photo(photo.path, size=SIZE) for photo in photos.split("val")])
+    wanted = (pixels.transpose(0, 3, 1, 2) / 255 - 0.5) / 0.25
+    np.testing.assert_allclose(inputs.numpy(), wanted, atol=1e-6)
+    assert labels.tolist() == [photo.label for photo in photos.split("val")]
+
+
+def test_a_draw_picks_one_of_a_photos_versions_and_all_in_their_turn() -> None:
+    features = torch.arange(4 * 3).reshape(4, 3, 1).float()  # version v of photo p holds 3v + p
+    dataset = VersionDataset(features, torch.tensor([0, 1, 1]))
+    assert len(dataset) == 3
+    picked = Counter()
+    for seed in range(400):
+        found, label = dataset[2, seed]
+        assert label == 1
+        assert torch.equal(found, dataset[2, seed][0])
+        version, photo = divmod(int(found), 3)
+        assert photo == 2
+        picked[version] += 1
+    assert sorted(picked) == [0, 1, 2, 3]
+    assert min(picked.values()) > 60  # 100 on average, 9 the standard deviation
