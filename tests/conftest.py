@@ -97,7 +97,7 @@ def _write_model(
     size: int = 16,
     graph: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
-    initializers: tuple[onnx.TensorProto, ...] = (),
+    weights: onnx.TensorProto | None = None,
     **info: Any,
 ) -> Path:
     """Write an ONNX file that takes the mean of a photo, scales it and gives a softmax.
@@ -106,9 +106,9 @@ def _write_model(
         path: where to.
         classes: of the metadata, and as many outputs.
         size: of the metadata and the input.
-        graph: what of the graph differs: name, type and shape of input and output.
+        graph: what of the graph differs: name, type and shape of input and output, the last node.
         metadata: instead of :class:`ModelInfo`'s.
-        initializers: tensors to be added.
+        weights: the tensor called "weights", [1, classes], instead of numbers from -4 to 4.
         info: fields of :class:`ModelInfo`.
     """
     differs = {
@@ -117,15 +117,14 @@ def _write_model(
         "input_shape": ["batch", size, size, 3],
         "output": "probabilities",
         "output_shape": ["batch", len(classes)],
-        "softmax": "Softmax",
+        "last": "Softmax",
         **(graph or {}),
     }
-    weights = np.linspace(-4, 4, len(classes), dtype=np.float32)[None]
+    numbers = np.linspace(-4, 4, len(classes), dtype=np.float32)[None]
     constants = [
-        onnx.numpy_helper.from_array(weights, "weights"),
+        weights or onnx.numpy_helper.from_array(numbers, "weights"),
         onnx.numpy_helper.from_array(np.float32([1 / 255]), "scale"),
         onnx.numpy_helper.from_array(np.float32([0.5]), "middle"),
-        *initializers,
     ]
     nodes = [
         helper.make_node("Cast", [differs["input"]], ["float"], to=TensorProto.FLOAT),
@@ -134,7 +133,7 @@ def _write_model(
         helper.make_node("Mul", ["mean", "scale"], ["scaled"]),
         helper.make_node("Sub", ["scaled", "middle"], ["centred"]),
         helper.make_node("MatMul", ["centred", "weights"], ["logits"]),
-        helper.make_node(differs["softmax"], ["logits"], [differs["output"]]),
+        helper.make_node(differs["last"], ["logits"], [differs["output"]]),
     ]
     made = helper.make_graph(
         nodes,
