@@ -136,12 +136,16 @@ def _warnings(photos: PhotoSet, division: Division | None) -> list[str]:
     contradictions = sum(len({photo.label for photo in group}) > 1 for group in copies)
     found = []
     if leaks:
-        found.append(f"{leaks} photos are in more than one split, byte for byte.")
+        found.append(f"{_photos_are(leaks)} in more than one split, byte for byte.")
     if contradictions:
-        found.append(f"{contradictions} photos are filed under more than one class.")
+        found.append(f"{_photos_are(contradictions)} filed under more than one class.")
     if division is not None:
         found.append(
             f"There were no validation photos: '{division.split}' was divided (seed"
             f" {division.seed}), and the part called val chose the epoch."
         )
     return found
+
+
+def _photos_are(count: int) -> str:
+    return "1 photo is" if count == 1 else f"{count} photos are"
