@@ -144,7 +144,10 @@ class Classifier:
         )
         try:
             session = onnxruntime.InferenceSession(
-                content, options, providers=list(providers or ["CPUExecutionProvider"])
+                content,
+                options,
+                providers=list(providers or ["CPUExecutionProvider"]),
+                enable_fallback=providers is not None,  # it prints, and the CPU is the last resort
             )
             metadata = session.get_modelmeta().custom_metadata_map
         except Exception as error:  # ONNX Runtime's errors have no common type
@@ -154,22 +157,31 @@ class Classifier:
         return classifier
 
     def _check_graph(self, where: Path) -> None:
+        try:
+            right = self._fits_metadata()
+        except (ModelError, UnicodeDecodeError):  # the latter is a damaged name
+            right = False
+        if not right:
+            raise ModelError(f"{where} does not take and give what its metadata says")
+
+    def _fits_metadata(self) -> bool:
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
         size, classes = self.info.size, len(self.info.classes)
-        right = (
+        declared = (
             len(inputs) == 1
             and inputs[0].type == "tensor(uint8)"
             and inputs[0].shape[1:] == [size, size, 3]
             and not isinstance(inputs[0].shape[0], int)  # any number of photos at a time
+            and len(outputs) >= 1
             and outputs[0].name == "probabilities"
             and outputs[0].type == "tensor(float)"
         )
-        if right:
-            # What comes out is declared too, but only a try tells whether it is so.
-            found = self.probabilities(np.zeros((2, size, size, 3), np.uint8))
-            right = found.shape == (2, classes) and np.allclose(found.sum(axis=1), 1, atol=1e-3)
-        if not right:
-            raise ModelError(f"{where} does not take and give what its metadata says")
+        if not declared:
+            return False
+        # Only a try tells whether what comes out is what it should be: a black and a white photo.
+        pixels = np.stack([np.full((size, size, 3), level, np.uint8) for level in (0, 255)])
+        found = self.probabilities(pixels)
+        return found.shape == (2, classes) and np.allclose(found.sum(axis=1), 1, atol=1e-3)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -191,7 +203,7 @@ class Classifier:
             float32 [N, classes], rows sum to 1.
 
         Raises:
-            ModelError: ONNX Runtime cannot run the model on them.
+            ModelError: ONNX Runtime cannot run the model on them, or numbers in it overflow.
         """
         try:
             found: NDArray[np.float32] = self.session.run(
@@ -199,6 +211,8 @@ class Classifier:
             )[0]
         except Exception as error:  # ONNX Runtime's errors have no common type
             raise ModelError(f"the model cannot be run: {_first_line(error)}") from error
+        if not np.isfinite(found).all():
+            raise ModelError("the model gives answers that are not numbers: its file is damaged")
         return found
 
     @cached_property

@@ -164,6 +164,34 @@ def test_a_graph_that_does_not_fit_its_metadata(
     refusal(write_model(tmp_path / "m.onnx", graph=graph))
 
 
+def test_a_graph_whose_names_are_no_text_or_that_gives_nothing(
+    tmp_path: Path, write_model: WriteModel
+) -> None:
+    path = write_model(tmp_path / "m.onnx")
+    content = path.read_bytes()
+    model = onnx.load_from_string(content)
+    del model.graph.output[:]
+    for damaged in (
+        content.replace(b"batch", b"b\xaftch"),
+        content.replace(b"pixels", b"p\xffxels"),
+        model.SerializeToString(),
+    ):
+        path.write_bytes(damaged)
+        refusal(path)
+
+
+def test_loading_prints_nothing(
+    tmp_path: Path, write_model: WriteModel, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = write_model(tmp_path / "m.onnx")
+    Classifier.load(path).predict(grey(0))
+    path.write_bytes(path.read_bytes().replace(b"MatMul", b"M\xff\xffMul"))
+    refusal(path)
+    with pytest.raises(ModelError):
+        Classifier.load(write_model(path)).probabilities(np.zeros((1, 2, 2, 3), np.uint8))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_graph_with_another_number_of_classes(tmp_path: Path, write_model: WriteModel) -> None:
     three = onnx.numpy_helper.from_array(np.float32([[1, 2, 3]]), "weights")
     path = write_model(tmp_path / "m.onnx", weights=three, graph={"output_shape": ["batch", "n"]})
