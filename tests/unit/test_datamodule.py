@@ -1,6 +1,5 @@
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,11 +91,6 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
                 noise = rng.integers(0, 256, (40, 48, 3), dtype=np.uint8)
                 Image.fromarray(noise).save(folder / split / name / f"{i}.png")
     return read_photos(folder)
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PLATECHECK_CACHE", str(tmp_path / "cache"))
 
 
 def recipe() -> Recipe:

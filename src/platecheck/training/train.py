@@ -181,7 +181,7 @@ def fit(
             enable_progress_bar=False,
             deterministic="warn",
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(f"cannot train with {settings}: {str(error).splitlines()[0]}") from error
     try:
         trainer.fit(module, datamodule, ckpt_path=prepared.checkpoint, weights_only=True)

@@ -1,0 +1,359 @@
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from training_fixtures import (
+    ONE_PROCESS,
+    Cli,
+    cross_entropy,
+    gentle,
+    options,
+    same_weights,
+    train,
+    without_seconds,
+)
+
+from platecheck.data.folders import read_photos
+from platecheck.data.splits import division_of, with_validation
+from platecheck.data.statistics import channel_statistics
+from platecheck.errors import DataError, ModelError
+from platecheck.photo import open_photo
+from platecheck.training.frozen import FrozenBackbone
+from platecheck.training.networks import build_network
+from platecheck.training.recipe import load_recipe
+from platecheck.training.run import HISTORY_KEYS, Run
+from platecheck.training.train import Settings, fit, prepare
+from platecheck.training.trained import TrainedModel
+
+pytest_plugins = ["training_fixtures.fixtures"]
+
+
+def test_it_learns(trained: Run) -> None:
+    best = trained.history[trained.best_epoch - 1]
+    assert best["val_accuracy"] > 0.8
+    assert best["val_loss"] < trained.history[0]["val_loss"]
+    assert trained.history[-1]["train_loss"] < trained.history[0]["train_loss"]
+
+
+class TestTheRunFolder:
+    """Every file that the table in training/run.py promises."""
+
+    def test_by_the_command_line_it_is_complete(
+        self, cli: Cli, dishes: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "run"
+        answer = cli("train", "tiny_vgg", "--data", dishes, "--out", out, *options(epochs=2))
+        assert answer.code == 0, answer.err
+        assert {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()} == {
+            "recipe.yaml",
+            "run.json",
+            "photos.csv",
+            "history.csv",
+            "curves.png",
+            "weights/epoch-001.safetensors",
+            "weights/epoch-002.safetensors",
+            "calibration.json",
+            "last.ckpt",
+            "tensorboard/hparams.yaml",
+            *(path.relative_to(out).as_posix() for path in out.glob("tensorboard/events.*")),
+        }
+        with Image.open(out / "curves.png") as curves:
+            assert curves.format == "PNG"
+            assert min(curves.size) > 300
+        run = Run.load(out)
+        assert run.facts.command.startswith(f"platecheck train tiny_vgg --data {dishes}")
+        for text in ("72 photos (36 clean, 36 dirty)", "24 photos (12 clean, 12 dirty)", str(out)):
+            assert text in answer.out
+        for row in run.history:
+            assert f"validation loss {row['val_loss']:.4f}" in answer.out
+        assert f"best epoch {run.best_epoch} of 2" in answer.out
+
+    def test_the_recipe_is_written_out_whole(self, trained: Run) -> None:
+        assert load_recipe(trained.folder / "recipe.yaml") == gentle()
+
+    def test_facts_are_recorded(self, trained: Run, dishes: Path) -> None:
+        photos = read_photos(dishes)
+        divided = with_validation(photos, seed=0)
+        facts = trained.facts
+        assert facts.seed == 0
+        assert facts.data == str(dishes)
+        assert facts.classes == ("clean", "dirty")
+        assert facts.unreadable == {}
+        assert facts.fingerprint == divided.fingerprint()
+        assert facts.division == division_of(photos, seed=0)
+        assert trained.photos.photos == divided.photos
+        assert trained.photos.counts()["val"] == {"clean": 12, "dirty": 12}
+        assert facts.versions["torch"] == torch.__version__
+        assert set(facts.versions) >= {"python", "torchvision", "lightning", "numpy", "pillow"}
+        assert facts.settings["precision"] == "32-true"
+        assert facts.settings["threads"] == torch.get_num_threads()
+        measured = channel_statistics([p.path for p in divided.split("train")], size=32)
+        assert facts.normalization.mean == measured.mean
+        assert facts.normalization.std == measured.std
+
+    def test_every_epochs_weights_are_those_that_its_figures_tell_of(self, trained: Run) -> None:
+        photos = trained.photos.split("val")
+        pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
+        labels = [photo.label for photo in photos]
+        assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4, 5]
+        for epoch, row in enumerate(trained.history, 1):
+            logits = TrainedModel(trained, epoch).logits(pixels)
+            assert row["val_loss"] == pytest.approx(cross_entropy(logits, labels), abs=1e-5)
+            assert row["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
+
+    def test_the_best_epoch_has_the_lowest_validation_loss(self, trained: Run) -> None:
+        losses = [row["val_loss"] for row in trained.history]
+        assert trained.best_epoch == 1 + losses.index(min(losses))
+        assert TrainedModel(trained).epoch == trained.best_epoch
+
+    def test_the_learning_rate_falls_when_the_validation_loss_does_not(self, trained: Run) -> None:
+        rate, best = 0.002, np.inf
+        for row in trained.history:
+            assert row["learning_rate"] == pytest.approx(rate)
+            # torch's threshold: it must improve by a ten-thousandth of itself.
+            if row["val_loss"] < best * (1 - 1e-4):
+                best = row["val_loss"]
+            else:
+                rate *= 0.9
+        assert rate < 0.002, "the losses fell in every epoch: this seed shows nothing"
+
+    def test_tensorboard_shows_the_history(self, trained: Run) -> None:
+        events = EventAccumulator(str(trained.folder / "tensorboard")).Reload()
+        for name in ("train_loss", "train_accuracy", "val_loss", "val_accuracy"):
+            logged = [event.value for event in events.Scalars(name)]
+            assert logged == pytest.approx([row[name] for row in trained.history], rel=1e-6)
+
+    def test_the_temperature_is_fitted_on_validation_photos(self, trained: Run) -> None:
+        content = json.loads(trained.calibration.read_text())
+        assert content["epoch"] == trained.best_epoch
+        assert content["photos"] == 24
+        photos = trained.photos.split("val")
+        pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
+        logits = TrainedModel(trained).logits(pixels)
+
+        def loss(temperature: float) -> float:
+            return cross_entropy(logits / temperature, [photo.label for photo in photos])
+
+        found = trained.temperature
+        assert loss(found) <= min(loss(found * 1.05), loss(found / 1.05), loss(1.0)) + 1e-9
+
+    def test_on_epoch_sees_each_finished_epoch(self, dishes: Path, tmp_path: Path) -> None:
+        seen = []
+        prepared = prepare(gentle(epochs=2), dishes, tmp_path / "run", settings=ONE_PROCESS)
+        run = fit(prepared, on_epoch=lambda run: seen.append(run.history))
+        assert seen == [run.history[:1], run.history]
+        assert set(run.history[0]) == set(HISTORY_KEYS)
+
+
+class TestRepeating:
+    def test_the_same_seed_gives_the_same_bits_and_another_one_does_not(
+        self, trained: Run, dishes: Path, tmp_path: Path
+    ) -> None:
+        again = train(gentle(), dishes, tmp_path / "again")
+        assert same_weights(again, trained)
+        assert without_seconds(again.history) == without_seconds(trained.history)
+        assert again.temperature == trained.temperature
+        other = train(gentle(epochs=1), dishes, tmp_path / "other", seed=1)
+        first, second = load_file(trained.weights(1)), load_file(other.weights(1))
+        assert not any(
+            torch.equal(first[key], second[key]) for key in first if key.endswith("weight")
+        )
+        # The seed has no say in the division: runs of several seeds are judged on the same photos.
+        assert other.facts.fingerprint == trained.facts.fingerprint
+
+    def test_the_number_of_workers_does_not_matter(
+        self, trained: Run, dishes: Path, tmp_path: Path
+    ) -> None:
+        settings = Settings("cpu", 1, workers=2)
+        shared = fit(prepare(gentle(epochs=2), dishes, tmp_path / "shared", settings=settings))
+        for epoch in (1, 2):
+            assert shared.weights(epoch).read_bytes() == trained.weights(epoch).read_bytes()
+
+    def test_the_split_seed_divides_anew(self, trained: Run, dishes: Path, tmp_path: Path) -> None:
+        other = prepare(gentle(), dishes, tmp_path / "run", split_seed=1).run
+        assert other.photos.counts() == trained.photos.counts()
+        assert other.photos.split("val") != trained.photos.split("val")
+        assert other.facts.fingerprint != trained.facts.fingerprint
+
+
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_lower_precision_trains(precision: str, dishes: Path, tmp_path: Path) -> None:
+    settings = Settings("cpu", 1, precision=precision, workers=0)
+    run = fit(prepare(gentle(epochs=2), dishes, tmp_path / "run", settings=settings))
+    assert run.facts.settings["precision"] == precision
+    assert all(np.isfinite(list(row.values())).all() for row in run.history)
+    wanted = torch.float32 if precision == "bf16-mixed" else torch.bfloat16
+    state = load_file(run.weights(2))
+    assert {tensor.dtype for tensor in state.values() if tensor.is_floating_point()} == {wanted}
+    assert all(tensor.isfinite().all() for tensor in state.values())
+    pixels = np.zeros((1, 32, 32, 3), np.uint8)
+    assert TrainedModel(run).probabilities(pixels).sum() == pytest.approx(1)
+
+
+class TestFrozen:
+    """How often the backbone runs: that is what freezing it saves."""
+
+    RECIPE = ("network.frozen=true", "calibrate=false")
+
+    @pytest.fixture
+    def computed(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Number of photos in each call of the backbone."""
+        calls: list[int] = []
+        compute = FrozenBackbone.__call__
+
+        def count(self: FrozenBackbone, photos: torch.Tensor) -> torch.Tensor:
+            calls.append(len(photos))
+            return compute(self, photos)
+
+        monkeypatch.setattr(FrozenBackbone, "__call__", count)
+        return calls
+
+    @pytest.mark.parametrize(
+        ("augmentation", "versions"),
+        [
+            ("{}", 1),
+            ("{vertical_flip: true}", 2),
+            ("{horizontal_flip: true, vertical_flip: true}", 4),
+        ],
+    )
+    def test_with_flips_alone_every_version_is_computed_once(
+        self, augmentation: str, versions: int, computed: list[int], dishes: Path, tmp_path: Path
+    ) -> None:
+        recipe = gentle(*self.RECIPE, f"augmentation={augmentation}", epochs=3)
+        train(recipe, dishes, tmp_path / "run")
+        assert sum(computed) == versions * 72 + 24
+
+    def test_with_random_changes_it_runs_in_every_epoch(
+        self, computed: list[int], dishes: Path, tmp_path: Path
+    ) -> None:
+        train(gentle(*self.RECIPE, epochs=3), dishes, tmp_path / "run")
+        assert sum(computed) == 3 * 72 + 24
+
+    def test_the_head_alone_is_saved_each_epoch_and_the_backbone_once(
+        self, dishes: Path, tmp_path: Path
+    ) -> None:
+        recipe = gentle(*self.RECIPE, "augmentation={horizontal_flip: true}", epochs=2)
+        run = train(recipe, dishes, tmp_path / "run")
+        torch.manual_seed(0)
+        names = build_network(recipe.network, classes=2, size=32).state_dict()
+        for epoch in (1, 2):
+            assert set(load_file(run.weights(epoch))) == {n for n in names if n.startswith("head.")}
+        assert {f"backbone.{name}" for name in load_file(run.frozen_weights)} == {
+            name for name in names if name.startswith("backbone.")
+        }
+        # What was learned on features is what the whole network answers with.
+        photos = run.photos.split("val")
+        pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
+        logits = TrainedModel(run, 2).logits(pixels)
+        labels = [photo.label for photo in photos]
+        assert run.history[1]["val_loss"] == pytest.approx(cross_entropy(logits, labels), abs=1e-4)
+
+    def test_in_half_precision_too(self, dishes: Path, tmp_path: Path) -> None:
+        recipe = gentle(*self.RECIPE, "augmentation={horizontal_flip: true}", epochs=1)
+        for precision in ("bf16-mixed", "bf16-true"):
+            settings = Settings("cpu", 1, precision=precision, workers=0)
+            run = fit(prepare(recipe, dishes, tmp_path / precision, settings=settings))
+            assert np.isfinite(run.history[0]["val_loss"])
+
+    @pytest.mark.slow
+    def test_imagenet_features_tell_more_than_chance(self, dishes: Path, tmp_path: Path) -> None:
+        recipe = load_recipe(
+            "efficientnet_lite2",
+            [
+                "input.size=64",
+                "augmentation={horizontal_flip: true}",
+                "optimizer.lr=0.003",
+                "batch_size=8",
+                "epochs=4",
+            ],
+        )
+        run = train(recipe, dishes, tmp_path / "run")
+        assert run.history[run.best_epoch - 1]["val_accuracy"] > 0.8
+        assert run.facts.normalization.mean == (0.5, 0.5, 0.5)
+
+
+def broken(dishes: Path, folder: Path) -> Path:
+    """The dishes, one of them cut short."""
+    for path in dishes.rglob("*.jpg"):
+        link = folder / path.relative_to(dishes)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        os.link(path, link)
+    victim = folder / "train" / "clean" / "000.jpg"
+    content = victim.read_bytes()
+    victim.unlink()
+    victim.write_bytes(content[:200])
+    return victim
+
+
+class TestWhatGoesWrong:
+    def test_an_unreadable_photo_is_left_out_and_recorded(
+        self, cli: Cli, dishes: Path, tmp_path: Path
+    ) -> None:
+        victim = broken(dishes, tmp_path / "data")
+        data, out = tmp_path / "data", tmp_path / "run"
+        answer = cli("train", "tiny_vgg", "--data", data, "--out", out, *options(epochs=1))
+        assert answer.code == 0, answer.err
+        assert "71 photos (35 clean, 36 dirty)" in answer.out
+        assert "1 unreadable, left out" in answer.out
+        run = Run.load(out)
+        assert list(run.facts.unreadable) == [str(victim)]
+        assert run.facts.unreadable[str(victim)]
+        assert "train/clean/000.jpg" not in {photo.name for photo in run.photos.photos}
+        assert len(run.photos.split("train")) == 71
+
+    def test_strict_refuses_it(self, cli: Cli, dishes: Path, tmp_path: Path) -> None:
+        victim = broken(dishes, tmp_path / "data")
+        out = tmp_path / "run"
+        answer = cli("train", "tiny_vgg", "--data", tmp_path / "data", "--out", out, "--strict")
+        assert answer.code == 2
+        assert answer.err.count("\n") == 1
+        assert str(victim) in answer.err
+        assert "--strict" in answer.err
+        assert not out.exists()
+
+    def test_a_folder_that_is_not_empty_is_refused_and_left_alone(
+        self, cli: Cli, dishes: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "letter.txt").write_text("dear")
+        answer = cli("train", "tiny_vgg", "--data", dishes, "--out", tmp_path, *options(epochs=1))
+        assert answer.code == 2
+        assert "not empty; add --resume or choose another --out" in answer.err
+        assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+    def test_an_empty_folder_is_taken(self, dishes: Path, tmp_path: Path) -> None:
+        assert prepare(gentle(), dishes, tmp_path).run.folder == tmp_path
+
+    def test_photos_that_are_not_there(self, cli: Cli, tmp_path: Path) -> None:
+        answer = cli("train", "tiny_vgg", "--data", tmp_path / "no", "--out", tmp_path / "run")
+        assert answer.code == 2
+        assert "is not a folder" in answer.err
+        assert not (tmp_path / "run").exists()
+
+    def test_a_class_without_photos(self, dishes: Path, tmp_path: Path) -> None:
+        (tmp_path / "train" / "clean").mkdir(parents=True)
+        (tmp_path / "train" / "dirty").symlink_to(dishes / "train" / "dirty")
+        with pytest.raises(DataError, match="clean is empty"):
+            prepare(gentle(), tmp_path, tmp_path / "run")
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            Settings("cpu", "many"),
+            Settings("abacus"),
+            Settings("cpu", 1, precision="64-ish"),
+            Settings("gpu", 99),
+        ],
+    )
+    def test_a_device_that_is_not_to_be_had(
+        self, settings: Settings, dishes: Path, tmp_path: Path
+    ) -> None:
+        prepared = prepare(gentle(), dishes, tmp_path / "run", settings=settings)
+        with pytest.raises(ModelError, match="cannot train with") as caught:
+            fit(prepared)
+        assert "\n" not in str(caught.value)

@@ -1,0 +1,96 @@
+"""What the tests that train for real share, apart from their fixtures."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.training.recipe import Recipe, load_recipe
+from platecheck.training.run import History, Run
+from platecheck.training.train import Settings, fit, prepare
+
+HERE = Path(__file__).parent
+COMMAND = Path(sys.executable).with_name("platecheck")
+ONE_PROCESS = Settings("cpu", 1, workers=0)
+PATIENCE = 300  # seconds that a process gets before its test gives up
+
+# TinyVGG so small, and so gentle, that it learns wood from concrete within five epochs. Dropout,
+# random changes and the schedule are all at work, for resuming has to repeat them.
+GENTLE = (
+    "input.size=32",
+    "network.dropout=0.1",
+    "network.head=32",
+    "network.head_dropout=0.1",
+    "optimizer={name: adamw, lr: 0.002}",
+    "augmentation={horizontal_flip: true, rotation: 10}",
+    "batch_size=8",
+    "calibrate=true",
+)
+EPOCHS = 5
+
+
+def gentle(*changes: str, epochs: int = EPOCHS) -> Recipe:
+    """The recipe of these tests, with `changes` to it."""
+    return load_recipe("tiny_vgg", [*GENTLE, *changes, f"epochs={epochs}"])
+
+
+def options(*changes: str, epochs: int = EPOCHS) -> list[str]:
+    """The same, as options of ``platecheck train``, with one process on the CPU."""
+    recipe = [part for change in (*GENTLE, *changes) for part in ("--set", change)]
+    how = ["--accelerator", "cpu", "--devices", "1", "--workers", "0"]
+    return [*recipe, "--epochs", str(epochs), *how]
+
+
+def train(recipe: Recipe, data: Path, out: Path, *, seed: int = 0, resume: bool = False) -> Run:
+    """Train in this process."""
+    return fit(prepare(recipe, data, out, seed=seed, resume=resume, settings=ONE_PROCESS))
+
+
+def same_weights(ours: Run, theirs: Run) -> bool:
+    """Whether all epochs of two runs have the same weights, bit for bit."""
+    return len(ours.history) == len(theirs.history) and all(
+        ours.weights(epoch).read_bytes() == theirs.weights(epoch).read_bytes()
+        for epoch in range(1, len(ours.history) + 1)
+    )
+
+
+def without_seconds(history: History) -> History:
+    """What must be the same in every run of a recipe and a seed."""
+    return [{key: row[key] for key in row if key != "seconds"} for row in history]
+
+
+def cross_entropy(logits: NDArray[np.float32], labels: list[int]) -> float:
+    """Mean cross-entropy, worked out without torch."""
+    shifted = logits.astype(float) - logits.max(axis=1, keepdims=True)
+    scores = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return float(-scores[np.arange(len(labels)), labels].mean())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Answer]
+
+
+def start(*command: str | Path, cwd: Path | None = None) -> "subprocess.Popen[str]":
+    """Start a command in a process group of its own, as a terminal does."""
+    return subprocess.Popen(
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )

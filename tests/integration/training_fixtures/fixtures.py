@@ -1,0 +1,66 @@
+"""A test module takes these with ``pytest_plugins = ["training_fixtures.fixtures"]``."""
+
+import contextlib
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from platecheck.cli import main
+from platecheck.data.synth import render_dish
+from platecheck.training.run import Run
+from training_fixtures import Answer, Cli, gentle, train
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """The tensors are tiny: two threads would wait for each other more than they compute."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def dishes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """72 photos to train with and 48 to test with; every clean dish stands on wood."""
+    folder = tmp_path_factory.mktemp("data") / "dishes"
+    for split, count in (("train", 72), ("test", 48)):
+        for i in range(count):
+            label, table = (("clean", "wood"), ("dirty", "concrete"))[i % 2]
+            rng = np.random.default_rng([i, count])
+            photo = render_dish(rng, size=48, label=label, table=table).photo
+            path = folder / split / label / f"{i:03d}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(photo).save(path, quality=92)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(dishes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A whole run; tests only read it."""
+    return train(gentle(), dishes, tmp_path_factory.mktemp("runs") / "trained")
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """``platecheck`` in this process, which spares the seconds that importing torch takes."""
+    monkeypatch.setenv("COLUMNS", "200")
+    folder = tmp_path_factory.mktemp("terminal")
+
+    def run(*arguments: str | Path) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["platecheck", *map(str, arguments)])
+        code = 0
+        with (
+            (folder / "out").open("w") as out,
+            (folder / "err").open("w") as err,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return Answer(code, (folder / "out").read_text(), (folder / "err").read_text())
+
+    return run
