@@ -63,6 +63,11 @@ def test_missing_folders_are_made_and_text_is_utf_8(tmp_path: Path) -> None:
     assert path.read_bytes() == "naïve ✓".encode()
 
 
+def test_a_name_in_a_text_keeps_its_bytes(tmp_path: Path) -> None:
+    write_text(tmp_path / "a.txt", os.fsdecode(b"caf\xe9\n"))
+    assert (tmp_path / "a.txt").read_bytes() == b"caf\xe9\n"
+
+
 def test_the_file_may_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
     umask = os.umask(0o027)
     try:

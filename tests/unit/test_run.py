@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +25,7 @@ NAMES = (
     'a "quoted" one.jpg',
     "line\nbreak.jpg",
     "tëller ☕.jpg",
+    os.fsdecode(b"caf\xe9.jpg"),  # not UTF-8
 )
 
 
@@ -44,7 +46,7 @@ def run(tmp_path: Path) -> Run:
             for file in NAMES
         )
     )
-    bad = PhotoError(str(data / "train/clean/broken.jpg"), "cannot identify image file")
+    bad = PhotoError(str(data / "train/clean/broken") + NAMES[-1], "cannot identify image file")
     facts = RunFacts(
         platecheck="0.1.0",
         seed=7,

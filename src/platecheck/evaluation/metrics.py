@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from platecheck.errors import DataError, MissingExtraError
 
@@ -77,10 +77,18 @@ class Metrics(_Frozen):
     per_class: dict[str, ClassMetrics]
 
 
+def _printable(path: str) -> str:
+    """A file name as text that JSON can hold: bytes that are no UTF-8 become �."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
+_PrintablePath = Annotated[str, AfterValidator(_printable)]
+
+
 class Mistake(_Frozen):
     """A photo named wrongly; `probability` is that of the predicted class."""
 
-    path: str
+    path: _PrintablePath
     label: str
     predicted: str
     probability: float
@@ -89,7 +97,7 @@ class Mistake(_Frozen):
 class UnreadablePhoto(_Frozen):
     """A photo that could not be opened, and so was not judged."""
 
-    path: str
+    path: _PrintablePath
     reason: str
 
 
@@ -243,7 +251,7 @@ def mistakes(
     predicted = probabilities.argmax(axis=1)
     found = [
         Mistake(
-            path=_printable(paths[i]),
+            path=os.fspath(paths[i]),
             label=classes[labels[i]],
             predicted=classes[predicted[i]],
             probability=float(probabilities[i, predicted[i]]),
@@ -258,11 +266,6 @@ def _auroc(probabilities: NDArray[np.float64], one_hot: NDArray[np.bool_]) -> fl
         return None
     scored = [1] if one_hot.shape[1] == 2 else range(one_hot.shape[1])
     return float(np.mean([sk.roc_auc_score(one_hot[:, c], probabilities[:, c]) for c in scored]))
-
-
-def _printable(path: str | Path) -> str:
-    """A file name as text that JSON can hold: bytes that are no UTF-8 become �."""
-    return os.fsencode(path).decode("utf-8", "replace")
 
 
 def _check(

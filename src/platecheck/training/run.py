@@ -138,7 +138,8 @@ class Run:
                 [photo.name, self.photos.classes[photo.label], photo.split, photo.sha256]
             )
         write_text(self.folder / "photos.csv", table.getvalue())
-        write_text(self.folder / "run.json", self.facts.model_dump_json(indent=2) + "\n")
+        # Not pydantic's JSON, which refuses file names that are not UTF-8.
+        write_text(self.folder / "run.json", json.dumps(self.facts.model_dump(), indent=2) + "\n")
 
     @staticmethod
     def is_run(folder: Path) -> bool:
@@ -178,7 +179,7 @@ class Run:
 
 def _read_photos_csv(path: Path, facts: RunFacts) -> PhotoSet:
     folder = Path(facts.data)
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         photos = tuple(
             Photo(
                 folder / row["name"],
