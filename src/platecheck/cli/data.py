@@ -24,7 +24,7 @@ def stats(
     split: Annotated[
         str | None, typer.Option(help="Which split; train by default, or the only one.")
     ] = None,
-    strict: Annotated[bool, typer.Option(help="Refuse unreadable photos.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Channel mean and standard deviation of photos, and how many there are."""
@@ -81,7 +81,9 @@ def synth(
             min=0.5, max=1.0, help="Probability that the table tells the class; 0.5: tells nothing."
         ),
     ] = 0.5,
-    masks: Annotated[bool, typer.Option(help="Also write where dish and dirt are.")] = False,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Also write where dish and dirt are.")
+    ] = False,
 ) -> None:
     """Render artificial dishes, clean and dirty, on tables."""
     try:
