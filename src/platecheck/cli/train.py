@@ -59,6 +59,7 @@ def train(
         raise MissingExtraError("Training", "train") from error
     folder = _run_folder(out, wanted.name, resume=resume, nodes=nodes)
     console = terminal()
+    console.quiet = not training.first_process()
 
     def announce(run: Run) -> None:
         counts = run.photos.counts()
@@ -91,10 +92,9 @@ def train(
     try:
         run = training.fit(prepared, on_epoch=draw, callbacks=[TrainingProgress(console)])
     except training.Interrupted:
-        again = ["platecheck", "train", recipe, f"--data={data}", f"--out={folder}", "--resume"]
-        console.print(
-            f"\nstopped; go on with the same options and --resume:\n  {shown(shlex.join(again))}"
-        )
+        missing = [*([f"--out={folder}"] if out is None else []), *([] if resume else ["--resume"])]
+        again = " ".join([prepared.run.facts.command, shlex.join(missing)])
+        console.print(f"\nstopped; go on with:\n  {shown(again.strip())}")
         raise typer.Exit(130) from None
     best = run.history[run.best_epoch - 1]
     console.print(

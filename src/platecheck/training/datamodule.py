@@ -154,15 +154,18 @@ class PlateDataModule(LightningDataModule):
         if "train" not in self._datasets:
             self._datasets["train"] = self._training_set()
         dataset = self._datasets["train"]
-        rank, world_size = (0, 1)
+        rank, world_size, epoch = (0, 1, 0)
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
+            epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         sampler = EpochSampler(
             len(dataset),  # type: ignore[arg-type]
             seed=self.seed,
             rank=rank,
             world_size=world_size,
         )
+        # Lightning does so too, but in a resumed run only after workers began to read ahead.
+        sampler.set_epoch(epoch)
         return self._loader(dataset, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:

@@ -8,7 +8,7 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 from safetensors.torch import save_file
 
-from platecheck.files import replacing
+from platecheck.files import PART, replacing
 from platecheck.training.module import PlateModule
 from platecheck.training.networks import learned_state
 from platecheck.training.run import History, Run, write_history
@@ -55,7 +55,7 @@ class RunKeeper(Checkpoint):
                 save_file(learned_state(pl_module.network), temporary)
             write_history(self.run.folder / "history.csv", self.history)
         # Every process must call save_checkpoint; only the first one writes.
-        temporary = self.run.checkpoint.with_suffix(".part")
+        temporary = self.run.folder / f"{PART}{self.run.checkpoint.name}"
         trainer.save_checkpoint(temporary)
         if trainer.is_global_zero:
             temporary.replace(self.run.checkpoint)

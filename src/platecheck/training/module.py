@@ -60,25 +60,25 @@ class PlateModule(LightningModule):
         """Seed dropout by epoch and step, so that a resumed run drops what an unbroken one did."""
         torch.manual_seed(mix(self.seed, self.current_epoch, batch_idx, self.global_rank))
 
-    def training_step(self, batch: Batch, _batch_idx: int) -> Tensor:
-        """Cross-entropy of one batch."""
+    def training_step(self, batch: Batch, _batch_idx: int) -> dict[str, Tensor]:
+        """Cross-entropy and accuracy of one batch."""
         return self._step(batch, "train", self.train_accuracy)
 
     def validation_step(self, batch: Batch, _batch_idx: int) -> None:
         """Log loss and accuracy of one validation batch."""
         self._step(batch, "val", self.val_accuracy)
 
-    def _step(self, batch: Batch, split: str, accuracy: MulticlassAccuracy) -> Tensor:
+    def _step(self, batch: Batch, split: str, accuracy: MulticlassAccuracy) -> dict[str, Tensor]:
         inputs, labels = batch
         logits = self(inputs)
         loss: Tensor = self.loss(logits, labels)
-        accuracy(logits, labels)
+        right: Tensor = accuracy(logits, labels)
         if split == "train":
             self.log("loss", loss, prog_bar=True, logger=False)
         n = len(labels)
         self.log(f"{split}_loss", loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=n)
         self.log(f"{split}_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=n)
-        return loss
+        return {"loss": loss, "accuracy": right}
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The recipe's optimiser, over what is not frozen."""

@@ -25,10 +25,13 @@ class TrainingProgress(Callback):
             transient=True,
         )
         self.bar = self.progress.add_task("", figures="", visible=False)
+        self.photos = 0
+        self.right = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begin the epoch's bar."""
         if trainer.is_global_zero:
+            self.photos, self.right = 0, 0.0
             self.progress.start()
             title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
             batches = trainer.num_training_batches
@@ -37,10 +40,16 @@ class TrainingProgress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move the bar."""
+        """Move the bar.
+
+        The accuracy is that of the first process's photos: to ask the module's metric would wait
+        for the other processes, which do not come here.
+        """
         if trainer.is_global_zero:
-            accuracy = float(pl_module.train_accuracy.compute())  # type: ignore[operator, union-attr]
-            figures = f"loss {float(outputs['loss']):.4f}  accuracy {accuracy:.2%}"
+            photos = len(batch[1])
+            self.photos += photos
+            self.right += photos * float(outputs["accuracy"])
+            figures = f"loss {float(outputs['loss']):.4f}  accuracy {self.right / self.photos:.2%}"
             self.progress.update(self.bar, advance=1, figures=figures)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -20,7 +20,7 @@ from platecheck.data.folders import PhotoSet, read_photos
 from platecheck.data.splits import division_of, with_validation
 from platecheck.data.statistics import channel_statistics
 from platecheck.errors import DataError, ModelError, RecipeError
-from platecheck.files import replacing, write_text
+from platecheck.files import PART, replacing, write_text
 from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import IMAGENET
 from platecheck.training.calibration import fit_temperature
@@ -107,7 +107,7 @@ def prepare(
     settings = settings or Settings()
     out = Path(out)
     resumed = _to_resume(out, recipe, seed) if resume else None
-    if not resume and _first_process() and out.exists() and any(out.iterdir()):
+    if not resume and first_process() and out.exists() and any(out.iterdir()):
         raise DataError(f"{out} exists and is not empty; add --resume or choose another --out")
 
     photos = read_photos(data, strict=strict, on_photo=on_photo)
@@ -122,12 +122,15 @@ def prepare(
 
     torch.manual_seed(mix(seed, SEED_OF_WEIGHTS))
     network = build_network(recipe.network, classes=len(divided.classes), size=recipe.input.size)
-    if resumed and run.frozen_weights.is_file():
+    if resumed and network.frozen:
         network.backbone.load_state_dict(read_state(run.frozen_weights))
     else:
         load_pretrained(network, recipe.network)
-    if _first_process():
-        _save_frozen(run, network)
+    if first_process():
+        for leftover in out.rglob(f"{PART}*"):
+            leftover.unlink()
+        if network.frozen and not resumed:
+            _save_frozen(run, network)
         run.save()
     checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
     return Prepared(run, network, settings, checkpoint)
@@ -212,8 +215,8 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
     if not out.exists():
         raise ModelError(f"nothing to resume: there is no {out}")
     if not Run.is_run(out):
-        # What Run.save writes before run.json.
-        ours = ("recipe.yaml", "photos.csv", ".part-")
+        # What is written before run.json.
+        ours = ("weights", "recipe.yaml", "photos.csv", PART)
         if any(not entry.name.startswith(ours) for entry in out.iterdir()):
             raise ModelError(f"{out} is not a run folder, it cannot be resumed")
         return None
@@ -225,6 +228,10 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
         )
     if run.facts.seed != seed:
         raise RecipeError(f"{out} was started with --seed {run.facts.seed}")
+    if recipe.epochs < len(run.history):
+        raise RecipeError(
+            f"{out} has {len(run.history)} finished epochs; --epochs {recipe.epochs} would be fewer"
+        )
     return run
 
 
@@ -263,18 +270,19 @@ def _normalization(recipe: Recipe, photos: PhotoSet) -> Normalization:
 
 
 def _save_frozen(run: Run, network: PlateNet) -> None:
-    if network.frozen and not run.frozen_weights.is_file():
-        state = {
-            key: tensor.clone(memory_format=torch.contiguous_format)
-            for key, tensor in network.backbone.state_dict().items()
-        }
-        with replacing(run.frozen_weights) as temporary:
-            save_file(state, temporary)
+    state = {
+        key: tensor.clone(memory_format=torch.contiguous_format)
+        for key, tensor in network.backbone.state_dict().items()
+    }
+    with replacing(run.frozen_weights) as temporary:
+        save_file(state, temporary)
 
 
-def _first_process() -> bool:
-    """Whether this process, of those that train together, is the one that writes."""
-    return getattr(rank_zero_only, "rank", 0) == 0
+def first_process() -> bool:
+    """Whether this process, of those that train together, is the one that writes and prints."""
+    # Before the Trainer exists, Lightning knows of the processes of this machine alone.
+    first_machine = os.environ.get("NODE_RANK", "0") == "0"
+    return first_machine and getattr(rank_zero_only, "rank", 0) == 0
 
 
 def _version(package: str) -> str:
