@@ -5,13 +5,16 @@ import tempfile
 import time
 from pathlib import Path
 
-from lightning.pytorch.callbacks import Callback
-
 from benchmarks.plain import PlainTraining, photos_at
 from benchmarks.timing import Row
 from platecheck.data.folders import PhotoSet
+from platecheck.training import torchvision_guard
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.train import Prepared, Settings, fit, prepare
+
+torchvision_guard.install()
+
+from lightning.pytorch.callbacks import Callback  # noqa: E402
 
 GOOD = 0.95
 MOST_EPOCHS = 20

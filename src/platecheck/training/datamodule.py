@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from platecheck.data.cache import PixelCache
 from platecheck.data.folders import Photo, PhotoSet
+from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import (
     Transform,
     every_version,
@@ -21,6 +21,10 @@ from platecheck.training.augmentation import (
 )
 from platecheck.training.frozen import FrozenBackbone
 from platecheck.training.recipe import Normalization, Recipe
+
+torchvision_guard.install()
+
+from lightning.pytorch import LightningDataModule  # noqa: E402
 
 # (index of the photo, seed of its augmentation)
 Draw = tuple[int, int]

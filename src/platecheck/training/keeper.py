@@ -4,14 +4,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
 from safetensors.torch import save_file
 
 from platecheck.files import PART, replacing
+from platecheck.training import torchvision_guard
 from platecheck.training.module import PlateModule
 from platecheck.training.networks import learned_state
 from platecheck.training.run import History, Run, write_history
+
+torchvision_guard.install()
+
+from lightning.pytorch import LightningModule, Trainer  # noqa: E402
+from lightning.pytorch.callbacks import Checkpoint  # noqa: E402
 
 OnEpoch = Callable[[Run], None]
 

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -15,6 +14,7 @@ from platecheck.training.recipe import Recipe
 
 torchvision_guard.install()
 
+from lightning.pytorch import LightningModule  # noqa: E402
 from torchmetrics.classification import MulticlassAccuracy  # noqa: E402
 
 Batch = tuple[Tensor, Tensor]

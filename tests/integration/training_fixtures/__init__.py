@@ -83,12 +83,14 @@ class Answer:
 Cli = Callable[..., Answer]
 
 
-def start(*command: str | Path, cwd: Path | None = None) -> "subprocess.Popen[str]":
+def start(
+    *command: str | Path, cwd: Path | None = None, **environment: str
+) -> "subprocess.Popen[str]":
     """Start a command in a process group of its own, as a terminal does."""
     return subprocess.Popen(
         [str(part) for part in command],
         cwd=cwd,
-        env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, "COLUMNS": "200", "OMP_NUM_THREADS": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
