@@ -15,6 +15,7 @@ from training_fixtures import (
     HERE,
     PATIENCE,
     Cli,
+    finish,
     gentle,
     options,
     same_weights,
@@ -84,8 +85,8 @@ def test_after_a_kill_the_result_is_that_of_an_unbroken_run(
         moment, epoch, "SIGKILL",
         "train", "tiny_vgg", "--data", dishes, "--out", out, *options(epochs=EPOCHS),
     )  # fmt: skip
-    _, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == -signal.SIGKILL, err
+    answer = finish(process)
+    assert answer.code == -signal.SIGKILL, answer.err
     killed = Run.load(out)
     assert killed.checkpoint.is_file() == (finished > 0)
     # The weights of the epoch that was not quite done are there, or there were none yet.
@@ -107,12 +108,12 @@ def test_a_kill_from_outside_in_the_middle_of_a_later_epoch(dishes: Path, tmp_pa
     )  # fmt: skip
     end = time.monotonic() + PATIENCE
     while not (out / "weights" / "epoch-002.safetensors").exists():
-        assert process.poll() is None, process.communicate()
+        assert process.poll() is None, finish(process)
         assert time.monotonic() < end
         time.sleep(0.01)
     time.sleep(0.2)
     process.kill()
-    process.communicate()
+    finish(process)
     wait_for_the_group_to_end(process.pid)
     epochs = len(Run.load(out).history) + 1
     assert epochs < 1000
@@ -129,13 +130,13 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_nothing_behind(
         "batch", 2, "SIGINT", "train", "tiny_vgg", "--data", dishes, "--out", out,
         *options(epochs=EPOCHS), "--workers", "2",
     )  # fmt: skip
-    said, err = process.communicate(timeout=PATIENCE)
-    assert process.returncode == 130, err
-    assert "Traceback" not in said + err
+    said = finish(process)
+    assert said.code == 130, said.err
+    assert "Traceback" not in said.out + said.err
     wait_for_the_group_to_end(process.pid)
     assert len(Run.load(out).history) == 1
     # What it says is what to type.
-    command, *typed = shlex.split(said.splitlines()[-1])
+    command, *typed = shlex.split(said.out.splitlines()[-1])
     assert command == "platecheck"
     answer = cli(*typed)
     assert answer.code == 0, answer.err

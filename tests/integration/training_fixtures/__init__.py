@@ -1,6 +1,7 @@
 """What the tests that train for real share, apart from their fixtures."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -96,3 +97,14 @@ def start(
         text=True,
         start_new_session=True,
     )
+
+
+def finish(process: "subprocess.Popen[str]") -> Answer:
+    """Wait for a command to end; when patience does first, end its whole group and fail."""
+    try:
+        out, err = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        raise AssertionError(f"still running after {PATIENCE} seconds:\n{out}\n{err}") from None
+    return Answer(process.returncode, out, err)

@@ -1,0 +1,123 @@
+"""Two processes train one network; on the CPU they talk through gloo."""
+
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+from training_fixtures import (
+    COMMAND,
+    EPOCHS,
+    HERE,
+    cross_entropy,
+    finish,
+    gentle,
+    options,
+    start,
+)
+
+from platecheck.photo import open_photo
+from platecheck.training.run import Run
+from platecheck.training.train import prepare
+from platecheck.training.trained import TrainedModel
+
+pytest_plugins = ["training_fixtures.fixtures"]
+
+# Half of a batch to each process, the same whole as in one.
+TWO = ["--set", "batch_size=4", "--devices", "2"]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the two processes left behind."""
+
+    folder: Path
+    run: Run
+    out: str
+    draws: list[list[str]]
+
+
+@pytest.fixture(scope="module")
+def together(dishes: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Train without --out, which both processes have to choose alike."""
+    folder, draws = tmp_path_factory.mktemp("ddp"), tmp_path_factory.mktemp("draws")
+    process = start(
+        sys.executable, HERE / "log_draws.py", "train", "tiny_vgg", "--data", dishes,
+        *options(), *TWO, cwd=folder, DRAWS=str(draws),
+    )  # fmt: skip
+    answer = finish(process)
+    assert answer.code == 0, answer.err
+    logs = [(draws / rank).read_text().splitlines() for rank in ("0", "1")]
+    return Trained(folder, Run.load(folder / "runs" / "tiny_vgg"), answer.out, logs)
+
+
+@pytest.mark.slow
+def test_there_is_one_run_folder_and_one_voice(together: Trained) -> None:
+    assert [path.name for path in (together.folder / "runs").iterdir()] == ["tiny_vgg"]
+    assert [path.name for path in together.folder.iterdir()] == ["runs"]
+    assert together.run.finished
+    assert len(list((together.run.folder / "tensorboard").glob("events.*"))) == 1
+    assert not [path for path in together.run.folder.rglob("*") if "part" in path.name]
+    lines = Counter(line for line in together.out.splitlines() if line)
+    assert sum("epoch   1/5" in line for line in lines.elements()) == 1
+    assert lines.most_common(1)[0][1] == 1, "something was said twice"
+
+
+@pytest.mark.slow
+def test_each_process_trains_on_the_half_that_the_other_does_not(together: Trained) -> None:
+    everything = sorted(photo.name for photo in together.run.photos.split("train"))
+    halves = [np.array(draws).reshape(EPOCHS, 36) for draws in together.draws]
+    for first, second in zip(*halves, strict=True):
+        assert sorted([*first, *second]) == everything
+    # Who gets what changes with the epoch.
+    assert {*halves[0][0]} != {*halves[0][1]}
+
+
+@pytest.mark.slow
+def test_what_they_learned_is_what_is_saved(together: Trained) -> None:
+    run = together.run
+    photos = run.photos.split("val")
+    pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
+    labels = [photo.label for photo in photos]
+    for epoch, row in enumerate(run.history, 1):
+        assert all(tensor.isfinite().all() for tensor in load_file(run.weights(epoch)).values())
+        logits = TrainedModel(run, epoch).logits(pixels)
+        # Each process judges all validation photos; their mean is one network's figure.
+        assert row["val_loss"] == pytest.approx(cross_entropy(logits, labels), abs=1e-5)
+        assert row["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
+    assert run.history[run.best_epoch - 1]["val_accuracy"] > 0.8
+
+
+@pytest.mark.slow
+def test_together_they_can_be_stopped_and_go_on(
+    together: Trained, dishes: Path, tmp_path: Path
+) -> None:
+    """The first epochs of the run, then the rest by --resume: the same bits."""
+    out = tmp_path / "run"
+    for epochs, more in ((2, []), (3, ["--resume"])):
+        process = start(
+            COMMAND, "train", "tiny_vgg", "--data", dishes, "--out", out,
+            *options(epochs=epochs), *TWO, *more,
+        )  # fmt: skip
+        answer = finish(process)
+        assert answer.code == 0, answer.err
+    resumed = Run.load(out)
+    assert len(resumed.history) == 3
+    for epoch in (1, 2, 3):
+        theirs = together.run.weights(epoch).read_bytes()
+        assert resumed.weights(epoch).read_bytes() == theirs
+
+
+def test_another_machine_writes_nothing(
+    dishes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "run"
+    prepare(gentle(), dishes, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    monkeypatch.setenv("NODE_RANK", "1")
+    # The folder is not empty: the first machine has begun the run.
+    prepare(gentle("network.frozen=true"), dishes, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
