@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from platecheck.data.folders import PhotoSet, checked, list_photos, photos_below, read_photos
+from platecheck.data.folders import Photo, PhotoSet, checked, list_photos, photos_below, read_photos
 from platecheck.data.synth import write_dataset
 from platecheck.errors import DataError
 
@@ -388,6 +388,18 @@ def test_the_fingerprint_does_not_depend_on_the_place_the_order_or_the_classes_a
     assert backwards.fingerprint() == before.fingerprint()
     asked = read_photos(set_of_photos, classes=("dirty", "clean"))
     assert asked.fingerprint() == before.fingerprint()
+
+
+@pytest.mark.parametrize(
+    "change", [{"sha256": "c" * 64}, {"label": 1}, {"split": "val"}, {"name": "train/clean/b.jpg"}]
+)
+def test_everything_about_a_photo_is_in_the_fingerprint(change: dict[str, object]) -> None:
+    photo = Photo(Path("a.jpg"), "train/clean/a.jpg", 0, "train", "b" * 64)
+    one, other = (
+        PhotoSet(Path("set"), ("clean", "dirty"), (replace(photo, **fields),))  # type: ignore[arg-type]
+        for fields in ({}, change)
+    )
+    assert one.fingerprint() != other.fingerprint()
 
 
 def test_without_hashes_there_is_no_fingerprint(set_of_photos: Path) -> None:

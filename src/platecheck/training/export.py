@@ -1,5 +1,6 @@
 """Export a run as one ONNX file that is the whole model."""
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -120,18 +121,23 @@ def export(
 
 
 def present(run: Run, split: str) -> tuple[Photo, ...]:
-    """Photos of one of a run's splits, all of which must still be there.
+    """Photos of one of a run's splits, all of which must still be there, and be the same.
 
     Raises:
-        DataError: one is gone.
+        DataError: one is gone or has changed.
     """
     photos = run.photos.split(split)
     for photo in photos:
         if not photo.path.is_file():
-            raise DataError(
-                f"{photo.path}, which {run.folder} was trained with, is gone;"
-                " the export is checked against these photos"
-            )
+            state = "is gone"
+        elif hashlib.sha256(photo.path.read_bytes()).hexdigest() != photo.sha256:
+            state = "has changed"
+        else:
+            continue
+        raise DataError(
+            f"{photo.path}, which {run.folder} was trained with, {state};"
+            " the export is checked against these photos"
+        )
     return photos
 
 
