@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -175,8 +177,16 @@ def test_a_class_may_be_a_link_to_a_folder_elsewhere(
 def test_a_pipe_is_not_waited_for(tmp_path: Path, write_photos: WritePhotos) -> None:
     write_photos(tmp_path, WHOLE)
     os.mkfifo(tmp_path / "clean/pipe.jpg")
-    (error,) = read_photos(tmp_path).unreadable
-    assert error.reason == "it is not a regular file"
+    code = "import sys; from platecheck.data.folders import read_photos"
+    code += "; print(*read_photos(sys.argv[1]).unreadable)"
+    output = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=True,
+    ).stdout
+    assert output == f"{tmp_path}/clean/pipe.jpg: it is not a regular file\n"
 
 
 def test_names_that_are_no_text(tmp_path: Path, write_photos: WritePhotos) -> None:
