@@ -1,0 +1,279 @@
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
+from training_fixtures import Cli, gentle, train
+
+from platecheck.classifier import Classifier
+from platecheck.errors import DataError, ModelError
+from platecheck.evaluation.evaluate import evaluate
+from platecheck.photo import open_photo
+from platecheck.training import export as exporting
+from platecheck.training.export import ExportReport, export
+from platecheck.training.run import Run
+from platecheck.training.trained import TrainedModel
+
+pytest_plugins = ["training_fixtures.fixtures"]
+
+
+def validation(run: Run) -> NDArray[np.uint8]:
+    """Pixels of a run's validation photos."""
+    size = run.recipe.input.size
+    return np.stack([open_photo(photo.path, size=size) for photo in run.photos.split("val")])
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
+
+
+def run_file(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the file answers, asked without platecheck."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {session.get_inputs()[0].name: pixels})
+    return found
+
+
+@pytest.fixture(scope="module")
+def report(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
+    return export(trained, tmp_path_factory.mktemp("export") / "model.onnx")
+
+
+class TestFloat32:
+    def test_probabilities_are_the_runs_temperature_included(
+        self, report: ExportReport, trained: Run
+    ) -> None:
+        pixels = validation(trained)
+        found = run_file(report.path, pixels)
+        model = TrainedModel(trained)
+        assert abs(trained.temperature - 1) > 0.05, "this run shows nothing"
+        wanted = softmax(model.logits(pixels).astype(float) / trained.temperature)
+        np.testing.assert_allclose(found, wanted, atol=1e-4)
+        np.testing.assert_allclose(found, model.probabilities(pixels), atol=1e-4)
+
+    def test_the_report_is_right(self, report: ExportReport, trained: Run) -> None:
+        pixels = validation(trained)
+        theirs = TrainedModel(trained).probabilities(pixels)
+        difference = np.abs(run_file(report.path, pixels) - theirs).max()
+        assert report.epoch == trained.best_epoch
+        assert report.photos == len(pixels) == 24
+        assert report.changed == 0
+        assert report.bytes == report.path.stat().st_size
+        assert report.max_difference == pytest.approx(difference, abs=1e-6)
+
+    def test_it_takes_any_number_of_uint8_photos_and_normalises_them(
+        self, report: ExportReport, trained: Run
+    ) -> None:
+        session = onnxruntime.InferenceSession(report.path)
+        (taken,), (given,) = session.get_inputs(), session.get_outputs()
+        assert taken.type == "tensor(uint8)"
+        assert isinstance(taken.shape[0], str)
+        assert taken.shape[1:] == [32, 32, 3]
+        assert (given.name, given.type, given.shape[1:]) == ("probabilities", "tensor(float)", [2])
+        pixels = validation(trained)
+        together = run_file(report.path, pixels)
+        for count in (1, 3, 24):
+            np.testing.assert_allclose(
+                run_file(report.path, pixels[:count]), together[:count], atol=1e-6
+            )
+
+    def test_a_photo_is_answered_as_by_the_run(self, report: ExportReport, trained: Run) -> None:
+        photo = trained.photos.split("test")[5].path
+        prediction = Classifier.load(report.path).predict(photo)
+        row = TrainedModel(trained).probabilities(open_photo(photo, size=32)[None])[0]
+        assert prediction.label == ("clean", "dirty")[int(row.argmax())]
+        assert prediction.probability == pytest.approx(float(row.max()), abs=1e-4)
+
+    def test_its_metadata_are_complete(self, report: ExportReport, trained: Run) -> None:
+        info = Classifier.load(report.path).info
+        assert info.model_dump() == {
+            "format": 1,
+            "platecheck": trained.facts.platecheck,
+            "recipe": "tiny_vgg",
+            "network": "tiny_vgg",
+            "classes": ("clean", "dirty"),
+            "size": 32,
+            "precision": "float32",
+            "temperature": trained.temperature,
+            "thresholds": {},
+            "epoch": trained.best_epoch,
+            "seed": 0,
+            "data_fingerprint": trained.facts.fingerprint,
+            "division": trained.facts.division.model_dump(),
+            "metrics": {},
+        }
+
+    def test_another_epoch_is_that_epochs_network(self, trained: Run, tmp_path: Path) -> None:
+        other = 1 if trained.best_epoch != 1 else 2
+        found = export(trained, tmp_path / "other.onnx", epoch=other)
+        assert found.epoch == Classifier.load(found.path).info.epoch == other
+        pixels = validation(trained)
+        probabilities = run_file(found.path, pixels)
+        theirs = TrainedModel(trained, other).probabilities(pixels)
+        best = TrainedModel(trained).probabilities(pixels)
+        np.testing.assert_allclose(probabilities, theirs, atol=1e-4)
+        assert np.abs(probabilities - best).max() > 1e-2
+
+    def test_a_frozen_run_brings_its_backbone(self, dishes: Path, tmp_path: Path) -> None:
+        recipe = gentle("network.frozen=true", "augmentation={horizontal_flip: true}", epochs=1)
+        run = train(recipe, dishes, tmp_path / "run")
+        export(run, tmp_path / "frozen.onnx")
+        pixels = validation(run)
+        np.testing.assert_allclose(
+            run_file(tmp_path / "frozen.onnx", pixels),
+            TrainedModel(run).probabilities(pixels),
+            atol=1e-4,
+        )
+
+
+@pytest.fixture(scope="module")
+def int8(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> ExportReport:
+    return export(trained, tmp_path_factory.mktemp("int8") / "model.onnx", int8=True)
+
+
+class TestInt8:
+    def test_it_is_quantised_but_for_the_last_layer(
+        self, int8: ExportReport, report: ExportReport, trained: Run
+    ) -> None:
+        graph = onnx.load(int8.path).graph
+        kinds = [node.op_type for node in graph.node]
+        assert kinds.count("QuantizeLinear") > 6
+        made_by = {output: node for node in graph.node for output in node.output}
+        weights = [
+            made_by[node.input[1]].op_type if node.input[1] in made_by else "float"
+            for node in graph.node
+            if node.op_type in ("Conv", "Gemm")
+        ]
+        assert weights == ["DequantizeLinear"] * 7 + ["float"]
+        assert int8.bytes < report.bytes / 2
+        info = Classifier.load(int8.path).info
+        assert (info.precision, info.epoch) == ("int8", trained.best_epoch)
+
+    def test_the_greatest_difference_is_told(self, int8: ExportReport, trained: Run) -> None:
+        pixels = validation(trained)
+        difference = np.abs(
+            TrainedModel(trained).probabilities(pixels) - run_file(int8.path, pixels)
+        )
+        assert int8.max_difference == pytest.approx(difference.max(), abs=1e-6)
+        # More than a float32 file may differ by, and the same network all the same.
+        assert exporting.TOLERANCE < int8.max_difference < 0.1
+
+    def test_changed_answers_are_counted(
+        self, int8: ExportReport, trained: Run, tmp_path: Path
+    ) -> None:
+        """The last bias, which is not quantised, is moved until run and file disagree."""
+
+        def log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+            return np.diff(np.log(probabilities.astype(float)), axis=1)[:, 0]
+
+        pixels = validation(trained)
+        ours = log_odds(TrainedModel(trained).probabilities(pixels))
+        theirs = log_odds(run_file(int8.path, pixels))
+        photo = np.abs(ours - theirs).argmax()
+        between = (ours[photo] + theirs[photo]) / 2 * trained.temperature
+        run = Run.load(Path(shutil.copytree(trained.folder, tmp_path / "run")))
+        state = load_file(run.weights(run.best_epoch))
+        state["head.3.bias"] += torch.tensor([between, 0.0], dtype=torch.float32)
+        save_file(state, run.weights(run.best_epoch))
+
+        report = export(run, tmp_path / "int8.onnx", int8=True)
+        answers = TrainedModel(run).probabilities(pixels).argmax(axis=1)
+        changed = sum(answers != run_file(report.path, pixels).argmax(axis=1))
+        assert report.changed == changed > 0
+
+
+class TestWhatGoesWrong:
+    def test_a_failing_check_leaves_no_file_and_keeps_an_old_one(
+        self, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+        with pytest.raises(ModelError, match="differ by"):
+            export(trained, tmp_path / "model.onnx")
+        assert list(tmp_path.iterdir()) == []
+        (tmp_path / "model.onnx").write_bytes(b"the old one")
+        with pytest.raises(ModelError, match="differ by"):
+            export(trained, tmp_path / "model.onnx")
+        assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+        assert (tmp_path / "model.onnx").read_bytes() == b"the old one"
+
+    def test_so_does_ctrl_c_while_it_is_judged(self, trained: Run, tmp_path: Path) -> None:
+        def interrupt(_: Classifier) -> exporting.Metrics:
+            raise KeyboardInterrupt
+
+        (tmp_path / "model.onnx").write_bytes(b"the old one")
+        with pytest.raises(KeyboardInterrupt):
+            export(trained, tmp_path / "model.onnx", judge=interrupt)
+        assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
+        assert (tmp_path / "model.onnx").read_bytes() == b"the old one"
+
+    def test_an_epoch_that_was_not_trained(self, trained: Run, tmp_path: Path) -> None:
+        with pytest.raises(ModelError, match="has no weights of epoch 6"):
+            export(trained, tmp_path / "model.onnx", epoch=6)
+        assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize(
+        ("change", "said"),
+        [
+            (lambda photo: photo.unlink(), "is gone"),
+            (lambda photo: photo.write_bytes(photo.read_bytes() + b"x"), "has changed"),
+        ],
+    )
+    def test_photos_that_are_gone_or_changed(
+        self,
+        change: Callable[[Path], object],
+        said: str,
+        cli: Cli,
+        trained: Run,
+        dishes: Path,
+        tmp_path: Path,
+    ) -> None:
+        data = Path(shutil.copytree(dishes, tmp_path / "data"))
+        folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
+        facts = (folder / "run.json").read_text()
+        (folder / "run.json").write_text(facts.replace(str(dishes), str(data)))
+        run = Run.load(folder)
+        photo = run.photos.split("val")[3].path
+        change(photo)
+        with pytest.raises(DataError, match=said):
+            export(run, tmp_path / "model.onnx")
+        answer = cli("export", folder, "--out", tmp_path / "model.onnx")
+        assert answer.code == 2
+        assert str(photo) in answer.err
+        assert said in answer.err
+        assert not (tmp_path / "model.onnx").exists()
+
+    def test_what_is_no_run(self, cli: Cli, tmp_path: Path) -> None:
+        answer = cli("export", tmp_path, "--out", tmp_path / "model.onnx")
+        assert answer.code == 2
+        assert "is not a run folder" in answer.err
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_by_the_command_line_the_files_own_figures_are_kept_in_it(
+    int8: bool, cli: Cli, trained: Run, dishes: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.onnx"
+    answer = cli("export", trained.folder, "--out", path, *(["--int8"] if int8 else []))
+    assert answer.code == 0, answer.err
+    kind = "int8" if int8 else "float32"
+    assert f"{kind}, {path.stat().st_size / 1e6:.2f} MB, epoch {trained.best_epoch}" in answer.out
+    assert "checked on 24 validation photos" in answer.out
+    classifier = Classifier.load(path)
+    assert set(classifier.info.metrics) == {"val", "test"}
+    for split, figures in classifier.info.metrics.items():
+        division = trained.facts.division
+        result = evaluate(classifier, dishes, split=split, division=division).result
+        wanted = result.model_dump(mode="json")
+        assert figures == {name: wanted[name] for name in figures}
+        assert set(figures) >= {"photos", "correct", "accuracy", "accuracy_ci95", "f1", "ece"}
+        assert figures["photos"] == 24
+    shown = cli("model", path)
+    for text in (kind, f"epoch {trained.best_epoch}", f"{trained.temperature:.4f}", "32×32"):
+        assert text in shown.out
