@@ -43,6 +43,8 @@ def environment(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in SET_BY_COMMANDS:
         monkeypatch.setenv(name, "")  # remembers what was there
         monkeypatch.delenv(name)
+    # Commands must write in blocks, as in a shell: only then can writing fail at their very end.
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
 
 
 @pytest.fixture(scope="session")
