@@ -107,6 +107,11 @@ def test_only_what_the_recipe_names_is_done(
     assert [type(change) for change in changes(augmentation)] == kinds
 
 
+def test_the_recipes_number_of_bins_is_taken() -> None:
+    (trivial,) = changes(Augmentation(trivial_augment_bins=7))
+    assert trivial.num_magnitude_bins == 7
+
+
 def test_the_testing_transform_is_plain_arithmetic(pixels: NDArray[np.uint8]) -> None:
     tensor = augmentations.testing_transform(NORMALIZATION)(pixels)
     assert tensor.dtype == torch.float32
