@@ -16,6 +16,8 @@ from platecheck.training.module import PlateModule
 
 moment, epoch, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 sys.argv[:4] = ["platecheck"]
+# As in a terminal: what a script starts in the background inherits that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 training_step, save_checkpoint = PlateModule.training_step, train.Trainer.save_checkpoint
 
 
