@@ -174,6 +174,15 @@ class TestAFinishedRun:
         assert longer.recipe.epochs == 5
         assert_same(longer, trained)
 
+    def test_the_schedule_remembers_the_best_loss(
+        self, standstill: tuple[str, ...], dishes: Path, tmp_path: Path
+    ) -> None:
+        # Not in the epoch after it is resumed, nor later, is the loss a better one.
+        whole = train(gentle(*standstill, epochs=4), dishes, tmp_path / "whole")
+        train(gentle(*standstill, epochs=2), dishes, tmp_path / "parts")
+        resumed = train(gentle(*standstill, epochs=4), dishes, tmp_path / "parts", resume=True)
+        assert_same(resumed, whole)
+
     def test_fewer_epochs_are_refused_and_nothing_is_changed(
         self, cli: Cli, finished: Path, dishes: Path
     ) -> None:

@@ -43,6 +43,17 @@ def trained(dishes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 @pytest.fixture
+def standstill() -> tuple[str, ...]:
+    """Changes to the recipe by which the validation loss stays what it is."""
+    return (
+        "network.frozen=true",
+        "network.head_dropout=0",
+        "augmentation={}",
+        "optimizer={name: sgd, lr: 1.0e-12}",
+    )
+
+
+@pytest.fixture
 def cli(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Cli:
     """``platecheck`` in this process, which spares the seconds that importing torch takes."""
     monkeypatch.setenv("COLUMNS", "200")
