@@ -49,7 +49,7 @@ def standstill() -> tuple[str, ...]:
         "network.frozen=true",
         "network.head_dropout=0",
         "augmentation={}",
-        "optimizer={name: sgd, lr: 1.0e-12}",
+        "optimizer={name: sgd, lr: 1.0e-6}",
     )
 
 
