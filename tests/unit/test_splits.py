@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platecheck.classifier import Division
 from platecheck.data.folders import Photo, PhotoSet, read_photos
 from platecheck.data.splits import divide, divided_as, division_of, with_validation
 from platecheck.errors import DataError
+from platecheck.model_info import Division
 
 WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 
@@ -149,6 +149,23 @@ def test_another_seed_gives_other_halves() -> None:
     photos = photo_set({"train": [5, 5], "test": [50, 50]})
     assert with_validation(photos, seed=1) != with_validation(photos, seed=0)
     assert with_validation(photos, seed=1) == with_validation(photos, seed=1)
+
+
+@given(share=st.floats(0, 0.9), clean=st.integers(20, 90), dirty=st.integers(20, 90))
+def test_learning_from_validation_leaves_test_alone(share: float, clean: int, dirty: int) -> None:
+    photos = photo_set({"train": [9, 9], "test": [clean, dirty]})
+    plain, lent = (with_validation(photos, seed=3, learnt=learnt) for learnt in (0.0, share))
+    assert lent.split("test") == plain.split("test")
+    val = {photo.name for photo in plain.split("val")}
+    kept = {photo.name for photo in lent.split("val")}
+    learnt = {photo.name for photo in lent.split("train")} - {
+        photo.name for photo in plain.split("train")
+    }
+    assert kept | learnt == val
+    assert not kept & learnt
+    assert len(learnt) == pytest.approx(share * len(val), abs=2)
+    again = divided_as(photos, division_of(photos, seed=3, learnt=share))
+    assert again.photos == lent.photos
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from platecheck.classifier import Division
 from platecheck.data.folders import WHOLE, Photo, PhotoSet
 from platecheck.errors import DataError
+from platecheck.model_info import Division
 
 
 def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) -> tuple[Photo, ...]:
@@ -36,12 +36,18 @@ def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) ->
     return _by_name(tuple(divided))
 
 
-def with_validation(photos: PhotoSet, *, seed: int = 0) -> PhotoSet:
+def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> PhotoSet:
     """Make sure that there is a ``train``, a ``val`` and a ``test`` split.
 
     Where there is no ``val``, ``test`` is divided into halves, stratified and seeded: the
     reference's 501 test photos give 250 for validation and 251 for test. A folder without any
     splits is divided 70 / 15 / 15. With ``val`` but no ``test`` nothing is changed.
+
+    Args:
+        photos: of a folder.
+        seed: of the division.
+        learnt: share of the photos so taken from ``test`` that are put into ``train``; the test
+            photos stay the same ones.
 
     Raises:
         DataError: there is no ``train`` split, or nothing to take validation photos from, or too
@@ -56,10 +62,10 @@ def with_validation(photos: PhotoSet, *, seed: int = 0) -> PhotoSet:
                 f"{photos.folder} has neither a val nor a test folder, so there is nothing to"
                 " choose the best epoch on; add one, or give the class folders without train/"
             )
-    return divided_as(photos, division_of(photos, seed=seed))
+    return divided_as(photos, division_of(photos, seed=seed, learnt=learnt))
 
 
-def division_of(photos: PhotoSet, *, seed: int) -> Division | None:
+def division_of(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> Division | None:
     """What :func:`with_validation` divides, to be kept with a model; None when it does not."""
     if photos.splits == (WHOLE,):
         split = WHOLE
@@ -67,7 +73,9 @@ def division_of(photos: PhotoSet, *, seed: int) -> Division | None:
         split = "test"
     else:
         return None
-    return Division(split=split, seed=seed, fingerprint=_fingerprint(photos, split))
+    learnt = learnt if split == "test" else 0.0
+    fingerprint = _fingerprint(photos, split)
+    return Division(split=split, seed=seed, fingerprint=fingerprint, learnt=learnt)
 
 
 def divided_as(photos: PhotoSet, division: Division | None) -> PhotoSet:
@@ -81,7 +89,7 @@ def divided_as(photos: PhotoSet, division: Division | None) -> PhotoSet:
     if _fingerprint(photos, division.split) != division.fingerprint:
         return photos
     part = replace(photos, photos=photos.split(division.split))
-    divided = _divide_split(part, division.split, seed=division.seed)
+    divided = _divide_split(part, division)
     others = tuple(photo for photo in photos.photos if photo.split != division.split)
     return replace(photos, photos=_by_name(others + divided))
 
@@ -90,12 +98,19 @@ def _fingerprint(photos: PhotoSet, split: str) -> str:
     return replace(photos, photos=photos.split(split)).fingerprint()
 
 
-def _divide_split(photos: PhotoSet, split: str, *, seed: int) -> tuple[Photo, ...]:
-    shares = (
-        {"train": 0.7, "val": 0.15, "test": 0.15} if split == WHOLE else {"val": 0.5, "test": 0.5}
-    )
-    divided = divide(photos.photos, shares, seed=seed)
-    _check_divided(replace(photos, photos=divided), tuple(shares))
+def _divide_split(photos: PhotoSet, division: Division) -> tuple[Photo, ...]:
+    if division.split == WHOLE:
+        shares = {"train": 0.7, "val": 0.15, "test": 0.15}
+    elif division.learnt:
+        # In this order the test half is the same whatever is learnt.
+        learnt = division.learnt / 2
+        shares = {"train": learnt, "val": 0.5 - learnt, "test": 0.5}
+    else:
+        shares = {"val": 0.5, "test": 0.5}
+    divided = divide(photos.photos, shares, seed=division.seed)
+    # What is learnt beside the training photos may be nothing at all.
+    needed = tuple(split for split in shares if split != "train" or not division.learnt)
+    _check_divided(replace(photos, photos=divided), needed)
     return divided
 
 

@@ -1,0 +1,50 @@
+"""Rendered dirt on a real dish: a new dirty photo with everything else equal."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.data.cutouts import Mask
+from platecheck.data.rendered import RenderedPair
+
+# Fewer pixels of dirt than this cannot be seen, and the dish is left as it is.
+FEWEST_PIXELS = 12
+
+
+def put_dirt(
+    rng: np.random.Generator, pixels: NDArray[np.uint8], mask: Mask, source: RenderedPair
+) -> tuple[NDArray[np.uint8], Mask] | None:
+    """The dish with the dirt of a rendered one, lit as brightly as the dish is.
+
+    Args:
+        rng: where all chance comes from.
+        pixels: uint8 [H, W, 3].
+        mask: uint8 [H, W], 255 on the dish.
+        source: of the same size.
+
+    Returns:
+        The photo and where its dirt is, uint8 [H, W]; None where none would be seen.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    height, width = mask.shape
+    turn = cv2.getRotationMatrix2D(
+        (width / 2, height / 2), rng.uniform(0, 360), rng.uniform(0.6, 1.2)
+    )
+    for axis, along, side in ((0, columns, width), (1, rows, height)):
+        middle, reach = (along[0] + along[-1] + 1) / 2, along[-1] + 1 - along[0]
+        turn[axis, 2] += middle - side / 2 + rng.uniform(-0.1, 0.1) * reach
+    size = (width, height)
+    dirty = np.asarray(
+        cv2.warpAffine(source.dirty, turn, size, borderMode=cv2.BORDER_REFLECT), np.float32
+    )
+    soft = cv2.GaussianBlur(cv2.warpAffine(source.dirt, turn, size), (0, 0), 0.7)
+    inside = cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0
+    over = soft.astype(np.float32) / 255 * np.float32(rng.uniform(0.6, 1)) * inside
+    if (over > 0.4).sum() < FEWEST_PIXELS:
+        return None
+    dish = mask > 0
+    dirty *= np.clip(pixels[dish].mean() / max(40.0, float(dirty[dish].mean())), 0.4, 1.6)
+    photo = over[..., None] * dirty + (1 - over[..., None]) * pixels
+    return np.clip(photo, 0, 255).astype(np.uint8), np.where(over > 0.3, 255, 0).astype(np.uint8)

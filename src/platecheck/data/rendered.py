@@ -1,0 +1,113 @@
+"""Rendered dishes as training material: each dish clean and dirty, and where its dirt is."""
+
+import hashlib
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.data.cache import default_folder
+from platecheck.data.cutouts import Mask
+from platecheck.data.synth import render_dish
+from platecheck.files import replacing
+
+Pair = NDArray[np.uint8]
+CHANNELS = 8  # clean RGB, dirty RGB, dish, dirt
+# Fewer pairs than this are rendered before other processes have started.
+FEWEST_FOR_WORKERS = 64
+
+
+@dataclass(frozen=True)
+class RenderedPair:
+    """One dish, clean and dirty, everything else equal.
+
+    Attributes:
+        clean: uint8 [size, size, 3].
+        dirty: uint8 [size, size, 3].
+        dish: uint8 [size, size], 255 on the dish.
+        dirt: uint8 [size, size], 255 where dirt is seen.
+    """
+
+    clean: NDArray[np.uint8]
+    dirty: NDArray[np.uint8]
+    dish: Mask
+    dirt: Mask
+
+
+class RenderedDishes:
+    """A number of rendered pairs, kept on disk; the same seed gives the same ones."""
+
+    def __init__(
+        self, count: int, size: int, *, seed: int, workers: int = 1, folder: Path | None = None
+    ) -> None:
+        """Render `count` pairs of `size` pixels with `workers` processes, or find them on disk."""
+        self.count = count
+        self.size = size
+        kept = folder or default_folder() / "rendered"
+        key = hashlib.sha256(f"{_version()}-{seed}-{size}-{count}".encode()).hexdigest()[:16]
+        path = kept / f"{key}.npy"
+        shape = (count, size, size, CHANNELS)
+        self._pairs = _opened(path, shape)
+        if self._pairs is None:
+            with replacing(path) as temporary:
+                pairs = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
+                for index, pair in enumerate(_render_all(count, size, seed, workers)):
+                    pairs[index] = pair
+                pairs.flush()
+            self._pairs = _opened(path, shape)
+
+    def __len__(self) -> int:
+        """Number of pairs."""
+        return self.count
+
+    def __getitem__(self, index: int) -> RenderedPair:
+        """One pair."""
+        assert self._pairs is not None
+        pair = np.asarray(self._pairs[index])
+        clean, dirty, dish, dirt = pair[..., :3], pair[..., 3:6], pair[..., 6], pair[..., 7]
+        return RenderedPair(*(np.ascontiguousarray(part) for part in (clean, dirty, dish, dirt)))
+
+
+def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    try:
+        found = np.lib.format.open_memmap(path, "r")
+    except Exception:  # a damaged header makes NumPy raise almost anything
+        return None
+    return found if found.shape == shape and found.dtype == np.uint8 else None
+
+
+def _render_all(count: int, size: int, seed: int, workers: int) -> Iterator[Pair]:
+    render = partial(_render, seed=seed, size=size)
+    if workers < 2 or count < FEWEST_FOR_WORKERS:
+        yield from map(render, range(count))
+        return
+    # Never a plain fork: the caller may hold threads.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        workers, context, initializer=cv2.setNumThreads, initargs=(1,)
+    ) as pool:
+        yield from pool.map(render, range(count), chunksize=8)
+
+
+def _render(index: int, *, seed: int, size: int) -> Pair:
+    clean, dirty = (
+        # The same state of chance gives the same dish, table, light and camera.
+        render_dish(np.random.default_rng([seed, index]), size=size, label=label)
+        for label in ("clean", "dirty")
+    )
+    masks = [np.where(mask, 255, 0) for mask in (dirty.dish_mask, dirty.dirt_mask)]
+    return np.dstack([clean.photo, dirty.photo, *masks]).astype(np.uint8)
+
+
+def _version() -> str:
+    try:
+        return version("platecheck")
+    except PackageNotFoundError:
+        return "not installed"
