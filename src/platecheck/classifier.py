@@ -1,62 +1,32 @@
 """Load an exported model and predict: NumPy and ONNX Runtime, nothing else."""
 
-import json
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from platecheck.errors import ModelError, PhotoError
+from platecheck.model_info import (
+    ModelInfo,
+    first_line,
+    read_info,
+)
 from platecheck.photo import open_photo, photo_name
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
-# The metadata property that holds ModelInfo as JSON, and the version of its layout.
-METADATA_KEY = "platecheck"
-FORMAT: Literal[1] = 1
-DEFAULT_MODEL = "default.onnx"
-
-
-class Division(BaseModel):
-    """How a split was divided, so that photos that a model was chosen on are told from others."""
-
-    model_config = ConfigDict(frozen=True)
-
-    split: str
-    seed: int
-    fingerprint: str = Field(description="of the photos of the split before it was divided")
-
-
-class ModelInfo(BaseModel):
-    """What an exported file says of itself."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    format: Literal[1] = 1
-    platecheck: str = Field(description="the version that wrote the file")
-    recipe: str
-    network: str
-    classes: tuple[str, ...] = Field(min_length=2)
-    size: int = Field(ge=1, le=4096, description="pixels of the square input")
-    precision: Literal["float32", "int8"]
-    temperature: float = Field(gt=0, description="the logits were divided by it")
-    thresholds: dict[str, float] = Field(default_factory=dict)
-    epoch: int
-    seed: int
-    data_fingerprint: str
-    division: Division | None
-    metrics: dict[str, dict[str, Any]] = Field(description="by split: photos, correct, …")
+# Names that stand for models that come with platecheck; the first one is the default.
+SHIPPED = ("plate",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +35,13 @@ class Prediction:
 
     Attributes:
         source: the photo's path, or what it was called.
-        label: the most probable class; "" when the photo could not be opened.
-        probability: of that class, in [0, 1]; 0 when the photo could not be opened.
+        label: the most probable class; :data:`UNSURE` or :data:`NO_DISH` where the model says so;
+            "" when the photo could not be opened.
+        probability: of the most probable class, in [0, 1]; 0 when the photo could not be opened.
         probabilities: of every class, summing to 1; empty when the photo could not be opened.
         error: why the photo could not be opened.
+        evidence: float32 [h, w] in [0, 1], how dirty every place looks, from the upper left;
+            None where the model does not say.
     """
 
     source: str
@@ -76,6 +49,7 @@ class Prediction:
     probability: float = 0.0
     probabilities: dict[str, float] | None = None
     error: PhotoError | None = None
+    evidence: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON: ``photo`` and ``error``, or ``photo, label, probability, probabilities``."""
@@ -104,6 +78,21 @@ class Model(Protocol):
         """Probabilities [N, classes] of photos [N, size, size, 3], uint8."""
 
 
+@dataclass(frozen=True)
+class Answers:
+    """What a model gives for N photos.
+
+    Attributes:
+        probabilities: float32 [N, classes], rows sum to 1.
+        evidence: float32 [N, h, w] in [0, 1], or None where the model has no such output.
+        oddness: float32 [N], how unlike the photos that it learned from; or None.
+    """
+
+    probabilities: NDArray[np.float32]
+    evidence: NDArray[np.float32] | None = None
+    oddness: NDArray[np.float32] | None = None
+
+
 class Classifier:
     """An exported model.
 
@@ -127,13 +116,14 @@ class Classifier:
         there are cores.
 
         Args:
-            path: an ONNX file written by ``platecheck export``; the shipped model when absent.
+            path: an ONNX file written by ``platecheck export``, or one of :data:`SHIPPED`;
+                the first of these when absent.
             providers: of ONNX Runtime, such as ``["CUDAExecutionProvider"]``; the CPU when absent.
 
         Raises:
             ModelError: no such file, or not an exported model.
         """
-        where = Path(path) if path is not None else default_model()
+        where = find_model(path)
         content = _read_model(where)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -151,7 +141,7 @@ class Classifier:
             )
             metadata = session.get_modelmeta().custom_metadata_map
         except Exception as error:  # ONNX Runtime's errors have no common type
-            raise ModelError(f"{where} is not an ONNX model: {_first_line(error)}") from error
+            raise ModelError(f"{where} is not an ONNX model: {first_line(error)}") from error
         classifier = cls(session, read_info(metadata, where))
         classifier._check_graph(where)
         return classifier
@@ -204,15 +194,35 @@ class Classifier:
         Raises:
             ModelError: ONNX Runtime cannot run the model on them, or numbers in it overflow.
         """
+        return self._run(pixels, ["probabilities"])["probabilities"]
+
+    def answers(self, pixels: NDArray[np.uint8]) -> Answers:
+        """Everything that the model says of photos that already have the right size.
+
+        Raises:
+            ModelError: as :meth:`probabilities`.
+        """
+        found = self._run(pixels, self._outputs)
+        return Answers(found["probabilities"], found.get("evidence"), found.get("oddness"))
+
+    def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> dict[str, NDArray[np.float32]]:
         try:
-            found: NDArray[np.float32] = self.session.run(
-                ["probabilities"], {self._input_name: pixels}
-            )[0]
+            found = self.session.run(outputs, {self._input_name: pixels})
         except Exception as error:  # ONNX Runtime's errors have no common type
-            raise ModelError(f"the model cannot be run: {_first_line(error)}") from error
-        if not np.isfinite(found).all():
+            raise ModelError(f"the model cannot be run: {first_line(error)}") from error
+        if not all(np.isfinite(output).all() for output in found):
             raise ModelError("the model gives answers that are not numbers: its file is damaged")
-        return found
+        return dict(zip(outputs, found, strict=True))
+
+    @property
+    def gives_evidence(self) -> bool:
+        """Whether the model says where the dirt is."""
+        return "evidence" in self._outputs
+
+    @cached_property
+    def _outputs(self) -> list[str]:
+        known = ("probabilities", "evidence", "oddness")
+        return [output.name for output in self.session.get_outputs() if output.name in known]
 
     @cached_property
     def _input_name(self) -> str:
@@ -226,7 +236,7 @@ class Classifier:
             PhotoError: it cannot be opened.
         """
         pixels = open_photo(photo, size=self.size)
-        return _prediction(photo_name(photo), self.probabilities(pixels[None])[0], self.classes)
+        return self._predictions([photo_name(photo)], self.answers(pixels[None]))[0]
 
     def predict_many(self, photos: Iterable[Source], batch_size: int = 8) -> Iterator[Prediction]:
         """Answer for many photos, in their order, as many at a time as there are cores.
@@ -234,14 +244,32 @@ class Classifier:
         A photo that cannot be opened gives a :class:`Prediction` with an `error`; the rest goes
         on. Memory stays bounded however many photos there are: a few batches are under way.
         """
-        for source, row in stream_probabilities(self, photos, batch_size=batch_size):
-            if isinstance(row, PhotoError):
-                yield Prediction(source, error=row)
-            else:
-                yield _prediction(source, row, self.classes)
+
+        def answer(names: list[str], pixels: NDArray[np.uint8]) -> list[Prediction]:
+            return self._predictions(names, self.answers(pixels))
+
+        for source, found in _stream(answer, self.size, photos, batch_size=batch_size):
+            yield Prediction(source, error=found) if isinstance(found, PhotoError) else found
+
+    def _predictions(self, names: Sequence[str], answers: Answers) -> list[Prediction]:
+        predictions = []
+        for index, (name, row) in enumerate(zip(names, answers.probabilities, strict=True)):
+            best = int(row.argmax())
+            oddness = None if answers.oddness is None else float(answers.oddness[index])
+            predictions.append(
+                Prediction(
+                    name,
+                    self.info.label(row, oddness),
+                    float(row[best]),
+                    {c: float(value) for c, value in zip(self.classes, row, strict=True)},
+                    evidence=None if answers.evidence is None else answers.evidence[index],
+                )
+            )
+        return predictions
 
 
 Row = NDArray[np.float32] | PhotoError
+Found = TypeVar("Found")
 
 
 def stream_probabilities(
@@ -253,9 +281,6 @@ def stream_probabilities(
 ) -> Iterator[tuple[str, Row]]:
     """Name and probabilities [classes] of each photo, or its error, in order.
 
-    Each worker decodes a batch and then runs it, so while one decodes another infers, without a
-    queue between the two.
-
     Args:
         model: its `probabilities` must be safe to call from several threads.
         photos: any number; read as needed.
@@ -266,56 +291,79 @@ def stream_probabilities(
         ValueError: `batch_size` or `workers` is below 1.
         TypeError: `photos` is a single photo.
     """
+
+    def answer(_names: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+        return list(model.probabilities(pixels))
+
+    return _stream(answer, model.size, photos, batch_size=batch_size, workers=workers)
+
+
+def _stream(
+    answer: Callable[[list[str], NDArray[np.uint8]], Sequence[Found]],
+    size: int,
+    photos: Iterable[Source],
+    *,
+    batch_size: int,
+    workers: int | None = None,
+) -> Iterator[tuple[str, Found | PhotoError]]:
+    """Name of each photo and what `answer` says of it, or its error, in order.
+
+    Each worker decodes a batch and then runs it, so while one decodes another infers, without a
+    queue between the two.
+    """
     if isinstance(photos, str | bytes):  # whose characters would each be taken for a photo
         raise TypeError("photos must be a list, or anything else that gives one photo at a time")
     workers = workers if workers is not None else os.cpu_count() or 1
     if batch_size < 1 or workers < 1:
         raise ValueError("batch_size and workers must be at least 1")
 
-    def answer(batch: list[Source]) -> list[tuple[str, Row]]:
-        opened = [_open(source, model.size) for source in batch]
-        good = [pixels for pixels in opened if not isinstance(pixels, PhotoError)]
-        found = iter(model.probabilities(np.stack(good)) if good else ())
+    def work(batch: list[Source]) -> list[tuple[str, Found | PhotoError]]:
+        names = [photo_name(source) for source in batch]
+        opened = [_open(source, size) for source in batch]
+        good = [
+            (name, pixels)
+            for name, pixels in zip(names, opened, strict=True)
+            if not isinstance(pixels, PhotoError)
+        ]
+        found = iter(
+            answer([name for name, _ in good], np.stack([pixels for _, pixels in good]))
+            if good
+            else ()
+        )
         return [
-            (photo_name(source), pixels if isinstance(pixels, PhotoError) else next(found))
-            for source, pixels in zip(batch, opened, strict=True)
+            (name, pixels if isinstance(pixels, PhotoError) else next(found))
+            for name, pixels in zip(names, opened, strict=True)
         ]
 
-    remaining = iter(photos)
-    under_way: deque[Future[list[tuple[str, Row]]]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            while True:
-                while len(under_way) <= workers and (batch := list(islice(remaining, batch_size))):
-                    under_way.append(pool.submit(answer, batch))
-                if not under_way:
-                    return
-                yield from under_way.popleft().result()
-        finally:
-            for future in under_way:
-                future.cancel()
+    def results() -> Iterator[tuple[str, Found | PhotoError]]:
+        remaining = iter(photos)
+        under_way: deque[Future[list[tuple[str, Found | PhotoError]]]] = deque()
+        with ThreadPoolExecutor(workers) as pool:
+            try:
+                while True:
+                    while len(under_way) <= workers and (
+                        batch := list(islice(remaining, batch_size))
+                    ):
+                        under_way.append(pool.submit(work, batch))
+                    if not under_way:
+                        return
+                    yield from under_way.popleft().result()
+            finally:
+                for future in under_way:
+                    future.cancel()
+
+    return results()
 
 
-def default_model() -> Path:
-    """File of the shipped model."""
-    return Path(str(files("platecheck") / "weights" / DEFAULT_MODEL))
+def find_model(path: str | os.PathLike[str] | None) -> Path:
+    """The file that is meant: a path, the name of a shipped model, or nothing: the default.
 
-
-def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
-    """What an ONNX file's metadata say.
-
-    Raises:
-        ModelError: they are not platecheck's, or of a later layout.
+    A file of that name goes before the name.
     """
-    if METADATA_KEY not in metadata:
-        raise ModelError(f"{where} is an ONNX model, but not one written by platecheck export")
-    try:
-        content = json.loads(metadata[METADATA_KEY])
-        if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
-            raise ModelError(f"{where} was written by a later platecheck: upgrade to read it")
-        return ModelInfo.model_validate(content)
-    except (ValueError, ValidationError) as error:
-        raise ModelError(f"{where} has damaged metadata: {_first_line(error)}") from error
+    name = SHIPPED[0] if path is None else os.fspath(path)
+    if name in SHIPPED and (path is None or not Path(name).exists()):
+        return Path(str(files("platecheck") / "weights" / f"{name}.onnx"))
+    return Path(name)
 
 
 def _read_model(path: Path) -> bytes:
@@ -334,13 +382,3 @@ def _open(source: Source, size: int) -> NDArray[np.uint8] | PhotoError:
         return open_photo(source, size=size)
     except PhotoError as error:
         return error
-
-
-def _prediction(source: str, row: NDArray[np.float32], classes: Sequence[str]) -> Prediction:
-    best = int(row.argmax())
-    probabilities = {name: float(value) for name, value in zip(classes, row, strict=True)}
-    return Prediction(source, classes[best], float(row[best]), probabilities)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

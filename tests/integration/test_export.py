@@ -103,6 +103,8 @@ class TestFloat32:
             "precision": "float32",
             "temperature": trained.temperature,
             "thresholds": {},
+            "promise": None,
+            "oddness_limit": None,
             "epoch": trained.best_epoch,
             "seed": 0,
             "data_fingerprint": trained.facts.fingerprint,
@@ -139,7 +141,7 @@ def int8(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> ExportReport
 
 
 class TestInt8:
-    def test_it_is_quantised_but_for_the_last_layer(
+    def test_it_is_quantised_but_for_the_first_and_the_last_layer(
         self, int8: ExportReport, report: ExportReport, trained: Run
     ) -> None:
         graph = onnx.load(int8.path).graph
@@ -151,7 +153,7 @@ class TestInt8:
             for node in graph.node
             if node.op_type in ("Conv", "Gemm")
         ]
-        assert weights == ["DequantizeLinear"] * 7 + ["float"]
+        assert weights == ["float"] + ["DequantizeLinear"] * 6 + ["float"]
         assert int8.bytes < report.bytes / 2
         info = Classifier.load(int8.path).info
         assert (info.precision, info.epoch) == ("int8", trained.best_epoch)

@@ -292,6 +292,28 @@ def broken(dishes: Path, folder: Path) -> Path:
     return victim
 
 
+def test_excluded_photos_are_left_out_after_the_division(
+    cli: Cli, dishes: Path, tmp_path: Path
+) -> None:
+    gone = ("train/clean/000.jpg", "train/dirty/001.jpg")
+    table = tmp_path / "exclude.csv"
+    table.write_text("path\n" + "\n".join(gone) + "\n")
+    out = tmp_path / "run"
+    answer = cli(
+        "train", "tiny_vgg", "--data", dishes, "--out", out, "--exclude", table, *options(epochs=1)
+    )
+    assert answer.code == 0, answer.err
+    whole, left = with_validation(read_photos(dishes)), Run.load(out).photos
+    names = {split: {photo.name for photo in whole.split(split)} for split in whole.splits}
+    assert set(gone) < names["train"]
+    assert {photo.name for photo in left.split("train")} == names["train"] - set(gone)
+    assert {photo.name for photo in left.split("val")} == names["val"]
+    refused_options = ("--out", tmp_path / "other", "--exclude", tmp_path / "none.csv")
+    refused = cli("train", "tiny_vgg", "--data", dishes, *refused_options)
+    assert refused.code == 2
+    assert "cannot be read" in " ".join(refused.err.split())
+
+
 class TestWhatGoesWrong:
     def test_an_unreadable_photo_is_left_out_and_recorded(
         self, cli: Cli, dishes: Path, tmp_path: Path

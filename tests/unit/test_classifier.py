@@ -19,15 +19,13 @@ from onnx import TensorProto
 from PIL import Image
 
 from platecheck.classifier import (
-    METADATA_KEY,
     Classifier,
-    ModelInfo,
     Prediction,
-    default_model,
-    read_info,
+    find_model,
     stream_probabilities,
 )
 from platecheck.errors import ModelError, PhotoError
+from platecheck.model_info import METADATA_KEY, ModelInfo, read_info
 from platecheck.photo import open_photo
 
 WriteModel = Callable[..., Path]
@@ -479,7 +477,7 @@ def test_several_threads_may_share_a_classifier(classifier: Classifier) -> None:
 
 def test_the_shipped_model() -> None:
     shipped = Classifier.load()
-    assert Classifier.load(default_model()).info == shipped.info
+    assert Classifier.load(find_model(None)).info == shipped.info
     assert shipped.classes == ("clean", "dirty")
     photos = sorted(SAMPLES.glob("*.jpg"))
     assert photos
@@ -487,7 +485,7 @@ def test_the_shipped_model() -> None:
         assert answer.source == str(path)
         assert answer.probabilities is not None
         assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-3)
-    assert default_model().with_suffix(".md").is_file()  # its card
+    assert find_model(None).with_suffix(".md").is_file()  # its card
 
 
 PREDICT = """

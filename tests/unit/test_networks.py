@@ -191,3 +191,47 @@ def test_the_seed_decides_the_first_weights() -> None:
 
     assert torch.equal(first(1), first(1))
     assert not torch.equal(first(1), first(2))
+
+
+@pytest.mark.parametrize("name", ["tiny_vgg", "efficientnet_lite2"])
+def test_a_head_without_hidden_units_is_one_linear_layer(name: str) -> None:
+    recipe = Network(name=name, head=0, head_dropout=0.2)
+    network = build_network(recipe, classes=3, size=64).eval()
+    assert [type(layer) for layer in network.head] == [nn.Dropout, nn.Linear]
+    logits = network(torch.randn(4, 3, 64, 64))
+    assert logits.shape == (4, 3)
+    assert not torch.allclose(logits[0], logits[1])  # it depends on the photo
+
+
+class TestEvidence:
+    @pytest.fixture(scope="class", params=[64, 96])
+    @staticmethod
+    def network(request: pytest.FixtureRequest) -> tuple[PlateNet, int]:
+        torch.manual_seed(0)
+        recipe = Network(name="efficientnet_lite2", head=0, evidence=True)
+        return build_network(recipe, classes=2, size=request.param).eval(), request.param
+
+    @torch.no_grad()
+    def test_logits_and_features_are_those_without_it(self, network: tuple[PlateNet, int]) -> None:
+        net, size = network
+        photos = torch.randn(2, 3, size, size)
+        logits, dirt, features = net.with_evidence(photos)
+        assert torch.allclose(logits, net(photos), atol=1e-5)
+        assert torch.allclose(features, net.backbone(photos), atol=1e-5)
+        assert dirt.shape == (2, size // 8, size // 8)
+
+    @torch.no_grad()
+    def test_dirt_is_rare_before_anything_is_learnt(self, network: tuple[PlateNet, int]) -> None:
+        net, size = network
+        _, dirt, _ = net.with_evidence(torch.randn(2, 3, size, size))
+        assert torch.sigmoid(dirt).mean() < 0.2
+
+
+def test_statistics_can_be_kept_while_everything_learns() -> None:
+    recipe = Network(name="efficientnet_lite2", head=0, frozen_statistics=True)
+    network = build_network(recipe, classes=2, size=64).train()
+    before = {k: v.clone() for k, v in network.state_dict().items() if "running" in k}
+    network(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert all(torch.equal(network.state_dict()[key], value) for key, value in before.items())
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert network.training

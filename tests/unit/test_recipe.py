@@ -70,16 +70,20 @@ def test_tiny_vgg_to_the_letter() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "normalize"),
+    ("name", "network", "normalize"),
     [
-        ("efficientnet_b2", "imagenet"),
+        ("efficientnet_b2", "efficientnet_b2", "imagenet"),
         # What the weights of the Lite models were trained with.
-        ("efficientnet_lite2", Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))),
+        (
+            "efficientnet_lite2_letter",
+            "efficientnet_lite2",
+            Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        ),
     ],
 )
-def test_transfer_learning_to_the_letter(name: str, normalize: object) -> None:
+def test_transfer_learning_to_the_letter(name: str, network: str, normalize: object) -> None:
     recipe = load_recipe(name)
-    assert recipe.network.name == name
+    assert recipe.network.name == network
     assert recipe.network.weights == "imagenet"
     assert recipe.network.frozen
     assert recipe.network.dropout == 0
@@ -90,6 +94,13 @@ def test_transfer_learning_to_the_letter(name: str, normalize: object) -> None:
     assert recipe.optimizer == Optimizer(name="radam", lr=0.001, weight_decay=0)
     assert recipe.schedule == PLATEAU
     assert (recipe.epochs, recipe.batch_size) == (30, 32)
+
+
+def test_the_shipped_transfer_differs_from_the_letter_in_its_augmentation_alone() -> None:
+    letter, shipped = load_recipe("efficientnet_lite2_letter"), load_recipe("efficientnet_lite2")
+    flips = Augmentation(horizontal_flip=True, vertical_flip=True)
+    named = {"name": shipped.name, "summary": shipped.summary, "augmentation": flips}
+    assert letter.model_copy(update=named) == shipped
 
 
 def test_the_reference_s_answers_are_left_as_they_are() -> None:
@@ -202,9 +213,8 @@ def test_an_unknown_key_of_numbers_to_normalize_with() -> None:
 
 
 def test_where_nothing_is_near_all_keys_of_that_place_are_named() -> None:
-    assert "unknown key 'optimizer.zzz'; known: name, lr, weight_decay" in refusal(
-        "tiny_vgg", "optimizer.zzz=1"
-    )
+    said = refusal("tiny_vgg", "optimizer.zzz=1")
+    assert "unknown key 'optimizer.zzz'; known: name, lr, head_lr, weight_decay" in said
 
 
 def test_every_mistake_is_named_at_once() -> None:
@@ -294,7 +304,7 @@ def test_what_cannot_be_set_is_refused(override: str, says: str) -> None:
         "network.name=resnet",
         "network.dropout=1",
         "network.dropout=-0.1",
-        "network.head=0",
+        "network.head=-1",
         "network.head_dropout=1",
         "input.size=31",
         "input.size=1025",
@@ -444,3 +454,15 @@ def test_a_recipe_is_written_with_every_default() -> None:
     assert list(written) == list(Recipe.model_fields)
     assert written["network"]["frozen"] is False
     assert written["optimizer"]["weight_decay"] == 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "change", "said"),
+    [
+        ("tiny_vgg", "network.evidence=true", "only efficientnet_lite2 can give evidence"),
+        ("plate", "input.size=100", "input.size must be a multiple of 16"),
+        ("plate", "network.frozen=true", "a frozen network cannot learn to give evidence"),
+    ],
+)
+def test_evidence_that_cannot_be_given_is_refused(recipe: str, change: str, said: str) -> None:
+    assert said in refusal(recipe, change)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from platecheck.classifier import Division
 from platecheck.data.folders import Photo, PhotoSet
 from platecheck.errors import ModelError, PhotoError, PlatecheckError
+from platecheck.model_info import Division
 from platecheck.training.recipe import Normalization, load_recipe
 from platecheck.training.run import (
     HISTORY_KEYS,

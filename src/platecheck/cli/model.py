@@ -1,5 +1,7 @@
 """``platecheck export`` and ``platecheck model``."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,7 +10,7 @@ from rich.table import Table
 
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
-from platecheck.errors import MissingExtraError
+from platecheck.errors import DataError, MissingExtraError
 
 # Of a split's figures, those that are kept in the file.
 KEPT = {"photos", "correct", "accuracy", "accuracy_ci95", "precision", "recall", "f1", "ece"}
@@ -23,6 +25,26 @@ def export(
         bool, typer.Option("--int8", help="Quantise: four times smaller, and faster.")
     ] = False,
     epoch: Annotated[int | None, typer.Option(min=1, help="Instead of the best one.")] = None,
+    max_missed_dirty: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Of dishes called clean at most this share is dirty; else unsure.",
+        ),
+    ] = None,
+    max_false_alarm: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Of dishes called dirty at most this share is clean; else unsure.",
+        ),
+    ] = None,
+    cost: Annotated[
+        float | None,
+        typer.Option(min=0, help="One missed dirty dish is as bad as so many false alarms."),
+    ] = None,
 ) -> None:
     """Export a run's network as one ONNX file, and check it on the validation photos."""
     try:
@@ -34,6 +56,7 @@ def export(
         raise MissingExtraError("Exporting", "train") from error
 
     opened = Run.load(run)
+    wrong = _promise(opened.facts.classes, max_missed_dirty, max_false_alarm, cost)
 
     def judge(exported: Classifier) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -52,7 +75,7 @@ def export(
             found[split] = evaluation.result.model_dump(mode="json", include=KEPT)
         return found
 
-    report = write(opened, out, int8=int8, epoch=epoch, judge=judge)
+    report = write(opened, out, int8=int8, epoch=epoch, judge=judge, wrong=wrong)
     kind = "int8" if int8 else "float32"
     console = terminal()
     console.print(f"{shown(out)}: {kind}, {report.bytes / 1e6:.2f} MB, epoch {report.epoch}")
@@ -62,14 +85,45 @@ def export(
     )
 
 
+def _promise(
+    classes: Sequence[str], missed: float | None, alarm: float | None, cost: float | None
+) -> dict[str, float] | None:
+    """By class, the largest share of wrong answers among those of the class; None: no promise.
+
+    Raises:
+        DataError: the classes are others than clean and dirty, or the options contradict, or ask
+            for what no number of photos can promise.
+    """
+    if missed is None and alarm is None and cost is None:
+        return None
+    options = {"--max-missed-dirty": missed, "--max-false-alarm": alarm, "--cost": cost}
+    for name, value in options.items():
+        if value is not None and not 0 < value < math.inf:
+            raise DataError(f"{name} must be a number above 0, not {value:g}")
+    if sorted(classes) != ["clean", "dirty"]:
+        raise DataError(f"a promise needs the classes clean and dirty, not {', '.join(classes)}")
+    if cost is not None:
+        if (missed is None) == (alarm is None):
+            raise DataError("--cost needs one of --max-missed-dirty and --max-false-alarm")
+        if missed is None:
+            assert alarm is not None
+            missed = alarm / cost
+        else:
+            alarm = missed * cost
+    # A share of 1 promises nothing.
+    shares = {"clean": missed, "dirty": alarm}
+    return {name: 1.0 if share is None else min(1.0, share) for name, share in shares.items()}
+
+
 def model(
     path: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="The shipped model when absent.")
+        Path | None,
+        typer.Argument(metavar="[MODEL]", help="A file; plate, the shipped one, when absent."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Print what an exported file holds."""
-    from platecheck.classifier import Classifier, default_model
+    from platecheck.classifier import Classifier, find_model
 
     info = Classifier.load(path).info
     if as_json:
@@ -78,14 +132,23 @@ def model(
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
-    table.add_row("file", shown(path or default_model()))
+    table.add_row("file", shown(find_model(path)))
     table.add_row("classes", shown(", ".join(info.classes)))
     table.add_row("input", f"{info.size}×{info.size} pixels, RGB, uint8")
     table.add_row("network", f"{shown(info.network)}, {info.precision}")
     table.add_row("recipe", f"{shown(info.recipe)}, seed {info.seed}, epoch {info.epoch}")
     table.add_row("temperature", f"{info.temperature:.4f}")
     for name, value in info.thresholds.items():
-        table.add_row(shown(name), f"{value:.4f}")
+        answered = f"from {value:.1%} on"
+        if value > 1:
+            answered = "never: too few validation photos for the promise"
+        elif info.promise:
+            answered += f": of such answers at most {info.promise.wrong[name]:.1%} are wrong"
+        table.add_row(f"answers {shown(name)}", answered)
+    if info.promise:
+        table.add_row("else unsure", f"{1 - info.promise.answered:.1%} of validation photos")
+    if info.oddness_limit is not None:
+        table.add_row("not a dish", f"from an oddness of {info.oddness_limit:.3f} on")
     for split, figures in info.metrics.items():
         low, high = figures["accuracy_ci95"]
         table.add_row(

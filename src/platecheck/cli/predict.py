@@ -12,13 +12,13 @@ import typer
 
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
-from platecheck.errors import DataError
+from platecheck.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from platecheck.classifier import Prediction
 
 STDIN = "-"
-COLORS = {"clean": "green", "dirty": "red"}
+COLORS = {"clean": "green", "dirty": "red", "unsure": "yellow", "not a dish": "yellow"}
 
 
 def predict(
@@ -26,10 +26,13 @@ def predict(
         list[str], typer.Argument(metavar="PHOTO|FOLDER|-…", help="- reads one photo from stdin.")
     ],
     model: Annotated[
-        Path | None, typer.Option(help="An exported file; the shipped model when absent.")
+        Path | None, typer.Option(help="An exported file; plate, the shipped one, when absent.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for machines.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
+    heatmap: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write each photo with its dirt in colour.")
+    ] = None,
 ) -> None:
     """Say for each photo which class it is of; exit code 1 when one cannot be opened."""
     from platecheck.classifier import Classifier
@@ -37,14 +40,18 @@ def predict(
     if as_json and as_csv:
         raise DataError("choose one of --json and --csv")
     classifier = Classifier.load(model)
+    if heatmap and not classifier.gives_evidence:
+        raise ModelError("this model does not say where the dirt is: --heatmap needs one that does")
     sources = list(_sources(photos))
     failed = False
     with progress_bar("predicting", len(sources)) as bar:
 
         def answers() -> Iterator["Prediction"]:
             nonlocal failed
-            for answer in classifier.predict_many(_opened(sources)):
+            for number, answer in enumerate(classifier.predict_many(_opened(sources)), 1):
                 failed |= answer.error is not None
+                if heatmap and answer.evidence is not None:
+                    _draw(answer, heatmap, number)
                 bar.advance()
                 yield answer
 
@@ -56,6 +63,19 @@ def predict(
             _print_table(answers(), width=min(60, max(map(len, sources))))
     if failed:
         raise typer.Exit(1)
+
+
+def _draw(answer: "Prediction", folder: Path, number: int) -> None:
+    """Write one overlay; the number keeps photos of one name apart."""
+    from platecheck.files import replacing
+    from platecheck.heatmap import overlay
+
+    if answer.source == _Stdin.name:
+        return  # it has been read and is gone
+    assert answer.evidence is not None
+    picture = overlay(answer.source, answer.evidence)
+    with replacing(folder / f"{number:04d}-{Path(answer.source).stem}.jpg") as temporary:
+        picture.save(temporary, quality=90)
 
 
 def _sources(arguments: Iterable[str]) -> Iterator[str]:

@@ -35,6 +35,9 @@ def train(
     ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")] = False,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Photos to leave out, as platecheck audit writes them.")
+    ] = None,
     accelerator: Annotated[str, typer.Option(help="cpu, gpu, …; Lightning's names.")] = "auto",
     devices: Annotated[str, typer.Option(help="How many, or which: 2, 0,1 …")] = "auto",
     nodes: Annotated[int, typer.Option(min=1, help="Machines that train together.")] = 1,
@@ -85,6 +88,7 @@ def train(
             split_seed=split_seed,
             resume=resume,
             strict=strict,
+            exclude=exclude,
             settings=settings,
             on_photo=bar.advance,
         )

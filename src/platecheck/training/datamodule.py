@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from platecheck.data.cache import PixelCache
+from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo, PhotoSet
+from platecheck.data.rendered import RenderedDishes
 from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import (
     Transform,
@@ -20,7 +22,8 @@ from platecheck.training.augmentation import (
     training_transform,
 )
 from platecheck.training.frozen import FrozenBackbone
-from platecheck.training.recipe import Normalization, Recipe
+from platecheck.training.recipe import Normalization, Recipe, Robust
+from platecheck.training.robust import ExchangedDataset, RobustDataset
 
 torchvision_guard.install()
 
@@ -106,6 +109,15 @@ class EpochSampler(Sampler[Draw]):
             yield index, int(seeds[index])
 
 
+class DatedSampler(EpochSampler):
+    """The same draws with their epoch, for what changes from epoch to epoch."""
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:  # type: ignore[override]
+        """The draws of this epoch."""
+        for index, seed in super().__iter__():
+            yield index, seed, self.epoch
+
+
 def mix(*numbers: int) -> int:
     """One seed out of several numbers, so that neighbours have nothing in common."""
     state = 0x9E3779B97F4A7C15
@@ -145,7 +157,9 @@ class PlateDataModule(LightningDataModule):
         self.seed = seed
         self.workers = min(4, os.cpu_count() or 1) if workers is None else workers
         self.cache = PixelCache(recipe.input.size, folder=cache_folder)
-        self._datasets: dict[str, Dataset[tuple[Tensor, int]]] = {}
+        self.cutouts = CutoutCache(cache_folder)
+        self.cache_folder = cache_folder
+        self._datasets: dict[str, Dataset[Any]] = {}
 
     @property
     def frozen(self) -> FrozenBackbone | None:
@@ -153,7 +167,7 @@ class PlateDataModule(LightningDataModule):
         module = self.trainer.lightning_module if self.trainer else None
         return getattr(module, "frozen", None)
 
-    def train_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
+    def train_dataloader(self) -> DataLoader[Any]:
         """Augmented photos, or their features, in the order of the epoch."""
         if "train" not in self._datasets:
             self._datasets["train"] = self._training_set()
@@ -162,7 +176,7 @@ class PlateDataModule(LightningDataModule):
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
             epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
-        sampler = EpochSampler(
+        sampler = (DatedSampler if self.recipe.augmentation.robust else EpochSampler)(
             len(dataset),  # type: ignore[arg-type]
             seed=self.seed,
             rank=rank,
@@ -172,8 +186,13 @@ class PlateDataModule(LightningDataModule):
         sampler.set_epoch(epoch)
         return self._loader(dataset, sampler=sampler)
 
-    def val_dataloader(self) -> DataLoader[tuple[Tensor, int]]:
-        """Validation photos as they are, or their features."""
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Validation photos as they are (robust: and on other tables), or their features."""
+        if "val" not in self._datasets and self.recipe.augmentation.robust:
+            photos = self.photos.split("val")
+            self._datasets["val"] = ExchangedDataset(
+                photos, self.cache, self.cutouts, self.normalization
+            )
         if "val" not in self._datasets:
             photos = self.photos.split("val")
             transform = testing_transform(self.normalization)
@@ -183,26 +202,49 @@ class PlateDataModule(LightningDataModule):
             self._datasets["val"] = dataset
         return self._loader(self._datasets["val"], sampler=None)
 
-    def _training_set(self) -> Dataset[tuple[Tensor, int]]:
+    def _training_set(self) -> Dataset[Any]:
         photos = self.photos.split("train")
         augmentation = self.recipe.augmentation
         if self.frozen and augmentation.finite:
             versions = every_version(augmentation, self.normalization)
             features = torch.stack([self._features(photos, version) for version in versions])
             return VersionDataset(features, _labels(photos))
+        if augmentation.robust:
+            return self._robust_set(augmentation.robust)
         transform = training_transform(augmentation, self.normalization)
         return PhotoDataset(photos, self.cache, transform)
+
+    def _robust_set(self, robust: Robust) -> RobustDataset:
+        dirty = dirty_class(self.photos.classes)
+        rendered = None
+        if dirty is not None and (robust.rendered or robust.dirt):
+            rendered = RenderedDishes(
+                robust.pairs,
+                self.recipe.input.size,
+                seed=self.seed,
+                workers=self.workers,
+                folder=self.cache_folder and self.cache_folder / "rendered",
+            )
+        return RobustDataset(
+            self.photos.split("train"),
+            self.cache,
+            self.cutouts,
+            self.recipe.augmentation,
+            self.normalization,
+            dirty=dirty,
+            epochs=self.recipe.epochs,
+            rendered=rendered,
+        )
 
     def _features(self, photos: Sequence[Photo], transform: Transform) -> Tensor:
         assert self.frozen is not None
         loader = self._loader(PhotoDataset(photos, self.cache, transform), sampler=None)
         return self.frozen.of_all(batch for batch, _ in loader)
 
-    def _loader(
-        self, dataset: Dataset[tuple[Tensor, int]], *, sampler: EpochSampler | None
-    ) -> DataLoader[tuple[Tensor, int]]:
+    def _loader(self, dataset: Dataset[Any], *, sampler: EpochSampler | None) -> DataLoader[Any]:
         # Features lie in memory: there is nothing for workers to do.
-        workers = self.workers if isinstance(dataset, PhotoDataset) else 0
+        in_memory = isinstance(dataset, VersionDataset | TensorDataset)
+        workers = 0 if in_memory else self.workers
         return DataLoader(
             dataset,
             batch_size=self.recipe.batch_size,
@@ -211,6 +253,11 @@ class PlateDataModule(LightningDataModule):
             persistent_workers=workers > 0,
             pin_memory=torch.cuda.is_available(),
         )
+
+
+def dirty_class(classes: Sequence[str]) -> int | None:
+    """Index of the class whose dishes have dirt on them, where there are such classes."""
+    return classes.index("dirty") if sorted(classes) == ["clean", "dirty"] else None
 
 
 def _labels(photos: Sequence[Photo]) -> Tensor:

@@ -2,7 +2,7 @@
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,17 @@ from onnxruntime.quantization import (
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from platecheck.classifier import METADATA_KEY, Classifier, ModelInfo
+from platecheck.classifier import Classifier
 from platecheck.data.cache import PixelCache
 from platecheck.data.folders import Photo
 from platecheck.errors import DataError, ModelError
 from platecheck.files import replacing
+from platecheck.model_info import METADATA_KEY, ModelInfo
 from platecheck.training.onnx_graph import write_onnx
 from platecheck.training.run import Run
+from platecheck.training.thresholds import choose_thresholds
 from platecheck.training.trained import TrainedModel
+from platecheck.training.views import batches, views
 
 # Figures by split.
 Metrics = dict[str, dict[str, Any]]
@@ -35,6 +38,10 @@ Metrics = dict[str, dict[str, Any]]
 TOLERANCE = 1e-4
 CALIBRATION_PHOTOS = 200
 BATCH = 16
+
+# Convolutions from the start that int8 leaves in float32: stem and first block. Little time is
+# spent there, and rounding errors made there go through the whole network.
+FIRST_IN_FLOAT = {"tiny_vgg": 1, "efficientnet_b2": 5, "efficientnet_lite2": 3}
 
 
 @dataclass(frozen=True)
@@ -65,19 +72,22 @@ def export(
     int8: bool = False,
     epoch: int | None = None,
     judge: Callable[[Classifier], Metrics] | None = None,
+    wrong: Mapping[str, float] | None = None,
 ) -> ExportReport:
     """Write a run's network as an ONNX file and check it on the validation photos.
 
     The file takes uint8 photos [N, size, size, 3], normalises them, and gives probabilities
-    [N, classes]; its metadata hold :class:`~platecheck.classifier.ModelInfo`. With `int8`,
-    convolutions and linear layers but the last are quantised statically (QDQ, weights per
-    channel), with ranges seen on training photos.
+    [N, classes]; its metadata hold :class:`~platecheck.model_info.ModelInfo`. With `int8`,
+    convolutions and linear layers but the first (:data:`FIRST_IN_FLOAT`) and the last are quantised
+    statically (QDQ, weights per channel), with ranges seen on training photos.
 
     Args:
         run: finished or not.
         path: where to.
         int8: quantise.
         epoch: counted from 1; the best one when absent.
+        wrong: a promise: by class, the largest share of wrong answers among those of the class.
+            Thresholds that keep it are chosen on validation photos; what is below is *unsure*.
         judge: called with the exported model; what it finds, by split, is kept in the file.
 
     Raises:
@@ -101,12 +111,14 @@ def export(
         data_fingerprint=run.facts.fingerprint,
         division=run.facts.division,
         metrics={},
+        oddness_limit=model.familiarity.limit if model.familiarity else None,
     )
     with replacing(Path(path)) as temporary:
         example = torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8)
-        write_onnx(model.module, example, temporary, inputs=["pixels"], outputs=["probabilities"])
+        write_onnx(model.module, example, temporary, inputs=["pixels"], outputs=_outputs(model))
         if int8:
-            _quantize(temporary, _spread(present(run, "train"), CALIBRATION_PHOTOS), cache)
+            seen = _batches(_spread(present(run, "train"), CALIBRATION_PHOTOS), cache)
+            _quantize(temporary, seen, first=FIRST_IN_FLOAT[run.recipe.network.name])
         _write_metadata(temporary, info)
         exported = Classifier.load(temporary)
         difference, changed = _compare(model, exported, validation, cache)
@@ -114,10 +126,23 @@ def export(
             raise ModelError(
                 f"the exported probabilities differ by {difference:.2g} from the run's"
             )
+        if wrong is not None:
+            pixels, labels = views(run, "val")
+            found = np.concatenate([exported.probabilities(batch) for batch in batches(pixels)])
+            thresholds, promise = choose_thresholds(found, labels, info.classes, wrong)
+            info = info.model_copy(update={"thresholds": thresholds, "promise": promise})
+            _write_metadata(temporary, info)
+            exported = Classifier.load(temporary)
         if judge:
             _write_metadata(temporary, info.model_copy(update={"metrics": judge(exported)}))
     size = Path(path).stat().st_size
     return ExportReport(Path(path), model.epoch, size, len(validation), difference, changed)
+
+
+def _outputs(model: TrainedModel) -> list[str]:
+    if model.module.network.evidence is None:
+        return ["probabilities"]
+    return ["probabilities", "evidence", *(["oddness"] if model.familiarity else [])]
 
 
 def present(run: Run, split: str) -> tuple[Photo, ...]:
@@ -166,39 +191,39 @@ def _spread(photos: Sequence[Photo], wanted: int) -> Sequence[Photo]:
 
 
 class _PhotoReader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, photos: Sequence[Photo], cache: PixelCache) -> None:
-        self.batches = _batches(photos, cache)
+    def __init__(self, batches: Iterator[NDArray[np.uint8]]) -> None:
+        self.batches = batches
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         pixels = next(self.batches, None)
         return None if pixels is None else {"pixels": pixels}
 
 
-def _quantize(path: Path, photos: Sequence[Photo], cache: PixelCache) -> None:
+def _quantize(path: Path, seen: Iterator[NDArray[np.uint8]], *, first: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             prepared,
             path,
-            _PhotoReader(photos, cache),
+            _PhotoReader(seen),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_kept_in_float(onnx.load(prepared).graph),
+            nodes_to_exclude=_kept_in_float(onnx.load(prepared).graph, first),
         )
 
 
-def _kept_in_float(graph: onnx.GraphProto) -> list[str]:
-    """Normalisation before the first convolution, and the last linear layer with what follows.
+def _kept_in_float(graph: onnx.GraphProto, first: int) -> list[str]:
+    """All before convolution number `first`, and the last linear layer with what follows.
 
-    They take no time, and the probabilities hang on the last layer.
+    The latter takes no time, and the probabilities hang on it.
     """
     kinds = [node.op_type for node in graph.node]
-    first = kinds.index("Conv")
+    begin = [i for i, kind in enumerate(kinds) if kind == "Conv"][first]
     last = len(kinds) - 1 - kinds[::-1].index("Gemm")
-    return [node.name for i, node in enumerate(graph.node) if i < first or i >= last]
+    return [node.name for i, node in enumerate(graph.node) if i < begin or i >= last]
 
 
 def _write_metadata(path: Path, info: ModelInfo) -> None:

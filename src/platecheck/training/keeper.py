@@ -56,7 +56,7 @@ class RunKeeper(Checkpoint):
         )
         if trainer.is_global_zero:
             with replacing(self.run.weights(epoch)) as temporary:
-                save_file(learned_state(pl_module.network), temporary)
+                save_file(learned_state(pl_module.answering), temporary)
             write_history(self.run.folder / "history.csv", self.history)
         # Every process must call save_checkpoint; only the first one writes.
         temporary = self.run.folder / f"{PART}{self.run.checkpoint.name}"

@@ -1,5 +1,7 @@
 """The networks: each a backbone that gives features and a head that gives logits."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -22,14 +24,26 @@ class PlateNet(nn.Module):
         head: features [N, F] to logits [N, classes].
         frozen: the backbone neither learns nor changes: its parameters have no gradient, and it
             stays in evaluation mode, so that BatchNorm keeps its ImageNet statistics.
+        frozen_statistics: BatchNorm keeps its statistics, though everything learns.
+        evidence: the head that says where the dirt is, where there is one.
     """
 
-    def __init__(self, backbone: nn.Module, head: nn.Module, *, frozen: bool) -> None:
-        """Put the two together."""
+    def __init__(
+        self,
+        backbone: nn.Module,
+        head: nn.Module,
+        *,
+        frozen: bool,
+        frozen_statistics: bool = False,
+        evidence: "DirtHead | None" = None,
+    ) -> None:
+        """Put them together."""
         super().__init__()
         self.backbone = backbone
         self.head = head
         self.frozen = frozen
+        self.frozen_statistics = frozen_statistics
+        self.evidence = evidence
         if frozen:
             self.backbone.requires_grad_(False)
             self.backbone.eval()
@@ -40,12 +54,59 @@ class PlateNet(nn.Module):
         logits: Tensor = self.head(features)
         return logits
 
+    def with_evidence(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits [N, classes], logits of dirt at every place [N, h, w], and features [N, F]."""
+        assert self.evidence is not None
+        features, fine, middle = pyramid(self.backbone, photos)
+        return self.head(features), self.evidence(fine, middle), features
+
     def train(self, mode: bool = True) -> "PlateNet":
         """Switch dropout and BatchNorm, but never those of a frozen backbone."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
+        if self.frozen_statistics:
+            for module in self.backbone.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
         return self
+
+
+class DirtHead(nn.Module):
+    """Where the dirt is, from features of 8 and of 16 pixels a cell."""
+
+    def __init__(self, fine: int, middle: int, channels: int = 32) -> None:
+        """Read `fine` and `middle` channels."""
+        super().__init__()
+        self.fine = nn.Conv2d(fine, channels, 1)
+        self.middle = nn.Conv2d(middle, channels, 1)
+        self.join = nn.Conv2d(channels, channels, 3, padding=1)
+        self.dirt = nn.Conv2d(channels, 1, 1)
+        nn.init.constant_(self.dirt.bias, -3.0)  # type: ignore[arg-type]  # dirt is rare
+
+    def forward(self, fine: Tensor, middle: Tensor) -> Tensor:
+        """Logits [N, h, w] from features [N, fine, h, w] and [N, middle, h / 2, w / 2]."""
+        enlarged = nn.functional.interpolate(self.middle(middle), scale_factor=2.0)
+        joined = torch.relu(self.join(torch.relu(self.fine(fine) + enlarged)))
+        logits: Tensor = self.dirt(joined)[:, 0]
+        return logits
+
+
+def pyramid(backbone: nn.Module, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Of EfficientNet-Lite2: features [N, 1280], and maps of 8 and of 16 pixels a cell."""
+    lite: Any = backbone
+    found = lite.bn1(lite.conv_stem(photos))
+    maps = {}
+    for number, block in enumerate(lite.blocks):
+        found = block(found)
+        maps[number] = found
+    features: Tensor = lite.forward_head(lite.bn2(lite.conv_head(found)))
+    return features, maps[FINE], maps[MIDDLE]
+
+
+# Blocks of EfficientNet-Lite2 and their channels.
+FINE, FINE_CHANNELS = 2, 48
+MIDDLE, MIDDLE_CHANNELS = 4, 120
 
 
 def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
@@ -62,7 +123,13 @@ def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
         "efficientnet_lite2": _efficientnet_lite2,
     }
     backbone, head = builders[recipe.name](recipe, classes, size)
-    return PlateNet(backbone, head, frozen=recipe.frozen)
+    return PlateNet(
+        backbone,
+        head,
+        frozen=recipe.frozen,
+        frozen_statistics=recipe.frozen_statistics,
+        evidence=DirtHead(FINE_CHANNELS, MIDDLE_CHANNELS) if recipe.evidence else None,
+    )
 
 
 def _vgg_block(channels_in: int, channels_out: int, dropout: float) -> nn.Sequential:
@@ -86,8 +153,11 @@ def _tiny_vgg(recipe: Network, classes: int, size: int) -> tuple[nn.Module, nn.M
         _vgg_block(32, 64, recipe.dropout),
         nn.Flatten(),
     )
+    features = 64 * (size // 8) ** 2
+    if not recipe.head:
+        return backbone, _transfer_head(features, recipe, classes)
     head = nn.Sequential(
-        nn.Linear(64 * (size // 8) ** 2, recipe.head),
+        nn.Linear(features, recipe.head),
         nn.ReLU(),
         nn.Dropout(recipe.head_dropout),
         nn.Linear(recipe.head, classes),
@@ -97,6 +167,8 @@ def _tiny_vgg(recipe: Network, classes: int, size: int) -> tuple[nn.Module, nn.M
 
 def _transfer_head(features: int, recipe: Network, classes: int) -> nn.Module:
     """The classifier that replaces ImageNet's."""
+    if not recipe.head:
+        return nn.Sequential(nn.Dropout(recipe.head_dropout), nn.Linear(features, classes))
     return nn.Sequential(
         nn.Dropout(recipe.head_dropout),
         nn.Linear(features, recipe.head),
@@ -124,7 +196,41 @@ class _PaddedConv2d(nn.Conv2d):
     same_padding: tuple[int, int]
 
     def forward(self, inputs: Tensor) -> Tensor:
+        if torch.onnx.is_in_onnx_export():
+            exported: Tensor = _PaddedConvolution.apply(  # type: ignore[no-untyped-call]
+                inputs, self.weight, self.stride, self.same_padding, self.groups
+            )
+            return exported
         return super().forward(nn.functional.pad(inputs, 2 * self.same_padding))
+
+
+class _PaddedConvolution(torch.autograd.Function):
+    """One ONNX node: its Conv takes lopsided padding, which PyTorch has to pad beforehand."""
+
+    @staticmethod
+    def forward(
+        _ctx: Any,
+        inputs: Tensor,
+        weight: Tensor,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        groups: int,
+    ) -> Tensor:
+        padded = nn.functional.pad(inputs, 2 * padding)
+        return nn.functional.conv2d(padded, weight, stride=stride, groups=groups)
+
+    @staticmethod
+    def symbolic(
+        graph: Any,
+        inputs: Any,
+        weight: Any,
+        stride: tuple[int, int],
+        padding: tuple[int, int],
+        groups: int,
+    ) -> Any:
+        before, after = padding
+        pads = [before, before, after, after]
+        return graph.op("Conv", inputs, weight, strides_i=stride, pads_i=pads, group_i=groups)
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from platecheck.errors import RecipeError
 
@@ -25,13 +25,20 @@ class Network(_Part):
 
     name: Literal["tiny_vgg", "efficientnet_b2", "efficientnet_lite2"]
     dropout: float = Field(0.0, ge=0, lt=1, description="in every block of tiny_vgg")
-    head: int = Field(ge=1, description="units of the hidden layer of the classifier")
+    head: int = Field(
+        ge=0, description="units of the classifier's hidden layer; 0: it is one linear layer"
+    )
     head_dropout: float = Field(0.5, ge=0, lt=1)
     weights: str | None = Field(
         None,
         description="'imagenet', a path to a .pth or .safetensors file, or nothing: random",
     )
     frozen: bool = Field(False, description="the backbone keeps its weights; the head learns")
+    frozen_statistics: bool = Field(False, description="BatchNorm keeps its running statistics")
+    dropout_ramp: float = Field(
+        0.0, ge=0, le=1, description="share of the epochs over which `dropout` grows from 0"
+    )
+    evidence: bool = Field(False, description="a second head says where the dirt is")
 
 
 class Normalization(_Part):
@@ -59,6 +66,26 @@ class ColorJitter(_Part):
     hue: float = Field(0.0, ge=0, le=0.5)
 
 
+class Robust(_Part):
+    """Changes that leave a dish clean or dirty and take everything else away from it."""
+
+    tables: float = Field(
+        ge=0, le=1, description="share of photos whose dish is put on another table (Mixed-Rand)"
+    )
+    tables_ramp: float = Field(
+        0.0, ge=0, le=1, description="share of the epochs over which `tables` grows from 0"
+    )
+    scale: tuple[_Positive, _Positive] = (0.75, 1.25)
+    shift: float = Field(0.08, ge=0, le=0.5, description="in shares of the photo's sides")
+    photometric: float = Field(1.0, ge=0, le=1, description="share in other light, blurred, …")
+    patterns: float = Field(0.0, ge=0, le=1, description="share that gets a pattern more")
+    dirt: float = Field(0.0, ge=0, le=1, description="share of clean dishes made dirty")
+    rendered: int = Field(0, ge=0, description="rendered dishes an epoch, beside the photos")
+    pairs: int = Field(
+        400, ge=1, description="rendered dishes to draw dirt, tables and `rendered` from"
+    )
+
+
 class Augmentation(_Part):
     """Random changes of training photos, in this order."""
 
@@ -67,11 +94,12 @@ class Augmentation(_Part):
     rotation: float = Field(0.0, ge=0, le=180, description="degrees to either side")
     color_jitter: ColorJitter | None = None
     trivial_augment_bins: int | None = Field(None, ge=2, description="TrivialAugmentWide")
+    robust: Robust | None = Field(None, description="see docs/looking-at-the-dish.md")
 
     @property
     def finite(self) -> bool:
         """Whether a photo has only a few augmented versions, so that all can be computed once."""
-        return not (self.rotation or self.color_jitter or self.trivial_augment_bins)
+        return not (self.rotation or self.color_jitter or self.trivial_augment_bins or self.robust)
 
 
 class Optimizer(_Part):
@@ -79,15 +107,22 @@ class Optimizer(_Part):
 
     name: Literal["radam", "adamw", "sgd"]
     lr: float = Field(gt=0)
+    head_lr: float | None = Field(None, gt=0, description="of the head, where it is another")
     weight_decay: float = Field(0.0, ge=0)
+    clip_gradient: float | None = Field(None, gt=0, description="largest norm of the gradient")
 
 
 class Schedule(_Part):
-    """How the learning rate changes: ``ReduceLROnPlateau`` on the validation loss, or not."""
+    """How the learning rate changes.
 
-    name: Literal["reduce_on_plateau", "constant"]
+    ``ReduceLROnPlateau`` on the validation loss after every epoch; ``OneCycleLR`` (up to the full
+    rate, then down to nothing) after every step; or not at all.
+    """
+
+    name: Literal["reduce_on_plateau", "one_cycle", "constant"]
     factor: float = Field(0.9, gt=0, lt=1)
     patience: int = Field(0, ge=0)
+    warm_up: float = Field(0.2, gt=0, lt=1, description="share of the steps of one_cycle going up")
 
 
 class Recipe(_Part):
@@ -102,7 +137,27 @@ class Recipe(_Part):
     schedule: Schedule
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
+    learn_from_val: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="share of the validation photos that are taken from test and learnt from",
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    averaging: float = Field(
+        0.0, ge=0, lt=1, description="decay of the average of weights that is kept; 0: the last"
+    )
     calibrate: bool = Field(False, description="fit a temperature on validation photos")
+
+    @model_validator(mode="after")
+    def _evidence_is_possible(self) -> "Recipe":
+        if self.network.evidence and self.network.name != "efficientnet_lite2":
+            raise ValueError("only efficientnet_lite2 can give evidence")
+        if self.network.evidence and self.input.size % 16:
+            raise ValueError("with evidence, input.size must be a multiple of 16")
+        if self.network.evidence and self.network.frozen:
+            raise ValueError("a frozen network cannot learn to give evidence")
+        return self
 
     def to_yaml(self) -> str:
         """The recipe as YAML, every default written out."""

@@ -9,6 +9,7 @@
 ``weights/epoch-007.…``       what training changed, after every epoch
 ``weights/frozen.…``          the backbone, where it is frozen
 ``calibration.json``          the temperature, where the recipe calibrates
+``familiarity.safetensors``   what tells dishes from anything else, with robust recipes
 ``last.ckpt``                 the state to resume from
 ``tensorboard/``              the same curves for TensorBoard
 ============================  ==================================================================
@@ -25,10 +26,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from platecheck.classifier import Division
 from platecheck.data.folders import Photo, PhotoSet
 from platecheck.errors import ModelError, PhotoError
 from platecheck.files import write_text
+from platecheck.model_info import Division
 from platecheck.training.recipe import Normalization, Recipe, parse_recipe
 
 HISTORY_KEYS = (
@@ -107,6 +108,11 @@ class Run:
     def calibration(self) -> Path:
         """File of the temperature."""
         return self.folder / "calibration.json"
+
+    @property
+    def familiarity(self) -> Path:
+        """File of what tells dishes from anything else, where the network gives evidence."""
+        return self.folder / "familiarity.safetensors"
 
     @property
     def finished(self) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from platecheck.data.cache import PixelCache
+from platecheck.data.exclusions import read_exclusions, without
 from platecheck.data.folders import PhotoSet, read_photos
 from platecheck.data.splits import division_of, with_validation
 from platecheck.data.statistics import channel_statistics
@@ -24,6 +24,7 @@ from platecheck.files import PART, replacing, write_text
 from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import IMAGENET
 from platecheck.training.calibration import fit_temperature
+from platecheck.training.familiar import fit_familiarity
 from platecheck.training.recipe import Normalization, Recipe
 from platecheck.training.run import Run, RunFacts
 
@@ -36,12 +37,13 @@ from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
 from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from platecheck.training.datamodule import PlateDataModule, mix  # noqa: E402
+from platecheck.training.datamodule import PlateDataModule, dirty_class, mix  # noqa: E402
 from platecheck.training.keeper import OnEpoch, RunKeeper  # noqa: E402
 from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.networks import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
 from platecheck.training.trained import TrainedModel  # noqa: E402
+from platecheck.training.views import batches, rendered_views, views  # noqa: E402
 
 # Apart from the seeds that epochs and steps are given.
 SEED_OF_WEIGHTS = 2**32
@@ -82,6 +84,7 @@ def prepare(
     split_seed: int = 0,
     resume: bool = False,
     strict: bool = False,
+    exclude: Path | None = None,
     settings: Settings | None = None,
     on_photo: Callable[[], None] | None = None,
 ) -> Prepared:
@@ -96,6 +99,8 @@ def prepare(
             so that runs with several seeds are judged on the same photos.
         resume: go on where a killed run stopped; ends with the weights of an unbroken one.
         strict: refuse unreadable photos instead of leaving them out.
+        exclude: table of photos to leave out, which ``platecheck audit`` proposes; applied after
+            the division, so that the other photos stay in their splits.
         settings: device, precision, processes.
         on_photo: called for each photo that is read.
 
@@ -111,7 +116,9 @@ def prepare(
         raise DataError(f"{out} exists and is not empty; add --resume or choose another --out")
 
     photos = read_photos(data, strict=strict, on_photo=on_photo)
-    divided = with_validation(photos, seed=split_seed)
+    divided = with_validation(photos, seed=split_seed, learnt=recipe.learn_from_val)
+    if exclude is not None:
+        divided = without(divided, read_exclusions(exclude))
     facts = _facts(recipe, photos, divided, seed, split_seed, settings)
     if resumed and resumed.facts.fingerprint != facts.fingerprint:
         raise DataError(
@@ -159,7 +166,13 @@ def fit(
     _quieten()
     run, recipe, settings = prepared.run, prepared.run.recipe, prepared.settings
     network = prepared.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    module = PlateModule(network, recipe, classes=len(run.facts.classes), seed=run.facts.seed)
+    module = PlateModule(
+        network,
+        recipe,
+        classes=len(run.facts.classes),
+        seed=run.facts.seed,
+        dirty=dirty_class(run.facts.classes),
+    )
     datamodule = PlateDataModule(
         run.photos,
         recipe,
@@ -180,6 +193,7 @@ def fit(
             use_distributed_sampler=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
+            gradient_clip_val=recipe.optimizer.clip_gradient,
             enable_model_summary=False,
             enable_progress_bar=False,
             deterministic="warn",
@@ -197,16 +211,25 @@ def fit(
 
 
 def _calibrate(run: Run) -> None:
-    """Fit the temperature of the best epoch on the validation photos."""
+    """Fit what belongs to the best epoch but is not learnt by gradient.
+
+    The temperature, on validation photos; with a robust recipe on these and on their dishes on
+    other tables. Then, where the network gives evidence, what tells dishes from anything else.
+    """
+    run.familiarity.unlink(missing_ok=True)
     model = TrainedModel(run)
-    photos = run.photos.split("val")
-    cache = PixelCache(model.size)
-    batches = [photos[i : i + 32] for i in range(0, len(photos), 32)]
-    logits = np.concatenate(
-        [model.logits(np.stack([cache.get(photo) for photo in batch])) for batch in batches]
-    )
-    temperature = fit_temperature(logits, np.array([photo.label for photo in photos]))
-    content = {"temperature": temperature, "epoch": model.epoch, "photos": len(photos)}
+    pixels, labels = views(run, "val")
+    logits = np.concatenate([model.logits(batch) for batch in batches(pixels)])
+    robust = run.recipe.augmentation.robust is not None
+    temperature = fit_temperature(logits, labels, cautious=robust)
+    content = {"temperature": temperature, "epoch": model.epoch, "photos": len(labels)}
+    if model.module.network.evidence is not None:
+        learnt = [*views(run, "train")[0], *rendered_views(run)]
+        train, val = (
+            np.concatenate([model.features(batch) for batch in batches(some)])
+            for some in (learnt, pixels)
+        )
+        fit_familiarity(train, val).save(run.familiarity)
     write_text(run.calibration, json.dumps(content, indent=2) + "\n")
 
 
@@ -249,7 +272,7 @@ def _facts(
         data=str(photos.folder.resolve()),
         fingerprint=divided.fingerprint(),
         classes=photos.classes,
-        division=division_of(photos, seed=split_seed),
+        division=division_of(photos, seed=split_seed, learnt=recipe.learn_from_val),
         normalization=_normalization(recipe, divided),
         unreadable={error.source: error.reason for error in photos.unreadable},
         settings={**vars(settings), "threads": torch.get_num_threads()},

@@ -1,15 +1,22 @@
 """The network of a run, ready to answer."""
 
+import math
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from platecheck.errors import ModelError
+from platecheck.training.familiar import Familiarity, OddnessHead
 from platecheck.training.networks import PlateNet, build_network
 from platecheck.training.pretrained import read_state
 from platecheck.training.recipe import Normalization
 from platecheck.training.run import Run
+
+# Log odds of dirt at a place. The dirt map learns with clean and dirty places weighing the same
+# (training/module.py); about one place of twenty is dirty.
+PRIOR = -math.log(19)
 
 
 class WholeModel(nn.Module):
@@ -18,15 +25,22 @@ class WholeModel(nn.Module):
     Normalisation and temperature are part of it, so that whoever runs it cannot get them wrong.
     """
 
-    def __init__(self, network: PlateNet, normalization: Normalization, temperature: float) -> None:
+    def __init__(
+        self,
+        network: PlateNet,
+        normalization: Normalization,
+        temperature: float,
+        familiarity: Familiarity | None = None,
+    ) -> None:
         """Wrap a network."""
         super().__init__()
         self.network = network
         mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
         # (pixel / 255 - mean) / std, as one multiplication and one addition
-        self.scale = nn.Buffer(1 / (255 * std))
-        self.shift = nn.Buffer(-mean / std)
+        self.scale = nn.Buffer((1 / (255 * std))[:, None, None])
+        self.shift = nn.Buffer((-mean / std)[:, None, None])
         self.temperature = temperature
+        self.oddness = OddnessHead(familiarity) if familiarity else None
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Probabilities [N, classes] of photos uint8 [N, H, W, 3]."""
@@ -34,9 +48,27 @@ class WholeModel(nn.Module):
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Logits [N, classes] before the temperature."""
-        inputs = (pixels.float() * self.scale + self.shift).permute(0, 3, 1, 2)
-        found: Tensor = self.network(inputs)
+        found: Tensor = self.network(self._inputs(pixels))
         return found
+
+    def features(self, pixels: Tensor) -> Tensor:
+        """What the head sees, [N, F]."""
+        found: Tensor = self.network.backbone(self._inputs(pixels))
+        return found
+
+    def _inputs(self, pixels: Tensor) -> Tensor:
+        return pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
+
+
+class WholeModelWithEvidence(WholeModel):
+    """The same, with an evidence map, and with oddness where it was fitted."""
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        """Probabilities [N, classes], evidence [N, h, w] in [0, 1], and maybe oddness [N]."""
+        logits, dirt, features = self.network.with_evidence(self._inputs(pixels))
+        evidence = torch.sigmoid(dirt + PRIOR)
+        found = (torch.softmax(logits / self.temperature, dim=1), evidence)
+        return found if self.oddness is None else (*found, self.oddness(features))
 
 
 class TrainedModel:
@@ -64,7 +96,14 @@ class TrainedModel:
             network.load_state_dict(state)
         except RuntimeError as error:
             raise ModelError(f"{run.weights(self.epoch)} does not fit the recipe") from error
-        self.module = WholeModel(network, run.facts.normalization, run.temperature).eval()
+        whole = WholeModel if network.evidence is None else WholeModelWithEvidence
+        # Fitted to the features of the best epoch: to those of another one every dish would be odd.
+        fitted = run.familiarity.is_file() and self.epoch == run.best_epoch
+        known = fitted and network.evidence is not None
+        self.familiarity = Familiarity.load(run.familiarity) if known else None
+        self.module = whole(
+            network, run.facts.normalization, run.temperature, self.familiarity
+        ).eval()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -79,7 +118,14 @@ class TrainedModel:
     @torch.inference_mode()
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Probabilities float32 [N, classes] of photos uint8 [N, size, size, 3]."""
-        found: NDArray[np.float32] = self.module(torch.from_numpy(pixels)).numpy()
+        logits = self.module.logits(torch.from_numpy(pixels))
+        found: NDArray[np.float32] = torch.softmax(logits / self.module.temperature, dim=1).numpy()
+        return found
+
+    @torch.inference_mode()
+    def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Features float32 [N, F], which the head sees."""
+        found: NDArray[np.float32] = self.module.features(torch.from_numpy(pixels)).numpy()
         return found
 
     @torch.inference_mode()

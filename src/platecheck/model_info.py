@@ -1,0 +1,110 @@
+"""What an exported file says of itself, and so what its probabilities mean."""
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from platecheck.errors import ModelError
+
+# The metadata property that holds ModelInfo as JSON, and the version of its layout.
+METADATA_KEY = "platecheck"
+FORMAT: Literal[1] = 1
+
+# Answers beside the classes.
+UNSURE = "unsure"
+NO_DISH = "not a dish"
+
+
+class Division(BaseModel):
+    """How a split was divided, so that photos that a model was chosen on are told from others."""
+
+    model_config = ConfigDict(frozen=True)
+
+    split: str
+    seed: int
+    fingerprint: str = Field(description="of the photos of the split before it was divided")
+    learnt: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the validation photos given to training"
+    )
+
+
+class Promise(BaseModel):
+    """What the thresholds were chosen to keep, and what they keep on validation photos.
+
+    Attributes:
+        wrong: by class, the largest share of wrong answers among those of this class.
+        shares: by class, its share of the validation photos: the promise is for sets like these.
+        photos: validation answers that the thresholds were chosen on.
+        answered: share of them that is answered, and not called unsure.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    wrong: dict[str, float]
+    shares: dict[str, float]
+    photos: int
+    answered: float
+
+
+class ModelInfo(BaseModel):
+    """What an exported file says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    format: Literal[1] = 1
+    platecheck: str = Field(description="the version that wrote the file")
+    recipe: str
+    network: str
+    classes: tuple[str, ...] = Field(min_length=2)
+    size: int = Field(ge=1, le=4096, description="pixels of the square input")
+    precision: Literal["float32", "int8"]
+    temperature: float = Field(gt=0, description="the logits were divided by it")
+    thresholds: dict[str, float] = Field(
+        default_factory=dict, description="least probability by class; below it: unsure"
+    )
+    promise: Promise | None = Field(default=None, description="why the thresholds are so")
+    oddness_limit: float | None = Field(default=None, description="above it: no dish")
+    epoch: int
+    seed: int
+    data_fingerprint: str
+    division: Division | None
+    metrics: dict[str, dict[str, Any]] = Field(description="by split: photos, correct, …")
+
+    def label(self, probabilities: NDArray[np.floating], oddness: float | None = None) -> str:
+        """The answer for one photo: a class, :data:`UNSURE` or :data:`NO_DISH`.
+
+        Args:
+            probabilities: [classes].
+            oddness: how unlike the photos that the model learned from; None where it cannot say.
+        """
+        if oddness is not None and self.oddness_limit is not None and oddness > self.oddness_limit:
+            return NO_DISH
+        best = int(np.argmax(probabilities))
+        name = self.classes[best]
+        return name if probabilities[best] >= self.thresholds.get(name, 0.0) else UNSURE
+
+
+def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
+    """What an ONNX file's metadata say.
+
+    Raises:
+        ModelError: they are not platecheck's, or of a later layout.
+    """
+    if METADATA_KEY not in metadata:
+        raise ModelError(f"{where} is an ONNX model, but not one written by platecheck export")
+    try:
+        content = json.loads(metadata[METADATA_KEY])
+        if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
+            raise ModelError(f"{where} was written by a later platecheck: upgrade to read it")
+        return ModelInfo.model_validate(content)
+    except (ValueError, ValidationError) as error:
+        raise ModelError(f"{where} has damaged metadata: {first_line(error)}") from error
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first; its type where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,195 @@
+"""A promise asked for in words of the command line, and pictures of where the dirt is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from platecheck.cli import app
+from platecheck.cli.model import _promise
+from platecheck.errors import DataError, ModelError, PlatecheckError
+from platecheck.heatmap import COLOUR
+from platecheck.model_info import Promise
+
+WriteModel = Callable[..., Path]
+BOTH = ("clean", "dirty")
+
+
+def run(*arguments: str | Path, **options: Any) -> Any:
+    """Run a command in this process; an error that `main` would print is raised."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], **options)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+class TestThePromise:
+    """By class, the largest share of wrong answers among those of the class."""
+
+    @pytest.mark.parametrize(
+        ("missed", "alarm", "cost", "wrong"),
+        [
+            (0.01, None, None, {"clean": 0.01, "dirty": 1.0}),
+            (None, 0.05, None, {"clean": 1.0, "dirty": 0.05}),
+            (0.01, 0.05, None, {"clean": 0.01, "dirty": 0.05}),
+            (0.01, None, 5.0, {"clean": 0.01, "dirty": 0.05}),
+            (None, 0.05, 5.0, {"clean": 0.01, "dirty": 0.05}),
+            (0.3, None, 10.0, {"clean": 0.3, "dirty": 1.0}),
+            (None, 0.5, 0.1, {"clean": 1.0, "dirty": 0.5}),
+            (1.0, 1.0, None, {"clean": 1.0, "dirty": 1.0}),
+        ],
+    )
+    @pytest.mark.parametrize("classes", [BOTH, BOTH[::-1]])
+    def test_what_the_options_ask_for(
+        self,
+        classes: tuple[str, str],
+        missed: float | None,
+        alarm: float | None,
+        cost: float | None,
+        wrong: dict[str, float],
+    ) -> None:
+        assert _promise(classes, missed, alarm, cost) == pytest.approx(wrong)
+
+    @pytest.mark.parametrize("classes", [BOTH, ("a", "b", "c")])
+    def test_nothing_asked_nothing_promised(self, classes: tuple[str, ...]) -> None:
+        assert _promise(classes, None, None, None) is None
+
+    @pytest.mark.parametrize(("missed", "alarm", "cost"), [(None, None, 5.0), (0.01, 0.05, 5.0)])
+    def test_a_cost_needs_one_of_the_two(
+        self, missed: float | None, alarm: float | None, cost: float
+    ) -> None:
+        with pytest.raises(DataError, match="--cost needs one of --max-missed-dirty and"):
+            _promise(BOTH, missed, alarm, cost)
+
+    @pytest.mark.parametrize(
+        ("options", "named"),
+        [
+            ((0.0, None, None), "--max-missed-dirty"),
+            ((None, 0.0, None), "--max-false-alarm"),
+            ((0.01, None, 0.0), "--cost"),
+            ((None, 0.01, 0.0), "--cost"),
+            ((float("nan"), None, None), "--max-missed-dirty"),
+            ((0.01, None, float("inf")), "--cost"),
+        ],
+    )
+    def test_what_nobody_can_promise_is_refused(
+        self, options: tuple[float | None, float | None, float | None], named: str
+    ) -> None:
+        with pytest.raises(DataError, match=named) as caught:
+            _promise(BOTH, *options)
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize("classes", [("clean", "dirty", "greasy"), ("good", "bad")])
+    def test_other_classes_are_refused(self, classes: tuple[str, ...]) -> None:
+        with pytest.raises(DataError, match=f"not {', '.join(classes)}"):
+            _promise(classes, 0.01, None, None)
+
+    @pytest.mark.parametrize("share", ["-0.1", "1.5", "much"])
+    def test_what_is_no_share_is_refused(self, share: str, tmp_path: Path) -> None:
+        for option in ("--max-missed-dirty", "--max-false-alarm"):
+            result = run("export", tmp_path, f"{option}={share}")
+            assert result.exit_code == 2
+            assert option in result.output
+
+
+def test_a_model_tells_its_promise(tmp_path: Path, write_model: WriteModel) -> None:
+    promise = Promise(
+        wrong={"clean": 0.01, "dirty": 0.2}, shares={"clean": 0.5, "dirty": 0.5},
+        photos=300, answered=0.876,
+    )  # fmt: skip
+    path = write_model(
+        tmp_path / "m.onnx",
+        thresholds={"clean": 1.1, "dirty": 0.713},
+        promise=promise,
+        oddness_limit=1.234,
+    )
+    said = run("model", path, env={"COLUMNS": "200"}).output
+    lines = {line[:13].strip(): line[13:].strip() for line in said.splitlines()}
+    assert lines["answers clean"].startswith("never")
+    assert "from 71.3% on" in lines["answers dirty"]
+    assert "20.0% are wrong" in lines["answers dirty"]
+    assert lines["else unsure"].startswith("12.4%")
+    assert "1.234" in lines["not a dish"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Path:
+    """The brighter a place, the dirtier."""
+    return write_model(tmp_path_factory.mktemp("model") / "m.onnx", evidence=4)
+
+
+def photo(path: Path, corner: tuple[slice, slice] = np.s_[:30, :40]) -> Path:
+    """Dark but for a quarter."""
+    pixels = np.full((60, 80, 3), 20, np.uint8)
+    pixels[corner] = 250
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path, "png")
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+class TestHeatmaps:
+    def test_each_photo_gets_its_picture(self, model: Path, tmp_path: Path) -> None:
+        first = photo(tmp_path / "a.png")
+        second = photo(tmp_path / "b.jpeg", np.s_[30:, 40:])
+        out = tmp_path / "new" / "maps"
+        plain = run("predict", first, second, "--model", model)
+        result = run("predict", first, second, "--model", model, "--heatmap", out)
+        assert result.exit_code == 0
+        assert result.stdout == plain.stdout  # what it answers is the same
+        assert names(out) == ["0001-a.jpg", "0002-b.jpg"]
+        for name, there in (("0001-a.jpg", np.s_[5:25, 5:35]), ("0002-b.jpg", np.s_[35:55, 45:75])):
+            with Image.open(out / name) as opened:
+                assert opened.format == "JPEG"
+                assert opened.size == (80, 60)
+                pixels = np.asarray(opened).astype(int)
+            coloured = pixels[..., 0] - pixels[..., 1] > 100
+            assert coloured[there].all()
+            assert coloured.mean() < 0.4
+            assert np.abs(pixels[there].mean(axis=(0, 1)) - COLOUR).max() < 100
+
+    def test_equal_names_are_kept_apart(self, model: Path, tmp_path: Path) -> None:
+        photos = [photo(tmp_path / folder / "plate.png") for folder in "abc"]
+        run("predict", *photos, "--model", model, "--heatmap", tmp_path / "out")
+        assert names(tmp_path / "out") == ["0001-plate.jpg", "0002-plate.jpg", "0003-plate.jpg"]
+
+    def test_a_folder_in_its_order(self, model: Path, tmp_path: Path) -> None:
+        for name in ("c/1.png", "a/2.png", "b/3.png"):
+            photo(tmp_path / "set" / name)
+        run("predict", tmp_path / "set", "--model", model, "--heatmap", tmp_path / "out", "--json")
+        assert names(tmp_path / "out") == ["0001-2.jpg", "0002-3.jpg", "0003-1.jpg"]
+
+    def test_stdin_and_what_cannot_be_read_have_none(self, model: Path, tmp_path: Path) -> None:
+        good = photo(tmp_path / "good.png")
+        (tmp_path / "bad.png").write_bytes(b"no photo")
+        result = run(
+            "predict", "-", tmp_path / "bad.png", good, "--model", model,
+            "--heatmap", tmp_path / "out", "--csv", input=good.read_bytes(),
+        )  # fmt: skip
+        assert result.exit_code == 1  # one could not be read
+        assert "<stdin>,clean," in result.stdout
+        assert names(tmp_path / "out") == ["0003-good.jpg"]
+
+    def test_a_model_that_does_not_know_is_refused(
+        self, write_model: WriteModel, tmp_path: Path
+    ) -> None:
+        plain = write_model(tmp_path / "plain.onnx")
+        good = photo(tmp_path / "good.png")
+        with pytest.raises(ModelError, match="does not say where the dirt is"):
+            run("predict", good, "--model", plain, "--heatmap", tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+        assert run("predict", good, "--model", plain).exit_code == 0
+
+    def test_a_file_where_the_folder_should_be(self, model: Path, tmp_path: Path) -> None:
+        good = photo(tmp_path / "good.png")
+        (tmp_path / "out").write_text("a letter")
+        with pytest.raises((PlatecheckError, OSError)):
+            run("predict", good, "--model", model, "--heatmap", tmp_path / "out")
+        assert (tmp_path / "out").read_text() == "a letter"

@@ -1,0 +1,394 @@
+"""Runs that learn the dish and not the table: averaged weights, one cycle, evidence, promises."""
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch.optim.lr_scheduler import OneCycleLR
+from training_fixtures import (
+    ONE_PROCESS,
+    Cli,
+    cross_entropy,
+    same_weights,
+    train,
+    without_seconds,
+)
+
+from platecheck.classifier import Classifier
+from platecheck.model_info import NO_DISH, UNSURE
+from platecheck.training import export as exporting
+from platecheck.training import thresholds as choosing
+from platecheck.training import torchvision_guard
+from platecheck.training.export import export
+from platecheck.training.recipe import Recipe, load_recipe
+from platecheck.training.run import Run
+from platecheck.training.thresholds import choose_thresholds
+from platecheck.training.train import fit, prepare
+from platecheck.training.trained import TrainedModel
+from platecheck.training.views import batches, views
+
+torchvision_guard.install()
+
+from lightning.pytorch.callbacks import Callback  # noqa: E402
+
+pytest_plugins = ["training_fixtures.fixtures"]
+
+EPOCHS, BATCH, SIZE = 3, 8, 64
+STEPS = 4  # of an epoch: 28 photos and 2 rendered dishes, in batches of 8
+ROBUST = (
+    "augmentation.robust={tables: 0.7, tables_ramp: 0.4, patterns: 0.3, dirt: 0.3, rendered: 2,"
+    " pairs: 4}"
+)
+
+
+def tiny(*changes: str, epochs: int = EPOCHS) -> Recipe:
+    """Everything of the shipped recipe, on little."""
+    small = (
+        f"input.size={SIZE}", f"batch_size={BATCH}", "network.head=16", "optimizer.lr=0.003",
+        "averaging=0.8", ROBUST,
+    )  # fmt: skip
+    return load_recipe("tiny_vgg_plate", [*small, *changes, f"epochs={epochs}"])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_cache(session_cache: Path) -> Iterator[None]:
+    """Dishes are cut out and rendered once for all tests of this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLATECHECK_CACHE", str(session_cache / "robust"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def kept_cache(environment: None, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATECHECK_CACHE", str(session_cache / "robust"))
+
+
+@pytest.fixture(scope="module")
+def unbroken(one_cache: None, rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(tiny(), rendered, tmp_path_factory.mktemp("tiny") / "run")
+
+
+def checkpoint(run: Run) -> dict[str, Any]:
+    content: dict[str, Any] = torch.load(run.checkpoint, weights_only=True, map_location="cpu")
+    return content
+
+
+class TestAveragedWeights:
+    def test_validation_tells_of_what_is_saved(self, unbroken: Run) -> None:
+        """Photos as they are and on other tables, answered by the weights in the file."""
+        pixels, labels = views(unbroken, "val")
+        for epoch, row in enumerate(unbroken.history, 1):
+            model = TrainedModel(unbroken, epoch)
+            logits = np.concatenate([model.logits(batch) for batch in batches(pixels)])
+            assert row["val_loss"] == pytest.approx(cross_entropy(logits, list(labels)), abs=1e-4)
+            assert row["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
+
+    def test_what_is_saved_is_the_average(self, unbroken: Run) -> None:
+        state = checkpoint(unbroken)["state_dict"]
+        saved = load_file(unbroken.weights(EPOCHS))
+        assert int(state["averaged.n_averaged"]) == EPOCHS * STEPS
+        for key, tensor in saved.items():
+            assert torch.equal(tensor, state[f"averaged.module.{key}"])
+        learning = [key for key in saved if key.endswith("weight")]
+        assert not any(torch.equal(saved[key], state[f"network.{key}"]) for key in learning)
+
+    def test_without_averaging_the_last_weights_are(self, rendered: Path, tmp_path: Path) -> None:
+        run = train(tiny("averaging=0", epochs=1), rendered, tmp_path / "run")
+        state, saved = checkpoint(run)["state_dict"], load_file(run.weights(1))
+        assert not any(key.startswith("averaged") for key in state)
+        assert all(torch.equal(saved[key], state[f"network.{key}"]) for key in saved)
+
+    def test_a_frozen_backbone_and_an_averaged_head(self, rendered: Path, tmp_path: Path) -> None:
+        recipe = tiny("network.frozen=true", "augmentation={}", "label_smoothing=0", epochs=2)
+        run = train(recipe, rendered, tmp_path / "run")
+        pixels, labels = views(run, "val")
+        for epoch, row in enumerate(run.history, 1):
+            logits = TrainedModel(run, epoch).logits(np.stack(pixels))
+            assert row["val_loss"] == pytest.approx(cross_entropy(logits, list(labels)), abs=1e-4)
+
+
+def one_cycle(steps: int, rate: float, warm_up: float) -> list[float]:
+    """PyTorch's own schedule: the rate before each step."""
+    optimizer = torch.optim.AdamW([torch.zeros(1, requires_grad=True)], lr=rate)
+    schedule = OneCycleLR(optimizer, rate, total_steps=steps + 1, pct_start=warm_up)
+    found = []
+    for _ in range(steps):
+        found.append(float(optimizer.param_groups[0]["lr"]))
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+class Rates(Callback):
+    """Notes the learning rates of every step."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[float]] = []
+
+    def on_train_batch_start(self, trainer: Any, *_: Any) -> None:
+        self.seen.append([float(group["lr"]) for group in trainer.optimizers[0].param_groups])
+
+
+class Stopped(Exception):  # noqa: N818 -- it is no error
+    pass
+
+
+class StopAt(Callback):
+    """Ends the training in the middle of an epoch, as a kill does."""
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_start(self, trainer: Any, _module: Any, _batch: Any, step: int) -> None:
+        if trainer.current_epoch + 1 == self.epoch and step == 2:
+            raise Stopped
+
+
+class TestOneCycle:
+    def test_it_steps_with_every_batch(self, rendered: Path, tmp_path: Path) -> None:
+        rates = Rates()
+        prepared = prepare(tiny(), rendered, tmp_path / "run", settings=ONE_PROCESS)
+        run = fit(prepared, callbacks=[rates])
+        warm_up = run.recipe.schedule.warm_up
+        wanted = one_cycle(EPOCHS * STEPS, 0.003, warm_up)
+        assert [step for (step,) in rates.seen] == pytest.approx(wanted, rel=1e-6)
+        assert max(wanted) == pytest.approx(0.003, rel=0.05)
+        assert wanted[-1] < 0.003 / 20
+        noted = [row["learning_rate"] for row in run.history]
+        assert noted == pytest.approx(wanted[::STEPS], rel=1e-6)
+
+    def test_a_head_has_a_cycle_of_its_own(self, rendered: Path, tmp_path: Path) -> None:
+        rates = Rates()
+        recipe = tiny("optimizer.head_lr=0.02", epochs=1)
+        prepared = prepare(recipe, rendered, tmp_path / "run", settings=ONE_PROCESS)
+        warm_up = fit(prepared, callbacks=[rates]).recipe.schedule.warm_up
+        backbone, head = zip(*rates.seen, strict=True)
+        assert list(backbone) == pytest.approx(one_cycle(STEPS, 0.003, warm_up), rel=1e-6)
+        assert list(head) == pytest.approx(one_cycle(STEPS, 0.02, warm_up), rel=1e-6)
+
+    @pytest.mark.parametrize("epoch", [1, 2, 3])
+    def test_a_resumed_run_ends_as_an_unbroken_one(
+        self, epoch: int, unbroken: Run, rendered: Path, tmp_path: Path
+    ) -> None:
+        prepared = prepare(tiny(), rendered, tmp_path / "run", settings=ONE_PROCESS)
+        with pytest.raises(Stopped):
+            fit(prepared, callbacks=[StopAt(epoch)])
+        assert len(Run.load(tmp_path / "run").history) == epoch - 1
+        rates = Rates()
+        prepared = prepare(tiny(), rendered, tmp_path / "run", resume=True, settings=ONE_PROCESS)
+        resumed = fit(prepared, callbacks=[rates])
+        assert len(rates.seen) == (EPOCHS - epoch + 1) * STEPS
+        assert same_weights(resumed, unbroken)
+        assert without_seconds(resumed.history) == without_seconds(unbroken.history)
+        assert resumed.temperature == unbroken.temperature
+
+    def test_more_epochs_go_on_in_a_longer_cycle(
+        self, unbroken: Run, rendered: Path, tmp_path: Path
+    ) -> None:
+        """A cycle is over when its epochs are: what comes is that of all epochs together."""
+        folder = Path(shutil.copytree(unbroken.folder, tmp_path / "run"))
+        rates = Rates()
+        prepared = prepare(
+            tiny(epochs=EPOCHS + 2), rendered, folder, resume=True, settings=ONE_PROCESS
+        )
+        run = fit(prepared, callbacks=[rates])
+        assert len(run.history) == EPOCHS + 2
+        steps = (EPOCHS + 2) * STEPS
+        wanted = one_cycle(steps, 0.003, run.recipe.schedule.warm_up)[EPOCHS * STEPS :]
+        # The first step still has the rate that the optimiser was saved with.
+        assert [step for (step,) in rates.seen][1:] == pytest.approx(wanted[1:], rel=1e-6)
+
+
+def test_dropout_grows_with_the_epochs(rendered: Path, tmp_path: Path) -> None:
+    shares: list[set[float]] = []
+
+    class Dropout(Callback):
+        def on_train_batch_start(self, _trainer: Any, module: Any, *_: Any) -> None:
+            dropping = [m for m in module.network.backbone.modules() if hasattr(m, "p")]
+            shares.append({float(m.p) for m in dropping})
+
+    recipe = tiny("network.dropout=0.4", "network.dropout_ramp=0.5", epochs=4)
+    prepared = prepare(recipe, rendered, tmp_path / "run", settings=ONE_PROCESS)
+    fit(prepared, callbacks=[Dropout()])
+    assert shares[::STEPS] == [{0.0}, {0.2}, {0.4}, {0.4}]
+
+
+def plate(*changes: str, epochs: int = 2) -> Recipe:
+    """The shipped model's recipe on little: no ImageNet weights, two epochs."""
+    small = (
+        f"input.size={SIZE}", f"batch_size={BATCH}", "network.weights=null",
+        "network.frozen_statistics=false", "averaging=0.5", ROBUST,
+    )  # fmt: skip
+    return load_recipe("plate", [*small, *changes, f"epochs={epochs}"])
+
+
+@pytest.fixture(scope="module")
+def evidence(one_cache: None, rendered: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return train(plate(), rendered, tmp_path_factory.mktemp("plate") / "run")
+
+
+def pixels_of(run: Run) -> NDArray[np.uint8]:
+    return np.stack(views(run, "val")[0])
+
+
+def asked(path: Path, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """What a file answers, asked without platecheck."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, {"pixels": pixels}), strict=True))
+
+
+class TestEvidence:
+    def test_it_trains_and_keeps_what_tells_dishes(self, evidence: Run) -> None:
+        assert all(np.isfinite(list(row.values())).all() for row in evidence.history)
+        assert any(key.startswith("evidence.") for key in load_file(evidence.weights(1)))
+        assert evidence.familiarity.is_file()
+        content = json.loads(evidence.calibration.read_text())
+        assert content["photos"] == len(pixels_of(evidence)) > 6
+
+    def test_the_dirt_map_learns(self, evidence: Run) -> None:
+        """Its loss has a say: its weights are not those it began with, nor the same twice."""
+        first, last = (load_file(evidence.weights(epoch)) for epoch in (1, 2))
+        for key in (k for k in first if k.startswith("evidence.")):
+            assert not torch.equal(first[key], last[key]), key
+
+    def test_most_validation_photos_are_dishes(self, evidence: Run) -> None:
+        model = TrainedModel(evidence)
+        assert model.familiarity is not None
+        odd = model.familiarity.oddness(model.features(pixels_of(evidence)))
+        assert (odd <= model.familiarity.limit * (1 + 1e-5)).all()  # too few to leave one out
+
+    def test_the_file_gives_what_the_run_gives(self, evidence: Run, tmp_path: Path) -> None:
+        report = export(evidence, tmp_path / "m.onnx")
+        assert report.max_difference < exporting.TOLERANCE
+        pixels = pixels_of(evidence)
+        found = asked(report.path, pixels)
+        assert list(found) == ["probabilities", "evidence", "oddness"]
+        model = TrainedModel(evidence)
+        with torch.inference_mode():
+            wanted = [part.numpy() for part in model.module(torch.from_numpy(pixels))]
+        for ours, theirs in zip(found.values(), wanted, strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-3, rtol=1e-3)
+        np.testing.assert_allclose(
+            found["probabilities"], model.probabilities(pixels), atol=exporting.TOLERANCE
+        )
+        assert found["evidence"].shape == (len(pixels), SIZE // 8, SIZE // 8)
+        assert found["evidence"].min() >= 0
+        assert found["evidence"].max() <= 1
+        assert model.familiarity is not None
+        np.testing.assert_allclose(
+            found["oddness"], model.familiarity.oddness(model.features(pixels)), rtol=1e-3
+        )
+        info = Classifier.load(report.path).info
+        assert info.oddness_limit == pytest.approx(model.familiarity.limit)
+        assert info.thresholds == {}
+        assert info.promise is None
+
+    def test_int8_gives_the_same_outputs(self, evidence: Run, tmp_path: Path) -> None:
+        single = export(evidence, tmp_path / "m.onnx")
+        small = export(evidence, tmp_path / "int8.onnx", int8=True)
+        assert small.bytes < single.bytes / 2
+        pixels = pixels_of(evidence)
+        ours, theirs = asked(small.path, pixels), asked(single.path, pixels)
+        assert list(ours) == ["probabilities", "evidence", "oddness"]
+        for name, found in ours.items():
+            assert found.shape == theirs[name].shape
+            assert np.isfinite(found).all()
+        assert np.abs(ours["probabilities"] - theirs["probabilities"]).max() < 0.2
+        assert np.abs(ours["evidence"] - theirs["evidence"]).mean() < 0.1
+        classifier = Classifier.load(small.path)
+        assert classifier.gives_evidence
+        assert classifier.info.precision == "int8"
+
+    def test_another_epochs_file_does_not_call_every_dish_odd(
+        self, evidence: Run, tmp_path: Path
+    ) -> None:
+        """What tells dishes is fitted to the features of the best epoch alone."""
+        other = 3 - evidence.best_epoch
+        path = export(evidence, tmp_path / "m.onnx", epoch=other).path
+        photos = [photo.path for photo in evidence.photos.split("val")]
+        answers = list(Classifier.load(path).predict_many(photos))
+        assert [answer.label for answer in answers].count(NO_DISH) < len(photos) / 2
+        assert all(answer.evidence is not None for answer in answers)
+
+    def test_pictures_of_where_the_dirt_is(
+        self, evidence: Run, cli: Cli, rendered: Path, tmp_path: Path
+    ) -> None:
+        path = export(evidence, tmp_path / "m.onnx").path
+        photos = rendered / "test"
+        answer = cli("predict", photos, "--model", path, "--heatmap", tmp_path / "out")
+        assert answer.code == 0, answer.err
+        assert len(list((tmp_path / "out").iterdir())) == len(answer.out.splitlines()) == 6
+
+
+class TestAPromise:
+    def test_thresholds_are_chosen_on_the_files_own_answers(
+        self, evidence: Run, cli: Cli, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "m.onnx"
+        answer = cli(
+            "export", evidence.folder, "--out", path,
+            "--max-missed-dirty", "0.45", "--max-false-alarm", "0.8",
+        )  # fmt: skip
+        assert answer.code == 0, answer.err
+        classifier = Classifier.load(path)
+        pixels, labels = views(evidence, "val")
+        wanted, promise = choose_thresholds(
+            classifier.probabilities(np.stack(pixels)), labels, ("clean", "dirty"),
+            {"clean": 0.45, "dirty": 0.8},
+        )  # fmt: skip
+        assert classifier.info.thresholds == pytest.approx(wanted, abs=1e-6)
+        assert classifier.info.promise == promise
+        # As people meet it: what is called clean or dirty is above its threshold.
+        for prediction in classifier.predict_many(p.path for p in evidence.photos.split("val")):
+            if prediction.label in wanted:
+                assert prediction.probability >= wanted[prediction.label] - 1e-6
+            else:
+                assert prediction.label in (UNSURE, NO_DISH)
+        assert set(classifier.info.metrics) == {"val", "test"}
+        assert "else unsure" in cli("model", path).out
+
+    @pytest.mark.parametrize("int8", [False, True])
+    def test_too_strict_a_promise_leaves_everything_unsure(
+        self, int8: bool, unbroken: Run, cli: Cli, rendered: Path, tmp_path: Path
+    ) -> None:
+        path = tmp_path / "m.onnx"
+        answer = cli(
+            "export", unbroken.folder, "--out", path, "--max-missed-dirty", "0.001",
+            "--cost", "1", *(["--int8"] if int8 else []),
+        )  # fmt: skip
+        assert answer.code == 0, answer.err
+        info = Classifier.load(path).info
+        assert info.thresholds == dict.fromkeys(("clean", "dirty"), choosing.NEVER)
+        assert info.promise is not None
+        assert info.promise.answered == 0
+        told = cli("predict", rendered / "test", "--model", path, "--csv").out.splitlines()
+        labels = [row["label"] for row in csv.DictReader(told)]
+        assert labels == [UNSURE] * 6
+        assert cli("model", path).out.count("never: too few validation photos") == 2
+
+    def test_without_evidence_there_is_one_output(self, unbroken: Run, tmp_path: Path) -> None:
+        path = export(unbroken, tmp_path / "m.onnx").path
+        assert list(asked(path, pixels_of(unbroken))) == ["probabilities"]
+        assert not unbroken.familiarity.exists()
+
+    def test_refusals_write_nothing(self, unbroken: Run, cli: Cli, tmp_path: Path) -> None:
+        for options, said in (
+            (["--cost", "5"], "--cost needs one of"),
+            (["--max-missed-dirty", "0"], "--max-missed-dirty must be a number above 0"),
+            (["--max-missed-dirty", "0.1", "--max-false-alarm", "0.1", "--cost", "2"], "--cost"),
+        ):
+            answer = cli("export", unbroken.folder, "--out", tmp_path / "m.onnx", *options)
+            assert answer.code == 2
+            assert said in answer.err
+            assert answer.err.count("\n") == 1
+            assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,240 @@
+"""Unsure, not a dish, and where the dirt is: what a file may say beside the classes."""
+
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from platecheck.classifier import Classifier
+from platecheck.model_info import NO_DISH, UNSURE, ModelInfo, Promise
+
+WriteModel = Callable[..., Path]
+SIZE, CELL = 16, 4
+ODD = 0.8  # darker than a fifth of white is no dish, to the tiny model
+
+
+def info(**changes: Any) -> ModelInfo:
+    fields: dict[str, Any] = {
+        "platecheck": "0.1.0", "recipe": "tiny", "network": "mean", "size": SIZE,
+        "classes": ("clean", "dirty"), "precision": "float32", "temperature": 1.0, "epoch": 1,
+        "seed": 0, "data_fingerprint": "0", "division": None, "metrics": {},
+    }  # fmt: skip
+    return ModelInfo(**{**fields, **changes})
+
+
+def grey(level: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (20, 30), (level, level, level)).save(file, "png")
+    return file.getvalue()
+
+
+def quarter() -> bytes:
+    """White in the upper left quarter, else black; wider than high."""
+    pixels = np.zeros((40, 80, 3), np.uint8)
+    pixels[:20, :40] = 255
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "png")
+    return file.getvalue()
+
+
+class TestTheLabel:
+    @pytest.mark.parametrize(
+        ("row", "label"),
+        [
+            ([0.95, 0.05], "clean"),
+            ([0.9, 0.1], "clean"),
+            ([0.89, 0.11], UNSURE),
+            ([0.51, 0.49], UNSURE),
+            ([0.39, 0.61], "dirty"),
+            ([0.41, 0.59], UNSURE),
+        ],
+    )
+    def test_each_class_has_a_threshold_of_its_own(self, row: list[float], label: str) -> None:
+        told = info(thresholds={"clean": 0.9, "dirty": 0.6})
+        assert told.label(np.array(row)) == label
+
+    def test_without_thresholds_it_is_the_most_probable_class(self) -> None:
+        assert info().label(np.array([0.501, 0.499])) == "clean"
+        one = info(thresholds={"clean": 0.9})
+        assert one.label(np.array([0.499, 0.501])) == "dirty"
+        assert one.label(np.array([0.6, 0.4])) == UNSURE
+
+    def test_a_class_may_never_be_answered(self) -> None:
+        assert info(thresholds={"clean": 1.1}).label(np.array([1.0, 0.0])) == UNSURE
+
+    def test_of_three_classes(self) -> None:
+        told = info(classes=("a", "b", "c"), thresholds={"a": 0.5, "b": 0.7, "c": 0.0})
+        rows = [
+            [0.6, 0.3, 0.1],
+            [0.4, 0.3, 0.3],
+            [0.2, 0.65, 0.15],
+            [0.1, 0.8, 0.1],
+            [0.3, 0.3, 0.4],
+        ]
+        assert [told.label(np.array(row)) for row in rows] == ["a", UNSURE, UNSURE, "b", "c"]
+
+    @given(
+        row=st.tuples(st.floats(0, 1, width=32), st.floats(0, 1, width=32)),
+        least=st.floats(0, 1.2),
+        oddness=st.none() | st.floats(0, 5),
+        limit=st.none() | st.floats(0, 5),
+    )
+    def test_what_is_no_dish_has_no_class(
+        self, row: tuple[float, float], least: float, oddness: float | None, limit: float | None
+    ) -> None:
+        told = info(thresholds={"clean": least, "dirty": least}, oddness_limit=limit)
+        label = told.label(np.array(row), oddness)
+        if oddness is not None and limit is not None and oddness > limit:
+            assert label == NO_DISH
+        elif max(row) >= least:
+            assert label == told.classes[int(row[1] > row[0])]
+        else:
+            assert label == UNSURE
+
+    def test_a_float32_threshold_is_met_by_the_photo_that_set_it(self) -> None:
+        row = np.float32([0.7000001, 0.2999999])
+        assert info(thresholds={"clean": float(row[0])}).label(row) == "clean"
+        again = ModelInfo.model_validate_json(
+            info(thresholds={"clean": float(row[0])}).model_dump_json()
+        )
+        assert again.label(row) == "clean"
+        assert again.label(np.nextafter(row, np.float32(0))) == UNSURE
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Classifier:
+    """A file as those before these answers: probabilities alone."""
+    return Classifier.load(write_model(tmp_path_factory.mktemp("plain") / "m.onnx", size=SIZE))
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Classifier:
+    """A file that says everything."""
+    promise = Promise(
+        wrong={"clean": 0.01, "dirty": 0.2}, shares={"clean": 0.4, "dirty": 0.6},
+        photos=200, answered=0.9,
+    )  # fmt: skip
+    return Classifier.load(
+        write_model(
+            tmp_path_factory.mktemp("full") / "m.onnx",
+            size=SIZE,
+            evidence=CELL,
+            oddness=True,
+            thresholds={"clean": 0.9, "dirty": 0.8},
+            promise=promise,
+            oddness_limit=ODD,
+        )
+    )
+
+
+class TestAFileWithoutThem:
+    def test_it_answers_as_ever(self, plain: Classifier) -> None:
+        assert not plain.gives_evidence
+        assert plain.info.promise is None
+        assert plain.info.oddness_limit is None
+        pixels = np.full((3, SIZE, SIZE, 3), 90, np.uint8)
+        answers = plain.answers(pixels)
+        assert answers.evidence is None
+        assert answers.oddness is None
+        np.testing.assert_array_equal(answers.probabilities, plain.probabilities(pixels))
+        for prediction in (plain.predict(grey(120)), *plain.predict_many([grey(120)])):
+            assert prediction.label == "clean"
+            assert prediction.evidence is None
+
+    def test_thresholds_need_no_other_outputs(
+        self, tmp_path: Path, write_model: WriteModel
+    ) -> None:
+        path = write_model(tmp_path / "m.onnx", thresholds={"clean": 0.9, "dirty": 0.9})
+        classifier = Classifier.load(path)
+        assert [classifier.predict(grey(level)).label for level in (0, 100, 140, 255)] == [
+            "clean", UNSURE, UNSURE, "dirty",
+        ]  # fmt: skip
+
+    def test_a_limit_without_the_output_says_nothing(
+        self, tmp_path: Path, write_model: WriteModel
+    ) -> None:
+        classifier = Classifier.load(write_model(tmp_path / "m.onnx", oddness_limit=0.0))
+        assert classifier.predict(grey(0)).label == "clean"
+
+    def test_an_output_without_a_limit_says_nothing(
+        self, tmp_path: Path, write_model: WriteModel
+    ) -> None:
+        classifier = Classifier.load(write_model(tmp_path / "m.onnx", oddness=True))
+        assert classifier.predict(grey(0)).label == "clean"
+
+
+class TestAFileThatSaysEverything:
+    def test_all_answers_come_at_once_and_agree(self, full: Classifier) -> None:
+        rng = np.random.default_rng(0)
+        pixels = rng.integers(0, 256, (5, SIZE, SIZE, 3), np.uint8)
+        answers = full.answers(pixels)
+        np.testing.assert_allclose(answers.probabilities, full.probabilities(pixels), atol=1e-6)
+        assert answers.evidence is not None
+        assert answers.oddness is not None
+        assert answers.evidence.shape == (5, SIZE // CELL, SIZE // CELL)
+        assert answers.evidence.dtype == answers.oddness.dtype == np.float32
+        cells = pixels.reshape(5, SIZE // CELL, CELL, SIZE // CELL, CELL, 3) / 255
+        np.testing.assert_allclose(answers.evidence, cells.mean(axis=(2, 4, 5)), atol=1e-5)
+        np.testing.assert_allclose(
+            answers.oddness, 1 - pixels.mean(axis=(1, 2, 3)) / 255, atol=1e-5
+        )
+
+    @pytest.mark.parametrize(
+        ("level", "label"),
+        [(0, NO_DISH), (40, NO_DISH), (54, "clean"), (110, UNSURE), (140, UNSURE), (180, "dirty")],
+    )
+    def test_one_photo_and_many_are_answered_alike(
+        self, full: Classifier, level: int, label: str
+    ) -> None:
+        one = full.predict(grey(level))
+        (of_many,) = full.predict_many([grey(level)])
+        for prediction in (one, of_many):
+            assert prediction.label == label
+            # The probabilities are told all the same.
+            assert prediction.probabilities is not None
+            assert sum(prediction.probabilities.values()) == pytest.approx(1)
+            assert prediction.probability == max(prediction.probabilities.values())
+            assert prediction.evidence is not None
+            np.testing.assert_allclose(prediction.evidence, level / 255, atol=1e-5)
+
+    def test_every_photo_gets_its_own_evidence(self, full: Classifier) -> None:
+        """Also in batches, and around a photo that cannot be opened."""
+        levels = [60, 200, 10, 255, 128, 90, 30, 220, 70, 180]
+        photos: list[Any] = [grey(level) for level in levels]
+        photos.insert(4, b"no photo")
+        for batch_size in (1, 3, 8):
+            found = list(full.predict_many(photos, batch_size=batch_size))
+            assert found[4].error is not None
+            assert found[4].evidence is None
+            assert found[4].label == ""
+            means = [p.evidence.mean() * 255 for p in found if p.evidence is not None]
+            assert means == pytest.approx(levels, abs=0.01)
+
+    def test_evidence_begins_in_the_upper_left(self, full: Classifier) -> None:
+        evidence = full.predict(quarter()).evidence
+        assert evidence is not None
+        assert evidence[:2, :2].min() > 0.85
+        assert evidence[2:].max() < 0.15
+        assert evidence[:, 2:].max() < 0.15
+
+    def test_as_json_the_label_is_told_and_the_map_is_not(self, full: Classifier) -> None:
+        told = full.predict(grey(120)).as_dict()
+        assert set(told) == {"photo", "label", "probability", "probabilities"}
+        assert told["label"] == UNSURE
+
+    def test_the_promise_is_read_back(self, full: Classifier) -> None:
+        promise = full.info.promise
+        assert promise is not None
+        assert promise.wrong == {"clean": 0.01, "dirty": 0.2}
+        assert (promise.photos, promise.answered) == (200, 0.9)
+        assert full.info.oddness_limit == ODD
+
+    def test_predictions_compare_without_their_maps(self, full: Classifier) -> None:
+        assert full.predict(grey(100)) == full.predict(grey(100))
+        assert full.predict(grey(100)) != full.predict(grey(200))

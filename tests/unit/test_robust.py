@@ -1,0 +1,464 @@
+"""Training photos in which only the dish tells the class: what is changed, and what is said."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from platecheck.data.cache import PixelCache
+from platecheck.data.cutouts import CutoutCache
+from platecheck.data.folders import Photo, PhotoSet, read_photos
+from platecheck.data.rendered import RenderedDishes, RenderedPair
+from platecheck.training.datamodule import PlateDataModule
+from platecheck.training.recipe import Augmentation, Normalization, Robust, load_recipe
+from platecheck.training.robust import (
+    CELL,
+    CLEAN,
+    DIRT,
+    UNKNOWN,
+    ExchangedDataset,
+    RobustDataset,
+    mixed_rand,
+)
+
+SIZE = 64
+CELLS = SIZE // CELL
+PLAIN = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
+DIRTY = 1
+# Nothing but what a test asks for.
+STILL: dict[str, Any] = {"tables": 0.0, "scale": (1, 1), "shift": 0, "photometric": 0}
+WILD: dict[str, Any] = {"scale": (0.75, 1.25), "shift": 0.1}
+ALL_WAYS: dict[str, Any] = {"horizontal_flip": True, "vertical_flip": True, "rotation": 180}
+EVERYTHING: dict[str, Any] = {
+    **WILD, "tables": 0.7, "tables_ramp": 0.5, "photometric": 1.0, "patterns": 0.5, "dirt": 0.5,
+    "rendered": 5, "changes": ALL_WAYS,
+}  # fmt: skip
+HUES = [(200, 60, 60), (60, 190, 60), (70, 70, 220), (210, 200, 50), (60, 200, 200), (190, 90, 30)]
+
+
+def dish(table: tuple[int, int, int], seed: int) -> NDArray[np.uint8]:
+    """A light dish, off the middle, on a table of one colour; a little noise."""
+    rng = np.random.default_rng(seed)
+    pixels = np.full((SIZE, SIZE, 3), table, np.uint8)
+    cv2.ellipse(pixels, (26 + seed % 5, 33), (21, 19), 0, 0, 360, (235, 230, 240), -1)
+    cv2.ellipse(pixels, (26 + seed % 5, 31), (4, 4), 0, 0, 360, (120, 120, 140), -1)
+    noisy = pixels + rng.normal(0, 2, pixels.shape)
+    return np.clip(noisy, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
+    """Six dishes of each class, each on its own table, and one photo of noise of each class."""
+    folder = tmp_path_factory.mktemp("photos")
+    for label in ("clean", "dirty"):
+        (folder / "train" / label).mkdir(parents=True)
+        for i, hue in enumerate(HUES):
+            Image.fromarray(dish(hue, i)).save(folder / "train" / label / f"{i}.png")
+        noise = np.random.default_rng(9).integers(0, 256, (SIZE, SIZE, 3), np.uint8)
+        if label == "dirty":
+            noise = noise[::-1]
+        Image.fromarray(noise).save(folder / "train" / label / "noise.png")
+    return read_photos(folder)
+
+
+def caches(photos: PhotoSet) -> tuple[PixelCache, CutoutCache]:
+    """Beside the photos: what is cut out once need not be cut out for every test."""
+    folder = photos.folder.with_name(f"{photos.folder.name}-kept")
+    return PixelCache(SIZE, folder=folder), CutoutCache(folder)
+
+
+class Magenta(RenderedDishes):
+    """Pairs whose dirt is of a colour that nothing else has."""
+
+    def __init__(self) -> None:
+        self.count, self.size = 3, SIZE
+
+    def __getitem__(self, index: int) -> RenderedPair:
+        clean = dish((110, 110, 110), index)
+        spot, mask = np.zeros((SIZE, SIZE), np.uint8), np.zeros((SIZE, SIZE), np.uint8)
+        cv2.ellipse(mask, (32, 33), (21, 19), 0, 0, 360, 255, -1)
+        cv2.circle(spot, (24, 28), 7, 255, -1)
+        dirty = np.where(spot[..., None] > 0, (255, 0, 255), clean).astype(np.uint8)
+        return RenderedPair(clean, dirty, mask, spot)
+
+
+def dataset(
+    photos: PhotoSet,
+    *,
+    dirty: int | None = DIRTY,
+    pairs: RenderedDishes | None = None,
+    epochs: int = 10,
+    normalization: Normalization = PLAIN,
+    changes: dict[str, Any] | None = None,
+    **robust: Any,
+) -> RobustDataset:
+    augmentation = Augmentation(robust=Robust(**{**STILL, **robust}), **(changes or {}))
+    return RobustDataset(
+        photos.photos,
+        *caches(photos),
+        augmentation,
+        normalization,
+        dirty=dirty,
+        epochs=epochs,
+        rendered=pairs,
+    )
+
+
+def pixels_of(item: tuple[torch.Tensor, int, torch.Tensor]) -> NDArray[np.int_]:
+    """The photo [H, W, 3] of an item that was not normalised."""
+    return np.rint(item[0].numpy().transpose(1, 2, 0) * 255).astype(int)
+
+
+def original(photo: Photo) -> NDArray[np.int_]:
+    with Image.open(photo.path) as opened:
+        return np.asarray(opened).astype(int)
+
+
+def magenta(pixels: NDArray[np.int_]) -> NDArray[np.bool_]:
+    red, green, blue = pixels[..., 0], pixels[..., 1], pixels[..., 2]
+    return (red > green + 70) & (blue > green + 70)
+
+
+def is_noise(photo: Photo) -> bool:
+    return photo.path.stem == "noise"
+
+
+def table_seen(pixels: NDArray[np.int_]) -> NDArray[np.floating]:
+    """Mean colour of the corners, which no dish covers."""
+    corners = [pixels[y : y + 5, x : x + 5] for y in (0, SIZE - 5) for x in (0, SIZE - 5)]
+    return np.median(np.concatenate(corners).reshape(-1, 3), axis=0)
+
+
+class TestAnItem:
+    def test_it_depends_on_its_draw_alone(self, photos: PhotoSet) -> None:
+        draws = [(i, 100 + i, i % 7) for i in range(len(photos.photos) + 5)]
+        first = dataset(photos, pairs=Magenta(), **EVERYTHING)
+        wanted = {draw: first[draw] for draw in draws}
+        again = dataset(photos, pairs=Magenta(), **EVERYTHING)
+        for draw in reversed(draws):
+            torch.manual_seed(draw[0])
+            np.random.seed(draw[0])
+            random.seed(draw[0])
+            ours, label, target = again[draw]
+            assert torch.equal(ours, wanted[draw][0])
+            assert label == wanted[draw][1]
+            assert torch.equal(target, wanted[draw][2])
+
+    def test_another_seed_gives_another_one(self, photos: PhotoSet) -> None:
+        items = dataset(photos, pairs=Magenta(), **EVERYTHING)
+        for index in (0, 7, len(items) - 1):
+            found = {items[index, seed, 9][0].numpy().tobytes() for seed in range(8)}
+            assert len(found) == 8
+
+    def test_its_shape_and_type(self, photos: PhotoSet) -> None:
+        items = dataset(photos, pairs=Magenta(), **EVERYTHING)
+        assert len(items) == len(photos.photos) + 5
+        for index in range(len(items)):
+            inputs, label, target = items[index, index, 5]
+            assert (inputs.shape, inputs.dtype) == ((3, SIZE, SIZE), torch.float32)
+            assert target.shape == (CELLS, CELLS)
+            assert label in (0, 1)
+            assert set(target.unique().tolist()) <= {CLEAN, DIRT, UNKNOWN}
+
+    def test_it_is_normalised(self, photos: PhotoSet) -> None:
+        norm = Normalization(mean=(0.5, 0.4, 0.3), std=(0.25, 0.2, 0.1))
+        found = dataset(photos, normalization=norm)[2, 0, 0][0].numpy()
+        wanted = (original(photos.photos[2]) / 255 - norm.mean) / norm.std
+        np.testing.assert_allclose(found, wanted.transpose(2, 0, 1), atol=1e-5)
+
+    def test_it_is_what_validation_sees_when_nothing_is_changed(self, photos: PhotoSet) -> None:
+        items = dataset(photos)
+        for index, photo in enumerate(photos.photos):
+            item = items[index, index, 0]
+            np.testing.assert_array_equal(pixels_of(item), original(photo))
+            assert item[1] == photo.label
+
+
+class TestTables:
+    def test_with_a_ramp_none_is_exchanged_in_the_first_epoch_and_all_in_its_end(
+        self, photos: PhotoSet
+    ) -> None:
+        items = dataset(photos, tables=1, tables_ramp=0.4, epochs=10)
+        for index, photo in enumerate(photos.photos):
+            np.testing.assert_array_equal(pixels_of(items[index, index, 0]), original(photo))
+
+        before = [original(photos.photos[index]) for index in range(6)]
+
+        def exchanged(epoch: int) -> float:
+            draws = [(index, seed) for index in range(6) for seed in range(12)]
+            found = [(pixels_of(items[i, seed, epoch]) != before[i]).any() for i, seed in draws]
+            return float(np.mean(found))
+
+        assert 0.1 < exchanged(1) < 0.4
+        assert 0.35 < exchanged(2) < 0.65
+        assert exchanged(4) == exchanged(9) == 1
+
+    def test_without_a_ramp_the_share_is_what_the_recipe_says(self, photos: PhotoSet) -> None:
+        items = dataset(photos, tables=0.5)
+        same = [
+            (pixels_of(items[index, seed, 0]) == original(photos.photos[index])).all()
+            for index in range(6)
+            for seed in range(20)
+        ]
+        assert 0.35 < np.mean(same) < 0.65
+
+    def test_the_dish_stays_and_the_table_goes(self, photos: PhotoSet) -> None:
+        items = dataset(photos, tables=1)
+        kept, others = [], []
+        for index in range(6):
+            before = original(photos.photos[index])
+            for seed in range(12):
+                after = pixels_of(items[index, seed, 0])
+                middle = np.s_[24:42, 24:40]
+                kept.append((np.abs(after[middle] - before[middle]) <= 1).all())
+                others.append(np.abs(table_seen(after) - table_seen(before)).max() > 25)
+        assert np.mean(kept) > 0.8  # a tenth is translucent
+        assert np.mean(others) > 0.75  # the rest come from photos with the same table
+
+    def test_tables_of_both_classes_are_used_alike(self, photos: PhotoSet) -> None:
+        """Otherwise the table would tell the class again."""
+        # Three tables are under clean dishes alone, three under dirty ones alone.
+        divided = (p for p in photos.photos if not is_noise(p))
+        kept = tuple(p for p in divided if (int(p.path.stem) < 3) == (p.label != DIRTY))
+        own = replace(photos, photos=kept)
+        items = dataset(own, tables=1)
+        for index in range(len(own.photos)):
+            colours = [table_seen(pixels_of(items[index, seed, 0])) for seed in range(60)]
+            hues = [c / max(1.0, c.mean()) for c in colours]
+            hits = [min(np.abs(h - np.array(t) / np.mean(t)).max() for h in hues) for t in HUES]
+            assert max(hits) < 0.35, "a table is never used"
+
+    def test_photos_that_cannot_be_cut_out_are_served_on_their_own_table(
+        self, photos: PhotoSet
+    ) -> None:
+        items = dataset(photos, pairs=Magenta(), tables=1, dirt=1, patterns=1)
+        bad = [index for index, photo in enumerate(photos.photos) if is_noise(photo)]
+        assert len(bad) == 2
+        for index in bad:
+            for seed in range(5):
+                inputs, label, target = items[index, seed, 0]
+                photo = photos.photos[index]
+                np.testing.assert_array_equal(pixels_of((inputs, label, target)), original(photo))
+                assert label == photo.label
+                wanted = CLEAN if label != DIRTY else UNKNOWN
+                assert (target == wanted).all()
+
+    def test_where_no_photo_has_a_table_one_is_made_of_noise(self, photos: PhotoSet) -> None:
+        alone = replace(photos, photos=photos.photos[:1])
+        items = dataset(alone, tables=1)
+        items.with_table = []
+        found = {pixels_of(items[0, seed, 0]).tobytes() for seed in range(6)}
+        assert len(found) == 6
+
+
+class TestDirt:
+    def test_the_label_becomes_dirty_where_dirt_was_put_and_nowhere_else(
+        self, photos: PhotoSet
+    ) -> None:
+        items = dataset(photos, pairs=Magenta(), dirt=0.5)
+        became = []
+        for index, photo in enumerate(photos.photos):
+            for seed in range(12):
+                item = items[index, seed, 0]
+                if is_noise(photo):
+                    assert item[1] == photo.label
+                    continue
+                seen = magenta(pixels_of(item)).any()
+                if photo.label == DIRTY:
+                    assert item[1] == DIRTY
+                    assert not seen
+                else:
+                    assert (item[1] == DIRTY) == seen == bool((item[2] == DIRT).any())
+                    became.append(seen)
+        assert 0.3 < np.mean(became) < 0.7
+
+    @pytest.mark.parametrize("tables", [0, 1])
+    def test_the_target_goes_where_the_dirt_goes(self, tables: int, photos: PhotoSet) -> None:
+        items = dataset(photos, pairs=Magenta(), dirt=1, tables=tables, changes=ALL_WAYS, **WILD)
+        cells = {CLEAN: [], DIRT: []}  # type: dict[int, list[float]]
+        for index in range(6):
+            for seed in range(20):
+                inputs, label, target = items[index, seed, 0]
+                if label != DIRTY:
+                    continue
+                share = magenta(pixels_of((inputs, label, target)))
+                share = share.reshape(CELLS, CELL, CELLS, CELL).mean(axis=(1, 3))
+                for truth, found in cells.items():
+                    found.extend(share[target.numpy() == truth])
+                assert not (target == UNKNOWN).any()
+        assert len(cells[DIRT]) > 100
+        assert np.mean(np.array(cells[DIRT]) > 0.05) > 0.97
+        assert np.max(cells[CLEAN]) < 0.3
+
+    def test_flips_alone_turn_photo_and_target_together(self, photos: PhotoSet) -> None:
+        items = dataset(photos, changes={"horizontal_flip": True})
+        plain = dataset(photos)
+        index = next(i for i, p in enumerate(photos.photos) if p.label == DIRTY)
+        wanted, _, target = plain[index, 0, 0]
+        assert not torch.equal(target, target.flip(1)), "this dish shows nothing"
+        ways = set()
+        for seed in range(12):
+            inputs, _, found = items[index, seed, 0]
+            mirrored = torch.equal(inputs, wanted.flip(2))
+            assert mirrored or torch.equal(inputs, wanted)
+            # Cells of the rim may round the other way.
+            assert (found != (target.flip(1) if mirrored else target)).float().mean() < 0.02
+            ways.add(mirrored)
+        assert ways == {True, False}
+
+    def test_of_a_dirty_photo_nobody_knows_where_but_on_the_dish(self, photos: PhotoSet) -> None:
+        items = dataset(photos)
+        for index, photo in enumerate(photos.photos):
+            target = items[index, 0, 0][2]
+            if photo.label != DIRTY:
+                assert (target == CLEAN).all()
+            elif not is_noise(photo):
+                assert target[3:5, 3:5].eq(UNKNOWN).all()
+                assert target[[0, 0, -1, -1], [0, -1, 0, -1]].eq(CLEAN).all()
+                assert 0.2 < target.eq(UNKNOWN).float().mean() < 0.6
+                assert not target.eq(DIRT).any()
+
+    def test_patterns_change_no_label_and_leave_the_table(self, photos: PhotoSet) -> None:
+        items = dataset(photos, patterns=1)
+        changed = 0
+        for index, photo in enumerate(photos.photos):
+            for seed in range(6):
+                item = items[index, seed, 0]
+                assert item[1] == photo.label
+                assert not item[2].eq(DIRT).any()
+                difference = np.abs(pixels_of(item) - original(photo)).max(axis=2)
+                changed += int((difference > 8).sum() > 8)
+                assert difference[:8].max() == 0
+        assert changed > 40
+
+    @pytest.mark.parametrize("pairs", [None, Magenta()])
+    def test_other_classes_than_clean_and_dirty_get_no_dirt(
+        self, pairs: RenderedDishes | None, photos: PhotoSet
+    ) -> None:
+        items = dataset(photos, pairs=pairs, dirty=None, dirt=1, patterns=1, rendered=4)
+        assert len(items) == len(photos.photos)
+        for index, photo in enumerate(photos.photos):
+            item = items[index, index, 0]
+            assert item[1] == photo.label
+            assert not magenta(pixels_of(item)).any() or is_noise(photo)
+            assert not item[2].eq(DIRT).any()
+            np.testing.assert_array_equal(pixels_of(item), original(photo))
+
+
+class TestRenderedDishes:
+    def test_they_come_after_the_photos_clean_and_dirty_alike(self, photos: PhotoSet) -> None:
+        items = dataset(photos, pairs=Magenta(), rendered=7)
+        count = len(photos.photos)
+        assert len(items) == count + 7
+        labels = []
+        for index in range(count, count + 7):
+            for seed in range(10):
+                item = items[index, seed, 0]
+                seen = magenta(pixels_of(item)).any()
+                assert seen == (item[1] == DIRTY) == bool(item[2].eq(DIRT).any())
+                assert not item[2].eq(UNKNOWN).any()
+                labels.append(item[1])
+        assert 0.3 < np.mean(labels) < 0.7
+
+    def test_none_without_pairs(self, photos: PhotoSet) -> None:
+        assert len(dataset(photos, rendered=7)) == len(photos.photos)
+
+
+class TestMixedRand:
+    def test_every_dish_that_can_be_cut_out_stands_on_another_photos_table(
+        self, photos: PhotoSet
+    ) -> None:
+        one_class = tuple(p for p in photos.photos if p.label == 0)
+        cache, cutouts = caches(photos)
+        good = [p for p in one_class if cutouts.get(p).good]
+        assert len(good) == 6
+        found = list(mixed_rand(one_class, cache, cutouts, seed=0))
+        assert [label for _, label in found] == [photo.label for photo in good]
+        used = set()
+        for photo, (pixels, _) in zip(good, found, strict=True):
+            before = original(photo)
+            assert (pixels.shape, pixels.dtype) == ((SIZE, SIZE, 3), np.uint8)
+            middle = np.s_[24:42, 24:40]
+            assert np.abs(pixels[middle].astype(int) - before[middle]).max() <= 1
+            seen = table_seen(pixels.astype(int))
+            nearest = min(range(6), key=lambda i: np.abs(np.array(HUES[i]) - seen).max())
+            assert np.abs(np.array(HUES[nearest]) - seen).max() < 12  # it is one of the others
+            assert nearest != int(photo.path.stem)
+            used.add(nearest)
+        assert len(used) > 2
+
+    def test_the_seed_alone_decides(self, photos: PhotoSet) -> None:
+        def mixed(seed: int) -> list[bytes]:
+            found = mixed_rand(photos.photos, *caches(photos), seed=seed)
+            return [pixels.tobytes() for pixels, _ in found]
+
+        first = mixed(0)
+        np.random.seed(1)
+        assert mixed(0) == first
+        assert sum(a != b for a, b in zip(mixed(1), first, strict=True)) > 6
+
+    def test_a_dish_alone_stays_where_it_is(self, photos: PhotoSet) -> None:
+        """There is no other table to put it on."""
+        for some in (photos.photos[:1], photos.photos[:0], (photos.photos[0], photos.photos[6])):
+            assert list(mixed_rand(some, *caches(photos), seed=0)) == []
+
+
+class TestValidation:
+    def test_photos_as_they_are_then_on_other_tables(self, photos: PhotoSet) -> None:
+        norm = Normalization(mean=(0.5, 0.4, 0.3), std=(0.25, 0.2, 0.1))
+        cache, cutouts = caches(photos)
+        items = ExchangedDataset(photos.photos, cache, cutouts, norm)
+        mixed = list(mixed_rand(photos.photos, cache, cutouts, seed=0))
+        count = len(photos.photos)
+        assert len(mixed) == 12
+        assert len(items) == count + 12
+        wanted = [(original(photo), photo.label) for photo in photos.photos] + mixed
+        for index, (pixels, label) in enumerate(wanted):
+            inputs, found, target = items[index]
+            normalised = (pixels / 255 - norm.mean) / norm.std
+            np.testing.assert_allclose(inputs.numpy(), normalised.transpose(2, 0, 1), atol=1e-5)
+            assert found == label
+            assert target.shape == (CELLS, CELLS)
+            assert target.eq(UNKNOWN).all()
+
+    def test_it_is_the_same_every_time(self, photos: PhotoSet) -> None:
+        first, second = (ExchangedDataset(photos.photos, *caches(photos), PLAIN) for _ in range(2))
+        for index in range(len(first)):
+            assert torch.equal(first[index][0], second[index][0])
+            assert torch.equal(first[index][0], first[index][0])
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
+def test_batches_are_the_same_for_any_number_of_workers_and_change_with_the_epoch(
+    workers: int, tmp_path: Path, photos: PhotoSet
+) -> None:
+    wanted = [
+        f"input.size={SIZE}", "batch_size=8", "augmentation.robust.pairs=2",
+        "augmentation.robust.rendered=2",
+    ]  # fmt: skip
+    recipe = load_recipe("tiny_vgg_plate", wanted)
+
+    def batches(processes: int) -> list[torch.Tensor]:
+        module = PlateDataModule(
+            replace(photos, photos=photos.photos[:8]), recipe, PLAIN,
+            seed=3, workers=processes, cache_folder=tmp_path,
+        )  # fmt: skip
+        loader = module.train_dataloader()
+        found = []
+        for epoch in (0, 30):
+            loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+            found += [part.clone() for batch in loader for part in batch]
+        return found
+
+    alone, shared = batches(0), batches(workers)
+    assert [len(part) for part in alone] == [8, 8, 8, 2, 2, 2] * 2
+    assert all(torch.equal(*two) for two in zip(alone, shared, strict=True))
+    assert not torch.equal(alone[0], alone[6])
