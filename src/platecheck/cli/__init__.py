@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import platecheck
-from platecheck.cli import data, evaluate, model, predict, recipes, train
+from platecheck.cli import audit, data, evaluate, model, predict, recipes, train
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import PlatecheckError
 
@@ -44,6 +44,7 @@ def _options(
 app.command("predict")(predict.predict)
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")
+app.command("audit")(audit.audit)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(evaluate.report)

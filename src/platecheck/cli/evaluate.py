@@ -1,5 +1,6 @@
 """``platecheck evaluate`` and ``platecheck report``."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -7,12 +8,17 @@ import typer
 from rich.table import Table
 
 from platecheck.cli.data import show_unreadable
+from platecheck.cli.other_tables import show_tables
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
 
 if TYPE_CHECKING:
+    from platecheck.classifier import Model
+    from platecheck.evaluation.answers import AnswerFigures
+    from platecheck.evaluation.evaluate import Evaluation
     from platecheck.evaluation.metrics import EvaluationResult
+    from platecheck.evaluation.table_result import TableResult
 
 SHOWN_MISTAKES = 10
 
@@ -20,16 +26,20 @@ SHOWN_MISTAKES = 10
 def evaluate(
     model: Annotated[
         Path | None,
-        typer.Argument(help="A run folder or an exported file; the shipped model when absent."),
+        typer.Argument(help="A run folder or an exported file; plate, as shipped, when absent."),
     ] = None,
     data: Annotated[Path, typer.Option(help="Photos sorted into folders.")] = ...,  # type: ignore[assignment]
     split: Annotated[
         str | None, typer.Option(help="Which split; test by default, or the only one.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")] = False,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Also put the dishes on other tables.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the tables.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
-    """Judge a model on photos: accuracy, macro figures, calibration, mistakes."""
+    """Judge a model on photos: accuracy, macro figures, calibration, mistakes, tables."""
     from platecheck.evaluation.evaluate import evaluate as judge
     from platecheck.evaluation.evaluate import load_model
 
@@ -44,10 +54,60 @@ def evaluate(
             on_start=bar.start,
             on_photo=bar.advance,
         )
+    answers = _judge_answers(loaded, found)
+    other_tables = _measure_tables(loaded, found, seed) if tables else None
     if as_json:
-        print(found.result.model_dump_json(indent=2))
+        result = found.result.model_dump(mode="json")
+        if answers:
+            result["answers"] = answers.model_dump(mode="json")
+        if other_tables:
+            result["tables"] = other_tables.model_dump(mode="json")
+        print(json.dumps(result, indent=2))
         return
     _show(found.result, found.split)
+    if answers:
+        _show_answers(answers)
+    if other_tables:
+        show_tables(other_tables, found.result.classes)
+
+
+def _judge_answers(model: "Model", found: "Evaluation") -> "AnswerFigures | None":
+    """What is answered and what is not, where the model may say unsure or not a dish."""
+    from platecheck.classifier import Classifier
+    from platecheck.evaluation.answers import judge_answers
+
+    if not isinstance(model, Classifier) or found.answers is None:
+        return None
+    if not model.info.thresholds and model.info.oddness_limit is None:
+        return None
+    return judge_answers(found.answers, found.labels, model.classes)
+
+
+def _show_answers(figures: "AnswerFigures") -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("answered", str(figures.coverage))
+    table.add_row("right of these", str(figures.accuracy))
+    for name, share in figures.wrong.items():
+        table.add_row(f"called {shown(name)}, and is not", str(share))
+    for name, share in figures.missed.items():
+        table.add_row(f"{shown(name)}, and called otherwise", str(share))
+    table.add_row("unsure", str(figures.unsure))
+    table.add_row("not a dish", str(figures.no_dish))
+    console = terminal()
+    console.print("\nWith the answers unsure and not a dish:")
+    console.print(table)
+
+
+def _measure_tables(model: "Model", found: "Evaluation", seed: int) -> "TableResult":
+    try:
+        from platecheck.evaluation.tables import measure_tables
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Exchanging tables", "data") from error
+
+    with progress_bar("exchanging tables") as bar:
+        return measure_tables(
+            model, found, seed=seed, on_start=bar.start, on_photo=bar.advance
+        ).result
 
 
 def _show(result: "EvaluationResult", split: str) -> None:
@@ -94,6 +154,10 @@ def report(
     data: Annotated[
         Path | None, typer.Option(help="Where the photos are, if they were moved.")
     ] = None,
+    tables: Annotated[
+        bool, typer.Option("--tables", help="Also put the dishes on other tables; takes minutes.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the tables.")] = 0,
 ) -> None:
     """Write one HTML page about a run: figures, curves, pictures, mistakes."""
     try:
@@ -103,5 +167,13 @@ def report(
 
     path = out or run / "report.html"
     with progress_bar("evaluating") as bar:
-        report_run(run, path, data=data, on_start=bar.start, on_photo=bar.advance)
+        report_run(
+            run,
+            path,
+            data=data,
+            tables=tables,
+            seed=seed,
+            on_start=bar.start,
+            on_photo=bar.advance,
+        )
     terminal().print(f"report: {shown(path)}")

@@ -1,14 +1,13 @@
 """Evaluate any model on a folder of photos."""
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.classifier import Classifier, Division, Model, stream_probabilities
+from platecheck.classifier import Classifier, Model, Row, find_model, stream_probabilities
 from platecheck.data.folders import Photo, PhotoSet, checked, list_photos
 from platecheck.data.splits import divided_as
 from platecheck.errors import DataError, MissingExtraError, ModelError, PhotoError
@@ -18,6 +17,7 @@ from platecheck.evaluation.metrics import (
     evaluate_probabilities,
     mistakes,
 )
+from platecheck.model_info import Division
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,8 @@ class Evaluation:
         probabilities: float32 [N, classes].
         labels: int64 [N].
         photos: the N photos, in the same order.
+        answers: what an exported model says of each: a class, unsure, or not a dish; None for a
+            network that has no thresholds yet.
     """
 
     split: str
@@ -37,14 +39,15 @@ class Evaluation:
     probabilities: NDArray[np.float32]
     labels: NDArray[np.int64]
     photos: tuple[Photo, ...]
+    answers: tuple[str, ...] | None = None
 
 
 def load_model(path: Path | None) -> tuple[Model, Division | None]:
     """Load what a user calls a model, and how the photos that it was chosen on were divided.
 
     Args:
-        path: a run folder (needs the ``train`` extra), an exported file, or nothing: the shipped
-            model.
+        path: a run folder (needs the ``train`` extra), an exported file, the name of a shipped
+            model, or nothing: the default one.
 
     Raises:
         ModelError: it is none of these.
@@ -58,7 +61,7 @@ def load_model(path: Path | None) -> tuple[Model, Division | None]:
             raise MissingExtraError("Evaluating a run folder", "train") from error
         run = Run.load(path)
         return TrainedModel(run), run.facts.division
-    if path is not None and not path.exists():
+    if not find_model(path).exists():
         raise ModelError(f"no run folder or model file at {path}")
     classifier = Classifier.load(path)
     return classifier, classifier.info.division
@@ -99,16 +102,15 @@ def evaluate(
     chosen = listed.split(wanted)
     if on_start:
         on_start(len(chosen))
-    rows, good, bad = [], [], list(listed.unreadable)
+    rows, good, answers, bad = [], [], [], list(listed.unreadable)
     paths = (photo.path for photo in chosen)
-    workers = os.cpu_count() if isinstance(model, Classifier) else 1  # torch has its own threads
-    stream = stream_probabilities(model, paths, batch_size=batch_size, workers=workers)
-    for photo, (_, row) in zip(chosen, stream, strict=True):
+    for photo, (row, answer) in zip(chosen, _answers(model, paths, batch_size), strict=True):
         if isinstance(row, PhotoError):
             bad.append(row)
         else:
             rows.append(row)
             good.append(photo)
+            answers.append(answer)
         if on_photo:
             on_photo()
     if bad and strict:
@@ -123,7 +125,22 @@ def evaluate(
         mistakes=mistakes(probabilities, labels, classes, [photo.path for photo in good]),
         unreadable=[UnreadablePhoto(path=error.source, reason=error.reason) for error in bad],
     )
-    return Evaluation(wanted, result, probabilities, labels, tuple(good))
+    decided = tuple(answers) if isinstance(model, Classifier) else None
+    return Evaluation(wanted, result, probabilities, labels, tuple(good), decided)
+
+
+def _answers(model: Model, paths: Iterable[Path], batch_size: int) -> Iterator[tuple[Row, str]]:
+    """Probabilities [classes] of each photo or its error, and the answer ("" if none is given)."""
+    if not isinstance(model, Classifier):  # torch has its own threads
+        for _, row in stream_probabilities(model, paths, batch_size=batch_size, workers=1):
+            yield row, ""
+        return
+    for found in model.predict_many(paths, batch_size):
+        if found.error:
+            yield found.error, ""
+        else:
+            values = (found.probabilities or {}).values()
+            yield np.array(list(values), np.float32), found.label
 
 
 def _only(photos: PhotoSet) -> str:

@@ -19,6 +19,7 @@ from platecheck.errors import DataError, MissingExtraError
 from platecheck.evaluation import plots
 from platecheck.evaluation.metrics import EvaluationResult, FloatArray, IntArray, reliability
 from platecheck.evaluation.plots import AnsweredPhoto
+from platecheck.evaluation.table_result import Gap, Share, TableResult, left_out, meanings, verdict
 from platecheck.files import replacing
 
 try:
@@ -72,6 +73,35 @@ class NamedEvaluation:
 
 
 @dataclass(frozen=True, eq=False)
+class GalleryRow:
+    """A dish on several tables.
+
+    Attributes:
+        name: of the photo.
+        truth: name of its class.
+        pictures: as it is, on the other tables, and the table alone where it is seen; each named
+            by what it shows, the last one neither right nor wrong.
+    """
+
+    name: str
+    truth: str
+    pictures: Sequence[AnsweredPhoto]
+
+
+@dataclass(frozen=True, eq=False)
+class OtherTables:
+    """What became of the answers when the dishes were put on other tables.
+
+    Attributes:
+        result: the figures.
+        gallery: the dishes that changed most, worst first.
+    """
+
+    result: TableResult
+    gallery: Sequence[GalleryRow]
+
+
+@dataclass(frozen=True, eq=False)
 class ReportData:
     """All that the page shows; an empty list leaves its section out.
 
@@ -85,6 +115,7 @@ class ReportData:
         mistakes: photos named wrongly, most confident first.
         commands: shell lines that repeat the run.
         warnings: one plain sentence each, shown on top.
+        tables: of the first evaluation, where it was measured.
     """
 
     title: str
@@ -96,6 +127,7 @@ class ReportData:
     mistakes: Sequence[AnsweredPhoto] = ()
     commands: Sequence[str] = ()
     warnings: Sequence[str] = ()
+    tables: OtherTables | None = None
 
 
 def write_report(data: ReportData, path: Path) -> None:
@@ -139,9 +171,37 @@ def render(data: ReportData) -> str:
         curves=_curves(data),
         matrices=[_matrix(evaluation) for evaluation in data.evaluations],
         diagrams=[_diagram(evaluation) for evaluation in data.evaluations],
+        other_tables=_other_tables(data),
         scale_from=_scale_from(data.evaluations),
         listed_unreadable=LISTED_UNREADABLE,
     )
+
+
+@dataclass(frozen=True)
+class _OtherTables:
+    """Figures and words of :class:`OtherTables`: name, right, figure, interval and meaning."""
+
+    verdict: str
+    left_out: str
+    lines: list[tuple[str, str, str, str, str]]
+
+
+def _other_tables(data: ReportData) -> _OtherTables | None:
+    if data.tables is None:
+        return None
+    result = data.tables.result
+    classes = len(data.evaluations[0].result.classes)
+    lines = [(name, *_cells(figure), says) for name, figure, says in meanings(result, classes)]
+    return _OtherTables(verdict(result, classes), left_out(result), lines)
+
+
+def _cells(figure: Share | Gap) -> tuple[str, str, str]:
+    if isinstance(figure, Gap):
+        low, high = (100 * end for end in figure.gap_ci95)
+        return "", f"{100 * figure.gap:+.1f} points", f"{low:+.1f} to {high:+.1f}"
+    low, high = (100 * end for end in figure.accuracy_ci95)
+    right = f"{figure.correct}/{figure.photos}"
+    return right, f"{figure.accuracy:.1%}", f"{low:.1f}–{high:.1f}%"
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,20 @@ from pathlib import Path
 
 import numpy as np
 
-from platecheck.classifier import Division
 from platecheck.data.folders import PhotoSet
 from platecheck.errors import PhotoError
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
 from platecheck.evaluation.plots import AnsweredPhoto
-from platecheck.evaluation.report import NamedEvaluation, ReportData, RunFacts, write_report
+from platecheck.evaluation.report import (
+    NamedEvaluation,
+    OtherTables,
+    ReportData,
+    RunFacts,
+    write_report,
+)
+from platecheck.evaluation.table_gallery import gallery
+from platecheck.evaluation.tables import measure_tables
+from platecheck.model_info import Division
 from platecheck.photo import open_photo
 from platecheck.training.run import Run
 
@@ -26,6 +34,8 @@ def report_run(
     path: Path,
     *,
     data: Path | None = None,
+    tables: bool = False,
+    seed: int = 0,
     on_start: Callable[[int], None] | None = None,
     on_photo: Callable[[], None] | None = None,
 ) -> None:
@@ -35,12 +45,14 @@ def report_run(
         folder: the run.
         path: of the page.
         data: where the photos are now; where they were when absent.
-        on_start: called with the number of photos of each split.
+        tables: also put the dishes of the first of these splits on other tables.
+        seed: draws the tables, 0 or more.
+        on_start: called with the number of photos of each split, then of each step of the latter.
         on_photo: called after each photo.
 
     Raises:
         ModelError: no such run, or it has no finished epoch.
-        DataError: the photos are gone.
+        DataError: the photos are gone, or `tables` and too few dishes can be cut out.
     """
     run = Run.load(folder)
     photos_folder = data or Path(run.facts.data)
@@ -58,6 +70,12 @@ def report_run(
         for split in splits
     ]
     first = evaluations[0]
+    asked = (" --tables" + (f" --seed {seed}" if seed else "")) if tables else ""
+    other_tables = None
+    if tables:
+        measured = measure_tables(model, first, seed=seed, on_start=on_start, on_photo=on_photo)
+        rows = gallery(measured, first.result.classes)
+        other_tables = OtherTables(measured.result, rows)
     facts = RunFacts(
         seed=run.facts.seed,
         versions={"platecheck": run.facts.platecheck, **run.facts.versions},
@@ -80,10 +98,12 @@ def report_run(
             mistakes=_answered(first, _most_confident_mistakes(first)),
             commands=[
                 run.facts.command,
-                shlex.join(["platecheck", "evaluate", str(folder), "--data", str(photos_folder)]),
-                shlex.join(["platecheck", "report", str(folder)]),
+                shlex.join(["platecheck", "evaluate", str(folder), "--data", str(photos_folder)])
+                + asked,
+                shlex.join(["platecheck", "report", str(folder)]) + asked,
             ],
             warnings=list(_warnings(run.photos, division)),
+            tables=other_tables,
         ),
         path,
     )

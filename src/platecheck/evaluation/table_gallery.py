@@ -1,0 +1,76 @@
+"""Pictures of what other tables change, worst first."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.evaluation.plots import AnsweredPhoto
+from platecheck.evaluation.report import GalleryRow
+from platecheck.evaluation.tables import TableMeasurement
+
+ROWS = 12
+TITLES = {
+    "original": "Original",
+    "mixed_same": "Mixed-Same",
+    "mixed_rand": "Mixed-Rand",
+    "mixed_next": "Mixed-Next",
+}
+
+
+def gallery(
+    measurement: TableMeasurement, classes: Sequence[str], rows: int = ROWS
+) -> list[GalleryRow]:
+    """The dishes that other tables change most for the worse.
+
+    First those that are answered right on their own table and wrong on another, then by how much
+    the probability of the true class falls at most. What does not fall is not shown.
+
+    Args:
+        measurement: from :func:`platecheck.evaluation.tables.measure_tables`.
+        classes: their names.
+        rows: how many at most.
+    """
+    exchange = measurement.exchange
+    found = []
+    for at in _worst_first(measurement)[:rows]:
+        dish = exchange.dishes[at]
+        photo = exchange.found[dish].photo
+        truth = classes[photo.label]
+        made = {"original": exchange.original(dish)}
+        made |= {name: exchange.mixed(dish, own[at]) for name, own in measurement.tables.items()}
+        pictures = [
+            _answered(pixels, measurement.probabilities[name][at], classes, TITLES[name], truth)
+            for name, pixels in made.items()
+        ]
+        if dish in measurement.only_background:
+            pixels = exchange.only_background(dish)
+            row = measurement.only_background[dish]
+            pictures.append(_answered(pixels, row, classes, "Only-BG", None))
+        found.append(GalleryRow(photo.name, truth, pictures))
+    return found
+
+
+def _worst_first(measurement: TableMeasurement) -> list[int]:
+    """Indices into the dishes."""
+    exchange = measurement.exchange
+    labels = np.array([exchange.found[dish].photo.label for dish in exchange.dishes])
+    each = np.arange(len(labels))
+    mixed = np.stack([measurement.probabilities[name] for name in measurement.tables])
+    before = measurement.probabilities["original"]
+    drop = before[each, labels] - mixed[:, each, labels].min(axis=0)
+    lost = (before.argmax(axis=1) == labels) & (mixed.argmax(axis=2) != labels).any(axis=0)
+    order = np.lexsort((-drop, ~lost))
+    found: list[int] = order[drop[order] > 0].tolist()
+    return found
+
+
+def _answered(
+    pixels: NDArray[np.uint8],
+    row: NDArray[np.float32],
+    classes: Sequence[str],
+    title: str,
+    truth: str | None,
+) -> AnsweredPhoto:
+    best = int(row.argmax())
+    return AnsweredPhoto(pixels, classes[best], float(row[best]), truth, title)
