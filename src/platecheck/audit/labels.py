@@ -1,0 +1,101 @@
+"""Labels that are probably wrong: photos that a cross-validated model would file elsewhere.
+
+Northcutt et al., Confident learning: estimating uncertainty in dataset labels, 2021 (cleanlab).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from cleanlab.filter import find_label_issues
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from platecheck.audit.findings import Finding, Severity
+from platecheck.audit.looks import Look
+
+FOLDS = 5
+# Fewer different photos of a class than this, and nothing is said.
+FEWEST = 10
+# A label that gets less than this is doubted whatever cleanlab says: where nearly all is right and
+# the classes are well apart, cleanlab asks for more certainty than a wrong label leaves.
+DOUBTED = 0.3
+# Strength of the regression's regularisation: many features, few photos.
+_C = 0.05
+
+Floats = NDArray[np.floating]
+
+
+def cross_validated(
+    looks: Sequence[Look], groups: Sequence[int], answers: Floats | None, *, seed: int = 0
+) -> Floats | None:
+    """Probabilities of each photo's classes, by a model that has not seen the photo.
+
+    Logistic regression on colours, texture and blemishes of the dish and, where given, on the
+    answers of a classifier.
+
+    Args:
+        looks: of all photos.
+        groups: number of each photo's group of near-identical photos, which share a fold.
+        answers: of a classifier, [photos, its classes], each row sums to 1.
+        seed: of the folds.
+
+    Returns:
+        [photos, classes], each row sums to 1; None where a class has fewer than :data:`FEWEST`
+        different photos.
+    """
+    labels = np.array([look.photo.label for look in looks])
+    numbers = np.asarray(groups)
+    classes = int(labels.max()) + 1
+    if any(len(np.unique(numbers[labels == k])) < FEWEST for k in range(classes)):
+        return None
+    values = np.array([look.dish for look in looks], float)
+    if answers is not None:
+        values = np.hstack([values, np.log(np.clip(answers, 1e-4, 1))])
+    found = np.zeros((len(looks), classes))
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    for learned, tried in folds.split(values, labels, numbers):
+        found[tried] = _model().fit(values[learned], labels[learned]).predict_proba(values[tried])
+    return found
+
+
+def label_findings(
+    looks: Sequence[Look], probabilities: Floats, classes: Sequence[str]
+) -> list[Finding]:
+    """A warning for each photo whose label is probably wrong, the least likely label first.
+
+    Args:
+        looks: of all photos.
+        probabilities: from :func:`cross_validated`.
+        classes: names.
+    """
+    labels = np.array([look.photo.label for look in looks])
+    of_label = probabilities[np.arange(len(labels)), labels]
+    doubted = find_label_issues(labels, probabilities, filter_by="both", n_jobs=1)
+    doubted = doubted | (of_label < DOUBTED)
+    findings = []
+    for at in sorted(np.flatnonzero(doubted).tolist(), key=lambda at: float(of_label[at])):
+        likely = int(probabilities[at].argmax())
+        findings.append(
+            Finding(
+                "label",
+                Severity.WARNING,
+                f"The photo is filed as '{classes[labels[at]]}' but looks"
+                f" '{classes[likely]}' ({probabilities[at][likely]:.0%}).",
+                (looks[at].photo.name,),
+                {
+                    "label": classes[labels[at]],
+                    "likely": classes[likely],
+                    "probability_of_label": round(float(of_label[at]), 4),
+                },
+            )
+        )
+    return findings
+
+
+def _model() -> Pipeline:
+    return make_pipeline(
+        StandardScaler(), LogisticRegression(C=_C, class_weight="balanced", max_iter=2000)
+    )

@@ -1,0 +1,212 @@
+"""One look at each photo: all that the audit needs to know of it, so that it is decoded once."""
+
+import contextlib
+import io
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cv2
+import imagehash
+import numpy as np
+from cleanvision.issue_managers import IssueType
+from cleanvision.issue_managers.image_property import (
+    BrightnessProperty,
+    EntropyProperty,
+    ImageProperty,
+)
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, JpegImagePlugin
+
+from platecheck.audit import features
+from platecheck.data.composite import without_dish
+from platecheck.data.cutouts import CutoutCache
+from platecheck.data.folders import Photo
+from platecheck.data.tables import table_of
+from platecheck.photo import open_photo
+
+# Larger photos are looked at with this as their longer side.
+LOOKED_AT = 512
+# Side of the grey thumbnail that tells near-identical photos from similar ones.
+GREY = 32
+_LIES_ON_ITS_SIDE = range(5, 9)
+
+_PROPERTIES: tuple[ImageProperty, ...] = (
+    BrightnessProperty(IssueType.DARK.value),
+    EntropyProperty(),
+)
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file is, whatever it shows.
+
+    Attributes:
+        format: Pillow's name of it, such as ``JPEG``.
+        width: pixels of the upright photo.
+        height: pixels of the upright photo.
+        bytes: size of the file.
+        coarseness: mean of a JPEG's first quantisation table, 1 and up: the higher, the lower
+            the quality; 0 in other formats.
+    """
+
+    format: str
+    width: int
+    height: int
+    bytes: int
+    coarseness: float
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """All that the audit knows of a photo.
+
+    Attributes:
+        photo: which.
+        file: what the file is.
+        phash: perceptual hash, bool [64].
+        grey: grey thumbnail of mean 0 and length 1, [GREY²]; all 0 for a photo of one colour.
+        properties: cleanvision's figures.
+        rim: outermost pixels of a thumbnail, [pixels × 3].
+        light: of the rim, [2].
+        sharpness: of the rim, [2].
+        blur: of the whole photo, 0 to 1.
+        dish: colours, texture and blemishes of the dish.
+        table: colours and texture beside the dish; None where the dish was not found well, or
+            leaves too little of the table.
+        table_bytes: about how large the file would be without the dish; None as above.
+    """
+
+    photo: Photo
+    file: FileFacts
+    phash: NDArray[np.bool_]
+    grey: features.Floats
+    properties: dict[str, float]
+    rim: features.Floats
+    light: features.Floats
+    sharpness: features.Floats
+    blur: float
+    dish: features.Floats
+    table: features.Floats | None = None
+    table_bytes: float | None = None
+
+
+def look_at_all(
+    photos: Sequence[Photo], cutouts: CutoutCache, *, on_photo: Callable[[], None] | None = None
+) -> list[Look]:
+    """Look at photos, in order, as many at a time as there are cores.
+
+    Raises:
+        PhotoError: one cannot be opened.
+    """
+    looks = []
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        for look in pool.map(lambda photo: look_at(photo, cutouts), photos):
+            looks.append(look)
+            if on_photo:
+                on_photo()
+    return looks
+
+
+def look_at(photo: Photo, cutouts: CutoutCache) -> Look:
+    """Look at one photo.
+
+    Args:
+        photo: with its `sha256`.
+        cutouts: where the dishes are.
+
+    Raises:
+        PhotoError: it cannot be opened.
+    """
+    header = _read_header(photo.path)
+    pixels = open_photo(photo.path, size=header.reduced)
+    picture = Image.fromarray(pixels)
+    properties: dict[str, float] = {}
+    for of in _PROPERTIES:
+        properties |= {name: float(value) for name, value in of.calculate(picture).items()}
+    width, height = header.facts.width, header.facts.height
+    properties["aspect_ratio"] = min(width, height) / max(width, height)
+    cutout = cutouts.get(photo)
+    mask = cutout.mask(*pixels.shape[:2]) if cutout.good else None
+    return Look(
+        photo=photo,
+        file=header.facts,
+        phash=np.asarray(imagehash.phash(picture).hash, bool).ravel(),
+        grey=_grey(pixels),
+        properties=properties,
+        rim=features.rim(pixels),
+        light=features.rim_light(pixels),
+        sharpness=features.rim_sharpness(pixels),
+        blur=features.blur(pixels),
+        dish=features.dish_features(pixels, mask),
+        table=None if mask is None else features.table_features(pixels, mask),
+        table_bytes=None if mask is None else _bytes_without_dish(pixels, mask, header),
+    )
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What a file says of itself before its pixels, and how to write such a file again."""
+
+    facts: FileFacts
+    saving: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def reduced(self) -> tuple[int, int] | None:
+        """Height and width to look at; None for the photo's own."""
+        longer = max(self.facts.width, self.facts.height)
+        if longer <= LOOKED_AT:
+            return None
+        share = LOOKED_AT / longer
+        return max(1, round(self.facts.height * share)), max(1, round(self.facts.width * share))
+
+
+def _read_header(path: Path) -> _Header:
+    """Format, size and compression; the pixels stay with :func:`platecheck.photo.open_photo`."""
+    with Image.open(path) as image:
+        width, height = image.size
+        with contextlib.suppress(Exception):  # a damaged EXIF block
+            if image.getexif().get(ExifTags.Base.Orientation) in _LIES_ON_ITS_SIDE:
+                width, height = height, width
+        tables = getattr(image, "quantization", None)
+        coarseness = float(np.mean(tables[min(tables)])) if tables else 0.0
+        kind = str(image.format)
+        saving: dict[str, Any] = {"format": "PNG"}
+        if tables:
+            sampling = JpegImagePlugin.get_sampling(image)
+            saving = {"format": "JPEG", "qtables": tables, "subsampling": max(sampling, 0)}
+    facts = FileFacts(kind, width, height, path.stat().st_size, coarseness)
+    return _Header(facts, saving)
+
+
+def _bytes_without_dish(
+    pixels: NDArray[np.uint8], mask: NDArray[np.uint8], header: _Header
+) -> float | None:
+    """The file's bytes, less the share that its dish takes when it is compressed the same way.
+
+    A dirty dish takes more bytes than a clean one, which is no shortcut.
+    """
+    table = table_of(pixels, mask, np.random.default_rng(0))
+    if table is None:
+        return None
+    whole, rest = (
+        _saved(picture, header.saving) for picture in (pixels, without_dish(pixels, mask, table))
+    )
+    return header.facts.bytes * rest / whole
+
+
+def _saved(pixels: NDArray[np.uint8], saving: dict[str, Any]) -> int:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, **saving)
+    return file.tell()
+
+
+def _grey(pixels: NDArray[np.uint8]) -> features.Floats:
+    small = cv2.resize(pixels, (GREY, GREY), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32).ravel()
+    grey -= grey.mean()
+    length = float(np.linalg.norm(grey))
+    return grey / length if length > 1 else np.zeros_like(grey)

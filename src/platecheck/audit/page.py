@@ -1,0 +1,205 @@
+"""One HTML page about an audit, with thumbnails; it asks for nothing from outside."""
+
+import base64
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from platecheck.audit.audit import Audit
+from platecheck.audit.findings import Finding, Severity
+from platecheck.audit.shortcuts import ProbeResult, verdict
+from platecheck.data.composite import without_dish
+from platecheck.data.cutouts import CutoutCache
+from platecheck.data.folders import Photo
+from platecheck.data.tables import table_of
+from platecheck.errors import DataError, PhotoError
+from platecheck.files import write_text
+from platecheck.photo import open_photo
+
+THUMBNAIL = 224  # pixels of the longer side
+# Findings of a kind that get thumbnails; the others are named only.
+PICTURED = 24
+NAMED = 200
+# Photos without their dish, of each class, where the table is a shortcut.
+EMPTY_TABLES = 6
+_OF_TABLES = ("border", "table")
+
+TITLES = {
+    "unreadable": "Photos that cannot be opened",
+    "contradiction": "One picture, two classes",
+    "leak": "One picture, two splits",
+    "duplicate": "One picture, twice",
+    "wrong_extension": "Files that are not what their names say",
+    "label": "Labels that may be wrong",
+    "dark": "Dark photos",
+    "bright": "Overexposed photos",
+    "blurred": "Blurred photos",
+    "low_information": "Photos that show next to nothing",
+    "odd_shape": "Narrow strips",
+    "odd_size": "Much larger or smaller than most",
+}
+
+HINTS = {
+    "unreadable": "They are left out of everything, training too.",
+    "contradiction": "No model can be right about both. Near-identical photos may well show one"
+    " dish before and after: look.",
+    "leak": "A model that has seen the picture in training knows the answer by heart.",
+    "label": "The least likely label first. Clean dishes with a pattern and hardly dirty ones land"
+    " here too: look before you move a photo.",
+}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A thumbnail: its address, and what it is called."""
+
+    address: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """Findings of one kind and one severity.
+
+    Attributes:
+        title: of the section.
+        severity: of all of them.
+        hint: what to do about it.
+        pictured: findings with their thumbnails.
+        named: further findings.
+        more: how many are not even named.
+    """
+
+    title: str
+    severity: Severity
+    hint: str
+    pictured: Sequence[tuple[Finding, Sequence[Picture]]]
+    named: Sequence[Finding]
+    more: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """A probe and its sentence."""
+
+    result: ProbeResult
+    sentence: str
+
+
+def write_page(audit: Audit, path: Path, *, on_finding: Callable[[], None] | None = None) -> None:
+    """Write the page to `path`, whole or not at all.
+
+    Args:
+        audit: its photos must still be there.
+        path: of the page.
+        on_finding: called after each finding, for a progress bar.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    page = render(audit, on_finding=on_finding)
+    try:
+        write_text(path, page)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def render(audit: Audit, *, on_finding: Callable[[], None] | None = None) -> str:
+    """The page as HTML text."""
+    environment = Environment(
+        loader=PackageLoader("platecheck", "audit"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["percent"] = "{:.1%}".format
+    environment.filters["interval"] = lambda ends: f"{100 * ends[0]:.0f}–{ends[1]:.0%}"
+    rows = [Row(result, verdict(result, others=audit.tried_on)) for result in audit.probes]
+    shortcut = any(row.result.found for row in rows)
+    return environment.get_template("audit.html.j2").render(
+        audit=audit,
+        shortcut=shortcut,
+        rows=rows,
+        tables=_empty_tables(audit) if shortcut else {},
+        sections=_sections(audit, on_finding or (lambda: None)),
+        severities={
+            severity: sum(finding.severity is severity for finding in audit.findings)
+            for severity in Severity
+        },
+    )
+
+
+def _sections(audit: Audit, on_finding: Callable[[], None]) -> list[Section]:
+    paths = {photo.name: photo.path for photo in audit.photos.photos}
+    kinds: dict[tuple[Severity, str], list[Finding]] = {}
+    for finding in audit.findings:
+        if finding.kind in TITLES:
+            kinds.setdefault((finding.severity, finding.kind), []).append(finding)
+    sections = []
+    for (severity, kind), findings in kinds.items():
+        pictured = []
+        for at, finding in enumerate(findings):
+            if at < PICTURED:
+                pictured.append((finding, _pictures(finding, paths)))
+            on_finding()
+        named = findings[PICTURED : PICTURED + NAMED]
+        more = len(findings) - len(pictured) - len(named)
+        hint = HINTS.get(kind, "")
+        sections.append(Section(TITLES[kind], severity, hint, pictured, named, more))
+    return sections
+
+
+def _pictures(finding: Finding, paths: dict[str, Path]) -> list[Picture]:
+    pictures = []
+    for name in finding.photos:
+        address = ""
+        if name in paths:
+            try:
+                address = _thumbnail(Image.fromarray(open_photo(paths[name])))
+            except PhotoError:  # gone meanwhile: its name still tells
+                address = ""
+        pictures.append(Picture(address, name))
+    return pictures
+
+
+def _empty_tables(audit: Audit) -> dict[str, list[Picture]]:
+    """By class, photos with their dish taken away: what a shortcut sees."""
+    if not any(result.found and result.probe.name in _OF_TABLES for result in audit.probes):
+        return {}
+    cutouts = CutoutCache()
+    tables: dict[str, list[Picture]] = {}
+    for label, name in enumerate(audit.photos.classes):
+        photos = [photo for photo in audit.photos.photos if photo.label == label]
+        pictures: list[Picture] = []
+        for at in np.random.default_rng(0).permutation(len(photos)):
+            if len(pictures) == EMPTY_TABLES:
+                break
+            if picture := _empty_table(photos[at], cutouts):
+                pictures.append(picture)
+        tables[name] = pictures
+    return tables
+
+
+def _empty_table(photo: Photo, cutouts: CutoutCache) -> Picture | None:
+    cutout = cutouts.get(photo)
+    if not cutout.good:
+        return None
+    pixels = open_photo(photo.path, size=THUMBNAIL)
+    mask = cutout.mask(THUMBNAIL, THUMBNAIL)
+    table = table_of(pixels, mask, np.random.default_rng(0))
+    if table is None:
+        return None
+    return Picture(_thumbnail(Image.fromarray(without_dish(pixels, mask, table))), photo.name)
+
+
+def _thumbnail(picture: Image.Image) -> str:
+    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=80)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -1,0 +1,191 @@
+"""How well the class can be told without looking at the dish.
+
+A model learns whatever tells the classes apart. Where the table, the camera or the file format
+does, a high accuracy may say nothing about dishes (Geirhos et al., Shortcut learning in deep
+neural networks, 2020). Each probe here is a small classifier that sees one such thing and no dish.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.model_selection import StratifiedGroupKFold
+
+from platecheck.audit.findings import Finding, Severity
+from platecheck.audit.looks import Look
+from platecheck.audit.probes import PROBES, Probe
+from platecheck.audit.scores import Score, score
+
+TREES = 100
+FOLDS = 5
+# Fewer different photos of a class than this, and nothing is said.
+FEWEST = 10
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ProbeResult:
+    """What a probe found.
+
+    Attributes:
+        probe: which.
+        inside: cross-validated inside the training photos.
+        outside: learned from the training photos and tried on the others; None where there are
+            none, or too few.
+    """
+
+    probe: Probe
+    inside: Score
+    outside: Score | None
+
+    @property
+    def found(self) -> bool:
+        """Whether it is a shortcut."""
+        return self.inside.tells or (self.outside is not None and self.outside.tells)
+
+    @property
+    def telling(self) -> Score:
+        """The score to be quoted: on other photos if that shows it, else inside training."""
+        if self.outside is not None and (self.outside.tells or not self.inside.tells):
+            return self.outside
+        return self.inside
+
+
+def find_shortcuts(
+    looks: Sequence[Look],
+    groups: Sequence[int],
+    classes: int,
+    *,
+    learn_from: str,
+    probes: Sequence[Probe] = PROBES,
+    seed: int = 0,
+    on_probe: Callable[[], None] | None = None,
+) -> list[ProbeResult]:
+    """Try probes.
+
+    Photos that are near-identical stay together in one fold, and those near-identical to a
+    training photo are not tried on.
+
+    Args:
+        looks: of all photos.
+        groups: number of each photo's group of near-identical photos.
+        classes: how many there are.
+        learn_from: the split whose photos are learned from.
+        probes: what to try.
+        seed: of folds and forests.
+        on_probe: called after each probe.
+
+    Returns:
+        One result a probe, without those that too few photos allow.
+    """
+    results = []
+    for probe in probes:
+        result = _try(probe, looks, np.asarray(groups), classes, learn_from=learn_from, seed=seed)
+        if result:
+            results.append(result)
+        if on_probe:
+            on_probe()
+    return results
+
+
+def _try(
+    probe: Probe, looks: Sequence[Look], groups: Ints, classes: int, *, learn_from: str, seed: int
+) -> ProbeResult | None:
+    measured = [
+        (numbers, look, int(group))
+        for look, group in zip(looks, groups, strict=True)
+        if (numbers := probe.features(look)) is not None
+    ]
+    if not measured:
+        return None
+    values = np.array([numbers for numbers, _, _ in measured], float)
+    labels = np.array([look.photo.label for _, look, _ in measured])
+    group = np.array([group for _, _, group in measured])
+    known = np.array([look.photo.split == learn_from for _, look, _ in measured])
+    if not _enough(labels[known], group[known], classes):
+        return None
+    answers = _cross_validated(values[known], labels[known], group[known], seed)
+    inside = score(labels[known], answers, classes)
+    other = ~known & ~np.isin(group, group[known])
+    outside = None
+    if _enough(labels[other], group[other], classes):
+        forest = _forest(values.shape[1], seed).fit(values[known], labels[known])
+        outside = score(labels[other], forest.predict(values[other]), classes)
+    return ProbeResult(probe, inside, outside)
+
+
+def _enough(labels: Ints, groups: Ints, classes: int) -> bool:
+    return all(len(np.unique(groups[labels == k])) >= FEWEST for k in range(classes))
+
+
+def _cross_validated(values: Floats, labels: Ints, groups: Ints, seed: int) -> Ints:
+    answers = np.full(len(labels), -1)
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    for learned, tried in folds.split(values, labels, groups):
+        forest = _forest(values.shape[1], seed).fit(values[learned], labels[learned])
+        answers[tried] = forest.predict(values[tried])
+    return answers
+
+
+def _forest(numbers: int, seed: int) -> RandomForestClassifier:
+    """Many numbers: a plain random forest. Few: one that cannot learn single photos by heart."""
+    many = numbers > 10
+    return RandomForestClassifier(
+        TREES if many else TREES // 2,
+        min_samples_leaf=1 if many else 5,
+        class_weight="balanced",
+        random_state=seed,
+        n_jobs=1,
+    )
+
+
+def verdict(result: ProbeResult, *, others: Sequence[str]) -> str:
+    """A plain sentence about a probe.
+
+    Args:
+        result: of the probe.
+        others: names of the splits that it was tried on.
+    """
+    told = result.telling
+    names = " and ".join(f"'{name}'" for name in others)
+    where = f"on {names}" if told is result.outside else "when cross-validated in training"
+    words = result.probe.words
+    if not result.found:
+        return (
+            f"{words} does not tell the class: {told.accuracy:.0%} of the answers {where}, where"
+            f" the commonest class alone gives {told.majority:.0%}."
+        )
+    if told.interval[0] > told.majority:
+        gain = f"gives {told.accuracy:.0%} of the answers {where}"
+        against = f"the commonest class alone gives {told.majority:.0%}"
+    else:
+        gain = f"tells the classes apart with a balanced accuracy of {told.balanced:.0%} {where}"
+        against = f"a guess gives {told.chance:.0%}"
+    return (
+        f"{words} alone {gain} ({against}): a model trained on this can score high without seeing"
+        " a dish."
+    )
+
+
+def shortcut_findings(results: Sequence[ProbeResult], *, others: Sequence[str]) -> list[Finding]:
+    """An error for each shortcut."""
+    return [
+        Finding(
+            "shortcut",
+            Severity.ERROR,
+            verdict(result, others=others),
+            details={
+                "probe": result.probe.name,
+                "accuracy": result.telling.accuracy,
+                "accuracy_ci95": list(result.telling.interval),
+                "majority": result.telling.majority,
+                "balanced_accuracy": result.telling.balanced,
+            },
+        )
+        for result in results
+        if result.found
+    ]

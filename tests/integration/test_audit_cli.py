@@ -1,0 +1,182 @@
+"""`platecheck audit` as people use it."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from platecheck.cli import app
+from platecheck.data.exclusions import read_exclusions, without
+from platecheck.data.folders import read_photos
+from platecheck.errors import DataError, MissingExtraError
+
+WritePhotos = Callable[[Path, Mapping[str, int]], Path]
+
+
+def run(*arguments: str | Path) -> Any:
+    """Run the command in this process; an error that `main` would print is raised."""
+    result = CliRunner().invoke(app, ["audit", *map(str, arguments)])
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.fixture
+def sick(tmp_path: Path, rendered: Path) -> Path:
+    """Rendered dishes with one of each mistake."""
+    folder = Path(shutil.copytree(rendered, tmp_path / "sick"))
+    shutil.copy(folder / "test/clean/0001.jpg", folder / "train/clean/leak.jpg")
+    shutil.copy(folder / "train/clean/0002.jpg", folder / "train/dirty/contradiction.jpg")
+    (folder / "val/dirty/broken.jpg").write_bytes(
+        (folder / "val/dirty/0001.jpg").read_bytes()[:300]
+    )
+    Image.open(folder / "train/dirty/0003.jpg").convert("RGBA").save(
+        folder / "train/dirty/0003.jpg", "TIFF"
+    )
+    return folder
+
+
+def test_a_sound_set_passes(rendered: Path) -> None:
+    result = run(rendered, "--fail-on", "error")
+    assert result.exit_code == 0, result.output
+    assert "14     14" in result.stdout
+
+
+def test_each_mistake_is_found(sick: Path, tmp_path: Path) -> None:
+    page, table = tmp_path / "audit.html", tmp_path / "exclusions.csv"
+    result = run(sick, "--json", "--report", page, "--write-exclusions", table)
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert list(found) == [
+        "folder",
+        "photos",
+        "classes",
+        "counts",
+        "unreadable",
+        "verdict",
+        "severities",
+        "kinds",
+        "findings",
+        "shortcuts",
+        "labels",
+        "exclusions",
+    ]
+    named = {finding["kind"]: sorted(finding["photos"]) for finding in found["findings"]}
+    assert named["leak"] == ["test/clean/0001.jpg", "train/clean/leak.jpg"]
+    assert named["contradiction"] == ["train/clean/0002.jpg", "train/dirty/contradiction.jpg"]
+    assert named["unreadable"] == ["val/dirty/broken.jpg"]
+    assert named["wrong_extension"] == ["train/dirty/0003.jpg"]
+    assert found["severities"]["error"] == 3
+    assert sum(found["severities"].values()) == len(found["findings"])
+    assert found["unreadable"] == 1
+    left_out = {one["path"] for one in found["exclusions"]}
+    assert left_out == {
+        "train/clean/leak.jpg",
+        "train/clean/0002.jpg",
+        "train/dirty/contradiction.jpg",
+        "val/dirty/broken.jpg",
+    }
+    assert left_out == {one.path for one in read_exclusions(table)}
+    assert "train/clean/leak.jpg" in page.read_text()
+
+
+def test_what_is_left_out_as_proposed_is_sound(sick: Path, tmp_path: Path) -> None:
+    table = tmp_path / "exclusions.csv"
+    run(sick, "--write-exclusions", table)
+    left = without(read_photos(sick), read_exclusions(table))
+    gone = set(sick.glob("*/*/*.jpg")) - {photo.path for photo in left.photos}
+    assert len(gone) == 4
+    for path in gone:
+        path.unlink()
+    assert run(sick).exit_code == 0
+
+
+def test_people_are_told_in_words(sick: Path) -> None:
+    result = run(sick)
+    assert "error leak: 1" in result.stdout
+    assert "test/clean/0001.jpg" in result.stdout
+    assert "A TIFF file is named .jpg" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("limit", "code"), [("error", 0), ("warning", 1), ("note", 1), ("never", 0)]
+)
+def test_fail_on_a_warning(tmp_path: Path, rendered: Path, limit: str, code: int) -> None:
+    folder = Path(shutil.copytree(rendered, tmp_path / "dishes"))
+    shutil.copy(folder / "train/clean/0001.jpg", folder / "train/clean/copy.jpg")
+    assert run(folder, "--fail-on", limit).exit_code == code
+
+
+def test_fail_on_never_finds_all_the_same(sick: Path) -> None:
+    result = run(sick, "--fail-on", "never", "--json")
+    assert result.exit_code == 0
+    assert json.loads(result.stdout)["severities"]["error"] == 3
+
+
+def test_a_set_without_splits_of_any_classes(tmp_path: Path, write_photos: WritePhotos) -> None:
+    folder = write_photos(tmp_path / "set", {"empty": 12, "full": 14, "half": 11})
+    result = run(folder, "--json", "--fail-on", "never")
+    found = json.loads(result.stdout)
+    assert found["classes"] == ["empty", "full", "half"]
+    assert [one["tested"] for one in found["shortcuts"]] == [None] * len(found["shortcuts"])
+    assert not any(one["found"] for one in found["shortcuts"])
+    assert run(folder, "--fail-on", "never").exit_code == 0
+
+
+def test_two_photos_are_enough_to_be_audited(tmp_path: Path, write_photos: WritePhotos) -> None:
+    result = run(write_photos(tmp_path / "set", {"a": 1, "b": 1}), "--json")
+    found = json.loads(result.stdout)
+    assert found["shortcuts"] == []
+    assert found["labels"]["accuracy"] is None
+    assert found["verdict"].startswith("Too few photos")
+
+
+def test_a_users_mistake_is_one_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="is not a folder"):
+        run(tmp_path / "none")
+    assert run(tmp_path, "--fail-on", "sometimes").exit_code == 2
+
+
+def test_without_its_extra_it_names_it(rendered: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
+    for name in [name for name in sys.modules if name.startswith("platecheck.audit")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(MissingExtraError, match=r"platecheck\[audit\]"):
+        run(rendered)
+
+
+@pytest.mark.real_photos
+@pytest.mark.slow
+def test_the_real_photos(real_photos: Path) -> None:
+    result = run(real_photos, "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    exact = {
+        tuple(sorted(finding["photos"])): finding["kind"]
+        for finding in found["findings"]
+        if finding["details"].get("exact")
+    }
+    assert exact == {
+        ("test/dirty/1324.jpg", "train/dirty/1219.jpg"): "leak",
+        ("train/clean/1068.jpg", "train/clean/1102.jpg"): "duplicate",
+        ("train/clean/1184.jpg", "train/dirty/1190.jpg"): "contradiction",
+    }
+    lies = {
+        name
+        for finding in found["findings"]
+        if finding["kind"] == "wrong_extension"
+        for name in finding["photos"]
+    }
+    assert lies == {"train/clean/1187.jpeg", "train/clean/1188.jpeg"}
+    shortcuts = {one["probe"]: one for one in found["shortcuts"]}
+    assert shortcuts["border"]["found"]
+    assert shortcuts["border"]["tested"]["accuracy"] > 0.85
+    assert shortcuts["table"]["found"]
+    assert not shortcuts["image_size"]["found"]

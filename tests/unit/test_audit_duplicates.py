@@ -1,0 +1,164 @@
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance
+
+from platecheck.audit.duplicates import duplicate_findings, find_groups, group_numbers
+from platecheck.audit.findings import Finding, Severity
+from platecheck.audit.looks import Look, look_at_all
+from platecheck.audit.proposals import propose
+from platecheck.data.cutouts import CutoutCache
+from platecheck.data.folders import read_photos
+from platecheck.data.synth.scene import render_dish
+
+
+@pytest.fixture
+def folder(tmp_path: Path, rendered: Path) -> Path:
+    """Rendered dishes that may be changed."""
+    return Path(shutil.copytree(rendered, tmp_path / "dishes"))
+
+
+def looks_of(folder: Path) -> list[Look]:
+    return look_at_all(read_photos(folder).photos, CutoutCache())
+
+
+def findings_of(folder: Path) -> list[Finding]:
+    return duplicate_findings(find_groups(looks_of(folder)), ("clean", "dirty"))
+
+
+def by_kind(findings: list[Finding]) -> dict[str, Finding]:
+    found = {finding.kind: finding for finding in findings}
+    assert len(found) == len(findings), findings
+    return found
+
+
+def test_different_dishes_are_no_copies(rendered: Path) -> None:
+    assert findings_of(rendered) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "copy", "severities"),
+    [
+        ("train/clean/0001.jpg", "train/clean/copy.jpg", {"duplicate": "warning"}),
+        ("train/clean/0001.jpg", "test/clean/copy.jpg", {"leak": "error"}),
+        ("train/clean/0001.jpg", "train/dirty/copy.jpg", {"contradiction": "error"}),
+        (
+            "train/clean/0001.jpg",
+            "test/dirty/copy.jpg",
+            {"contradiction": "error", "leak": "error"},
+        ),
+    ],
+)
+def test_equal_files(folder: Path, source: str, copy: str, severities: dict[str, str]) -> None:
+    shutil.copy(folder / source, folder / copy)
+    found = by_kind(findings_of(folder))
+    assert {kind: str(one.severity) for kind, one in found.items()} == severities
+    for one in found.values():
+        assert set(one.photos) == {source, copy}
+        assert one.details == {"exact": True}
+
+
+@pytest.mark.parametrize("change", ["quality", "size", "light", "format"])
+def test_a_picture_saved_anew_is_a_near_copy(folder: Path, change: str) -> None:
+    picture = Image.open(folder / "train/clean/0001.jpg")
+    options = {"quality": 60} if change == "quality" else {"quality": 92}
+    if change == "size":
+        picture = picture.resize((150, 150))
+    if change == "light":
+        picture = ImageEnhance.Brightness(picture).enhance(0.85)
+    suffix = "png" if change == "format" else "jpg"
+    picture.save(folder / f"test/clean/copy.{suffix}", **({} if suffix == "png" else options))
+    (found,) = findings_of(folder)
+    assert (found.kind, found.severity) == ("leak", Severity.ERROR)
+    assert set(found.photos) == {"train/clean/0001.jpg", f"test/clean/copy.{suffix}"}
+    assert found.details == {"exact": False}
+
+
+def test_a_near_copy_of_the_other_class_is_doubtful_only(folder: Path) -> None:
+    Image.open(folder / "train/clean/0001.jpg").save(folder / "test/dirty/copy.png")
+    (found,) = findings_of(folder)
+    assert (found.kind, found.severity) == ("contradiction", Severity.WARNING)
+    assert propose(find_groups(looks_of(folder)), []) == []
+
+
+def test_a_chain_of_copies_is_one_group(folder: Path) -> None:
+    picture = Image.open(folder / "train/clean/0001.jpg")
+    for quality in (80, 70, 60):
+        picture.save(folder / f"train/clean/q{quality}.jpg", quality=quality)
+    (found,) = findings_of(folder)
+    assert (found.kind, found.severity) == ("duplicate", Severity.NOTE)
+    assert len(found.photos) == 4
+    assert "4 times" in found.message
+    looks = looks_of(folder)
+    same = {
+        n
+        for look, n in zip(looks, group_numbers(looks), strict=True)
+        if look.photo.name in found.photos
+    }
+    assert len(same) == 1
+    assert len(set(group_numbers(looks))) == len(looks) - 3
+
+
+def test_photos_of_one_colour_are_not_all_the_same_photo(tmp_path: Path) -> None:
+    for at, level in enumerate((30, 90, 150, 210)):
+        place = tmp_path / "ab"[at % 2] / f"{at}.png"
+        place.parent.mkdir(exist_ok=True)
+        Image.new("RGB", (32, 32), (level, level, level)).save(place)
+    assert find_groups(looks_of(tmp_path)) == []
+
+
+def test_a_dish_before_and_after_is_never_an_error(tmp_path: Path) -> None:
+    for label in ("clean", "dirty"):
+        for number in range(6):
+            # The same generator gives the same dish on the same table, clean and dirty.
+            dish = render_dish(np.random.default_rng(number), size=96, label=label, table="wood")
+            place = tmp_path / label / f"{number}.png"
+            place.parent.mkdir(exist_ok=True)
+            Image.fromarray(dish.photo).save(place)
+    groups = find_groups(looks_of(tmp_path))
+    for group in groups:
+        assert {Path(name).name for name in group.names} == {Path(group.names[0]).name}
+    findings = duplicate_findings(groups, ("clean", "dirty"))
+    assert {finding.severity for finding in findings} <= {Severity.WARNING}
+
+
+def test_copies_are_proposed_to_be_left_out_where_a_model_learns(folder: Path) -> None:
+    shutil.copy(folder / "test/clean/0001.jpg", folder / "train/clean/copy.jpg")
+    shutil.copy(folder / "test/clean/0001.jpg", folder / "val/clean/copy.jpg")
+    proposed = propose(find_groups(looks_of(folder)), ["train/dirty/broken.jpg"])
+    assert [(one.path, one.reason) for one in proposed] == [
+        ("train/clean/copy.jpg", "leak"),
+        ("train/dirty/broken.jpg", "unreadable"),
+        ("val/clean/copy.jpg", "leak"),
+    ]
+    assert proposed[0].sha256 == proposed[2].sha256 != ""
+
+
+def test_all_of_a_contradiction_are_proposed(folder: Path) -> None:
+    shutil.copy(folder / "test/clean/0001.jpg", folder / "train/dirty/copy.jpg")
+    # Saved anew, it is in a group of near-identical photos with both.
+    Image.open(io.BytesIO((folder / "test/clean/0001.jpg").read_bytes())).save(
+        folder / "train/clean/anew.png"
+    )
+    proposed = propose(find_groups(looks_of(folder)), [])
+    assert [(one.path, one.reason) for one in proposed] == [
+        ("test/clean/0001.jpg", "contradiction"),
+        ("train/dirty/copy.jpg", "contradiction"),
+    ]
+
+
+def test_a_copy_within_a_split_is_not_proposed(folder: Path) -> None:
+    shutil.copy(folder / "train/clean/0001.jpg", folder / "train/clean/copy.jpg")
+    assert propose(find_groups(looks_of(folder)), []) == []
+
+
+@pytest.mark.real_photos
+def test_a_real_dish_before_and_after_washing_is_no_copy(tmp_path: Path, real_photos: Path) -> None:
+    for name in ("test/clean/1135.jpg", "test/dirty/1276.jpg"):
+        place = tmp_path / name
+        place.parent.mkdir(parents=True)
+        shutil.copy(real_photos / name, place)
+    assert find_groups(looks_of(tmp_path)) == []

@@ -1,0 +1,104 @@
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from platecheck.audit.labels import cross_validated, label_findings
+from platecheck.audit.looks import FileFacts, Look
+from platecheck.data.folders import Photo
+
+CLASSES = ("clean", "dirty")
+
+
+def told_by(values: Sequence[float], labels: Sequence[int]) -> list[Look]:
+    """Looks of which some numbers of the dish tell the class; the others are noise."""
+    rng = np.random.default_rng(0)
+    nothing = np.zeros(1, np.float32)
+    return [
+        Look(
+            photo=Photo(Path(f"{at}.jpg"), f"{at}.jpg", label, "all", str(at)),
+            file=FileFacts("JPEG", 9, 9, 9, 0),
+            phash=np.zeros(64, bool),
+            grey=nothing,
+            properties={},
+            rim=nothing,
+            light=nothing,
+            sharpness=nothing,
+            blur=0,
+            dish=np.float32([*(value + rng.standard_normal(9) / 9), *rng.standard_normal(9)]),
+        )
+        for at, (value, label) in enumerate(zip(values, labels, strict=True))
+    ]
+
+
+@pytest.fixture
+def looks() -> list[Look]:
+    """100 photos, well apart; numbers 3, 50 and 77 are filed wrongly."""
+    truth = np.arange(100) % 2
+    labels = truth.copy()
+    labels[[3, 50, 77]] ^= 1
+    noise = np.random.default_rng(1).standard_normal(100) / 4
+    return told_by(truth * 2 - 1 + noise, labels.tolist())
+
+
+def test_wrong_labels_are_found_with_what_they_look_like(looks: list[Look]) -> None:
+    probabilities = cross_validated(looks, range(100), None)
+    assert probabilities is not None
+    found = label_findings(looks, probabilities, CLASSES)
+    assert {finding.photos for finding in found} == {("3.jpg",), ("50.jpg",), ("77.jpg",)}
+    of_3 = next(finding for finding in found if finding.photos == ("3.jpg",))
+    assert of_3.details["label"] == "clean"
+    assert of_3.details["likely"] == "dirty"
+    assert of_3.message.startswith("The photo is filed as 'clean' but looks 'dirty'")
+    doubts = [finding.details["probability_of_label"] for finding in found]
+    assert doubts == sorted(doubts)
+
+
+def test_right_labels_are_left_alone() -> None:
+    truth = np.arange(100) % 2
+    looks = told_by((truth * 2 - 1).tolist(), truth.tolist())
+    probabilities = cross_validated(looks, range(100), None)
+    assert probabilities is not None
+    assert label_findings(looks, probabilities, CLASSES) == []
+
+
+def test_probabilities_are_rows_that_sum_to_one(looks: list[Look]) -> None:
+    probabilities = cross_validated(looks, range(100), None)
+    assert probabilities is not None
+    assert probabilities.shape == (100, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+
+
+def test_a_classifiers_answers_help() -> None:
+    truth = np.arange(100) % 2
+    blind = [replace(look, dish=look.dish[9:]) for look in told_by([0] * 100, truth.tolist())]
+    answers = np.stack([1 - 0.9 * truth, 0.9 * truth], axis=1)
+    without, helped = (cross_validated(blind, range(100), given) for given in (None, answers))
+    assert without is not None
+    assert helped is not None
+    assert (helped.argmax(axis=1) == truth).mean() == 1
+    assert (without.argmax(axis=1) == truth).mean() < 0.7
+
+
+def test_a_photo_is_not_judged_by_its_copies() -> None:
+    # Labels of pure chance, each photo five times: only its copies could tell.
+    rng = np.random.default_rng(0)
+    single = told_by(rng.standard_normal(40).tolist(), (np.arange(40) % 2).tolist())
+    single = [replace(look, dish=rng.standard_normal(200)) for look in single]
+    looks = [look for look in single for _ in range(5)]
+    labels = np.array([look.photo.label for look in looks])
+    apart = cross_validated(looks, [at // 5 for at in range(200)], None)
+    together = cross_validated(looks, range(200), None)
+    assert apart is not None
+    assert together is not None
+    assert (together.argmax(axis=1) == labels).mean() > 0.9
+    assert (apart.argmax(axis=1) == labels).mean() < 0.8
+
+
+def test_too_few_different_photos() -> None:
+    few = told_by(np.zeros(19).tolist(), [0] * 9 + [1] * 10)
+    assert cross_validated(few, range(19), None) is None
+    copies = told_by(np.zeros(40).tolist(), (np.arange(40) % 2).tolist())
+    assert cross_validated(copies, [at % 10 for at in range(40)], None) is None

@@ -1,0 +1,170 @@
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageFilter
+
+from platecheck.audit.findings import Finding, Severity, worst_first
+from platecheck.audit.looks import Look, look_at, look_at_all
+from platecheck.audit.quality import (
+    blur_findings,
+    extension_findings,
+    picture_findings,
+    size_findings,
+)
+from platecheck.data.cutouts import CutoutCache
+from platecheck.data.folders import Photo, read_photos, sha256_of
+from platecheck.data.synth.scene import render_dish
+
+
+def look_of(path: Path) -> Look:
+    return look_at(Photo(path, path.name, 0, "all", sha256_of(path)), CutoutCache())
+
+
+@pytest.fixture
+def dish() -> Image.Image:
+    """A rendered dish, larger than the shared ones: those, enlarged, are blurred."""
+    dish = render_dish(np.random.default_rng(0), size=320, label="dirty", table="wood")
+    return Image.fromarray(dish.photo).crop((0, 40, 320, 280))
+
+
+def kinds(*looks: Look) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for finding in picture_findings(looks):
+        found[finding.kind] = (*found.get(finding.kind, ()), *finding.photos)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "saved_as", "lies"),
+    [
+        ("a.jpg", "TIFF", True),
+        ("a.jpeg", "PNG", True),
+        ("a.png", "JPEG", True),
+        ("a.JPG", "JPEG", False),
+        ("a.jpe", "JPEG", False),
+        ("a.tif", "TIFF", False),
+        ("a.webp", "WEBP", False),
+        ("a.jpg", "MPO", False),  # what many phones write
+        ("a.dib", "BMP", False),
+    ],
+)
+def test_a_lying_extension(
+    tmp_path: Path, dish: Image.Image, name: str, saved_as: str, lies: bool
+) -> None:
+    more = {"save_all": True, "append_images": [dish]} if saved_as == "MPO" else {}
+    dish.save(tmp_path / name, saved_as, **more)
+    found = extension_findings([look_of(tmp_path / name)])
+    assert [finding.photos for finding in found] == ([(name,)] if lies else [])
+    if lies:
+        assert found[0].severity is Severity.WARNING
+        assert saved_as in found[0].message
+
+
+def test_dark_and_empty_photos_are_found_and_others_not(tmp_path: Path, dish: Image.Image) -> None:
+    pictures = {
+        "good": dish,
+        "dark": dish.point(lambda value: value // 8),
+        "empty": Image.new("RGB", (320, 240), (120, 110, 100)),
+        "white": Image.new("RGB", (320, 240), "white"),
+        "strip": dish.crop((0, 100, 320, 150)),
+    }
+    for name, picture in pictures.items():
+        picture.save(tmp_path / f"{name}.png")
+    found = kinds(*(look_of(tmp_path / f"{name}.png") for name in pictures))
+    assert found["dark"] == ("dark.png",)
+    assert set(found["low_information"]) == {"empty.png", "white.png"}
+    assert found["bright"] == ("white.png",)
+    assert found["odd_shape"] == ("strip.png",)
+    assert not any("good.png" in photos for photos in found.values())
+
+
+def test_blurred_photos_are_found_whatever_their_contrast(
+    tmp_path: Path, dish: Image.Image
+) -> None:
+    flat = dish.point(lambda value: 100 + value // 4)
+    pictures = {
+        "good": dish,
+        "flat": flat,
+        "blurred": dish.filter(ImageFilter.GaussianBlur(4)),
+        "flat-blurred": flat.filter(ImageFilter.GaussianBlur(4)),
+        "large-blurred": dish.resize((1280, 960)).filter(ImageFilter.GaussianBlur(16)),
+        "empty": Image.new("RGB", (320, 240), (120, 110, 100)),
+    }
+    for name, picture in pictures.items():
+        picture.save(tmp_path / f"{name}.png")
+    found = blur_findings([look_of(tmp_path / f"{name}.png") for name in pictures])
+    names = [name for finding in found for name in finding.photos]
+    assert names == ["blurred.png", "flat-blurred.png", "large-blurred.png"]
+
+
+def test_rendered_dishes_are_fine(rendered: Path) -> None:
+    looks = look_at_all(read_photos(rendered).photos, CutoutCache())
+    assert picture_findings(looks) == blur_findings(looks) == []
+    assert size_findings(looks) == extension_findings(looks) == []
+
+
+def test_odd_sizes_are_those_far_from_most(tmp_path: Path, dish: Image.Image) -> None:
+    sizes = [(100, 100)] * 4 + [(101, 100), (99, 130), (201, 201), (49, 49)]
+    for number, size in enumerate(sizes):
+        dish.resize(size).save(tmp_path / f"{number}.png")
+    found = size_findings([look_of(tmp_path / f"{number}.png") for number in range(len(sizes))])
+    assert [finding.photos for finding in found] == [("6.png",), ("7.png",)]
+    assert "larger" in found[0].message
+    assert "smaller" in found[1].message
+
+
+def test_a_look_tells_the_upright_size_and_compression(tmp_path: Path, dish: Image.Image) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    dish.save(tmp_path / "fine.jpg", quality=95, exif=exif)
+    dish.save(tmp_path / "coarse.jpg", quality=40)
+    dish.save(tmp_path / "none.png")
+    fine, coarse, none = (
+        look_of(tmp_path / n).file for n in ("fine.jpg", "coarse.jpg", "none.png")
+    )
+    assert (fine.width, fine.height) == (240, 320)
+    assert (coarse.width, coarse.height) == (320, 240)
+    assert 0 == none.coarseness < fine.coarseness < coarse.coarseness
+    assert (fine.format, none.format) == ("JPEG", "PNG")
+    assert none.bytes == (tmp_path / "none.png").stat().st_size
+
+
+def test_large_photos_are_looked_at_as_small_ones(tmp_path: Path, dish: Image.Image) -> None:
+    dish.resize((512, 384)).save(tmp_path / "small.png")
+    dish.resize((512, 384)).resize((2048, 1536)).save(tmp_path / "large.png")
+    small, large = look_of(tmp_path / "small.png"), look_of(tmp_path / "large.png")
+    assert (large.file.width, large.file.height) == (2048, 1536)
+    assert np.abs(small.rim - large.rim).mean() < 2
+    np.testing.assert_allclose(large.light, small.light, atol=2)
+    assert (small.phash != large.phash).sum() <= 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 9), (8, 6)])
+def test_tiny_photos_can_be_looked_at(tmp_path: Path, size: tuple[int, int]) -> None:
+    Image.new("RGB", size, "red").save(tmp_path / "tiny.png")
+    look = look_of(tmp_path / "tiny.png")
+    assert np.isfinite(look.dish).all()
+    assert np.isfinite(look.sharpness).all()
+
+
+def test_the_worst_comes_first_and_equals_keep_their_order() -> None:
+    findings = [Finding(str(n), severity, "") for n, severity in enumerate([*Severity, *Severity])]
+    shuffled = [findings[at] for at in (2, 1, 0, 3, 4, 5)]
+    assert [finding.kind for finding in worst_first(shuffled)] == ["0", "3", "1", "4", "2", "5"]
+
+
+def test_severities_are_ordered() -> None:
+    assert Severity.ERROR.at_least(Severity.WARNING)
+    assert Severity.NOTE.at_least(Severity.NOTE)
+    assert not Severity.NOTE.at_least(Severity.WARNING)
+
+
+def test_looks_keep_the_order_of_photos_and_tell_each(rendered: Path, tmp_path: Path) -> None:
+    shutil.copytree(rendered, tmp_path / "dishes")
+    photos = read_photos(tmp_path / "dishes").photos
+    told: list[None] = []
+    looks = look_at_all(photos, CutoutCache(), on_photo=lambda: told.append(None))
+    assert [look.photo for look in looks] == list(photos)
+    assert len(told) == len(photos)
