@@ -40,7 +40,16 @@ class PlainTraining:
 
     def __init__(self, recipe: Recipe, photos: PhotoSet, normalization: Normalization) -> None:
         size = (recipe.input.size, recipe.input.size)
-        jitter = recipe.augmentation.color_jitter
+        augmentation = recipe.augmentation
+        harder = [
+            v2.RandomRotation(augmentation.rotation) if augmentation.rotation else None,
+            v2.ColorJitter(**augmentation.color_jitter.model_dump())
+            if augmentation.color_jitter
+            else None,
+            v2.TrivialAugmentWide(augmentation.trivial_augment_bins)
+            if augmentation.trivial_augment_bins
+            else None,
+        ]
         to_tensor = [
             v2.ToImage(),
             v2.ToDtype(torch.float32, scale=True),
@@ -51,9 +60,7 @@ class PlainTraining:
                 v2.Resize(size),
                 v2.RandomHorizontalFlip(),
                 v2.RandomVerticalFlip(),
-                v2.RandomRotation(recipe.augmentation.rotation),
-                v2.ColorJitter(**jitter.model_dump()),
-                v2.TrivialAugmentWide(recipe.augmentation.trivial_augment_bins),
+                *(change for change in harder if change),
                 *to_tensor,
             ]
         )

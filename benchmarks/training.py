@@ -87,35 +87,32 @@ def epochs_from_scratch(data: Path, *, rounds: int) -> list[Row]:
 def transfer_until_good(data: Path) -> list[Row]:
     """Seconds until ``efficientnet_lite2`` has 95 % of the validation photos right."""
     photos = photos_at(data)
-    recipe = load_recipe("efficientnet_lite2", [f"epochs={MOST_EPOCHS}"])
+    name = "efficientnet_lite2"
+    recipe = load_recipe(name, [f"epochs={MOST_EPOCHS}"])
+    with tempfile.TemporaryDirectory() as folder:
+        clock = Clock()
+        clock.stop_when_good = True
+        start = time.perf_counter()
+        fit(_prepared(recipe, data, Path(folder, "run")), callbacks=[clock])
     plain_seconds, plain_epochs = _plain_until_good(recipe, photos)
-    rows = []
-    for name in ("efficientnet_lite2", "efficientnet_lite2_quick"):
-        wanted = load_recipe(name, [f"epochs={MOST_EPOCHS}"])
-        with tempfile.TemporaryDirectory() as folder:
-            clock = Clock()
-            clock.stop_when_good = True
-            start = time.perf_counter()
-            fit(_prepared(wanted, data, Path(folder, "run")), callbacks=[clock])
-        if clock.good_after is None or plain_seconds is None:
-            who = "platecheck" if clock.good_after is None else "the plain loop"
-            reached = f"{who} did not get there in {MOST_EPOCHS} epochs"
-            rows.append(Row(f"{name} to 95 %", "", 0, "", 0, (float("nan"),), 10, reached))
-            continue
-        ours = clock.started + clock.good_after - start
-        rows.append(
-            Row(
-                f"{name} until 95 % of the validation photos are right",
-                f"the same transfer in the plain loop, {plain_epochs} epochs",
-                plain_seconds,
-                f"platecheck train {name}, {len(clock.epochs)} epochs",
-                ours,
-                (plain_seconds / ours,),
-                10,
-                "one run each; the start and the reading of photos included",
-            )
+    what = f"{name} until 95 % of the validation photos are right"
+    if clock.good_after is None or plain_seconds is None:
+        who = "platecheck" if clock.good_after is None else "the plain loop"
+        reached = f"{who} did not get there in {MOST_EPOCHS} epochs"
+        return [Row(what, "", 0, "", 0, (float("nan"),), 10, reached)]
+    ours = clock.started + clock.good_after - start
+    return [
+        Row(
+            what,
+            f"the same recipe in the plain loop, {plain_epochs} epochs",
+            plain_seconds,
+            f"platecheck train {name}, {len(clock.epochs)} epochs",
+            ours,
+            (plain_seconds / ours,),
+            10,
+            "one run each; the start and the reading of photos included",
         )
-    return rows
+    ]
 
 
 def _plain_until_good(recipe: Recipe, photos: PhotoSet) -> tuple[float | None, int]:

@@ -1,13 +1,19 @@
 """Make the pictures of the documentation: ``python examples/pictures.py`` after ``make demo``."""
 
+import io
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from platecheck import Classifier
+from platecheck.data.composite import put_on, without_dish
+from platecheck.data.cutouts import cut_out
 from platecheck.data.synth import KINDS, TABLES, render_dish
+from platecheck.data.tables import table_of
 from platecheck.evaluation import plots
 from platecheck.evaluation.evaluate import evaluate, load_model
+from platecheck.heatmap import overlay
 from platecheck.photo import open_photo
 from platecheck.training.run import Run
 
@@ -53,7 +59,44 @@ def demo_run() -> None:
     plots.save(plots.prediction_grid(answered[::5], columns=6), IMAGES / "grid.png")
 
 
+def other_tables() -> None:
+    """A rendered dish, its cut-out, the dish on four other tables, and the photo without it."""
+    rows = []
+    for label, kind, index in (("clean", KINDS[0], 5), ("dirty", KINDS[1], 8)):
+        dish = render_dish(np.random.default_rng([3, index]), size=SIDE, label=label, kind=kind)
+        mask = cut_out(dish.photo).mask(SIDE, SIDE)
+        shown = [dish.photo, np.where(mask[..., None] > 0, dish.photo, 255).astype(np.uint8)]
+        rng = np.random.default_rng(index)
+        for table in TABLES * 3:
+            other = render_dish(rng, size=SIDE, table=table)
+            top = table_of(other.photo, np.where(other.dish_mask, 255, 0).astype(np.uint8), rng)
+            if top is not None and len(shown) < 6:
+                shown.append(put_on(top, dish.photo, mask)[0])
+        own = table_of(dish.photo, mask, rng)
+        shown.append(without_dish(dish.photo, mask, own if own is not None else dish.photo))
+        rows.append(np.concatenate(shown, axis=1))
+    Image.fromarray(np.concatenate(rows)).save(IMAGES / "tables.jpg", quality=88)
+
+
+def evidence() -> None:
+    """Rendered dirty dishes above, where the shipped model sees dirt below."""
+    classifier = Classifier.load()
+    above, below = [], []
+    for index in range(COLUMNS):
+        dish = render_dish(np.random.default_rng([4, index]), size=SIDE, label="dirty")
+        file = io.BytesIO()
+        Image.fromarray(dish.photo).save(file, "PNG")
+        found = classifier.predict(file.getvalue())
+        assert found.evidence is not None
+        above.append(dish.photo)
+        below.append(np.asarray(overlay(file.getvalue(), found.evidence)))
+    sheet = np.concatenate([np.concatenate(above, axis=1), np.concatenate(below, axis=1)])
+    Image.fromarray(sheet).save(IMAGES / "evidence.jpg", quality=88)
+
+
 if __name__ == "__main__":
     IMAGES.mkdir(parents=True, exist_ok=True)
     contact_sheet()
     demo_run()
+    other_tables()
+    evidence()

@@ -14,7 +14,7 @@ from hypothesis import settings
 from onnx import TensorProto, helper
 from PIL import Image
 
-from platecheck.classifier import METADATA_KEY, ModelInfo
+from platecheck.model_info import METADATA_KEY, ModelInfo
 
 # No test measures time, so a slow machine must not fail one either.
 settings.register_profile("platecheck", deadline=None)
@@ -100,6 +100,8 @@ def _write_model(
     graph: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
     weights: onnx.TensorProto | None = None,
+    evidence: int | None = None,
+    oddness: bool = False,
     **info: Any,
 ) -> Path:
     """Write an ONNX file that takes the mean of a photo, scales it and gives a softmax.
@@ -111,6 +113,8 @@ def _write_model(
         graph: what of the graph differs: name, type and shape of input and output, the last node.
         metadata: instead of :class:`ModelInfo`'s.
         weights: the tensor called "weights", [1, classes], instead of numbers from -4 to 4.
+        evidence: pixels to a cell of an evidence map, if there is to be one: brighter is more.
+        oddness: whether there is to be one: the darker a photo, the odder, in [0, 1].
         info: fields of :class:`ModelInfo`.
     """
     differs = {
@@ -137,6 +141,23 @@ def _write_model(
         helper.make_node("MatMul", ["centred", "weights"], ["logits"]),
         helper.make_node(differs["last"], ["logits"], [differs["output"]]),
     ]
+    more = []
+    if evidence:
+        cells = {"kernel_shape": [evidence] * 2, "strides": [evidence] * 2}
+        nodes += [
+            helper.make_node("Transpose", ["float"], ["channels"], perm=[0, 3, 1, 2]),
+            helper.make_node("AveragePool", ["channels"], ["cells"], **cells),
+            helper.make_node("ReduceMean", ["cells"], ["grey cells"], axes=[1], keepdims=0),
+            helper.make_node("Mul", ["grey cells", "scale"], ["evidence"]),
+        ]
+        more.append(("evidence", ["batch", size // evidence, size // evidence]))
+    if oddness:
+        constants.append(onnx.numpy_helper.from_array(np.float32([1]), "one"))
+        nodes += [
+            helper.make_node("ReduceMean", ["scaled"], ["brightness"], axes=[1], keepdims=0),
+            helper.make_node("Sub", ["one", "brightness"], ["oddness"]),
+        ]
+        more.append(("oddness", ["batch"]))
     made = helper.make_graph(
         nodes,
         "tiny",
@@ -148,7 +169,11 @@ def _write_model(
         [
             helper.make_tensor_value_info(
                 differs["output"], TensorProto.FLOAT, differs["output_shape"]
-            )
+            ),
+            *(
+                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+                for name, shape in more
+            ),
         ],
         constants,
     )

@@ -79,7 +79,7 @@ def model(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> 
     figures = {"photos": 40, "correct": 39, "accuracy": 0.975, "accuracy_ci95": (0.871, 0.996)}
     return write_model(
         tmp_path_factory.mktemp("model") / "tiny.onnx",
-        thresholds={"unsure": 0.7},
+        thresholds={"dirty": 0.5},
         metrics={"test": figures},
     )
 
@@ -575,8 +575,8 @@ def test_model_prints_what_a_file_holds(model: Path) -> None:
         "float32",
         "tiny, seed 7, epoch 3",
         "1.2500",
-        "unsure",
-        "0.7000",
+        "answers dirty",
+        "from 50.0% on",
         "39/40 = 97.50%  (95 % interval 87.1% to 99.6%)",
         "platecheck 0.1.0",
     ):
@@ -589,7 +589,7 @@ def test_model_as_json(model: Path) -> None:
     content = json.loads(succeed("model", model, "--json"))
     assert content["classes"] == ["clean", "dirty"]
     assert content["metrics"]["test"]["correct"] == 39
-    assert content["thresholds"] == {"unsure": 0.7}
+    assert content["thresholds"] == {"dirty": 0.5}
 
 
 def test_the_shipped_model_says_what_it_is() -> None:
@@ -644,7 +644,8 @@ def judged(tmp_path: Path) -> Path:
 
 def test_evaluate_as_json(model: Path, judged: Path) -> None:
     found = json.loads(succeed("evaluate", model, "--data", judged, "--json"))
-    assert list(found) == EVALUATION_KEYS
+    assert list(found) == [*EVALUATION_KEYS, "answers"]
+    assert found["answers"]["coverage"]["count"] == 5
     assert (found["photos"], found["correct"], found["accuracy"]) == (5, 4, 0.8)
     assert found["classes"] == ["clean", "dirty"]
     assert found["confusion_matrix"] == [[2, 1], [0, 2]]
@@ -843,7 +844,13 @@ def test_recipes_are_listed() -> None:
 def test_a_recipe_is_shown_whole_and_can_be_kept(tmp_path: Path) -> None:
     overrides = ["optimizer.lr=1e-3", "network.weights=null"]
     printed = succeed("recipes", "show", "tiny_vgg", *(f"--set={text}" for text in overrides))
-    assert yaml.safe_load(printed)["optimizer"] == {"name": "radam", "lr": 0.001, "weight_decay": 0}
+    assert yaml.safe_load(printed)["optimizer"] == {
+        "name": "radam",
+        "lr": 0.001,
+        "head_lr": None,
+        "weight_decay": 0,
+        "clip_gradient": None,
+    }
     (tmp_path / "mine.yaml").write_text(printed)
     assert load_recipe(tmp_path / "mine.yaml") == load_recipe("tiny_vgg", overrides)
     assert succeed("recipes", "show", tmp_path / "mine.yaml") == printed
