@@ -225,7 +225,7 @@ def test_dropout_grows_with_the_epochs(rendered: Path, tmp_path: Path) -> None:
 def plate(*changes: str, epochs: int = 2) -> Recipe:
     """The shipped model's recipe on little: no ImageNet weights, two epochs."""
     small = (
-        f"input.size={SIZE}", f"batch_size={BATCH}", "network.weights=null",
+        f"input.size={SIZE}", f"batch_size={BATCH}", "network.weights=null", "soup=1",
         "network.frozen_statistics=false", "averaging=0.5", ROBUST,
     )  # fmt: skip
     return load_recipe("plate", [*small, *changes, f"epochs={epochs}"])
@@ -316,7 +316,11 @@ class TestEvidence:
         other = 3 - evidence.best_epoch
         path = export(evidence, tmp_path / "m.onnx", epoch=other).path
         photos = [photo.path for photo in evidence.photos.split("val")]
-        answers = list(Classifier.load(path).predict_many(photos))
+        classifier = Classifier.load(path)
+        answers = list(classifier.predict_many(photos))
+        # Nor does it answer with the temperature of the best epoch.
+        wanted = TrainedModel(evidence, other).fit_temperature()
+        assert classifier.info.temperature == pytest.approx(wanted) != evidence.temperature
         assert [answer.label for answer in answers].count(NO_DISH) < len(photos) / 2
         assert all(answer.evidence is not None for answer in answers)
 

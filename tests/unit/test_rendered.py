@@ -173,3 +173,12 @@ def test_two_workers_render_what_one_does(
     assert here == [2]  # it was there
     assert all(same(*two) for two in zip(pairs(shared), pairs(alone), strict=True))
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_folder_that_cannot_be_written_to_changes_nothing(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    ours = pairs(RenderedDishes(COUNT, SIZE, seed=1, folder=blocked / "pairs"))
+    theirs = pairs(RenderedDishes(COUNT, SIZE, seed=1, folder=tmp_path / "pairs"))
+    assert len(ours) == COUNT
+    assert all(same(*both) for both in zip(ours, theirs, strict=True))

@@ -97,6 +97,8 @@ def dataset(
     epochs: int = 10,
     normalization: Normalization = PLAIN,
     changes: dict[str, Any] | None = None,
+    size: int = SIZE,
+    teacher: Any = None,
     **robust: Any,
 ) -> RobustDataset:
     augmentation = Augmentation(robust=Robust(**{**STILL, **robust}), **(changes or {}))
@@ -106,8 +108,10 @@ def dataset(
         augmentation,
         normalization,
         dirty=dirty,
+        size=size,
         epochs=epochs,
         rendered=pairs,
+        teacher=teacher,
     )
 
 
@@ -134,6 +138,45 @@ def table_seen(pixels: NDArray[np.int_]) -> NDArray[np.floating]:
     """Mean colour of the corners, which no dish covers."""
     corners = [pixels[y : y + 5, x : x + 5] for y in (0, SIZE - 5) for x in (0, SIZE - 5)]
     return np.median(np.concatenate(corners).reshape(-1, 3), axis=0)
+
+
+class Witness:
+    """A teacher that keeps what it was shown."""
+
+    size = SIZE
+
+    def __init__(self) -> None:
+        self.shown: list[NDArray[np.uint8]] = []
+
+    def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.shown.append(pixels.copy())
+        return np.array([0.3, 0.7], np.float32)
+
+
+class TestATeacher:
+    def test_it_sees_the_photo_that_its_student_sees(self, photos: PhotoSet) -> None:
+        teacher = Witness()
+        items = dataset(photos, pairs=Magenta(), teacher=teacher, **EVERYTHING)
+        alone = dataset(photos, pairs=Magenta(), **EVERYTHING)
+        for index in (0, 3, len(items) - 1):
+            inputs, label, target, taught = items[index, 5, 9]
+            ours, theirs = pixels_of((inputs, label, target)), teacher.shown[-1]
+            assert np.array_equal(ours, theirs)
+            torch.testing.assert_close(taught, torch.tensor([0.3, 0.7]))
+            for part, wanted in zip((inputs, target), alone[index, 5, 9][::2], strict=True):
+                assert torch.equal(part, wanted)
+
+    def test_each_at_its_own_size(self, photos: PhotoSet) -> None:
+        teacher = Witness()
+        items = dataset(photos, pairs=Magenta(), teacher=teacher, size=SIZE // 2, **EVERYTHING)
+        for index in (0, len(items) - 1):
+            inputs, label, target, _ = items[index, 5, 9]
+            assert inputs.shape == (3, SIZE // 2, SIZE // 2)
+            assert target.shape == (SIZE // 2 // CELL, SIZE // 2 // CELL)
+            shown = teacher.shown[-1].astype(int)
+            assert shown.shape == (SIZE, SIZE, 3)
+            quarters = shown.reshape(SIZE // 2, 2, SIZE // 2, 2, 3).mean(axis=(1, 3))
+            np.testing.assert_allclose(pixels_of((inputs, label, target)), quarters, atol=1)
 
 
 class TestAnItem:

@@ -76,7 +76,11 @@ def train(
         console.print(f"  into  {shown(folder)}")
 
     def draw(run: Run) -> None:
-        plots.save(plots.curves(run.history), folder / "curves.png")
+        plots.save(plots.curves(run.history), run.folder / "curves.png")
+
+    def announce_member(member: Run) -> None:
+        number = member.folder.name
+        console.print(f"[bold]member {number} of {wanted.soup}[/]", highlight=False)
 
     with progress_bar("reading photos", len(listed.photos)) as bar:
         settings = training.Settings(accelerator, _devices(devices), nodes, precision, workers)
@@ -94,7 +98,12 @@ def train(
         )
     announce(prepared.run)
     try:
-        run = training.fit(prepared, on_epoch=draw, callbacks=[TrainingProgress(console)])
+        run = training.fit(
+            prepared,
+            on_epoch=draw,
+            on_member=announce_member,
+            callbacks=[TrainingProgress(console)],
+        )
     except training.Interrupted:
         missing = [*([f"--out={folder}"] if out is None else []), *([] if resume else ["--resume"])]
         again = " ".join([prepared.run.facts.command, shlex.join(missing)])

@@ -1,5 +1,6 @@
 """Rendered dishes as training material: each dish clean and dirty, and where its dirt is."""
 
+import contextlib
 import hashlib
 import multiprocessing
 from collections.abc import Iterator
@@ -56,12 +57,14 @@ class RenderedDishes:
         shape = (count, size, size, CHANNELS)
         self._pairs = _opened(path, shape)
         if self._pairs is None:
-            with replacing(path) as temporary:
+            with contextlib.suppress(OSError), replacing(path) as temporary:
                 pairs = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
                 for index, pair in enumerate(_render_all(count, size, seed, workers)):
                     pairs[index] = pair
                 pairs.flush()
             self._pairs = _opened(path, shape)
+        if self._pairs is None:  # a folder that cannot be written to costs memory and time alone
+            self._pairs = np.stack(list(_render_all(count, size, seed, workers)))
 
     def __len__(self) -> int:
         """Number of pairs."""

@@ -24,6 +24,7 @@ from platecheck.training.augmentation import (
 from platecheck.training.frozen import FrozenBackbone
 from platecheck.training.recipe import Normalization, Recipe, Robust
 from platecheck.training.robust import ExchangedDataset, RobustDataset
+from platecheck.training.teacher import Teacher
 
 torchvision_guard.install()
 
@@ -216,24 +217,29 @@ class PlateDataModule(LightningDataModule):
 
     def _robust_set(self, robust: Robust) -> RobustDataset:
         dirty = dirty_class(self.photos.classes)
-        rendered = None
+        rendered, teacher, cache = None, None, self.cache
+        if self.recipe.teacher:
+            teacher = Teacher(self.recipe.teacher.model)
+            cache = PixelCache(teacher.size, folder=self.cache_folder)
         if dirty is not None and (robust.rendered or robust.dirt):
             rendered = RenderedDishes(
                 robust.pairs,
-                self.recipe.input.size,
+                cache.size,
                 seed=self.seed,
                 workers=self.workers,
                 folder=self.cache_folder and self.cache_folder / "rendered",
             )
         return RobustDataset(
             self.photos.split("train"),
-            self.cache,
+            cache,
             self.cutouts,
             self.recipe.augmentation,
             self.normalization,
             dirty=dirty,
+            size=self.recipe.input.size,
             epochs=self.recipe.epochs,
             rendered=rendered,
+            teacher=teacher,
         )
 
     def _features(self, photos: Sequence[Photo], transform: Transform) -> Tensor:

@@ -96,6 +96,8 @@ def export(
             file is written.
     """
     model = TrainedModel(run, epoch)
+    if run.recipe.calibrate and model.epoch != run.best_epoch:
+        model.fit_temperature()
     cache = PixelCache(model.size)
     validation = present(run, "val")
     info = ModelInfo(
@@ -105,7 +107,7 @@ def export(
         classes=run.facts.classes,
         size=model.size,
         precision="int8" if int8 else "float32",
-        temperature=run.temperature,
+        temperature=model.module.temperature,
         epoch=model.epoch,
         seed=run.facts.seed,
         data_fingerprint=run.facts.fingerprint,

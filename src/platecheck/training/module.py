@@ -24,8 +24,10 @@ torchvision_guard.install()
 from lightning.pytorch import LightningModule  # noqa: E402
 from torchmetrics.classification import MulticlassAccuracy  # noqa: E402
 
-# Photos, labels, and for robust training where the dirt is.
-Batch = tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor]
+# Photos, labels, for robust training where the dirt is, and what the teacher says of them.
+Batch = (
+    tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor] | tuple[Tensor, Tensor, Tensor, Tensor]
+)
 
 # How much the dirt map counts beside the class.
 EVIDENCE_WEIGHT = 0.5
@@ -144,7 +146,7 @@ class PlateModule(LightningModule):
         labels = batch[1]
         # Smoothing is for learning; what validation says must not depend on it.
         loss: Tensor = (
-            self.loss(logits, labels)
+            self.loss(logits, self._wanted(batch))
             if split == "train"
             else nn.functional.cross_entropy(logits, labels)
         )
@@ -157,6 +159,14 @@ class PlateModule(LightningModule):
             self.log(name, loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=n)
         self.log(f"{split}_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=n)
         return {"loss": loss, "accuracy": right}
+
+    def _wanted(self, batch: Batch) -> Tensor:
+        """Labels [N], or with a teacher the probabilities [N, classes] that are to be given."""
+        if len(batch) < 4 or self.recipe.teacher is None:
+            return batch[1]
+        taught, weight = batch[3], self.recipe.teacher.weight
+        certain = nn.functional.one_hot(batch[1], taught.shape[1])
+        return weight * taught + (1 - weight) * certain
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The recipe's optimiser, over what is not frozen."""

@@ -46,7 +46,8 @@ class PlateNet(nn.Module):
         self.evidence = evidence
         if frozen:
             self.backbone.requires_grad_(False)
-            self.backbone.eval()
+        # Lightning keeps the modes that it finds; it does not call train() first.
+        self.train()
 
     def forward(self, photos: Tensor) -> Tensor:
         """Logits [N, classes] of normalised photos [N, 3, H, W]."""

@@ -112,6 +112,13 @@ class Optimizer(_Part):
     clip_gradient: float | None = Field(None, gt=0, description="largest norm of the gradient")
 
 
+class Teaching(_Part):
+    """A model whose answers are learnt beside the labels."""
+
+    model: str = Field(description="a shipped model's name, or an exported file")
+    weight: float = Field(0.5, gt=0, le=1, description="of its answers; the labels have the rest")
+
+
 class Schedule(_Part):
     """How the learning rate changes.
 
@@ -147,16 +154,24 @@ class Recipe(_Part):
     averaging: float = Field(
         0.0, ge=0, lt=1, description="decay of the average of weights that is kept; 0: the last"
     )
+    teacher: Teaching | None = None
+    soup: int = Field(
+        1, ge=1, description="runs from the same first weights, whose weights are averaged"
+    )
     calibrate: bool = Field(False, description="fit a temperature on validation photos")
 
     @model_validator(mode="after")
-    def _evidence_is_possible(self) -> "Recipe":
+    def _is_possible(self) -> "Recipe":
         if self.network.evidence and self.network.name != "efficientnet_lite2":
             raise ValueError("only efficientnet_lite2 can give evidence")
         if self.network.evidence and self.input.size % 16:
             raise ValueError("with evidence, input.size must be a multiple of 16")
         if self.network.evidence and self.network.frozen:
             raise ValueError("a frozen network cannot learn to give evidence")
+        if self.teacher and not self.augmentation.robust:
+            raise ValueError("a teacher needs augmentation.robust")
+        if self.soup > 1 and (self.network.frozen or not self.network.frozen_statistics):
+            raise ValueError("a soup needs network.frozen_statistics, and a backbone that learns")
         return self
 
     def to_yaml(self) -> str:

@@ -26,6 +26,7 @@ from platecheck.data.photometric import change_photo
 from platecheck.data.rendered import RenderedDishes, RenderedPair
 from platecheck.data.tables import noise_table, table_of, widest_strip
 from platecheck.training.recipe import Augmentation, Normalization, Robust
+from platecheck.training.teacher import Teacher
 
 # What a pixel of the dirt map's target says.
 CLEAN, DIRT, UNKNOWN = 0, 1, 2
@@ -33,7 +34,9 @@ CELL = 8  # pixels of the photo, in each direction, to one of the map
 NOISE_TABLES, RENDERED_TABLES = 0.15, 0.2  # shares; the rest come from photos
 TRANSLUCENT = 0.1  # share of the dishes on other tables
 
-Item = tuple[Tensor, int, Tensor]
+# A normalised photo [3, H, W], its label, where its dirt is [H / CELL, W / CELL], and with a
+# teacher the probabilities [classes] that it gives.
+Item = tuple[Tensor, int, Tensor] | tuple[Tensor, int, Tensor, Tensor]
 
 
 @dataclass
@@ -61,8 +64,10 @@ class RobustDataset(Dataset[Item]):
         normalization: Normalization,
         *,
         dirty: int | None,
+        size: int,
         epochs: int,
         rendered: RenderedDishes | None,
+        teacher: Teacher | None = None,
     ) -> None:
         """Serve `photos` and, after them, as many rendered dishes as the recipe wants.
 
@@ -75,8 +80,10 @@ class RobustDataset(Dataset[Item]):
             dirty: the index of the class whose dishes have dirt on them, the other of two classes
                 being clean; None where there is no such class: no dirt is put on, no rendered
                 dish is served.
+            size: pixels of the square photos that are served.
             epochs: of the whole training, for what is ramped up.
             rendered: where dirt, rendered tables and rendered dishes come from.
+            teacher: answers for every photo as it is served; sees it at the cache's size.
         """
         assert augmentation.robust is not None
         self.photos = photos
@@ -85,7 +92,9 @@ class RobustDataset(Dataset[Item]):
         self.robust: Robust = augmentation.robust
         self.normalization = normalization
         self.dirty = dirty
+        self.size = size
         self.epochs = epochs
+        self.teacher = teacher
         self.rendered = rendered
         self.cutouts = [cutouts.get(photo) for photo in photos]
         # Decoration is borrowed from clean dishes: what is on dirty ones may be dirt or not.
@@ -105,7 +114,7 @@ class RobustDataset(Dataset[Item]):
         return self.rendered is not None and self.dirty is not None
 
     def __getitem__(self, draw: tuple[int, int, int]) -> Item:
-        """A normalised photo [3, H, W], its label, and where its dirt is [H / CELL, W / CELL]."""
+        """What is served for a draw of photo, seed and epoch."""
         index, seed, epoch = draw
         rng = np.random.default_rng(seed)
         scene = self._photo(index) if index < len(self.photos) else self._rendered(rng)
@@ -117,7 +126,18 @@ class RobustDataset(Dataset[Item]):
         self._flip(rng, scene)
         if rng.random() < self.robust.photometric:
             scene.pixels = change_photo(rng, scene.pixels)
-        return _tensor(scene.pixels, self.normalization), scene.label, _target(scene)
+        taught = self.teacher and self.teacher.probabilities(scene.pixels)
+        self._shrink(scene)
+        item = _tensor(scene.pixels, self.normalization), scene.label, _target(scene)
+        return item if taught is None else (*item, torch.from_numpy(taught))
+
+    def _shrink(self, scene: Scene) -> None:
+        """From the teacher's size to that of the student."""
+        if scene.pixels.shape[0] == self.size:
+            return
+        scene.pixels = resized(scene.pixels, self.size)
+        scene.dish = None if scene.dish is None else resized(scene.dish, self.size)
+        scene.dirt = None if scene.dirt is None else resized(scene.dirt, self.size)
 
     def _photo(self, index: int) -> Scene:
         photo = self.photos[index]
@@ -306,6 +326,13 @@ def _target(scene: Scene) -> Tensor:
 
 def _unknown(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.full((pixels.shape[0] // CELL, pixels.shape[1] // CELL), UNKNOWN)
+
+
+def resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    """A square photo or mask at another size."""
+    way = cv2.INTER_AREA if size < pixels.shape[0] else cv2.INTER_LINEAR
+    source = np.ascontiguousarray(pixels)
+    return np.asarray(cv2.resize(source, (size, size), interpolation=way), np.uint8)
 
 
 def _small(mask: Mask) -> Mask:

@@ -12,6 +12,7 @@
 ``familiarity.safetensors``   what tells dishes from anything else, with robust recipes
 ``last.ckpt``                 the state to resume from
 ``tensorboard/``              the same curves for TensorBoard
+``members/1``                 of a soup: the runs whose weights are averaged
 ============================  ==================================================================
 """
 
@@ -118,6 +119,10 @@ class Run:
     def finished(self) -> bool:
         """Whether every epoch of the recipe was trained."""
         return len(self.history) >= self.recipe.epochs
+
+    def member(self, number: int) -> Path:
+        """Folder of one of the runs that a soup averages, counted from 1."""
+        return self.folder / "members" / str(number)
 
     def weights(self, epoch: int) -> Path:
         """File of what training changed, after an epoch counted from 1."""

@@ -8,7 +8,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from platecheck.errors import DataError, ModelError, RecipeError
 from platecheck.files import PART, replacing, write_text
 from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import IMAGENET
-from platecheck.training.calibration import fit_temperature
 from platecheck.training.familiar import fit_familiarity
 from platecheck.training.recipe import Normalization, Recipe
 from platecheck.training.run import Run, RunFacts
@@ -42,6 +41,8 @@ from platecheck.training.keeper import OnEpoch, RunKeeper  # noqa: E402
 from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.networks import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
+from platecheck.training.soup import cook  # noqa: E402
+from platecheck.training.teacher import Teacher  # noqa: E402
 from platecheck.training.trained import TrainedModel  # noqa: E402
 from platecheck.training.views import batches, rendered_views, views  # noqa: E402
 
@@ -106,7 +107,7 @@ def prepare(
 
     Raises:
         DataError: the photos are not as expected, or not those that the resumed run saw.
-        ModelError: the weights to start from, or the run to resume, cannot be used.
+        ModelError: the weights to start from, the teacher, or the run to resume, cannot be used.
         RecipeError: the resumed run was started with another recipe.
     """
     settings = settings or Settings()
@@ -125,10 +126,11 @@ def prepare(
             f"{data} no longer holds the photos that {out} was started with, or they are divided"
             " in another way"
         )
+    if recipe.teacher:
+        Teacher(recipe.teacher.model).check(facts.classes, facts.division)
     run = Run(out, recipe, facts, divided)
 
-    torch.manual_seed(mix(seed, SEED_OF_WEIGHTS))
-    network = build_network(recipe.network, classes=len(divided.classes), size=recipe.input.size)
+    network = _first_network(run, seed)
     if resumed and network.frozen:
         network.backbone.load_state_dict(read_state(run.frozen_weights))
     else:
@@ -147,13 +149,15 @@ def fit(
     prepared: Prepared,
     *,
     on_epoch: OnEpoch | None = None,
+    on_member: Callable[[Run], None] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train what :func:`prepare` prepared, and keep everything in the run folder.
 
     Args:
         prepared: the run.
-        on_epoch: called in the first process after every epoch.
+        on_epoch: called in the first process after every epoch, with the run that it belongs to.
+        on_member: called before each member of a soup is trained, with its run.
         callbacks: more of Lightning's, a progress bar say.
 
     Returns:
@@ -164,6 +168,55 @@ def fit(
         ModelError: the accelerator, devices or precision are not to be had here.
     """
     _quieten()
+    run, recipe = prepared.run, prepared.run.recipe
+    if recipe.soup == 1:
+        trainer = _learn(prepared, on_epoch, callbacks)
+    else:
+        members = []
+        for number in range(1, recipe.soup + 1):
+            member = _member(prepared, number)
+            if on_member:
+                on_member(member.run)
+            trainer = _learn(member, on_epoch, callbacks)
+            members.append(member.run.folder)
+        if trainer.is_global_zero:
+            cook(run, [Run.load(folder) for folder in members])
+            if on_epoch:
+                on_epoch(Run.load(run.folder))
+    if recipe.calibrate and trainer.is_global_zero:
+        _calibrate(Run.load(run.folder))
+    trainer.strategy.barrier()
+    return Run.load(run.folder)
+
+
+def _member(prepared: Prepared, number: int) -> Prepared:
+    """A run that starts from the soup's first weights, or where it was stopped.
+
+    The first one has the soup's seed, the others go their own way.
+    """
+    run = prepared.run
+    seed = run.facts.seed if number == 1 else mix(run.facts.seed, number)
+    member = Run(
+        run.member(number),
+        run.recipe.model_copy(update={"soup": 1, "calibrate": False}),
+        run.facts.model_copy(update={"seed": seed}),
+        run.photos,
+    )
+    network = _first_network(run, run.facts.seed)
+    load_pretrained(network, run.recipe.network)
+    if first_process():
+        member.save()
+    checkpoint = member.checkpoint if member.checkpoint.is_file() else None
+    return replace(prepared, run=member, network=network, checkpoint=checkpoint)
+
+
+def _first_network(run: Run, seed: int) -> PlateNet:
+    torch.manual_seed(mix(seed, SEED_OF_WEIGHTS))
+    recipe = run.recipe
+    return build_network(recipe.network, classes=len(run.facts.classes), size=recipe.input.size)
+
+
+def _learn(prepared: Prepared, on_epoch: OnEpoch | None, callbacks: Sequence[Callback]) -> Trainer:
     run, recipe, settings = prepared.run, prepared.run.recipe, prepared.settings
     network = prepared.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = PlateModule(
@@ -204,25 +257,20 @@ def fit(
         trainer.fit(module, datamodule, ckpt_path=prepared.checkpoint, weights_only=True)
     except SystemExit as error:  # what Lightning makes of Ctrl-C
         raise Interrupted from error
-    if recipe.calibrate and trainer.is_global_zero:
-        _calibrate(Run.load(run.folder))
-    trainer.strategy.barrier()
-    return Run.load(run.folder)
+    return trainer
 
 
 def _calibrate(run: Run) -> None:
     """Fit what belongs to the best epoch but is not learnt by gradient.
 
-    The temperature, on validation photos; with a robust recipe on these and on their dishes on
-    other tables. Then, where the network gives evidence, what tells dishes from anything else.
+    The temperature; where the network gives evidence, what tells dishes from anything else.
     """
-    run.familiarity.unlink(missing_ok=True)
+    for stale in (run.familiarity, run.calibration):
+        stale.unlink(missing_ok=True)
     model = TrainedModel(run)
-    pixels, labels = views(run, "val")
-    logits = np.concatenate([model.logits(batch) for batch in batches(pixels)])
-    robust = run.recipe.augmentation.robust is not None
-    temperature = fit_temperature(logits, labels, cautious=robust)
-    content = {"temperature": temperature, "epoch": model.epoch, "photos": len(labels)}
+    pixels = views(run, "val")[0]
+    temperature = model.fit_temperature()
+    content = {"temperature": temperature, "epoch": model.epoch, "photos": len(pixels)}
     if model.module.network.evidence is not None:
         learnt = [*views(run, "train")[0], *rendered_views(run)]
         train, val = (

@@ -8,11 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from platecheck.errors import ModelError
+from platecheck.training.calibration import fit_temperature
 from platecheck.training.familiar import Familiarity, OddnessHead
 from platecheck.training.networks import PlateNet, build_network
 from platecheck.training.pretrained import read_state
 from platecheck.training.recipe import Normalization
 from platecheck.training.run import Run
+from platecheck.training.views import batches, views
 
 # Log odds of dirt at a place. The dirt map learns with clean and dirty places weighing the same
 # (training/module.py); about one place of twenty is dirty.
@@ -97,18 +99,28 @@ class TrainedModel:
         except RuntimeError as error:
             raise ModelError(f"{run.weights(self.epoch)} does not fit the recipe") from error
         whole = WholeModel if network.evidence is None else WholeModelWithEvidence
-        # Fitted to the features of the best epoch: to those of another one every dish would be odd.
-        fitted = run.familiarity.is_file() and self.epoch == run.best_epoch
-        known = fitted and network.evidence is not None
+        # Fitted to the best epoch: to the features of another one every dish would be odd.
+        fitted = bool(run.history) and self.epoch == run.best_epoch
+        known = fitted and run.familiarity.is_file() and network.evidence is not None
         self.familiarity = Familiarity.load(run.familiarity) if known else None
-        self.module = whole(
-            network, run.facts.normalization, run.temperature, self.familiarity
-        ).eval()
+        temperature = run.temperature if fitted else 1.0
+        self.module = whole(network, run.facts.normalization, temperature, self.familiarity).eval()
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the probabilities."""
         return self.run.facts.classes
+
+    def fit_temperature(self) -> float:
+        """Fit the temperature of this epoch on the validation photos, and answer with it.
+
+        With a robust recipe on these and on their dishes on other tables (Mixed-Rand).
+        """
+        pixels, labels = views(self.run, "val")
+        logits = np.concatenate([self.logits(batch) for batch in batches(pixels)])
+        robust = self.run.recipe.augmentation.robust is not None
+        self.module.temperature = fit_temperature(logits, labels, cautious=robust)
+        return self.module.temperature
 
     @property
     def size(self) -> int:
