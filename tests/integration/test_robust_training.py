@@ -264,7 +264,7 @@ class TestEvidence:
     def test_most_validation_photos_are_dishes(self, evidence: Run) -> None:
         model = TrainedModel(evidence)
         assert model.familiarity is not None
-        odd = model.familiarity.oddness(model.features(pixels_of(evidence)))
+        odd = model.familiarity.oddness(model.look(pixels_of(evidence)))
         assert (odd <= model.familiarity.limit * (1 + 1e-5)).all()  # too few to leave one out
 
     def test_the_file_gives_what_the_run_gives(self, evidence: Run, tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ class TestEvidence:
         assert found["evidence"].max() <= 1
         assert model.familiarity is not None
         np.testing.assert_allclose(
-            found["oddness"], model.familiarity.oddness(model.features(pixels)), rtol=1e-3
+            found["oddness"], model.familiarity.oddness(model.look(pixels)), rtol=1e-3
         )
         info = Classifier.load(report.path).info
         assert info.oddness_limit == pytest.approx(model.familiarity.limit)

@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import mahalanobis
 from scipy.stats import beta
 
-from platecheck.training.familiar import DIRECTIONS, FALSE_ALARMS, Familiarity, fit_familiarity
+from platecheck.training.familiar import (
+    DIRECTIONS,
+    FALSE_ALARMS,
+    LEAST_SCALE,
+    Familiarity,
+    fit_familiarity,
+)
 
 Features = NDArray[np.float32]
 
@@ -35,15 +41,20 @@ def test_with_all_directions_kept_it_is_the_mahalanobis_distance(size: int) -> N
 def test_small_variances_are_taken_as_equal() -> None:
     """As many directions as are kept count by their own variance, the rest by its mean."""
     rng = np.random.default_rng(1)
-    size = 80
+    size = DIRECTIONS + 48
     train, new = features(rng, 900, size), features(rng, 50, size) * 2
+    # Of standardised features.
+    scale = train.astype(float).std(axis=0)
+    scale += LEAST_SCALE * scale.mean()
+    train, new = train / scale, new / scale
     variances, axes = np.linalg.eigh(np.cov(train.astype(float).T))
     variances, axes = variances[::-1].copy(), axes[:, ::-1]
     variances[DIRECTIONS:] = variances[DIRECTIONS:].mean()
     apart = (new - train.astype(float).mean(axis=0)) @ axes
     wanted = np.sqrt((apart**2 / variances).sum(axis=1) / size)
-    found = fit_familiarity(train, train).oddness(new)
-    np.testing.assert_allclose(found, wanted, rtol=2e-3)
+    found = fit_familiarity(*2 * [(train * scale).astype(np.float32)])
+    odd = found.oddness((new * scale).astype(np.float32))
+    np.testing.assert_allclose(odd, wanted, rtol=2e-3)
 
 
 def test_all_variances_equal() -> None:

@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from platecheck.training import networks
 from platecheck.training.networks import (
+    LOOK,
     PlateNet,
     build_network,
     learned_state,
@@ -212,13 +213,30 @@ class TestEvidence:
         return build_network(recipe, classes=2, size=request.param).eval(), request.param
 
     @torch.no_grad()
-    def test_logits_and_features_are_those_without_it(self, network: tuple[PlateNet, int]) -> None:
+    def test_logits_are_those_without_it(self, network: tuple[PlateNet, int]) -> None:
         net, size = network
         photos = torch.randn(2, 3, size, size)
-        logits, dirt, features = net.with_evidence(photos)
+        logits, dirt, _ = net.with_evidence(photos)
         assert torch.allclose(logits, net(photos), atol=1e-5)
-        assert torch.allclose(features, net.backbone(photos), atol=1e-5)
         assert dirt.shape == (2, size // 8, size // 8)
+
+    @torch.no_grad()
+    def test_a_look_is_the_mean_of_the_channels_of_some_blocks(
+        self, network: tuple[PlateNet, int]
+    ) -> None:
+        net, size = network
+        seen: list[torch.Tensor] = []
+        hooks = [
+            net.backbone.blocks[number].register_forward_hook(  # type: ignore[union-attr,operator]
+                lambda _module, _inputs, found: seen.append(found.mean(dim=(2, 3)))
+            )
+            for number in LOOK
+        ]
+        look = net.with_evidence(torch.randn(2, 3, size, size))[2]
+        for hook in hooks:
+            hook.remove()
+        assert len(seen) == len(LOOK)
+        torch.testing.assert_close(look, torch.cat(seen, dim=1))
 
     @torch.no_grad()
     def test_dirt_is_rare_before_anything_is_learnt(self, network: tuple[PlateNet, int]) -> None:

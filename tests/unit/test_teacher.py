@@ -78,7 +78,7 @@ def test_its_answers_are_learnt_beside_the_labels(weight: float) -> None:
 
 
 def test_a_teacher_needs_photos_that_are_changed_by_us() -> None:
-    with pytest.raises(RecipeError, match="a teacher needs augmentation.robust"):
+    with pytest.raises(RecipeError, match=r"a teacher needs augmentation\.robust"):
         load_recipe("tiny_vgg", ["teacher={model: plate}"])
 
 

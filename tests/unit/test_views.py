@@ -12,7 +12,7 @@ from platecheck.photo import open_photo
 from platecheck.training.recipe import Normalization, load_recipe
 from platecheck.training.robust import ExchangedDataset, mixed_rand
 from platecheck.training.run import Run, RunFacts
-from platecheck.training.views import BATCH, batches, views
+from platecheck.training.views import BATCH, batches, changed_views, views
 
 SIZE = 48
 
@@ -73,3 +73,15 @@ def test_batches_hold_all_in_order(count: int) -> None:
     assert all(1 <= len(batch) <= BATCH for batch in found)
     assert [int(photo[0, 0, 0]) for batch in found for photo in batch] == list(range(count))
     assert all(batch.dtype == np.uint8 for batch in found)
+
+
+def test_changed_views_are_the_same_photos_changed_and_always_alike() -> None:
+    rng = np.random.default_rng(0)
+    photos = [rng.integers(60, 200, (32, 32, 3), np.uint8) for _ in range(20)]
+    first, second = list(changed_views(photos)), list(changed_views(photos))
+    assert len(first) == 20
+    assert all(np.array_equal(*both) for both in zip(first, second, strict=True))
+    assert sum(np.array_equal(*both) for both in zip(first, photos, strict=True)) < 5
+    for photo, changed in zip(photos, first, strict=True):
+        assert changed.shape == photo.shape
+        assert changed.dtype == np.uint8

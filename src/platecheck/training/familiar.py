@@ -1,11 +1,12 @@
 """How unlike the training photos a photo is, from the features: is it a dish at all?
 
 The Mahalanobis distance of Lee et al., A simple unified framework for detecting out-of-distribution
-samples, 2018, with one Gaussian for all classes whose small variances are taken as equal
-(probabilistic PCA: Tipping and Bishop, 1999), so that a few hundred photos are enough.
+samples, 2018, on standardised features of several depths, with one Gaussian for all classes whose
+small variances are taken as equal (probabilistic PCA: Tipping and Bishop, 1999), so that a few
+hundred photos are enough.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,11 @@ from torch import Tensor, nn
 
 from platecheck.files import replacing
 
-DIRECTIONS = 32
+DIRECTIONS = 64
 # Share of validation photos that is taken for something else.
 FALSE_ALARMS = 0.005
+# Of the mean standard deviation, added to each.
+LEAST_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -27,12 +30,15 @@ class Familiarity:
 
     Attributes:
         mean: float32 [F].
-        directions: float32 [K, F], each scaled so that what is subtracted is a sum of squares.
+        scale: float32 [F], standard deviations.
+        directions: float32 [K, F] of standardised features, each scaled so that what is
+            subtracted is a sum of squares.
         precision: one over the variance of all other directions.
         limit: oddness above which a photo shows no dish.
     """
 
     mean: NDArray[np.float32]
+    scale: NDArray[np.float32]
     directions: NDArray[np.float32]
     precision: float
     limit: float
@@ -46,7 +52,7 @@ class Familiarity:
     def save(self, path: Path) -> None:
         """Write a safetensors file."""
         numbers = {"precision": self.precision, "limit": self.limit}
-        arrays = {"mean": self.mean, "directions": self.directions}
+        arrays = {"mean": self.mean, "scale": self.scale, "directions": self.directions}
         tensors = {name: torch.tensor(value) for name, value in numbers.items()}
         tensors |= {name: torch.from_numpy(value) for name, value in arrays.items()}
         with replacing(path) as temporary:
@@ -58,6 +64,7 @@ class Familiarity:
         tensors = load_file(path)
         return cls(
             tensors["mean"].numpy(),
+            tensors["scale"].numpy(),
             tensors["directions"].numpy(),
             float(tensors["precision"]),
             float(tensors["limit"]),
@@ -71,12 +78,13 @@ class OddnessHead(nn.Module):
         """Compute the distance from what `familiarity` holds."""
         super().__init__()
         self.mean = nn.Buffer(torch.from_numpy(familiarity.mean))
+        self.scale = nn.Buffer(torch.from_numpy(familiarity.scale))
         self.directions = nn.Buffer(torch.from_numpy(familiarity.directions))
         self.precision = familiarity.precision
 
     def forward(self, features: Tensor) -> Tensor:
         """Oddness [N] of features [N, F]."""
-        apart = features - self.mean
+        apart = (features - self.mean) / self.scale
         explained = (apart @ self.directions.T).square().sum(dim=1)
         distance = apart.square().sum(dim=1) * self.precision - explained
         return torch.sqrt(torch.clamp(distance, min=0.0) / features.shape[1])
@@ -90,14 +98,18 @@ def fit_familiarity(train: NDArray[np.float32], validation: NDArray[np.float32])
         validation: features [M, F]; all but :data:`FALSE_ALARMS` of them are within the limit, by
             the conformal quantile, which holds for new photos like these.
     """
-    mean = train.mean(axis=0)
-    _, singular, axes = np.linalg.svd(train - mean, full_matrices=False)
+    mean, scale = train.mean(axis=0), train.std(axis=0)
+    # What hardly ever changes must not make everything odd.
+    scale = scale + max(LEAST_SCALE * float(scale.mean()), 1e-6)
+    _, singular, axes = np.linalg.svd((train - mean) / scale, full_matrices=False)
     variances = singular**2 / max(1, len(train) - 1)
     kept = min(DIRECTIONS, len(variances) - 1)
     rest = max(float(variances[kept:].sum()) / max(1, train.shape[1] - kept), 1e-12)
     scales = np.sqrt(np.maximum(1 / rest - 1 / np.maximum(variances[:kept], rest), 0))
     directions = (axes[:kept] * scales[:, None]).astype(np.float32)
-    found = Familiarity(mean.astype(np.float32), directions, 1 / rest, float("inf"))
+    found = Familiarity(
+        mean.astype(np.float32), scale.astype(np.float32), directions, 1 / rest, float("inf")
+    )
     seen = np.sort(found.oddness(validation))
     rank = min(len(seen) - 1, int(np.ceil((1 - FALSE_ALARMS) * (len(seen) + 1))) - 1)
-    return Familiarity(found.mean, found.directions, found.precision, float(seen[rank]))
+    return replace(found, limit=float(seen[rank]))

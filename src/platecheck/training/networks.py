@@ -56,10 +56,15 @@ class PlateNet(nn.Module):
         return logits
 
     def with_evidence(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits [N, classes], logits of dirt at every place [N, h, w], and features [N, F]."""
+        """Logits [N, classes], logits of dirt at every place [N, h, w], and a look [N, F].
+
+        The look is the mean of the channels of several blocks: what the photo is like, before the
+        network has reduced it to clean or dirty.
+        """
         assert self.evidence is not None
-        features, fine, middle = pyramid(self.backbone, photos)
-        return self.head(features), self.evidence(fine, middle), features
+        features, maps = pyramid(self.backbone, photos)
+        look = torch.cat([maps[number].mean(dim=(2, 3)) for number in LOOK], dim=1)
+        return self.head(features), self.evidence(maps[FINE], maps[MIDDLE]), look
 
     def train(self, mode: bool = True) -> "PlateNet":
         """Switch dropout and BatchNorm, but never those of a frozen backbone."""
@@ -93,21 +98,23 @@ class DirtHead(nn.Module):
         return logits
 
 
-def pyramid(backbone: nn.Module, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Of EfficientNet-Lite2: features [N, 1280], and maps of 8 and of 16 pixels a cell."""
+def pyramid(backbone: nn.Module, photos: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Of EfficientNet-Lite2: features [N, 1280], and the maps that its seven blocks give."""
     lite: Any = backbone
     found = lite.bn1(lite.conv_stem(photos))
-    maps = {}
-    for number, block in enumerate(lite.blocks):
+    maps = []
+    for block in lite.blocks:
         found = block(found)
-        maps[number] = found
+        maps.append(found)
     features: Tensor = lite.forward_head(lite.bn2(lite.conv_head(found)))
-    return features, maps[FINE], maps[MIDDLE]
+    return features, maps
 
 
-# Blocks of EfficientNet-Lite2 and their channels.
+# Blocks of EfficientNet-Lite2: of 8 and of 16 pixels a cell, with their channels ...
 FINE, FINE_CHANNELS = 2, 48
 MIDDLE, MIDDLE_CHANNELS = 4, 120
+# ... and those whose means tell dishes from anything else (docs/experiments.md).
+LOOK = (2, 4, 5, 6)
 
 
 def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:

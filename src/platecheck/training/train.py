@@ -44,7 +44,7 @@ from platecheck.training.pretrained import load_pretrained, read_state  # noqa: 
 from platecheck.training.soup import cook  # noqa: E402
 from platecheck.training.teacher import Teacher  # noqa: E402
 from platecheck.training.trained import TrainedModel  # noqa: E402
-from platecheck.training.views import batches, rendered_views, views  # noqa: E402
+from platecheck.training.views import batches, changed_views, rendered_views, views  # noqa: E402
 
 # Apart from the seeds that epochs and steps are given.
 SEED_OF_WEIGHTS = 2**32
@@ -273,8 +273,9 @@ def _calibrate(run: Run) -> None:
     content = {"temperature": temperature, "epoch": model.epoch, "photos": len(pixels)}
     if model.module.network.evidence is not None:
         learnt = [*views(run, "train")[0], *rendered_views(run)]
+        # A dim or blurred dish is a dish: half of what is shown is changed so.
         train, val = (
-            np.concatenate([model.features(batch) for batch in batches(some)])
+            np.concatenate([model.look(batch) for batch in batches([*some, *changed_views(some)])])
             for some in (learnt, pixels)
         )
         fit_familiarity(train, val).save(run.familiarity)

@@ -53,11 +53,6 @@ class WholeModel(nn.Module):
         found: Tensor = self.network(self._inputs(pixels))
         return found
 
-    def features(self, pixels: Tensor) -> Tensor:
-        """What the head sees, [N, F]."""
-        found: Tensor = self.network.backbone(self._inputs(pixels))
-        return found
-
     def _inputs(self, pixels: Tensor) -> Tensor:
         return pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
 
@@ -67,10 +62,14 @@ class WholeModelWithEvidence(WholeModel):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
         """Probabilities [N, classes], evidence [N, h, w] in [0, 1], and maybe oddness [N]."""
-        logits, dirt, features = self.network.with_evidence(self._inputs(pixels))
+        logits, dirt, look = self.network.with_evidence(self._inputs(pixels))
         evidence = torch.sigmoid(dirt + PRIOR)
         found = (torch.softmax(logits / self.temperature, dim=1), evidence)
-        return found if self.oddness is None else (*found, self.oddness(features))
+        return found if self.oddness is None else (*found, self.oddness(look))
+
+    def look(self, pixels: Tensor) -> Tensor:
+        """What tells dishes from anything else, [N, F]."""
+        return self.network.with_evidence(self._inputs(pixels))[2]
 
 
 class TrainedModel:
@@ -135,9 +134,10 @@ class TrainedModel:
         return found
 
     @torch.inference_mode()
-    def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Features float32 [N, F], which the head sees."""
-        found: NDArray[np.float32] = self.module.features(torch.from_numpy(pixels)).numpy()
+    def look(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What tells dishes from anything else, float32 [N, F]; of networks that give evidence."""
+        assert isinstance(self.module, WholeModelWithEvidence)
+        found: NDArray[np.float32] = self.module.look(torch.from_numpy(pixels)).numpy()
         return found
 
     @torch.inference_mode()

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from platecheck.data.cache import PixelCache
 from platecheck.data.cutouts import CutoutCache
+from platecheck.data.photometric import change_photo
 from platecheck.data.rendered import RenderedDishes
 from platecheck.training.robust import mixed_rand
 from platecheck.training.run import Run
@@ -37,6 +38,12 @@ def rendered_views(run: Run) -> Iterator[NDArray[np.uint8]]:
     pairs = RenderedDishes(robust.pairs, size, seed=run.facts.seed, workers=os.cpu_count() or 1)
     for index in range(min(robust.rendered, len(pairs))):
         yield pairs[index].dirty if index % 2 else pairs[index].clean
+
+
+def changed_views(pixels: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """The same photos in other light, through other cameras, as other files."""
+    for index, photo in enumerate(pixels):
+        yield change_photo(np.random.default_rng([0, index]), photo)
 
 
 def batches(pixels: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
