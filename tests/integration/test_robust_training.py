@@ -54,7 +54,7 @@ def tiny(*changes: str, epochs: int = EPOCHS) -> Recipe:
     """Everything of the shipped recipe, on little."""
     small = (
         f"input.size={SIZE}", f"batch_size={BATCH}", "network.head=16", "optimizer.lr=0.003",
-        "averaging=0.8", ROBUST,
+        "averaging=0.8", "teacher=null", ROBUST,
     )  # fmt: skip
     return load_recipe("tiny_vgg_plate", [*small, *changes, f"epochs={epochs}"])
 

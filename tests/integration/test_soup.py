@@ -28,7 +28,7 @@ def recipe(*changes: str) -> Recipe:
         "input.size=64", "batch_size=8", "network.head=16", "optimizer.lr=0.003", STILL,
         "augmentation.robust={tables: 0.7, dirt: 0.3, rendered: 2, pairs: 4}", f"epochs={EPOCHS}",
     )  # fmt: skip
-    return load_recipe("tiny_vgg_plate", [*small, "soup=2", *changes])
+    return load_recipe("tiny_vgg_plate", [*small, "teacher=null", "soup=2", *changes])
 
 
 @pytest.fixture(scope="module", autouse=True)

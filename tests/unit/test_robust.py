@@ -478,14 +478,14 @@ class TestValidation:
             assert torch.equal(first[index][0], first[index][0])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "teacher"), [(1, "null"), (2, "null"), (2, "{model: plate}")])
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
 def test_batches_are_the_same_for_any_number_of_workers_and_change_with_the_epoch(
-    workers: int, tmp_path: Path, photos: PhotoSet
+    workers: int, teacher: str, tmp_path: Path, photos: PhotoSet
 ) -> None:
     wanted = [
         f"input.size={SIZE}", "batch_size=8", "augmentation.robust.pairs=2",
-        "augmentation.robust.rendered=2",
+        "augmentation.robust.rendered=2", f"teacher={teacher}",
     ]  # fmt: skip
     recipe = load_recipe("tiny_vgg_plate", wanted)
 
@@ -502,6 +502,7 @@ def test_batches_are_the_same_for_any_number_of_workers_and_change_with_the_epoc
         return found
 
     alone, shared = batches(0), batches(workers)
-    assert [len(part) for part in alone] == [8, 8, 8, 2, 2, 2] * 2
+    parts = 3 if teacher == "null" else 4
+    assert [len(part) for part in alone] == ([8] * parts + [2] * parts) * 2
     assert all(torch.equal(*two) for two in zip(alone, shared, strict=True))
-    assert not torch.equal(alone[0], alone[6])
+    assert not torch.equal(alone[0], alone[2 * parts])
