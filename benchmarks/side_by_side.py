@@ -1,0 +1,129 @@
+"""Models side by side, on dishes on their own tables and on others: a table and a figure.
+
+    python -m benchmarks.side_by_side runs/tiny_vgg plate tiny --data ../shared/dishes
+
+MODEL is a run folder, an exported file or a shipped model's name; the first one is drawn as what
+the others are compared with. The split is ``test``, unless told otherwise.
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from platecheck.evaluation.evaluate import evaluate, load_model
+from platecheck.evaluation.metrics import EvaluationResult
+from platecheck.evaluation.plots import BLUE, GREEN, GRID, INK, MUTED, VERMILLION
+from platecheck.evaluation.table_result import Gap, Share, TableResult
+from platecheck.evaluation.tables import measure_tables
+
+FIGURE = Path("docs/images/side-by-side.png")
+# What is drawn, and what it is called there.
+DRAWN = {
+    "original_same_dishes": "own table",
+    "mixed_same": "another table\nof its class\n(Mixed-Same)",
+    "mixed_rand": "any other\ntable\n(Mixed-Rand)",
+    "mixed_next": "a table of the\nother class\n(Mixed-Next)",
+    "worst_table": "right on every\none of 16 tables",
+}
+COLOURS = (VERMILLION, BLUE, GREEN)
+
+Measured = dict[str, tuple[EvaluationResult, TableResult]]
+
+
+def main() -> None:
+    """Print the table, draw the figure."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.side_by_side", description=__doc__)
+    parser.add_argument("models", nargs="+", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--names", nargs="*", help="instead of the models', in the figure")
+    options = parser.parse_args()
+    measured: Measured = {}
+    for path, name in zip(options.models, options.names or options.models, strict=True):
+        model, division = load_model(path)
+        evaluation = evaluate(model, options.data, split=options.split, division=division)
+        measured[str(name)] = evaluation.result, measure_tables(model, evaluation, seed=0).result
+    print("\n".join(table(measured)))
+    with mpl.rc_context({"font.size": 10, "text.color": INK, "axes.labelcolor": INK}):
+        draw(measured).savefig(FIGURE, dpi=160)
+
+
+def table(measured: Measured) -> list[str]:
+    """Markdown: a row a figure, a column a model."""
+
+    def row(title: str, cells: list[str]) -> str:
+        return f"| {title} | {' | '.join(cells)} |"
+
+    both = list(measured.values())
+    lines = [row("", list(measured)), "|---|" + "---|" * len(measured)]
+    lines.append(row("Original", [share(plain.correct, plain.photos) for plain, _ in both]))
+    for key in ("mixed_same", "mixed_rand", "mixed_next", "worst_table", "only_bg"):
+        shares: list[Share] = [getattr(tables, key) for _, tables in both]
+        lines.append(row(key, [share(found.correct, found.photos) for found in shares]))
+    lines.append(row("BG-Gap, points", [gap(tables.bg_gap) for _, tables in both]))
+    lines.append(row("ECE, Original", [f"{plain.ece:.3f}" for plain, _ in both]))
+    return [
+        *lines,
+        row("ECE with Mixed-Rand", [f"{t.ece_original_and_mixed_rand:.3f}" for _, t in both]),
+    ]
+
+
+def gap(found: Gap) -> str:
+    """Points, with their 95 % interval."""
+    low, high = found.gap_ci95
+    return f"{100 * found.gap:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def share(correct: int, photos: int) -> str:
+    """A count and its percentage."""
+    return f"{correct}/{photos} = {correct / photos:.1%}"
+
+
+def draw(measured: Measured) -> Figure:
+    """Accuracy and 95 % interval of every model on every kind of table."""
+    figure = Figure(figsize=(7.2, 3.9), layout="constrained")
+    axes = figure.subplots()
+    for number, (name, (_, tables)) in enumerate(measured.items()):
+        offset = 0.16 * (number - (len(measured) - 1) / 2)
+        for place, key in enumerate(DRAWN):
+            found: Share = getattr(tables, key)
+            low, high = (100 * end for end in found.accuracy_ci95)
+            accuracy, colour = 100 * found.accuracy, COLOURS[number % len(COLOURS)]
+            axes.plot([place + offset] * 2, [low, high], color=colour, linewidth=2, alpha=0.5)
+            axes.plot(
+                place + offset,
+                accuracy,
+                "sDo"[number % 3],
+                color=colour,
+                markersize=8,
+                label=name if place == 0 else None,
+            )
+            axes.annotate(
+                f"{accuracy:.0f}",
+                (place + offset, accuracy),
+                xytext=(8, 0) if offset >= 0 else (-8, 0),
+                textcoords="offset points",
+                va="center",
+                ha="left" if offset >= 0 else "right",
+                color=colour,
+                fontsize=9,
+            )
+    axes.axhline(50, color=MUTED, linewidth=0.8, linestyle=":")
+    axes.annotate("a coin", (-0.45, 50), color=MUTED, fontsize=8, va="bottom")
+    axes.set_xticks(range(len(DRAWN)), list(DRAWN.values()), fontsize=9)
+    axes.set_xlim(-0.5, len(DRAWN) - 0.5)
+    axes.set_ylim(0, 103)
+    axes.set_ylabel("right answers, % (95 % interval)")
+    axes.grid(axis="y", color=GRID)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(loc="lower left", frameon=False)
+    axes.set_title("The same dishes on other tables", loc="left", fontsize=12)
+    return figure
+
+
+if __name__ == "__main__":
+    main()
