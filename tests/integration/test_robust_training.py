@@ -31,7 +31,7 @@ from platecheck.training import torchvision_guard
 from platecheck.training.export import export
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
-from platecheck.training.thresholds import choose_thresholds
+from platecheck.training.thresholds import choose_thresholds, least_favourable
 from platecheck.training.train import fit, prepare
 from platecheck.training.trained import TrainedModel
 from platecheck.training.views import batches, views
@@ -85,7 +85,7 @@ def checkpoint(run: Run) -> dict[str, Any]:
 class TestAveragedWeights:
     def test_validation_tells_of_what_is_saved(self, unbroken: Run) -> None:
         """Photos as they are and on other tables, answered by the weights in the file."""
-        pixels, labels = views(unbroken, "val")
+        pixels, labels, _ = views(unbroken, "val")
         for epoch, row in enumerate(unbroken.history, 1):
             model = TrainedModel(unbroken, epoch)
             logits = np.concatenate([model.logits(batch) for batch in batches(pixels)])
@@ -110,7 +110,7 @@ class TestAveragedWeights:
     def test_a_frozen_backbone_and_an_averaged_head(self, rendered: Path, tmp_path: Path) -> None:
         recipe = tiny("network.frozen=true", "augmentation={}", "label_smoothing=0", epochs=2)
         run = train(recipe, rendered, tmp_path / "run")
-        pixels, labels = views(run, "val")
+        pixels, labels, _ = views(run, "val")
         for epoch, row in enumerate(run.history, 1):
             logits = TrainedModel(run, epoch).logits(np.stack(pixels))
             assert row["val_loss"] == pytest.approx(cross_entropy(logits, list(labels)), abs=1e-4)
@@ -345,11 +345,12 @@ class TestAPromise:
         )  # fmt: skip
         assert answer.code == 0, answer.err
         classifier = Classifier.load(path)
-        pixels, labels = views(evidence, "val")
+        pixels, labels, owners = views(evidence, "val")
+        worst = least_favourable(classifier.probabilities(np.stack(pixels)), labels, owners)
+        assert len(worst[1]) == len(evidence.photos.split("val")) < len(labels)
         wanted, promise = choose_thresholds(
-            classifier.probabilities(np.stack(pixels)), labels, ("clean", "dirty"),
-            {"clean": 0.45, "dirty": 0.8},
-        )  # fmt: skip
+            *worst, ("clean", "dirty"), {"clean": 0.45, "dirty": 0.8}
+        )
         assert classifier.info.thresholds == pytest.approx(wanted, abs=1e-6)
         assert classifier.info.promise == promise
         # As people meet it: what is called clean or dirty is above its threshold.

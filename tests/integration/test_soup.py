@@ -81,7 +81,7 @@ def test_members_begin_with_the_same_weights(rendered: Path, tmp_path: Path) -> 
 
 
 def test_its_history_tells_of_the_average(soup: Run) -> None:
-    pixels, labels = views(soup, "val")
+    pixels, labels, _ = views(soup, "val")
     model = TrainedModel(soup, EPOCHS)
     logits = torch.cat([torch.from_numpy(model.logits(photo[None])) for photo in pixels])
     truth = torch.from_numpy(labels)

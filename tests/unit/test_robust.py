@@ -423,9 +423,10 @@ class TestMixedRand:
         good = [p for p in one_class if cutouts.get(p).good]
         assert len(good) == 6
         found = list(mixed_rand(one_class, cache, cutouts, seed=0))
-        assert [label for _, label in found] == [photo.label for photo in good]
+        assert [label for _, label, _ in found] == [photo.label for photo in good]
+        assert [one_class[owner] for *_, owner in found] == good
         used = set()
-        for photo, (pixels, _) in zip(good, found, strict=True):
+        for photo, (pixels, *_) in zip(good, found, strict=True):
             before = original(photo)
             assert (pixels.shape, pixels.dtype) == ((SIZE, SIZE, 3), np.uint8)
             middle = np.s_[24:42, 24:40]
@@ -440,7 +441,7 @@ class TestMixedRand:
     def test_the_seed_alone_decides(self, photos: PhotoSet) -> None:
         def mixed(seed: int) -> list[bytes]:
             found = mixed_rand(photos.photos, *caches(photos), seed=seed)
-            return [pixels.tobytes() for pixels, _ in found]
+            return [pixels.tobytes() for pixels, *_ in found]
 
         first = mixed(0)
         np.random.seed(1)
@@ -458,7 +459,7 @@ class TestValidation:
         norm = Normalization(mean=(0.5, 0.4, 0.3), std=(0.25, 0.2, 0.1))
         cache, cutouts = caches(photos)
         items = ExchangedDataset(photos.photos, cache, cutouts, norm)
-        mixed = list(mixed_rand(photos.photos, cache, cutouts, seed=0))
+        mixed = [found[:2] for found in mixed_rand(photos.photos, cache, cutouts, seed=0)]
         count = len(photos.photos)
         assert len(mixed) == 12
         assert len(items) == count + 12

@@ -35,12 +35,13 @@ ROBUST = "augmentation.robust={tables: 0.5}"
 
 def test_without_robust_training_the_photos_as_they_are(rendered: Path, tmp_path: Path) -> None:
     plain = run(rendered, tmp_path)
-    pixels, labels = views(plain, "val")
+    pixels, labels, owners = views(plain, "val")
     photos = plain.photos.split("val")
     assert len(pixels) == len(photos) == 6
     for photo, found, label in zip(photos, pixels, labels, strict=True):
         np.testing.assert_array_equal(found, open_photo(photo.path, size=SIZE))
         assert label == photo.label
+    assert owners.tolist() == list(range(6))
 
 
 @pytest.mark.parametrize("split", ["val", "train"])
@@ -48,17 +49,19 @@ def test_with_it_their_dishes_on_other_tables_too(
     split: str, rendered: Path, tmp_path: Path
 ) -> None:
     robust = run(rendered, tmp_path, ROBUST)
-    pixels, labels = views(robust, split)
+    pixels, labels, owners = views(robust, split)
     photos = robust.photos.split(split)
     mixed = list(mixed_rand(photos, PixelCache(SIZE), CutoutCache(), seed=0))
     assert 0.6 * len(photos) < len(mixed) <= len(photos)
     assert len(pixels) == len(labels) == len(photos) + len(mixed)
     for photo, found in zip(photos, pixels, strict=False):
         np.testing.assert_array_equal(found, open_photo(photo.path, size=SIZE))
-    for (wanted, _), found in zip(mixed, pixels[len(photos) :], strict=True):
+    for (wanted, *_), found in zip(mixed, pixels[len(photos) :], strict=True):
         np.testing.assert_array_equal(found, wanted)
-    wanted_labels = [photo.label for photo in photos] + [label for _, label in mixed]
+    wanted_labels = [photo.label for photo in photos] + [label for _, label, _ in mixed]
     assert labels.tolist() == wanted_labels
+    assert owners.tolist() == [*range(len(photos)), *(owner for *_, owner in mixed)]
+    assert all(photos[owner].label == label for owner, label in zip(owners, labels, strict=True))
     # What is calibrated on is what validation is measured on.
     norm = robust.facts.normalization
     validated = ExchangedDataset(photos, PixelCache(SIZE), CutoutCache(), norm)

@@ -27,7 +27,7 @@ from platecheck.files import replacing
 from platecheck.model_info import METADATA_KEY, ModelInfo
 from platecheck.training.onnx_graph import write_onnx
 from platecheck.training.run import Run
-from platecheck.training.thresholds import choose_thresholds
+from platecheck.training.thresholds import choose_thresholds, least_favourable
 from platecheck.training.trained import TrainedModel
 from platecheck.training.views import batches, views
 
@@ -129,9 +129,10 @@ def export(
                 f"the exported probabilities differ by {difference:.2g} from the run's"
             )
         if wrong is not None:
-            pixels, labels = views(run, "val")
-            found = np.concatenate([exported.probabilities(batch) for batch in batches(pixels)])
-            thresholds, promise = choose_thresholds(found, labels, info.classes, wrong)
+            shown = views(run, "val")
+            found = [exported.probabilities(batch) for batch in batches(shown.pixels)]
+            judged = least_favourable(np.concatenate(found), shown.labels, shown.owners)
+            thresholds, promise = choose_thresholds(*judged, info.classes, wrong)
             info = info.model_copy(update={"thresholds": thresholds, "promise": promise})
             _write_metadata(temporary, info)
             exported = Classifier.load(temporary)

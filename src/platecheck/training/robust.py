@@ -284,14 +284,18 @@ class ExchangedDataset(Dataset[Item]):
         if index < len(self.photos):
             pixels, label = self.cache.get(self.photos[index]), self.photos[index].label
         else:
-            pixels, label = self.mixed[index - len(self.photos)]
+            pixels, label, _ = self.mixed[index - len(self.photos)]
         return _tensor(pixels, self.normalization), label, _unknown(pixels)
 
 
 def mixed_rand(
     photos: Sequence[Photo], cache: PixelCache, cutouts: CutoutCache, *, seed: int
-) -> Iterator[tuple[NDArray[np.uint8], int]]:
-    """Every dish that can be cut out on the table of another photo, drawn at random; its label."""
+) -> Iterator[tuple[NDArray[np.uint8], int, int]]:
+    """Every dish that can be cut out on the table of another photo, drawn at random.
+
+    Returns:
+        Photo uint8 [size, size, 3], label, and the index of the dish's own photo in `photos`.
+    """
     size = cache.size
     found = [cutouts.get(photo) for photo in photos]
     dishes = [index for index, cutout in enumerate(found) if cutout.good]
@@ -305,7 +309,7 @@ def mixed_rand(
         if others:
             table = others[int(np.random.default_rng([seed, index, 1]).integers(len(others)))]
             mask = found[index].mask(size, size)
-            yield put_on(table, cache.get(photos[index]), mask)[0], photos[index].label
+            yield put_on(table, cache.get(photos[index]), mask)[0], photos[index].label, index
 
 
 def _tensor(pixels: NDArray[np.uint8], normalization: Normalization) -> Tensor:

@@ -32,7 +32,7 @@ def cook(run: Run, members: Sequence[Run]) -> None:
     Raises:
         ModelError: weights of a member are damaged.
     """
-    pixels, labels = views(run, "val")
+    pixels, labels, _ = views(run, "val")
     history = []
     for epoch, rows in enumerate(zip(*(member.history for member in members), strict=True), 1):
         state = average([read_state(member.weights(epoch)) for member in members])

@@ -55,6 +55,31 @@ def choose_thresholds(
     return thresholds, promise
 
 
+def least_favourable(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    owners: NDArray[np.integer],
+) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
+    """Of several views of each dish, the one that its own class is least probable in.
+
+    A dish on two tables is one dish: counted twice, it would make the promise look safer than it
+    is. What holds for its worst view holds for each.
+
+    Args:
+        probabilities: [N, classes].
+        labels: [N].
+        owners: [N], which of M dishes each is a view of.
+
+    Returns:
+        Probabilities [M, classes] and labels [M].
+    """
+    own = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    rows = np.lexsort((own, owners))
+    _, first = np.unique(owners[rows], return_index=True)
+    worst = rows[first]
+    return probabilities[worst], labels[worst]
+
+
 def _threshold(
     scores: NDArray[np.floating],
     given: NDArray[np.bool_],

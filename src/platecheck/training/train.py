@@ -268,11 +268,11 @@ def _calibrate(run: Run) -> None:
     for stale in (run.familiarity, run.calibration):
         stale.unlink(missing_ok=True)
     model = TrainedModel(run)
-    pixels = views(run, "val")[0]
+    pixels = views(run, "val").pixels
     temperature = model.fit_temperature()
     content = {"temperature": temperature, "epoch": model.epoch, "photos": len(pixels)}
     if model.module.network.evidence is not None:
-        learnt = [*views(run, "train")[0], *rendered_views(run)]
+        learnt = [*views(run, "train").pixels, *rendered_views(run)]
         # A dim or blurred dish is a dish: half of what is shown is changed so.
         train, val = (
             np.concatenate([model.look(batch) for batch in batches([*some, *changed_views(some)])])

@@ -115,7 +115,7 @@ class TrainedModel:
 
         With a robust recipe on these and on their dishes on other tables (Mixed-Rand).
         """
-        pixels, labels = views(self.run, "val")
+        pixels, labels, _ = views(self.run, "val")
         logits = np.concatenate([self.logits(batch) for batch in batches(pixels)])
         robust = self.run.recipe.augmentation.robust is not None
         self.module.temperature = fit_temperature(logits, labels, cautious=robust)

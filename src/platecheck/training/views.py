@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +17,28 @@ from platecheck.training.run import Run
 BATCH = 16
 
 
-def views(run: Run, split: str) -> tuple[list[NDArray[np.uint8]], NDArray[np.int64]]:
-    """Photos of a split, and with a robust recipe also their dishes on other tables (Mixed-Rand).
+class Views(NamedTuple):
+    """What is shown of some photos.
 
-    Returns:
-        Photos uint8 [size, size, 3], the originals first, and their labels [N].
+    Attributes:
+        pixels: N photos uint8 [size, size, 3], the originals first.
+        labels: [N].
+        owners: [N], which photo of the split each is a view of.
     """
+
+    pixels: list[NDArray[np.uint8]]
+    labels: NDArray[np.int64]
+    owners: NDArray[np.int64]
+
+
+def views(run: Run, split: str) -> Views:
+    """Photos of a split; with a robust recipe also their dishes on other tables (Mixed-Rand)."""
     photos, cache = run.photos.split(split), PixelCache(run.recipe.input.size)
-    found = [(cache.get(photo), photo.label) for photo in photos]
+    found = [(cache.get(photo), photo.label, index) for index, photo in enumerate(photos)]
     if run.recipe.augmentation.robust:
         found += mixed_rand(photos, cache, CutoutCache(), seed=0)
-    return [pixels for pixels, _ in found], np.array([label for _, label in found])
+    pixels, labels, owners = zip(*found, strict=True)
+    return Views(list(pixels), np.array(labels), np.array(owners))
 
 
 def rendered_views(run: Run) -> Iterator[NDArray[np.uint8]]:
