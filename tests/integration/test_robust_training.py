@@ -225,7 +225,7 @@ def test_dropout_grows_with_the_epochs(rendered: Path, tmp_path: Path) -> None:
 def plate(*changes: str, epochs: int = 2) -> Recipe:
     """The shipped model's recipe on little: no ImageNet weights, two epochs."""
     small = (
-        f"input.size={SIZE}", f"batch_size={BATCH}", "network.weights=null", "soup=1",
+        f"input.size={SIZE}", f"batch_size={BATCH}", "network.weights=null", "teacher=null",
         "network.frozen_statistics=false", "averaging=0.5", ROBUST,
     )  # fmt: skip
     return load_recipe("plate", [*small, *changes, f"epochs={epochs}"])

@@ -27,6 +27,7 @@ from platecheck.training.robust import (
     RobustDataset,
     mixed_rand,
 )
+from platecheck.training.teacher import Teacher
 
 SIZE = 64
 CELLS = SIZE // CELL
@@ -156,8 +157,9 @@ class Witness:
 class TestATeacher:
     def test_it_sees_the_photo_that_its_student_sees(self, photos: PhotoSet) -> None:
         teacher = Witness()
-        items = dataset(photos, pairs=Magenta(), teacher=teacher, **EVERYTHING)
-        alone = dataset(photos, pairs=Magenta(), **EVERYTHING)
+        clear = EVERYTHING | {"photometric": 0}
+        items = dataset(photos, pairs=Magenta(), teacher=teacher, **clear)
+        alone = dataset(photos, pairs=Magenta(), **clear)
         for index in (0, 3, len(items) - 1):
             inputs, label, target, taught = items[index, 5, 9]
             ours, theirs = pixels_of((inputs, label, target)), teacher.shown[-1]
@@ -166,9 +168,20 @@ class TestATeacher:
             for part, wanted in zip((inputs, target), alone[index, 5, 9][::2], strict=True):
                 assert torch.equal(part, wanted)
 
+    def test_its_student_sees_it_through_a_bad_camera(self, photos: PhotoSet) -> None:
+        clear, bad = Witness(), Witness()
+        for teacher, share in ((clear, 0), (bad, 1)):
+            changes = EVERYTHING | {"photometric": share}
+            items = dataset(photos, pairs=Magenta(), teacher=teacher, **changes)
+            inputs, label, target, _ = items[3, 5, 9]
+            seen = pixels_of((inputs, label, target))
+            assert np.array_equal(seen, teacher.shown[-1]) == (share == 0)
+        assert np.array_equal(clear.shown[-1], bad.shown[-1])
+
     def test_each_at_its_own_size(self, photos: PhotoSet) -> None:
         teacher = Witness()
-        items = dataset(photos, pairs=Magenta(), teacher=teacher, size=SIZE // 2, **EVERYTHING)
+        clear = EVERYTHING | {"photometric": 0}
+        items = dataset(photos, pairs=Magenta(), teacher=teacher, size=SIZE // 2, **clear)
         for index in (0, len(items) - 1):
             inputs, label, target, _ = items[index, 5, 9]
             assert inputs.shape == (3, SIZE // 2, SIZE // 2)
@@ -479,14 +492,14 @@ class TestValidation:
             assert torch.equal(first[index][0], first[index][0])
 
 
-@pytest.mark.parametrize(("workers", "teacher"), [(1, "null"), (2, "null"), (2, "{model: plate}")])
+@pytest.mark.parametrize(("workers", "taught"), [(1, False), (2, False), (2, True)])
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
 def test_batches_are_the_same_for_any_number_of_workers_and_change_with_the_epoch(
-    workers: int, teacher: str, tmp_path: Path, photos: PhotoSet
+    workers: int, taught: bool, tmp_path: Path, photos: PhotoSet
 ) -> None:
     wanted = [
         f"input.size={SIZE}", "batch_size=8", "augmentation.robust.pairs=2",
-        "augmentation.robust.rendered=2", f"teacher={teacher}",
+        "augmentation.robust.rendered=2",
     ]  # fmt: skip
     recipe = load_recipe("tiny_vgg_plate", wanted)
 
@@ -494,6 +507,7 @@ def test_batches_are_the_same_for_any_number_of_workers_and_change_with_the_epoc
         module = PlateDataModule(
             replace(photos, photos=photos.photos[:8]), recipe, PLAIN,
             seed=3, workers=processes, cache_folder=tmp_path,
+            teacher=Teacher("plate") if taught else None,
         )  # fmt: skip
         loader = module.train_dataloader()
         found = []
@@ -503,7 +517,7 @@ def test_batches_are_the_same_for_any_number_of_workers_and_change_with_the_epoc
         return found
 
     alone, shared = batches(0), batches(workers)
-    parts = 3 if teacher == "null" else 4
+    parts = 4 if taught else 3
     assert [len(part) for part in alone] == ([8] * parts + [2] * parts) * 2
     assert all(torch.equal(*two) for two in zip(alone, shared, strict=True))
     assert not torch.equal(alone[0], alone[2 * parts])

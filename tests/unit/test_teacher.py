@@ -23,10 +23,26 @@ def test_it_answers_as_its_file_does_in_another_process_too() -> None:
     teacher = Teacher("plate")
     pixels = np.random.default_rng(0).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
     wanted = Classifier.load("plate").probabilities(pixels[None])[0]
-    np.testing.assert_array_equal(teacher.probabilities(pixels), wanted)
+    np.testing.assert_allclose(teacher.probabilities(pixels), wanted, rtol=1e-5)
     sent = pickle.dumps(teacher)
     assert len(sent) < 1000
-    np.testing.assert_array_equal(pickle.loads(sent).probabilities(pixels), wanted)
+    np.testing.assert_array_equal(
+        pickle.loads(sent).probabilities(pixels), teacher.probabilities(pixels)
+    )
+
+
+def test_it_looks_at_all_mirrored_versions() -> None:
+    teacher = Teacher("plate", flips=True)
+    pixels = np.random.default_rng(1).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
+    classifier = Classifier.load("plate")
+    logits = [
+        np.log(classifier.probabilities(np.ascontiguousarray(view)[None])[0])
+        for view in (pixels, pixels[:, ::-1], pixels[::-1], pixels[::-1, ::-1])
+    ]
+    wanted = np.exp(np.mean(logits, axis=0))
+    np.testing.assert_allclose(teacher.probabilities(pixels), wanted / wanted.sum(), rtol=1e-4)
+    sent = pickle.loads(pickle.dumps(teacher))
+    np.testing.assert_array_equal(sent.probabilities(pixels), teacher.probabilities(pixels))
 
 
 def test_it_knows_other_classes() -> None:

@@ -78,9 +78,9 @@ def train(
     def draw(run: Run) -> None:
         plots.save(plots.curves(run.history), run.folder / "curves.png")
 
-    def announce_member(member: Run) -> None:
-        number = member.folder.name
-        console.print(f"[bold]member {number} of {wanted.soup}[/]", highlight=False)
+    def announce_teacher(teacher: Run) -> None:
+        name = shown(teacher.recipe.name)
+        console.print(f"first its teacher, [bold]{name}[/], into {shown(teacher.folder)}")
 
     with progress_bar("reading photos", len(listed.photos)) as bar:
         settings = training.Settings(accelerator, _devices(devices), nodes, precision, workers)
@@ -101,7 +101,7 @@ def train(
         run = training.fit(
             prepared,
             on_epoch=draw,
-            on_member=announce_member,
+            on_teacher=announce_teacher,
             callbacks=[TrainingProgress(console)],
         )
     except training.Interrupted:

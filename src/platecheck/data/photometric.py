@@ -46,8 +46,8 @@ def _light(rng: np.random.Generator, picture: Floats) -> Floats:
 
 def _camera(rng: np.random.Generator, picture: Floats) -> Floats:
     """Blur and noise."""
-    if rng.random() < 0.2:
-        blurred = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.5))
+    if rng.random() < 0.25:
+        blurred = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.8))
         picture = np.asarray(blurred, np.float32)
     if rng.random() < 0.2:
         noise = rng.standard_normal(picture.shape, np.float32)
@@ -59,7 +59,7 @@ def _file(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uin
     """JPEG compression, and a smaller photo that is enlarged again."""
     height, width = pixels.shape[:2]
     if rng.random() < 0.25:
-        quality = int(rng.integers(25, 90))
+        quality = int(rng.integers(15, 90))
         coded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
         pixels = np.asarray(cv2.imdecode(coded, cv2.IMREAD_COLOR), np.uint8)
     if rng.random() < 0.15:

@@ -138,6 +138,7 @@ class PlateDataModule(LightningDataModule):
         normalization: Normalization,
         *,
         seed: int,
+        teacher: Teacher | None = None,
         workers: int | None = None,
         cache_folder: Path | None = None,
     ) -> None:
@@ -148,6 +149,7 @@ class PlateDataModule(LightningDataModule):
             recipe: size, batch size and augmentation.
             normalization: channel mean and standard deviation.
             seed: of order and augmentation.
+            teacher: for robust training, answers for every training photo.
             workers: processes that prepare photos; by default one a core, four at most.
             cache_folder: of the pixel cache.
         """
@@ -156,6 +158,7 @@ class PlateDataModule(LightningDataModule):
         self.recipe = recipe
         self.normalization = normalization
         self.seed = seed
+        self.teacher = teacher
         self.workers = min(4, os.cpu_count() or 1) if workers is None else workers
         self.cache = PixelCache(recipe.input.size, folder=cache_folder)
         self.cutouts = CutoutCache(cache_folder)
@@ -217,10 +220,9 @@ class PlateDataModule(LightningDataModule):
 
     def _robust_set(self, robust: Robust) -> RobustDataset:
         dirty = dirty_class(self.photos.classes)
-        rendered, teacher, cache = None, None, self.cache
-        if self.recipe.teacher:
-            teacher = Teacher(self.recipe.teacher.model)
-            cache = PixelCache(teacher.size, folder=self.cache_folder)
+        rendered, cache = None, self.cache
+        if self.teacher:
+            cache = PixelCache(self.teacher.size, folder=self.cache_folder)
         if dirty is not None and (robust.rendered or robust.dirt):
             rendered = RenderedDishes(
                 robust.pairs,
@@ -239,7 +241,7 @@ class PlateDataModule(LightningDataModule):
             size=self.recipe.input.size,
             epochs=self.recipe.epochs,
             rendered=rendered,
-            teacher=teacher,
+            teacher=self.teacher,
         )
 
     def _features(self, photos: Sequence[Photo], transform: Transform) -> Tensor:

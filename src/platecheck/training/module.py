@@ -123,14 +123,14 @@ class PlateModule(LightningModule):
         """Log loss and accuracy of one validation batch."""
         logits = self(batch[0])
         self._step(batch, logits, "val", self.val_accuracy)
-        if self.recipe.label_smoothing:
+        if self.recipe.learns_doubt:
             self._validated.append((logits.float().cpu().numpy(), batch[1].cpu().numpy()))
 
     def on_validation_epoch_end(self) -> None:
-        """With label smoothing, the validation loss that counts is that of calibrated answers.
+        """With label smoothing or a teacher, the loss that counts is that of calibrated answers.
 
-        Smoothing makes every answer less sure than it is right; the temperature undoes that, and
-        an epoch must not be chosen for being less smoothed.
+        These make every answer less sure than it is right; the temperature undoes that, and an
+        epoch must not be chosen for being less smoothed.
         """
         if not self._validated:
             return
@@ -154,7 +154,7 @@ class PlateModule(LightningModule):
         if split == "train":
             self.log("loss", loss, prog_bar=True, logger=False)
         n = len(labels)
-        if split == "train" or not self.recipe.label_smoothing:
+        if split == "train" or not self.recipe.learns_doubt:
             name = f"{split}_loss"
             self.log(name, loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=n)
         self.log(f"{split}_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=n)

@@ -115,8 +115,18 @@ class Optimizer(_Part):
 class Teaching(_Part):
     """A model whose answers are learnt beside the labels."""
 
-    model: str = Field(description="a shipped model's name, or an exported file")
+    model: str | None = Field(None, description="a shipped model's name, or an exported file")
+    recipe: str | None = Field(
+        None, description="instead of a model: a recipe that is trained first, on the same photos"
+    )
     weight: float = Field(0.5, gt=0, le=1, description="of its answers; the labels have the rest")
+    flips: bool = Field(False, description="its answer is the mean over all mirrored versions")
+
+    @model_validator(mode="after")
+    def _is_one(self) -> "Teaching":
+        if (self.model is None) == (self.recipe is None):
+            raise ValueError("give either a model or a recipe")
+        return self
 
 
 class Schedule(_Part):
@@ -155,9 +165,6 @@ class Recipe(_Part):
         0.0, ge=0, lt=1, description="decay of the average of weights that is kept; 0: the last"
     )
     teacher: Teaching | None = None
-    soup: int = Field(
-        1, ge=1, description="runs from the same first weights, whose weights are averaged"
-    )
     calibrate: bool = Field(False, description="fit a temperature on validation photos")
 
     @model_validator(mode="after")
@@ -170,9 +177,12 @@ class Recipe(_Part):
             raise ValueError("a frozen network cannot learn to give evidence")
         if self.teacher and not self.augmentation.robust:
             raise ValueError("a teacher needs augmentation.robust")
-        if self.soup > 1 and (self.network.frozen or not self.network.frozen_statistics):
-            raise ValueError("a soup needs network.frozen_statistics, and a backbone that learns")
         return self
+
+    @property
+    def learns_doubt(self) -> bool:
+        """Whether what is learnt is less sure than the labels, so that answers are too."""
+        return bool(self.label_smoothing or self.teacher)
 
     def to_yaml(self) -> str:
         """The recipe as YAML, every default written out."""

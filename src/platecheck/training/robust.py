@@ -83,7 +83,8 @@ class RobustDataset(Dataset[Item]):
             size: pixels of the square photos that are served.
             epochs: of the whole training, for what is ramped up.
             rendered: where dirt, rendered tables and rendered dishes come from.
-            teacher: answers for every photo as it is served; sees it at the cache's size.
+            teacher: answers for every photo, before light and camera make it harder; sees it at
+                the cache's size.
         """
         assert augmentation.robust is not None
         self.photos = photos
@@ -124,9 +125,9 @@ class RobustDataset(Dataset[Item]):
         other_table = scene.dish is not None and rng.random() < share
         self._place(rng, scene, table=self._table(rng) if other_table else None)
         self._flip(rng, scene)
+        taught = self.teacher and self.teacher.probabilities(scene.pixels)
         if rng.random() < self.robust.photometric:
             scene.pixels = change_photo(rng, scene.pixels)
-        taught = self.teacher and self.teacher.probabilities(scene.pixels)
         self._shrink(scene)
         item = _tensor(scene.pixels, self.normalization), scene.label, _target(scene)
         return item if taught is None else (*item, torch.from_numpy(taught))

@@ -12,7 +12,7 @@
 ``familiarity.safetensors``   what tells dishes from anything else, with robust recipes
 ``last.ckpt``                 the state to resume from
 ``tensorboard/``              the same curves for TensorBoard
-``members/1``                 of a soup: the runs whose weights are averaged
+``teacher/``                  where the recipe trains one: its run folder, and ``model.onnx``
 ============================  ==================================================================
 """
 
@@ -120,9 +120,10 @@ class Run:
         """Whether every epoch of the recipe was trained."""
         return len(self.history) >= self.recipe.epochs
 
-    def member(self, number: int) -> Path:
-        """Folder of one of the runs that a soup averages, counted from 1."""
-        return self.folder / "members" / str(number)
+    @property
+    def teacher(self) -> Path:
+        """Run folder of the teacher, where the recipe trains one."""
+        return self.folder / "teacher"
 
     def weights(self, epoch: int) -> Path:
         """File of what training changed, after an epoch counted from 1."""

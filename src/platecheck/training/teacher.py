@@ -1,26 +1,35 @@
 """A model whose answers a network learns beside the labels.
 
 Hinton, Vinyals, Dean, Distilling the knowledge in a neural network, 2015. Teacher and student see
-the very same changed photo (Beyer et al., Knowledge distillation: a good teacher is patient and
-consistent, 2022), each at its own size.
+the same photo, changed in the same way (Beyer et al., Knowledge distillation: a good teacher is
+patient and consistent, 2022), each at its own size; but the student sees it through a bad camera,
+and the teacher may look at it four times, mirrored.
 """
 
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from platecheck.classifier import Classifier
 from platecheck.errors import DataError, ModelError
 from platecheck.model_info import Division, ModelInfo
 
+# As it is, left and right swapped, upside down, and both.
+MIRRORS = (np.s_[:, :], np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
+
 
 class Teacher:
     """An exported model; loaded in whichever process asks it first."""
 
-    def __init__(self, model: str) -> None:
-        """Take a shipped model's name or a file."""
+    def __init__(self, model: str, *, flips: bool = False) -> None:
+        """Take a shipped model's name or a file.
+
+        With `flips` its answer is the mean, in logits, of those for all mirrored versions.
+        """
         self.model = model
+        self.flips = flips
 
     @cached_property
     def _info(self) -> ModelInfo:
@@ -31,9 +40,9 @@ class Teacher:
     def _classifier(self) -> Classifier:
         return Classifier.load(self.model)
 
-    def __getstate__(self) -> dict[str, str]:
-        """To another process goes the name alone."""
-        return {"model": self.model}
+    def __getstate__(self) -> dict[str, str | bool]:
+        """To another process goes no session."""
+        return {"model": self.model, "flips": self.flips}
 
     @property
     def size(self) -> int:
@@ -42,8 +51,10 @@ class Teacher:
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Its answer [classes] for a photo uint8 [size, size, 3]."""
-        found: NDArray[np.float32] = self._classifier.probabilities(pixels[None])[0]
-        return found
+        ways = MIRRORS if self.flips else MIRRORS[:1]
+        found = self._classifier.probabilities(np.stack([pixels[way] for way in ways]))
+        mean: NDArray[np.float32] = softmax(np.log(np.maximum(found, 1e-7)).mean(axis=0))
+        return mean
 
     def check(self, classes: tuple[str, ...], division: Division | None) -> None:
         """Make sure that it can teach these classes, and has not seen what judges its student.

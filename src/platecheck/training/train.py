@@ -1,6 +1,5 @@
 """Train a recipe on a folder of photos: :func:`prepare`, then :func:`fit`."""
 
-import json
 import logging
 import os
 import platform
@@ -8,11 +7,10 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from platecheck.data.exclusions import read_exclusions, without
@@ -20,11 +18,10 @@ from platecheck.data.folders import PhotoSet, read_photos
 from platecheck.data.splits import division_of, with_validation
 from platecheck.data.statistics import channel_statistics
 from platecheck.errors import DataError, ModelError, RecipeError
-from platecheck.files import PART, replacing, write_text
+from platecheck.files import PART, replacing
 from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import IMAGENET
-from platecheck.training.familiar import fit_familiarity
-from platecheck.training.recipe import Normalization, Recipe
+from platecheck.training.recipe import Normalization, Recipe, load_recipe
 from platecheck.training.run import Run, RunFacts
 
 torchvision_guard.install()
@@ -36,15 +33,14 @@ from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
 from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
+from platecheck.training.calibrate import calibrate  # noqa: E402
 from platecheck.training.datamodule import PlateDataModule, dirty_class, mix  # noqa: E402
+from platecheck.training.export import export  # noqa: E402
 from platecheck.training.keeper import OnEpoch, RunKeeper  # noqa: E402
 from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.networks import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
-from platecheck.training.soup import cook  # noqa: E402
 from platecheck.training.teacher import Teacher  # noqa: E402
-from platecheck.training.trained import TrainedModel  # noqa: E402
-from platecheck.training.views import batches, changed_views, rendered_views, views  # noqa: E402
 
 # Apart from the seeds that epochs and steps are given.
 SEED_OF_WEIGHTS = 2**32
@@ -126,30 +122,55 @@ def prepare(
             f"{data} no longer holds the photos that {out} was started with, or they are divided"
             " in another way"
         )
-    if recipe.teacher:
-        Teacher(recipe.teacher.model).check(facts.classes, facts.division)
-    run = Run(out, recipe, facts, divided)
+    _check_teacher(recipe, facts)
+    return _ready(Run(out, recipe, facts, divided), settings, resumed=resumed is not None)
 
-    network = _first_network(run, seed)
+
+def _ready(run: Run, settings: Settings, *, resumed: bool) -> Prepared:
+    """Build the network, and begin the run folder or clear what a kill has left in it."""
+    recipe = run.recipe
+    torch.manual_seed(mix(run.facts.seed, SEED_OF_WEIGHTS))
+    network = build_network(recipe.network, classes=len(run.facts.classes), size=recipe.input.size)
     if resumed and network.frozen:
         network.backbone.load_state_dict(read_state(run.frozen_weights))
     else:
         load_pretrained(network, recipe.network)
     if first_process():
-        for leftover in out.rglob(f"{PART}*"):
+        for leftover in run.folder.rglob(f"{PART}*"):
             leftover.unlink()
         if network.frozen and not resumed:
             _save_frozen(run, network)
         run.save()
-    checkpoint = run.checkpoint if resume and run.checkpoint.is_file() else None
+    checkpoint = run.checkpoint if resumed and run.checkpoint.is_file() else None
     return Prepared(run, network, settings, checkpoint)
+
+
+def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
+    """Mistakes first, before anything is trained.
+
+    Raises:
+        ModelError, DataError: as :meth:`Teacher.check`.
+        RecipeError: the teacher's recipe cannot be used.
+    """
+    wanted = recipe.teacher
+    if wanted and wanted.model:
+        Teacher(wanted.model).check(facts.classes, facts.division)
+    elif wanted and wanted.recipe:
+        theirs = load_recipe(wanted.recipe)
+        if theirs.teacher:
+            raise RecipeError(f"the teacher's recipe, {wanted.recipe}, has a teacher itself")
+        if theirs.learn_from_val != recipe.learn_from_val:
+            raise RecipeError(
+                f"learn_from_val is {recipe.learn_from_val}, but {theirs.learn_from_val} in the"
+                f" teacher's recipe, {wanted.recipe}: it would see what judges its student"
+            )
 
 
 def fit(
     prepared: Prepared,
     *,
     on_epoch: OnEpoch | None = None,
-    on_member: Callable[[Run], None] | None = None,
+    on_teacher: Callable[[Run], None] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
     """Train what :func:`prepare` prepared, and keep everything in the run folder.
@@ -157,7 +178,7 @@ def fit(
     Args:
         prepared: the run.
         on_epoch: called in the first process after every epoch, with the run that it belongs to.
-        on_member: called before each member of a soup is trained, with its run.
+        on_teacher: called before a teacher is trained, with its run.
         callbacks: more of Lightning's, a progress bar say.
 
     Returns:
@@ -168,55 +189,48 @@ def fit(
         ModelError: the accelerator, devices or precision are not to be had here.
     """
     _quieten()
-    run, recipe = prepared.run, prepared.run.recipe
-    if recipe.soup == 1:
-        trainer = _learn(prepared, on_epoch, callbacks)
-    else:
-        members = []
-        for number in range(1, recipe.soup + 1):
-            member = _member(prepared, number)
-            if on_member:
-                on_member(member.run)
-            trainer = _learn(member, on_epoch, callbacks)
-            members.append(member.run.folder)
-        if trainer.is_global_zero:
-            cook(run, [Run.load(folder) for folder in members])
-            if on_epoch:
-                on_epoch(Run.load(run.folder))
-    if recipe.calibrate and trainer.is_global_zero:
-        _calibrate(Run.load(run.folder))
+    teacher = _teacher(prepared, on_epoch, on_teacher, callbacks)
+    trainer = _learn(prepared, teacher, on_epoch, callbacks)
+    if prepared.run.recipe.calibrate and trainer.is_global_zero:
+        calibrate(Run.load(prepared.run.folder))
     trainer.strategy.barrier()
-    return Run.load(run.folder)
+    return Run.load(prepared.run.folder)
 
 
-def _member(prepared: Prepared, number: int) -> Prepared:
-    """A run that starts from the soup's first weights, or where it was stopped.
+def _teacher(
+    prepared: Prepared,
+    on_epoch: OnEpoch | None,
+    on_teacher: Callable[[Run], None] | None,
+    callbacks: Sequence[Callback],
+) -> Teacher | None:
+    """The recipe's teacher; trained now, or from where it was stopped, if it has to be."""
+    wanted, run = prepared.run.recipe.teacher, prepared.run
+    if wanted is None or wanted.recipe is None:
+        return Teacher(str(wanted.model), flips=wanted.flips) if wanted else None
+    file = run.teacher / "model.onnx"
+    if not file.is_file():
+        recipe = load_recipe(wanted.recipe)
+        facts = run.facts.model_copy(update={"normalization": _normalization(recipe, run.photos)})
+        theirs = Run(run.teacher, recipe, facts, run.photos)
+        ready = _ready(theirs, prepared.settings, resumed=Run.is_run(run.teacher))
+        if on_teacher:
+            on_teacher(theirs)
+        trainer = _learn(ready, None, on_epoch, callbacks)
+        if trainer.is_global_zero:
+            if recipe.calibrate:
+                calibrate(Run.load(run.teacher))
+            # It is asked for every photo of every epoch: int8 is several times faster.
+            export(Run.load(run.teacher), file, int8=True)
+        trainer.strategy.barrier()
+    return Teacher(str(file), flips=wanted.flips)
 
-    The first one has the soup's seed, the others go their own way.
-    """
-    run = prepared.run
-    seed = run.facts.seed if number == 1 else mix(run.facts.seed, number)
-    member = Run(
-        run.member(number),
-        run.recipe.model_copy(update={"soup": 1, "calibrate": False}),
-        run.facts.model_copy(update={"seed": seed}),
-        run.photos,
-    )
-    network = _first_network(run, run.facts.seed)
-    load_pretrained(network, run.recipe.network)
-    if first_process():
-        member.save()
-    checkpoint = member.checkpoint if member.checkpoint.is_file() else None
-    return replace(prepared, run=member, network=network, checkpoint=checkpoint)
 
-
-def _first_network(run: Run, seed: int) -> PlateNet:
-    torch.manual_seed(mix(seed, SEED_OF_WEIGHTS))
-    recipe = run.recipe
-    return build_network(recipe.network, classes=len(run.facts.classes), size=recipe.input.size)
-
-
-def _learn(prepared: Prepared, on_epoch: OnEpoch | None, callbacks: Sequence[Callback]) -> Trainer:
+def _learn(
+    prepared: Prepared,
+    teacher: Teacher | None,
+    on_epoch: OnEpoch | None,
+    callbacks: Sequence[Callback],
+) -> Trainer:
     run, recipe, settings = prepared.run, prepared.run.recipe, prepared.settings
     network = prepared.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = PlateModule(
@@ -231,6 +245,7 @@ def _learn(prepared: Prepared, on_epoch: OnEpoch | None, callbacks: Sequence[Cal
         recipe,
         run.facts.normalization,
         seed=run.facts.seed,
+        teacher=teacher,
         workers=settings.workers,
     )
     try:
@@ -258,28 +273,6 @@ def _learn(prepared: Prepared, on_epoch: OnEpoch | None, callbacks: Sequence[Cal
     except SystemExit as error:  # what Lightning makes of Ctrl-C
         raise Interrupted from error
     return trainer
-
-
-def _calibrate(run: Run) -> None:
-    """Fit what belongs to the best epoch but is not learnt by gradient.
-
-    The temperature; where the network gives evidence, what tells dishes from anything else.
-    """
-    for stale in (run.familiarity, run.calibration):
-        stale.unlink(missing_ok=True)
-    model = TrainedModel(run)
-    pixels = views(run, "val").pixels
-    temperature = model.fit_temperature()
-    content = {"temperature": temperature, "epoch": model.epoch, "photos": len(pixels)}
-    if model.module.network.evidence is not None:
-        learnt = [*views(run, "train").pixels, *rendered_views(run)]
-        # A dim or blurred dish is a dish: half of what is shown is changed so.
-        train, val = (
-            np.concatenate([model.look(batch) for batch in batches([*some, *changed_views(some)])])
-            for some in (learnt, pixels)
-        )
-        fit_familiarity(train, val).save(run.familiarity)
-    write_text(run.calibration, json.dumps(content, indent=2) + "\n")
 
 
 def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:

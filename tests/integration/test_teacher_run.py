@@ -1,0 +1,159 @@
+"""A recipe that trains its teacher first."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+from training_fixtures import ONE_PROCESS, Cli, same_weights, train, without_seconds
+
+from platecheck.classifier import Classifier
+from platecheck.errors import RecipeError
+from platecheck.training.recipe import Recipe, load_recipe
+from platecheck.training.run import Run
+from platecheck.training.train import fit, prepare
+
+pytest_plugins = ["training_fixtures.fixtures"]
+
+SMALL = (
+    "batch_size=8", "network.head=16", "optimizer.lr=0.003",
+    "augmentation.robust={tables: 0.7, dirt: 0.3, rendered: 2, pairs: 4}", "epochs=2",
+)  # fmt: skip
+
+
+def of_teacher(*changes: str) -> Recipe:
+    return load_recipe("tiny_vgg_plate", [*SMALL, "input.size=64", "teacher=null", *changes])
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_cache(session_cache: Path) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLATECHECK_CACHE", str(session_cache / "robust"))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def kept_cache(environment: None, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATECHECK_CACHE", str(session_cache / "robust"))
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recipe of another size."""
+    path = tmp_path_factory.mktemp("recipes") / "teacher.yaml"
+    path.write_text(of_teacher().to_yaml())
+    return path
+
+
+def recipe(teacher: Path, *changes: str) -> Recipe:
+    taught = f"teacher={{recipe: {teacher}, weight: 0.9, flips: true}}"
+    return load_recipe("tiny_vgg_plate", [*SMALL, "input.size=32", taught, *changes])
+
+
+@pytest.fixture(scope="module")
+def taught(
+    one_cache: None, teacher: Path, rendered: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Run:
+    return train(recipe(teacher), rendered, tmp_path_factory.mktemp("taught") / "run")
+
+
+def test_the_teacher_is_trained_on_the_same_photos_and_exported(taught: Run) -> None:
+    theirs = Run.load(taught.teacher)
+    assert theirs.finished
+    assert taught.finished
+    assert theirs.photos == taught.photos
+    assert theirs.facts.division == taught.facts.division
+    info = Classifier.load(taught.teacher / "model.onnx").info
+    assert (info.size, info.precision) == (64, "int8")
+    assert info.epoch == theirs.best_epoch
+
+
+def test_it_is_what_its_recipe_gives_alone(taught: Run, rendered: Path, tmp_path: Path) -> None:
+    alone = train(of_teacher(), rendered, tmp_path / "run")
+    assert same_weights(alone, Run.load(taught.teacher))
+    assert alone.temperature == Run.load(taught.teacher).temperature
+
+
+def test_its_answers_are_learnt(taught: Run, teacher: Path, rendered: Path, tmp_path: Path) -> None:
+    """The same recipe on labels alone ends elsewhere; with the file as a teacher, here."""
+    file = taught.teacher / "model.onnx"
+    changes = {"alone": "null", "file": f"{{model: {file}, weight: 0.9, flips: true}}"}
+    runs = {
+        name: train(recipe(teacher, f"teacher={value}"), rendered, tmp_path / name)
+        for name, value in changes.items()
+    }
+    assert same_weights(runs["file"], taught)
+    assert not same_weights(runs["alone"], taught)
+
+
+@pytest.mark.parametrize("stopped", ["teacher", "student"])
+def test_stopped_anywhere_it_goes_on(
+    stopped: str, taught: Run, teacher: Path, rendered: Path, tmp_path: Path
+) -> None:
+    class StopError(Exception):
+        pass
+
+    def stop(run: Run) -> None:
+        if (run.folder.name == "teacher") == (stopped == "teacher"):
+            raise StopError
+
+    out = tmp_path / "run"
+    begun = prepare(recipe(teacher), rendered, out, seed=0, settings=ONE_PROCESS)
+    with pytest.raises(StopError):
+        fit(begun, on_epoch=stop)
+    assert len(Run.load(out / "teacher" if stopped == "teacher" else out).history) == 1
+    again = prepare(recipe(teacher), rendered, out, seed=0, resume=True, settings=ONE_PROCESS)
+    trained: list[Path] = []
+    resumed = fit(again, on_teacher=lambda run: trained.append(run.folder))
+    assert len(trained) == (stopped == "teacher")
+    assert same_weights(resumed, taught)
+    assert without_seconds(resumed.history) == without_seconds(taught.history)
+    assert same_weights(Run.load(resumed.teacher), Run.load(taught.teacher))
+
+
+def test_the_command_says_what_it_does(
+    cli: Cli, teacher: Path, rendered: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "student.yaml"
+    path.write_text(recipe(teacher, "epochs=1").to_yaml())
+    answer = cli("train", path, "--data", rendered, "--out", tmp_path / "run", "--workers", "0")
+    assert answer.code == 0, answer.err
+    assert "first its teacher, tiny_vgg_plate, into" in " ".join(answer.out.split())
+    for folder in (tmp_path / "run", tmp_path / "run" / "teacher"):
+        assert (folder / "curves.png").is_file()
+
+
+def refused(wanted: Recipe, data: Path, out: Path) -> str:
+    with pytest.raises(RecipeError) as error:
+        prepare(wanted, data, out, settings=ONE_PROCESS)
+    assert not out.exists()
+    return str(error.value)
+
+
+def test_a_teacher_that_cannot_be_is_refused_before_anything_is_written(
+    teacher: Path, rendered: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    taught = tmp_path / "taught.yaml"
+    taught.write_text(recipe(teacher).to_yaml())
+    assert "has a teacher itself" in refused(recipe(taught), rendered, out)
+    other = recipe(teacher, "learn_from_val=0.25")
+    assert "it would see what judges its student" in refused(other, rendered, out)
+    assert "no recipe" in refused(recipe(tmp_path / "nothing.yaml"), rendered, out)
+
+
+@pytest.mark.parametrize("teacher", ["{weight: 0.5}", "{model: plate, recipe: plate_teacher}"])
+def test_a_teacher_is_a_model_or_a_recipe(teacher: str) -> None:
+    with pytest.raises(RecipeError, match="either a model or a recipe"):
+        load_recipe("tiny_vgg_plate", [f"teacher={teacher}"])
+
+
+def test_statistics_that_are_frozen_do_not_learn(rendered: Path, tmp_path: Path) -> None:
+    still = of_teacher("network.frozen_statistics=true", "epochs=1")
+    state = train(still, rendered, tmp_path / "run").weights(1)
+    tensors = load_file(state)
+    means = [tensor for key, tensor in tensors.items() if key.endswith("running_mean")]
+    variances = [tensor for key, tensor in tensors.items() if key.endswith("running_var")]
+    assert len(means) == len(variances) == 6
+    assert all((mean == 0).all() for mean in means)
+    assert all((variance == 1).all() for variance in variances)
