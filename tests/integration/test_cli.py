@@ -20,7 +20,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import platecheck
+from platecheck.classifier import SHIPPED
 from platecheck.cli import app
+from platecheck.cli.models import complete_model
 from platecheck.cli.recipes import complete_recipe
 from platecheck.cli.terminal import shown
 from platecheck.data import fetch as fetching
@@ -854,6 +856,21 @@ def test_a_recipe_is_shown_whole_and_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(printed)
     assert load_recipe(tmp_path / "mine.yaml") == load_recipe("tiny_vgg", overrides)
     assert succeed("recipes", "show", tmp_path / "mine.yaml") == printed
+
+
+def test_models_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("mine.onnx", "notes.txt", "runs/a/model.onnx", ".hidden/model.onnx"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path)
+    assert complete_model("") == [*SHIPPED, "runs/", "mine.onnx"]
+    assert complete_model("pl") == ["plate"]
+    assert complete_model("m") == ["mine.onnx"]
+    assert complete_model("runs/") == ["runs/a/"]
+    assert complete_model("runs/a/m") == ["runs/a/model.onnx"]
+    assert complete_model(".h") == [".hidden/"]
+    assert complete_model(f"{tmp_path}/m") == [f"{tmp_path}/mine.onnx"]
+    assert complete_model("nowhere/") == []
 
 
 def test_names_of_recipes_are_completed() -> None:

@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from platecheck.cli.data import show_unreadable
+from platecheck.cli.models import complete_model
 from platecheck.cli.other_tables import show_tables
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
@@ -26,7 +27,10 @@ SHOWN_MISTAKES = 10
 def evaluate(
     model: Annotated[
         Path | None,
-        typer.Argument(help="A run folder or an exported file; plate, as shipped, when absent."),
+        typer.Argument(
+            help="A run folder, an exported file, plate or tiny; plate when absent.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     data: Annotated[Path, typer.Option(help="Photos sorted into folders.")] = ...,  # type: ignore[assignment]
     split: Annotated[

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from platecheck.cli.models import complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import DataError, MissingExtraError
@@ -118,7 +119,11 @@ def _promise(
 def model(
     path: Annotated[
         Path | None,
-        typer.Argument(metavar="[MODEL]", help="A file; plate, the shipped one, when absent."),
+        typer.Argument(
+            metavar="[MODEL]",
+            help="A file, plate or tiny; plate when absent.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:

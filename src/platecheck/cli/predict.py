@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from platecheck.cli.models import complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import DataError, ModelError
@@ -26,7 +27,11 @@ def predict(
         list[str], typer.Argument(metavar="PHOTO|FOLDER|-…", help="- reads one photo from stdin.")
     ],
     model: Annotated[
-        Path | None, typer.Option(help="An exported file; plate, the shipped one, when absent.")
+        Path | None,
+        typer.Option(
+            help="An exported file, plate or tiny; plate when absent.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for machines.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
