@@ -306,6 +306,14 @@ class TestEvidence:
         assert np.abs(ours["probabilities"] - theirs["probabilities"]).max() < 0.2
         assert np.abs(ours["evidence"] - theirs["evidence"]).mean() < 0.1
         classifier = Classifier.load(small.path)
+        # What is unlike everything that the ranges were seen on.
+        strange = np.stack([np.full((SIZE, SIZE, 3), level, np.uint8) for level in (0, 255)])
+        noise = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+        odd = Classifier.load(single.path).answers(np.concatenate([strange, noise])).oddness
+        found = classifier.answers(np.concatenate([strange, noise])).oddness
+        assert odd is not None
+        assert found is not None
+        np.testing.assert_allclose(found, odd, rtol=0.3)
         assert classifier.gives_evidence
         assert classifier.info.precision == "int8"
 

@@ -34,6 +34,8 @@ from platecheck.training.views import batches, views
 # Figures by split.
 Metrics = dict[str, dict[str, Any]]
 
+ODDNESS = "oddness"
+
 # The largest difference between a probability of the run and of its float32 export.
 TOLERANCE = 1e-4
 CALIBRATION_PHOTOS = 200
@@ -145,7 +147,7 @@ def export(
 def _outputs(model: TrainedModel) -> list[str]:
     if model.module.network.evidence is None:
         return ["probabilities"]
-    return ["probabilities", "evidence", *(["oddness"] if model.familiarity else [])]
+    return ["probabilities", "evidence", *([ODDNESS] if model.familiarity else [])]
 
 
 def present(run: Run, split: str) -> tuple[Photo, ...]:
@@ -219,14 +221,28 @@ def _quantize(path: Path, seen: Iterator[NDArray[np.uint8]], *, first: int) -> N
 
 
 def _kept_in_float(graph: onnx.GraphProto, first: int) -> list[str]:
-    """All before convolution number `first`, and the last linear layer with what follows.
+    """All before convolution number `first`, the last linear layer with what follows, and oddness.
 
-    The latter takes no time, and the probabilities hang on it.
+    The last layer takes no time, and the probabilities hang on it. Oddness must grow with what is
+    unlike everything that the ranges were seen on.
     """
     kinds = [node.op_type for node in graph.node]
     begin = [i for i, kind in enumerate(kinds) if kind == "Conv"][first]
     last = len(kinds) - 1 - kinds[::-1].index("Gemm")
-    return [node.name for i, node in enumerate(graph.node) if i < begin or i >= last]
+    others = [output.name for output in graph.output if output.name != ODDNESS]
+    needed = set().union(*(_needed_for(graph, name) for name in others))
+    odd = _needed_for(graph, ODDNESS) - needed
+    return [node.name for i, node in enumerate(graph.node) if i < begin or i >= last or i in odd]
+
+
+def _needed_for(graph: onnx.GraphProto, output: str) -> set[int]:
+    """Indices of the nodes that an output is computed by."""
+    tensors, nodes = {output}, set()
+    for index in reversed(range(len(graph.node))):  # nodes are in the order of computation
+        if tensors.intersection(graph.node[index].output):
+            nodes.add(index)
+            tensors.update(graph.node[index].input)
+    return nodes
 
 
 def _write_metadata(path: Path, info: ModelInfo) -> None:

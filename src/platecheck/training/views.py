@@ -42,13 +42,13 @@ def views(run: Run, split: str) -> Views:
 
 
 def rendered_views(run: Run) -> Iterator[NDArray[np.uint8]]:
-    """As many rendered dishes as an epoch has, clean and dirty by turns."""
+    """The rendered dishes that an epoch draws from, clean and dirty by turns."""
     robust = run.recipe.augmentation.robust
     if robust is None or not robust.rendered:
         return
     size = run.recipe.input.size
     pairs = RenderedDishes(robust.pairs, size, seed=run.facts.seed, workers=os.cpu_count() or 1)
-    for index in range(min(robust.rendered, len(pairs))):
+    for index in range(len(pairs)):
         yield pairs[index].dirty if index % 2 else pairs[index].clean
 
 
