@@ -10,10 +10,10 @@ import argparse
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.figure import Figure
 
-from platecheck.evaluation.evaluate import evaluate, load_model
-from platecheck.evaluation.metrics import EvaluationResult
+from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
 from platecheck.evaluation.plots import BLUE, GREEN, GRID, INK, MUTED, VERMILLION
 from platecheck.evaluation.table_result import Gap, Share, TableResult
 from platecheck.evaluation.tables import measure_tables
@@ -29,7 +29,10 @@ DRAWN = {
 }
 COLOURS = (VERMILLION, BLUE, GREEN)
 
-Measured = dict[str, tuple[EvaluationResult, TableResult]]
+# Of what is answered, this share is to be right.
+SURE = 0.995
+
+Measured = dict[str, tuple[Evaluation, TableResult]]
 
 
 def main() -> None:
@@ -44,7 +47,7 @@ def main() -> None:
     for path, name in zip(options.models, options.names or options.models, strict=True):
         model, division = load_model(path)
         evaluation = evaluate(model, options.data, split=options.split, division=division)
-        measured[str(name)] = evaluation.result, measure_tables(model, evaluation, seed=0).result
+        measured[str(name)] = evaluation, measure_tables(model, evaluation, seed=0).result
     print("\n".join(table(measured)))
     with mpl.rc_context({"font.size": 10, "text.color": INK, "axes.labelcolor": INK}):
         draw(measured).savefig(FIGURE, dpi=160)
@@ -58,16 +61,27 @@ def table(measured: Measured) -> list[str]:
 
     both = list(measured.values())
     lines = [row("", list(measured)), "|---|" + "---|" * len(measured)]
-    lines.append(row("Original", [share(plain.correct, plain.photos) for plain, _ in both]))
+    plain = [evaluation.result for evaluation, _ in both]
+    lines.append(row("Original", [share(result.correct, result.photos) for result in plain]))
     for key in ("mixed_same", "mixed_rand", "mixed_next", "worst_table", "only_bg"):
         shares: list[Share] = [getattr(tables, key) for _, tables in both]
         lines.append(row(key, [share(found.correct, found.photos) for found in shares]))
     lines.append(row("BG-Gap, points", [gap(tables.bg_gap) for _, tables in both]))
-    lines.append(row("ECE, Original", [f"{plain.ece:.3f}" for plain, _ in both]))
+    lines.append(row("ECE, Original", [f"{result.ece:.3f}" for result in plain]))
+    sure = [answered(evaluation) for evaluation, _ in both]
+    lines.append(row(f"answered at {SURE:.1%} accuracy, the surest first", sure))
     return [
         *lines,
         row("ECE with Mixed-Rand", [f"{t.ece_original_and_mixed_rand:.3f}" for _, t in both]),
     ]
+
+
+def answered(evaluation: Evaluation) -> str:
+    """Most photos that can be answered, the surest first, with :data:`SURE` of them right."""
+    surest = np.argsort(-evaluation.probabilities.max(axis=1), kind="stable")
+    right = evaluation.probabilities.argmax(axis=1)[surest] == evaluation.labels[surest]
+    enough = np.cumsum(right) >= SURE * np.arange(1, len(right) + 1)
+    return share(int(np.flatnonzero(enough).max(initial=-1)) + 1, len(right))
 
 
 def gap(found: Gap) -> str:
