@@ -26,7 +26,7 @@ from platecheck.photo import open_photo, photo_name
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
 # Names that stand for models that come with platecheck; the first one is the default.
-SHIPPED = ("plate",)
+SHIPPED = ("plate", "tiny")
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from onnx import TensorProto
 from PIL import Image
 
 from platecheck.classifier import (
+    SHIPPED,
     Classifier,
     Prediction,
     find_model,
@@ -475,17 +476,28 @@ def test_several_threads_may_share_a_classifier(classifier: Classifier) -> None:
 # --- what comes with the package
 
 
-def test_the_shipped_model() -> None:
-    shipped = Classifier.load()
-    assert Classifier.load(find_model(None)).info == shipped.info
+@pytest.mark.parametrize(("name", "mistakes", "megabytes"), [("plate", 0, 6), ("tiny", 2, 2.5)])
+def test_the_shipped_models(name: str, mistakes: int, megabytes: float) -> None:
+    shipped = Classifier.load(name)
+    assert name in SHIPPED
+    assert shipped.info.precision == "int8"
     assert shipped.classes == ("clean", "dirty")
     photos = sorted(SAMPLES.glob("*.jpg"))
-    assert photos
+    assert len(photos) == 8
+    wrong = 0
     for path, answer in zip(photos, shipped.predict_many(photos), strict=True):
         assert answer.source == str(path)
         assert answer.probabilities is not None
         assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-3)
-    assert find_model(None).with_suffix(".md").is_file()  # its card
+        wrong += answer.label != path.name.partition("-")[0]
+    assert wrong <= mistakes
+    assert find_model(name).stat().st_size <= megabytes * 1e6
+    assert find_model(name).with_suffix(".md").is_file()  # its card
+
+
+def test_the_default_is_the_first_of_them() -> None:
+    assert SHIPPED == ("plate", "tiny")
+    assert Classifier.load().info == Classifier.load("plate").info
 
 
 PREDICT = """
