@@ -10,13 +10,14 @@ import os
 import platform
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
 
 from benchmarks import predicting, training
 from benchmarks.timing import Row
+from platecheck.classifier import SHIPPED
 from platecheck.data.folders import list_photos
 from platecheck.data.synth import write_dataset
 
@@ -33,19 +34,31 @@ def main() -> None:
         data, described = photos(Path(folder))
         paths = [photo.path for photo in list_photos(data).photos]
         spread = paths[:: max(1, len(paths) // 100)]
-        rows: list[Row] = []
+        measured = earlier(options.out / "results.json") if options.only else {}
         for name, measure in benchmarks(data, spread).items():
             if not options.only or name in options.only:
                 print(f"measuring: {name}", flush=True)
-                rows += measure()
-    write(rows, described, options.out)
+                measured[name] = measure()
+    write(measured, described, options.out)
+
+
+def earlier(path: Path) -> dict[str, list[Row]]:
+    """What was measured before, by name; nothing where there is no such file."""
+    found: dict[str, list[Row]] = {}
+    if path.is_file():
+        for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
+            known = {field.name: row[field.name] for field in fields(Row)}
+            found.setdefault(row["benchmark"], []).append(Row(**known))
+    return found
 
 
 def benchmarks(data: Path, spread: list[Path]) -> dict[str, Callable[[], list[Row]]]:
     """What can be measured, by name."""
     return {
         "start": lambda: [predicting.whole_process(spread[0], rounds=5)],
-        "one": lambda: [predicting.one_photo(spread[:20], rounds=5)],
+        "one": lambda: [
+            predicting.one_photo(spread[:20], rounds=5, model=model) for model in SHIPPED
+        ],
         "many": lambda: [predicting.many_photos(spread, rounds=5)],
         "epoch": lambda: training.epochs_from_scratch(data, rounds=3),
         "transfer": lambda: training.transfer_until_good(data),
@@ -61,19 +74,20 @@ def photos(folder: Path) -> tuple[Path, str]:
     return folder / "dishes", "959 rendered photos of 512 px"
 
 
-def write(rows: list[Row], described: str, out: Path) -> None:
+def write(measured: dict[str, list[Row]], described: str, out: Path) -> None:
     """Write the table as Markdown and JSON."""
     machine = (
         f"{os.cpu_count()} cores, Python {platform.python_version()}, torch {torch.__version__}"
     )
     lines = [
         f"Measured with `make bench` on {described}; {machine}. Each ratio is the median of rounds"
-        " in which the two took turns (range in brackets); seconds are only a hint.",
+        " in which the two took turns (range in brackets); seconds are only a hint. Rows may be of"
+        " different days.",
         "",
         "| what | against | ours | ratio | goal |",
         "|---|---|---|---|---|",
     ]
-    for row in rows:
+    for row in (row for name in benchmarks(Path(), []) for row in measured.get(name, [])):
         span = f" ({min(row.ratios):.2f}–{max(row.ratios):.2f})" if len(row.ratios) > 1 else ""
         goal = f"{row.goal:g}×" if row.goal else "–"
         cells = (
@@ -90,7 +104,11 @@ def write(rows: list[Row], described: str, out: Path) -> None:
     content = {
         "photos": described,
         "machine": machine,
-        "rows": [asdict(row) | {"ratio": row.ratio} for row in rows],
+        "rows": [
+            asdict(row) | {"ratio": row.ratio, "benchmark": name}
+            for name, rows in measured.items()
+            for row in rows
+        ],
     }
     (out / "results.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     print(text)

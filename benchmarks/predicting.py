@@ -24,9 +24,9 @@ import torchvision
 """
 
 
-def one_photo(photos: list[Path], *, rounds: int) -> Row:
+def one_photo(photos: list[Path], *, rounds: int, model: str = "plate") -> Row:
     """One photo on one core, decoding included, against eager EfficientNet-B2."""
-    classifier = Classifier.load()
+    classifier = Classifier.load(model)
     network = torchvision.models.efficientnet_b2(weights=None, num_classes=2).eval()
     prepare = v2.Compose(
         [
@@ -51,7 +51,7 @@ def one_photo(photos: list[Path], *, rounds: int) -> Row:
     row = compare(
         f"{len(photos)} photos one by one, on one core",
         ("PyTorch eager, EfficientNet-B2 at 288 px", eager),
-        ("Classifier.predict, the shipped model at 288 px", ours),
+        (f"Classifier.predict, {model} at {classifier.size} px", ours),
         rounds=rounds,
         goal=6,
         note="opening and decoding the file included",

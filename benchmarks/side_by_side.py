@@ -117,10 +117,10 @@ def draw(measured: Measured) -> Figure:
             axes.annotate(
                 f"{accuracy:.0f}",
                 (place + offset, accuracy),
-                xytext=(8, 0) if offset >= 0 else (-8, 0),
+                xytext=(0, 7) if abs(offset) < 0.01 else (8 * np.sign(offset), 0),
                 textcoords="offset points",
-                va="center",
-                ha="left" if offset >= 0 else "right",
+                va="bottom" if abs(offset) < 0.01 else "center",
+                ha="center" if abs(offset) < 0.01 else "left" if offset > 0 else "right",
                 color=colour,
                 fontsize=9,
             )
@@ -128,7 +128,8 @@ def draw(measured: Measured) -> Figure:
     axes.annotate("a coin", (-0.45, 50), color=MUTED, fontsize=8, va="bottom")
     axes.set_xticks(range(len(DRAWN)), list(DRAWN.values()), fontsize=9)
     axes.set_xlim(-0.5, len(DRAWN) - 0.5)
-    axes.set_ylim(0, 103)
+    axes.set_ylim(0, 109)
+    axes.set_yticks(range(0, 101, 20))
     axes.set_ylabel("right answers, % (95 % interval)")
     axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)

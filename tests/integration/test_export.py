@@ -118,7 +118,10 @@ class TestFloat32:
         assert found.epoch == Classifier.load(found.path).info.epoch == other
         pixels = validation(trained)
         probabilities = run_file(found.path, pixels)
-        theirs = TrainedModel(trained, other).probabilities(pixels)
+        model = TrainedModel(trained, other)
+        if trained.recipe.calibrate:
+            model.fit_temperature()
+        theirs = model.probabilities(pixels)
         best = TrainedModel(trained).probabilities(pixels)
         np.testing.assert_allclose(probabilities, theirs, atol=1e-4)
         assert np.abs(probabilities - best).max() > 1e-2
