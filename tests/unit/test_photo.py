@@ -25,8 +25,6 @@ from platecheck import photo
 from platecheck.errors import PhotoError
 from platecheck.photo import PHOTO_SUFFIXES, is_photo_name, open_photo
 
-REPOSITORY = Path(__file__).parents[2]
-
 
 def draw(height: int = 48, width: int = 64, texture: float = 0) -> NDArray[np.uint8]:
     """Red grows to the right, green downwards; blue fills the upper left quarter."""
@@ -745,11 +743,8 @@ def test_many_threads_at_once() -> None:
 
 
 @pytest.mark.real_photos
-def test_real_photos_come_out_as_pillow_reads_them() -> None:
-    folder = Path(os.environ.get("PLATECHECK_DATA", REPOSITORY.parent / "shared/dishes"))
-    if not folder.is_dir():
-        pytest.skip("the real photos are not here (set PLATECHECK_DATA)")
-    files = sorted(file for file in folder.rglob("*") if is_photo_name(file))
+def test_real_photos_come_out_as_pillow_reads_them(real_photos: Path) -> None:
+    files = sorted(file for file in real_photos.rglob("*") if is_photo_name(file))
     assert files
 
     for file in files[::25]:
