@@ -1,5 +1,6 @@
 """Load an exported model and predict: NumPy and ONNX Runtime, nothing else."""
 
+import hashlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,6 +41,8 @@ class Prediction:
         probability: of the most probable class, in [0, 1]; 0 when the photo could not be opened.
         probabilities: of every class, summing to 1; empty when the photo could not be opened.
         error: why the photo could not be opened.
+        needed: the least probability that the likeliest class is answered with; below: unsure.
+        oddness: how unlike the photos that the model learned from; None where it does not say.
         evidence: float32 [h, w] in [0, 1], how dirty every place looks, from the upper left;
             None where the model does not say.
     """
@@ -49,6 +52,8 @@ class Prediction:
     probability: float = 0.0
     probabilities: dict[str, float] | None = None
     error: PhotoError | None = None
+    needed: float = 0.0
+    oddness: float | None = None
     evidence: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -101,10 +106,19 @@ class Classifier:
     'dirty'
     """
 
-    def __init__(self, session: onnxruntime.InferenceSession, info: ModelInfo) -> None:
-        """Wrap a session; :meth:`load` makes one."""
+    def __init__(
+        self, session: onnxruntime.InferenceSession, info: ModelInfo, fingerprint: str
+    ) -> None:
+        """Wrap a session; :meth:`load` makes one.
+
+        Args:
+            session: of the file.
+            info: what the file says of itself.
+            fingerprint: SHA-256 of the file.
+        """
         self.session = session
         self.info = info
+        self.fingerprint = fingerprint
 
     @classmethod
     def load(
@@ -142,7 +156,8 @@ class Classifier:
             metadata = session.get_modelmeta().custom_metadata_map
         except Exception as error:  # ONNX Runtime's errors have no common type
             raise ModelError(f"{where} is not an ONNX model: {first_line(error)}") from error
-        classifier = cls(session, read_info(metadata, where))
+        fingerprint = hashlib.sha256(content).hexdigest()
+        classifier = cls(session, read_info(metadata, where), fingerprint)
         classifier._check_graph(where)
         return classifier
 
@@ -215,6 +230,11 @@ class Classifier:
         return dict(zip(outputs, found, strict=True))
 
     @property
+    def id(self) -> str:
+        """What tells this model from others: its recipe and the start of its file's SHA-256."""
+        return f"{self.info.recipe}-{self.fingerprint[:12]}"
+
+    @property
     def gives_evidence(self) -> bool:
         """Whether the model says where the dirt is."""
         return "evidence" in self._outputs
@@ -236,7 +256,7 @@ class Classifier:
             PhotoError: it cannot be opened.
         """
         pixels = open_photo(photo, size=self.size)
-        return self._predictions([photo_name(photo)], self.answers(pixels[None]))[0]
+        return self.predict_pixels(pixels[None], [photo_name(photo)])[0]
 
     def predict_many(self, photos: Iterable[Source], batch_size: int = 8) -> Iterator[Prediction]:
         """Answer for many photos, in their order, as many at a time as there are cores.
@@ -246,12 +266,22 @@ class Classifier:
         """
 
         def answer(names: list[str], pixels: NDArray[np.uint8]) -> list[Prediction]:
-            return self._predictions(names, self.answers(pixels))
+            return self.predict_pixels(pixels, names)
 
         for source, found in _stream(answer, self.size, photos, batch_size=batch_size):
             yield Prediction(source, error=found) if isinstance(found, PhotoError) else found
 
-    def _predictions(self, names: Sequence[str], answers: Answers) -> list[Prediction]:
+    def predict_pixels(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[Prediction]:
+        """Answer for photos that already have the right size.
+
+        Args:
+            pixels: uint8 [N, size, size, 3], RGB.
+            names: N, what the photos are called.
+
+        Raises:
+            ModelError: as :meth:`probabilities`.
+        """
+        answers = self.answers(pixels)
         predictions = []
         for index, (name, row) in enumerate(zip(names, answers.probabilities, strict=True)):
             best = int(row.argmax())
@@ -262,6 +292,8 @@ class Classifier:
                     self.info.label(row, oddness),
                     float(row[best]),
                     {c: float(value) for c, value in zip(self.classes, row, strict=True)},
+                    needed=self.info.needed(row),
+                    oddness=oddness,
                     evidence=None if answers.evidence is None else answers.evidence[index],
                 )
             )

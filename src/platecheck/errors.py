@@ -36,6 +36,10 @@ class ModelError(PlatecheckError):
     """A model file or a run folder cannot be used."""
 
 
+class SettingsError(PlatecheckError):
+    """A service was told something that makes no sense."""
+
+
 class MissingExtraError(PlatecheckError):
     """A part of platecheck needs packages that are not installed."""
 

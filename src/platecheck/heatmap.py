@@ -1,5 +1,7 @@
 """Where the dirt is, drawn over the photo."""
 
+from io import BytesIO
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -30,7 +32,30 @@ def overlay(photo: Source, evidence: NDArray[np.float32]) -> Image.Image:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
         height, width = pixels.shape[:2]
+    over = _opacity(evidence, width, height)[..., None]
+    return Image.fromarray(np.rint(over * COLOUR + (1 - over) * pixels).astype(np.uint8))
+
+
+def evidence_png(evidence: NDArray[np.float32], scale: int = 4) -> bytes:
+    """The dirty places alone: a PNG file, transparent elsewhere, to be stretched over the photo.
+
+    Args:
+        evidence: float32 [h, w] in [0, 1].
+        scale: pixels a cell of it.
+    """
+    height, width = evidence.shape
+    opacity = np.rint(255 * _opacity(evidence, width * scale, height * scale))
+    picture = np.empty((*opacity.shape, 4), np.uint8)
+    picture[..., :3] = COLOUR
+    picture[..., 3] = opacity
+    file = BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()
+
+
+def _opacity(evidence: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    """How strong the colour is, [height, width] in [0, :data:`STRONGEST`]."""
     small = Image.fromarray(np.asarray(evidence, np.float32))
     dirt = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
-    over = STRONGEST * np.clip((dirt - FAINT) / (FULL - FAINT), 0, 1)[..., None]
-    return Image.fromarray(np.rint(over * COLOUR + (1 - over) * pixels).astype(np.uint8))
+    opacity = STRONGEST * np.clip((dirt - FAINT) / (FULL - FAINT), 0, 1)
+    return opacity.astype(np.float32)

@@ -50,6 +50,21 @@ class Promise(BaseModel):
     answered: float
 
 
+class Reference(BaseModel):
+    """What the model gives for its validation photos, to tell later how far others are from them.
+
+    Attributes:
+        answers: photos by answer.
+        oddness_deciles: nine numbers between which a tenth of the photos lies each; none where the
+            model does not tell how odd a photo is.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    answers: dict[str, int]
+    oddness_deciles: tuple[float, ...] = ()
+
+
 class ModelInfo(BaseModel):
     """What an exported file says of itself."""
 
@@ -68,11 +83,20 @@ class ModelInfo(BaseModel):
     )
     promise: Promise | None = Field(default=None, description="why the thresholds are so")
     oddness_limit: float | None = Field(default=None, description="above it: no dish")
+    reference: Reference | None = Field(default=None, description="to tell drift by")
     epoch: int
     seed: int
     data_fingerprint: str
     division: Division | None
     metrics: dict[str, dict[str, Any]] = Field(description="by split: photos, correct, …")
+
+    def needed(self, probabilities: NDArray[np.floating]) -> float:
+        """Least probability, of the likeliest class, that it is answered with; 0: always.
+
+        Args:
+            probabilities: [classes].
+        """
+        return self.thresholds.get(self.classes[int(np.argmax(probabilities))], 0.0)
 
     def label(self, probabilities: NDArray[np.floating], oddness: float | None = None) -> str:
         """The answer for one photo: a class, :data:`UNSURE` or :data:`NO_DISH`.
@@ -84,8 +108,7 @@ class ModelInfo(BaseModel):
         if oddness is not None and self.oddness_limit is not None and oddness > self.oddness_limit:
             return NO_DISH
         best = int(np.argmax(probabilities))
-        name = self.classes[best]
-        return name if probabilities[best] >= self.thresholds.get(name, 0.0) else UNSURE
+        return self.classes[best] if probabilities[best] >= self.needed(probabilities) else UNSURE
 
 
 def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import platecheck
-from platecheck.cli import audit, data, evaluate, model, predict, recipes, train
+from platecheck.cli import audit, data, evaluate, model, predict, recipes, serve, train
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import PlatecheckError
 
@@ -50,6 +50,8 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("report")(evaluate.report)
 app.command("export")(model.export)
 app.command("model")(model.model)
+app.command("serve")(serve.serve)
+app.command("key")(serve.key)
 
 
 def main() -> None:

@@ -1,0 +1,232 @@
+"""The paths for machines."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from math import ceil
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.requests import ClientDisconnect
+from starlette.responses import FileResponse, Response
+
+from platecheck.serving import metrics
+from platecheck.serving.engine import Answered, EngineClosedError, QueueFullError
+from platecheck.serving.keys import find_key
+from platecheck.serving.problems import PROBLEM_JSON, ProblemDetails, ProblemError
+from platecheck.serving.schemas import ModelAnswer, PhotoAnswer, PredictAnswer, Status
+from platecheck.serving.service import Service
+from platecheck.serving.static import NO_CACHE
+from platecheck.serving.uploads import FIELD, read_photos
+
+_FILE = {"type": "string", "format": "binary"}
+# FastAPI would read the body by itself, without our limits; so it is described by hand.
+_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "properties": {FIELD: {"type": "array", "items": _FILE, "minItems": 1}},
+                "required": [FIELD],
+            }
+        },
+        "application/octet-stream": {"schema": _FILE},
+    },
+}
+
+
+def _errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Problem details by status, for OpenAPI."""
+    schema = {"$ref": "#/components/schemas/ProblemDetails"}
+    return {
+        status: {
+            "description": what,
+            "model": ProblemDetails,
+            "content": {PROBLEM_JSON: {"schema": schema}},
+        }
+        for status, what in by_status.items()
+    }
+
+
+_NO_KEY = {401: "The API key is missing or wrong"}
+_PREDICT_ERRORS = {
+    400: "The body is not what its content type says",
+    **_NO_KEY,
+    408: "The body did not come in time",
+    413: "More photos, or more bytes, than the limits allow",
+    422: "No photo that can be opened, or a parameter that makes no sense",
+    503: "Too much to do, or stopping: ask again after Retry-After seconds",
+}
+
+
+def api(service: Service, keys: Mapping[str, str] | None, model_file: Path) -> APIRouter:
+    """Routes that answer for a service.
+
+    Args:
+        service: what answers.
+        keys: hashes of API keys by name; None: no key is asked for.
+        model_file: what is served.
+    """
+    router = APIRouter()
+    guarded = [Depends(_guard(keys))]
+    described = ModelAnswer.of(service.classifier, service.settings)
+
+    @router.post(
+        "/v1/predict",
+        dependencies=guarded,
+        response_model=PredictAnswer,
+        response_model_exclude_none=True,
+        responses=_errors(_PREDICT_ERRORS),
+        openapi_extra={"requestBody": _BODY},
+        tags=["predict"],
+    )
+    async def predict(
+        request: Request,
+        evidence: Annotated[bool, Query(description="Also say where the dirt is.")] = False,
+    ) -> Response:
+        """Answer for the photos of a form, or for the one that is the body.
+
+        A photo of a form that cannot be opened has an `error` of its own, and the others are
+        answered; a body that cannot be opened is answered with 422.
+        """
+        _check_room(service)
+        photos = await read_photos(
+            request.stream(), request.headers, service.settings, service.uploads
+        )
+        start = time.perf_counter()
+        try:
+            futures = service.engine.submit(photos, evidence=evidence)
+        except (QueueFullError, EngineClosedError) as error:
+            raise _no_room(error) from None
+        metrics.QUEUE.set(service.engine.taken)
+        answers = await _unless_gone(request, futures)
+        metrics.QUEUE.set(service.engine.taken)
+        found = [PhotoAnswer.of(name, a) for (name, _), a in zip(photos, answers, strict=True)]
+        request.state.log = {"photos": len(photos), "bytes": sum(len(file) for _, file in photos)}
+        is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+        if not is_form and found[0].error:
+            raise ProblemError(422, found[0].error.detail or "")
+        answer = PredictAnswer(
+            model=service.classifier.id,
+            milliseconds=round((time.perf_counter() - start) * 1000, 2),
+            photos=found,
+        )
+        # Already checked by its making: FastAPI need not check it again.
+        return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
+
+    @router.get("/v1/model", dependencies=guarded, responses=_errors(_NO_KEY), tags=["model"])
+    async def model() -> ModelAnswer:
+        """What the model's file holds, and the limits of this service."""
+        return described
+
+    @router.get(
+        "/v1/model/file",
+        dependencies=guarded,
+        response_class=FileResponse,
+        responses={
+            200: {"content": {"application/octet-stream": {"schema": _FILE}}},
+            **_errors({**_NO_KEY, 404: "This service keeps its model to itself"}),
+        },
+        tags=["model"],
+    )
+    async def file() -> Response:
+        """The model itself, an ONNX file, for devices that answer on their own."""
+        if not service.settings.offline:
+            raise ProblemError(404, "this service keeps its model to itself")
+        return FileResponse(model_file, media_type="application/octet-stream", headers=NO_CACHE)
+
+    @router.get("/healthz", tags=["health"])
+    async def health() -> Status:
+        """Whether the process answers at all."""
+        return Status()
+
+    @router.get("/readyz", responses=_errors({503: "Stopping"}), tags=["health"])
+    async def ready() -> Status:
+        """Whether photos are taken."""
+        if service.stopping:
+            raise _no_room(EngineClosedError())
+        return Status()
+
+    @router.get(
+        "/metrics",
+        dependencies=guarded,
+        response_class=Response,
+        responses={
+            200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
+            **_errors(_NO_KEY),
+        },
+        tags=["health"],
+    )
+    def figures() -> Response:  # reads files where there are several workers: on a thread
+        """Figures for Prometheus."""
+        return Response(metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    return router
+
+
+def _guard(keys: Mapping[str, str] | None) -> Callable[..., None]:
+    """A dependency that lets requests with a known key through; all, where there are no keys."""
+    bearer = HTTPBearer(auto_error=False, description="A key of `platecheck key`, if asked for.")
+
+    def check(
+        request: Request,
+        given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
+    ) -> None:
+        if keys is None:
+            return
+        name = find_key(given.credentials, keys) if given else None
+        if name is None:
+            metrics.REJECTED.labels("key").inc()
+            what = "wrong" if given else "missing"
+            raise ProblemError(
+                401, f"the API key is {what}", headers={"WWW-Authenticate": "Bearer"}
+            )
+        request.state.key = name
+
+    return check
+
+
+def _check_room(service: Service) -> None:
+    """Refuse before the body is read where there is no room anyway."""
+    try:
+        service.engine.check()
+    except (QueueFullError, EngineClosedError) as error:
+        raise _no_room(error) from None
+
+
+def _no_room(error: QueueFullError | EngineClosedError) -> ProblemError:
+    if isinstance(error, QueueFullError):
+        metrics.REJECTED.labels("queue").inc()
+        wait, detail = ceil(error.seconds), "too many photos are waiting; ask again a little later"
+    else:
+        wait, detail = 1, "the service is stopping"
+    return ProblemError(503, detail, headers={"Retry-After": str(max(1, wait))})
+
+
+async def _unless_gone(request: Request, futures: Sequence["Future[Answered]"]) -> list[Answered]:
+    """Wait for answers, but forget them when no one waits for them any more.
+
+    Raises:
+        ClientDisconnect: the client went away; what was not begun will not be.
+    """
+    answers = asyncio.gather(*map(asyncio.wrap_future, futures))
+    gone = asyncio.ensure_future(_until_gone(request))
+    waited: set[asyncio.Future[Any]] = {answers, gone}
+    try:
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+        if not answers.done():
+            raise ClientDisconnect
+        return answers.result()
+    finally:
+        answers.cancel()
+        gone.cancel()
+
+
+async def _until_gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,215 @@
+"""Photos in, answers out: a bounded queue and the threads that work it off."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from math import ceil
+
+import numpy as np
+
+from platecheck.classifier import Classifier, Prediction
+from platecheck.errors import PhotoError
+from platecheck.heatmap import evidence_png
+from platecheck.photo import open_photo
+
+# How much the newest photo counts in the running mean of seconds a photo.
+_NEWEST = 0.05
+
+
+class QueueFullError(Exception):
+    """There is no room for these photos now.
+
+    Attributes:
+        seconds: after which there should be.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """Say after how many seconds to ask again."""
+        super().__init__(f"the queue is full; ask again after {seconds:.1f} s")
+        self.seconds = seconds
+
+
+class EngineClosedError(Exception):
+    """The engine is being closed and takes no photo."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer for one photo.
+
+    Attributes:
+        prediction: label, probabilities, or the error.
+        png: the evidence to lay over the photo; None where it was not asked for, or there is none.
+    """
+
+    prediction: Prediction
+    png: bytes | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    name: str
+    photo: bytes
+    evidence: bool
+    future: "Future[Answered]" = field(default_factory=Future)
+
+
+class Engine:
+    """Answers photos on its own threads, in the order they came.
+
+    A thread takes up to `batch` of the waiting photos, decodes and answers them. None waits for a
+    batch to fill up. At most `queue` photos wait or are under way; more are refused at once.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        *,
+        threads: int,
+        queue: int,
+        batch: int,
+        pixels: int,
+        on_answer: Callable[[Prediction], None] = lambda prediction: None,
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            classifier: shared by the threads.
+            threads: photos, or batches, under way at a time.
+            queue: most photos waiting or under way.
+            batch: most photos given to the model at once.
+            pixels: most pixels a photo.
+            on_answer: called with each answer, on the threads.
+        """
+        self.classifier = classifier
+        self.queue = queue
+        self._batch = batch
+        self._pixels = pixels
+        self._on_answer = on_answer
+        self._waiting: deque[_Job] = deque()
+        self._taken = 0  # photos waiting or under way
+        self._seconds = 0.01  # a photo takes on one thread, about
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"engine-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def taken(self) -> int:
+        """Photos waiting or under way."""
+        return self._taken
+
+    @property
+    def seconds(self) -> float:
+        """After about which a full queue is worked off."""
+        return self._taken * self._seconds / len(self._threads)
+
+    def check(self, photos: int = 1) -> None:
+        """See whether so many photos would be taken now.
+
+        Raises:
+            QueueFullError: they would not.
+            EngineClosedError: none will be any more.
+        """
+        if self._closed:
+            raise EngineClosedError
+        if self._taken + photos > self.queue:
+            raise QueueFullError(self.seconds)
+
+    def submit(
+        self, photos: Sequence[tuple[str, bytes]], *, evidence: bool = False
+    ) -> list["Future[Answered]"]:
+        """Queue photos, all or none; a future that is cancelled in time is not worked on.
+
+        Args:
+            photos: name and file of each.
+            evidence: whether to draw where the dirt is.
+
+        Raises:
+            QueueFullError: there is no room for all of them.
+            EngineClosedError: no photo is taken any more.
+        """
+        jobs = [_Job(name, photo, evidence) for name, photo in photos]
+        with self._changed:
+            self.check(len(jobs))
+            self._taken += len(jobs)
+            self._waiting.extend(jobs)
+            self._changed.notify(len(jobs))
+        return [job.future for job in jobs]
+
+    def close(self) -> None:
+        """Answer what is queued, then end the threads."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while jobs := self._next():
+            start = time.perf_counter()
+            wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+            answers: list[Answered] = []
+            failure: Exception | None = None
+            try:
+                answers = self._answer(wanted)
+            except Exception as error:  # whoever waits must hear of it, and the thread goes on
+                failure = error
+            spent = (time.perf_counter() - start) / len(jobs)
+            with self._changed:
+                self._taken -= len(jobs)
+                if wanted:
+                    self._seconds += _NEWEST * (spent - self._seconds)
+            for job in wanted if failure else ():
+                job.future.set_exception(failure)
+            for job, answer in zip(wanted, answers, strict=False):
+                job.future.set_result(answer)
+
+    def _next(self) -> list[_Job]:
+        """The next photos; none when there will be no more."""
+        with self._changed:
+            while not self._waiting and not self._closed:
+                self._changed.wait()
+            fair = ceil(len(self._waiting) / len(self._threads))
+            return [self._waiting.popleft() for _ in range(min(self._batch, fair))]
+
+    def _answer(self, jobs: Sequence[_Job]) -> list[Answered]:
+        opened = [self._open(job) for job in jobs]
+        good = [
+            (job, pixels)
+            for job, pixels in zip(jobs, opened, strict=True)
+            if not isinstance(pixels, PhotoError)
+        ]
+        predictions = iter(
+            self.classifier.predict_pixels(
+                np.stack([pixels for _, pixels in good]), [job.name for job, _ in good]
+            )
+            if good
+            else ()
+        )
+        answers = []
+        for job, pixels in zip(jobs, opened, strict=True):
+            if isinstance(pixels, PhotoError):
+                answer = Answered(Prediction(job.name, error=pixels))
+            else:
+                found = next(predictions)
+                drawn = found.evidence if job.evidence else None
+                answer = Answered(found, None if drawn is None else evidence_png(drawn))
+            self._on_answer(answer.prediction)
+            answers.append(answer)
+        return answers
+
+    def _open(self, job: _Job) -> "np.typing.NDArray[np.uint8] | PhotoError":
+        try:
+            return open_photo(
+                job.photo, self.classifier.size, max_pixels=self._pixels, name=job.name
+            )
+        except PhotoError as error:
+            return error

@@ -1,0 +1,137 @@
+"""Around every request: an id, a time limit, security headers, figures, a line in the log."""
+
+import asyncio
+import logging
+import re
+import time
+import uuid
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from platecheck.serving import metrics
+from platecheck.serving.logs import event
+from platecheck.serving.problems import problem_response
+
+logger = logging.getLogger("platecheck.serving")
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self' 'wasm-unsafe-eval'",  # the latter runs the model on the phone
+        "style-src 'self'",
+        "img-src 'self' blob: data:",
+        "media-src 'self' blob:",
+        "connect-src 'self'",
+        "worker-src 'self'",
+        "manifest-src 'self'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+        "base-uri 'none'",
+    )
+)
+SECURITY_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+
+
+class Watch:
+    """ASGI middleware around everything else."""
+
+    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+        """Wrap an application.
+
+        Args:
+            app: what answers.
+            seconds: after which a request that has no answer yet gets none.
+        """
+        self._app = app
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        state = scope.setdefault("state", {})
+        state["request_id"] = request_id = _request_id(scope)
+        uploaded, status = False, 0
+
+        async def receive_and_note() -> Message:
+            nonlocal uploaded
+            message = await receive()
+            uploaded = uploaded or not message.get("more_body", False)
+            return message
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-ID"] = request_id
+                for name, value in SECURITY_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._app(scope, receive_and_note, send_with_headers)
+        except TimeoutError:
+            if status:  # half an answer: uvicorn closes the connection
+                raise
+            late = (
+                problem_response(503, "no answer in time", request_id, {"Retry-After": "1"})
+                if uploaded
+                else problem_response(408, "the body did not come in time", request_id)
+            )
+            metrics.REJECTED.labels("late").inc()
+            await late(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            pass  # there is no one to answer
+        except Exception:
+            event(logger, logging.ERROR, "failed", exc_info=True, request_id=request_id)
+            if status:
+                raise
+            failed = problem_response(500, "the service has a fault; it is logged", request_id)
+            await failed(scope, receive, send_with_headers)
+        finally:
+            seconds = time.perf_counter() - start
+            path = _route(scope)
+            metrics.REQUESTS.labels(scope["method"], path, str(status or "none")).inc()
+            metrics.SECONDS.labels(path).observe(seconds)
+            event(
+                logger,
+                logging.INFO,
+                "request",
+                request_id=request_id,
+                method=scope["method"],
+                path=path,
+                status=status or None,  # none: the client went away
+                milliseconds=round(seconds * 1000, 1),
+                client=(scope.get("client") or ("",))[0],
+                **state.get("log", {}),
+            )
+
+
+def _route(scope: Scope) -> str:
+    """The route that answered, not the path: there are as many paths as someone can think of."""
+    route = scope.get("route")
+    if route is not None:
+        return str(route.path)
+    return str(scope["root_path"] or "unknown")  # the former of static files
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's id of the request, if it is a decent one; else a new one."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
+            return str(value.decode("latin-1"))
+    return uuid.uuid4().hex

@@ -1,0 +1,52 @@
+"""Every error as problem details (RFC 9457)."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class ProblemDetails(BaseModel):
+    """The body of an error (RFC 9457, section 3.1)."""
+
+    type: str = Field(default="about:blank", description="a URI that names the kind of problem")
+    title: str = Field(description="the kind, in words")
+    status: int = Field(description="the HTTP status", ge=400, le=599)
+    detail: str | None = Field(default=None, description="what is wrong this time, and what to do")
+    request_id: str | None = Field(default=None, description="to find this request in the logs")
+
+
+class ProblemError(Exception):
+    """Stop answering a request, and say why."""
+
+    def __init__(
+        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
+    ) -> None:
+        """Name the HTTP status and what is wrong, in words for the caller."""
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def problem_details(
+    status: int, detail: str | None, request_id: str | None = None
+) -> ProblemDetails:
+    """The body of an error; its title is the status's phrase."""
+    return ProblemDetails(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, request_id=request_id
+    )
+
+
+def problem_response(
+    status: int,
+    detail: str | None,
+    request_id: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """An error as a response."""
+    body = problem_details(status, detail, request_id).model_dump_json(exclude_none=True)
+    return Response(body, status, dict(headers or {}), media_type=PROBLEM_JSON)

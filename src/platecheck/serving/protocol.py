@@ -1,0 +1,113 @@
+"""A connection that does not wait for ever: for headers, for a body, for someone to read."""
+
+import asyncio
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from platecheck.serving.problems import PROBLEM_JSON, problem_details
+
+HEADER_BYTES = 64 * 1024
+"""Most bytes of a request's line and headers."""
+
+
+class PatientProtocol(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1, and a limit on how long a client may be silent: its keep-alive time.
+
+    uvicorn closes idle connections between requests, but waits without end for the headers of the
+    first one, for the rest of a body that was refused, and for a client that does not read.
+    Errors of the protocol itself are problem details, as all others are.
+    """
+
+    _silence: asyncio.TimerHandle | None = None
+    _stall: asyncio.TimerHandle | None = None
+    _in_headers = True
+    _header_bytes = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for headers, but not for ever."""
+        super().connection_made(transport)
+        self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timers."""
+        self._stop_waiting()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Count what comes before a request is known, then go on as usual."""
+        if self._in_headers:
+            self._header_bytes += len(data)
+            if self._silence is None:
+                self._wait()
+        super().data_received(data)
+        if self._in_headers and self._header_bytes > HEADER_BYTES and self.parser is not None:
+            self._refuse(431, "the headers are too long")
+
+    def on_headers_complete(self) -> None:
+        """A request has come in time."""
+        self._stop_waiting()
+        self._in_headers, self._header_bytes = False, 0
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The next bytes are another request's headers."""
+        self._stop_waiting()
+        self._in_headers = True
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """The rest of a body that was not wanted may still arrive, but not for ever."""
+        super().on_response_complete()
+        if not self._in_headers:
+            self._unset_keepalive_if_required()
+            self._wait()
+
+    def pause_writing(self) -> None:
+        """The client does not read: wait for it, but not for ever."""
+        super().pause_writing()
+        if self._stall is None:
+            self._stall = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads."""
+        super().resume_writing()
+        if self._stall:
+            self._stall.cancel()
+            self._stall = None
+
+    def send_400_response(self, msg: str) -> None:
+        """What is not HTTP gets problem details, as any other mistake."""
+        self._refuse(400, msg)
+
+    def _wait(self) -> None:
+        self._silence = self.loop.call_later(self.timeout_keep_alive, self._too_slow)
+
+    def _stop_waiting(self) -> None:
+        if self._silence:
+            self._silence.cancel()
+            self._silence = None
+
+    def _too_slow(self) -> None:
+        self._silence = None
+        if self._in_headers and self._is_answering():  # an earlier request of this connection
+            self._wait()
+        elif self._in_headers and self._header_bytes:
+            self._refuse(408, "the request did not come in time")
+        else:
+            self.transport.abort()
+
+    def _refuse(self, status: int, detail: str) -> None:
+        if self.transport.is_closing():
+            return
+        if not self._is_answering():
+            body = problem_details(status, detail).model_dump_json(exclude_none=True).encode()
+            head = (
+                f"content-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\n"
+                "connection: close\r\n\r\n"
+            )
+            self.transport.write(STATUS_LINE[status] + head.encode() + body)
+        self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete

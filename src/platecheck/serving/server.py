@@ -1,0 +1,131 @@
+"""The process, or processes, that serve."""
+
+import ipaddress
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
+
+from platecheck.classifier import Classifier
+from platecheck.errors import SettingsError
+from platecheck.serving.keys import read_keys
+from platecheck.serving.logs import config as log_config
+from platecheck.serving.protocol import PatientProtocol
+from platecheck.serving.settings import Settings
+
+# Connections that the system accepts before a worker does.
+BACKLOG = 2048
+
+
+def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None) -> None:
+    """Serve until SIGTERM or SIGINT; what is under way then is finished.
+
+    Args:
+        settings: all of it.
+        on_ready: called with the address once it is taken.
+
+    Raises:
+        ModelError: the model cannot be used.
+        SettingsError: it cannot, or should not, listen as it is told to.
+    """
+    # uvicorn finishes what is under way, then says again what it was told: that is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    _check_who_may_ask(settings)
+    Classifier.load(settings.model, providers=settings.providers or None)
+    listening = _listen(settings)
+    try:
+        on_ready(_url(settings, listening))
+        with tempfile.TemporaryDirectory(prefix="platecheck-metrics-") as figures:
+            if settings.workers > 1:
+                # Where the workers' figures meet; read as their metrics module is imported.
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
+            configured = _config(settings)
+            if settings.workers > 1:
+                Multiprocess(configured, [listening]).run()
+            else:
+                uvicorn.Server(configured).run([listening])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        listening.close()
+
+
+def _app(settings: Settings) -> FastAPI:
+    from platecheck.serving.app import create_app
+
+    return create_app(settings)
+
+
+def _config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        partial(_app, settings),
+        factory=True,
+        http=PatientProtocol,
+        ws="none",
+        workers=settings.workers,
+        backlog=BACKLOG,
+        # Also how long a client may be silent elsewhere; any positive number will do.
+        timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]
+        timeout_graceful_shutdown=int(settings.seconds) + 1,
+        server_header=False,
+        access_log=False,  # the application writes its own
+        log_config=log_config(settings.log_level),
+        ssl_certfile=settings.certificate,
+        ssl_keyfile=settings.private_key,
+    )
+
+
+def _check_who_may_ask(settings: Settings) -> None:
+    if settings.keys:
+        if not read_keys(settings.keys):
+            raise SettingsError(f"{settings.keys} holds no key; platecheck key makes one")
+    elif not settings.without_key and not _is_loopback(settings.host):
+        raise SettingsError(
+            f"{settings.host} can be reached by others: ask for a key (platecheck key, --keys FILE)"
+            " or say --without-key"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    return all(
+        ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
+        for *_, address in _addresses(host, 0)
+    )
+
+
+def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"{host}: no such address to listen on") from error
+    return list(found)
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family, *_, address = _addresses(settings.host, settings.port)[0]
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+    except OSError as error:
+        listening.close()
+        raise SettingsError(
+            f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}"
+        ) from error
+    listening.listen(BACKLOG)
+    listening.set_inheritable(True)
+    return listening
+
+
+def _url(settings: Settings, listening: socket.socket) -> str:
+    scheme = "https" if settings.certificate else "http"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{scheme}://{host}:{listening.getsockname()[1]}"

@@ -1,0 +1,59 @@
+"""What all requests of a process share: the model, the queue, the figures."""
+
+from platecheck.classifier import Classifier, Prediction
+from platecheck.serving import metrics
+from platecheck.serving.drift import Drift
+from platecheck.serving.engine import Engine
+from platecheck.serving.settings import Settings
+from platecheck.serving.uploads import Budget
+
+# Answers after which the drift is computed again.
+_DRIFT_EVERY = 25
+
+
+class Service:
+    """The model with its queue; counts what it answers."""
+
+    def __init__(self, classifier: Classifier, settings: Settings) -> None:
+        """Get ready; :meth:`start` starts the threads."""
+        self.classifier = classifier
+        self.settings = settings
+        self.uploads = Budget(settings.upload_bytes)
+        self.engine: Engine
+        self.stopping = False
+        self._answers = 0
+        self._drift = Drift(classifier.info.reference) if classifier.info.reference else None
+
+    def start(self) -> None:
+        """Start to answer."""
+        settings, info = self.settings, self.classifier.info
+        self.engine = Engine(
+            self.classifier,
+            threads=settings.threads,
+            queue=settings.queue,
+            batch=settings.batch,
+            pixels=settings.pixels,
+            on_answer=self._count,
+        )
+        metrics.MODEL.labels(self.classifier.id, info.recipe, info.precision).set(1)
+        metrics.QUEUE_LIMIT.set(settings.queue)
+        metrics.QUEUE.set(0)
+
+    def stop(self) -> None:
+        """Answer what is queued, then stop."""
+        self.stopping = True
+        self.engine.close()
+
+    def _count(self, prediction: Prediction) -> None:
+        metrics.PHOTOS.labels("error" if prediction.error else prediction.label).inc()
+        if self._drift is None:
+            return
+        self._drift.add(prediction)
+        self._answers += 1
+        if self._answers % _DRIFT_EVERY == 0:
+            for of, distance in (
+                ("answers", self._drift.answers()),
+                ("features", self._drift.features()),
+            ):
+                if distance is not None:
+                    metrics.DRIFT.labels(of).set(distance)

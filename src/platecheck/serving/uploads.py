@@ -1,0 +1,210 @@
+"""Reading the photos of a request, within limits that hold while it still arrives."""
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from python_multipart import MultipartParser
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import parse_options_header
+
+from platecheck.serving.problems import ProblemError
+from platecheck.serving.settings import Settings
+
+FIELD = "photos"
+# Longest name of a photo that is kept, and most form fields beside the photos.
+NAME_LENGTH, OTHER_FIELDS = 255, 16
+# A boundary has at most so many characters (RFC 2046, section 5.1.1).
+BOUNDARY_LENGTH = 70
+
+
+class Budget:
+    """Bytes that may be in memory for requests that are still arriving."""
+
+    def __init__(self, total: int) -> None:
+        """Start with all of it free."""
+        self.total = total
+        self.taken = 0
+
+    @contextmanager
+    def share(self) -> Iterator["Share"]:
+        """What one request takes of it, given back at the end."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self.taken -= share.taken
+
+
+@dataclass
+class Share:
+    """What one request has taken of a :class:`Budget`."""
+
+    budget: Budget
+    taken: int = 0
+
+    def grow_to(self, size: int) -> None:
+        """Take as much as is missing to `size`.
+
+        Raises:
+            ProblemError: 503, there is not so much left.
+        """
+        more = max(0, size - self.taken)
+        if self.budget.taken + more > self.budget.total:
+            raise ProblemError(
+                503, "too much is being uploaded at this moment", headers={"Retry-After": "1"}
+            )
+        self.budget.taken += more
+        self.taken += more
+
+
+@dataclass
+class _Part:
+    """What is known of a part of a form so far."""
+
+    headers: dict[bytes, bytes] = field(default_factory=dict)
+    name: str = ""
+    content: bytearray | None = None  # None: not a photo
+
+
+class _Form:
+    """Callbacks of the parser: collects the photos of a form and refuses what is too much."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.photos: list[tuple[str, bytearray]] = []
+        self.ended = False
+        self._settings = settings
+        self._others = 0
+        self._part = _Part()
+        self._header, self._value = bytearray(), bytearray()
+
+    def callbacks(self) -> dict[str, Any]:
+        return {
+            "on_part_begin": self._begin,
+            "on_header_field": self._on_header_field,
+            "on_header_value": self._on_header_value,
+            "on_header_end": self._on_header_end,
+            "on_headers_finished": self._on_headers_finished,
+            "on_part_data": self._on_data,
+            "on_end": self._on_end,
+        }
+
+    def _begin(self) -> None:
+        self._part = _Part()
+
+    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def _on_header_end(self) -> None:
+        self._part.headers[bytes(self._header).lower()] = bytes(self._value)
+        self._header, self._value = bytearray(), bytearray()
+
+    def _on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._part.headers.get(b"content-disposition", b""))
+        if options.get(b"name") == FIELD.encode() and b"filename" in options:
+            if len(self.photos) == self._settings.photos:
+                raise ProblemError(413, f"more than {self._settings.photos} photos in a request")
+            name = options[b"filename"].decode("utf-8", "replace")[:NAME_LENGTH]
+            self._part.content = bytearray()
+            self.photos.append((name, self._part.content))
+            return
+        self._others += 1
+        if self._others > OTHER_FIELDS:
+            raise ProblemError(413, "too many form fields that are not photos")
+
+    def _on_data(self, data: bytes, start: int, end: int) -> None:
+        if self._part.content is None:
+            return
+        if len(self._part.content) + end - start > self._settings.photo_bytes:
+            raise _photo_too_large(self._settings)
+        self._part.content += data[start:end]
+
+    def _on_end(self) -> None:
+        self.ended = True
+
+
+async def read_photos(
+    stream: AsyncIterator[bytes], headers: Mapping[str, str], settings: Settings, budget: Budget
+) -> list[tuple[str, bytes]]:
+    """Name and file of each photo of a request: a form's files, or the raw body.
+
+    Args:
+        stream: the body as it arrives.
+        headers: by name in lower case.
+        settings: the limits.
+        budget: of all requests that are arriving.
+
+    Raises:
+        ProblemError: it is not a form, holds no photo, or is more than the limits allow.
+    """
+    declared = headers.get("content-length", "")
+    # What is announced is refused, or set aside, before it is read.
+    expected = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
+    _check_size(expected, settings)
+    kind, options = parse_options_header(headers.get("content-type"))
+    is_form = kind == b"multipart/form-data"
+    if not is_form and expected > settings.photo_bytes:
+        raise _photo_too_large(settings)
+    with budget.share() as share:
+        share.grow_to(expected)
+        limited = _limited(stream, settings, share)
+        if is_form:
+            return await _read_form(limited, options.get(b"boundary", b""), settings)
+        return [("photo", await _read_raw(limited, settings))]
+
+
+async def _limited(
+    stream: AsyncIterator[bytes], settings: Settings, share: Share
+) -> AsyncIterator[bytes]:
+    total = 0
+    async for chunk in stream:
+        total += len(chunk)
+        _check_size(total, settings)
+        share.grow_to(total)
+        yield chunk
+
+
+async def _read_raw(stream: AsyncIterator[bytes], settings: Settings) -> bytes:
+    content = bytearray()
+    async for chunk in stream:
+        content += chunk
+        if len(content) > settings.photo_bytes:
+            raise _photo_too_large(settings)
+    if not content:
+        raise ProblemError(
+            422, f"no photo: send one as the body, or several in form fields called '{FIELD}'"
+        )
+    return bytes(content)
+
+
+async def _read_form(
+    stream: AsyncIterator[bytes], boundary: bytes, settings: Settings
+) -> list[tuple[str, bytes]]:
+    if not 1 <= len(boundary) <= BOUNDARY_LENGTH:
+        raise ProblemError(400, "the form's boundary is missing or too long")
+    form = _Form(settings)
+    try:
+        parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
+        async for chunk in stream:
+            parser.write(chunk)
+        parser.finalize()
+    except FormParserError as error:
+        raise ProblemError(400, "the body is not a form as its content type says") from error
+    if not form.ended:
+        raise ProblemError(400, "the form is cut short")
+    if not form.photos:
+        raise ProblemError(422, f"no photo: the form has no file in a field called '{FIELD}'")
+    return [(name, bytes(content)) for name, content in form.photos]
+
+
+def _check_size(size: int, settings: Settings) -> None:
+    if size > settings.request_bytes:
+        raise ProblemError(413, f"a request may have at most {settings.request_bytes} bytes")
+
+
+def _photo_too_large(settings: Settings) -> ProblemError:
+    return ProblemError(413, f"a photo may have at most {settings.photo_bytes} bytes")
