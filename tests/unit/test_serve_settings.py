@@ -1,0 +1,81 @@
+"""Settings: flags before the environment before a file, and what makes no sense is refused."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from platecheck.cli import app
+from platecheck.errors import SettingsError
+from platecheck.serving.settings import MB, Settings, load_settings
+
+
+def test_a_flag_goes_before_the_environment_before_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text("port: 1\nqueue: 100\nhost: '::1'\n")
+    monkeypatch.setenv("PLATECHECK_PORT", "2")
+    monkeypatch.setenv("PLATECHECK_QUEUE", "200")
+    found = load_settings(file, port=3, queue=None)
+    assert (found.port, found.queue, found.host) == (3, 200, "::1")
+    assert found.threads >= 1
+    assert pickle.loads(pickle.dumps(found)) == found  # it is sent to the workers
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("prot: 1", "prot"),
+        ("port: 99999", "port"),
+        ("photos: 65", "never fits a queue of 64"),
+        ("certificate: a.pem", "go together"),
+        ("photo_bytes: 999999999", "more bytes than a request"),
+        ("request_bytes: 999999999", "received at a time"),
+        ("port: [", "serve.yaml"),
+        ("- port", "serve.yaml"),
+        ("seconds: 0", "seconds"),
+    ],
+)
+def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, content: str, says: str) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text(content)
+    with pytest.raises(SettingsError) as error:
+        load_settings(file)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="no such file"):
+        load_settings(tmp_path / "none.yaml")
+
+
+# What a field is called on the command line where it may be given several times.
+SINGULAR = {"providers": "provider", "origins": "origin"}
+
+
+@pytest.mark.parametrize("name", list(Settings.model_fields))
+def test_every_setting_is_a_flag_that_tells_its_default(name: str) -> None:
+    (option,) = (
+        each
+        for each in get_command(app).commands["serve"].params  # type: ignore[attr-defined]
+        if each.name == SINGULAR.get(name, name)
+    )
+    default = Settings.model_fields[name].default
+    if default and name not in {"threads"}:
+        assert f"[{_written(name, default)}]" in option.help
+
+
+def _written(name: str, default: Any) -> str:
+    if name.endswith("_bytes"):
+        return f"{default // MB} MB"
+    return (
+        "yes"
+        if default is True
+        else f"{default:g}"
+        if name != "pixels" and isinstance(default, float | int)
+        else str(default)
+    )

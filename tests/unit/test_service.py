@@ -1,0 +1,285 @@
+"""The service's answers, in one process and without a socket."""
+
+import base64
+import gzip
+import re
+from collections.abc import Callable, Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from prometheus_client import REGISTRY
+from starlette.testclient import TestClient
+from tests.conftest import WriteModel
+
+from platecheck.errors import ModelError
+from platecheck.model_info import Reference
+from platecheck.serving.app import create_app
+from platecheck.serving.drift import LEAST
+from platecheck.serving.engine import Engine, QueueFullError
+from platecheck.serving.keys import add_key
+from platecheck.serving.settings import Settings
+from platecheck.serving.static import PAGE, VERSION
+
+Serve = Callable[..., TestClient]
+PROBLEM = "application/problem+json"
+
+
+def photo(level: int) -> bytes:
+    file = BytesIO()
+    Image.new("RGB", (20, 20), (level, level, level)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def serve(tmp_path: Path, write_model: WriteModel) -> Iterator[Serve]:
+    """Serve a tiny model that takes bright photos for dirty, and black ones for no dish."""
+    running = []
+
+    def start(**settings: Any) -> TestClient:
+        path = write_model(
+            tmp_path / "m.onnx",
+            evidence=4,
+            oddness=True,
+            oddness_limit=0.9,
+            thresholds={"dirty": 0.9},
+            reference=Reference(answers={"clean": 50, "dirty": 50}),
+        )
+        app = create_app(Settings(model=path, threads=2, **settings))
+        client = TestClient(app, raise_server_exceptions=False)
+        running.append(client)
+        return client.__enter__()
+
+    yield start
+    for client in running:
+        client.__exit__(None, None, None)
+
+
+def form(*photos: tuple[str, bytes]) -> list[tuple[str, tuple[str, bytes]]]:
+    return [("photos", each) for each in photos]
+
+
+class TestPredict:
+    def test_every_photo_of_a_form_has_its_answer(self, serve: Serve) -> None:
+        response = serve().post(
+            "/v1/predict",
+            files=form(
+                ("dim", photo(60)),
+                ("bad", b"text"),
+                ("lit", photo(250)),
+                ("so-so", photo(150)),
+                ("black", photo(0)),
+            ),
+        )
+        assert response.status_code == 200
+        answer = response.json()
+        assert re.fullmatch(r"tiny-[0-9a-f]{12}", answer["model"])
+        assert answer["milliseconds"] > 0
+        dim, bad, lit, soso, black = answer["photos"]
+        assert [dim["label"], lit["label"], soso["label"], black["label"]] == [
+            "clean",
+            "dirty",
+            "unsure",
+            "not a dish",
+        ]
+        assert lit["probabilities"]["dirty"] == lit["probability"] > 0.9 == lit["needed"]
+        assert sum(soso["probabilities"].values()) == pytest.approx(1)
+        assert dim["needed"] == 0
+        assert "evidence" not in dim
+        assert bad == {
+            "name": "bad",
+            "error": {
+                "type": "about:blank",
+                "title": "Unprocessable Entity",
+                "status": 422,
+                "detail": "it is not a photo in a format that can be read",
+            },
+        }
+
+    def test_a_raw_body_is_one_photo(self, serve: Serve) -> None:
+        client = serve()
+        good = client.post("/v1/predict", content=photo(250), headers={"Content-Type": "image/png"})
+        assert good.json()["photos"][0]["label"] == "dirty"
+        bad = client.post("/v1/predict", content=b"text")
+        assert (bad.status_code, bad.headers["content-type"]) == (422, PROBLEM)
+        assert bad.json()["detail"] == "it is not a photo in a format that can be read"
+
+    def test_evidence_is_a_picture_when_asked_for(self, serve: Serve) -> None:
+        response = serve().post("/v1/predict?evidence=true", content=photo(250))
+        url = response.json()["photos"][0]["evidence"]
+        kind, _, data = url.partition(",")
+        assert kind == "data:image/png;base64"
+        assert np.asarray(Image.open(BytesIO(base64.b64decode(data)))).shape == (16, 16, 4)
+
+    def test_a_full_queue_is_said_before_the_body_is_read(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        client = serve()
+
+        def full(*_: object) -> None:
+            raise QueueFullError(2.3)
+
+        monkeypatch.setattr(Engine, "check", full)
+        response = client.post("/v1/predict", content=b"")  # no photo: not even looked at
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "3")
+        assert response.headers["content-type"] == PROBLEM
+
+    def test_a_fault_of_ours_is_a_problem_and_is_logged(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        client = serve()
+
+        def broken(*_: object, **__: object) -> None:
+            raise ModelError("the model cannot be run")
+
+        monkeypatch.setattr(Engine, "_answer", broken)
+        response = client.post("/v1/predict", content=photo(1))
+        assert (response.status_code, response.headers["content-type"]) == (500, PROBLEM)
+        assert "cannot be run" not in response.text
+        assert response.json()["request_id"] == response.headers["x-request-id"]
+        assert "cannot be run" in caplog.text
+
+
+class TestOthers:
+    def test_the_model_says_what_it_is(self, serve: Serve) -> None:
+        found = serve(photos=5).get("/v1/model").json()
+        assert found["classes"] == ["clean", "dirty"]
+        assert found["thresholds"] == {"dirty": 0.9}
+        assert (found["gives_evidence"], found["offline"], found["size"]) == (True, True, 16)
+        assert found["limits"]["photos"] == 5
+
+    def test_the_models_file_is_given_unless_kept(self, serve: Serve, tmp_path: Path) -> None:
+        assert serve().get("/v1/model/file").content == (tmp_path / "m.onnx").read_bytes()
+        kept = serve(offline=False)
+        assert kept.get("/v1/model/file").status_code == 404
+        assert kept.get("/v1/model").json()["offline"] is False
+
+    def test_a_key_is_asked_for_where_there_are_keys(self, serve: Serve, tmp_path: Path) -> None:
+        key = add_key(tmp_path / "keys.txt", "app")
+        client = serve(keys=tmp_path / "keys.txt")
+        for path in ("/v1/model", "/v1/model/file", "/metrics"):
+            for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": key}):
+                response = client.get(path, headers=headers)
+                assert response.status_code == 401, path
+                assert response.headers["www-authenticate"] == "Bearer"
+                assert response.headers["content-type"] == PROBLEM
+            assert client.get(path, headers={"Authorization": f"Bearer {key}"}).status_code == 200
+        assert client.post("/v1/predict", content=photo(1)).status_code == 401
+        for path in ("/", "/healthz", "/readyz", "/docs", "/openapi.json", "/sw.js"):
+            assert client.get(path).status_code == 200, path
+
+    def test_every_answer_has_an_id_and_security_headers(self, serve: Serve) -> None:
+        client = serve()
+        for path in ("/", "/v1/model", "/nowhere", "/docs"):
+            headers = client.get(path).headers
+            assert re.fullmatch(r"[0-9a-f]{32}", headers["x-request-id"])
+            assert headers["content-security-policy"].startswith("default-src 'none'")
+            assert "unsafe-inline" not in headers["content-security-policy"]
+            assert headers["x-content-type-options"] == "nosniff"
+        assert client.get("/", headers={"X-Request-ID": "a-1"}).headers["x-request-id"] == "a-1"
+        odd = client.get("/", headers={"X-Request-ID": "a b"}).headers["x-request-id"]
+        assert odd != "a b"
+
+    @pytest.mark.parametrize(
+        ("method", "path", "status"),
+        [
+            ("GET", "/nowhere", 404),
+            ("GET", "/v1/predict", 405),
+            ("GET", "/page/../app.py", 404),
+            ("POST", "/v1/predict?evidence=perhaps", 422),
+        ],
+    )
+    def test_every_error_is_a_problem(
+        self, serve: Serve, method: str, path: str, status: int
+    ) -> None:
+        response = serve().request(method, path)
+        assert (response.status_code, response.headers["content-type"]) == (status, PROBLEM)
+        assert response.json().keys() >= {"type", "title", "status", "detail", "request_id"}
+
+    def test_web_pages_elsewhere_ask_only_where_they_may(self, serve: Serve) -> None:
+        headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+        allowed = serve(origins=("https://app.example",)).options("/v1/predict", headers=headers)
+        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        assert (
+            "access-control-allow-origin" not in serve().get("/v1/model", headers=headers).headers
+        )
+
+    def test_figures_count_answers_and_requests_by_route(self, serve: Serve) -> None:
+        client = serve()
+
+        def value(name: str, **labels: str) -> float:
+            return REGISTRY.get_sample_value(name, labels) or 0
+
+        before = [
+            value("platecheck_photos_total", answer="dirty"),
+            value("platecheck_photos_total", answer="error"),
+            value("platecheck_requests_total", method="GET", path="unknown", status="404"),
+        ]
+        client.post("/v1/predict", files=form(("a", photo(250)), ("b", photo(251)), ("c", b"x")))
+        client.get("/nowhere")
+        client.get("/page/nowhere.js")
+        after = [
+            value("platecheck_photos_total", answer="dirty"),
+            value("platecheck_photos_total", answer="error"),
+            value("platecheck_requests_total", method="GET", path="unknown", status="404"),
+        ]
+        assert np.subtract(after, before).tolist() == [2, 1, 1]
+        assert value("platecheck_requests_total", method="GET", path="/page", status="404") >= 1
+        text = client.get("/metrics").text
+        assert "platecheck_queue_photos 0.0" in text
+        assert 'platecheck_model_info{model="tiny-' in text
+
+    def test_drift_shows_after_many_odd_answers(self, serve: Serve) -> None:
+        client = serve()
+        for _ in range(LEAST // 25 + 1):
+            client.post("/v1/predict", files=form(*[("a", photo(0))] * 25))
+        text = client.get("/metrics").text
+        (distance,) = re.findall(r'platecheck_drift\{of="answers"\} (\S+)', text)
+        assert float(distance) > 0.25
+
+    def test_it_is_not_ready_once_it_stops(self, serve: Serve) -> None:
+        client = serve()
+        assert client.get("/readyz").json() == {"status": "ok"}
+        (service,) = (each for each in gc.get_objects() if isinstance(each, Service))
+        service.stop()
+        assert client.get("/readyz").status_code == 503
+        assert client.post("/v1/predict", content=photo(1)).status_code == 503
+        assert client.get("/healthz").status_code == 200
+
+
+class TestPage:
+    def test_its_files_are_asked_about_anew(self, serve: Serve) -> None:
+        client = serve()
+        first = client.get("/")
+        assert first.headers["cache-control"] == "no-cache"
+        again = client.get("/", headers={"If-None-Match": first.headers["etag"]})
+        assert again.status_code in {200, 304}
+        script = client.get("/page/resize.js")
+        assert script.headers["content-type"].startswith("text/javascript")
+
+    def test_webassembly_is_sent_as_it_is_kept(self, serve: Serve) -> None:
+        (packed,) = PAGE.glob("vendor/*.wasm.gz")
+        response = serve().get(f"/page/vendor/{packed.name.removesuffix('.gz')}")
+        assert response.headers["content-type"] == "application/wasm"
+        assert response.content == gzip.decompress(packed.read_bytes())
+
+    def test_the_service_worker_changes_with_the_model(
+        self, serve: Serve, tmp_path: Path, write_model: WriteModel
+    ) -> None:
+        one = serve().get("/sw.js")
+        assert VERSION not in one.text
+        assert one.headers["content-type"].startswith("text/javascript")
+        other = write_model(tmp_path / "other.onnx", seed=8)
+        with TestClient(create_app(Settings(model=other))) as client:
+            assert client.get("/sw.js").text != one.text
+
+    def test_the_api_page_loads_nothing_from_elsewhere(self, serve: Serve) -> None:
+        client = serve()
+        page = client.get("/docs").text
+        for path in re.findall(r'(?:src|href)="([^"]+)"', page):
+            assert path.startswith(("/", "data:"))
+            if path.startswith("/"):
+                assert client.get(path).status_code == 200

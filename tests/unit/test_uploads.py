@@ -1,0 +1,172 @@
+"""Reading requests: whole photos come out, too much is refused while it arrives."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platecheck.serving.problems import ProblemError
+from platecheck.serving.settings import Settings
+from platecheck.serving.uploads import Budget, read_photos
+
+LIMITS = Settings(photos=3, photo_bytes=100, request_bytes=1000, upload_bytes=1000)
+FORM = {"content-type": "multipart/form-data; boundary=edge"}
+RAW = {"content-type": "image/jpeg"}
+
+
+def form(*parts: tuple[str, bytes], field: str = "photos") -> bytes:
+    written = b"".join(
+        b'--edge\r\nContent-Disposition: form-data; name="%s"; filename="%s"\r\n\r\n%s\r\n'
+        % (field.encode(), name.encode(), content)
+        for name, content in parts
+    )
+    return written + b"--edge--\r\n"
+
+
+def read(
+    body: bytes | Sequence[bytes],
+    headers: Mapping[str, str],
+    settings: Settings = LIMITS,
+    budget: Budget | None = None,
+) -> list[tuple[str, bytes]]:
+    async def stream() -> AsyncIterator[bytes]:
+        for chunk in [body] if isinstance(body, bytes) else body:
+            yield chunk
+
+    return asyncio.run(
+        read_photos(stream(), headers, settings, budget or Budget(settings.upload_bytes))
+    )
+
+
+def refused(
+    body: bytes | Sequence[bytes], headers: Mapping[str, str], settings: Settings = LIMITS
+) -> int:
+    with pytest.raises(ProblemError) as error:
+        read(body, headers, settings)
+    return error.value.status
+
+
+def read_or_status(body: bytes, headers: Mapping[str, str]) -> bool:
+    """Whether photos come out, or a problem that is the caller's."""
+    try:
+        return bool(read(body, headers))
+    except ProblemError as error:
+        return error.status in {400, 413, 422}
+
+
+@given(
+    contents=st.lists(st.binary(max_size=100), min_size=1, max_size=3),
+    cuts=st.lists(st.integers(0, 900), max_size=8),
+)
+def test_photos_come_out_as_they_were_however_the_body_is_cut(
+    contents: list[bytes], cuts: list[int]
+) -> None:
+    # A boundary inside a photo would be a boundary.
+    contents = [content.replace(b"--edge", b"") for content in contents]
+    body = form(*((f"{number}.jpg", content) for number, content in enumerate(contents)))
+    places = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
+    chunks = [body[a:b] for a, b in pairwise(places)]
+    assert read(chunks, FORM) == [(f"{n}.jpg", content) for n, content in enumerate(contents)]
+
+
+@given(st.binary(max_size=400), st.sampled_from([FORM, RAW, {}]))
+def test_any_body_is_photos_or_a_problem(body: bytes, headers: dict[str, str]) -> None:
+    assert read_or_status(body, headers)
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=60))
+def test_any_content_type_is_read_or_a_problem(kind: str) -> None:
+    assert read_or_status(form(("a", b"1")), {"content-type": kind})
+
+
+def test_a_body_that_is_no_form_is_one_photo() -> None:
+    assert read([b"ab", b"c"], RAW) == [("photo", b"abc")]
+
+
+def test_fields_that_are_not_photos_are_left_out() -> None:
+    body = b'--edge\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n' + form(
+        ("a", b"1")
+    )
+    assert read(body, FORM) == [("a", b"1")]
+    assert refused(form(("a", b"1"), field="picture"), FORM) == 422
+
+
+def test_names_are_shortened_and_may_be_no_text() -> None:
+    ((name, _),) = read(
+        b'--edge\r\nContent-Disposition: form-data; name="photos"; filename="\xff'
+        + b"x" * 400
+        + b'"\r\n\r\n1\r\n--edge--\r\n',
+        FORM,
+    )
+    assert len(name) == 255
+    assert name[0] == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        (b"", RAW, 422),
+        (b"x" * 101, RAW, 413),
+        (b"x", {**RAW, "content-length": "101"}, 413),  # before it is read
+        (b"x", {**FORM, "content-length": "1001"}, 413),
+        ([b"x" * 60] * 20, FORM, 400),
+        (form(*[("a", b"x")] * 4), FORM, 413),
+        (form(("a", b"x" * 101)), FORM, 413),
+        (form(*[("a", b"")] * 20, field="other"), FORM, 413),
+        (form(("a", b"x"))[:-4], FORM, 400),
+        (form(("a", b"x")), {"content-type": "multipart/form-data"}, 400),
+        (form(("a", b"x")), {"content-type": f"multipart/form-data; boundary={'e' * 71}"}, 400),
+        (b"--edge--\r\n", FORM, 422),
+    ],
+)
+def test_what_is_wrong_or_too_much_is_refused(
+    body: bytes | list[bytes], headers: dict[str, str], status: int
+) -> None:
+    assert refused(body, headers) == status
+
+
+def test_a_body_without_end_is_refused_when_it_is_too_much() -> None:
+    read_so_far = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal read_so_far
+        while True:
+            read_so_far += 50
+            yield b"x" * 50
+
+    with pytest.raises(ProblemError) as error:
+        asyncio.run(read_photos(endless(), RAW, LIMITS, Budget(1000)))
+    assert error.value.status == 413
+    assert read_so_far == 150
+
+
+def test_what_arrives_at_a_time_is_bounded_and_given_back() -> None:
+    budget = Budget(150)
+
+    async def other_requests() -> None:
+        half_way, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow() -> AsyncIterator[bytes]:
+            yield b"x" * 80
+            half_way.set()
+            await go_on.wait()
+            yield b"x" * 20
+
+        async def quick() -> AsyncIterator[bytes]:
+            yield b"y" * 80
+
+        first = asyncio.create_task(read_photos(slow(), RAW, LIMITS, budget))
+        await half_way.wait()
+        with pytest.raises(ProblemError) as error:
+            await read_photos(quick(), RAW, LIMITS, budget)
+        assert error.value.status == 503
+        assert error.value.headers["Retry-After"] == "1"
+        go_on.set()
+        assert await first == [("photo", b"x" * 100)]
+        assert await read_photos(quick(), RAW, LIMITS, budget) == [("photo", b"y" * 80)]
+
+    asyncio.run(other_requests())
+    assert budget.taken == 0
