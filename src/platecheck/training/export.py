@@ -2,6 +2,7 @@
 
 import hashlib
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from platecheck.data.cache import PixelCache
 from platecheck.data.folders import Photo
 from platecheck.errors import DataError, ModelError
 from platecheck.files import replacing
-from platecheck.model_info import METADATA_KEY, ModelInfo
+from platecheck.model_info import METADATA_KEY, ModelInfo, Reference
 from platecheck.training.onnx_graph import write_onnx
 from platecheck.training.run import Run
 from platecheck.training.thresholds import choose_thresholds, least_favourable
@@ -138,8 +139,10 @@ def export(
             info = info.model_copy(update={"thresholds": thresholds, "promise": promise})
             _write_metadata(temporary, info)
             exported = Classifier.load(temporary)
+        info = info.model_copy(update={"reference": _reference(exported, validation, cache)})
         if judge:
-            _write_metadata(temporary, info.model_copy(update={"metrics": judge(exported)}))
+            info = info.model_copy(update={"metrics": judge(exported)})
+        _write_metadata(temporary, info)
     size = Path(path).stat().st_size
     return ExportReport(Path(path), model.epoch, size, len(validation), difference, changed)
 
@@ -181,6 +184,21 @@ def _compare(
         difference = max(difference, float(np.abs(ours - theirs).max()))
         changed += int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())
     return difference, changed
+
+
+def _reference(exported: Classifier, photos: Sequence[Photo], cache: PixelCache) -> Reference:
+    """What the file gives for the validation photos, so that drift shows in production."""
+    given = [
+        answer
+        for pixels in _batches(photos, cache)
+        for answer in exported.predict_pixels(pixels, [""] * len(pixels))
+    ]
+    oddness = [answer.oddness for answer in given if answer.oddness is not None]
+    deciles = np.quantile(oddness, np.arange(1, 10) / 10) if oddness else []
+    return Reference(
+        answers=dict(Counter(answer.label for answer in given)),
+        oddness_deciles=tuple(float(each) for each in deciles),
+    )
 
 
 def _batches(photos: Sequence[Photo], cache: PixelCache) -> Iterator[NDArray[np.uint8]]:
