@@ -243,8 +243,7 @@ class TestOthers:
     def test_it_is_not_ready_once_it_stops(self, serve: Serve) -> None:
         client = serve()
         assert client.get("/readyz").json() == {"status": "ok"}
-        (service,) = (each for each in gc.get_objects() if isinstance(each, Service))
-        service.stop()
+        client.app.state.service.stop()  # type: ignore[attr-defined]
         assert client.get("/readyz").status_code == 503
         assert client.post("/v1/predict", content=photo(1)).status_code == 503
         assert client.get("/healthz").status_code == 200

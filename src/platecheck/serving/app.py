@@ -56,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
+    app.state.service = service
     app.include_router(api(service, keys, path))
     _mount_page(app, classifier)
     mount_docs(app)
