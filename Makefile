@@ -1,5 +1,6 @@
 # make demo   the main job on rendered dishes: train, judge, report, export, answer
-# make test   lint, types, floors, tests
+# make test   lint, types, floors, tests; brings Chromium where there is none
+# make serve  the page and the service, on this machine
 # make bench  the table in benchmarks/
 #
 # make plate DATA=dishes   the shipped model again, from the photos to runs/plate/plate.onnx
@@ -13,7 +14,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 DATA ?= dishes
 
-.PHONY: demo test lint bench plate tiny clean
+.PHONY: demo test serve lint bench plate tiny clean
 
 # One stamp a set of extras: a second run reuses the environment.
 $(VENV)/.installed-%: pyproject.toml constraints.txt
@@ -27,7 +28,11 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 demo: $(VENV)/.installed-train
 	@BIN=$(BIN) DEMO=$(DEMO) sh examples/demo.sh
 
+serve: $(VENV)/.installed-serve
+	@$(BIN)/platecheck serve
+
 test: $(VENV)/.installed-dev lint
+	@sh tests/chromium.sh $(BIN)/python
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-dev

@@ -70,12 +70,6 @@ def test_every_setting_is_a_flag_that_tells_its_default(name: str) -> None:
 
 
 def _written(name: str, default: Any) -> str:
-    if name.endswith("_bytes"):
-        return f"{default // MB} MB"
-    return (
-        "yes"
-        if default is True
-        else f"{default:g}"
-        if name != "pixels" and isinstance(default, float | int)
-        else str(default)
-    )
+    if default is True:
+        return "yes"
+    return f"{default // MB} MB" if name.endswith("_bytes") else str(default)
