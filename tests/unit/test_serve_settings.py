@@ -54,7 +54,7 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 # What a field is called on the command line where it may be given several times.
-SINGULAR = {"providers": "provider", "origins": "origin"}
+SINGULAR = {"providers": "provider", "origins": "origin", "names": "name"}
 
 
 @pytest.mark.parametrize("name", list(Settings.model_fields))

@@ -25,6 +25,7 @@ from platecheck.serving.settings import Settings
 from platecheck.serving.static import PAGE, VERSION
 
 Serve = Callable[..., TestClient]
+BASE = "http://127.0.0.1:8000"
 PROBLEM = "application/problem+json"
 
 
@@ -49,7 +50,7 @@ def serve(tmp_path: Path, write_model: WriteModel) -> Iterator[Serve]:
             reference=Reference(answers={"clean": 50, "dirty": 50}),
         )
         app = create_app(Settings(model=path, threads=2, **settings))
-        client = TestClient(app, raise_server_exceptions=False)
+        client = TestClient(app, BASE, raise_server_exceptions=False)
         running.append(client)
         return client.__enter__()
 
@@ -152,7 +153,11 @@ class TestOthers:
         assert found["limits"]["photos"] == 5
 
     def test_the_models_file_is_given_unless_kept(self, serve: Serve, tmp_path: Path) -> None:
-        assert serve().get("/v1/model/file").content == (tmp_path / "m.onnx").read_bytes()
+        client = serve()
+        given = client.get("/v1/model/file")
+        assert given.content == (tmp_path / "m.onnx").read_bytes()
+        again = client.get("/v1/model/file", headers={"If-None-Match": given.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
         kept = serve(offline=False)
         assert kept.get("/v1/model/file").status_code == 404
         assert kept.get("/v1/model").json()["offline"] is False
@@ -201,11 +206,39 @@ class TestOthers:
 
     def test_web_pages_elsewhere_ask_only_where_they_may(self, serve: Serve) -> None:
         headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
-        allowed = serve(origins=("https://app.example",)).options("/v1/predict", headers=headers)
-        assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+        client = serve(origins=("https://app.example",))
+        for allowed in (
+            client.options("/v1/predict", headers=headers),
+            client.post("/v1/predict", content=photo(1), headers=headers),
+        ):
+            assert allowed.status_code == 200
+            assert allowed.headers["access-control-allow-origin"] == "https://app.example"
         assert (
             "access-control-allow-origin" not in serve().get("/v1/model", headers=headers).headers
         )
+
+    def test_it_is_not_asked_by_a_name_of_someone_elses(self, serve: Serve) -> None:
+        client = serve()
+        for host in ("evil.example", "evil.example:8000", "", "[", "127.0.0.1.evil.example"):
+            response = client.get("/v1/model", headers={"Host": host})
+            assert (response.status_code, response.headers["content-type"]) == (421, PROBLEM)
+        for host in ("localhost:1", "[::1]:8000", "127.0.0.1"):
+            assert client.get("/v1/model", headers={"Host": host}).status_code == 200
+        behind_proxy = serve(names=("kitchen.example",))
+        headers = {"Host": "kitchen.example"}
+        assert behind_proxy.get("/v1/model", headers=headers).status_code == 200
+        anyone = serve(host="0.0.0.0")
+        assert anyone.get("/v1/model", headers={"Host": "10.0.0.7"}).status_code == 200
+
+    def test_a_web_page_elsewhere_cannot_post_through_a_visitors_browser(
+        self, serve: Serve
+    ) -> None:
+        client = serve()
+        for origin in ("https://evil.example", "null", "http://127.0.0.1:9"):
+            response = client.post("/v1/predict", content=photo(1), headers={"Origin": origin})
+            assert (response.status_code, response.headers["content-type"]) == (403, PROBLEM)
+        own = client.post("/v1/predict", content=photo(1), headers={"Origin": BASE})
+        assert own.status_code == 200
 
     def test_figures_count_answers_and_requests_by_route(self, serve: Serve) -> None:
         client = serve()
@@ -272,7 +305,7 @@ class TestPage:
         assert VERSION not in one.text
         assert one.headers["content-type"].startswith("text/javascript")
         other = write_model(tmp_path / "other.onnx", seed=8)
-        with TestClient(create_app(Settings(model=other))) as client:
+        with TestClient(create_app(Settings(model=other)), BASE) as client:
             assert client.get("/sw.js").text != one.text
 
     def test_the_api_page_loads_nothing_from_elsewhere(self, serve: Serve) -> None:

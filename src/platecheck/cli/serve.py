@@ -87,6 +87,12 @@ def serve(
         list[str] | None,
         typer.Option(help="Web page elsewhere that may ask (CORS).", rich_help_panel=ACCESS),
     ] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Host name that a proxy on this machine calls it by.", rich_help_panel=ACCESS
+        ),
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error [info].")
     ] = None,
@@ -126,6 +132,7 @@ def serve(
         "certificate": certificate,
         "private_key": private_key,
         "origins": origin or None,
+        "names": name or None,
         "offline": offline,
         "log_level": log_level,
     }

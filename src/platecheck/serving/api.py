@@ -5,14 +5,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from math import ceil
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import ClientDisconnect
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from platecheck.serving import metrics
 from platecheck.serving.engine import Answered, EngineClosedError, QueueFullError
@@ -64,13 +63,13 @@ _PREDICT_ERRORS = {
 }
 
 
-def api(service: Service, keys: Mapping[str, str] | None, model_file: Path) -> APIRouter:
+def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> APIRouter:
     """Routes that answer for a service.
 
     Args:
         service: what answers.
         keys: hashes of API keys by name; None: no key is asked for.
-        model_file: what is served.
+        model_file: content of the file that answers.
     """
     router = APIRouter()
     guarded = [Depends(_guard(keys))]
@@ -107,7 +106,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: Path) -> A
         answers = await _unless_gone(request, futures)
         metrics.QUEUE.set(service.engine.taken)
         found = [PhotoAnswer.of(name, a) for (name, _), a in zip(photos, answers, strict=True)]
-        request.state.log = {"photos": len(photos), "bytes": sum(len(file) for _, file in photos)}
+        request.state.log.update(photos=len(photos), bytes=sum(len(file) for _, file in photos))
         is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
         if not is_form and found[0].error:
             raise ProblemError(422, found[0].error.detail or "")
@@ -127,18 +126,21 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: Path) -> A
     @router.get(
         "/v1/model/file",
         dependencies=guarded,
-        response_class=FileResponse,
+        response_class=Response,
         responses={
             200: {"content": {"application/octet-stream": {"schema": _FILE}}},
             **_errors({**_NO_KEY, 404: "This service keeps its model to itself"}),
         },
         tags=["model"],
     )
-    async def file() -> Response:
+    async def file(request: Request) -> Response:
         """The model itself, an ONNX file, for devices that answer on their own."""
         if not service.settings.offline:
             raise ProblemError(404, "this service keeps its model to itself")
-        return FileResponse(model_file, media_type="application/octet-stream", headers=NO_CACHE)
+        tagged = {**NO_CACHE, "ETag": f'"{service.classifier.fingerprint}"'}
+        if request.headers.get("if-none-match") == tagged["ETag"]:
+            return Response(status_code=304, headers=tagged)
+        return Response(model_file, media_type="application/octet-stream", headers=tagged)
 
     @router.get("/healthz", tags=["health"])
     async def health() -> Status:
@@ -186,7 +188,7 @@ def _guard(keys: Mapping[str, str] | None) -> Callable[..., None]:
             raise ProblemError(
                 401, f"the API key is {what}", headers={"WWW-Authenticate": "Bearer"}
             )
-        request.state.key = name
+        request.state.log["key"] = name
 
     return check
 

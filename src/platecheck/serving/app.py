@@ -13,8 +13,10 @@ from starlette.responses import FileResponse, Response
 
 import platecheck
 from platecheck.classifier import Classifier, find_model
+from platecheck.serving.addresses import is_loopback
 from platecheck.serving.api import api
 from platecheck.serving.api_docs import mount_docs
+from platecheck.serving.callers import LOCAL_NAMES, Callers
 from platecheck.serving.keys import read_keys
 from platecheck.serving.logs import event
 from platecheck.serving.middleware import Watch
@@ -37,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     """
     path = find_model(settings.model)
     classifier = Classifier.load(path, providers=settings.providers or None)
+    content = path.read_bytes()
     keys = read_keys(settings.keys) if settings.keys else None
     service = Service(classifier, settings)
 
@@ -57,7 +60,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    app.include_router(api(service, keys, path))
+    app.include_router(api(service, keys, content))
     _mount_page(app, classifier)
     mount_docs(app)
     app.add_exception_handler(ProblemError, _on_problem)
@@ -70,6 +73,8 @@ def create_app(settings: Settings) -> FastAPI:
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
         )
+    names = {settings.host, *LOCAL_NAMES, *settings.names} if is_loopback(settings.host) else None
+    app.add_middleware(Callers, names=names, origins=settings.origins)
     app.add_middleware(Watch, seconds=settings.seconds)
     return app
 

@@ -63,6 +63,7 @@ class Watch:
         start = time.perf_counter()
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(scope)
+        state["log"] = {}
         uploaded, status = False, 0
 
         async def receive_and_note() -> Message:
@@ -117,7 +118,7 @@ class Watch:
                 status=status or None,  # none: the client went away
                 milliseconds=round(seconds * 1000, 1),
                 client=(scope.get("client") or ("",))[0],
-                **state.get("log", {}),
+                **state["log"],
             )
 
 

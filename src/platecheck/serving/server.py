@@ -1,6 +1,5 @@
 """The process, or processes, that serve."""
 
-import ipaddress
 import os
 import signal
 import socket
@@ -8,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,6 +14,7 @@ from uvicorn.supervisors import Multiprocess
 
 from platecheck.classifier import Classifier
 from platecheck.errors import SettingsError
+from platecheck.serving.addresses import addresses, is_loopback
 from platecheck.serving.keys import read_keys
 from platecheck.serving.logs import config as log_config
 from platecheck.serving.protocol import PatientProtocol
@@ -87,30 +86,15 @@ def _check_who_may_ask(settings: Settings) -> None:
     if settings.keys:
         if not read_keys(settings.keys):
             raise SettingsError(f"{settings.keys} holds no key; platecheck key makes one")
-    elif not settings.without_key and not _is_loopback(settings.host):
+    elif not settings.without_key and not is_loopback(settings.host):
         raise SettingsError(
             f"{settings.host} can be reached by others: ask for a key (platecheck key, --keys FILE)"
             " or say --without-key"
         )
 
 
-def _is_loopback(host: str) -> bool:
-    return all(
-        ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
-        for *_, address in _addresses(host, 0)
-    )
-
-
-def _addresses(host: str, port: int) -> list[tuple[Any, ...]]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
-        raise SettingsError(f"{host}: no such address to listen on") from error
-    return list(found)
-
-
 def _listen(settings: Settings) -> socket.socket:
-    family, *_, address = _addresses(settings.host, settings.port)[0]
+    family, *_, address = addresses(settings.host, settings.port)[0]
     listening = socket.socket(family)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

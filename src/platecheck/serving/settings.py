@@ -55,6 +55,9 @@ class Settings(BaseSettings):
     certificate: Path | None = Field(None, description="PEM file: serve by HTTPS")
     private_key: Path | None = Field(None, description="PEM file that goes with the certificate")
     origins: tuple[str, ...] = Field((), description="web pages elsewhere that may ask (CORS)")
+    names: tuple[str, ...] = Field(
+        (), description="more names that it goes by, as behind a proxy, on a loopback address"
+    )
     offline: bool = Field(True, description="let the page keep the model, to answer offline")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -194,10 +194,9 @@ def _reference(exported: Classifier, photos: Sequence[Photo], cache: PixelCache)
         for answer in exported.predict_pixels(pixels, [""] * len(pixels))
     ]
     oddness = [answer.oddness for answer in given if answer.oddness is not None]
-    deciles = np.quantile(oddness, np.arange(1, 10) / 10) if oddness else []
+    deciles = np.quantile(oddness, np.arange(1, 10) / 10).tolist() if oddness else []
     return Reference(
-        answers=dict(Counter(answer.label for answer in given)),
-        oddness_deciles=tuple(float(each) for each in deciles),
+        answers=dict(Counter(answer.label for answer in given)), oddness_deciles=tuple(deciles)
     )
 
 

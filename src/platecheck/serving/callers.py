@@ -1,0 +1,67 @@
+"""Keep web pages elsewhere from using a visitor's browser to ask this service.
+
+A browser on this machine, or in this network, can reach what its owner did not mean to publish.
+Two ways are closed: a page of another origin that posts here (cross-site request forgery), and a
+name of the attacker's that suddenly means 127.0.0.1 (DNS rebinding).
+"""
+
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from platecheck.serving.problems import problem_response
+
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Callers:
+    """ASGI middleware that refuses requests that came by a wrong name, or from another origin."""
+
+    def __init__(
+        self, app: ASGIApp, *, names: Collection[str] | None, origins: Collection[str]
+    ) -> None:
+        """Wrap an application.
+
+        Args:
+            app: what answers.
+            names: host names that it may be called by; None: any.
+            origins: web pages elsewhere that may ask, as ``https://app.example``.
+        """
+        self._app = app
+        self._names = names
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or refuse it."""
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host, origin = headers.get("host", ""), headers.get("origin")
+            request_id = scope["state"]["request_id"]
+            if self._names is not None and _name(host) not in self._names:
+                refused = problem_response(
+                    421,
+                    f"the service does not go by this name; platecheck serve --name {_name(host)}"
+                    " would let it",
+                    request_id,
+                )
+                await refused(scope, receive, send)
+                return
+            if origin and origin not in self._origins and urlsplit(origin).netloc != host:
+                refused = problem_response(
+                    403,
+                    "a web page elsewhere may not ask; platecheck serve --origin lets it",
+                    request_id,
+                )
+                await refused(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _name(host: str) -> str:
+    """The name in a Host header, without port and brackets; "" where there is none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
