@@ -1,4 +1,5 @@
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,7 +93,10 @@ class TestFloat32:
         assert prediction.probability == pytest.approx(float(row.max()), abs=1e-4)
 
     def test_its_metadata_are_complete(self, report: ExportReport, trained: Run) -> None:
-        info = Classifier.load(report.path).info
+        exported = Classifier.load(report.path)
+        info = exported.info
+        paths = [photo.path for photo in trained.photos.split("val")]
+        answers = Counter(answer.label for answer in exported.predict_many(paths))
         assert info.model_dump() == {
             "format": 1,
             "platecheck": trained.facts.platecheck,
@@ -105,6 +109,7 @@ class TestFloat32:
             "thresholds": {},
             "promise": None,
             "oddness_limit": None,
+            "reference": {"answers": answers, "oddness_deciles": ()},
             "epoch": trained.best_epoch,
             "seed": 0,
             "data_fingerprint": trained.facts.fingerprint,

@@ -290,6 +290,10 @@ class TestEvidence:
         )
         info = Classifier.load(report.path).info
         assert info.oddness_limit == pytest.approx(model.familiarity.limit)
+        assert info.reference is not None
+        deciles = info.reference.oddness_deciles
+        assert len(deciles) == 9
+        assert list(deciles) == sorted(deciles)
         assert info.thresholds == {}
         assert info.promise is None
 
