@@ -1,0 +1,131 @@
+/**
+ * Pillow's antialiased resize, to the bit: what a model saw in training it must see in a browser.
+ *
+ * A photo here is `{width, height, rows(top, count)}`, where `rows` gives RGBA [count, width, 4].
+ * It is asked for a few rows at a time, so a large photo is never in memory twice.
+ */
+
+const ROWS_AT_ONCE = 32;
+// Pillow's weights for photos of 8 bits are whole numbers of 1 / 2^22.
+const PRECISION_BITS = 22;
+const HALF = 1 << (PRECISION_BITS - 1);
+
+/** Filters of Pillow, and how far from the centre each reaches. */
+const BILINEAR = { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) };
+export const BICUBIC = { support: 2, at: bicubic };
+
+/** The cubic convolution with a = -0.5. */
+function bicubic(x) {
+  const far = Math.abs(x);
+  if (far < 1) return (1.5 * far - 2.5) * far * far + 1;
+  return far < 2 ? (((far - 5) * far + 8) * far - 4) * -0.5 : 0;
+}
+
+/**
+ * How much of which input pixels goes into each output pixel.
+ *
+ * @returns {{first: number, weights: number[]}[]} an entry an output pixel; weights sum to 1
+ */
+export function filterWeights(inputs, outputs, filter) {
+  const scale = inputs / outputs;
+  const stretch = Math.max(scale, 1); // the filter is widened where the photo gets smaller
+  const support = filter.support * stretch;
+  return Array.from({ length: outputs }, (_, output) => {
+    const centre = (output + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(centre - support + 0.5));
+    const end = Math.min(inputs, Math.trunc(centre + support + 0.5));
+    const weights = [];
+    for (let input = first; input < end; input++) {
+      weights.push(filter.at((input - centre + 0.5) * (1 / stretch)));
+    }
+    const sum = weights.reduce((total, weight) => total + weight, 0);
+    return { first, weights: weights.map((weight) => (sum ? weight * (1 / sum) : weight)) };
+  });
+}
+
+/**
+ * Resize a photo to a square, as Pillow's `resize(…, BILINEAR)` does. Alpha is left out.
+ *
+ * @returns {Uint8Array} RGB [size, size, 3]
+ */
+export function resize(photo, size) {
+  const { height } = photo;
+  const narrow = new Uint8Array(height * size * 3);
+  const across = wholeWeights(photo.width, size);
+  for (let top = 0; top < height; top += ROWS_AT_ONCE) {
+    const count = Math.min(ROWS_AT_ONCE, height - top);
+    const source = { pixels: photo.rows(top, count), step: 4, line: photo.width * 4, lines: count };
+    filterLines(source, across, { pixels: narrow, start: top * size * 3, step: 3, line: size * 3 });
+  }
+  const square = new Uint8Array(size * size * 3);
+  const columns = { pixels: narrow, step: size * 3, line: 3, lines: size };
+  filterLines(columns, wholeWeights(height, size), {
+    pixels: square, start: 0, step: size * 3, line: 3,
+  });
+  return square;
+}
+
+/** Filter weights as the whole numbers that Pillow computes with. */
+function wholeWeights(inputs, outputs) {
+  return filterWeights(inputs, outputs, BILINEAR).map(({ first, weights }) => ({
+    first,
+    weights: Int32Array.from(weights, (weight) => Math.trunc(weight * (1 << PRECISION_BITS) + 0.5)),
+  }));
+}
+
+/** Filter along every line; `step` leads to the next pixel of a line, `line` to the next line. */
+function filterLines(source, filters, target) {
+  for (let line = 0; line < source.lines; line++) {
+    let to = target.start + line * target.line;
+    for (const { first, weights } of filters) {
+      let from = line * source.line + first * source.step;
+      let red = HALF;
+      let green = HALF;
+      let blue = HALF;
+      for (let tap = 0; tap < weights.length; tap++) {
+        red += source.pixels[from] * weights[tap];
+        green += source.pixels[from + 1] * weights[tap];
+        blue += source.pixels[from + 2] * weights[tap];
+        from += source.step;
+      }
+      target.pixels[to] = red >> PRECISION_BITS;
+      target.pixels[to + 1] = green >> PRECISION_BITS;
+      target.pixels[to + 2] = blue >> PRECISION_BITS;
+      to += target.step;
+    }
+  }
+}
+
+/**
+ * A photo of 1 / factor of the sides, each pixel the mean of factor × factor.
+ *
+ * @returns a photo
+ */
+export function shrink(photo, factor) {
+  const width = Math.ceil(photo.width / factor);
+  const height = Math.ceil(photo.height / factor);
+  const rows = (top, count) => {
+    const means = new Uint8ClampedArray(count * width * 4);
+    const available = Math.min(count * factor, photo.height - top * factor);
+    const pixels = photo.rows(top * factor, available);
+    for (let y = 0; y < count; y++) {
+      const yEnd = Math.min((y + 1) * factor, available);
+      for (let x = 0; x < width; x++) {
+        const xEnd = Math.min((x + 1) * factor, photo.width);
+        let [red, green, blue] = [0, 0, 0];
+        for (let fromY = y * factor; fromY < yEnd; fromY++) {
+          for (let fromX = x * factor; fromX < xEnd; fromX++) {
+            const from = (fromY * photo.width + fromX) * 4;
+            red += pixels[from];
+            green += pixels[from + 1];
+            blue += pixels[from + 2];
+          }
+        }
+        const area = (yEnd - y * factor) * (xEnd - x * factor);
+        means.set([red / area, green / area, blue / area, 255], (y * width + x) * 4);
+      }
+    }
+    return means;
+  };
+  return { width, height, rows };
+}
