@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from math import ceil
 from typing import Annotated, Any
@@ -171,11 +171,11 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
     return router
 
 
-def _guard(keys: Mapping[str, str] | None) -> Callable[..., None]:
+def _guard(keys: Mapping[str, str] | None) -> Callable[..., Awaitable[None]]:
     """A dependency that lets requests with a known key through; all, where there are no keys."""
     bearer = HTTPBearer(auto_error=False, description="A key of `platecheck key`, if asked for.")
 
-    def check(
+    async def check(  # not async, it would cost each request a trip to a thread
         request: Request,
         given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     ) -> None:
