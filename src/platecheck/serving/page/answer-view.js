@@ -1,0 +1,135 @@
+/** One photo and its answer: the word, how sure, where the dirt is. */
+
+import { byId, icon, make } from "./elements.js";
+import { percent, percentNeeded, t } from "./language.js";
+import { kindOf, nameOf, sureness, isSure, whyNot } from "./words.js";
+
+const SLOW = 5000; // milliseconds
+
+export class AnswerView {
+  #url = null;
+  #slow = null;
+
+  constructor() {
+    byId("map-strength").addEventListener("input", () => this.#fade());
+    byId("photo").addEventListener("load", ({ target }) => {
+      const ratio = target.naturalWidth / target.naturalHeight;
+      target.parentElement.style.setProperty("--ratio", ratio);
+    });
+  }
+
+  /** Show a photo that is being asked about. */
+  ask(row, { blob, width }) {
+    byId("answer").hidden = false;
+    this.#showPhoto(row, blob, Boolean(width));
+    this.#showVerdict("waiting", t("asking"));
+    byId("sure").textContent = "";
+    byId("by").textContent = "";
+    byId("bars").hidden = true;
+    byId("map").hidden = true;
+    clearTimeout(this.#slow);
+    this.#slow = setTimeout(() => (byId("sure").textContent = t("slow")), SLOW);
+  }
+
+  /** Show the answer for the photo. */
+  show(row, model) {
+    clearTimeout(this.#slow);
+    const { entry } = row;
+    this.#showVerdict(kindOf(entry.label), nameOf(entry.label));
+    byId("sure").replaceChildren(
+      ...(isSure(entry.label)
+        ? [
+            make("span", { textContent: sureness(entry.probability) }),
+            make("strong", { textContent: percent(entry.probability) }),
+          ]
+        : [t("byEye")]),
+    );
+    byId("by").textContent = t(row.where === "device" ? "answeredOnDevice" : "answeredByService");
+    this.#showBars(entry, model);
+    this.#showMap(entry);
+  }
+
+  /** Show why there is no answer. */
+  fail(error) {
+    clearTimeout(this.#slow);
+    this.#showVerdict("failed", t("failed"));
+    byId("sure").textContent = whyNot(error);
+  }
+
+  clear() {
+    clearTimeout(this.#slow);
+    byId("answer").hidden = true;
+    byId("photo").removeAttribute("src");
+    byId("photo-map").removeAttribute("src");
+    this.#forgetPhoto();
+  }
+
+  #showPhoto(row, blob, visible) {
+    this.#forgetPhoto();
+    const photo = byId("photo");
+    photo.parentElement.hidden = !visible;
+    byId("no-preview").hidden = visible;
+    byId("photo-map").hidden = true;
+    if (visible) {
+      this.#url = URL.createObjectURL(blob);
+      photo.src = this.#url;
+    }
+    photo.alt = t("photoOf", { name: row.name });
+    byId("photo-name").textContent = row.name;
+  }
+
+  #forgetPhoto() {
+    if (this.#url) URL.revokeObjectURL(this.#url);
+    this.#url = null;
+  }
+
+  #showVerdict(kind, name) {
+    byId("verdict").dataset.kind = kind;
+    byId("verdict-icon").replaceChildren(icon(kind));
+    byId("verdict-name").textContent = name;
+  }
+
+  /** Every class with its probability, and from where on it is said. */
+  #showBars({ probabilities }, { thresholds }) {
+    byId("bars").hidden = false;
+    byId("bars-mark").hidden = Object.keys(thresholds).length === 0;
+    byId("bars-list").replaceChildren(
+      ...Object.entries(probabilities).map(([name, probability]) => {
+        const bar = make("span", { class: "bar", data: { kind: kindOf(name) } });
+        bar.style.setProperty("--share", probability);
+        const needed = thresholds[name] ?? 0;
+        if (needed > 0) {
+          const mark = make("span", {
+            class: "needed",
+            title: t("classNeeds", { name: nameOf(name), percent: percentNeeded(needed) }),
+          });
+          mark.style.setProperty("--needed", needed);
+          bar.append(mark);
+        }
+        return make(
+          "li",
+          {},
+          make("span", { class: "bar-name", textContent: nameOf(name) }),
+          bar,
+          make("span", { class: "bar-share", textContent: percent(probability) }),
+        );
+      }),
+    );
+  }
+
+  #showMap({ evidence, label }) {
+    const map = byId("photo-map");
+    const visible = Boolean(evidence) && label !== "not a dish" && byId("no-preview").hidden;
+    byId("map").hidden = !visible;
+    map.hidden = !visible;
+    if (!visible) return;
+    map.src = evidence;
+    map.style.opacity = 0;
+    // Faded in, so that one sees the dish first; the style above must have been drawn once.
+    requestAnimationFrame(() => requestAnimationFrame(() => this.#fade()));
+  }
+
+  #fade() {
+    byId("photo-map").style.opacity = byId("map-strength").value / 100;
+  }
+}

@@ -1,0 +1,59 @@
+/** The service worker: keeping the page and the model on this device, and new versions of both. */
+
+/** Whether this browser can keep pages here: over HTTPS and on localhost. */
+export const canKeep = "serviceWorker" in navigator;
+
+/**
+ * Start the service worker.
+ *
+ * @param {() => void} onUpdate called when a new version has taken over from the one shown
+ */
+export async function startWorker(onUpdate) {
+  if (!canKeep) return;
+  let had = Boolean(navigator.serviceWorker.controller);
+  navigator.serviceWorker.addEventListener("controllerchange", () => {
+    if (had) onUpdate(); // the first worker changes nothing
+    had = true;
+  });
+  const registration = await navigator.serviceWorker.register("/sw.js", {
+    updateViaCache: "none",
+  });
+  const takeOver = () => registration.waiting?.postMessage({ command: "take over" });
+  takeOver();
+  registration.addEventListener("updatefound", () => {
+    registration.installing.addEventListener("statechange", takeOver);
+  });
+}
+
+/** Look for a new version, as after the service was reached again. */
+export async function lookForUpdate() {
+  const registration = await navigator.serviceWorker?.getRegistration();
+  await registration?.update().catch(() => null); // not reached after all
+}
+
+/** Whether the model is on this device. */
+export function isModelKept() {
+  return tell("is kept");
+}
+
+/** Keep the model on this device. */
+export function keepModel(headers) {
+  return tell("keep", headers);
+}
+
+/** Keep it no longer. */
+export function forgetModel() {
+  return tell("forget");
+}
+
+/** Give the service worker a command and wait for what comes of it. */
+async function tell(command, headers = {}) {
+  if (!canKeep) return false;
+  const { active } = await navigator.serviceWorker.ready;
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve, reject) => {
+    port1.onmessage = ({ data }) =>
+      data.error === undefined ? resolve(data.result) : reject(new Error(data.error));
+    active.postMessage({ command, headers }, [port2]);
+  });
+}

@@ -1,0 +1,224 @@
+/** The view for photos: given in any way, answered one by one or in a batch, listed below. */
+
+import { AdviceView } from "./advice-view.js";
+import { announce, notify } from "./announce.js";
+import { AnswerView } from "./answer-view.js";
+import { Batch } from "./batch.js";
+import { answersAsCsv, saveFile } from "./csv.js";
+import { confirm } from "./dialogs.js";
+import { byId } from "./elements.js";
+import { onLanguage, t } from "./language.js";
+import { listenForPhotos } from "./photo-input.js";
+import { Shot } from "./shot.js";
+import { playTone } from "./sound.js";
+import { VisitView } from "./visit-view.js";
+import { forget, letGo, newRow, prepareRow } from "./visit.js";
+import { kindOf, nameOf, surenessOf, whyNot } from "./words.js";
+
+export class PhotosView {
+  #ask;
+  #answer = new AnswerView();
+  #advice;
+  #visit = new VisitView((row) => this.#open(row));
+  #batch;
+  #counted = []; // the rows that the progress bar counts
+  #opened = null; // the row whose photo is shown
+  #work = new AbortController(); // of asking about it
+
+  /**
+   * @param {import("./ask.js").Asker} ask
+   * @param {() => void} onPhotos called when photos come, from wherever in the page
+   */
+  constructor(ask, onPhotos) {
+    this.#ask = ask;
+    this.#advice = new AdviceView(ask);
+    this.#batch = new Batch(ask, prepareRow);
+    const take = (files) => {
+      onPhotos();
+      this.#take(files);
+    };
+    this.#listenForFiles(take);
+    this.#listenToBatch();
+    byId("export-csv").addEventListener("click", () => this.#export());
+    byId("clear").addEventListener("click", () => this.#clear());
+    onLanguage(() => this.#translate());
+  }
+
+  /** Whether nothing would be lost if the page were loaded again. */
+  get isEmpty() {
+    return this.#visit.rows.length === 0;
+  }
+
+  #listenForFiles(take) {
+    const shot = new Shot((file) => take([file]));
+    byId("take-photo").addEventListener("click", () => shot.open());
+    byId("choose-photos").addEventListener("click", () => byId("files").click());
+    for (const input of [byId("files"), byId("phone-camera")]) {
+      input.addEventListener("change", () => {
+        const files = [...input.files];
+        input.value = ""; // so that the same photo can be chosen again
+        if (files.length) take(files);
+      });
+    }
+    listenForPhotos(take, (over) => (byId("drop-here").hidden = !over));
+  }
+
+  #listenToBatch() {
+    this.#batch.addEventListener("row", ({ detail }) => {
+      this.#visit.changed(detail);
+      if (detail.state === "done" || detail.state === "failed") letGo(detail);
+      this.#showProgress();
+    });
+    this.#batch.addEventListener("trouble", ({ detail }) => notify(whyNot(detail)));
+    this.#batch.addEventListener("end", () => {
+      this.#showProgress();
+      announce(byId("progress-text").textContent);
+    });
+    byId("stop").addEventListener("click", () => {
+      this.#batch.stop();
+      byId("go-on").focus(); // the button that was pressed is gone
+    });
+    byId("go-on").addEventListener("click", () => {
+      const rows = this.#counted.filter(({ state }) => state === "stopped");
+      this.#askBatch(rows);
+      byId("stop").focus();
+    });
+  }
+
+  #take(files) {
+    notify(files.length ? "" : t("noPhotos"));
+    if (!files.length) return;
+    const rows = files.map(newRow);
+    this.#visit.add(rows);
+    byId("give").classList.add("compact");
+    byId("visit").hidden = this.#visit.rows.length < 2; // a single one is shown above
+    if (rows.length === 1) {
+      this.#open(rows[0]);
+    } else {
+      if (!this.#batch.isRunning) this.#counted = [];
+      this.#counted.push(...rows);
+      this.#closeAnswer();
+      this.#askBatch(rows);
+    }
+  }
+
+  #askBatch(rows) {
+    for (const row of rows) row.state = "waiting";
+    for (const row of rows) this.#visit.changed(row);
+    this.#batch.add(rows);
+    byId("progress").hidden = false;
+    this.#showProgress();
+  }
+
+  #showProgress() {
+    const count = this.#counted.length;
+    const done = this.#counted.filter(({ state }) => state === "done" || state === "failed").length;
+    const stopped = this.#counted.filter(({ state }) => state === "stopped").length;
+    const running = this.#batch.isRunning && done + stopped < count;
+    byId("progress-bar").max = count || 1;
+    byId("progress-bar").value = done;
+    byId("stop").hidden = !running;
+    byId("go-on").hidden = running || stopped === 0;
+    byId("progress-text").textContent = running
+      ? t("progress", { done, count })
+      : stopped
+        ? t("progressStopped", { count: stopped })
+        : t("progressDone", { count: done });
+  }
+
+  /** Show a row's photo, and ask about it unless its answer and map are there already. */
+  async #open(row) {
+    this.#work.abort();
+    this.#work = new AbortController();
+    const { signal } = this.#work;
+    if (this.#opened && this.#opened !== row) letGo(this.#opened);
+    this.#opened = row;
+    this.#visit.open(row);
+    this.#advice.clear();
+    const prepared = await prepareRow(row);
+    if (signal.aborted) return;
+    this.#answer.ask(row, prepared);
+    byId("answer").scrollIntoView({ block: "nearest" });
+    if (!row.entry?.label || (this.#ask.model?.gives_evidence && !row.entry.evidence)) {
+      await this.#askOne(row, prepared, signal);
+      if (signal.aborted) return;
+    }
+    this.#showAnswer(row, prepared);
+  }
+
+  async #askOne(row, { blob }, signal) {
+    if (row.state !== "done") this.#setState(row, "asking");
+    try {
+      const { entries, where } = await this.#ask.answer([{ name: row.name, blob }], {
+        evidence: true,
+        signal,
+      });
+      Object.assign(row, { entry: entries[0], where, time: new Date() });
+      this.#setState(row, row.entry.error ? "failed" : "done");
+    } catch (error) {
+      if (signal.aborted) {
+        if (row.state === "asking") this.#setState(row, "stopped");
+        return;
+      }
+      Object.assign(row, { entry: { error }, where: "", time: new Date() });
+      this.#setState(row, "failed");
+    }
+  }
+
+  #setState(row, state) {
+    row.state = state;
+    this.#visit.changed(row);
+  }
+
+  #showAnswer(row, prepared) {
+    const { entry, name } = row;
+    if (entry.error) {
+      this.#answer.fail(entry.error);
+      announce(t("answerIs", { name, answer: `${t("failed")}, ${whyNot(entry.error)}` }));
+      return;
+    }
+    this.#answer.show(row, this.#ask.model);
+    this.#advice.show(row, prepared);
+    playTone(kindOf(entry.label));
+    const said = [nameOf(entry.label), surenessOf(entry)].filter(Boolean).join(", ");
+    announce(t("answerIs", { name, answer: said }));
+  }
+
+  #closeAnswer() {
+    this.#work.abort();
+    if (this.#opened) letGo(this.#opened);
+    this.#opened = null;
+    this.#visit.open(null);
+    this.#answer.clear();
+    this.#advice.clear();
+  }
+
+  #export() {
+    const rows = this.#visit.rows.filter(({ state }) => state === "done" || state === "failed");
+    const text = answersAsCsv(rows, this.#ask.model?.classes ?? []);
+    saveFile("platecheck.csv", text, "text/csv;charset=utf-8");
+  }
+
+  async #clear() {
+    const count = this.#visit.rows.length;
+    if (!(await confirm(t("clearTitle"), t("clearText", { count }), t("clear")))) return;
+    this.#batch.stop();
+    this.#closeAnswer();
+    this.#visit.rows.forEach(forget);
+    this.#visit.clear();
+    this.#counted = [];
+    byId("visit").hidden = true;
+    byId("progress").hidden = true;
+    byId("give").classList.remove("compact");
+    byId("choose-photos").focus();
+    announce(t("cleared"));
+  }
+
+  #translate() {
+    this.#showProgress();
+    const row = this.#opened;
+    if (row && (row.state === "done" || row.state === "failed")) {
+      prepareRow(row).then((prepared) => this.#opened === row && this.#showAnswer(row, prepared));
+    }
+  }
+}

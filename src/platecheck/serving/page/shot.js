@@ -1,0 +1,70 @@
+/** Taking one photo: with the camera in the page, or with the phone's own camera app. */
+
+import { CameraChoice } from "./camera-choice.js";
+import { canUseCamera, closeCamera, openCamera, showCamera } from "./camera.js";
+import { byId } from "./elements.js";
+import { t } from "./language.js";
+import { jpeg, LARGEST_SIDE, scaled } from "./prepare.js";
+
+export class Shot {
+  #dialog = byId("camera-dialog");
+  #video = byId("camera-video");
+  #choice = new CameraChoice(byId("camera-field"), byId("camera-choice"), () => this.#start());
+  #stream = null;
+  #onPhoto;
+
+  /** @param {(file: File) => void} onPhoto */
+  constructor(onPhoto) {
+    this.#onPhoto = onPhoto;
+    byId("shoot").addEventListener("click", () => this.#shoot());
+    byId("camera-close").addEventListener("click", () => this.#dialog.close());
+    byId("use-phone-camera").addEventListener("click", () => {
+      this.#dialog.close();
+      byId("phone-camera").click();
+    });
+    this.#dialog.addEventListener("close", () => this.#stop());
+  }
+
+  /** Take a photo; where the page may not use the camera, the phone's app does. */
+  open() {
+    if (!canUseCamera()) {
+      byId("phone-camera").click();
+      return;
+    }
+    this.#dialog.showModal();
+    this.#start();
+  }
+
+  async #start() {
+    this.#stop();
+    byId("shoot").disabled = true;
+    byId("use-phone-camera").hidden = true;
+    byId("camera-message").textContent = t("cameraStarting");
+    try {
+      const stream = await openCamera();
+      if (!this.#dialog.open) return closeCamera(stream);
+      this.#stream = stream;
+      await showCamera(stream, this.#video);
+      await this.#choice.show(stream);
+      byId("camera-message").textContent = "";
+      byId("shoot").disabled = false;
+      byId("shoot").focus();
+    } catch (error) {
+      byId("camera-message").textContent = t(error.key ?? "cameraBusy");
+      byId("use-phone-camera").hidden = false;
+    }
+  }
+
+  #stop() {
+    closeCamera(this.#stream);
+    this.#stream = null;
+    this.#video.srcObject = null;
+  }
+
+  async #shoot() {
+    const blob = await jpeg(scaled(this.#video, LARGEST_SIDE));
+    this.#dialog.close();
+    const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
+    this.#onPhoto(new File([blob], `photo-${time}.jpg`, { type: blob.type }));
+  }
+}

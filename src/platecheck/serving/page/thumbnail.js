@@ -1,0 +1,41 @@
+/** Small pictures: of a photo for the table, of a video's frame in grey to see what changes. */
+
+const SIDE = 96;
+const GREY_WIDTH = 32;
+const GREY_HEIGHT = 24;
+
+/** The middle square of a picture as a small JPEG file, a few kilobytes. */
+export function thumbnailOf(bitmap) {
+  const canvas = new OffscreenCanvas(SIDE, SIDE);
+  const side = Math.min(bitmap.width, bitmap.height);
+  const context = canvas.getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, SIDE, SIDE);
+  context.imageSmoothingQuality = "high";
+  const [left, top] = [(bitmap.width - side) / 2, (bitmap.height - side) / 2];
+  context.drawImage(bitmap, left, top, side, side, 0, 0, SIDE, SIDE);
+  return canvas.convertToBlob({ type: "image/jpeg", quality: 0.8 });
+}
+
+/**
+ * A frame in grey, 32 × 24 pixels.
+ *
+ * @param {OffscreenCanvas} frame
+ * @returns {Float32Array} 0 to 255
+ */
+export function greyThumbnail(frame) {
+  const canvas = new OffscreenCanvas(GREY_WIDTH, GREY_HEIGHT);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(frame, 0, 0, GREY_WIDTH, GREY_HEIGHT);
+  return luminance(context.getImageData(0, 0, GREY_WIDTH, GREY_HEIGHT).data);
+}
+
+/** The brightness of RGBA pixels (ITU-R BT.601), 0 to 255. */
+export function luminance(rgba) {
+  const grey = new Float32Array(rgba.length / 4);
+  for (let i = 0; i < grey.length; i++) {
+    grey[i] = 0.299 * rgba[4 * i] + 0.587 * rgba[4 * i + 1] + 0.114 * rgba[4 * i + 2];
+  }
+  return grey;
+}
