@@ -5,16 +5,17 @@ same pixels everywhere.
 """
 
 import os
+import re
 import stat
 import struct
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from operator import index
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +46,16 @@ _REFUSED_FORMATS = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "IPTC", "FITS", "MPEG"
 # Pillow decodes QOI, plain PPM and a few other formats in Python, up to three seconds a megapixel;
 # of those it gets this share of the pixels, so that a small file cannot keep a service busy.
 _SLOW_SHARE = 1 / 32
+
+# A progressive JPEG can go over all its pixels again for every hundred bytes, for minutes; cameras
+# and editors write about ten such scans, and libtiff has the same limit.
+_MAX_SCANS = 100
+# In the bytes of a scan, 0xFF is followed by 0 or a restart marker (0xD0 to 0xD7).
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _TEMPORARY = 0xD8, 0xD9, 0xDA, 0x01
+
+# Pixels of a deep photo that are brought to 8 bits at a time.
+_PART = 2**20
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as this many times the wanted sides
 # are left.
@@ -115,6 +126,7 @@ def open_photo(
         try:
             image = _identify(data, name)
             _check_pixels(image, max_pixels, name)
+            _check_scans(image, data, name)
             return _decode(image, wanted, max_pixels, name)
         except PhotoError:
             raise
@@ -243,6 +255,24 @@ def _check_pixels(image: Image.Image, max_pixels: int, name: str) -> None:
         )
 
 
+def _check_scans(image: Image.Image, data: bytes, name: str) -> None:
+    if image.info.get("progressive") and _scans(data) > _MAX_SCANS:
+        raise PhotoError(name, f"a JPEG with more than {_MAX_SCANS} scans takes too long to decode")
+
+
+def _scans(jpeg: bytes) -> int:
+    """How often the first picture of a JPEG goes over its pixels."""
+    scans = at = 0
+    while scans <= _MAX_SCANS and (found := _MARKER.search(jpeg, at)):
+        at, marker = found.end(), found[1][0]
+        if marker == _END_OF_IMAGE:
+            break
+        scans += marker == _START_OF_SCAN
+        if marker not in (_START_OF_IMAGE, _TEMPORARY):
+            at += int.from_bytes(jpeg[at : at + 2])
+    return scans
+
+
 def _decode(
     image: ImageFile.ImageFile, wanted: tuple[int, int] | None, max_pixels: int, name: str
 ) -> NDArray[np.uint8]:
@@ -277,32 +307,56 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        return _grey(np.asarray(image) / np.float32(257))
+        return _grey(np.asarray(image), lambda numbers: numbers / np.float32(257))
     if image.mode in ("I", "F"):
-        return _grey(_scaled(np.asarray(image)))
+        values = np.asarray(image)
+        return _grey(values, _scale_of(values))
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image.convert("RGB")
 
 
-def _grey(values: NDArray[np.floating]) -> Image.Image:
-    return Image.fromarray(np.rint(values).astype(np.uint8)).convert("RGB")
+def _grey(
+    values: NDArray[Any], scale: Callable[[NDArray[Any]], NDArray[np.floating]]
+) -> Image.Image:
+    """Bring numbers, [H, W], to 0 to 255."""
+    grey = np.empty(values.size, np.uint8)
+    numbers = values.reshape(-1)
+    for part in _parts(values.size):
+        grey[part] = np.rint(scale(numbers[part]))
+    return Image.fromarray(grey.reshape(values.shape)).convert("RGB")
 
 
-def _scaled(values: NDArray[np.int32] | NDArray[np.float32]) -> NDArray[np.float64]:
-    """Bring numbers of unknown range, [H, W], to 0 to 255.
+def _scale_of(
+    values: NDArray[np.int32] | NDArray[np.float32],
+) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+    """What brings numbers of unknown range, [H, W], to 0 to 255.
 
     The range is the smallest of 0 to 1 (floats only), 0 to 255 and 0 to 65535 that holds them
     all; other numbers are stretched from their lowest to their highest.
     """
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    numbers = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
+    numbers = values.reshape(-1)
+    finite = (part[np.isfinite(part)] for part in map(numbers.__getitem__, _parts(values.size)))
+    ranges = [(float(part.min()), float(part.max())) for part in finite if part.size]
+    low = min((lowest for lowest, _ in ranges), default=0.0)
+    high = max((highest for _, highest in ranges), default=0.0)
     if low < 0 or high > 65535:
-        return (numbers - low) * (255 / (high - low or 1))
-    top = 1 if high <= 1 and values.dtype.kind == "f" else 255 if high <= 255 else 65535
-    return numbers * (255 / top)
+        start, span = low, high - low or 1
+    else:
+        unit = high <= 1 and values.dtype.kind == "f"
+        start, span = 0.0, 1 if unit else 255 if high <= 255 else 65535
+
+    def scale(part: NDArray[Any]) -> NDArray[np.float64]:
+        known = np.nan_to_num(part.astype(np.float64), nan=low, posinf=high, neginf=low)
+        return (known - start) * (255 / span)
+
+    return scale
+
+
+def _parts(size: int) -> Iterator[slice]:
+    """Parts of a large photo: float64 copies of all of it would take gigabytes."""
+    return (slice(at, at + _PART) for at in range(0, size, _PART))
 
 
 def _blame(error: Exception, data: bytes, name: str) -> NoReturn:

@@ -9,6 +9,7 @@ import os
 import signal
 import struct
 import threading
+import tracemalloc
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -568,6 +569,62 @@ def test_an_icon_cannot_hide_a_larger_picture() -> None:
 
     assert open_photo(icon).shape == (400, 400, 3)
     assert "limit" in reason(icon, max_pixels=100_000)
+
+
+def progressive(side: int, scans: int) -> bytes:
+    """A grey JPEG that goes over its pixels again and again, each time to change nothing."""
+
+    def segment(marker: int, content: bytes) -> bytes:
+        return bytes([0xFF, marker]) + struct.pack(">H", 2 + len(content)) + content
+
+    def table(kind: int, symbol: int) -> bytes:  # one code of one bit
+        return segment(0xC4, bytes([kind, 1, *[0] * 15, symbol]))
+
+    blocks = (side // 8) ** 2
+    end_of_many_blocks = bytes([0b00000000, 0b00000001])  # 2**14 blocks and no more
+    return b"".join(
+        (
+            b"\xff\xd8",
+            segment(0xDB, bytes([0, *[1] * 64])),
+            segment(0xC2, struct.pack(">BHHBBBB", 8, side, side, 1, 1, 0x11, 0)),
+            table(0x00, 0x00) + table(0x10, 0xE0),
+            segment(0xDA, bytes([1, 1, 0, 0, 0, 0])) + bytes(blocks // 8),
+            (segment(0xDA, bytes([1, 1, 0, 1, 63, 0])) + end_of_many_blocks) * (scans - 1),
+            b"\xff\xd9",
+        )
+    )
+
+
+def test_a_jpeg_that_never_comes_to_an_end_is_refused() -> None:
+    assert open_photo(progressive(1024, 100)).shape == (1024, 1024, 3)
+    with at_most(5):
+        assert "more than 100 scans" in reason(progressive(1024, 200_000))
+    # What looks like scans, in the data of a camera, are none.
+    many = encode(PICTURE, "JPEG", progressive=True, comment=b"\xff\xda" * 200)
+    np.testing.assert_array_equal(
+        open_photo(many), open_photo(encode(PICTURE, "JPEG", progressive=True))
+    )
+
+
+def test_deep_photos_are_scaled_by_all_their_numbers() -> None:
+    """They are brought to 8 bits in parts; the range is that of the whole."""
+    heights = np.zeros((3, 2**20), np.int32)
+    heights[0, 0], heights[2, -1] = -50, 205
+
+    grey = open_photo(encode(heights, "TIFF"))[..., 0]
+
+    assert (grey[0, 0], grey[1, 7], grey[2, -1]) == (0, 50, 255)
+
+
+def test_a_deep_photo_takes_little_more_memory_than_its_pixels() -> None:
+    numbers = encode(np.zeros((4096, 4096), np.float32), "TIFF", compression="tiff_adobe_deflate")
+    tracemalloc.start()
+    try:
+        open_photo(numbers, 16)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / 4096**2 < 12
 
 
 def test_formats_decoded_in_python_get_a_lower_limit() -> None:
