@@ -38,9 +38,11 @@ export class AdviceView {
         return entries;
       });
       if (signal.aborted) return;
-      for (const { change, entry } of found) {
-        add(FOUND[change], { answer: nameOf(entry.label), percent: percent(entry.probability) });
-      }
+      // What was tried and helped goes before what was measured and may have nothing to do with it.
+      const help = found.map(({ change, entry }) =>
+        item(FOUND[change], { answer: nameOf(entry.label), percent: percent(entry.probability) }),
+      );
+      byId("advice-list").prepend(...help);
       if (!found.length) add(tried.length > 1 ? "triedInVain" : "triedCloserInVain");
     } catch {
       if (signal.aborted) return; // otherwise the general advice is left
@@ -65,5 +67,9 @@ function why(entry) {
 }
 
 function add(key, values) {
-  byId("advice-list").append(make("li", { textContent: t(key, values) }));
+  byId("advice-list").append(item(key, values));
+}
+
+function item(key, values) {
+  return make("li", { textContent: t(key, values) });
 }

@@ -39,7 +39,7 @@ export class AnswerView {
     byId("sure").replaceChildren(
       ...(isSure(entry.label)
         ? [
-            make("span", { textContent: sureness(entry.probability) }),
+            `${sureness(entry.probability)}, `,
             make("strong", { textContent: percent(entry.probability) }),
           ]
         : [t("byEye")]),

@@ -23,23 +23,30 @@ export function canUseCamera() {
 }
 
 /**
- * Open the camera that was chosen last on this device, or else the one that looks away from the
- * person.
+ * Open the camera that was chosen last on this device; where there is none, or it is gone, the one
+ * that looks away from the person.
  *
  * @returns {Promise<MediaStream>}
  * @throws {CameraError}
  */
 export async function openCamera() {
   if (!canUseCamera()) throw new CameraError("cameraInsecure");
-  const deviceId = remembered("camera");
-  const which = deviceId ? { deviceId } : { facingMode: "environment" };
+  const chosen = remembered("camera");
   try {
-    return await navigator.mediaDevices.getUserMedia({
-      video: { ...which, width: { ideal: 1280 }, height: { ideal: 960 } },
-    });
+    return await open(chosen ? { deviceId: { exact: chosen } } : { facingMode: "environment" });
   } catch (error) {
+    if (chosen && REASONS[error.name] === "cameraMissing") {
+      remember("camera", null);
+      return openCamera();
+    }
     throw new CameraError(REASONS[error.name] ?? "cameraBusy");
   }
+}
+
+function open(which) {
+  return navigator.mediaDevices.getUserMedia({
+    video: { ...which, width: { ideal: 1280 }, height: { ideal: 960 } },
+  });
 }
 
 /** Show what a camera sees. */

@@ -74,14 +74,9 @@ export class PhotosView {
       this.#showProgress();
       announce(byId("progress-text").textContent);
     });
-    byId("stop").addEventListener("click", () => {
-      this.#batch.stop();
-      byId("go-on").focus(); // the button that was pressed is gone
-    });
+    byId("stop").addEventListener("click", () => this.#batch.stop());
     byId("go-on").addEventListener("click", () => {
-      const rows = this.#counted.filter(({ state }) => state === "stopped");
-      this.#askBatch(rows);
-      byId("stop").focus();
+      this.#askBatch(this.#counted.filter(({ state }) => state === "stopped"));
     });
   }
 
@@ -117,8 +112,12 @@ export class PhotosView {
     const running = this.#batch.isRunning && done + stopped < count;
     byId("progress-bar").max = count || 1;
     byId("progress-bar").value = done;
-    byId("stop").hidden = !running;
-    byId("go-on").hidden = running || stopped === 0;
+    const buttons = { stop: running, "go-on": !running && stopped > 0, "export-csv": true };
+    const inUse = document.activeElement?.id;
+    for (const [id, shown] of Object.entries(buttons)) byId(id).hidden = !shown;
+    if (buttons[inUse] === false) {
+      byId(Object.keys(buttons).find((id) => buttons[id])).focus(); // the one in use is gone
+    }
     byId("progress-text").textContent = running
       ? t("progress", { done, count })
       : stopped

@@ -216,7 +216,7 @@ export const TEXTS = {
     moreLikely: "радше так, ніж ні",
     likeliest: "найімовірніше з кількох",
     over: "понад {percent}",
-    under: "до {percent}",
+    under: "менше {percent}",
 
     answeredByService: "Відповів сервіс",
     answeredOnDevice: "Відповідь знайдено на цьому пристрої",
@@ -249,7 +249,7 @@ export const TEXTS = {
     isSmall: "Знімок дуже малий ({width} × {height} пікселів).",
     takeAnother: "Найкраще допоможе інший знімок: просто згори, один предмет на весь кадр.",
 
-    visitTitle: "Це відвідування",
+    visitTitle: "Поточний сеанс",
     visitNote: "Зберігається лише в цій вкладці, доки ви її не закриєте.",
     progress: "{done} з {count}",
     progressLabel: "Знімки з відповіддю",
@@ -275,7 +275,7 @@ export const TEXTS = {
     showPhoto: "Показати {name}",
     exportCsv: "Зберегти як CSV",
     clear: "Очистити",
-    clearTitle: "Очистити це відвідування?",
+    clearTitle: "Очистити поточний сеанс?",
     clearText: {
       one: "{count} відповідь буде забуто. Більше вона ніде не зберігається.",
       few: "{count} відповіді буде забуто. Більше вони ніде не зберігаються.",

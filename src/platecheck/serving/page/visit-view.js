@@ -157,18 +157,25 @@ export class VisitView {
     this.#lines.get(row).replaceChildren(
       make(
         "td",
-        { class: "photo-cell" },
-        row.thumbnail
-          ? make("img", { src: row.thumbnail, alt: "", width: 44, height: 44 })
-          : make("span", { class: "no-thumbnail" }),
-        make("button", {
-          type: "button",
-          class: "link name",
-          textContent: row.name,
-          title: row.name,
-          "aria-label": t("showPhoto", { name: row.name }),
-          on: { click: () => this.#onOpen(row) },
-        }),
+        {},
+        make(
+          "div",
+          { class: "photo-cell" },
+          row.thumbnail
+            ? make("img", { src: row.thumbnail, alt: "", width: 44, height: 44 })
+            : make("span", { class: "no-thumbnail" }),
+          make(
+            "button",
+            {
+              type: "button",
+              class: "link",
+              title: row.name,
+              "aria-label": t("showPhoto", { name: row.name }),
+              on: { click: () => this.#onOpen(row) },
+            },
+            make("span", { class: "name", textContent: row.name }),
+          ),
+        ),
       ),
       make(
         "td",

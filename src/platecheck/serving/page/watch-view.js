@@ -95,6 +95,10 @@ export class WatchView {
   }
 
   #listenToControls() {
+    this.#video.addEventListener("resize", ({ target }) => {
+      const ratio = target.videoWidth / target.videoHeight;
+      target.parentElement.style.setProperty("--ratio", ratio || 1);
+    });
     byId("watch-toggle").addEventListener("click", () => (this.isOn ? this.stop() : this.start()));
     byId("watch-sound").addEventListener("change", ({ target }) => setSound(target.checked));
     byId("full-screen").addEventListener("click", () => byId("stage").requestFullscreen());
@@ -141,6 +145,7 @@ export class WatchView {
       byId("watch-icon").replaceChildren(icon(kind));
     }
     byId("watch-name").textContent = name;
+    byId("watch-name").style.setProperty("--letters", name.length); // a short word is larger
     verdict.classList.toggle("words", kind === "waiting" || kind === "failed");
     byId("watch-sure").textContent = sure;
     byId("watch-map").hidden = !evidence;

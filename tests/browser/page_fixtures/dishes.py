@@ -1,0 +1,102 @@
+"""Photos for the tests of the page, all of them rendered."""
+
+from functools import cache
+from io import BytesIO
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from platecheck.data.synth import TABLES, render_dish
+from platecheck.data.synth.tables import draw_table
+
+SIDE = 640
+
+Pixels = NDArray[np.uint8]
+
+
+def jpeg(pixels: Pixels, quality: int = 90) -> bytes:
+    """A photo's file."""
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return file.getvalue()
+
+
+@cache
+def dish(number: int, *, size: int = 256) -> Pixels:
+    """A rendered dish that fills the photo; even numbers are clean, odd ones dirty."""
+    label = ("clean", "dirty")[number % 2]
+    return render_dish(np.random.default_rng([77, number]), size=size, label=label).photo
+
+
+@cache
+def far_dish(number: int) -> Pixels:
+    """A rendered dish from too far: it takes a third of each side of the photo."""
+    table = tuple(TABLES)[number % len(TABLES)]
+    label = ("clean", "dirty")[number % 2]
+    near = render_dish(np.random.default_rng([77, number]), size=256, label=label, table=table)
+    across = ((np.arange(768) + 0.5) * 2 / 768 - 1).astype(np.float32) * 3.9
+    ground = draw_table(np.random.default_rng(number), table, *np.meshgrid(across, across))
+    photo = cv2.resize(_srgb(ground.albedo * 0.8), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    side = SIDE // 3
+    place = slice((SIDE - side) // 2, (SIDE - side) // 2 + side)
+    mask = _smaller(near.dish_mask.astype(np.float32), side)[..., None]
+    shadow = np.zeros((SIDE, SIDE), np.float32)
+    shadow[place, place] = mask[..., 0]
+    shadow = cv2.GaussianBlur(np.roll(shadow, (4, 6), (0, 1)), (0, 0), 6)
+    photo *= 1 - 0.45 * shadow[..., None]
+    photo[place, place] *= 1 - mask
+    photo[place, place] += mask * _smaller(near.photo, side)
+    photo += np.random.default_rng(number).normal(0, 2, photo.shape)
+    return photo.clip(0, 255).astype(np.uint8)
+
+
+# What the shipped model says of these, and of their middle half.
+UNSURE_FROM_AFAR = 9  # unsure; dirty
+NO_DISH_FROM_AFAR = 26  # not a dish; clean
+
+
+def darker(photo: Pixels, light: float) -> Pixels:
+    """The same scene with that share of its light, and a camera's noise."""
+    noise = np.random.default_rng(1).normal(0, 3, photo.shape)
+    dark = _srgb(_linear(photo / np.float32(255)) * light) + noise
+    return dark.clip(0, 255).astype(np.uint8)
+
+
+def blurred(photo: Pixels, deviation: float) -> Pixels:
+    """The same photo out of focus; the deviation is in 256ths of its width."""
+    return cv2.GaussianBlur(photo, (0, 0), deviation * photo.shape[1] / 256)
+
+
+def video(photos: list[tuple[Pixels, float]], width: int = 640, height: int = 480) -> bytes:
+    """A video that shows each photo for some seconds, for Chromium's camera of files (Y4M)."""
+    rate = 5
+    rng = np.random.default_rng(0)
+    frames = [f"YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C420jpeg\n".encode()]
+    for photo, seconds in photos:
+        scene = np.empty((height, width, 3), np.uint8)
+        scene[:] = photo[0, 0]
+        side = min(width, height)
+        left = (width - side) // 2
+        scene[:, left : left + side] = cv2.resize(photo, (side, side))
+        for _ in range(round(seconds * rate)):
+            noisy = (scene + rng.normal(0, 2, scene.shape)).clip(0, 255).astype(np.uint8)
+            planes = cv2.cvtColor(noisy, cv2.COLOR_RGB2YUV_I420)
+            frames.append(b"FRAME\n" + planes.tobytes())
+    return b"".join(frames)
+
+
+def _smaller(picture: NDArray[np.generic], side: int) -> NDArray[np.float32]:
+    small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32)
+
+
+def _linear(srgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def _srgb(light: NDArray[np.float32]) -> NDArray[np.float32]:
+    light = light.clip(0, 1)
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.asarray(255 * srgb, np.float32)
