@@ -18,17 +18,32 @@ export class AnswerView {
     });
   }
 
-  /** Show a photo that is being asked about. */
-  ask(row, { blob, width }) {
+  /** Show at once that a photo is being asked about: an old answer must not be taken for its. */
+  wait(row) {
     byId("answer").hidden = false;
-    this.#showPhoto(row, blob, Boolean(width));
     this.#showVerdict("waiting", t("asking"));
+    byId("photo-name").textContent = row.name;
+    byId("photo-map").hidden = true;
     byId("sure").textContent = "";
     byId("by").textContent = "";
     byId("bars").hidden = true;
     byId("map").hidden = true;
     clearTimeout(this.#slow);
     this.#slow = setTimeout(() => (byId("sure").textContent = t("slow")), SLOW);
+  }
+
+  /** Show the photo, as it was prepared. */
+  showPhoto(row, { blob, width }) {
+    this.#forgetPhoto();
+    const photo = byId("photo");
+    const visible = Boolean(width);
+    photo.parentElement.hidden = !visible;
+    byId("no-preview").hidden = visible;
+    if (visible) {
+      this.#url = URL.createObjectURL(blob);
+      photo.src = this.#url;
+    }
+    photo.alt = t("photoOf", { name: row.name });
   }
 
   /** Show the answer for the photo. */
@@ -62,20 +77,6 @@ export class AnswerView {
     byId("photo").removeAttribute("src");
     byId("photo-map").removeAttribute("src");
     this.#forgetPhoto();
-  }
-
-  #showPhoto(row, blob, visible) {
-    this.#forgetPhoto();
-    const photo = byId("photo");
-    photo.parentElement.hidden = !visible;
-    byId("no-preview").hidden = visible;
-    byId("photo-map").hidden = true;
-    if (visible) {
-      this.#url = URL.createObjectURL(blob);
-      photo.src = this.#url;
-    }
-    photo.alt = t("photoOf", { name: row.name });
-    byId("photo-name").textContent = row.name;
   }
 
   #forgetPhoto() {

@@ -1,7 +1,11 @@
 /** The service worker: keeping the page and the model on this device, and new versions of both. */
 
+let available = "serviceWorker" in navigator;
+
 /** Whether this browser can keep pages here: over HTTPS and on localhost. */
-export const canKeep = "serviceWorker" in navigator;
+export function canKeep() {
+  return available;
+}
 
 /**
  * Start the service worker.
@@ -9,15 +13,18 @@ export const canKeep = "serviceWorker" in navigator;
  * @param {() => void} onUpdate called when a new version has taken over from the one shown
  */
 export async function startWorker(onUpdate) {
-  if (!canKeep) return;
+  if (!available) return;
   let had = Boolean(navigator.serviceWorker.controller);
   navigator.serviceWorker.addEventListener("controllerchange", () => {
     if (had) onUpdate(); // the first worker changes nothing
     had = true;
   });
-  const registration = await navigator.serviceWorker.register("/sw.js", {
-    updateViaCache: "none",
-  });
+  const registration = await navigator.serviceWorker
+    .register("/sw.js", { updateViaCache: "none" })
+    .catch((error) => {
+      available = false; // such as with a certificate that is not trusted
+      throw error;
+    });
   const takeOver = () => registration.waiting?.postMessage({ command: "take over" });
   takeOver();
   registration.addEventListener("updatefound", () => {
@@ -48,7 +55,7 @@ export function forgetModel() {
 
 /** Give the service worker a command and wait for what comes of it. */
 async function tell(command, headers = {}) {
-  if (!canKeep) return false;
+  if (!available) return false;
   const { active } = await navigator.serviceWorker.ready;
   const { port1, port2 } = new MessageChannel();
   return new Promise((resolve, reject) => {

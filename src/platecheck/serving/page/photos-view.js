@@ -134,9 +134,10 @@ export class PhotosView {
     this.#opened = row;
     this.#visit.open(row);
     this.#advice.clear();
+    this.#answer.wait(row);
     const prepared = await prepareRow(row);
     if (signal.aborted) return;
-    this.#answer.ask(row, prepared);
+    this.#answer.showPhoto(row, prepared);
     byId("answer").scrollIntoView({ block: "nearest" });
     if (!row.entry?.label || (this.#ask.model?.gives_evidence && !row.entry.evidence)) {
       await this.#askOne(row, prepared, signal);

@@ -28,7 +28,7 @@ export class SettingsView {
   /** Keep the model on this device unless it is there already, and unless data are dear. */
   async keepModelQuietly() {
     const { model, where } = this.#ask;
-    if (!canKeep || !model?.offline || where === "alone") return;
+    if (!canKeep() || !model?.offline || where === "alone") return;
     if (!(await isModelKept()) && !navigator.connection?.saveData) await this.#keep();
   }
 
@@ -47,16 +47,16 @@ export class SettingsView {
     byId("forget-key").addEventListener("click", async () => {
       this.#ask.forgetKey();
       this.#dialog.close();
-      if (canKeep) await forgetModel();
+      if (canKeep()) await forgetModel();
       announce(t("keyForgotten"));
     });
   }
 
   async #open() {
-    this.#offline = canKeep ? null : "offlineInsecure";
+    this.#offline = canKeep() ? null : "offlineInsecure";
     this.#show();
     this.#dialog.showModal();
-    if (canKeep) this.#setOffline((await isModelKept()) ? "offlineReady" : "offlineNotYet");
+    if (canKeep()) this.#setOffline((await isModelKept()) ? "offlineReady" : "offlineNotYet");
   }
 
   async #keep() {

@@ -8,7 +8,6 @@
 export const TEXTS = {
   en: {
     languageName: "English",
-    description: "Tells clean dishes from dirty ones.",
 
     viewPhotos: "Photos",
     viewWatch: "Watch",
@@ -44,12 +43,9 @@ export const TEXTS = {
     answeredByService: "Answered by the service",
     answeredOnDevice: "Answered on this device",
     answerIs: "{name}: {answer}",
-    answerIsSure: "{name}: {answer}, {words}, {percent}",
     photoOf: "The photo {name}",
     noPreview: "This browser cannot show the photo. The service may still read it.",
     map: "Where it sees dirt",
-    mapStrength: "Strength of the dirt map over the photo",
-    mapNothing: "No dirt stands out in this photo.",
     howSure: "How sure of each answer",
     classNeeds: "{name} is said from {percent} on",
     barsMark: "From this mark on the answer is given; below it, it is unsure.",
@@ -99,7 +95,6 @@ export const TEXTS = {
       other: "{count} answers are forgotten. They are kept nowhere else.",
     },
     cleared: "Cleared.",
-    nothingToShow: "No photo has this answer.",
 
     cameraTitle: "Take a photo",
     camera: "Camera",
@@ -155,7 +150,8 @@ export const TEXTS = {
     offlineSaving: "Saving the model on this device …",
     offlineNotYet: "The model is not on this device yet.",
     offlineNever: "This service does not let devices keep the model.",
-    offlineInsecure: "Only possible over HTTPS or on this very computer (localhost).",
+    offlineInsecure:
+      "Only possible over HTTPS with a trusted certificate, or on this very computer (localhost).",
     offlineFailed: "Saving the model did not work.",
     offlineSave: "Save it now",
     modelTitle: "The model",
@@ -185,7 +181,6 @@ export const TEXTS = {
 
   uk: {
     languageName: "Українська",
-    description: "Відрізняє чистий посуд від брудного.",
 
     viewPhotos: "Знімки",
     viewWatch: "Спостереження",
@@ -221,12 +216,9 @@ export const TEXTS = {
     answeredByService: "Відповів сервіс",
     answeredOnDevice: "Відповідь знайдено на цьому пристрої",
     answerIs: "{name}: {answer}",
-    answerIsSure: "{name}: {answer}, {words}, {percent}",
     photoOf: "Знімок {name}",
     noPreview: "Цей браузер не може показати знімок. Сервіс, можливо, його прочитає.",
     map: "Де видно бруд",
-    mapStrength: "Сила мапи бруду поверх знімка",
-    mapNothing: "На цьому знімку бруд ніде не впадає в око.",
     howSure: "Певність кожної відповіді",
     classNeeds: "«{name}» кажемо від {percent}",
     barsMark: "Від цієї позначки відповідь дається; нижче — «непевно».",
@@ -283,7 +275,6 @@ export const TEXTS = {
       other: "{count} відповіді буде забуто. Більше вони ніде не зберігаються.",
     },
     cleared: "Очищено.",
-    nothingToShow: "Жоден знімок не має такої відповіді.",
 
     cameraTitle: "Сфотографувати",
     camera: "Камера",
@@ -344,7 +335,8 @@ export const TEXTS = {
     offlineSaving: "Зберігаю модель на цьому пристрої …",
     offlineNotYet: "Моделі на цьому пристрої ще немає.",
     offlineNever: "Цей сервіс не дозволяє зберігати модель на пристроях.",
-    offlineInsecure: "Можливо лише через HTTPS або на цьому самому комп’ютері (localhost).",
+    offlineInsecure:
+      "Можливо лише через HTTPS із довіреним сертифікатом або на цьому самому комп’ютері (localhost).",
     offlineFailed: "Зберегти модель не вдалося.",
     offlineSave: "Зберегти зараз",
     modelTitle: "Модель",
