@@ -1,5 +1,6 @@
 """The queue: bounded, in order, one bad photo never stops it."""
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -111,6 +112,30 @@ def test_a_photo_that_no_one_waits_for_is_left_out(make: MakeEngine, held: Held)
     other.result(30)
     assert held.batches == [1, 1]
     assert engine.taken == 0
+
+
+def test_a_photo_that_no_one_waits_for_takes_no_memory(make: MakeEngine, held: Held) -> None:
+    engine = make(queue=3)
+    engine.submit([("a", photo(1))])
+    assert held.begun.wait(30)
+    content = bytes(1000)
+    references = sys.getrefcount(content)
+    (waiting,) = engine.submit([("b", content)])
+    assert waiting.cancel()
+    assert sys.getrefcount(content) == references
+    assert engine.taken == 2  # it still has its place in the queue
+
+
+def test_how_many_are_taken_is_told_whenever_it_changes(make: MakeEngine, held: Held) -> None:
+    seen: list[int] = []
+    engine = make(on_taken=seen.append)
+    begun, waiting = engine.submit([("a", photo(1)), ("b", photo(1))])
+    assert held.begun.wait(30)
+    waiting.cancel()
+    held.go.set()
+    begun.result(30)
+    engine.close()
+    assert seen == [2, 1, 0]
 
 
 @pytest.mark.parametrize(("batch", "expected"), [(1, [1] * 6), (4, [1, 4, 1])])

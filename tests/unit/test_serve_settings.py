@@ -33,7 +33,7 @@ def test_a_flag_goes_before_the_environment_before_a_file(
         ("photos: 65", "never fits a queue of 64"),
         ("certificate: a.pem", "go together"),
         ("photo_bytes: 999999999", "more bytes than a request"),
-        ("request_bytes: 999999999", "received at a time"),
+        ("request_bytes: 999999999", "all requests in memory"),
         ("port: [", "serve.yaml"),
         ("- port", "serve.yaml"),
         ("seconds: 0", "seconds"),

@@ -36,9 +36,8 @@ def read(
         for chunk in [body] if isinstance(body, bytes) else body:
             yield chunk
 
-    return asyncio.run(
-        read_photos(stream(), headers, settings, budget or Budget(settings.upload_bytes))
-    )
+    with (budget or Budget(settings.upload_bytes)).share() as share:
+        return asyncio.run(read_photos(stream(), headers, settings, share))
 
 
 def refused(
@@ -137,36 +136,49 @@ def test_a_body_without_end_is_refused_when_it_is_too_much() -> None:
             read_so_far += 50
             yield b"x" * 50
 
-    with pytest.raises(ProblemError) as error:
-        asyncio.run(read_photos(endless(), RAW, LIMITS, Budget(1000)))
+    with pytest.raises(ProblemError) as error, Budget(1000).share() as share:
+        asyncio.run(read_photos(endless(), RAW, LIMITS, share))
     assert error.value.status == 413
     assert read_so_far == 150
 
 
-def test_what_arrives_at_a_time_is_bounded_and_given_back() -> None:
+def test_what_is_in_memory_at_a_time_is_bounded_and_given_back() -> None:
     budget = Budget(150)
 
-    async def other_requests() -> None:
-        half_way, go_on = asyncio.Event(), asyncio.Event()
+    async def quick() -> AsyncIterator[bytes]:
+        yield b"y" * 80
 
-        async def slow() -> AsyncIterator[bytes]:
-            yield b"x" * 80
-            half_way.set()
-            await go_on.wait()
-            yield b"x" * 20
-
-        async def quick() -> AsyncIterator[bytes]:
-            yield b"y" * 80
-
-        first = asyncio.create_task(read_photos(slow(), RAW, LIMITS, budget))
-        await half_way.wait()
-        with pytest.raises(ProblemError) as error:
-            await read_photos(quick(), RAW, LIMITS, budget)
+    with budget.share() as first:
+        photos = asyncio.run(read_photos(quick(), RAW, LIMITS, first))
+        assert photos == [("photo", b"y" * 80)]
+        # It is read, but not answered yet.
+        with budget.share() as second, pytest.raises(ProblemError) as error:
+            asyncio.run(read_photos(quick(), RAW, LIMITS, second))
         assert error.value.status == 503
         assert error.value.headers["Retry-After"] == "1"
-        go_on.set()
-        assert await first == [("photo", b"x" * 100)]
-        assert await read_photos(quick(), RAW, LIMITS, budget) == [("photo", b"y" * 80)]
-
-    asyncio.run(other_requests())
     assert budget.taken == 0
+    assert read(b"y" * 80, RAW, budget=budget) == photos
+
+
+def test_who_announces_much_and_sends_nothing_keeps_no_one_out() -> None:
+    budget = Budget(150)
+
+    async def others() -> None:
+        never = asyncio.Event()
+
+        async def silent() -> AsyncIterator[bytes]:
+            await never.wait()
+            yield b""
+
+        async def read_silently() -> None:
+            with budget.share() as share:
+                await read_photos(silent(), {**RAW, "content-length": "100"}, LIMITS, share)
+
+        waiting = [asyncio.create_task(read_silently()) for _ in range(20)]
+        await asyncio.sleep(0)
+        assert budget.taken == 0
+        for task in waiting:
+            task.cancel()
+
+    asyncio.run(others())
+    assert read(b"y" * 80, RAW, budget=budget) == [("photo", b"y" * 80)]

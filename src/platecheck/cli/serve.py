@@ -53,7 +53,9 @@ def serve(
     ] = None,
     upload_bytes: Annotated[
         int | None,
-        typer.Option(help="Most bytes being received, a process [256 MB].", rich_help_panel=LIMITS),
+        typer.Option(
+            help="Most bytes of requests in memory, a process [256 MB].", rich_help_panel=LIMITS
+        ),
     ] = None,
     pixels: Annotated[
         int | None, typer.Option(help="Most pixels a photo [67108864].", rich_help_panel=LIMITS)

@@ -94,17 +94,14 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         answered; a body that cannot be opened is answered with 422.
         """
         _check_room(service)
-        photos = await read_photos(
-            request.stream(), request.headers, service.settings, service.uploads
-        )
-        start = time.perf_counter()
-        try:
-            futures = service.engine.submit(photos, evidence=evidence)
-        except (QueueFullError, EngineClosedError) as error:
-            raise _no_room(error) from None
-        metrics.QUEUE.set(service.engine.taken)
-        answers = await _unless_gone(request, futures)
-        metrics.QUEUE.set(service.engine.taken)
+        with service.uploads.share() as share:
+            photos = await read_photos(request.stream(), request.headers, service.settings, share)
+            start = time.perf_counter()
+            try:
+                futures = service.engine.submit(photos, evidence=evidence)
+            except (QueueFullError, EngineClosedError) as error:
+                raise _no_room(error) from None
+            answers = await _unless_gone(request, futures)
         found = [PhotoAnswer.of(name, a) for (name, _), a in zip(photos, answers, strict=True)]
         request.state.log.update(photos=len(photos), bytes=sum(len(file) for _, file in photos))
         is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
@@ -216,17 +213,24 @@ async def _unless_gone(request: Request, futures: Sequence["Future[Answered]"]) 
     Raises:
         ClientDisconnect: the client went away; what was not begun will not be.
     """
-    answers = asyncio.gather(*map(asyncio.wrap_future, futures))
+
+    def forget(_: object = None) -> None:
+        for future in futures:
+            future.cancel()
+
     gone = asyncio.ensure_future(_until_gone(request))
-    waited: set[asyncio.Future[Any]] = {answers, gone}
+    gone.add_done_callback(forget)
     try:
-        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-        if not answers.done():
-            raise ClientDisconnect
-        return answers.result()
+        answers = [await asyncio.wrap_future(future) for future in futures]
+    except asyncio.CancelledError:
+        if not gone.done():  # but out of time
+            raise
     finally:
-        answers.cancel()
+        forget()
         gone.cancel()
+    if gone.done():
+        raise ClientDisconnect
+    return answers
 
 
 async def _until_gone(request: Request) -> None:

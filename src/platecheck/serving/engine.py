@@ -56,6 +56,10 @@ class _Job:
     evidence: bool
     future: "Future[Answered]" = field(default_factory=Future)
 
+    def forget(self, _: object) -> None:
+        """Need no more memory, even if it is cancelled and waits its turn."""
+        self.photo = b""
+
 
 class Engine:
     """Answers photos on its own threads, in the order they came.
@@ -73,6 +77,7 @@ class Engine:
         batch: int,
         pixels: int,
         on_answer: Callable[[Prediction], None] = lambda prediction: None,
+        on_taken: Callable[[int], None] = lambda taken: None,
     ) -> None:
         """Start the threads.
 
@@ -83,12 +88,15 @@ class Engine:
             batch: most photos given to the model at once.
             pixels: most pixels a photo.
             on_answer: called with each answer, on the threads.
+            on_taken: called with the number of photos that wait or are under way, whenever it is
+                another.
         """
         self.classifier = classifier
         self.queue = queue
         self._batch = batch
         self._pixels = pixels
         self._on_answer = on_answer
+        self._on_taken = on_taken
         self._waiting: deque[_Job] = deque()
         self._taken = 0  # photos waiting or under way
         self._seconds = 0.01  # a photo takes on one thread, about
@@ -137,9 +145,11 @@ class Engine:
             EngineClosedError: no photo is taken any more.
         """
         jobs = [_Job(name, photo, evidence) for name, photo in photos]
+        for job in jobs:
+            job.future.add_done_callback(job.forget)
         with self._changed:
             self.check(len(jobs))
-            self._taken += len(jobs)
+            self._take(len(jobs))
             self._waiting.extend(jobs)
             self._changed.notify(len(jobs))
         return [job.future for job in jobs]
@@ -151,6 +161,10 @@ class Engine:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
+
+    def _take(self, photos: int) -> None:
+        self._taken += photos
+        self._on_taken(self._taken)
 
     def _work(self) -> None:
         while jobs := self._next():
@@ -164,7 +178,7 @@ class Engine:
                 failure = error
             spent = (time.perf_counter() - start) / len(jobs)
             with self._changed:
-                self._taken -= len(jobs)
+                self._take(-len(jobs))
                 if wanted:
                     self._seconds += _NEWEST * (spent - self._seconds)
             for job in wanted if failure else ():

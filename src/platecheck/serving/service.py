@@ -34,6 +34,7 @@ class Service:
             batch=settings.batch,
             pixels=settings.pixels,
             on_answer=self._count,
+            on_taken=metrics.QUEUE.set,
         )
         metrics.MODEL.labels(self.classifier.id, info.recipe, info.precision).set(1)
         metrics.QUEUE_LIMIT.set(settings.queue)

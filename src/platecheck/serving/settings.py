@@ -45,7 +45,9 @@ class Settings(BaseSettings):
     photos: int = Field(32, ge=1, description="most photos a request")
     photo_bytes: int = Field(20 * MB, ge=1, description="most bytes a photo")
     request_bytes: int = Field(64 * MB, ge=1, description="most bytes a request")
-    upload_bytes: int = Field(256 * MB, ge=1, description="most bytes being received, a process")
+    upload_bytes: int = Field(
+        256 * MB, ge=1, description="most bytes of requests in memory, a process"
+    )
     pixels: int = Field(2**26, ge=1, le=2**27, description="most pixels a photo")
     seconds: float = Field(30, gt=0, description="most seconds a request, upload included")
     idle_seconds: float = Field(10, gt=0, description="most seconds that a client may say nothing")
@@ -70,7 +72,7 @@ class Settings(BaseSettings):
         if self.photo_bytes > self.request_bytes:
             raise ValueError("a photo may not have more bytes than a request")
         if self.request_bytes > self.upload_bytes:
-            raise ValueError("a request may not have more bytes than are received at a time")
+            raise ValueError("a request may not have more bytes than all requests in memory")
         if (self.certificate is None) != (self.private_key is None):
             raise ValueError("certificate and private_key go together")
         return self

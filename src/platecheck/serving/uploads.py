@@ -20,7 +20,7 @@ BOUNDARY_LENGTH = 70
 
 
 class Budget:
-    """Bytes that may be in memory for requests that are still arriving."""
+    """Bytes that may be in memory for requests, from when they arrive until they are answered."""
 
     def __init__(self, total: int) -> None:
         """Start with all of it free."""
@@ -53,7 +53,9 @@ class Share:
         more = max(0, size - self.taken)
         if self.budget.taken + more > self.budget.total:
             raise ProblemError(
-                503, "too much is being uploaded at this moment", headers={"Retry-After": "1"}
+                503,
+                "too much is being uploaded or waits at this moment",
+                headers={"Retry-After": "1"},
             )
         self.budget.taken += more
         self.taken += more
@@ -128,7 +130,7 @@ class _Form:
 
 
 async def read_photos(
-    stream: AsyncIterator[bytes], headers: Mapping[str, str], settings: Settings, budget: Budget
+    stream: AsyncIterator[bytes], headers: Mapping[str, str], settings: Settings, share: Share
 ) -> list[tuple[str, bytes]]:
     """Name and file of each photo of a request: a form's files, or the raw body.
 
@@ -136,25 +138,24 @@ async def read_photos(
         stream: the body as it arrives.
         headers: by name in lower case.
         settings: the limits.
-        budget: of all requests that are arriving.
+        share: of the bytes that all requests may take; grows with what arrives.
 
     Raises:
         ProblemError: it is not a form, holds no photo, or is more than the limits allow.
     """
     declared = headers.get("content-length", "")
-    # What is announced is refused, or set aside, before it is read.
+    # What announces too much is refused before it is read. But nothing is set aside for what is
+    # announced: a few who announce much and send nothing would keep out everyone else.
     expected = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
     _check_size(expected, settings)
     kind, options = parse_options_header(headers.get("content-type"))
     is_form = kind == b"multipart/form-data"
     if not is_form and expected > settings.photo_bytes:
         raise _photo_too_large(settings)
-    with budget.share() as share:
-        share.grow_to(expected)
-        limited = _limited(stream, settings, share)
-        if is_form:
-            return await _read_form(limited, options.get(b"boundary", b""), settings)
-        return [("photo", await _read_raw(limited, settings))]
+    limited = _limited(stream, settings, share)
+    if is_form:
+        return await _read_form(limited, options.get(b"boundary", b""), settings)
+    return [("photo", await _read_raw(limited, settings))]
 
 
 async def _limited(
