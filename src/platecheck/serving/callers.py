@@ -48,7 +48,7 @@ class Callers:
                 )
                 await refused(scope, receive, send)
                 return
-            if origin and origin not in self._origins and urlsplit(origin).netloc != host:
+            if origin and origin not in self._origins and origin.partition("://")[2] != host:
                 refused = problem_response(
                     403,
                     "a web page elsewhere may not ask; platecheck serve --origin lets it",

@@ -32,6 +32,7 @@ def config(level: str) -> dict[str, Any]:
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": JsonFormatter}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "root": {"handlers": ["stderr"], "level": "ERROR"},  # of other packages
         "loggers": {
             "platecheck": {"handlers": ["stderr"], "level": level.upper(), "propagate": False},
             # Its warnings are of malformed requests, which anyone can send by the thousand.

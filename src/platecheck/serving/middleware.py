@@ -61,6 +61,9 @@ class Watch:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
+        # Nothing here is so large that a part of it is wanted, and Starlette answers ranges that
+        # make no sense with plain text.
+        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"range"]
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(scope)
         state["log"] = {}

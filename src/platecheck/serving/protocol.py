@@ -2,12 +2,19 @@
 
 import asyncio
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from platecheck.serving.problems import PROBLEM_JSON, problem_details
 
 HEADER_BYTES = 64 * 1024
-"""Most bytes of a request's line and headers."""
+"""Most bytes of a request's line and headers, and of whatever else is not its body."""
+
+# How long requests are still taken on the connections of a service that stops.
+_LAST_SECONDS = 0.25
 
 
 class PatientProtocol(HttpToolsProtocol):
@@ -21,7 +28,10 @@ class PatientProtocol(HttpToolsProtocol):
     _silence: asyncio.TimerHandle | None = None
     _stall: asyncio.TimerHandle | None = None
     _in_headers = True
-    _header_bytes = 0
+    _header_bytes = 0  # since the last bytes of a body, or the end of the headers
+    _stopping = False
+    _broken = False
+    _cycles: tuple[RequestResponseCycle, ...] = ()  # requests without a whole answer
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for headers, but not for ever."""
@@ -29,32 +39,50 @@ class PatientProtocol(HttpToolsProtocol):
         self._wait()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timers."""
+        """Forget the timers, and who waits for an answer."""
         self._stop_waiting()
+        self._disconnect()
         self.resume_writing()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Count what comes before a request is known, then go on as usual."""
-        if self._in_headers:
-            self._header_bytes += len(data)
-            if self._silence is None:
-                self._wait()
+        """Count what is not a body, which is limited elsewhere, then go on as usual."""
+        if self._broken:
+            return
+        self._header_bytes += len(data)
+        if self._in_headers and self._silence is None:
+            self._wait()
         super().data_received(data)
-        if self._in_headers and self._header_bytes > HEADER_BYTES and self.parser is not None:
+        if self._header_bytes > HEADER_BYTES and self.parser is not None:
             self._refuse(431, "the headers are too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; what follows a body in chunks may look like one, but is not wanted."""
+        if self._in_headers:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """Part of a body has come."""
+        self._header_bytes = 0
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """A request has come in time."""
         self._stop_waiting()
         self._in_headers, self._header_bytes = False, 0
         super().on_headers_complete()
+        under_way = (cycle for cycle in self._cycles if not cycle.response_complete)
+        self._cycles = (*under_way, self.cycle)
+        if self._stopping:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The next bytes are another request's headers."""
         self._stop_waiting()
-        self._in_headers = True
+        self._in_headers, self._header_bytes = True, 0
         super().on_message_complete()
+        if not self._is_answering():  # it was refused before its body had come
+            self._wait()
 
     def on_response_complete(self) -> None:
         """The rest of a body that was not wanted may still arrive, but not for ever."""
@@ -67,7 +95,7 @@ class PatientProtocol(HttpToolsProtocol):
         """The client does not read: wait for it, but not for ever."""
         super().pause_writing()
         if self._stall is None:
-            self._stall = self.loop.call_later(self.timeout_keep_alive, self.transport.abort)
+            self._stall = self.loop.call_later(self.timeout_keep_alive, self._give_up)
 
     def resume_writing(self) -> None:
         """The client reads."""
@@ -75,6 +103,13 @@ class PatientProtocol(HttpToolsProtocol):
         if self._stall:
             self._stall.cancel()
             self._stall = None
+
+    def shutdown(self) -> None:
+        """Say with the next answer that it is the last; a request may be on its way already."""
+        self._stopping = True
+        if self._is_answering() and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+        self.loop.call_later(_LAST_SECONDS, super().shutdown)
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets problem details, as any other mistake."""
@@ -97,17 +132,40 @@ class PatientProtocol(HttpToolsProtocol):
         else:
             self.transport.abort()
 
+    def _give_up(self) -> None:
+        self._disconnect()
+        self.transport.abort()
+
+    def _disconnect(self) -> None:
+        """Tell requests that no one waits for their answers; uvicorn tells only the last one."""
+        for cycle in self._cycles:
+            cycle.disconnected = True
+            cycle.message_event.set()
+
     def _refuse(self, status: int, detail: str) -> None:
         if self.transport.is_closing():
             return
-        if not self._is_answering():
-            body = problem_details(status, detail).model_dump_json(exclude_none=True).encode()
-            head = (
-                f"content-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\n"
-                "connection: close\r\n\r\n"
-            )
-            self.transport.write(STATUS_LINE[status] + head.encode() + body)
+        self._broken = True
+        if self._is_receiving():  # what is wrong is the body of this very request
+            self._disconnect()
+        elif self._is_answering():  # an earlier request
+            self.cycle.keep_alive = False
+            return
+        body = problem_details(status, detail).model_dump_json(exclude_none=True).encode()
+        head = (
+            f"content-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\n"
+            "connection: close\r\n\r\n"
+        )
+        self.transport.write(STATUS_LINE[status] + head.encode() + body)
         self.transport.close()
+
+    def _is_receiving(self) -> bool:
+        return (
+            self._is_answering()
+            and not self._in_headers
+            and not self.pipeline
+            and not self.cycle.response_started
+        )
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete

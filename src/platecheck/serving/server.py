@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import ssl
 import sys
 import tempfile
 from collections.abc import Callable
@@ -10,7 +11,6 @@ from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.supervisors import Multiprocess
 
 from platecheck.classifier import Classifier
 from platecheck.errors import SettingsError
@@ -19,6 +19,7 @@ from platecheck.serving.keys import read_keys
 from platecheck.serving.logs import config as log_config
 from platecheck.serving.protocol import PatientProtocol
 from platecheck.serving.settings import Settings
+from platecheck.serving.stopping import Server, Workers
 
 # Connections that the system accepts before a worker does.
 BACKLOG = 2048
@@ -38,6 +39,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
     # uvicorn finishes what is under way, then says again what it was told: that is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     _check_who_may_ask(settings)
+    _check_certificate(settings)
     Classifier.load(settings.model, providers=settings.providers or None)
     listening = _listen(settings)
     try:
@@ -48,9 +50,9 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
             configured = _config(settings)
             if settings.workers > 1:
-                Multiprocess(configured, [listening]).run()
+                Workers(configured, [listening]).run()
             else:
-                uvicorn.Server(configured).run([listening])
+                Server(configured).run([listening])
     except KeyboardInterrupt:
         pass
     finally:
@@ -91,6 +93,19 @@ def _check_who_may_ask(settings: Settings) -> None:
             f"{settings.host} can be reached by others: ask for a key (platecheck key, --keys FILE)"
             " or say --without-key"
         )
+
+
+def _check_certificate(settings: Settings) -> None:
+    if settings.certificate and settings.private_key:
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            # With a password, though it is not the right one, nobody is asked for it.
+            context.load_cert_chain(settings.certificate, settings.private_key, password="")
+        except OSError as error:  # of which SSLError is one
+            raise SettingsError(
+                f"{settings.certificate} and {settings.private_key} are not a certificate and its"
+                f" unencrypted key, in PEM: {error.strerror}"
+            ) from error
 
 
 def _listen(settings: Settings) -> socket.socket:

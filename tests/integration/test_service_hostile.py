@@ -1,0 +1,87 @@
+"""Bodies and connections that mean the service no good; benchmarks/serving sends ten thousand."""
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from benchmarks.serving.hostile import Attack, Attacker, attack
+from benchmarks.serving.hostile_forms import ODDITIES
+from benchmarks.serving.hostile_http import FAULTS, Broken
+from benchmarks.serving.hostile_photos import bombs
+from benchmarks.serving.raw import request
+from benchmarks.serving.server import Server, peak_bytes
+from serving_fixtures import metric, photo
+
+from platecheck.serving.keys import add_key
+
+pytest_plugins = ["serving_fixtures.fixtures"]
+
+# Each of these has many ways to be wrong.
+VARIED = {"a header", "a path", "a length", "a size of a chunk", "a method", "a version"}
+
+
+@pytest.fixture(scope="module")
+def attacker(bright_is_dirty: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacker]:
+    """Who attacks a service that is not patient."""
+    folder = tmp_path_factory.mktemp("attacked")
+    key = add_key(folder / "keys.txt", "attacker")
+    options = ("--keys", folder / "keys.txt", "--seconds", "5", "--idle-seconds", "1")
+    with Server("--model", bright_is_dirty, *options) as server:
+        yield Attacker(server, key, photo(), folder / "failures", patience=40)
+
+
+def unharmed(attacker: Attacker) -> None:
+    """Nothing was answered wrongly, and the service is as it was."""
+    attacker.check("now")
+    attacker.check_log()
+    faults, attacker.result.faults = attacker.result.faults, {}
+    assert not faults
+
+
+def test_mutated_photos_and_whatever_else(attacker: Attacker) -> None:
+    attacker.attack(iter(range(300)), seed=1)
+    assert len(attacker.result.statuses) >= 10
+    unharmed(attacker)
+
+
+def test_every_way_to_be_no_form(attacker: Attacker) -> None:
+    for name, odd in ODDITIES.items():
+        for number in range(3):
+            content, body = odd(random.Random(number))
+            sent = request(
+                "POST", "/v1/predict", body, {**attacker.headers, "Content-Type": content}
+            )
+            attacker.send(number, Attack("odd form", name, Broken(sent)))
+    unharmed(attacker)
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_every_way_to_be_no_http(attacker: Attacker, name: str) -> None:
+    for number in range(80 if name in VARIED else 3):
+        broken = FAULTS[name](random.Random(number), attacker.extra)
+        attacker.send(number, Attack("broken HTTP", name, broken))
+    unharmed(attacker)
+
+
+def test_every_bomb(attacker: Attacker) -> None:
+    for number, (name, content) in enumerate(bombs().items()):
+        sent = request("POST", "/v1/predict", content, attacker.headers)
+        attacker.send(number, Attack("bomb", name, Broken(sent)))
+    unharmed(attacker)
+
+
+def test_slow_clients_are_sent_away_and_keep_no_one_out(attacker: Attacker) -> None:
+    attacker.attack_slowly()
+    assert metric(attacker.server, "platecheck_queue_photos", **attacker.headers) == 0
+    unharmed(attacker)
+
+
+def test_memory_stays_bounded(attacker: Attacker) -> None:
+    """After all of the above, photos of 64 megapixels with transparency among it."""
+    assert peak_bytes(attacker.server.pid) < 2 * 2**30
+
+
+def test_the_same_number_is_the_same_body() -> None:
+    assert attack(random.Random("0:7"), "") == attack(random.Random("0:7"), "")
+    assert attack(random.Random("0:7"), "") != attack(random.Random("0:8"), "")

@@ -1,0 +1,322 @@
+"""The service as processes: how it starts, what it survives, how it stops."""
+
+import json
+import os
+import selectors
+import signal
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from zlib import crc32
+
+import pytest
+from benchmarks.serving.raw import NoAnswerError, RawConnection, request
+from benchmarks.serving.server import NotStartedError, Server
+from serving_fixtures import (
+    answers_well,
+    ask,
+    metric,
+    photo,
+    predict,
+    problem,
+    slow_photo,
+    worker_of,
+)
+
+from platecheck.serving.keys import add_key
+
+pytest_plugins = ["serving_fixtures.fixtures"]
+
+CANARY = "a-secret-of-the-photo"
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something that must come; the test run's own limit ends it if it does not."""
+    for _ in range(3000):
+        if true():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come")
+
+
+def fails(*options: str | Path, **more: object) -> NotStartedError:
+    """How a service that must not start ends."""
+    with pytest.raises(NotStartedError) as error:
+        Server(*options, **more)  # type: ignore[arg-type]
+    return error.value
+
+
+class Load:
+    """Clients that ask without pause, until they are told that an answer is the last one.
+
+    Attributes:
+        answered: statuses, and how many.
+        lost: requests that were sent whole and got no answer, by who had accepted the connection.
+    """
+
+    def __init__(self, server: Server, *, kept: int, new: int = 0) -> None:
+        """Start them.
+
+        Args:
+            server: whom they ask.
+            kept: clients that keep their connection.
+            new: clients that connect anew for each request.
+        """
+        self.answered: Counter[int] = Counter()
+        self.lost: list[int] = []
+        self._server = server
+        self._enough = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(keeps,))
+            for keeps in [True] * kept + [False] * new
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Let each client end with the answer that it waits for."""
+        self._enough.set()
+        self.join()
+
+    def join(self) -> None:
+        """Wait for the clients to end."""
+        for thread in self._threads:
+            thread.join(60)
+            assert not thread.is_alive()
+
+    def _ask(self, keeps: bool) -> None:
+        while not self._enough.is_set():
+            try:
+                connection = RawConnection(self._server.address)
+            except OSError:
+                return  # no one listens any more
+            with connection:
+                if not self._ask_on(connection, keeps):
+                    return
+
+    def _ask_on(self, connection: RawConnection, keeps: bool) -> bool:
+        """Ask on one connection; False when it was the last one."""
+        worker = 0
+        while not self._enough.is_set():
+            try:
+                connection.send(predict(photo()))
+            except OSError:
+                return True  # closed before all was sent
+            try:
+                answer = connection.answer()
+            except NoAnswerError:
+                with self._lock:
+                    self.lost.append(worker)
+                return True
+            with self._lock:
+                self.answered[answer.status] += 1
+            if answer.headers.get("connection") == "close":
+                return False
+            if not keeps:
+                return True
+            worker = worker or worker_of(self._server, connection)
+        return False
+
+
+def test_more_than_the_queue_holds_is_refused_at_once_and_the_rest_answered(
+    bright_is_dirty: Path,
+) -> None:
+    options = ("--threads", "1", "--queue", "3", "--photos", "1")
+    with Server("--model", bright_is_dirty, *options) as server, ExitStack() as stack:
+        slow = predict(slow_photo())
+        connections = [stack.enter_context(RawConnection(server.address)) for _ in range(10)]
+        for connection in connections:
+            connection.send(slow)
+        answers = []
+        with selectors.DefaultSelector() as waiting:
+            for connection in connections:
+                waiting.register(connection.socket, selectors.EVENT_READ, connection)
+            while waiting.get_map():
+                for key, _ in waiting.select():
+                    waiting.unregister(key.fileobj)
+                    answers.append(key.data.answer())
+        assert answers[0].status == 503  # others are still under way
+        refused = [answer for answer in answers if answer.status == 503]
+        assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
+        assert "waiting" in problem(refused[0])["detail"]
+        kept = [answer for answer in answers if answer.status == 200]
+        assert len(kept) >= 3
+        assert len(kept) + len(refused) == 10
+        assert metric(server, "platecheck_rejected_requests_total") == len(refused)
+        assert metric(server, "platecheck_queue_photos") == 0
+        assert answers_well(server)
+
+
+def test_what_is_under_way_is_finished_and_the_port_is_free_again(bright_is_dirty: Path) -> None:
+    with Server("--model", bright_is_dirty, "--threads", "1") as server, ExitStack() as stack:
+        slow = predict(slow_photo())
+        connections = [stack.enter_context(RawConnection(server.address)) for _ in range(5)]
+        for connection in connections:
+            connection.send(slow)
+        wait_until(lambda: metric(server, "platecheck_queue_photos") >= 3)
+        server.process.send_signal(signal.SIGTERM)
+        answers = [connection.answer() for connection in connections]
+        assert [answer.status for answer in answers] == [200] * 5
+        assert answers[-1].headers["connection"] == "close"
+        assert server.stop() == 0
+        assert server.log()[-1]["event"].startswith("Finished")
+        with Server("--model", bright_is_dirty, port=server.address[1]) as second:
+            assert second.address == server.address
+            assert answers_well(second)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_stop_under_load_loses_no_request_that_was_sent(
+    bright_is_dirty: Path, workers: str
+) -> None:
+    with Server("--model", bright_is_dirty, "--workers", workers) as server:
+        load = Load(server, kept=4, new=4)
+        wait_until(lambda: load.answered[200] >= 200)
+        assert server.stop() == 0
+        load.join()
+        assert load.answered.keys() == {200}
+        assert load.lost == []
+
+
+def test_a_killed_worker_takes_only_its_own_requests_with_it(bright_is_dirty: Path) -> None:
+    with Server("--model", bright_is_dirty, "--workers", "2") as server:
+        wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 128)
+        first, second = server.workers()
+        load = Load(server, kept=12)
+        wait_until(lambda: load.answered[200] >= 100)
+        os.kill(first, signal.SIGKILL)
+        at_the_kill = load.answered[200]
+        wait_until(lambda: load.answered[200] >= at_the_kill + 200)  # it goes on
+        wait_until(lambda: len(server.workers()) == 2 and first not in server.workers())
+        # Each worker says how long its queue is: the new one has come, the dead one is forgotten.
+        wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 128)
+        load.stop()
+        assert second in server.workers()
+        assert load.answered.keys() == {200}
+        assert second not in load.lost
+        assert len(load.lost) <= 12  # no connection had more than one request under way
+        # What the dead worker had counted is not lost.
+        counted = metric(server, "platecheck_photos_total")
+        assert load.answered[200] <= counted <= load.answered[200] + len(load.lost)
+        assert metric(server, "platecheck_queue_photos") == 0
+        assert all(answers_well(server) for _ in range(20))
+
+
+def test_a_port_in_use_is_one_line_and_exit_code_2(bright_is_dirty: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        error = fails("--model", bright_is_dirty, port=port)
+    assert (error.code, error.said.count("\n")) == (2, 1)
+    assert f"port {port}" in error.said
+
+
+def test_others_may_ask_only_with_a_key_or_when_told_so(
+    bright_is_dirty: Path, tmp_path: Path
+) -> None:
+    options = ("--model", bright_is_dirty, "--host", "0.0.0.0")
+    error = fails(*options)
+    assert error.code == 2
+    assert error.said.count("\n") == 1
+    assert "--without-key" in error.said
+    with Server(*options, "--without-key") as server:
+        assert answers_well(server)
+    add_key(tmp_path / "keys.txt", "cook")
+    with Server(*options, "--keys", tmp_path / "keys.txt") as server:
+        assert ask(server, predict(photo())).status == 401
+
+
+def test_keys_are_asked_for_and_logs_tell_no_secret(bright_is_dirty: Path, tmp_path: Path) -> None:
+    key = add_key(tmp_path / "keys.txt", "cook")
+    content = _with_text(photo(), CANARY)
+    with Server("--model", bright_is_dirty, "--keys", tmp_path / "keys.txt") as server:
+        for path in ("/v1/model", "/v1/model/file", "/metrics"):
+            assert ask(server, request("GET", path)).status == 401
+        for path in ("/", "/healthz", "/readyz", "/openapi.json"):
+            assert ask(server, request("GET", path)).status == 200
+        missing = ask(server, predict(content))
+        assert (missing.status, problem(missing)["detail"]) == (401, "the API key is missing")
+        assert missing.headers["www-authenticate"] == "Bearer"
+        wrong = ask(server, predict(content, Authorization=f"Bearer {key[:-1]}"))
+        assert (wrong.status, problem(wrong)["detail"]) == (401, "the API key is wrong")
+        right = predict(
+            content, **{"Authorization": f"Bearer {key}", "X-Request-ID": "chosen-by-me"}
+        )
+        answer = ask(server, right)
+        assert (answer.status, answer.headers["x-request-id"]) == (200, "chosen-by-me")
+        assert ask(server, right.replace(b"/predict", b"/predict?key=" + key.encode())).status
+        assert metric(server, "platecheck_photos_total", Authorization=f"Bearer {key}") == 2
+        lines = [line for line in server.log() if line["event"] == "request"]
+        assert all(line["request_id"] for line in lines)
+        assert problem(wrong)["request_id"] in {line["request_id"] for line in lines}
+        line = next(line for line in lines if line["request_id"] == "chosen-by-me")
+        assert (line["status"], line["photos"], line["key"]) == (200, 1, "cook")
+        written = server.log_file.read_text(encoding="utf-8")
+        assert CANARY not in written
+        assert key[4:-1] not in written
+
+
+def test_settings_come_from_flags_the_environment_and_a_file(
+    bright_is_dirty: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "serve.yaml"
+    file.write_text(f"model: {bright_is_dirty}\nphotos: 3\nphoto_bytes: 3000\npixels: 3000\n")
+    env = {"PLATECHECK_PHOTO_BYTES": "2000", "PLATECHECK_PIXELS": "2000"}
+    with Server("--settings", file, "--pixels", "1000", env=env) as server:
+        limits = json.loads(ask(server, request("GET", "/v1/model")).body)["limits"]
+        assert (limits["photos"], limits["photo_bytes"], limits["pixels"]) == (3, 2000, 1000)
+        assert ask(server, predict(b"x" * 2001)).status == 413
+    file.write_text("prot: 8000\n")
+    error = fails("--settings", file)
+    assert (error.code, error.said.count("\n")) == (2, 1)
+    assert "prot" in error.said
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1",
+         "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return certificate, key
+
+
+def test_https_is_served_with_a_certificate(
+    bright_is_dirty: Path, certificate: tuple[Path, Path]
+) -> None:
+    options = ("--certificate", certificate[0], "--private-key", certificate[1])
+    with Server("--model", bright_is_dirty, *options) as server:
+        assert server.url.startswith("https://127.0.0.1:")
+        trusting = ssl.create_default_context(cafile=certificate[0])
+        with RawConnection(server.address, tls=trusting) as connection:
+            assert connection.ask(predict(photo())).status == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            RawConnection(server.address, tls=ssl.create_default_context())
+
+
+def test_a_certificate_that_is_none_is_one_line_and_exit_code_2(
+    bright_is_dirty: Path, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.pem"
+    bad.write_text("no certificate")
+    error = fails("--model", bright_is_dirty, "--certificate", bad, "--private-key", bad)
+    assert (error.code, error.said.count("\n")) == (2, 1)
+    assert "certificate" in error.said
+
+
+def _with_text(png: bytes, text: str) -> bytes:
+    """A PNG with a comment in it."""
+    chunk = b"tEXtComment\0" + text.encode()
+    written = len(chunk[4:]).to_bytes(4) + chunk + crc32(chunk).to_bytes(4)
+    return png[:33] + written + png[33:]
