@@ -19,24 +19,37 @@ from platecheck.serving.keys import find_key
 from platecheck.serving.problems import PROBLEM_JSON, ProblemDetails, ProblemError
 from platecheck.serving.schemas import ModelAnswer, PhotoAnswer, PredictAnswer, Status
 from platecheck.serving.service import Service
+from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE
-from platecheck.serving.uploads import FIELD, read_photos
+from platecheck.serving.uploads import FIELD, OTHER_FIELDS, read_photos
 
 _FILE = {"type": "string", "format": "binary"}
-# FastAPI would read the body by itself, without our limits; so it is described by hand.
-_BODY = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "properties": {FIELD: {"type": "array", "items": _FILE, "minItems": 1}},
-                "required": [FIELD],
-            }
+
+
+def _body(settings: Settings) -> dict[str, Any]:
+    """The body of a request to answer photos; FastAPI would read it by itself, without limits."""
+    return {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        FIELD: {
+                            "type": "array",
+                            "items": _FILE,
+                            "minItems": 1,
+                            "maxItems": settings.photos,
+                        }
+                    },
+                    "required": [FIELD],
+                    "additionalProperties": {"type": "string"},
+                    "maxProperties": 1 + OTHER_FIELDS,
+                }
+            },
+            "image/*": {"schema": _FILE},
         },
-        "application/octet-stream": {"schema": _FILE},
-    },
-}
+    }
 
 
 def _errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
@@ -55,7 +68,6 @@ def _errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
 _NO_KEY = {401: "The API key is missing or wrong"}
 _PREDICT_ERRORS = {
     400: "The body is not what its content type says",
-    **_NO_KEY,
     408: "The body did not come in time",
     413: "More photos, or more bytes, than the limits allow",
     422: "No photo that can be opened, or a parameter that makes no sense",
@@ -72,7 +84,8 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         model_file: content of the file that answers.
     """
     router = APIRouter()
-    guarded = [Depends(_guard(keys))]
+    guarded = [Depends(_guard(keys))] if keys is not None else []
+    no_key = _NO_KEY if keys is not None else {}
     described = ModelAnswer.of(service.classifier, service.settings)
 
     @router.post(
@@ -80,8 +93,8 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         dependencies=guarded,
         response_model=PredictAnswer,
         response_model_exclude_none=True,
-        responses=_errors(_PREDICT_ERRORS),
-        openapi_extra={"requestBody": _BODY},
+        responses=_errors({**_PREDICT_ERRORS, **no_key}),
+        openapi_extra={"requestBody": _body(service.settings)},
         tags=["predict"],
     )
     async def predict(
@@ -115,7 +128,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         # Already checked by its making: FastAPI need not check it again.
         return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
-    @router.get("/v1/model", dependencies=guarded, responses=_errors(_NO_KEY), tags=["model"])
+    @router.get("/v1/model", dependencies=guarded, responses=_errors(no_key), tags=["model"])
     async def model() -> ModelAnswer:
         """What the model's file holds, and the limits of this service."""
         return described
@@ -126,7 +139,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         response_class=Response,
         responses={
             200: {"content": {"application/octet-stream": {"schema": _FILE}}},
-            **_errors({**_NO_KEY, 404: "This service keeps its model to itself"}),
+            **_errors({**no_key, 404: "This service keeps its model to itself"}),
         },
         tags=["model"],
     )
@@ -157,7 +170,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         response_class=Response,
         responses={
             200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-            **_errors(_NO_KEY),
+            **_errors(no_key),
         },
         tags=["health"],
     )
@@ -168,16 +181,14 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
     return router
 
 
-def _guard(keys: Mapping[str, str] | None) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets requests with a known key through; all, where there are no keys."""
-    bearer = HTTPBearer(auto_error=False, description="A key of `platecheck key`, if asked for.")
+def _guard(keys: Mapping[str, str]) -> Callable[..., Awaitable[None]]:
+    """A dependency that lets requests with a known key through."""
+    bearer = HTTPBearer(auto_error=False, description="A key of `platecheck key`.")
 
     async def check(  # not async, it would cost each request a trip to a thread
         request: Request,
         given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     ) -> None:
-        if keys is None:
-            return
         name = find_key(given.credentials, keys) if given else None
         if name is None:
             metrics.REJECTED.labels("key").inc()

@@ -1,0 +1,55 @@
+"""The service does what its OpenAPI description says: Schemathesis asks it by that description."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from benchmarks.serving.raw import request
+from benchmarks.serving.server import Server
+from serving_fixtures import ask, photo
+
+from platecheck.serving.keys import add_key
+
+pytest_plugins = ["serving_fixtures.fixtures"]
+
+CONFIG = Path(__file__).parent / "serving_fixtures" / "schemathesis.toml"
+
+
+def schemathesis(server: Server, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG, "run",
+         f"{server.url}/openapi.json", "--checks", "all", "--max-examples", "40", "--seed", "1",
+         "--continue-on-failure", "--no-color", *options],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("keys", [False, True], ids=["without keys", "with keys"])
+def test_schemathesis_finds_nothing(bright_is_dirty: Path, tmp_path: Path, keys: bool) -> None:
+    serve, asked = [], []
+    if keys:
+        key = add_key(tmp_path / "keys.txt", "tester")
+        serve = ["--keys", tmp_path / "keys.txt"]
+        asked = ["--header", f"Authorization: Bearer {key}"]
+    with Server("--model", bright_is_dirty, *serve) as server:
+        found = schemathesis(server, tmp_path, *asked)
+        assert found.returncode == 0, found.stdout[-5000:] + found.stderr[-2000:]
+        assert "Tested: 6" in found.stdout
+        levels = {line["level"] for line in server.log()}
+        assert levels <= {"info", "warning"}
+
+
+def test_the_description_is_that_of_this_service(bright_is_dirty: Path) -> None:
+    with Server("--model", bright_is_dirty, "--photos", "3") as server:
+        described = json.loads(ask(server, request("GET", "/openapi.json")).body)
+        predict = described["paths"]["/v1/predict"]["post"]
+        form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert form["properties"]["photos"]["maxItems"] == 3
+        assert "security" not in predict  # there are no keys
+        boundary = "multipart/form-data; boundary=e"
+        part = b'--e\r\nContent-Disposition: form-data; name="photos"; filename="a"\r\n\r\n'
+        body = (part + photo() + b"\r\n") * 4 + b"--e--\r\n"
+        four = request("POST", "/v1/predict", body, {"Content-Type": boundary})
+        assert ask(server, four).status == 413
