@@ -139,6 +139,23 @@ def test_stopping_lets_go_of_the_camera_and_keeps_the_log(watching: Page) -> Non
     expect(watching.get_by_role("button", name=START)).to_be_focused()
 
 
+def test_the_screen_stays_on_while_watching(page: Page) -> None:
+    page.evaluate(
+        """() => {
+          window.locks = [];
+          Object.defineProperty(navigator, "wakeLock", { value: { request: async (kind) => {
+            window.locks.push(kind);
+            return { release: async () => window.locks.push("released") };
+          } } });
+        }"""
+    )
+    page.get_by_role("link", name="Watch").click()
+    page.get_by_role("button", name=START).click()
+    page.get_by_role("button", name="Stop watching").click()
+    page.wait_for_function("window.locks.length === 2")
+    assert page.evaluate("window.locks") == ["screen", "released"]
+
+
 def test_leaving_the_view_lets_go_of_the_camera(watching: Page) -> None:
     expect(watching.get_by_role("button", name="Stop watching")).to_be_visible()
     watching.get_by_role("link", name="Photos").click()

@@ -177,6 +177,7 @@ def test_unsure_says_why_and_which_photo_would_help(page: Page) -> None:
 def test_what_is_no_dish_is_not_guessed(page: Page) -> None:
     choose(page, photo("far.jpg", jpeg(far_dish(NO_DISH_FROM_AFAR))))
     assert answered(page) == "Not a dish"
+    expect(page.locator("#sure")).to_have_text("Is there a dish in the picture?")
     expect(page.locator("#advice-why")).to_contain_text("too unlike the dishes")
     expect(page.locator("#advice-list li").first).to_contain_text("Come closer.")
     expect(page.locator("#advice-list li").first).to_contain_text("Clean, 99")

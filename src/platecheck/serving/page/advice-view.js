@@ -40,7 +40,10 @@ export class AdviceView {
       if (signal.aborted) return;
       // What was tried and helped goes before what was measured and may have nothing to do with it.
       const help = found.map(({ change, entry }) =>
-        item(FOUND[change], { answer: nameOf(entry.label), percent: percent(entry.probability) }),
+        item(FOUND[change], {
+          answer: nameOf(entry.label),
+          percent: percent(entry.probability),
+        }),
       );
       byId("advice-list").prepend(...help);
       if (!found.length) add(tried.length > 1 ? "triedInVain" : "triedCloserInVain");

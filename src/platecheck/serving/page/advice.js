@@ -73,7 +73,10 @@ export async function tryOtherViews(blob, ask) {
   }
   bitmap.close();
   const photos = await Promise.all(
-    views.map(async ({ change, canvas }) => ({ name: `${change}.jpg`, blob: await jpeg(canvas) })),
+    views.map(async ({ change, canvas }) => ({
+      name: `${change}.jpg`,
+      blob: await jpeg(canvas),
+    })),
   );
   const entries = await ask(photos);
   return {

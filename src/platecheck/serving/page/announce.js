@@ -2,6 +2,8 @@
 
 import { byId } from "./elements.js";
 
+const BRIEFLY = 5000; // milliseconds
+
 /** Say it when nothing else is being said. */
 export function announce(text) {
   const region = byId("announcer");
@@ -11,9 +13,16 @@ export function announce(text) {
 
 /** Show a message at the top of the page, and say it; an empty one takes it away. */
 export function notify(text, button = null) {
-  const bar = byId("notice");
-  bar.hidden = !text;
+  byId("notice").hidden = !text;
   byId("notice-text").textContent = text;
-  const place = byId("notice-button");
-  place.replaceChildren(...(button ? [button] : []));
+  byId("notice-button").replaceChildren(...(button ? [button] : []));
+  if (text) announce(text);
+}
+
+/** Show a message for a few seconds. */
+export function notifyBriefly(text) {
+  notify(text);
+  setTimeout(() => {
+    if (byId("notice-text").textContent === text) notify("");
+  }, BRIEFLY);
 }

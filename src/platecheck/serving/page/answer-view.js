@@ -57,7 +57,7 @@ export class AnswerView {
             `${sureness(entry.probability)}, `,
             make("strong", { textContent: percent(entry.probability) }),
           ]
-        : [t("byEye")]),
+        : [t(entry.label === "unsure" ? "byEye" : "isThereADish")]),
     );
     byId("by").textContent = t(row.where === "device" ? "answeredOnDevice" : "answeredByService");
     this.#showBars(entry, model);
@@ -102,7 +102,10 @@ export class AnswerView {
         if (needed > 0) {
           const mark = make("span", {
             class: "needed",
-            title: t("classNeeds", { name: nameOf(name), percent: percentNeeded(needed) }),
+            title: t("classNeeds", {
+              name: nameOf(name),
+              percent: percentNeeded(needed),
+            }),
           });
           mark.style.setProperty("--needed", needed);
           bar.append(mark);

@@ -77,13 +77,14 @@ export class Asker extends EventTarget {
    * Answers for photos, in their order.
    *
    * @param {{name: string, blob: Blob}[]} photos
-   * @param {{evidence?: boolean, signal?: AbortSignal, tries?: number}} options tries: how often a
-   *   busy service is asked
+   * @param {{evidence?: boolean, signal?: AbortSignal, tries?: number, patience?: number}} options
+   *   tries: how often a busy service is asked; patience: milliseconds after which a service that
+   *   says nothing is taken for unreachable
    * @returns {Promise<{entries: object[], where: "service"|"device"}>}
    * @throws {Refused} the service does not answer this
    * @throws {NobodyAnswers}
    */
-  async answer(photos, { evidence = false, signal, tries = TRIES } = {}) {
+  async answer(photos, { evidence = false, signal, tries = TRIES, patience } = {}) {
     if (this.where === "keyless") this.#connecting = this.#connect();
     await this.#connecting;
     signal?.throwIfAborted();
@@ -93,7 +94,7 @@ export class Asker extends EventTarget {
     }
     try {
       const answer = await this.#patiently(tries, signal, () =>
-        predict(photos, { key: this.#key, evidence, signal }),
+        predict(photos, { key: this.#key, evidence, signal, patience }),
       );
       if (answer.model !== this.model.id) this.#connecting = this.#connect();
       return { entries: answer.photos, where: "service" };
@@ -122,7 +123,7 @@ export class Asker extends EventTarget {
 
   /** Do something with the service; ask for a key, and wait, as the service demands. */
   async #patiently(tries, signal, attempt) {
-    for (let busy = 1, wrong = Boolean(this.#key); ; ) {
+    for (let busy = 1, wrong = Boolean(this.#key); ;) {
       const key = this.#key;
       try {
         return await attempt();

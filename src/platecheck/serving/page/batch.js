@@ -55,7 +55,8 @@ export class Batch extends EventTarget {
       this.#lanes += 1;
       this.#lane(this.#stop.signal).finally(() => {
         this.#lanes -= 1;
-        if (this.#waiting.length) this.#start(); // it was stopped, and went on at once
+        // Rows may wait again: it was stopped, and went on at once.
+        if (this.#waiting.length) this.#start();
         else if (!this.isRunning) this.dispatchEvent(new Event("end"));
       });
     }
@@ -98,7 +99,10 @@ export class Batch extends EventTarget {
   async #answer(rows, signal) {
     try {
       const photos = await Promise.all(
-        rows.map(async (row) => ({ name: row.name, blob: (await this.#prepareRow(row)).blob })),
+        rows.map(async (row) => ({
+          name: row.name,
+          blob: (await this.#prepareRow(row)).blob,
+        })),
       );
       const { entries, where } = await this.#ask.answer(photos, { signal });
       rows.forEach((row, index) => this.#done(row, entries[index], where));

@@ -1,6 +1,6 @@
 /** The page: its views, who answers, new versions. */
 
-import { notify } from "./announce.js";
+import { notify, notifyBriefly } from "./announce.js";
 import { Asker } from "./ask.js";
 import { askForKey } from "./dialogs.js";
 import { byId, make } from "./elements.js";
@@ -19,7 +19,6 @@ const WHERE = {
   nobody: ["whereNobody", "nobody"],
   keyless: ["whereNobody", "keyMissing"],
 };
-const BRIEFLY = 5000; // milliseconds
 
 translate();
 const ask = new Asker(askForKey);
@@ -52,8 +51,8 @@ function showWhere() {
   if (long) {
     notify(t(long));
   } else if (["alone", "nobody", "keyless"].includes(before) && ask.where !== "connecting") {
-    notify(ask.where === "service" ? t("back") : "");
-    setTimeout(() => ask.where === "service" && notify(""), BRIEFLY);
+    if (ask.where === "service") notifyBriefly(t("back"));
+    else notify("");
     lookForUpdate(); // a service that comes back may be a new one
   }
   before = ask.where;

@@ -46,7 +46,7 @@ export async function fetchModel(key) {
  *
  * @param {{name: string, blob: Blob}[]} photos
  */
-export async function predict(photos, { key, evidence, signal }) {
+export async function predict(photos, { key, evidence, signal, patience = PATIENCE_PHOTOS }) {
   const form = new FormData();
   for (const { name, blob } of photos) form.append("photos", blob, name);
   const response = await request(`/v1/predict?evidence=${evidence}`, {
@@ -54,7 +54,7 @@ export async function predict(photos, { key, evidence, signal }) {
     body: form,
     headers: authorization(key),
     signal,
-    patience: PATIENCE_PHOTOS,
+    patience,
   });
   const answer = await response.json().catch(() => {
     throw new Unreachable("the answer broke off");

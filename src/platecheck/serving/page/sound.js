@@ -4,9 +4,21 @@ import { remembered, remember } from "./settings.js";
 
 // Hertz and seconds, one after the other; they differ in direction and number, not in pitch alone.
 const TONES = {
-  clean: [[660, 0.12], [990, 0.2]],
-  dirty: [[220, 0.22], [0, 0.06], [220, 0.3]],
-  unsure: [[440, 0.12], [370, 0.12], [440, 0.12], [370, 0.12]],
+  clean: [
+    [660, 0.12],
+    [990, 0.2],
+  ],
+  dirty: [
+    [220, 0.22],
+    [0, 0.06],
+    [220, 0.3],
+  ],
+  unsure: [
+    [440, 0.12],
+    [370, 0.12],
+    [440, 0.12],
+    [370, 0.12],
+  ],
   other: [[520, 0.2]],
   nothing: [],
 };

@@ -51,21 +51,26 @@ export const TEXTS = {
     barsMark: "From this mark on the answer is given; below it, it is unsure.",
     slow: "This takes longer than usual. Is the network slow?",
 
-    whyUnsure: "It leans towards “{name}”, but is only {percent} sure. To say so it must be {needed} sure.",
+    whyUnsure:
+      "It leans towards “{name}”, but is only {percent} sure. To say so it must be {needed} sure.",
     whyNotADish:
       "The photo is too unlike the dishes that it learned from, so it does not guess whether anything is clean.",
     byEye: "Please look at this dish yourself.",
+    isThereADish: "Is there a dish in the picture?",
     changeItsMind: "What would make it sure",
     trying: "Trying a closer and a brighter view …",
-    tryCloser: "Come closer. With the dish filling the picture the answer would be: {answer}, {percent}.",
-    tryBrighter: "Give it more light. In a brighter picture the answer would be: {answer}, {percent}.",
+    tryCloser:
+      "Come closer. With the dish filling the picture the answer would be: {answer}, {percent}.",
+    tryBrighter:
+      "Give it more light. In a brighter picture the answer would be: {answer}, {percent}.",
     triedInVain: "Neither a closer nor a brighter view of this photo makes it sure.",
     triedCloserInVain: "A closer view of this photo does not make it sure.",
     isDark: "The photo is very dark: switch on a light, or hold the dish towards one.",
     isBright: "Much of the photo is plain white: turn away from the lamp or the window.",
     isBlurred: "The photo is blurred: hold still, wipe the lens, or go back a little.",
     isSmall: "The photo is very small ({width} × {height} pixels).",
-    takeAnother: "Another photo from straight above, of one dish that fills the picture, helps most.",
+    takeAnother:
+      "Another photo from straight above, of one dish that fills the picture, helps most.",
 
     visitTitle: "This visit",
     visitNote: "Kept in this tab only, until you close it.",
@@ -229,6 +234,7 @@ export const TEXTS = {
     whyNotADish:
       "Знімок надто не схожий на посуд, на якому модель навчалася, тож вона не вгадує, чи тут чисто.",
     byEye: "Будь ласка, огляньте цей посуд самі.",
+    isThereADish: "Чи є на знімку посуд?",
     changeItsMind: "Що додало б певності",
     trying: "Пробую ближчий і світліший вигляд …",
     tryCloser: "Підійдіть ближче. Якби посуд заповнив кадр, відповідь була б: {answer}, {percent}.",

@@ -29,7 +29,7 @@ function groupName(group) {
 
 export class VisitView {
   #rows = [];
-  #lines = new Map(); // a table row for each row
+  #lines = new Map(); // for each row what newLine() gives
   #sort = null; // [name, direction]; null: in the order they came
   #only = null; // the group that is shown; null: all
   #onOpen;
@@ -56,7 +56,7 @@ export class VisitView {
   add(rows) {
     for (const row of rows) {
       this.#rows.push(row);
-      this.#lines.set(row, make("tr"));
+      this.#lines.set(row, newLine(row, this.#onOpen));
       this.#fill(row);
     }
     this.#update();
@@ -71,9 +71,9 @@ export class VisitView {
 
   /** Mark the row whose photo is shown. */
   open(row) {
-    this.#lines.get(this.#opened)?.removeAttribute("aria-current");
+    this.#lines.get(this.#opened)?.line.removeAttribute("aria-current");
     this.#opened = row;
-    this.#lines.get(row)?.setAttribute("aria-current", "true");
+    this.#lines.get(row)?.line.setAttribute("aria-current", "true");
   }
 
   clear() {
@@ -117,7 +117,10 @@ export class VisitView {
       const [name, direction] = this.#sort;
       shown.sort((a, b) => direction * SORTS[name](a, b));
     }
-    putInOrder(byId("visit-rows"), shown.map((row) => this.#lines.get(row)));
+    putInOrder(
+      byId("visit-rows"),
+      shown.map((row) => this.#lines.get(row).line),
+    );
   }
 
   /** A button for each answer there is, with its count. */
@@ -149,43 +152,38 @@ export class VisitView {
     this.#update();
   }
 
+  /** Bring a row's line up to date. Its button stays the same one: it may have the focus. */
   #fill(row) {
+    const { photo, button, answer, sure } = this.#lines.get(row);
+    button.setAttribute("aria-label", t("showPhoto", { name: row.name }));
+    if (row.thumbnail && photo.tagName !== "IMG") {
+      const image = make("img", { src: row.thumbnail, alt: "", width: 44, height: 44 });
+      photo.replaceWith(image);
+      this.#lines.get(row).photo = image;
+    }
     const group = groupOf(row);
     const kind = groupKind(group);
-    const why = row.state === "failed" ? whyNot(row.entry.error) : null;
-    const sure = row.state === "done" && isSure(row.entry.label);
-    this.#lines.get(row).replaceChildren(
-      make(
-        "td",
-        {},
-        make(
-          "div",
-          { class: "photo-cell" },
-          row.thumbnail
-            ? make("img", { src: row.thumbnail, alt: "", width: 44, height: 44 })
-            : make("span", { class: "no-thumbnail" }),
-          make(
-            "button",
-            {
-              type: "button",
-              class: "link",
-              title: row.name,
-              "aria-label": t("showPhoto", { name: row.name }),
-              on: { click: () => this.#onOpen(row) },
-            },
-            make("span", { class: "name", textContent: row.name }),
-          ),
-        ),
-      ),
-      make(
-        "td",
-        {},
-        make("span", { class: "badge", data: { kind } }, icon(kind), groupName(group)),
-        why ? make("span", { class: "why", textContent: why }) : null,
-      ),
-      make("td", { class: "number", textContent: sure ? percent(row.entry.probability) : "–" }),
+    answer.replaceChildren(
+      make("span", { class: "badge", data: { kind } }, icon(kind), groupName(group)),
     );
+    if (row.state === "failed") {
+      answer.append(make("span", { class: "why", textContent: whyNot(row.entry.error) }));
+    }
+    const isClass = row.state === "done" && isSure(row.entry.label);
+    sure.textContent = isClass ? percent(row.entry.probability) : "–";
   }
+}
+
+/** An empty line of the table, and the parts of it that change. */
+function newLine(row, onOpen) {
+  const photo = make("span", { class: "no-thumbnail" });
+  const name = make("span", { class: "name", textContent: row.name });
+  const on = { click: () => onOpen(row) };
+  const button = make("button", { type: "button", class: "link", title: row.name, on }, name);
+  const answer = make("td");
+  const sure = make("td", { class: "number" });
+  const cell = make("td", {}, make("div", { class: "photo-cell" }, photo, button));
+  return { line: make("tr", {}, cell, answer, sure), photo, button, answer, sure };
 }
 
 function groupKind(group) {
@@ -197,6 +195,7 @@ function putInOrder(parent, children) {
   const wanted = new Set(children);
   for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
   children.forEach((child, index) => {
-    if (parent.children[index] !== child) parent.insertBefore(child, parent.children[index] ?? null);
+    if (parent.children[index] !== child)
+      parent.insertBefore(child, parent.children[index] ?? null);
   });
 }

@@ -187,7 +187,11 @@ export class WatchView {
 
   #export() {
     const rows = this.#seen
-      .map((seen) => ({ ...seen, name: isNewDish(seen) ? "new dish" : "", where: seen.entry.where }))
+      .map((seen) => ({
+        ...seen,
+        name: isNewDish(seen) ? "new dish" : "",
+        where: seen.entry.where,
+      }))
       .reverse();
     const text = answersAsCsv(rows, this.#ask.model?.classes ?? []);
     saveFile("platecheck-watch.csv", text, "text/csv;charset=utf-8");

@@ -7,6 +7,8 @@ import { greyThumbnail } from "./thumbnail.js";
 const EVERY = 500; // milliseconds
 // A trouble that lasts is no reason to ask twice a second.
 const AFTER_TROUBLE = 3000;
+// After so long without an answer the dish has gone by: let this device answer.
+const PATIENCE = 8000;
 const LARGEST_SIDE = 640; // twice what the model looks at
 
 /**
@@ -75,7 +77,7 @@ export class Watch extends EventTarget {
     const frame = scaled(this.#video, LARGEST_SIDE);
     const grey = greyThumbnail(frame);
     const blob = await jpeg(frame);
-    const options = { evidence: true, signal, tries: 1 };
+    const options = { evidence: true, signal, tries: 1, patience: PATIENCE };
     const { entries, where } = await this.#ask.answer([{ name: "frame.jpg", blob }], options);
     if (signal.aborted) return;
     const entry = { ...entries[0], where };
