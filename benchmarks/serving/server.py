@@ -163,7 +163,18 @@ def peak_bytes(pid: int) -> int:
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, its threads included and its children not."""
+    """CPU time of a process and of those that it has started, ended ones left out."""
+    return _own_cpu_seconds(pid) + sum(map(cpu_seconds, children(pid)))
+
+
+def busy_seconds() -> float:
+    """CPU time of all that the machine does."""
+    first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts = map(int, first[:7])
+    return (user + nice + system + interrupts + soft_interrupts) / _TICKS
+
+
+def _own_cpu_seconds(pid: int) -> float:
     after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(after_name[11]) + int(after_name[12])) / _TICKS
 

@@ -35,7 +35,7 @@ class Round:
         one_by_one: seconds of the same with batches of one photo, as the service has them.
         service: seconds of the service.
         library_cpu: CPU seconds of the first.
-        service_cpu: CPU seconds of the service's process.
+        service_cpu: CPU seconds of the service's processes.
         client_cpu: CPU seconds of whoever asked it.
     """
 
@@ -95,12 +95,15 @@ def main() -> None:
     parser.add_argument("--photos", type=int, default=768, help="a round; divisible by 32")
     parser.add_argument("--folder", type=Path, help="of photos, instead of samples/")
     parser.add_argument("--models", nargs="*", default=list(SHIPPED))
+    parser.add_argument("--serve", default="", help="options of platecheck serve")
     parser.add_argument("--out", type=Path, help="file of JSON")
     options = parser.parse_args()
     files = read_photos(options.folder) if options.folder else read_photos()
     photos = list(islice(cycle(files), options.photos))
     rows = [
-        row for model in options.models for row in measure(model, photos, rounds=options.rounds)
+        row
+        for model in options.models
+        for row in measure(model, photos, options.serve.split(), rounds=options.rounds)
     ]
     print(table(rows, described(files)))
     if options.out:
@@ -108,11 +111,11 @@ def main() -> None:
         options.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def measure(model: str, photos: list[bytes], *, rounds: int) -> list[Row]:
+def measure(model: str, photos: list[bytes], serve: list[str], *, rounds: int) -> list[Row]:
     """Alternate the library and the service, for each size of requests."""
     classifier = Classifier.load(model)
     rows = []
-    with Server("--model", model) as server:
+    with Server("--model", model, *serve) as server:
         for size, connections in CONNECTIONS.items():
             requests = [form(photos[at : at + size]) for at in range(0, len(photos), size)]
             one_round(classifier, server, photos, requests, connections)  # to get warm
