@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from typer.main import get_command
+from typer.testing import CliRunner
 
 from platecheck.cli import app
 from platecheck.errors import SettingsError
@@ -67,6 +68,11 @@ def test_every_setting_is_a_flag_that_tells_its_default(name: str) -> None:
     default = Settings.model_fields[name].default
     if default and name not in {"threads"}:
         assert f"[{_written(name, default)}]" in option.help
+
+
+def test_help_shows_the_defaults_and_takes_none_for_markup() -> None:
+    shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"}).output
+    assert all(f"[{default}]" in shown for default in ("one a core", "yes", "info", "64"))
 
 
 def _written(name: str, default: Any) -> str:

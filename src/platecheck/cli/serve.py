@@ -24,7 +24,7 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port; 0: any free one [8000].")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes that answer [1].")] = None,
     threads: Annotated[
-        int | None, typer.Option(help="Photos answered at a time, a process [one a core].")
+        int | None, typer.Option(help="Photos answered at a time, a process \\[one a core].")
     ] = None,
     batch: Annotated[
         int | None, typer.Option(help="Most photos given to the model at once [1].")
@@ -34,7 +34,7 @@ def serve(
     ] = None,
     offline: Annotated[
         bool | None,
-        typer.Option("--offline/--no-offline", help="Let the page keep the model [yes]."),
+        typer.Option("--offline/--no-offline", help="Let the page keep the model \\[yes]."),
     ] = None,
     queue: Annotated[
         int | None,
@@ -96,7 +96,7 @@ def serve(
         ),
     ] = None,
     log_level: Annotated[
-        str | None, typer.Option(help="debug, info, warning or error [info].")
+        str | None, typer.Option(help="debug, info, warning or error \\[info].")
     ] = None,
     settings: Annotated[
         Path | None, typer.Option(help="YAML file of these options, with _ instead of -.")
@@ -104,8 +104,9 @@ def serve(
 ) -> None:
     """Open the page at / and the service at /v1 (see /docs).
 
-    Each option can also be set in the environment, as PLATECHECK_PORT for --port, or in a file; a
-    flag goes before the environment, that before the file.
+    Each option can also be set in the environment, as PLATECHECK_PORT for --port, or in a file.
+
+    A flag goes before the environment, and the environment before the file.
     """
     try:
         from platecheck.serving.server import serve as run
