@@ -30,6 +30,8 @@ from serving_fixtures import (
 )
 
 from platecheck.serving.keys import add_key
+from platecheck.serving.server import _config
+from platecheck.serving.settings import Settings
 
 pytest_plugins = ["serving_fixtures.fixtures"]
 
@@ -207,6 +209,26 @@ def test_a_killed_worker_takes_only_its_own_requests_with_it(bright_is_dirty: Pa
         assert load.answered[200] <= counted <= load.answered[200] + len(load.lost)
         assert metric(server, "platecheck_queue_photos") == 0
         assert all(answers_well(server) for _ in range(20))
+
+
+def test_workers_are_replaced_without_loss(bright_is_dirty: Path) -> None:
+    """On SIGHUP."""
+    with Server("--model", bright_is_dirty, "--workers", "2") as server:
+        wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 128)
+        old = server.workers()
+        load = Load(server, kept=2, new=2)
+        wait_until(lambda: load.answered[200] >= 20)
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: len(server.workers()) == 2 and not {*old} & {*server.workers()})
+        load.stop()
+        assert load.answered.keys() == {200}
+        assert load.lost == []
+        assert answers_well(server)
+
+
+def test_a_worker_that_is_slow_to_start_is_waited_for(bright_is_dirty: Path) -> None:
+    configured = _config(Settings(model=bright_is_dirty, workers=2))
+    assert configured.timeout_worker_healthcheck >= 60
 
 
 def test_a_port_in_use_is_one_line_and_exit_code_2(bright_is_dirty: Path) -> None:

@@ -76,6 +76,8 @@ def _config(settings: Settings) -> uvicorn.Config:
         # Also how long a client may be silent elsewhere; any positive number will do.
         timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]
         timeout_graceful_shutdown=int(settings.seconds) + 1,
+        # A worker that does not say within it that it lives is killed; to begin with it imports.
+        timeout_worker_healthcheck=60,
         server_header=False,
         access_log=False,  # the application writes its own
         log_config=log_config(settings.log_level),
