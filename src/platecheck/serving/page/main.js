@@ -81,6 +81,10 @@ async function watchAtOnce() {
 for (const button of document.querySelectorAll("dialog [data-close]")) {
   button.addEventListener("click", () => button.closest("dialog").close());
 }
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address names the view
+  byId("main").focus();
+});
 addEventListener("hashchange", showView);
 onLanguage(() => {
   showView();
