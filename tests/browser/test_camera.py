@@ -124,7 +124,7 @@ def test_the_answer_is_large(watching: Page, screenshot: Screenshot) -> None:
     assert size > 100
     screenshot(watching, "watch-tablet")
     watching.get_by_role("button", name="Full screen").click()
-    watching.wait_for_function("document.fullscreenElement !== null")
+    watching.wait_for_function("() => document.fullscreenElement !== null")
     size = name.evaluate("(element) => parseFloat(getComputedStyle(element).fontSize)")
     assert size > 180
     screenshot(watching, "watch-full-screen")
@@ -152,7 +152,7 @@ def test_the_screen_stays_on_while_watching(page: Page) -> None:
     page.get_by_role("link", name="Watch").click()
     page.get_by_role("button", name=START).click()
     page.get_by_role("button", name="Stop watching").click()
-    page.wait_for_function("window.locks.length === 2")
+    page.wait_for_function("() => window.locks.length === 2")
     assert page.evaluate("window.locks") == ["screen", "released"]
 
 

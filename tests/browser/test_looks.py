@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from page_fixtures.dishes import NO_DISH_FROM_AFAR, UNSURE_FROM_AFAR, dish, far_dish, jpeg
 from page_fixtures.service import Service
-from page_fixtures.visits import PHONE, Screenshot, answered, photo, visit
+from page_fixtures.visits import PHONE, Screenshot, answered, choose, photo, visit
 from playwright.sync_api import Browser, Page, expect
 
 FAR = photo("from-afar.jpg", jpeg(far_dish(UNSURE_FROM_AFAR)))
@@ -16,24 +16,19 @@ NOTHING = photo("table.jpg", jpeg(far_dish(NO_DISH_FROM_AFAR)))
 MANY = [photo(f"IMG_2026_11_23_{i:04}.jpg", jpeg(dish(i))) for i in range(6)]
 
 
-def give_files(page: Page, *files: object) -> None:
-    """Choose photos; the button's name depends on the language."""
-    page.locator("#files").set_input_files(list(files))  # type: ignore[arg-type]
-
-
 def one(page: Page) -> None:
-    give_files(page, photo("dirty.jpg", jpeg(dish(1, size=512))))
+    choose(page, photo("dirty.jpg", jpeg(dish(1, size=512))))
     answered(page)
 
 
 def unsure(page: Page) -> None:
-    give_files(page, FAR)
+    choose(page, FAR)
     answered(page)
     expect(page.locator("#advice-trying")).to_be_hidden()
 
 
 def batch(page: Page) -> None:
-    give_files(page, *MANY, FAR, NOTHING, photo("broken.jpg", MANY[0]["buffer"][:700]))
+    choose(page, *MANY, FAR, NOTHING, photo("broken.jpg", MANY[0]["buffer"][:700]))
     expect(page.locator("#stop")).to_be_hidden(timeout=20_000)
     page.locator("#visit-rows button").nth(1).click()
     answered(page)
@@ -99,7 +94,7 @@ def camera(page: Page) -> None:
 
 def key(page: Page) -> None:
     page.route("**/v1/predict*", lambda route: route.fulfill(status=401, body="{}"))
-    give_files(page, MANY[0])
+    choose(page, MANY[0])
     expect(page.locator("#key-dialog")).to_be_visible()
     page.locator("#key-input").fill("wrong")
     page.locator("#key-input").press("Enter")
@@ -169,7 +164,7 @@ def test_everything_that_is_touched_is_large_enough(browser: Browser, service: S
 
 
 def test_the_table_is_sorted_by_buttons_in_its_header(page: Page) -> None:
-    give_files(page, *MANY[:2])
+    choose(page, *MANY[:2])
     header = page.get_by_role("columnheader", name="Answer")
     header.get_by_role("button").click()
     expect(header).to_have_attribute("aria-sort", "ascending")
@@ -210,7 +205,7 @@ def test_skipping_to_the_content_does_not_leave_the_view(page: Page) -> None:
 
 
 def test_a_row_is_opened_with_the_keyboard_and_keeps_the_focus(page: Page) -> None:
-    give_files(page, *MANY)
+    choose(page, *MANY)
     expect(page.locator("#progress-text")).to_have_text("6 photos answered")
     row = page.locator("#visit-rows button").nth(3)
     row.focus()
@@ -224,7 +219,7 @@ def test_a_row_is_opened_with_the_keyboard_and_keeps_the_focus(page: Page) -> No
 
 
 def test_a_screen_reader_hears_the_table(page: Page) -> None:
-    give_files(page, *MANY[:2])
+    choose(page, *MANY[:2])
     expect(page.locator("#progress-text")).to_have_text("2 photos answered")
     expect(page.get_by_role("region", name="This visit")).to_match_aria_snapshot("""
       - region "This visit":
@@ -250,7 +245,7 @@ def test_a_screen_reader_hears_the_table(page: Page) -> None:
 def test_nothing_moves_for_those_who_asked_for_that(browser: Browser, service: Service) -> None:
     with visit(browser, service.url, reduced_motion="reduce") as page:
         page.route("**/v1/predict*", lambda route: None)
-        give_files(page, MANY[0])
+        choose(page, MANY[0])
         expect(page.locator("#verdict")).to_have_attribute("data-kind", "waiting")
         assert page.evaluate("document.getAnimations().length") == 0
 

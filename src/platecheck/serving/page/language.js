@@ -25,6 +25,11 @@ export function currentLanguage() {
   return language;
 }
 
+/** The language with the person's country, which decides how times are written. */
+function locale() {
+  return (navigator.languages ?? []).find((tag) => tag.split("-")[0] === language) ?? language;
+}
+
 /** Use a language, and remember it. */
 export function setLanguage(tag) {
   language = tag;
@@ -60,7 +65,7 @@ export function reason(english) {
 
 /** A whole number, its digits grouped. */
 function number(value) {
-  return new Intl.NumberFormat(language).format(value);
+  return new Intl.NumberFormat(locale()).format(value);
 }
 
 /**
@@ -85,7 +90,7 @@ function roundDown(value, digits) {
 }
 
 function formatPercent(value, digits) {
-  return new Intl.NumberFormat(language, {
+  return new Intl.NumberFormat(locale(), {
     style: "percent",
     minimumFractionDigits: digits,
     maximumFractionDigits: digits,
@@ -94,7 +99,7 @@ function formatPercent(value, digits) {
 
 /** A time of day. */
 export function timeOfDay(date) {
-  return new Intl.DateTimeFormat(language, { timeStyle: "medium" }).format(date);
+  return new Intl.DateTimeFormat(locale(), { timeStyle: "medium" }).format(date);
 }
 
 /** Compare two texts for sorting; numbers in names count as numbers. */

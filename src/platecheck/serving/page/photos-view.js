@@ -138,7 +138,7 @@ export class PhotosView {
     const prepared = await prepareRow(row);
     if (signal.aborted) return;
     this.#answer.showPhoto(row, prepared);
-    byId("answer").scrollIntoView({ block: "nearest" });
+    byId("verdict").scrollIntoView({ block: "nearest" });
     if (!row.entry?.label || (this.#ask.model?.gives_evidence && !row.entry.evidence)) {
       await this.#askOne(row, prepared, signal);
       if (signal.aborted) return;
