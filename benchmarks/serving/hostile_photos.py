@@ -169,6 +169,7 @@ def bombs() -> dict[str, bytes]:
         "TIFF with a tag of 4 GB": tiff(9, 9, more=[(270, 2, 2**32 - 1, 8)]),
         "TIFF whose strip is 4 GB": tiff(9, 9, strip_bytes=2**32 - 1),
         "TIFF of TIFFs": tiff(9, 9, more=[(330, 4, 1, 8), (34665, 4, 1, 8), (34853, 4, 1, 8)]),
+        "TIFF of 65535 samples a pixel": tiff(9, 9, samples=65535),
         "BigTIFF": b"II+\0\x08\0\0\0" + struct.pack("<QQ", 16, 2**63),
         "JPEG of 65500x65500": jpeg(65500, 65500),
         "JPEG of 10000 scans": jpeg_of_many_scans(8000, 10_000),
@@ -234,6 +235,7 @@ def tiff(
     *,
     following: int = 0,
     strip_bytes: int = 243,
+    samples: int = 1,
     more: list[tuple[int, int, int, int]] | None = None,
 ) -> bytes:
     """A grey TIFF whose one strip is the file's end, with more tags."""
@@ -244,7 +246,7 @@ def tiff(
         (259, 3, 1, 1),
         (262, 3, 1, 1),
         (273, 4, 1, 200),
-        (277, 3, 1, 1),
+        (277, 3, 1, samples),
         (278, 4, 1, height),
         (279, 4, 1, strip_bytes),
         *(more or []),

@@ -38,6 +38,8 @@ def config(level: str) -> dict[str, Any]:
             # Its warnings are of malformed requests, which anyone can send by the thousand.
             "uvicorn": {"handlers": ["stderr"], "level": level.upper(), "propagate": False},
             "uvicorn.access": {"handlers": [], "propagate": False},
+            # What is wrong with a photo is in its answer.
+            "PIL": {"level": "CRITICAL"},
         },
     }
 
