@@ -13,9 +13,6 @@ from platecheck.serving.problems import PROBLEM_JSON, problem_details
 HEADER_BYTES = 64 * 1024
 """Most bytes of a request's line and headers, and of whatever else is not its body."""
 
-# How long requests are still taken on the connections of a service that stops.
-_LAST_SECONDS = 0.25
-
 
 class PatientProtocol(HttpToolsProtocol):
     """uvicorn's HTTP/1.1, and a limit on how long a client may be silent: its keep-alive time.
@@ -29,7 +26,6 @@ class PatientProtocol(HttpToolsProtocol):
     _stall: asyncio.TimerHandle | None = None
     _in_headers = True
     _header_bytes = 0  # since the last bytes of a body, or the end of the headers
-    _stopping = False
     _broken = False
     _cycles: tuple[RequestResponseCycle, ...] = ()  # requests without a whole answer
 
@@ -73,8 +69,6 @@ class PatientProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         under_way = (cycle for cycle in self._cycles if not cycle.response_complete)
         self._cycles = (*under_way, self.cycle)
-        if self._stopping:
-            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """The next bytes are another request's headers."""
@@ -103,13 +97,6 @@ class PatientProtocol(HttpToolsProtocol):
         if self._stall:
             self._stall.cancel()
             self._stall = None
-
-    def shutdown(self) -> None:
-        """Say with the next answer that it is the last; a request may be on its way already."""
-        self._stopping = True
-        if self._is_answering() and not self.cycle.response_started:
-            self.cycle.keep_alive = False
-        self.loop.call_later(_LAST_SECONDS, super().shutdown)
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets problem details, as any other mistake."""

@@ -11,6 +11,7 @@ from functools import partial
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.supervisors import Multiprocess
 
 from platecheck.classifier import Classifier
 from platecheck.errors import SettingsError
@@ -19,7 +20,6 @@ from platecheck.serving.keys import read_keys
 from platecheck.serving.logs import config as log_config
 from platecheck.serving.protocol import PatientProtocol
 from platecheck.serving.settings import Settings
-from platecheck.serving.stopping import Server, Workers
 
 # Connections that the system accepts before a worker does.
 BACKLOG = 2048
@@ -50,9 +50,9 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
             configured = _config(settings)
             if settings.workers > 1:
-                Workers(configured, [listening]).run()
+                Multiprocess(configured, [listening]).run()
             else:
-                Server(configured).run([listening])
+                uvicorn.Server(configured).run([listening])
     except KeyboardInterrupt:
         pass
     finally:
