@@ -75,29 +75,29 @@ export class Batch extends EventTarget {
     const limits = this.#ask.model?.limits;
     // On this device photos are answered one by one, and each should be seen at once.
     const most = this.#ask.where === "service" ? Math.min(PHOTOS, limits.photos) : 1;
+    const rows = this.#waiting.splice(0, most);
+    for (const row of rows) this.#set(row, "asking");
     const chunk = [];
     let bytes = 0;
-    while (chunk.length < most && this.#waiting.length && !signal.aborted) {
-      const row = this.#waiting.shift();
-      this.#set(row, "asking");
-      const { blob } = await this.#prepareRow(row);
+    while (rows.length && !signal.aborted) {
+      const { blob } = await this.#prepareRow(rows[0]);
       if (blob.size > limits?.photo_bytes) {
-        this.#fail(row, new Refused(413, "the photo is too large"));
+        this.#fail(rows.shift(), new Refused(413, "the photo is too large"));
         continue;
       }
-      if (chunk.length && bytes + blob.size > BYTES) {
-        this.#set(row, "waiting");
-        this.#waiting.unshift(row);
-        break;
-      }
       bytes += blob.size;
-      chunk.push(row);
+      if (chunk.length && bytes > BYTES) break;
+      chunk.push(rows.shift());
     }
+    if (signal.aborted) return [...chunk, ...rows];
+    for (const row of rows) this.#set(row, "waiting");
+    this.#waiting.unshift(...rows);
     return chunk;
   }
 
   async #answer(rows, signal) {
     try {
+      signal.throwIfAborted();
       const photos = await Promise.all(
         rows.map(async (row) => ({
           name: row.name,
