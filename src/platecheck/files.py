@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from platecheck.errors import DataError
+
 # How the name of a file begins that is not whole yet; a kill may leave it behind.
 PART = ".part-"
 
@@ -15,8 +17,13 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path in the same folder; rename it to `path` if the block succeeds.
 
     The temporary name keeps the suffix, which many writers choose the format by.
+
+    Raises:
+        DataError: `path` is a device, a pipe or a folder, which must not be replaced.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path} is not a file that can be written anew; choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART, suffix=path.suffix)
     os.close(handle)
