@@ -19,10 +19,10 @@ def replacing(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, which many writers choose the format by.
 
     Raises:
-        DataError: `path` is a device, a pipe or a folder, which must not be replaced.
+        DataError: `path` is a device or a pipe, which root could replace, but must not.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
+    if path.exists() and not (path.is_file() or path.is_dir()):
         raise DataError(f"{path} is not a file that can be written anew; choose another name")
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART, suffix=path.suffix)
