@@ -192,6 +192,7 @@ class TestOthers:
         ("method", "path", "status"),
         [
             ("GET", "/nowhere", 404),
+            ("GET", "/v1/model/", 404),
             ("GET", "/v1/predict", 405),
             ("GET", "/page/../app.py", 404),
             ("POST", "/v1/predict?evidence=perhaps", 422),
