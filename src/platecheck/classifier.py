@@ -28,6 +28,7 @@ Source = str | os.PathLike[str] | bytes | BinaryIO
 
 # Names that stand for models that come with platecheck; the first one is the default.
 SHIPPED = ("plate", "tiny")
+DEFAULT = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -388,13 +389,16 @@ def _stream(
 
 
 def find_model(path: str | os.PathLike[str] | None) -> Path:
-    """The file that is meant: a path, the name of a shipped model, or nothing: the default.
+    """The file that is meant: a path, the name of a shipped model, ``default``, or nothing.
 
     A file of that name goes before the name.
     """
-    name = SHIPPED[0] if path is None else os.fspath(path)
-    if name in SHIPPED and (path is None or not Path(name).exists()):
-        return Path(str(files("platecheck") / "weights" / f"{name}.onnx"))
+    name = DEFAULT if path is None else os.fspath(path)
+    if path is not None and Path(name).exists():
+        return Path(name)
+    shipped = SHIPPED[0] if name == DEFAULT else name
+    if shipped in SHIPPED:
+        return Path(str(files("platecheck") / "weights" / f"{shipped}.onnx"))
     return Path(name)
 
 

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from platecheck.data.synth import KINDS, LABELS, TABLES, RenderedDish, render_dish
+from platecheck.data.synth import KINDS, LABELS, RARE_KINDS, TABLES, RenderedDish, render_dish
 from platecheck.errors import DataError, MissingExtraError
 
 SEEDS = range(12)
@@ -33,7 +33,7 @@ def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("label", LABELS)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, *RARE_KINDS])
 @pytest.mark.parametrize("table", TABLES)
 def test_every_kind_renders_on_every_table(table: str, kind: str, label: str) -> None:
     dish = render(3, label, 64, table=table, kind=kind)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import platecheck
-from platecheck.cli import audit, data, evaluate, model, predict, recipes, serve, train
+from platecheck.cli import audit, compare, data, evaluate, model, predict, recipes, serve, train
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import PlatecheckError
 
@@ -48,6 +48,7 @@ app.command("audit")(audit.audit)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("report")(evaluate.report)
+app.command("compare")(compare.compare)
 app.command("export")(model.export)
 app.command("model")(model.model)
 app.command("serve")(serve.serve)

@@ -81,6 +81,9 @@ def synth(
             min=0.5, max=1.0, help="Probability that the table tells the class; 0.5: tells nothing."
         ),
     ] = 0.5,
+    kind: Annotated[
+        str | None, typer.Option(help="Of all dishes: plate, bowl, steel, splashed …")
+    ] = None,
     masks: Annotated[
         bool, typer.Option("--masks", help="Also write where dish and dirt are.")
     ] = False,
@@ -98,6 +101,7 @@ def synth(
             size=size,
             seed=seed,
             confound=confound,
+            kind=kind,
             masks=masks,
             on_progress=lambda _: bar.advance(),
         )

@@ -5,9 +5,9 @@ from pathlib import Path
 
 def complete_model(incomplete: str) -> list[str]:
     """Names of shipped models, exported files, and folders on the way to them."""
-    from platecheck.classifier import SHIPPED
+    from platecheck.classifier import DEFAULT, SHIPPED
 
-    names = [name for name in SHIPPED if name.startswith(incomplete)]
+    names = [name for name in (*SHIPPED, DEFAULT) if name.startswith(incomplete)]
     head, slash, start = incomplete.rpartition("/")
     folder = Path(head + slash) if slash else Path()
     try:

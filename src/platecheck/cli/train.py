@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from platecheck.cli.models import complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.recipes import complete_recipe
 from platecheck.cli.terminal import shown, terminal
@@ -23,6 +24,15 @@ def train(
     data: Annotated[Path, typer.Option(help="Photos sorted into folders.")],
     out: Annotated[
         Path | None, typer.Option(help="Run folder; by default runs/RECIPE, with a number.")
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="MODEL",
+            help="Fine-tune: an exported file, plate, tiny or default.",
+            autocompletion=complete_model,
+        ),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -51,15 +61,20 @@ def train(
     from platecheck.training.recipe import load_recipe
 
     # Mistakes first: PyTorch takes seconds to import.
-    wanted = load_recipe(recipe, [*(overrides or ()), *_epochs(epochs)])
+    wanted = load_recipe(recipe, overrides or ())
     listed = list_photos(data)
     try:
         from platecheck.evaluation import plots
         from platecheck.training import train as training
+        from platecheck.training.exported import fine_tuning
         from platecheck.training.progress import TrainingProgress
         from platecheck.training.run import Run
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Training", "train") from error
+    if start is not None:
+        wanted = fine_tuning(wanted, start)
+    if epochs is not None:
+        wanted = wanted.model_copy(update={"epochs": epochs})
     folder = _run_folder(out, wanted.name, resume=resume, nodes=nodes)
     console = terminal()
     console.quiet = not training.first_process()
@@ -116,10 +131,6 @@ def train(
     )
     following = ["platecheck", "evaluate", str(folder), f"--data={data}"]
     console.print(f"next: {shown(shlex.join(following))}")
-
-
-def _epochs(epochs: int | None) -> list[str]:
-    return [] if epochs is None else [f"epochs={epochs}"]
 
 
 def _devices(devices: str) -> int | str:

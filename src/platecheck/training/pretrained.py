@@ -8,8 +8,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from platecheck.classifier import find_model
 from platecheck.errors import ModelError
 from platecheck.training import torchvision_guard
+from platecheck.training.exported import load_exported
 from platecheck.training.networks import PlateNet
 from platecheck.training.recipe import Network
 
@@ -24,15 +26,18 @@ def load_pretrained(network: PlateNet, recipe: Network) -> None:
     """Fill a network with the weights that its recipe names.
 
     A file may hold a state dict of the whole ImageNet network (torchvision's own names for
-    EfficientNet-B2, timm's for EfficientNet-Lite2; the ImageNet classifier is left out), or one
-    of platecheck's network, as a run saves it.
+    EfficientNet-B2, timm's for EfficientNet-Lite2; the ImageNet classifier is left out), one of
+    platecheck's network, as a run saves it, or be an exported model.
 
     Raises:
         ModelError: there is no network, no such file, or it does not fit; says what to do.
     """
     if recipe.weights is None:
         return
-    if recipe.weights != "imagenet":
+    exported = find_model(recipe.weights)
+    if exported.suffix == ".onnx":
+        load_exported(network, recipe.name, exported)
+    elif recipe.weights != "imagenet":
         path = Path(recipe.weights)
         _load_into(network, recipe.name, read_state(path), str(path))
     elif recipe.name == "efficientnet_b2":

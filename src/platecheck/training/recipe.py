@@ -31,7 +31,8 @@ class Network(_Part):
     head_dropout: float = Field(0.5, ge=0, lt=1)
     weights: str | None = Field(
         None,
-        description="'imagenet', a path to a .pth or .safetensors file, or nothing: random",
+        description="'imagenet', a .pth or .safetensors file, an exported model (a file or 'plate',"
+        " 'tiny', 'default'), or nothing: random",
     )
     frozen: bool = Field(False, description="the backbone keeps its weights; the head learns")
     frozen_statistics: bool = Field(False, description="BatchNorm keeps its running statistics")

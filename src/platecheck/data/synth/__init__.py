@@ -10,12 +10,13 @@ except ImportError as error:
 from platecheck.data.synth.dataset import SynthSummary, write_dataset
 from platecheck.data.synth.samples import write_samples
 from platecheck.data.synth.scene import LABELS, RenderedDish, render_dish
-from platecheck.data.synth.shapes import KINDS
+from platecheck.data.synth.shapes import KINDS, RARE_KINDS
 from platecheck.data.synth.tables import TABLES
 
 __all__ = [
     "KINDS",
     "LABELS",
+    "RARE_KINDS",
     "TABLES",
     "RenderedDish",
     "SynthSummary",

@@ -60,6 +60,7 @@ def write_dataset(
     size: int = 256,
     seed: int = 0,
     confound: float = 0.5,
+    kind: str | None = None,
     splits: Mapping[str, float] = SPLITS,
     masks: bool = False,
     workers: int | None = None,
@@ -77,6 +78,7 @@ def write_dataset(
         seed: another seed gives other photos.
         confound: chance, 0.5 to 1, that a photo's table comes from its class's own group (wood and
             cloth for clean; concrete, steel and stone for dirty). At 0.5 the table tells nothing.
+        kind: of all dishes; None: any of the `KINDS`.
         splits: share of each split; they add up to 1.
         masks: also write ``folder/masks/{split}/{label}/0001.png``: 0 table, 128 dish, 255 dirt.
         workers: processes; by default one a core, or none besides this one for few photos.
@@ -105,7 +107,9 @@ def write_dataset(
             (part / job.path).parent.mkdir(parents=True, exist_ok=True)
             if masks:
                 (part / "masks" / job.path).parent.mkdir(parents=True, exist_ok=True)
-        render = partial(_render, part, size=size, seed=seed, confound=confound, masks=masks)
+        render = partial(
+            _render, part, size=size, seed=seed, confound=confound, kind=kind, masks=masks
+        )
         rows = []
         for row in _run(render, jobs, workers):
             rows.append(row)
@@ -114,9 +118,9 @@ def write_dataset(
         with (part / "synth.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("path", "label", "split", "table", "kind", "seed"))
-            for job, (table, kind) in zip(jobs, rows, strict=True):
+            for job, (table, of_kind) in zip(jobs, rows, strict=True):
                 writer.writerow(
-                    (job.path, job.label, job.split, table, kind, f"{seed}:{job.index}")
+                    (job.path, job.label, job.split, table, of_kind, f"{seed}:{job.index}")
                 )
     return SynthSummary(
         folder,
@@ -171,12 +175,19 @@ def _divide(count: int, shares: Mapping[str, float]) -> dict[str, int]:
 
 
 def _render(
-    part: Path, job: _Job, *, size: int, seed: int, confound: float, masks: bool
+    part: Path,
+    job: _Job,
+    *,
+    size: int,
+    seed: int,
+    confound: float,
+    kind: str | None,
+    masks: bool,
 ) -> tuple[str, str]:
     """Render and write one photo; give back its table and its kind of dish."""
     rng = np.random.default_rng([seed, job.index])
     table = draw_table_name(rng, job.label, confound)
-    dish = render_dish(rng, size=size, label=job.label, table=table)
+    dish = render_dish(rng, size=size, label=job.label, table=table, kind=kind)
     Image.fromarray(dish.photo).save(part / job.path, quality=QUALITY, optimize=False)
     if masks:
         picture = dish.dish_mask * np.uint8(128)

@@ -17,6 +17,11 @@ INKS: tuple[Colour, ...] = (
 LEAVES: tuple[Colour, ...] = ((70, 120, 60), (100, 140, 90), (50, 90, 70))
 SPECKS: tuple[Colour, ...] = ((70, 48, 34), (40, 40, 44), (110, 74, 44))
 
+SPLASHES: tuple[tuple[Colour, ...], ...] = (
+    ((120, 60, 34), (164, 96, 44)), ((146, 34, 30), (190, 70, 40)), ((74, 96, 50), (120, 120, 60)),
+    ((96, 70, 44), (60, 44, 34)), ((190, 130, 40), (150, 84, 30)),
+)  # fmt: skip
+
 # A petal along the real axis, from 0 to 1.
 _TURN = np.linspace(0, 2 * np.pi, 16)
 PETAL = (1 - np.cos(_TURN)) / 2 + 1j * np.sin(_TURN) * np.sin(_TURN / 2)
@@ -33,6 +38,8 @@ def decorate(rng: np.random.Generator, kind: str, colour: Floats, chart: Chart) 
             painter.all_over, painter.rays,
         )  # fmt: skip
         patterns[rng.integers(len(patterns))]()
+    elif kind == "splashed":
+        Painter(rng, picture, chart.shape.aspect).splashes()
     albedo = from_srgb(picture)
     if kind == "patterned" and rng.random() < 0.5:
         _bands(rng, albedo, chart.r, int(rng.integers(1, 4)))
@@ -194,6 +201,23 @@ class Painter:
                 self.flower(at, self.rng.uniform(0.06, 0.13), ink)
             else:
                 self.petal(at, self.rng.uniform(0, 2 * np.pi), 0.16, 0.05, ink=other)
+
+    def splashes(self) -> None:
+        """Splashes and spatter of glaze all over, as on enamel and studio ware."""
+        inks = SPLASHES[self.rng.integers(len(SPLASHES))]
+        for _ in range(int(self.rng.integers(5, 12))):
+            x, y = self.at(0.85 * np.sqrt(self.rng.random()), self.rng.uniform(0, 2 * np.pi))
+            ink, size = self.ink(inks), self.rng.uniform(0.05, 0.2)
+            turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+            edge = np.full_like(turn, 1.0)
+            for k in range(2, 7):
+                edge += self.rng.normal(0, 0.5 / k) * np.cos(k * turn + self.rng.uniform(0, 7))
+            edge = size * edge.clip(0.25)
+            self.fill(np.stack([x + edge * np.cos(turn), y + edge * np.sin(turn)], -1), ink)
+            for _ in range(int(self.rng.integers(4, 14))):  # droplets thrown outward
+                angle, far = self.rng.uniform(0, 2 * np.pi), size * self.rng.uniform(1.1, 2.4)
+                at = (x + far * np.cos(angle), y + far * np.sin(angle))
+                self.dot(at, size * self.rng.uniform(0.03, 0.14), ink)
 
     def rays(self) -> None:
         """Brush strokes from the well to the rim, as on painted earthenware."""

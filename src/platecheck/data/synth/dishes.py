@@ -88,7 +88,7 @@ def _colour(rng: np.random.Generator, kind: str) -> Floats:
     palette: tuple[tuple[int, int, int], ...]
     if kind == "plastic":
         palette = PLASTICS
-    elif kind == "patterned" or (kind != "speckled" and rng.random() < 0.5):
+    elif kind in ("patterned", "splashed") or (kind != "speckled" and rng.random() < 0.5):
         palette = WHITES
     else:
         palette = GLAZES

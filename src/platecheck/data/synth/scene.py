@@ -13,7 +13,7 @@ from platecheck.data.synth.meals import soil
 from platecheck.data.synth.pixels import grey, mean_colour
 from platecheck.data.synth.placing import cast_shadow, place_dish
 from platecheck.data.synth.shade import light_table
-from platecheck.data.synth.shapes import KINDS
+from platecheck.data.synth.shapes import KINDS, RARE_KINDS
 from platecheck.data.synth.surface import Surface
 from platecheck.data.synth.tables import TABLES, draw_table
 from platecheck.errors import DataError
@@ -30,7 +30,7 @@ class RenderedDish:
         photo: uint8 RGB [size, size, 3].
         label: ``clean`` or ``dirty``.
         table: one of the `TABLES`.
-        kind: one of the `KINDS` of dish.
+        kind: one of the `KINDS` or `RARE_KINDS` of dish.
         dish_mask: bool [size, size], where the dish is.
         dirt_mask: bool [size, size], where dirt is seen; all False when clean.
     """
@@ -61,7 +61,7 @@ def render_dish(
         size: side of the photo in pixels, 32 to 1024.
         label: ``clean`` or ``dirty``.
         table: one of the `TABLES`, or None to draw one.
-        kind: one of the `KINDS` of dish, or None to draw one.
+        kind: one of the `KINDS` or `RARE_KINDS` of dish, or None to draw one of the former.
 
     Raises:
         DataError: an argument is not one of these.
@@ -69,7 +69,7 @@ def render_dish(
     for what, value, allowed in (
         ("label", label, LABELS),
         ("table", table, TABLES),
-        ("kind", kind, KINDS),
+        ("kind", kind, (*KINDS, *RARE_KINDS)),
     ):
         if value is not None and value not in allowed:
             raise DataError(f"no such {what}: {value!r}; choose one of {', '.join(allowed)}")

@@ -1,0 +1,116 @@
+"""``platecheck compare``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from platecheck.cli.models import complete_model
+from platecheck.cli.progress import progress_bar
+from platecheck.cli.terminal import shown, terminal
+from platecheck.errors import DataError
+
+if TYPE_CHECKING:
+    from platecheck.evaluation.evaluate import Evaluation
+    from platecheck.evaluation.paired import Comparison
+
+Model = Annotated[
+    Path,
+    typer.Argument(
+        help="A run folder, an exported file, plate, tiny or default.",
+        autocompletion=complete_model,
+        show_default=False,
+    ),
+]
+SHOWN_PHOTOS = 10
+
+
+def compare(
+    a: Model,
+    b: Model,
+    data: Annotated[Path, typer.Option(help="Photos sorted into folders.")],
+    split: Annotated[
+        str | None, typer.Option(help="Which split; test by default, or the only one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Say whether model B is better than model A on photos that neither has learnt from.
+
+    The exit code is 0 where B is better, 1 where it is worse or cannot be told from A.
+    """
+    from platecheck.evaluation.evaluate import evaluate, load_model
+    from platecheck.evaluation.paired import compare as pair
+
+    found: list[Evaluation] = []
+    for path in (a, b):
+        model, division = load_model(path)
+        with progress_bar(f"evaluating {path}") as bar:
+            found.append(
+                evaluate(
+                    model,
+                    data,
+                    split=split,
+                    division=division,
+                    on_start=bar.start,
+                    on_photo=bar.advance,
+                )
+            )
+    rights = [_right(evaluation) for evaluation in found]
+    common = sorted(rights[0].keys() & rights[1].keys())
+    if not common:
+        raise DataError(f"{a} and {b} have no photo in common that they can be judged on")
+    import numpy as np
+
+    result = pair(*(np.array([right[path] for path in common]) for right in rights))
+    changed = {
+        "only_a": [str(path) for path in common if rights[0][path] and not rights[1][path]],
+        "only_b": [str(path) for path in common if rights[1][path] and not rights[0][path]],
+    }
+    if as_json:
+        names = {"a": str(a), "b": str(b), "split": found[0].split}
+        print(json.dumps({**names, **result.as_dict(), "changed": changed}, indent=2))
+    else:
+        _show(result, a, b, changed)
+    if result.verdict != "better":
+        raise typer.Exit(1)
+
+
+def _right(evaluation: "Evaluation") -> dict[Path, bool]:
+    """Whether each photo's most probable class is its own."""
+    right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
+    return {photo.path: bool(ok) for photo, ok in zip(evaluation.photos, right, strict=True)}
+
+
+def _show(result: "Comparison", a: Path, b: Path, changed: dict[str, list[str]]) -> None:
+    console = terminal()
+    n = result.photos
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for name, path, right in (
+        ("A", a, result.both + result.only_a),
+        ("B", b, result.both + result.only_b),
+    ):
+        table.add_row(name, shown(path), f"{right}/{n} = {right / n:.2%}")
+    console.print(table)
+    console.print(
+        f"both right {result.both}, only A {result.only_a}, only B {result.only_b},"
+        f" neither {result.neither}"
+    )
+    low, high = result.interval
+    console.print(
+        f"B - A = {result.difference:+.1%} (95 % interval {low:+.1%} to {high:+.1%}),"
+        f" McNemar's test p = {result.p_value:.2g}"
+    )
+    for who, photos in (("A", changed["only_a"]), ("B", changed["only_b"])):
+        for photo in photos[:SHOWN_PHOTOS]:
+            console.print(f"  only {who} gets right: {shown(photo)}")
+        if len(photos) > SHOWN_PHOTOS:
+            console.print(f"  … and {len(photos) - SHOWN_PHOTOS} more (--json)")
+    console.print(
+        {
+            "better": "[green]B is better than A.[/]",
+            "worse": "[red]B is worse than A.[/]",
+            "not told apart": "[yellow]These photos do not tell the two apart.[/]",
+        }[result.verdict]
+    )
