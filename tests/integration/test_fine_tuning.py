@@ -1,0 +1,147 @@
+"""Fine-tuning: an exported file, int8 or not, is a start that answers as the file does."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+from PIL import Image
+from tests.conftest import WriteModel
+from training_fixtures import Cli, gentle
+
+from platecheck.classifier import Classifier, find_model
+from platecheck.data.folders import list_photos
+from platecheck.errors import ModelError
+from platecheck.photo import open_photo
+from platecheck.training.export import export
+from platecheck.training.exported import fine_tuning, load_exported
+from platecheck.training.networks import build_network
+from platecheck.training.recipe import Recipe, load_recipe
+from platecheck.training.run import Run
+from platecheck.training.trained import WholeModel, WholeModelWithEvidence
+
+pytest_plugins = ["training_fixtures.fixtures"]
+
+
+def as_loaded(recipe: Recipe, model: Path, classes: int = 2) -> torch.nn.Module:
+    """A recipe's network that starts from a file, with the file's normalisation."""
+    started = fine_tuning(recipe, str(model))
+    network = build_network(started.network, classes=classes, size=started.input.size)
+    load_exported(network, started.network.name, model)
+    normalization = started.input.normalize
+    assert not isinstance(normalization, str)
+    whole = WholeModel if network.evidence is None else WholeModelWithEvidence
+    temperature = Classifier.load(model).info.temperature
+    return whole(network, normalization, temperature).eval()
+
+
+def difference(whole: torch.nn.Module, model: Classifier, photos: list[Path]) -> float:
+    """Largest difference of a probability."""
+    pixels = np.stack([open_photo(photo, model.size) for photo in photos])
+    with torch.no_grad():
+        found = whole(torch.from_numpy(pixels))
+    ours = found[0] if isinstance(found, tuple) else found
+    return float(np.abs(ours.numpy() - model.probabilities(pixels)).max())
+
+
+@pytest.fixture(scope="module")
+def photos(rendered: Path) -> list[Path]:
+    return [photo.path for photo in list_photos(rendered).photos][:16]
+
+
+def test_a_float_file_starts_as_it_is(trained: Run, photos: list[Path], tmp_path: Path) -> None:
+    file = export(trained, tmp_path / "m.onnx").path
+    whole = as_loaded(gentle(), file)
+    assert difference(whole, Classifier.load(file), photos) < 1e-4
+
+
+@pytest.mark.parametrize(("recipe", "model"), [("plate", "plate"), ("tiny_vgg_plate", "tiny")])
+def test_the_shipped_int8_files_start_nearly_as_they_are(recipe: str, model: str) -> None:
+    classifier = Classifier.load(model)
+    samples = sorted(Path("samples").glob("*.jpg"))
+    whole = as_loaded(load_recipe(recipe), find_model(model))
+    # One rounding of the weights: what making it int8 again costs.
+    assert difference(whole, classifier, samples) < 0.05
+
+
+def test_int8_weights_begin_anywhere_between_their_roundings() -> None:
+    """Else what is learnt would be rounded away in the next int8 file."""
+    path = find_model("tiny")
+    recipe = load_recipe("tiny_vgg_plate")
+    network = build_network(recipe.network, classes=2, size=recipe.input.size)
+    load_exported(network, "tiny_vgg", path)
+    constants = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
+    (name,) = [n for n, t in constants.items() if n.endswith("_quantized") and len(t.dims) == 2]
+    rounded = numpy_helper.to_array(constants[name]).astype(np.float32)
+    scale = numpy_helper.to_array(constants[name.replace("_quantized", "_scale")])
+    weight = next(m for m in network.head.modules() if isinstance(m, torch.nn.Linear)).weight
+    loaded = weight.detach().numpy()
+    rounded = rounded if rounded.shape == loaded.shape else rounded.T
+    off = loaded / scale.reshape(-1, 1) - rounded
+    assert np.abs(off).max() <= 0.5 + 1e-4
+    assert off.std() == pytest.approx(1 / np.sqrt(12), rel=0.05)  # uniform
+
+
+@pytest.mark.parametrize(
+    ("recipe", "says"),
+    [("tiny_vgg", "is a efficientnet_lite2"), ("efficientnet_b2", "is a efficientnet_lite2")],
+)
+def test_a_file_of_another_network_is_refused(recipe: str, says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        as_loaded(load_recipe(recipe), find_model("plate"))
+
+
+def test_a_file_of_other_classes_is_refused() -> None:
+    with pytest.raises(ModelError, match="the recipe's network needs 3×"):
+        as_loaded(load_recipe("plate"), find_model("plate"), classes=3)
+
+
+def test_a_file_of_fewer_layers_is_refused() -> None:
+    recipe = load_recipe("plate", ["network.head=256"])
+    with pytest.raises(ModelError, match="layers where"):
+        as_loaded(recipe, find_model("plate"))
+
+
+@pytest.mark.slow
+def test_fine_tuning_begins_with_what_the_model_knows(
+    cli: Cli, rendered: Path, tmp_path: Path
+) -> None:
+    small = ("--epochs", "1", "--set", "augmentation.robust=null", "--set", "teacher=null")
+    losses = {}
+    for name, start in (("tuned", ["--from", "tiny"]), ("new", [])):
+        answer = cli(
+            "train", "tiny_vgg_plate", "--data", rendered, *start, "--out", tmp_path / name, *small
+        )
+        assert answer.code == 0, answer.err
+        losses[name] = Run.load(tmp_path / name).history[0]["val_loss"]
+    recipe = Run.load(tmp_path / "tuned").recipe
+    assert (recipe.teacher, recipe.network.frozen_statistics) == (None, True)
+    assert recipe.network.weights == "tiny"
+    assert losses["tuned"] < 0.5 * losses["new"]
+    assert cli("train", "tiny_vgg_plate", "--data", rendered, "--from", "none.onnx").code == 2
+
+
+def test_compare_says_which_is_better(cli: Cli, write_model: WriteModel, tmp_path: Path) -> None:
+    """Of models that take bright photos for dirty, and bright ones for clean."""
+    right = write_model(tmp_path / "right.onnx")
+    turned = numpy_helper.from_array(np.float32([[4, -4]]), "weights")
+    wrong = write_model(tmp_path / "wrong.onnx", weights=turned)
+    for label, level in (("clean", 20), ("dirty", 230)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(4):
+            picture = Image.new("RGB", (20, 20), (level, level, level + number))
+            picture.save(tmp_path / "photos" / label / f"{number}.png")
+    data = ("--data", tmp_path / "photos")
+    better = cli("compare", wrong, right, *data)
+    assert (better.code, "B is better than A" in better.out) == (0, True)
+    assert "0/8" in better.out
+    worse = cli("compare", right, wrong, *data)
+    assert (worse.code, "B is worse than A" in worse.out) == (1, True)
+    same = cli("compare", right, right, *data, "--json")
+    assert same.code == 1
+    found = json.loads(same.out)
+    assert (found["verdict"], found["both"], found["p_value"]) == ("not told apart", 8, 1)
+    assert cli("compare", right, tmp_path / "none.onnx", *data).code == 2
