@@ -1,0 +1,89 @@
+"""``python -m benchmarks.size``: how large the wheel and an installation are.
+
+Builds the package and installs it into a new environment, so it needs a package index.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+# What building needs.
+SOURCES = ("pyproject.toml", "README.md", "LICENSE", "src")
+_NOT_SOURCE = shutil.ignore_patterns("__pycache__", "*.egg-info")
+
+
+class Environment:
+    """An environment of its own, without even pip.
+
+    Attributes:
+        folder: where it is.
+        python: its interpreter.
+        command: its ``platecheck``.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make it."""
+        self.folder = folder
+        self.python = folder / "bin" / "python"
+        self.command = folder / "bin" / "platecheck"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
+
+    def install(self, *what: str) -> None:
+        """Install with this interpreter's pip, in the versions that CI tests."""
+        pip = [sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet"]
+        options = ["--disable-pip-version-check", "--constraint", ROOT / "constraints.txt"]
+        subprocess.run([*pip, *options, *what], check=True)
+
+    def packages(self) -> Path:
+        """The folder of what is installed."""
+        (found,) = self.folder.glob("lib/python*/site-packages")
+        return found
+
+
+def copy_sources(to: Path) -> Path:
+    """Copy what building needs; it would leave its traces in the original."""
+    to.mkdir(parents=True)
+    for name in SOURCES:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, to / name, ignore=_NOT_SOURCE)
+        else:
+            shutil.copy2(ROOT / name, to / name)
+    return to
+
+
+def build(sources: Path, out: Path, *options: str) -> Path:
+    """Build the wheel, from the source distribution where no option says otherwise."""
+    command = [sys.executable, "-m", "build", *options, "--outdir", out, sources]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    (wheel,) = out.glob("*.whl")
+    return wheel
+
+
+def megabytes(files: Iterable[Path]) -> float:
+    """Bytes of files, in millions."""
+    return sum(file.lstat().st_size for file in files if not file.is_dir()) / 1e6
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        wheel = build(copy_sources(folder / "sources"), folder / "dist")
+        environment = Environment(folder / "environment")
+        rows = [("wheel", megabytes([wheel]))]
+        for what, extra in (
+            ("installed, with what predicting needs", ""),
+            ("installed with `[serve]`", "[serve]"),
+        ):
+            environment.install(f"{wheel}{extra}")
+            rows.append((what, megabytes(environment.packages().rglob("*"))))
+    print("| size | MB |\n|---|---|")
+    for what, size in rows:
+        print(f"| {what} | {size:.1f} |" if size < 10 else f"| {what} | {size:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
