@@ -34,8 +34,8 @@ class Environment:
 
     def install(self, *what: str) -> None:
         """Install with this interpreter's pip, in the versions that CI tests."""
-        pip = [sys.executable, "-m", "pip", "--python", self.python, "install", "--quiet"]
-        options = ["--disable-pip-version-check", "--constraint", ROOT / "constraints.txt"]
+        pip = [sys.executable, "-m", "pip", "--python", str(self.python), "install", "--quiet"]
+        options = ["--disable-pip-version-check", "--constraint", str(ROOT / "constraints.txt")]
         subprocess.run([*pip, *options, *what], check=True)
 
     def packages(self) -> Path:
@@ -57,8 +57,8 @@ def copy_sources(to: Path) -> Path:
 
 def build(sources: Path, out: Path, *options: str) -> Path:
     """Build the wheel, from the source distribution where no option says otherwise."""
-    command = [sys.executable, "-m", "build", *options, "--outdir", out, sources]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    command = [sys.executable, "-m", "build", "--quiet", *options]
+    subprocess.run([*command, "--outdir", str(out), str(sources)], check=True)
     (wheel,) = out.glob("*.whl")
     return wheel
 

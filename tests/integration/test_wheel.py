@@ -1,0 +1,178 @@
+"""What is built and published: what is in it, and that it works where nothing else is installed."""
+
+import csv
+import hashlib
+import json
+import shutil
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from benchmarks.size import Environment, build, copy_sources
+from packaging_fixtures import ROOT, SAMPLES, answers, right_answers, run, serving
+
+import platecheck
+
+pytestmark = pytest.mark.slow
+
+PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic"}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what building needs."""
+    return copy_sources(tmp_path_factory.mktemp("build") / "sources")
+
+
+@pytest.fixture(scope="module")
+def wheel(sources: Path) -> Path:
+    """The wheel, beside the source distribution that it was built from."""
+    return build(sources, sources.parent / "dist")
+
+
+@pytest.fixture(scope="module")
+def contents(wheel: Path) -> dict[str, bytes]:
+    return read(wheel)
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Iterator[Environment]:
+    """An environment that holds the wheel, what it needs, and nothing more."""
+    made = Environment(wheel.parents[1] / "environment")
+    made.install(str(wheel))
+    yield made
+    shutil.rmtree(made.folder)  # a quarter of a gigabyte
+
+
+def read(wheel: Path) -> dict[str, bytes]:
+    """Files of a wheel."""
+    with zipfile.ZipFile(wheel) as archive:
+        return {name: archive.read(name) for name in archive.namelist()}
+
+
+class TestContents:
+    def test_the_index_would_take_them(self, wheel: Path) -> None:
+        built = sorted(wheel.parent.iterdir())
+        assert [
+            path.name.removeprefix(f"platecheck-{platecheck.__version__}") for path in built
+        ] == [
+            "-py3-none-any.whl",
+            ".tar.gz",
+        ]
+        found = run([sys.executable, "-m", "twine", "check", "--strict", *built], wheel.parent)
+        assert found.returncode == 0, found.stdout
+
+    def test_the_source_distribution_loses_nothing(
+        self, sources: Path, contents: dict[str, bytes], tmp_path: Path
+    ) -> None:
+        assert contents == read(build(sources, tmp_path, "--wheel"))
+
+    def test_it_holds_the_package_and_nothing_else(
+        self, sources: Path, contents: dict[str, bytes]
+    ) -> None:
+        package = sources / "src" / "platecheck"
+        ours = {
+            path.relative_to(package.parent).as_posix()
+            for path in package.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        info = f"platecheck-{platecheck.__version__}.dist-info"
+        others = {"METADATA", "RECORD", "WHEEL", "entry_points.txt", "top_level.txt"}
+        others.add("licenses/LICENSE")
+        assert contents.keys() == ours | {f"{info}/{name}" for name in others}
+
+    def test_what_it_needs_is_in_it(self, contents: dict[str, bytes]) -> None:
+        page = "platecheck/serving/page"
+        for name in (
+            "platecheck/py.typed",
+            "platecheck/weights/plate.onnx",
+            "platecheck/weights/tiny.onnx",
+            "platecheck/recipes/plate.yaml",
+            "platecheck/data/manifest.csv",
+            f"{page}/index.html",
+            f"{page}/sw.js",
+            f"{page}/vendor/LICENSE",
+            f"{page}/vendor/ort-wasm-simd-threaded.wasm.gz",
+        ):
+            assert contents[name] or name.endswith("py.typed"), name
+
+    def test_no_photo_and_no_test_is_in_it(self, wheel: Path, contents: dict[str, bytes]) -> None:
+        with (ROOT / "src/platecheck/data/manifest.csv").open(encoding="utf-8") as table:
+            photos = {row["sha256"] for row in csv.DictReader(table)}
+        (archive,) = wheel.parent.glob("*.tar.gz")
+        with tarfile.open(archive) as tar:
+            members = ((m.name.partition("/")[2], tar.extractfile(m)) for m in tar)
+            distributed = {name: file.read() for name, file in members if file}
+        assert len(photos) > 1000
+        for name, content in [*contents.items(), *distributed.items()]:
+            assert hashlib.sha256(content).hexdigest() not in photos, name
+            if Path(name).suffix.lower() in PICTURES:
+                assert "platecheck/serving/page/icons/" in name, name
+            assert not {"tests", "benchmarks"} & set(Path(name).parts), name
+            assert not Path(name).name.startswith(("test_", "conftest")), name
+
+
+class TestInstalledAlone:
+    """Before the last test of this file adds the extra."""
+
+    def test_it_knows_its_version(self, installed: Environment, tmp_path: Path) -> None:
+        found = run([installed.command, "--version"], tmp_path)
+        assert found.stdout.split() == ["platecheck", platecheck.__version__]
+
+    def test_it_answers(self, installed: Environment, tmp_path: Path) -> None:
+        found = run([installed.command, "predict", "--json", SAMPLES], tmp_path)
+        assert found.returncode == 0, found.stderr
+        photos = json.loads(found.stdout)
+        assert {Path(photo["photo"]).name: photo["label"] for photo in photos} == right_answers()
+
+    def test_it_answers_from_python(self, installed: Environment, tmp_path: Path) -> None:
+        photo = SAMPLES / "dirty-sauce-on-wood.jpg"
+        script = "from platecheck import Classifier\n"
+        script += f"print(Classifier.load('tiny').predict({str(photo)!r}).label)"
+        found = run([installed.python, "-c", script], tmp_path)
+        assert found.stdout == "dirty\n", found.stderr
+
+    def test_nothing_that_trains_or_serves_comes_with_it(self, installed: Environment) -> None:
+        there = {path.name for path in installed.packages().iterdir()}
+        assert {"platecheck", "onnxruntime", "numpy"} <= there
+        assert not {"torch", "torchvision", "cv2", "sklearn", "fastapi", "uvicorn"} & there
+
+    def test_type_checkers_see_its_types(self, installed: Environment, tmp_path: Path) -> None:
+        script = tmp_path / "user.py"
+        right = (
+            "from pathlib import Path\n"
+            "from platecheck import Classifier, Prediction\n"
+            "def label(photo: Path) -> str:\n"
+            "    answer: Prediction = Classifier.load().predict(photo)\n"
+            "    return answer.label\n"
+        )
+        mypy = [sys.executable, "-m", "mypy", "--strict", f"--python-executable={installed.python}"]
+        for content, code, said in (
+            (right, 0, "Success"),
+            (right.replace("-> str", "-> int"), 1, 'got "str", expected "int"'),
+        ):
+            script.write_text(content, encoding="utf-8")
+            found = run([*mypy, script], tmp_path)
+            assert found.returncode == code, found.stdout
+            assert said in found.stdout
+
+    def test_what_is_missing_is_said(self, installed: Environment, tmp_path: Path) -> None:
+        found = run([installed.command, "serve"], tmp_path)
+        assert found.returncode == 2
+        (line,) = found.stderr.splitlines()
+        assert "pip install 'platecheck[serve]'" in line
+
+
+def test_with_the_extra_it_serves(wheel: Path, installed: Environment, tmp_path: Path) -> None:
+    installed.install(f"{wheel}[serve]")
+    with serving([installed.command, "serve", "--port", "0"], tmp_path) as client:
+        assert answers(client) == right_answers()
+        assert "<title>" in client.get("/").text
+        script = client.get("/page/vendor/ort-wasm-simd-threaded.wasm")
+        assert script.headers["content-type"] == "application/wasm"
+        assert script.content.startswith(b"\0asm")
+        assert client.get("/docs").status_code == 200
+    assert run([installed.python, "-c", "import torch"], tmp_path).returncode == 1
