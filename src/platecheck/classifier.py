@@ -259,8 +259,10 @@ class Classifier:
         pixels = open_photo(photo, size=self.size)
         return self.predict_pixels(pixels[None], [photo_name(photo)])[0]
 
-    def predict_many(self, photos: Iterable[Source], batch_size: int = 8) -> Iterator[Prediction]:
-        """Answer for many photos, in their order, as many at a time as there are cores.
+    def predict_many(
+        self, photos: Iterable[Source], batch_size: int = 8, workers: int | None = None
+    ) -> Iterator[Prediction]:
+        """Answer for many photos, in their order; `workers` at a time, by default one a core.
 
         A photo that cannot be opened gives a :class:`Prediction` with an `error`; the rest goes
         on. Memory stays bounded however many photos there are: a few batches are under way.
@@ -269,7 +271,9 @@ class Classifier:
         def answer(names: list[str], pixels: NDArray[np.uint8]) -> list[Prediction]:
             return self.predict_pixels(pixels, names)
 
-        for source, found in _stream(answer, self.size, photos, batch_size=batch_size):
+        for source, found in _stream(
+            answer, self.size, photos, batch_size=batch_size, workers=workers
+        ):
             yield Prediction(source, error=found) if isinstance(found, PhotoError) else found
 
     def predict_pixels(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[Prediction]:
