@@ -1,0 +1,1 @@
+"""Answering for archives of any size, part by part, on one machine or many."""
