@@ -1,0 +1,115 @@
+"""The files that answers are written to: Parquet, CSV, JSON lines."""
+
+import json
+import math
+import shutil
+from collections.abc import Iterable
+from io import BytesIO
+from itertools import repeat
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from platecheck.batch.rows import cut
+from platecheck.errors import DataError
+from platecheck.model_info import first_line
+
+_ROWS = 100_000  # of a row group: many small ones make a slow file
+
+
+class Format(Protocol):
+    """One kind of file."""
+
+    def write(self, table: pa.Table, file: BinaryIO) -> None:
+        """Write a whole file."""
+
+    def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
+        """Make one file of those that :meth:`write` has written, a piece at a time."""
+
+
+class Parquet:
+    """Columns with their types."""
+
+    def write(self, table: pa.Table, file: BinaryIO) -> None:
+        """Write a whole file."""
+        pq.write_table(table, file, compression="zstd")
+
+    def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
+        """Make one file of several."""
+        tables = map(read_table, parts)
+        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+            for table in cut(tables, repeat(_ROWS)):
+                writer.write_table(table)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read one Parquet file; by its name alone, pyarrow may take it for something else."""
+    with path.open("rb") as file:
+        return pq.ParquetFile(file).read()
+
+
+class Csv:
+    """With a line of names; what is absent is empty."""
+
+    def write(self, table: pa.Table, file: BinaryIO) -> None:
+        """Write a whole file."""
+        pa_csv.write_csv(table, file)
+
+    def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
+        """Make one file of several."""
+        names = BytesIO()
+        self.write(schema.empty_table(), names)
+        file.write(names.getvalue())
+        for part in parts:
+            with part.open("rb") as opened:
+                opened.seek(len(names.getvalue()))
+                shutil.copyfileobj(opened, file)
+
+
+class JsonLines:
+    """An object a line; what is absent is null."""
+
+    def write(self, table: pa.Table, file: BinaryIO) -> None:
+        """Write a whole file."""
+        columns = [_json_values(column) for column in table.columns]
+        for values in zip(*columns, strict=True):
+            row = dict(zip(table.column_names, values, strict=True))
+            file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
+
+    def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
+        """Make one file of several."""
+        for part in parts:
+            with part.open("rb") as opened:
+                shutil.copyfileobj(opened, file)
+
+
+def _json_values(column: pa.ChunkedArray) -> list[Any]:
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_float32(column.type):  # in no more digits than it has
+        values = [text and float(text) for text in column.cast(pa.string()).to_pylist()]
+    if pa.types.is_floating(column.type):  # JSON knows no others
+        values = [v if v is None or math.isfinite(v) else None for v in values]
+    return values
+
+
+FORMATS: dict[str, Format] = {".parquet": Parquet(), ".csv": Csv(), ".jsonl": JsonLines()}
+"""By the ending of the file's name."""
+
+
+def find_format(out: Path, schema: pa.Schema) -> Format:
+    """What OUT is to be, by its name.
+
+    Raises:
+        DataError: nothing that is known, or it cannot hold one of the columns.
+    """
+    found = FORMATS.get(out.suffix.lower())
+    if found is None:
+        raise DataError(f"{out} does not end in any of: {', '.join(FORMATS)}")
+    try:
+        found.write(schema.empty_table(), BytesIO())
+    except pa.ArrowException as error:
+        raise DataError(f"{out} cannot hold what is to be kept: {first_line(error)}") from error
+    return found
