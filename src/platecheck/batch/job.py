@@ -1,0 +1,208 @@
+"""A whole job: list the photos, answer part by part, write OUT."""
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import pyarrow as pa
+
+from platecheck.batch import local
+from platecheck.batch.formats import find_format
+from platecheck.batch.lists import PATH
+from platecheck.batch.lock import locked
+from platecheck.batch.parts import Parts
+from platecheck.batch.places import is_remote
+from platecheck.batch.rows import Rows, cut
+from platecheck.batch.sources import Source, find_source
+from platecheck.batch.tally import Tally
+from platecheck.classifier import Classifier, find_model
+from platecheck.errors import DataError, MissingExtraError, PlatecheckError
+
+PART_ROWS = 5000
+
+# Photos at a time on each core, where most of the time goes into waiting for them.
+REMOTE_WORKERS = 8
+
+
+class Progress(Protocol):
+    """Is told how far a job is."""
+
+    def listing(self) -> None:
+        """Photos are being listed, no one knows how many."""
+
+    def answering(self, photos: int, done: int) -> None:
+        """Photos are being answered, and some have been before."""
+
+    def advance(self, photos: int) -> None:
+        """Some more photos are listed, or answered."""
+
+
+class StoppedError(PlatecheckError):
+    """A job was interrupted; it can go on."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is asked.
+
+    Attributes:
+        source: a folder, a glob, lists of photos, or ``-``.
+        out: the file of answers: Parquet, CSV or JSON lines by its ending.
+        model: as :meth:`platecheck.Classifier.load` takes it.
+        column: of paths, in a list; "path" when absent.
+        keep: columns of a list to carry into the answers.
+        root: where relative paths of a list begin; the current folder when absent.
+        engine: this machine's cores, or a Ray cluster.
+        address: of the cluster; one on this machine when absent.
+        workers: photos at a time: on this machine, or of each of the cluster's cores.
+        part_rows: photos to a part.
+        one_file: or a folder of parts.
+        overwrite: replace what is at `out`.
+    """
+
+    source: str
+    out: str
+    model: str | os.PathLike[str] | None = None
+    column: str | None = None
+    keep: Sequence[str] = ()
+    root: str | None = None
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    workers: int | None = None
+    part_rows: int = PART_ROWS
+    one_file: bool = True
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a job.
+
+    Attributes:
+        out: what was written.
+        model: the classifier's `id`.
+        tally: the answers, counted.
+        resumed: photos that had been answered before.
+        seconds: that it took this time.
+    """
+
+    out: Path
+    model: str
+    tally: Tally
+    resumed: int
+    seconds: float
+
+
+def run(job: Job, progress: Progress) -> Done:
+    """Do a job, or what is left of it.
+
+    Raises:
+        DataError: it makes no sense, is not the one that was begun, or OUT cannot be written.
+        ModelError: the model cannot be used.
+        MissingExtraError: the engine is not installed.
+        StoppedError: it was interrupted; the same job goes on.
+    """
+    started = time.monotonic()
+    _check(job)
+    classifier = Classifier.load(job.model)
+    source = find_source(job.source, column=job.column, keep=job.keep, root=job.root)
+    rows = Rows(source.kept, classifier.classes, classifier.id)
+    out = Path(job.out)
+    parts = Parts(out, find_format(out, rows.schema), job.part_rows)
+
+    def done(tally: Tally, resumed: int) -> Done:
+        return Done(out, classifier.id, tally, resumed, time.monotonic() - started)
+
+    with locked(parts.folder):
+        parts.tidy()
+        if os.path.lexists(out) and not (job.overwrite or parts.moved):
+            raise DataError(f"{out} is there already; --overwrite replaces it")
+        parts.begin({**source.identity, "model": classifier.id, "part_rows": job.part_rows})
+        if parts.moved:
+            tally = parts.clear()
+            return done(tally, tally.photos)
+        try:
+            _list(parts, source, progress)
+            resumed = parts.answered
+            progress.answering(parts.photos, resumed)
+            _answer(job, classifier, parts, rows, source.root, progress)
+            tally = parts.finish(rows.schema, one_file=job.one_file, overwrite=job.overwrite)
+        except KeyboardInterrupt:
+            raise StoppedError(_how_to_go_on(parts)) from None
+    return done(tally, resumed)
+
+
+def _check(job: Job) -> None:
+    if is_remote(job.out):
+        raise DataError("OUT is a file on this machine: write it here, and copy it then")
+    if job.part_rows < 1 or (job.workers or 1) < 1:
+        raise DataError("--part-rows and --workers must be at least 1")
+    if job.address and job.engine != "ray":
+        raise DataError("--address is for --engine ray")
+    if job.engine == "ray":
+        try:
+            from platecheck.batch import ray_engine  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("--engine ray", "batch") from error
+
+
+def _list(parts: Parts, source: Source, progress: Progress) -> None:
+    if not parts.listed:
+        progress.listing()
+        parts.list_photos(source.tables(), progress.advance)
+    elif source.given_once:
+        parts.compare(source.tables())
+
+
+def _answer(
+    job: Job, classifier: Classifier, parts: Parts, rows: Rows, root: str, progress: Progress
+) -> None:
+    """Answer the parts that are missing, and keep each once it is whole."""
+    missing = parts.unanswered()
+    if not missing:
+        return
+    workers = job.workers
+    if workers is None and _is_far(parts, root):
+        workers = REMOTE_WORKERS * (1 if job.engine == "ray" else os.cpu_count() or 1)
+    if job.engine == "ray":
+        from platecheck.batch import ray_engine
+
+        found = ray_engine.answer(
+            find_model(job.model).read_bytes(),
+            [(parts.listed_in(part), parts.size(part)) for part in missing],
+            rows,
+            root,
+            workers or 1,
+            job.address,
+        )
+    else:
+        found = local.answer(classifier, map(parts.listing, missing), rows, root, workers)
+    with closing(found):
+        pieces = _counted(found, progress)
+        for part, answers in zip(missing, cut(pieces, map(parts.size, missing)), strict=True):
+            parts.keep(part, answers)
+
+
+def _is_far(parts: Parts, root: str) -> bool:
+    """Whether the first photo is on another machine."""
+    path = parts.listing(0).column(PATH)[0].as_py() or ""
+    return is_remote(path) or (is_remote(root) and not Path(path).is_absolute())
+
+
+def _counted(tables: Iterable[pa.Table], progress: Progress) -> Iterator[pa.Table]:
+    for table in tables:
+        progress.advance(table.num_rows)
+        yield table
+
+
+def _how_to_go_on(parts: Parts) -> str:
+    if not parts.listed:
+        return "stopped before all photos were listed; nothing is kept"
+    return (
+        f"stopped: {parts.answered} of {parts.photos} photos are answered and kept in"
+        f" {parts.folder}; the same command goes on from there"
+    )

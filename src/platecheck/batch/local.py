@@ -1,0 +1,40 @@
+"""Answering on this machine, as `Classifier.predict_many` does."""
+
+from collections.abc import Generator, Iterable
+from itertools import islice, repeat, tee
+
+import pyarrow as pa
+
+from platecheck.batch.lists import PATH
+from platecheck.batch.places import photo_at
+from platecheck.batch.rows import Rows, cut
+from platecheck.classifier import Classifier
+
+# Rows that are handed on at once: few, so that progress can be seen.
+_PIECE = 64
+
+
+def answer(
+    classifier: Classifier,
+    listed: Iterable[pa.Table],
+    rows: Rows,
+    root: str,
+    workers: int | None = None,
+) -> Generator[pa.Table, None, None]:
+    """Rows of answers, in the order of the listing, in small pieces.
+
+    Photos are given to the model one by one, so that an answer does not depend on which others
+    were asked for with it: a job that was stopped, or divided among machines, has the same rows.
+
+    Args:
+        classifier: answers.
+        listed: tables of the listing, read as needed.
+        rows: how answers become rows.
+        root: where relative paths begin.
+        workers: photos at a time; by default one a core.
+    """
+    ahead, pieces = tee(cut(listed, repeat(_PIECE)))
+    photos = (photo_at(path, root) for table in ahead for path in table.column(PATH).to_pylist())
+    predictions = classifier.predict_many(photos, batch_size=1, workers=workers)
+    for piece in pieces:
+        yield rows.table(piece, list(islice(predictions, piece.num_rows)))
