@@ -1,0 +1,111 @@
+"""On a cluster that loses a machine in the middle, the rows are those of one machine."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from ray.cluster_utils import Cluster
+
+from platecheck.batch.job import Job, run
+from platecheck.errors import DataError
+
+WriteModel = Callable[..., Path]
+
+ROWS = 400
+PART_ROWS = 20
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """Two nodes of one core each, the second one to be killed."""
+    soon = {"health_check_period_ms": 1000, "health_check_failure_threshold": 3}
+    cluster = Cluster(
+        initialize_head=True,
+        head_node_args={"num_cpus": 1, "include_dashboard": False, "_system_config": soon},
+    )
+    yield cluster
+    cluster.shutdown()
+
+
+def tasks_of(node: Any) -> int:
+    """How many tasks of the job a node is at."""
+    (raylet,) = node.all_processes["raylet"]
+    children = subprocess.run(
+        ["ps", "-o", "args=", "--ppid", str(raylet.process.pid)],
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    return children.stdout.count("ray::MapBatches")
+
+
+def command(*arguments: str | Path) -> list[str]:
+    return [sys.executable, "-m", "platecheck", "batch", *map(str, arguments)]
+
+
+def test_a_cluster_that_loses_a_machine_gives_the_rows_of_one_machine(
+    tmp_path: Path, write_model: WriteModel, cluster: Cluster
+) -> None:
+    model = write_model(tmp_path / "mean.onnx")
+    for number in range(10):
+        Image.new("RGB", (1200, 1200), (number * 25,) * 3).save(tmp_path / f"{number}.png")
+    (tmp_path / "3.png").write_bytes(b"torn")
+    lines = [f"{number % 10}.png,{number}" for number in range(ROWS)]
+    (tmp_path / "list.csv").write_text("\n".join(["path,number", *lines]))
+    asked = (*("--model", model, "--root", tmp_path, "--keep", "number", "--part-rows", PART_ROWS),)
+    source, local, out = tmp_path / "list.csv", tmp_path / "local.parquet", tmp_path / "out.parquet"
+
+    node = cluster.add_node(num_cpus=1)
+    with subprocess.Popen(
+        command(source, out, *asked, "--engine", "ray", "--address", cluster.address, "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        answers = Path(f"{out}.parts", "answers")
+        while not (answers.is_dir() and any(answers.iterdir()) and tasks_of(node)):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        cluster.remove_node(node, allow_graceful=False)  # SIGKILL to all of its processes
+        assert len(list(answers.iterdir())) < ROWS // PART_ROWS
+        said, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert json.loads(said)["errors"] == ROWS // 10  # and nothing of Ray's
+
+    subprocess.run(command(source, local, *asked), check=False)
+    rows = pq.read_table(out)
+    assert rows.num_rows == ROWS
+    assert rows.equals(pq.read_table(local))
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("127.0.0.1:1", r"no Ray cluster answers at 127\.0\.0\.1:1 \(Connection refused\)"),
+        ("ray://127.0.0.1:10001", r"give this command on a machine of the cluster"),
+    ],
+)
+def test_a_cluster_that_is_not_there(
+    tmp_path: Path, write_model: WriteModel, address: str, message: str
+) -> None:
+    Image.new("RGB", (9, 7)).save(tmp_path / "1.png")
+    model = write_model(tmp_path / "mean.onnx")
+    out = tmp_path / "out.parquet"
+    job = Job(str(tmp_path), str(out), model=model, engine="ray", address=address)
+    with pytest.raises(DataError, match=message):
+        run(job, NoProgress())
+
+
+class NoProgress:
+    def listing(self) -> None: ...
+
+    def answering(self, photos: int, done: int) -> None: ...
+
+    def advance(self, photos: int) -> None: ...
