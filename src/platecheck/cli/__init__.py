@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 import platecheck
-from platecheck.cli import audit, compare, data, evaluate, model, predict, recipes, serve, train
+from platecheck.cli import (
+    audit,
+    batch,
+    compare,
+    data,
+    evaluate,
+    model,
+    predict,
+    recipes,
+    serve,
+    train,
+)
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import PlatecheckError
 
@@ -42,6 +53,7 @@ def _options(
 
 
 app.command("predict")(predict.predict)
+app.command("batch")(batch.batch)
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")
 app.command("audit")(audit.audit)

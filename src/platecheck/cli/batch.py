@@ -1,0 +1,192 @@
+"""``platecheck batch``."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from platecheck.cli.models import complete_model
+from platecheck.cli.predict import COLORS
+from platecheck.cli.terminal import shown, terminal
+from platecheck.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from platecheck.batch.job import Done
+
+STOPPED = 130  # as a shell says of what Ctrl-C ended
+
+
+class Engine(StrEnum):
+    """Where photos are answered."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
+def batch(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="Folder, glob, list of photos (.parquet, .csv, .txt; - for stdin), or a URL such"
+            " as s3://bucket/folder of any of these."
+        ),
+    ],
+    out: Annotated[str, typer.Argument(help="File of answers: .parquet, .csv or .jsonl.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="An exported file, plate or tiny; plate when absent.",
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Of paths, in a list; path when absent.")
+    ] = None,
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Column of a list to carry into the answers.")
+    ] = None,
+    root: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder or URL where relative paths of a list begin; this folder when absent."
+        ),
+    ] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="This machine's cores, or a Ray cluster's.")
+    ] = Engine.LOCAL,
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the Ray cluster; $RAY_ADDRESS, or one on this machine, when absent."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Photos at a time, with ray for each core; one a core when absent, or eight"
+            " where photos are at a URL."
+        ),
+    ] = None,
+    part_rows: Annotated[
+        int, typer.Option(help="Photos to a part: a kill costs what is not yet a part.")
+    ] = 5000,
+    parts: Annotated[
+        bool, typer.Option("--parts", help="Make OUT a folder of parts, not one file.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary for machines.")] = False,
+) -> None:
+    """Answer for an archive of any size; what is stopped goes on with the same command.
+
+    Exit code 1 when a photo could not be opened: its row says why.
+    """
+    try:
+        from platecheck.batch.job import Job, StoppedError, run
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("platecheck batch", "batch") from error
+
+    job = Job(
+        source,
+        out,
+        model=model,
+        column=column,
+        keep=tuple(keep or ()),
+        root=root,
+        engine=engine.value,
+        address=address,
+        workers=workers,
+        part_rows=part_rows,
+        one_file=not parts,
+        overwrite=overwrite,
+    )
+    try:
+        # Ray prints; our output is what follows.
+        with redirect_stdout(sys.stderr), _bar() as bar:
+            done = run(job, bar)
+    except StoppedError as stopped:
+        terminal(stderr=True).print(shown(str(stopped)))
+        raise typer.Exit(STOPPED) from None
+    _print(done, as_json=as_json)
+    if done.tally.errors:
+        raise typer.Exit(1)
+
+
+class _Rate(ProgressColumn):
+    """Photos a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f} photos/s" if speed else "")
+
+
+class _Bar:
+    """Shows how far a job is."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._task = progress.add_task("listing", total=None, visible=False)
+
+    def listing(self) -> None:
+        self._progress.update(self._task, visible=True)
+
+    def answering(self, photos: int, done: int) -> None:
+        self._progress.remove_task(self._task)
+        self._task = self._progress.add_task("answering", total=photos, completed=done)
+
+    def advance(self, photos: int) -> None:
+        self._progress.advance(self._task, photos)
+
+
+@contextmanager
+def _bar() -> Iterator[_Bar]:
+    """A bar on stderr, where a person looks."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console, disable=not console.is_terminal, speed_estimate_period=60
+    ) as progress:
+        yield _Bar(progress)
+
+
+def _print(done: "Done", *, as_json: bool) -> None:
+    tally = done.tally
+    if as_json:
+        summary = {
+            "out": str(done.out),
+            "model": done.model,
+            "photos": tally.photos,
+            "labels": dict(tally.labels),
+            "errors": tally.errors,
+            "resumed": done.resumed,
+            "seconds": round(done.seconds, 3),
+        }
+        print(json.dumps(summary, indent=2))
+        return
+    console = terminal()
+    labels = sorted(tally.labels.items(), key=lambda item: -item[1])
+    counted = [f"[{COLORS.get(label, 'bold')}]{shown(label)}[/] {n:,}" for label, n in labels]
+    if tally.errors:
+        counted.append(f"[yellow]could not be opened[/] {tally.errors:,}")
+    console.print(f"{tally.photos:,} photos in {shown(done.out)}: {', '.join(counted)}")
