@@ -175,7 +175,7 @@ for number in range(1, 1000):
     assert ended == -signal.SIGKILL, ended
     was_complete = out.exists() and not job.overwrite and not (parts / "job.json").exists()
     again = child()
-    # Whoever is killed at the very end has finished: then OUT is there, and is not made again.
+    # Who is killed at the very end has finished: then OUT is there, and is not made again.
     assert again == (2 if was_complete else 0), (number, again)
     assert not parts.exists(), (number, os.listdir(parts))
     out.rename(Path(folder, "results", f"{number}.parquet"))

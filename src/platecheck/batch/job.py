@@ -139,7 +139,7 @@ def run(job: Job, progress: Progress) -> Done:
 def _check(job: Job) -> None:
     if is_remote(job.out):
         raise DataError("OUT is a file on this machine: write it here, and copy it then")
-    if job.part_rows < 1 or (job.workers or 1) < 1:
+    if job.part_rows < 1 or (job.workers is not None and job.workers < 1):
         raise DataError("--part-rows and --workers must be at least 1")
     if job.address and job.engine != "ray":
         raise DataError("--address is for --engine ray")

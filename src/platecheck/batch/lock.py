@@ -1,32 +1,38 @@
 """One process at a time in a folder."""
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platecheck.errors import DataError
 
+LOCK = "lock"
+"""The file that is locked: file systems of other machines do not lock folders."""
+
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep other processes out of a folder, which is made if need be, and goes if left empty.
 
-    The system lets go of the lock, however this process ends.
+    The system lets go of the lock, however this process ends. Where it knows no locks, there is
+    none.
 
     Raises:
         DataError: another process is in it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    file = folder / LOCK
+    with file.open("wb") as opened:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise DataError(f"another process is at work in {folder}") from None
-        yield
-    finally:
-        os.close(handle)
-        with suppress(OSError):
-            folder.rmdir()
+        except OSError:
+            pass
+        try:
+            yield
+        finally:
+            file.unlink()
+            with suppress(OSError):
+                folder.rmdir()

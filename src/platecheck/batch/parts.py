@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 
 from platecheck.batch.formats import Format, read_table
 from platecheck.batch.lists import PATH
+from platecheck.batch.lock import LOCK
 from platecheck.batch.rows import cut
 from platecheck.batch.tally import Tally
 from platecheck.errors import DataError
@@ -72,16 +73,18 @@ class Parts:
             DataError: it is not, or the folder holds something else.
         """
         if not self._job.exists():
-            if self.folder.is_dir() and any(self.folder.iterdir()):
+            if any(path.name != LOCK for path in self.folder.iterdir()):
                 raise DataError(f"{self.folder} is in the way: it is no folder of answers")
             self._write_json(self._job, job)
         begun = _read_json(self._job)
         for what, now in job.items():
-            if begun.get(what) != now:
+            if (then := begun.get(what)) != now:
+                differs = f"{what.replace('_', ' ')} {then}, not {now}"
+                if what == "lists":
+                    differs = "a list that has changed since"
                 raise DataError(
-                    f"{self.folder} was begun with {what.replace('_', ' ')} {begun.get(what)},"
-                    f" not {now}: to go on, give the same command; to start over,"
-                    f" remove that folder"
+                    f"{self.folder} was begun with {differs}: to go on, give the same command;"
+                    " to start over, remove that folder"
                 )
 
     # --- the listing
@@ -111,7 +114,7 @@ class Parts:
                 on_photos(table.num_rows)
             self._write_json(self._listed, {"photos": photos})
         except BaseException:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            self._remove()
             raise
 
     def compare(self, tables: Iterable[pa.Table]) -> None:
@@ -227,10 +230,10 @@ class Parts:
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path not in (self._job, self._moving):
+            elif path.name != LOCK and path not in (self._job, self._moving):
                 path.unlink()
         self._job.unlink(missing_ok=True)
-        self._moving.unlink()
+        self._moving.unlink(missing_ok=True)
 
     # --- files
 
