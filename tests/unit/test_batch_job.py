@@ -138,6 +138,23 @@ def test_neither_parts_nor_threads_change_a_row(
     assert pq.read_table(tmp_path / "out.parquet").to_pylist() == expected(model, below(photos))
 
 
+def test_photos_are_given_to_the_model_one_by_one(
+    tmp_path: Path, photos: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that no answer depends on which others are asked for with it."""
+    given = []
+    run_model = Classifier._run
+
+    def note(self: Classifier, pixels: Any, outputs: list[str]) -> Any:
+        given.append(len(pixels))
+        return run_model(self, pixels, outputs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Classifier, "_run", note)
+        do(photos, tmp_path / "out.parquet", model)
+    assert given == [2, *[1] * 12]  # two as the file is checked
+
+
 def test_a_folder_of_parts(tmp_path: Path, photos: Path, model: Path) -> None:
     do(photos, tmp_path / "out.parquet", model, one_file=False)
     assert names(tmp_path / "out.parquet") == [f"0000000{part}.parquet" for part in range(4)]
