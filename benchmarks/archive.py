@@ -235,9 +235,9 @@ def kills(folder: Path) -> None:
     def after(parts: int) -> bool:
         return answers.is_dir() and sum(1 for _ in answers.iterdir()) >= parts
 
-    for parts in (6, 13):
+    for parts in (30, 65):
         batch(source, out, "--model", "tiny", kill_when=lambda parts=parts: after(parts))
-        print(f"killed with {sum(1 for _ in answers.iterdir())} of {rows // 5000} parts answered")
+        print(f"killed with {sum(1 for _ in answers.iterdir())} of {rows // 1000} parts answered")
     batch(source, out, "--model", "tiny")
     found, right = pq.read_table(out), pq.read_table(whole)
     paths = found.column("path").to_pylist()

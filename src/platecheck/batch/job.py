@@ -22,7 +22,7 @@ from platecheck.batch.tally import Tally
 from platecheck.classifier import Classifier, find_model
 from platecheck.errors import DataError, MissingExtraError, PlatecheckError
 
-PART_ROWS = 5000
+PART_ROWS = 1000
 
 # Photos at a time on each core, where most of the time goes into waiting for them.
 REMOTE_WORKERS = 8

@@ -84,7 +84,7 @@ def batch(
     ] = None,
     part_rows: Annotated[
         int, typer.Option(help="Photos to a part: a kill costs what is not yet a part.")
-    ] = 5000,
+    ] = 1000,
     parts: Annotated[
         bool, typer.Option("--parts", help="Make OUT a folder of parts, not one file.")
     ] = False,
