@@ -236,7 +236,10 @@ def out_of_room(
     assert done.returncode == 2, done.stderr
     assert done.stdout == ""
     assert "error: " in done.stderr
-    assert f"is kept in {out}.parts, and the same command goes on from there" in done.stderr
+    assert (
+        f"{len(answered(out)) * 20} of {ROWS} photos are answered and kept in {out}.parts;"
+        " the same command goes on from there\n"
+    ) in done.stderr
     assert not out.exists()
     assert not list(out.parent.rglob(".part-*")), "what is half written is removed"
     return done

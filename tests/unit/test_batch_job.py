@@ -274,7 +274,9 @@ def test_stopped_before_the_end_of_the_listing(
 
     with monkeypatch.context() as patch:
         patch.setattr(Seen, "advance", interrupt)
-        with pytest.raises(StoppedError, match="before all photos were listed; nothing is kept"):
+        with pytest.raises(
+            StoppedError, match="stopped: not all photos were listed, and nothing is kept"
+        ):
             do(photos, tmp_path / "out.parquet", model)
     assert names(tmp_path) == ["photos"]
 
@@ -391,7 +393,7 @@ def test_what_appears_in_the_meantime_is_not_replaced(
     out = tmp_path / "out.parquet"
     stop(photos, out, model, after=1)
     out.write_text("someone else's")
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match=r"is there already; --overwrite replaces it"):
         do(photos, out, model)
     assert out.read_text() == "someone else's"
     do(photos, out, model, overwrite=True)

@@ -129,10 +129,13 @@ def run(job: Job, progress: Progress) -> Done:
             _list(parts, source, progress)
             resumed = parts.answered
             progress.answering(parts.photos, resumed)
-            _answer(job, classifier, parts, rows, source.root, progress)
-            tally = parts.finish(rows.schema, one_file=job.one_file, overwrite=job.overwrite)
+            try:
+                _answer(job, classifier, parts, rows, source.root, progress)
+                tally = parts.finish(rows.schema, one_file=job.one_file, overwrite=job.overwrite)
+            except DataError as error:
+                raise DataError(f"{error}; {_how_to_go_on(parts)}") from error
         except KeyboardInterrupt:
-            raise StoppedError(_how_to_go_on(parts)) from None
+            raise StoppedError(f"stopped: {_how_to_go_on(parts)}") from None
     return done(tally, resumed)
 
 
@@ -201,8 +204,8 @@ def _counted(tables: Iterable[pa.Table], progress: Progress) -> Iterator[pa.Tabl
 
 def _how_to_go_on(parts: Parts) -> str:
     if not parts.listed:
-        return "stopped before all photos were listed; nothing is kept"
+        return "not all photos were listed, and nothing is kept"
     return (
-        f"stopped: {parts.answered} of {parts.photos} photos are answered and kept in"
+        f"{parts.answered} of {parts.photos} photos are answered and kept in"
         f" {parts.folder}; the same command goes on from there"
     )

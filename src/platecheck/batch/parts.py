@@ -250,10 +250,7 @@ class Parts:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            raise DataError(
-                f"{path} cannot be written ({error.strerror or error}); what was answered before"
-                f" is kept in {self.folder}, and the same command goes on from there"
-            ) from error
+            raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
 
     def _write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         with self._whole(path) as file:

@@ -50,7 +50,11 @@ def as_text(path: str, root: str) -> str:
 
 def is_text(name: str) -> bool:
     """Whether all bytes of a name are UTF-8."""
-    return not any("\ud800" <= character <= "\udfff" for character in name)
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def filesystem(url: str) -> tuple[fs.FileSystem, str]:

@@ -120,8 +120,11 @@ def _pieces(listing: Sequence[tuple[Path, int]], cores: int) -> list[dict[str, A
 class _Lister:
     """Reads the listing for all machines, on the one where it is."""
 
+    def __init__(self) -> None:
+        self._read = lru_cache(maxsize=4)(read_table)  # a file's pieces are asked for in turn
+
     def rows(self, file: str, start: int, rows: int) -> pa.Table:
-        return read_table(Path(file)).slice(start, rows)
+        return self._read(Path(file)).slice(start, rows)
 
 
 @dataclass(frozen=True)
