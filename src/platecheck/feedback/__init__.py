@@ -1,0 +1,1 @@
+"""What people say of answers: kept, reviewed, collected to train with."""

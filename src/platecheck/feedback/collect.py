@@ -1,0 +1,215 @@
+"""From feedback to a folder of photos to train with."""
+
+import csv
+import io
+import shutil
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from platecheck.audit.duplicates import group_numbers
+from platecheck.audit.looks import look_at_all
+from platecheck.data.cutouts import CutoutCache
+from platecheck.data.folders import Photo, sha256_of
+from platecheck.data.splits import divide
+from platecheck.errors import DataError, PhotoError
+from platecheck.feedback.photos import sha256_in
+from platecheck.feedback.reviews import Decisions, Item, Reviews
+from platecheck.feedback.store import Store
+from platecheck.files import PART, write_text
+from platecheck.model_info import NO_DISH
+from platecheck.photo import open_photo
+
+SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
+MANIFEST = "manifest.csv"
+COLUMNS = ("path", "sha256", "split", "label", "reviewers", "group", "feedback")
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was collected.
+
+    Attributes:
+        folder: where.
+        counts: photos by split and class.
+        left_out: photos by the reason why they were left out.
+        groups: sets of near-identical photos; one alone is a set too.
+    """
+
+    folder: Path
+    counts: dict[str, dict[str, int]]
+    left_out: dict[str, int]
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Labelled:
+    """A photo with what is right of it, by so many reviewers; by none, in its givers' word."""
+
+    item: Item
+    label: str
+    reviewers: int
+
+
+def collect(
+    store: Store,
+    folder: Path,
+    *,
+    unreviewed: bool = False,
+    seed: int = 0,
+    on_start: Callable[[int], None] = lambda photos: None,
+    on_photo: Callable[[], None] = lambda: None,
+) -> Collected:
+    """Copy photos of which it is known what is right into ``DIR/{train,val,test}/{class}/``.
+
+    Near-identical photos are all put into one split. A photo is there once, however often it was
+    given. The same feedback and seed give the same folder.
+
+    Args:
+        store: where the feedback is.
+        folder: a new one; it is there whole or not at all.
+        unreviewed: believe those who gave the feedback where nobody has reviewed it.
+        seed: of the division.
+        on_start: called with the number of photos to look at.
+        on_photo: called after each.
+
+    Raises:
+        DataError: the folder is not new, or there are too few photos.
+        StorageError: the database does not work.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} is not empty; name a new folder")
+    reviews = Reviews(store)
+    known, left_out = _labelled(reviews.items(), reviews.decisions(), unreviewed)
+    found = {each.item.photo: each for each in known}
+    photos = []
+    for each in known:
+        photo = Photo(
+            path=store.photos.path(each.item.photo),
+            name=each.item.photo,
+            label=0,
+            split="",
+            sha256=sha256_in(each.item.photo),
+        )
+        if _is_whole(photo):
+            photos.append(photo)
+        else:
+            left_out["unreadable"] += 1
+    classes = sorted({found[photo.name].label for photo in photos})
+    if not photos:
+        more = "" if unreviewed else "; platecheck review, or --unreviewed to believe the users"
+        raise DataError(f"there is no feedback of which it is known what is right{more}")
+    labelled = [
+        replace(photo, label=classes.index(found[photo.name].label))
+        for photo in sorted(photos, key=lambda photo: photo.name)
+    ]
+    on_start(len(labelled))
+    looks = look_at_all(labelled, CutoutCache(), on_photo=on_photo)
+    numbers = group_numbers(looks)
+    divided = _divided(labelled, numbers, seed)
+    counts = _counts(divided, classes)
+    _write(folder, divided, numbers, [found[photo.name] for photo in divided])
+    return Collected(folder, counts, dict(left_out), len(set(numbers)))
+
+
+def _labelled(
+    items: Sequence[Item], decisions: Decisions, unreviewed: bool
+) -> tuple[list[_Labelled], Counter[str]]:
+    """What is right of each photo, and how many were left out for want of it."""
+    known, left_out = [], Counter[str]()
+    for item in items:
+        decided = decisions.get(item.photo, {})
+        said = set(decided.values()) or {each.right for each in item.given}
+        if not decided and not unreviewed:
+            left_out["not reviewed"] += 1
+        elif len(said) > 1:
+            left_out["reviewers disagree" if decided else "users disagree"] += 1
+        elif said == {NO_DISH}:
+            left_out[NO_DISH] += 1
+        else:
+            known.append(_Labelled(item, said.pop(), len(decided)))
+    return known, left_out
+
+
+def _is_whole(photo: Photo) -> bool:
+    """Whether a photo is what its name says, and can be opened."""
+    try:
+        open_photo(photo.path, size=8)
+        return sha256_of(photo.path) == photo.sha256
+    except (PhotoError, OSError):
+        return False
+
+
+def _divided(photos: Sequence[Photo], numbers: Sequence[int], seed: int) -> list[Photo]:
+    """Give each photo a split: that of the first photo of its group.
+
+    Args:
+        photos: ordered by name.
+        numbers: of the groups.
+        seed: of the division.
+    """
+    first: dict[int, Photo] = {}
+    for photo, number in zip(photos, numbers, strict=True):
+        first.setdefault(number, photo)
+    splits = {photo.name: photo.split for photo in divide(tuple(first.values()), SHARES, seed=seed)}
+    return [
+        replace(photo, split=splits[first[number].name])
+        for photo, number in zip(photos, numbers, strict=True)
+    ]
+
+
+def _counts(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Photos by split and class, all of which a model needs."""
+    if len(classes) < 2:
+        raise DataError(f"all photos are of the class '{classes[0]}'; a model needs another one")
+    counted = Counter((photo.split, photo.label) for photo in photos)
+    for split in SHARES:
+        for label, name in enumerate(classes):
+            if not counted[split, label]:
+                total = sum(counted[each, label] for each in SHARES)
+                raise DataError(
+                    f"too few photos of class '{name}', which has {total}: none would be in"
+                    f" '{split}'; ten different ones are enough"
+                )
+    return {
+        split: {name: counted[split, label] for label, name in enumerate(classes)}
+        for split in SHARES
+    }
+
+
+def _write(
+    folder: Path, photos: Sequence[Photo], numbers: Sequence[int], known: Sequence[_Labelled]
+) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = folder.parent / f"{PART}{uuid.uuid4().hex}"
+    try:
+        rows = []
+        for photo, number, each in zip(photos, numbers, known, strict=True):
+            path = Path(photo.split, each.label, photo.name.replace("/", ""))
+            (part / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(photo.path, part / path)
+            rows.append(
+                {
+                    "path": path.as_posix(),
+                    "sha256": photo.sha256,
+                    "split": photo.split,
+                    "label": each.label,
+                    "reviewers": each.reviewers,
+                    "group": number,
+                    "feedback": " ".join(given.id for given in each.item.given),
+                }
+            )
+        write_text(part / MANIFEST, _csv(rows))
+        part.replace(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _csv(rows: Sequence[Mapping[str, object]]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda row: str(row["path"])))
+    return file.getvalue()

@@ -1,0 +1,43 @@
+"""The tables; their names begin with platecheck, since a database may be shared."""
+
+from sqlalchemy import JSON, Column, DateTime, Index, MetaData, String, Table, Text
+
+FORMAT = "1"
+"""Version of what follows."""
+
+METADATA = MetaData()
+
+ABOUT = Table(
+    "platecheck_about",
+    METADATA,
+    Column("name", String(32), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# A row's states. Only stored rows are there for anyone but the store.
+PENDING, STORED, DELETING = "pending", "stored", "deleting"
+
+FEEDBACK = Table(
+    "platecheck_feedback",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("state", String(8), nullable=False),
+    Column("photo", String(80), nullable=False, index=True),
+    Column("right_label", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("label", Text, nullable=False),
+    Column("probabilities", JSON, nullable=False),
+    Column("time", DateTime, nullable=False),  # in UTC
+    Column("key_name", Text),
+    Column("client_answer", JSON(none_as_null=True)),
+    Index("platecheck_feedback_state_time", "state", "time"),
+)
+
+REVIEW = Table(
+    "platecheck_review",
+    METADATA,
+    Column("photo", String(80), primary_key=True),
+    Column("reviewer", String(64), primary_key=True),
+    Column("label", Text, nullable=False),
+    Column("time", DateTime, nullable=False),  # in UTC
+)
