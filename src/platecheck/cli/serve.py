@@ -9,7 +9,7 @@ from platecheck.cli.models import complete_model
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
 
-LIMITS, ACCESS = "Limits", "Who may ask"
+LIMITS, ACCESS, FEEDBACK = "Limits", "Who may ask", "Feedback"
 
 
 def serve(
@@ -95,6 +95,21 @@ def serve(
             help="Host name that a proxy on this machine calls it by.", rich_help_panel=ACCESS
         ),
     ] = None,
+    feedback: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Keep feedback: sqlite:///FILE or postgresql://…",
+            rich_help_panel=FEEDBACK,
+        ),
+    ] = None,
+    feedback_photos: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of its photos.", rich_help_panel=FEEDBACK),
+    ] = None,
+    feedback_days: Annotated[
+        int | None, typer.Option(help="Days until it is deleted [180].", rich_help_panel=FEEDBACK)
+    ] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error \\[info].")
     ] = None,
@@ -109,6 +124,7 @@ def serve(
     A flag goes before the environment, and the environment before the file.
     """
     try:
+        from platecheck.serving.keeper import open_feedback
         from platecheck.serving.server import serve as run
         from platecheck.serving.settings import load_settings
     except ModuleNotFoundError as error:
@@ -137,6 +153,9 @@ def serve(
         "origins": origin or None,
         "names": name or None,
         "offline": offline,
+        "feedback": feedback,
+        "feedback_photos": feedback_photos,
+        "feedback_days": feedback_days,
         "log_level": log_level,
     }
     console = terminal()
@@ -145,7 +164,10 @@ def serve(
         console.print(f"platecheck answers at [bold]{shown(url)}[/]")
         console.print("Open it in a browser. For machines: /docs. Ctrl+C stops it.")
 
-    run(load_settings(settings, **flags), on_ready=say)
+    chosen = load_settings(settings, **flags)
+    if store := open_feedback(chosen):  # what is wrong with it must show before it is served
+        store.close()
+    run(chosen, on_ready=say)
 
 
 def key(

@@ -23,7 +23,7 @@ from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE
 from platecheck.serving.uploads import FIELD, OTHER_FIELDS, read_photos
 
-_FILE = {"type": "string", "format": "binary"}
+FILE = {"type": "string", "format": "binary"}
 
 
 def _body(settings: Settings) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def _body(settings: Settings) -> dict[str, Any]:
                     "properties": {
                         FIELD: {
                             "type": "array",
-                            "items": _FILE,
+                            "items": FILE,
                             "minItems": 1,
                             "maxItems": settings.photos,
                         }
@@ -47,12 +47,12 @@ def _body(settings: Settings) -> dict[str, Any]:
                     "maxProperties": 1 + OTHER_FIELDS,
                 }
             },
-            "image/*": {"schema": _FILE},
+            "image/*": {"schema": FILE},
         },
     }
 
 
-def _errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+def errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     """Problem details by status, for OpenAPI."""
     schema = {"$ref": "#/components/schemas/ProblemDetails"}
     return {
@@ -65,7 +65,7 @@ def _errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-_NO_KEY = {401: "The API key is missing or wrong"}
+NO_KEY = {401: "The API key is missing or wrong"}
 _PREDICT_ERRORS = {
     400: "The body is not what its content type says",
     408: "The body did not come in time",
@@ -84,8 +84,8 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         model_file: content of the file that answers.
     """
     router = APIRouter()
-    guarded = [Depends(_guard(keys))] if keys is not None else []
-    no_key = _NO_KEY if keys is not None else {}
+    guarded = [Depends(guard(keys))] if keys is not None else []
+    no_key = NO_KEY if keys is not None else {}
     described = ModelAnswer.of(service.classifier, service.settings)
 
     @router.post(
@@ -93,7 +93,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         dependencies=guarded,
         response_model=PredictAnswer,
         response_model_exclude_none=True,
-        responses=_errors({**_PREDICT_ERRORS, **no_key}),
+        responses=errors({**_PREDICT_ERRORS, **no_key}),
         openapi_extra={"requestBody": _body(service.settings)},
         tags=["predict"],
     )
@@ -106,15 +106,11 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         A photo of a form that cannot be opened has an `error` of its own, and the others are
         answered; a body that cannot be opened is answered with 422.
         """
-        _check_room(service)
+        check_room(service)
         with service.uploads.share() as share:
             photos = await read_photos(request.stream(), request.headers, service.settings, share)
             start = time.perf_counter()
-            try:
-                futures = service.engine.submit(photos, evidence=evidence)
-            except (QueueFullError, EngineClosedError) as error:
-                raise _no_room(error) from None
-            answers = await _unless_gone(request, futures)
+            answers = await answered(request, service, photos, evidence=evidence)
         found = [PhotoAnswer.of(name, a) for (name, _), a in zip(photos, answers, strict=True)]
         request.state.log.update(photos=len(photos), bytes=sum(len(file) for _, file in photos))
         is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
@@ -128,7 +124,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         # Already checked by its making: FastAPI need not check it again.
         return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
-    @router.get("/v1/model", dependencies=guarded, responses=_errors(no_key), tags=["model"])
+    @router.get("/v1/model", dependencies=guarded, responses=errors(no_key), tags=["model"])
     async def model() -> ModelAnswer:
         """What the model's file holds, and the limits of this service."""
         return described
@@ -138,8 +134,8 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         dependencies=guarded,
         response_class=Response,
         responses={
-            200: {"content": {"application/octet-stream": {"schema": _FILE}}},
-            **_errors({**no_key, 404: "This service keeps its model to itself"}),
+            200: {"content": {"application/octet-stream": {"schema": FILE}}},
+            **errors({**no_key, 404: "This service keeps its model to itself"}),
         },
         tags=["model"],
     )
@@ -157,7 +153,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         """Whether the process answers at all."""
         return Status()
 
-    @router.get("/readyz", responses=_errors({503: "Stopping"}), tags=["health"])
+    @router.get("/readyz", responses=errors({503: "Stopping"}), tags=["health"])
     async def ready() -> Status:
         """Whether photos are taken."""
         if service.stopping:
@@ -170,7 +166,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         response_class=Response,
         responses={
             200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-            **_errors(no_key),
+            **errors(no_key),
         },
         tags=["health"],
     )
@@ -181,7 +177,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
     return router
 
 
-def _guard(keys: Mapping[str, str]) -> Callable[..., Awaitable[None]]:
+def guard(keys: Mapping[str, str]) -> Callable[..., Awaitable[None]]:
     """A dependency that lets requests with a known key through."""
     bearer = HTTPBearer(auto_error=False, description="A key of `platecheck key`.")
 
@@ -201,12 +197,34 @@ def _guard(keys: Mapping[str, str]) -> Callable[..., Awaitable[None]]:
     return check
 
 
-def _check_room(service: Service) -> None:
+def check_room(service: Service) -> None:
     """Refuse before the body is read where there is no room anyway."""
     try:
         service.engine.check()
     except (QueueFullError, EngineClosedError) as error:
         raise _no_room(error) from None
+
+
+async def answered(
+    request: Request, service: Service, photos: Sequence[tuple[str, bytes]], **options: bool
+) -> list[Answered]:
+    """Answers for photos, in their order.
+
+    Args:
+        request: forgotten once its client is gone.
+        service: what answers.
+        photos: name and file of each.
+        options: of :meth:`~platecheck.serving.engine.Engine.submit`.
+
+    Raises:
+        ProblemError: there is no room for them.
+        ClientDisconnect: the client went away.
+    """
+    try:
+        futures = service.engine.submit(photos, **options)
+    except (QueueFullError, EngineClosedError) as error:
+        raise _no_room(error) from None
+    return await _unless_gone(request, futures)
 
 
 def _no_room(error: QueueFullError | EngineClosedError) -> ProblemError:

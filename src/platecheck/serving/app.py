@@ -5,9 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import FileResponse, Response
 
@@ -17,10 +15,12 @@ from platecheck.serving.addresses import is_loopback
 from platecheck.serving.api import api
 from platecheck.serving.api_docs import mount_docs
 from platecheck.serving.callers import LOCAL_NAMES, Callers
+from platecheck.serving.feedback import feedback
+from platecheck.serving.keeper import Keeper, open_feedback
 from platecheck.serving.keys import read_keys
 from platecheck.serving.logs import event
 from platecheck.serving.middleware import Watch
-from platecheck.serving.problems import ProblemError, problem_response
+from platecheck.serving.problems import answer_errors
 from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE, PAGE, PageFiles, service_worker
@@ -35,20 +35,27 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises:
         ModelError: the model cannot be used.
-        SettingsError: the file of keys cannot be used.
+        SettingsError: the file of keys, or what keeps feedback, cannot be used.
+        StorageError: the database of feedback cannot be reached.
     """
     path = find_model(settings.model)
     classifier = Classifier.load(path, providers=settings.providers or None)
     content = path.read_bytes()
     keys = read_keys(settings.keys) if settings.keys else None
     service = Service(classifier, settings)
+    store = open_feedback(settings)
+    keeper = Keeper(store, settings.feedback_days) if store else None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         service.start()
+        if keeper:
+            keeper.start()
         event(logger, logging.INFO, "started", model=classifier.id)
         yield
         await asyncio.to_thread(service.stop)
+        if keeper:
+            await asyncio.to_thread(keeper.stop)
         event(logger, logging.INFO, "stopped", model=classifier.id)
 
     app = FastAPI(
@@ -62,16 +69,15 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.service = service
     app.include_router(api(service, keys, content))
+    app.include_router(feedback(service, keys, keeper))
     _mount_page(app, classifier)
     mount_docs(app)
-    app.add_exception_handler(ProblemError, _on_problem)
-    app.add_exception_handler(HTTPException, _on_http_error)
-    app.add_exception_handler(RequestValidationError, _on_invalid)
+    answer_errors(app)
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.origins,
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
         )
     names = {settings.host, *LOCAL_NAMES, *settings.names} if is_loopback(settings.host) else None
@@ -92,24 +98,3 @@ def _mount_page(app: FastAPI, classifier: Classifier) -> None:
         return Response(worker, media_type="text/javascript", headers=NO_CACHE)
 
     app.mount("/page", PageFiles(directory=PAGE))
-
-
-async def _on_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)
-    return problem_response(
-        error.status, error.detail, request.state.request_id, headers=error.headers
-    )
-
-
-async def _on_http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    return problem_response(
-        error.status_code, error.detail, request.state.request_id, headers=error.headers
-    )
-
-
-async def _on_invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return problem_response(422, f"{where}: {first['msg']}", request.state.request_id)

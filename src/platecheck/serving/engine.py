@@ -54,6 +54,7 @@ class _Job:
     name: str
     photo: bytes
     evidence: bool
+    counts: bool
     future: "Future[Answered]" = field(default_factory=Future)
 
     def forget(self, _: object) -> None:
@@ -132,19 +133,20 @@ class Engine:
             raise QueueFullError(self.seconds)
 
     def submit(
-        self, photos: Sequence[tuple[str, bytes]], *, evidence: bool = False
+        self, photos: Sequence[tuple[str, bytes]], *, evidence: bool = False, counts: bool = True
     ) -> list["Future[Answered]"]:
         """Queue photos, all or none; a future that is cancelled in time is not worked on.
 
         Args:
             photos: name and file of each.
             evidence: whether to draw where the dirt is.
+            counts: whether `on_answer` is called.
 
         Raises:
             QueueFullError: there is no room for all of them.
             EngineClosedError: no photo is taken any more.
         """
-        jobs = [_Job(name, photo, evidence) for name, photo in photos]
+        jobs = [_Job(name, photo, evidence, counts) for name, photo in photos]
         for job in jobs:
             job.future.add_done_callback(job.forget)
         with self._changed:
@@ -216,7 +218,8 @@ class Engine:
                 found = next(predictions)
                 drawn = found.evidence if job.evidence else None
                 answer = Answered(found, None if drawn is None else evidence_png(drawn))
-            self._on_answer(answer.prediction)
+            if job.counts:
+                self._on_answer(answer.prediction)
             answers.append(answer)
         return answers
 

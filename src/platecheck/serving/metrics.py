@@ -31,6 +31,12 @@ SECONDS = Histogram(
 )
 PHOTOS = Counter("platecheck_photos", "Photos answered, by answer.", ["answer"])
 REJECTED = Counter("platecheck_rejected_requests", "Requests refused, by reason.", ["reason"])
+FEEDBACK = Counter(
+    "platecheck_feedback",
+    "Feedback stored, refused, not stored for a fault (failed), deleted, expired, or removed since"
+    " a kill left it half-way (left).",
+    ["outcome"],
+)
 QUEUE = Gauge(
     "platecheck_queue_photos", "Photos waiting or under way.", multiprocess_mode="livesum"
 )

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 PROBLEM_JSON = "application/problem+json"
@@ -50,3 +53,31 @@ def problem_response(
     """An error as a response."""
     body = problem_details(status, detail, request_id).model_dump_json(exclude_none=True)
     return Response(body, status, dict(headers or {}), media_type=PROBLEM_JSON)
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Have an application answer every error with problem details."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ProblemError)
+    return problem_response(
+        error.status, error.detail, request.state.request_id, headers=error.headers
+    )
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem_response(
+        error.status_code, error.detail, request.state.request_id, headers=error.headers
+    )
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return problem_response(422, f"{where}: {first['msg']}", request.state.request_id)

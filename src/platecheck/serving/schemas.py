@@ -68,6 +68,13 @@ class Limits(BaseModel):
     seconds: float
 
 
+class FeedbackOffer(BaseModel):
+    """Whether feedback is taken."""
+
+    on: bool
+    days: int | None = Field(description="after which it is deleted; none where it is off")
+
+
 class ModelAnswer(BaseModel):
     """What the model's file holds, and what this service does with it."""
 
@@ -84,6 +91,7 @@ class ModelAnswer(BaseModel):
     metrics: dict[str, dict[str, object]] = Field(description="by split, with 95 % intervals")
     gives_evidence: bool
     offline: bool = Field(description="whether /v1/model/file gives the file")
+    feedback: FeedbackOffer
     limits: Limits
 
     @classmethod
@@ -95,6 +103,10 @@ class ModelAnswer(BaseModel):
             id=classifier.id,
             gives_evidence=classifier.gives_evidence,
             offline=settings.offline,
+            feedback=FeedbackOffer(
+                on=settings.feedback is not None,
+                days=None if settings.feedback is None else settings.feedback_days,
+            ),
             limits=Limits(**{name: getattr(settings, name) for name in Limits.model_fields}),
         )
 

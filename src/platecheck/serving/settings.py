@@ -61,6 +61,13 @@ class Settings(BaseSettings):
         (), description="more names that it goes by, as behind a proxy, on a loopback address"
     )
     offline: bool = Field(True, description="let the page keep the model, to answer offline")
+
+    feedback: str | None = Field(None, description="keep feedback: URL of a database")
+    feedback_photos: Path | None = Field(None, description="folder of the feedback's photos")
+    feedback_days: int = Field(
+        180, ge=1, le=36500, description="days after which feedback is deleted"
+    )
+
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")
@@ -75,6 +82,8 @@ class Settings(BaseSettings):
             raise ValueError("a request may not have more bytes than all requests in memory")
         if (self.certificate is None) != (self.private_key is None):
             raise ValueError("certificate and private_key go together")
+        if (self.feedback is None) != (self.feedback_photos is None):
+            raise ValueError("feedback and feedback_photos go together")
         return self
 
     @classmethod

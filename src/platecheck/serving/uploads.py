@@ -1,6 +1,6 @@
 """Reading the photos of a request, within limits that hold while it still arrives."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,8 @@ from platecheck.serving.settings import Settings
 FIELD = "photos"
 # Longest name of a photo that is kept, and most form fields beside the photos.
 NAME_LENGTH, OTHER_FIELDS = 255, 16
+# Most bytes of a form field that is text.
+TEXT_BYTES = 16 * 1024
 # A boundary has at most so many characters (RFC 2046, section 5.1.1).
 BOUNDARY_LENGTH = 70
 
@@ -66,17 +68,26 @@ class _Part:
     """What is known of a part of a form so far."""
 
     headers: dict[bytes, bytes] = field(default_factory=dict)
-    name: str = ""
-    content: bytearray | None = None  # None: not a photo
+    content: bytearray | None = None  # None: nobody wants it
+    limit: tuple[str, int] = ("a part", 0)  # what it is, and the most bytes that it may have
 
 
 class _Form:
-    """Callbacks of the parser: collects the photos of a form and refuses what is too much."""
+    """Callbacks of the parser: collects the photos of a form and refuses what is too much.
 
-    def __init__(self, settings: Settings) -> None:
+    Attributes:
+        photos: name and file of each.
+        texts: fields that are wanted beside them, by name; the last one where there are several.
+        field: that holds the photos.
+    """
+
+    def __init__(self, settings: Settings, field: str = FIELD, texts: Collection[str] = ()) -> None:
         self.photos: list[tuple[str, bytearray]] = []
+        self.texts: dict[str, bytearray] = {}
+        self.field = field
         self.ended = False
         self._settings = settings
+        self._wanted = texts
         self._others = 0
         self._part = _Part()
         self._header, self._value = bytearray(), bytearray()
@@ -107,22 +118,27 @@ class _Form:
 
     def _on_headers_finished(self) -> None:
         _, options = parse_options_header(self._part.headers.get(b"content-disposition", b""))
-        if options.get(b"name") == FIELD.encode() and b"filename" in options:
+        field = options.get(b"name", b"").decode("utf-8", "replace")
+        if field == self.field and b"filename" in options:
             if len(self.photos) == self._settings.photos:
                 raise ProblemError(413, f"more than {self._settings.photos} photos in a request")
             name = options[b"filename"].decode("utf-8", "replace")[:NAME_LENGTH]
             self._part.content = bytearray()
+            self._part.limit = ("a photo", self._settings.photo_bytes)
             self.photos.append((name, self._part.content))
             return
         self._others += 1
         if self._others > OTHER_FIELDS:
             raise ProblemError(413, "too many form fields that are not photos")
+        if field in self._wanted:
+            self._part.content = self.texts[field] = bytearray()
+            self._part.limit = ("a text", TEXT_BYTES)
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         if self._part.content is None:
             return
-        if len(self._part.content) + end - start > self._settings.photo_bytes:
-            raise _photo_too_large(self._settings)
+        if len(self._part.content) + end - start > self._part.limit[1]:
+            raise _too_large(*self._part.limit)
         self._part.content += data[start:end]
 
     def _on_end(self) -> None:
@@ -143,19 +159,62 @@ async def read_photos(
     Raises:
         ProblemError: it is not a form, holds no photo, or is more than the limits allow.
     """
+    expected, boundary = _announced(headers, settings)
+    if boundary is None and expected > settings.photo_bytes:
+        raise _too_large("a photo", settings.photo_bytes)
+    limited = _limited(stream, settings, share)
+    if boundary is None:
+        return [("photo", await _read_raw(limited, settings))]
+    form = _Form(settings)
+    await _fill(form, limited, boundary)
+    return [(name, bytes(content)) for name, content in form.photos]
+
+
+async def read_form(
+    stream: AsyncIterator[bytes],
+    headers: Mapping[str, str],
+    settings: Settings,
+    share: Share,
+    *,
+    field: str,
+    texts: Collection[str],
+) -> tuple[tuple[str, bytes], dict[str, str]]:
+    """Name and file of the one photo of a form, and its fields that are texts.
+
+    Args:
+        stream: the body as it arrives.
+        headers: by name in lower case.
+        settings: the limits.
+        share: of the bytes that all requests may take; grows with what arrives.
+        field: that holds the photo.
+        texts: other fields that are wanted, if they are there.
+
+    Raises:
+        ProblemError: it is not a form, holds no photo or several, or is more than the limits allow.
+    """
+    _, boundary = _announced(headers, settings)
+    if boundary is None:
+        raise ProblemError(400, "the body is not a form (multipart/form-data)")
+    form = _Form(settings, field, texts)
+    await _fill(form, _limited(stream, settings, share), boundary)
+    if len(form.photos) > 1:
+        raise ProblemError(422, "more than one photo in the form")
+    name, content = form.photos[0]
+    found = {name: text.decode("utf-8", "replace") for name, text in form.texts.items()}
+    return (name, bytes(content)), found
+
+
+def _announced(headers: Mapping[str, str], settings: Settings) -> tuple[int, bytes | None]:
+    """Bytes that a body is said to have, and the boundary if it is a form.
+
+    What announces too much is refused before it is read. But nothing is set aside for what is
+    announced: a few who announce much and send nothing would keep out everyone else.
+    """
     declared = headers.get("content-length", "")
-    # What announces too much is refused before it is read. But nothing is set aside for what is
-    # announced: a few who announce much and send nothing would keep out everyone else.
     expected = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
     _check_size(expected, settings)
     kind, options = parse_options_header(headers.get("content-type"))
-    is_form = kind == b"multipart/form-data"
-    if not is_form and expected > settings.photo_bytes:
-        raise _photo_too_large(settings)
-    limited = _limited(stream, settings, share)
-    if is_form:
-        return await _read_form(limited, options.get(b"boundary", b""), settings)
-    return [("photo", await _read_raw(limited, settings))]
+    return expected, options.get(b"boundary", b"") if kind == b"multipart/form-data" else None
 
 
 async def _limited(
@@ -174,7 +233,7 @@ async def _read_raw(stream: AsyncIterator[bytes], settings: Settings) -> bytes:
     async for chunk in stream:
         content += chunk
         if len(content) > settings.photo_bytes:
-            raise _photo_too_large(settings)
+            raise _too_large("a photo", settings.photo_bytes)
     if not content:
         raise ProblemError(
             422, f"no photo: send one as the body, or several in form fields called '{FIELD}'"
@@ -182,12 +241,9 @@ async def _read_raw(stream: AsyncIterator[bytes], settings: Settings) -> bytes:
     return bytes(content)
 
 
-async def _read_form(
-    stream: AsyncIterator[bytes], boundary: bytes, settings: Settings
-) -> list[tuple[str, bytes]]:
+async def _fill(form: _Form, stream: AsyncIterator[bytes], boundary: bytes) -> None:
     if not 1 <= len(boundary) <= BOUNDARY_LENGTH:
         raise ProblemError(400, "the form's boundary is missing or too long")
-    form = _Form(settings)
     try:
         parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
         async for chunk in stream:
@@ -198,8 +254,7 @@ async def _read_form(
     if not form.ended:
         raise ProblemError(400, "the form is cut short")
     if not form.photos:
-        raise ProblemError(422, f"no photo: the form has no file in a field called '{FIELD}'")
-    return [(name, bytes(content)) for name, content in form.photos]
+        raise ProblemError(422, f"no photo: the form has no file in a field called '{form.field}'")
 
 
 def _check_size(size: int, settings: Settings) -> None:
@@ -207,5 +262,5 @@ def _check_size(size: int, settings: Settings) -> None:
         raise ProblemError(413, f"a request may have at most {settings.request_bytes} bytes")
 
 
-def _photo_too_large(settings: Settings) -> ProblemError:
-    return ProblemError(413, f"a photo may have at most {settings.photo_bytes} bytes")
+def _too_large(what: str, limit: int) -> ProblemError:
+    return ProblemError(413, f"{what} may have at most {limit} bytes")

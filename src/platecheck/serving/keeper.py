@@ -1,0 +1,109 @@
+"""Keeping feedback beside a service that answers: on threads of its own, swept now and then."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from platecheck.errors import MissingExtraError
+from platecheck.feedback.errors import StorageError
+from platecheck.serving import metrics
+from platecheck.serving.logs import event
+from platecheck.serving.problems import ProblemError
+from platecheck.serving.settings import Settings
+
+if TYPE_CHECKING:
+    from platecheck.feedback.store import Store
+    from platecheck.feedback.sweeper import Sweeper
+
+logger = logging.getLogger("platecheck.serving")
+
+T = TypeVar("T")
+
+# Threads that wait for the database, and most requests that wait for these threads.
+THREADS, WAITING = 4, 16
+RETRY = {"Retry-After": "10"}  # seconds
+
+
+class Keeper:
+    """Asks a store, on threads of its own: the event loop waits for no database, and no disk."""
+
+    def __init__(self, store: "Store", days: int) -> None:
+        """Keep feedback for so many days."""
+        self.store = store
+        self.days = days
+        self._waiting = 0
+        self._threads = ThreadPoolExecutor(THREADS, "feedback")
+        self._sweeper: Sweeper | None = None
+
+    def start(self) -> None:
+        """Start to sweep."""
+        from platecheck.feedback.sweeper import Sweeper
+
+        self._sweeper = Sweeper(self.store, timedelta(days=self.days), _count)
+
+    def stop(self) -> None:
+        """Finish what is under way."""
+        if self._sweeper:
+            self._sweeper.stop()
+        self._threads.shutdown()
+        self.store.close()
+
+    async def ask(
+        self,
+        work: Callable[[], T],
+        otherwise: str,
+        undo: Callable[[T], None] = lambda result: None,
+    ) -> T:
+        """Do something with the store.
+
+        Args:
+            work: what to do.
+            otherwise: what to say if it does not work.
+            undo: what to do with the result if nobody waits for it any more.
+
+        Raises:
+            ProblemError: 503, it does not work now.
+        """
+        if self._waiting == WAITING:
+            raise ProblemError(503, f"too much feedback at this moment: {otherwise}", headers=RETRY)
+        self._waiting += 1
+        future = self._threads.submit(work)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.add_done_callback(lambda done: self._undo(done, undo))
+            raise
+        except StorageError as error:
+            event(logger, logging.WARNING, "feedback failed", reason=str(error))
+            raise ProblemError(503, f"{otherwise}; try again later", headers=RETRY) from error
+        finally:
+            self._waiting -= 1
+
+    def _undo(self, done: "Future[T]", undo: Callable[[T], None]) -> None:
+        if not done.cancelled() and not done.exception():
+            self._threads.submit(undo, done.result())
+
+
+def open_feedback(settings: Settings) -> "Store | None":
+    """What keeps feedback, made if need be; None where it is off.
+
+    Raises:
+        SettingsError: the database or the folder cannot be used.
+        MissingExtraError: packages are missing.
+        StorageError: the database cannot be reached.
+    """
+    if settings.feedback is None or settings.feedback_photos is None:
+        return None
+    try:
+        from platecheck.feedback.store import open_store
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Feedback", "feedback") from error
+    return open_store(settings.feedback, settings.feedback_photos, create=True)
+
+
+def _count(swept: Mapping[str, int]) -> None:
+    for outcome, count in swept.items():
+        metrics.FEEDBACK.labels(outcome).inc(count)
