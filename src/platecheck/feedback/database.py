@@ -82,7 +82,8 @@ class Database:
             reason = str(getattr(error, "orig", None) or error)
             raise StorageError(f"{self.name}: {reason.strip().splitlines()[0]}") from error
         except OSError as error:
-            raise StorageError(f"{error.filename}: {error.strerror or error}") from error
+            where = f"{error.filename}: " if error.filename else ""
+            raise StorageError(f"{where}{error.strerror or error}") from error
 
 
 def _parse(url: str) -> URL:
