@@ -68,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.service = service
+    app.state.keeper = keeper
     app.include_router(api(service, keys, content))
     app.include_router(feedback(service, keys, keeper))
     _mount_page(app, classifier)

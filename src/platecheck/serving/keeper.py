@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from platecheck.errors import MissingExtraError
@@ -28,13 +29,17 @@ RETRY = {"Retry-After": "10"}  # seconds
 
 
 class Keeper:
-    """Asks a store, on threads of its own: the event loop waits for no database, and no disk."""
+    """Asks a store, on threads of its own: the event loop waits for no database, and no disk.
+
+    Attributes:
+        waiting: requests that wait for an answer of the store.
+    """
 
     def __init__(self, store: "Store", days: int) -> None:
         """Keep feedback for so many days."""
         self.store = store
         self.days = days
-        self._waiting = 0
+        self.waiting = 0
         self._threads = ThreadPoolExecutor(THREADS, "feedback")
         self._sweeper: Sweeper | None = None
 
@@ -67,24 +72,24 @@ class Keeper:
         Raises:
             ProblemError: 503, it does not work now.
         """
-        if self._waiting == WAITING:
+        if self.waiting == WAITING:
             raise ProblemError(503, f"too much feedback at this moment: {otherwise}", headers=RETRY)
-        self._waiting += 1
+        self.waiting += 1
         future = self._threads.submit(work)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            future.add_done_callback(lambda done: self._undo(done, undo))
+            undone = partial(_undo, undo=undo)
+            if future.done():
+                self._threads.submit(undone, future)
+            else:
+                future.add_done_callback(undone)  # called on the thread that does the work
             raise
         except StorageError as error:
             event(logger, logging.WARNING, "feedback failed", reason=str(error))
             raise ProblemError(503, f"{otherwise}; try again later", headers=RETRY) from error
         finally:
-            self._waiting -= 1
-
-    def _undo(self, done: "Future[T]", undo: Callable[[T], None]) -> None:
-        if not done.cancelled() and not done.exception():
-            self._threads.submit(undo, done.result())
+            self.waiting -= 1
 
 
 def open_feedback(settings: Settings) -> "Store | None":
@@ -107,3 +112,8 @@ def open_feedback(settings: Settings) -> "Store | None":
 def _count(swept: Mapping[str, int]) -> None:
     for outcome, count in swept.items():
         metrics.FEEDBACK.labels(outcome).inc(count)
+
+
+def _undo(done: "Future[T]", undo: Callable[[T], None]) -> None:
+    if not done.cancelled() and not done.exception():
+        undo(done.result())
