@@ -91,7 +91,8 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise SettingsError(f"{url!r} is not the URL of a database: {example}") from error
+        # Without the URL: a password may be in it.
+        raise SettingsError(f"that is not the URL of a database: {example}") from error
     kind = parsed.drivername.partition("+")[0]
     if kind not in _KINDS:
         raise SettingsError(f"feedback is not kept in {kind}: {example}")

@@ -194,7 +194,7 @@ def open_store(url: str, folder: Path, *, create: bool = False) -> Store:
         try:
             photos.create()
         except OSError as error:
-            raise SettingsError(f"{folder} cannot be written: {error.strerror}") from error
+            raise SettingsError(f"photos cannot be kept in {folder}: {error.strerror}") from error
         about, is_new = _made(database)
     else:
         if not folder.is_dir():
