@@ -17,6 +17,7 @@ from platecheck.cli import (
     model,
     predict,
     recipes,
+    review,
     serve,
     train,
 )
@@ -65,6 +66,7 @@ app.command("export")(model.export)
 app.command("model")(model.model)
 app.command("serve")(serve.serve)
 app.command("key")(serve.key)
+app.command("review")(review.review)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""``platecheck data``: measure, download and render photos."""
+"""``platecheck data``: measure, download, render and collect photos."""
 
 import json
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from platecheck.errors import MissingExtraError
 
 SHOWN = 10
 
-app = typer.Typer(help="Measure, download and render photos.", no_args_is_help=True)
+app = typer.Typer(help="Measure, download, render and collect photos.", no_args_is_help=True)
 
 
 @app.command()
@@ -139,6 +139,55 @@ def fetch(
     _show_first([f"{path}: {reason}" for path, reason in result.failed.items()])
     if not result.complete:
         raise typer.Exit(1)
+
+
+@app.command()
+def collect(
+    url: Annotated[str, typer.Argument(help="The database of platecheck serve --feedback.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder.")],
+    photos: Annotated[Path, typer.Option(help="Folder of the database's photos.")],
+    unreviewed: Annotated[
+        bool, typer.Option("--unreviewed", help="Believe the users where nobody has reviewed.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the division into splits.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+) -> None:
+    """Make a folder to train with from reviewed feedback."""
+    try:
+        from platecheck.feedback.collect import collect as make
+        from platecheck.feedback.store import open_store
+    except (ModuleNotFoundError, MissingExtraError) as error:
+        raise MissingExtraError("Collecting feedback", "audit,feedback") from error
+
+    store = open_store(url, photos)
+    try:
+        with progress_bar("looking") as bar:
+            found = make(
+                store,
+                folder,
+                unreviewed=unreviewed,
+                seed=seed,
+                on_start=bar.start,
+                on_photo=bar.advance,
+            )
+    finally:
+        store.close()
+    if as_json:
+        print(json.dumps(asdict(found) | {"folder": str(folder)}, indent=2))
+        return
+    console = terminal()
+    classes = list(next(iter(found.counts.values())))
+    counts = Table("split", *map(shown, classes), box=None, pad_edge=False)
+    for split, row in found.counts.items():
+        counts.add_row(split, *(str(row[label]) for label in classes))
+    console.print(counts)
+    total = sum(sum(row.values()) for row in found.counts.values())
+    console.print(
+        f"\n{total} photos in {shown(folder)}; {total - found.groups} are near-identical to"
+        " others, and in the same split"
+    )
+    for reason, count in sorted(found.left_out.items()):
+        console.print(f"left out, {reason}: {count}")
 
 
 def show_unreadable(lines: list[str]) -> None:

@@ -1,0 +1,78 @@
+/** How far reviewers agree, and the photos that they disagree on. */
+
+import { notify } from "./announce.js";
+import { byId, icon, make } from "./elements.js";
+import { currentLanguage, onLanguage, t } from "./language.js";
+import { fetchAgreement, photoAddress } from "./review-service.js";
+import { kindOf, nameOf } from "./words.js";
+
+const SMALL = 512;
+const LARGE = 2048;
+
+export class AgreementView {
+  #found = { pairs: [], disputed: [] };
+
+  constructor() {
+    onLanguage(() => this.#show());
+  }
+
+  /** Ask for it anew, and show it. */
+  async open(reviewer) {
+    try {
+      this.#found = await fetchAgreement(reviewer);
+      this.#show();
+    } catch (error) {
+      notify(error.status === 0 ? t("noService") : t("failed", { why: error.message }));
+    }
+  }
+
+  #show() {
+    const { pairs, disputed } = this.#found;
+    byId("agreement-empty").hidden = pairs.length > 0;
+    byId("pairs").hidden = pairs.length === 0;
+    byId("kappa-note").hidden = pairs.length === 0;
+    byId("pairs-rows").replaceChildren(...pairs.map(pairRow));
+    byId("disputed-note").textContent = t(disputed.length ? "disputedNote" : "disputedNone");
+    byId("disputed").replaceChildren(...disputed.map(disputedPhoto));
+  }
+}
+
+function pairRow({ reviewers: [one, other], photos, agreed, kappa }) {
+  const share = new Intl.NumberFormat(currentLanguage(), { style: "percent" });
+  const two = new Intl.NumberFormat(currentLanguage(), {
+    minimumFractionDigits: 2,
+    maximumFractionDigits: 2,
+  });
+  const number = (text) => make("td", { class: "number", textContent: text });
+  return make(
+    "tr",
+    {},
+    make("th", { scope: "row", textContent: t("pair", { one, other }) }),
+    number(String(photos)),
+    number(`${agreed} (${share.format(agreed / photos)})`),
+    number(kappa === null ? "–" : two.format(kappa)),
+  );
+}
+
+function disputedPhoto({ photo, decisions }) {
+  const said = Object.entries(decisions).map(([reviewer, label]) => ({
+    text: t("reviewerSaid", { reviewer, label: nameOf(label) }),
+    kind: kindOf(label),
+  }));
+  return make(
+    "li",
+    {},
+    make(
+      "a",
+      { href: photoAddress(photo, LARGE), target: "_blank", rel: "noopener", title: t("fullSize") },
+      make("img", {
+        src: photoAddress(photo, SMALL),
+        loading: "lazy",
+        alt: said.map(({ text }) => text).join("; "),
+      }),
+    ),
+    ...said.map(({ text, kind }) =>
+      make("span", { class: "badge", data: { kind } }, icon(kind), make("span", { textContent: text })),
+    ),
+  );
+}

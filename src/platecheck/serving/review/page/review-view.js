@@ -1,0 +1,236 @@
+/** One photo after the other: what was said of it, and what is right. */
+
+import { announce, notify } from "./announce.js";
+import { byId, icon, make } from "./elements.js";
+import { onLanguage, percent, t } from "./language.js";
+import { PhotoCache } from "./photo-cache.js";
+import { Queue } from "./queue.js";
+import { fetchQueue, photoAddress, sendDecision } from "./review-service.js";
+import { remember, remembered } from "./settings.js";
+import { isSure, kindOf, nameOf } from "./words.js";
+
+const AHEAD = 3; // photos that are fetched, the one that is shown included
+const NO_DISH = "not a dish";
+
+export class ReviewView {
+  #reviewer = "";
+  #queue = new Queue([]);
+  #labels = [];
+  #photos = new PhotoCache();
+  #busy = false;
+
+  constructor() {
+    byId("skip-photo").addEventListener("click", () => this.#skip());
+    byId("undo").addEventListener("click", () => this.#undo());
+    byId("undo-last").addEventListener("click", () => this.#undo());
+    byId("go-through-skipped").addEventListener("click", () => {
+      this.#queue.takeSkipped();
+      this.#show();
+      byId("main").focus();
+    });
+    byId("keys").checked = remembered("keys") !== "off";
+    byId("keys").addEventListener("change", ({ target }) => {
+      remember("keys", target.checked ? null : "off");
+      this.#showKeys();
+    });
+    addEventListener("keydown", (event) => this.#onKey(event));
+    onLanguage(() => {
+      this.#makeButtons();
+      this.#show();
+    });
+  }
+
+  /** Review in the name of someone. */
+  async begin(reviewer) {
+    this.#reviewer = reviewer;
+    try {
+      const { labels, photos } = await fetchQueue(reviewer);
+      this.#labels = labels;
+      this.#queue = new Queue(photos);
+      this.#makeButtons();
+      this.#show();
+    } catch (error) {
+      this.#complain(error);
+    }
+  }
+
+  get #current() {
+    return this.#queue.next(1)[0];
+  }
+
+  #makeButtons() {
+    byId("decisions").replaceChildren(
+      ...this.#labels.map((label) => {
+        const key = this.#keyOf(label);
+        return make(
+          "button",
+          {
+            type: "button",
+            data: { kind: kindOf(label) },
+            on: { click: () => this.#decide(label) },
+            ...(key ? { "aria-keyshortcuts": key } : {}),
+          },
+          icon(kindOf(label)),
+          make("span", { textContent: nameOf(label) }),
+          key ? make("kbd", { textContent: key }) : null,
+        );
+      }),
+    );
+    this.#showKeys();
+  }
+
+  /** 0 for no dish, 1 to 9 for the first classes; others have no key. */
+  #keyOf(label) {
+    if (label === NO_DISH) return "0";
+    const number = this.#labels.indexOf(label) + 1;
+    return number <= 9 ? String(number) : "";
+  }
+
+  #showKeys() {
+    byId("item").classList.toggle("keyless", !byId("keys").checked);
+  }
+
+  #onKey(event) {
+    const typed = event.target.closest("input:not([type=checkbox]), select, dialog");
+    if (typed || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+    if (!byId("keys").checked || byId("review-view").hidden) return;
+    // By their places on the keyboard: what they write depends on the language.
+    const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
+    const label = this.#labels.find((each) => digit && this.#keyOf(each) === digit);
+    if (label) this.#decide(label);
+    else if (event.code === "KeyS") this.#skip();
+    else if (event.code === "KeyU") this.#undo();
+    else return;
+    event.preventDefault();
+  }
+
+  async #decide(label) {
+    const item = this.#current;
+    if (!item) return;
+    await this.#send(item, label, () => {
+      this.#queue.decide(item, label);
+      this.#show(t("decided", { label: nameOf(label) }));
+    });
+  }
+
+  #skip() {
+    const item = this.#current;
+    if (!item || this.#busy) return;
+    this.#queue.skip(item);
+    this.#show(t("skipped"));
+  }
+
+  async #undo() {
+    const item = this.#queue.last;
+    if (!item) return;
+    const done = () => {
+      const wasDone = !this.#current;
+      this.#queue.undo();
+      this.#show(t("undone"));
+      if (wasDone) byId("main").focus(); // the button that was pressed is gone
+    };
+    if (item.decision === null) done();
+    else await this.#send(item, null, done);
+  }
+
+  /** Have the server keep something, then do the rest; one at a time. */
+  async #send(item, label, then) {
+    if (this.#busy) return;
+    this.#busy = true;
+    try {
+      await sendDecision(item.photo, this.#reviewer, label);
+      notify("");
+      then();
+    } catch (error) {
+      if (error.status === 404) {
+        this.#queue.remove(item);
+        this.#show(t("deleted"));
+        notify(t("deleted"));
+      } else {
+        this.#complain(error);
+      }
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  #complain(error) {
+    notify(error.status === 0 ? t("noService") : t("failed", { why: error.message }));
+  }
+
+  /** Show what is next, and say it after what was done. */
+  #show(done = "") {
+    const { count, decided, canUndo } = this.#queue;
+    byId("progress-bar").max = count || 1;
+    byId("progress-bar").value = decided;
+    byId("progress-text").textContent = t("progress", { done: decided, count });
+    byId("undo").disabled = !canUndo;
+    byId("undo-last").hidden = !canUndo;
+    const next = this.#queue.next(AHEAD);
+    this.#photos.keep(next.map(({ photo }) => photo));
+    byId("item").hidden = !next.length;
+    byId("done").hidden = next.length > 0;
+    if (next.length) this.#showItem(next[0], done);
+    else this.#showEnd(done);
+  }
+
+  #showItem(item, done) {
+    byId("service-said").replaceChildren(badge(item.label, surenessOf(item)));
+    byId("users-said").replaceChildren(
+      ...Object.entries(item.said).map(([label, count]) =>
+        badge(label, count > 1 ? `×${count}` : ""),
+      ),
+    );
+    byId("photo-link").href = photoAddress(item.photo, 2048);
+    byId("photo").alt = t("photoAlt");
+    this.#showPhoto(item);
+    const next = t("next", {
+      number: this.#queue.decided + this.#queue.skipped + 1,
+      count: this.#queue.count,
+      answer: [nameOf(item.label), surenessOf(item)].filter(Boolean).join(", "),
+      said: Object.keys(item.said).map(nameOf).join(", "),
+    });
+    if (done) announce(`${done} ${next}`);
+  }
+
+  async #showPhoto(item) {
+    const photo = byId("photo");
+    photo.classList.add("loading");
+    try {
+      photo.src = await this.#photos.get(item.photo);
+      await photo.decode();
+      photo.classList.remove("loading");
+    } catch {
+      if (this.#current === item) notify(t("notLoaded"));
+    }
+  }
+
+  #showEnd(done) {
+    const { count, skipped } = this.#queue;
+    const [title, text] = !count
+      ? [t("nothing"), t("nothingText")]
+      : skipped
+        ? [t("skippedLeft", { count: skipped }), t("skippedLeftText")]
+        : [t("allDone"), t("allDoneText")];
+    byId("done-title").textContent = title;
+    byId("done-text").textContent = text;
+    byId("go-through-skipped").hidden = !skipped;
+    if (!done) return;
+    announce(`${done} ${title} ${text}`);
+    byId("done").focus();
+  }
+}
+
+function surenessOf({ label, probability }) {
+  return isSure(label) ? percent(probability) : "";
+}
+
+function badge(label, more) {
+  return make(
+    "span",
+    { class: "badge", data: { kind: kindOf(label) } },
+    icon(kindOf(label)),
+    make("span", { textContent: nameOf(label) }),
+    more ? make("span", { class: "more", textContent: more }) : null,
+  );
+}

@@ -1,0 +1,71 @@
+/** The review page: who reviews, and which view is shown. */
+
+import { AgreementView } from "./agreement-view.js";
+import { byId, make } from "./elements.js";
+import { currentLanguage, LANGUAGES, onLanguage, setLanguage, t, translate } from "./language.js";
+import { ReviewView } from "./review-view.js";
+import { remember, remembered } from "./settings.js";
+import { TEXTS } from "./texts.js";
+
+translate();
+const review = new ReviewView();
+const agreement = new AgreementView();
+let reviewer = remembered("reviewer") ?? "";
+
+/** Show the view that the address names. */
+function showView() {
+  const agreeing = location.hash === "#agreement";
+  byId("review-view").hidden = agreeing;
+  byId("agreement-view").hidden = !agreeing;
+  for (const [link, here] of [
+    [byId("to-photos"), !agreeing],
+    [byId("to-agreement"), agreeing],
+  ]) {
+    if (here) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  document.title = `${t(agreeing ? "viewAgreement" : "viewPhotos")} · platecheck`;
+  if (agreeing && reviewer) agreement.open(reviewer);
+}
+
+/** Ask for the reviewer's name, and begin with it. */
+function askForName() {
+  const dialog = byId("name-dialog");
+  byId("name-input").value = reviewer;
+  dialog.querySelector("form").onsubmit = (event) => {
+    event.preventDefault(); // the page's policy lets no form go anywhere
+    const name = byId("name-input").value.trim();
+    if (!name) return;
+    dialog.close();
+    begin(name);
+  };
+  dialog.showModal();
+}
+
+/** Review, and look at the agreement, in the name of someone. */
+function begin(name) {
+  reviewer = name;
+  remember("reviewer", name);
+  byId("reviewer").textContent = name;
+  review.begin(name);
+  showView();
+}
+
+byId("language").append(
+  ...LANGUAGES.map((tag) =>
+    make("option", { value: tag, lang: tag, textContent: TEXTS[tag].languageName }),
+  ),
+);
+byId("language").value = currentLanguage();
+byId("language").addEventListener("change", ({ target }) => setLanguage(target.value));
+byId("change-name").addEventListener("click", askForName);
+byId("name-dialog").addEventListener("cancel", (event) => {
+  if (!reviewer) event.preventDefault(); // without a name nothing can be decided
+});
+addEventListener("hashchange", showView);
+onLanguage(showView);
+if (reviewer) begin(reviewer);
+else {
+  showView();
+  askForName();
+}

@@ -1,0 +1,46 @@
+"""Serving the review page, on this machine only."""
+
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+
+from platecheck.errors import SettingsError
+from platecheck.feedback.store import Store
+from platecheck.serving.logs import config as log_config
+from platecheck.serving.review.app import create_review
+
+HOST = "127.0.0.1"
+
+
+def serve_review(store: Store, *, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Args:
+        store: what to review.
+        port: to listen on; 0: any free one.
+        on_ready: called with the address once it is taken.
+
+    Raises:
+        SettingsError: it cannot listen there.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as platecheck serve ends
+    try:
+        listening = socket.create_server((HOST, port))
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {HOST}, port {port}: {error.strerror}") from error
+    with listening:
+        on_ready(f"http://{HOST}:{listening.getsockname()[1]}")
+        configured = uvicorn.Config(
+            create_review(store),
+            ws="none",
+            lifespan="off",
+            server_header=False,
+            access_log=False,
+            log_config=log_config("warning"),
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(configured).run([listening])
