@@ -26,17 +26,18 @@ def schemathesis(server: Server, folder: Path, *options: str) -> subprocess.Comp
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("keys", [False, True], ids=["without keys", "with keys"])
+@pytest.mark.parametrize("keys", [False, True], ids=["as it is", "with keys and feedback"])
 def test_schemathesis_finds_nothing(bright_is_dirty: Path, tmp_path: Path, keys: bool) -> None:
     serve, asked = [], []
     if keys:
         key = add_key(tmp_path / "keys.txt", "tester")
         serve = ["--keys", tmp_path / "keys.txt"]
+        serve += ["--feedback", f"sqlite:///{tmp_path}/f.db", "--feedback-photos", tmp_path / "f"]
         asked = ["--header", f"Authorization: Bearer {key}"]
     with Server("--model", bright_is_dirty, *serve) as server:
         found = schemathesis(server, tmp_path, *asked)
         assert found.returncode == 0, found.stdout[-5000:] + found.stderr[-2000:]
-        assert "Tested: 6" in found.stdout
+        assert "Tested: 10" in found.stdout
         levels = {line["level"] for line in server.log()}
         assert levels <= {"info", "warning"}
 

@@ -236,13 +236,25 @@ class TestAccess:
         assert give(client).status_code == 201
         assert store.all()[0].key == "kitchen"
 
-    def test_it_is_described(self, serve: Serve) -> None:
-        described = serve().get("/openapi.json").json()["paths"]
+    def test_it_is_described(self, serve: Serve, tmp_path: Path) -> None:
+        add_key(tmp_path / "keys.txt", "kitchen")
+        described = serve(keys=tmp_path / "keys.txt").get("/openapi.json").json()["paths"]
         post = described["/v1/feedback"]["post"]
         form = post["requestBody"]["content"]["multipart/form-data"]["schema"]
         assert form["required"] == ["photo", "right", "consent"]
+        assert form["properties"]["right"]["enum"] == ["clean", "dirty", "not a dish"]
         assert {"201", "401", "404", "413", "422", "503"} <= post["responses"].keys()
         assert {"get", "delete"} == described["/v1/feedback/{id}"].keys()
+
+    def test_a_path_names_all_its_methods(self, serve: Serve) -> None:
+        client = serve()
+        for path, methods in (
+            ("/v1/feedback", "GET, POST"),
+            (f"/v1/feedback/{'0' * 32}", "GET, DELETE"),
+            ("/v1/predict", "POST"),
+        ):
+            response = client.put(path)
+            assert (response.status_code, response.headers["allow"]) == (405, methods)
 
     def test_a_web_page_elsewhere_that_may_ask_may_delete(self, serve: Serve) -> None:
         client = serve(origins=("https://app.example",))

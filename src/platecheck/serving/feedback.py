@@ -1,9 +1,9 @@
 """The paths for feedback: what was answered wrongly, and what is right."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -16,41 +16,13 @@ from platecheck.serving.api import FILE, NO_KEY, answered, check_room, errors, g
 from platecheck.serving.keeper import Keeper
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.service import Service
-from platecheck.serving.uploads import read_form
+from platecheck.serving.uploads import OTHER_FIELDS, read_form
 
 Id = Annotated[str, Path(alias="id", pattern="^[0-9a-f]{32}$")]
 FIELD, TEXTS = "photo", ("right", "consent", "answer")
 OFF = {404: "This service keeps no feedback (--feedback)"}
 NOT_FOUND = {404: "There is no such feedback, or this service keeps none"}
 GONE = {503: "The database or the disk does not work: ask again after Retry-After seconds"}
-_BODY = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "properties": {
-                    FIELD: FILE,
-                    "right": {
-                        "type": "string",
-                        "description": "what is right: a class of the model, or 'not a dish'",
-                    },
-                    "consent": {
-                        "type": "string",
-                        "enum": ["true"],
-                        "description": "the photo may be kept, and looked at by people",
-                    },
-                    "answer": {
-                        "type": "string",
-                        "description": "JSON of model, label and probabilities: what a device"
-                        " that answered by itself had said",
-                    },
-                },
-                "required": [FIELD, "right", "consent"],
-            }
-        }
-    },
-}
 _POST_ERRORS = {
     400: "The body is not a form",
     **OFF,
@@ -59,6 +31,30 @@ _POST_ERRORS = {
     422: "A field is missing or makes no sense, or the photo cannot be opened",
     503: "Not stored: too much to do, or the database or the disk does not work",
 }
+
+
+def _body(labels: Sequence[str]) -> dict[str, Any]:
+    """The body of a request to keep feedback, which FastAPI does not read by itself."""
+    fields = {
+        FIELD: FILE,
+        "right": {"type": "string", "enum": list(labels), "description": "what is right"},
+        "consent": {
+            "type": "string",
+            "enum": ["true"],
+            "description": "the photo may be kept, and looked at by people",
+        },
+        # OpenAPI: an object in a form is sent as JSON.
+        "answer": {"$ref": "#/components/schemas/GivenAnswer"},
+    }
+    form = {
+        "type": "object",
+        "properties": fields,
+        "required": [FIELD, "right", "consent"],
+        "additionalProperties": {"type": "string"},
+        "maxProperties": len(fields) + OTHER_FIELDS,
+    }
+    content = {"schema": form, "encoding": {FIELD: {"contentType": "image/*"}}}
+    return {"required": True, "content": {"multipart/form-data": content}}
 
 
 class GivenAnswer(BaseModel):
@@ -129,7 +125,7 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
         status_code=201,
         response_model_exclude_none=True,
         responses=errors({**_POST_ERRORS, **no_key}),
-        openapi_extra={"requestBody": _BODY},
+        openapi_extra={"requestBody": _body(labels)},
     )
     async def give(request: Request, response: Response) -> GivenFeedback:
         """Keep a photo, what is right of it, and what this service says of it.

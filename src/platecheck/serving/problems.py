@@ -8,8 +8,10 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Match
 
 PROBLEM_JSON = "application/problem+json"
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 
 
 class ProblemDetails(BaseModel):
@@ -71,9 +73,16 @@ async def _on_problem(request: Request, error: Exception) -> Response:
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem_response(
-        error.status_code, error.detail, request.state.request_id, headers=error.headers
-    )
+    headers = dict(error.headers or {})
+    if "Allow" in headers:  # which names the methods of the path's first route only
+        headers["Allow"] = ", ".join(method for method in _METHODS if _answers(request, method))
+    return problem_response(error.status_code, error.detail, request.state.request_id, headers)
+
+
+def _answers(request: Request, method: str) -> bool:
+    """Whether the path of a request would be answered with another method."""
+    scope = {**request.scope, "method": method}
+    return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
