@@ -2,6 +2,7 @@
 
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -118,6 +119,31 @@ def test_mistakes_are_said_in_a_line(tmp_path: Path, options: Sequence[str], say
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert "sec" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [["review"], ["data", "collect"]])
+@pytest.mark.parametrize(
+    ("url", "photos", "says"),
+    [
+        ("x", "p", "not the URL of a database"),
+        ("sqlite:///f.db", "p", "no such file"),
+        ("sqlite:///other.db", "p", "holds no feedback"),
+        ("sqlite:///other.db", "nowhere", "is not a folder"),
+        ("postgresql://u@127.0.0.1:1/d", "p", "Connection refused"),
+    ],
+)
+def test_there_must_be_feedback_to_review_or_collect(
+    tmp_path: Path, command: Sequence[str], url: str, photos: str, says: str
+) -> None:
+    (tmp_path / "p").mkdir()
+    sqlite3.connect(tmp_path / "other.db").close()
+    words = [*command, url, *(["new"] if "collect" in command else []), "--photos", photos]
+    result = run(tmp_path, "-m", "platecheck", *words)
+    assert result.returncode == 2
+    assert says in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert list((tmp_path / "p").iterdir()) == []
 
 
 @pytest.mark.parametrize("module", ["psycopg", "sqlalchemy"])

@@ -28,6 +28,14 @@ function showView() {
   if (agreeing && reviewer) agreement.open(reviewer);
 }
 
+/** The name, on a button that changes it. */
+function showReviewer() {
+  const button = byId("reviewer");
+  button.hidden = !reviewer;
+  button.textContent = reviewer;
+  button.setAttribute("aria-label", `${reviewer}: ${t("changeName")}`);
+}
+
 /** Ask for the reviewer's name, and begin with it. */
 function askForName() {
   const dialog = byId("name-dialog");
@@ -46,7 +54,7 @@ function askForName() {
 function begin(name) {
   reviewer = name;
   remember("reviewer", name);
-  byId("reviewer").textContent = name;
+  showReviewer();
   review.begin(name);
   showView();
 }
@@ -58,12 +66,19 @@ byId("language").append(
 );
 byId("language").value = currentLanguage();
 byId("language").addEventListener("change", ({ target }) => setLanguage(target.value));
-byId("change-name").addEventListener("click", askForName);
+byId("reviewer").addEventListener("click", askForName);
 byId("name-dialog").addEventListener("cancel", (event) => {
   if (!reviewer) event.preventDefault(); // without a name nothing can be decided
 });
+byId("skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the address names the view
+  byId("main").focus();
+});
 addEventListener("hashchange", showView);
-onLanguage(showView);
+onLanguage(() => {
+  showReviewer();
+  showView();
+});
 if (reviewer) begin(reviewer);
 else {
   showView();
