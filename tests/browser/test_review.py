@@ -1,8 +1,8 @@
 """The review page: one key a decision, undone, counted, each reviewer alone, for everyone."""
 
 import re
-import subprocess
-import sys
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from page_fixtures.dishes import dish, jpeg
 from page_fixtures.visits import DESKTOP, PHONE, Screenshot, watch
@@ -21,6 +22,7 @@ from playwright.sync_api import Browser, Page, expect
 from platecheck.feedback.entry import Answer
 from platecheck.feedback.reviews import Reviews
 from platecheck.feedback.store import Store, open_store
+from platecheck.serving.review.app import create_review
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # What was answered and what was said, in the order of the queue.
@@ -47,18 +49,16 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def url(store: Store, tmp_path: Path) -> Iterator[str]:
-    """``platecheck review``."""
-    words = ["review", f"sqlite:///{tmp_path}/f.db", "--photos", str(tmp_path / "photos")]
-    command = [sys.executable, "-m", "platecheck", *words, "--port", "0"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    found = re.search(r"http://[\w.:]+", process.stdout.readline())
-    assert found, "the review page has not started"
-    yield found[0]
-    process.terminate()
-    assert process.wait(30) == 0
-    process.stdout.close()
+def url(store: Store) -> Iterator[str]:
+    """The review page's server, on a thread: a process a test would take longer to start."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        config = uvicorn.Config(create_review(store), lifespan="off", log_level="error")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def test_killed_at_each_step_it_leaves_both_or_neither(place: Place) -> None:
 def test_killed_anywhere_while_others_work_it_leaves_both_or_neither(place: Place) -> None:
     chance = random.Random(4)
     with place.store() as store:
-        for attempt in range(30):
+        for attempt in range(15):
             # Two fight for the same photos, the third has one of its own.
             workers = [
                 start(many, place, 10 * attempt + number, photos)
@@ -57,7 +57,7 @@ def test_killed_anywhere_while_others_work_it_leaves_both_or_neither(place: Plac
 @pytest.mark.parametrize("photos", [[0], list(range(40))], ids=["same", "different"])
 def test_many_write_and_delete_at_a_time(place: Place, photos: list[int]) -> None:
     with place.store() as store:
-        workers = [start(some, place, number, photos, 60) for number in range(4)]
+        workers = [start(some, place, number, photos, 40) for number in range(4)]
         looked = 0
         while any(process.is_alive() for process, _ in workers):
             look(place, store)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from feedback_fixtures.places import Place, check
+from feedback_fixtures.places import ANSWER, Place, check
 from feedback_fixtures.postgres import Postgres
 from PIL import Image
 from tests.conftest import WriteModel
@@ -119,6 +119,28 @@ def test_mistakes_are_said_in_a_line(tmp_path: Path, options: Sequence[str], say
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1
     assert "sec" not in result.stderr
+
+
+def test_the_review_page_is_served_until_it_is_stopped(place: Place) -> None:
+    with place.store() as store:
+        store.add(photo(1), "dirty", ANSWER)
+    words = ["review", place.url, "--photos", str(place.photos), "--port"]
+    command = [sys.executable, "-m", "platecheck", *words]
+    process = subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    try:
+        found = re.search(r"http://127.0.0.1:(\d+)", process.stdout.readline())
+        assert found, "the review page has not started"
+        seen = httpx.get(f"{found[0]}/v1/review?reviewer=Ann").json()
+        assert [each["said"] for each in seen["photos"]] == [{"dirty": 1}]
+        taken = subprocess.run([*command, found[1]], capture_output=True, text=True, check=False)
+        assert taken.returncode == 2
+        assert taken.stderr.startswith("error: cannot listen on 127.0.0.1")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.stdout.close()
 
 
 @pytest.mark.parametrize("command", [["review"], ["data", "collect"]])
