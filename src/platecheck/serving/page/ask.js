@@ -1,11 +1,21 @@
 /** Who answers: the service, or this device where the service cannot be reached or is not to be. */
 
-import { fetchModel, authorization, isReady, predict, Refused, Unreachable } from "./service.js";
+import {
+  authorization,
+  deleteFeedback,
+  fetchModel,
+  isReady,
+  predict,
+  Refused,
+  sendFeedback,
+  Unreachable,
+} from "./service.js";
 import { remembered, remember } from "./settings.js";
 
 const LOOK_FOR_SERVICE = 4000; // milliseconds
 // A service with too much to do is asked again so many times, each after the time that it names.
 const TRIES = 10;
+const FEEDBACK_TRIES = 3; // a person waits, and may try again
 
 /** Neither the service nor this device can answer. */
 export class NobodyAnswers extends Error {
@@ -103,6 +113,22 @@ export class Asker extends EventTarget {
       this.#alone();
       return { entries: await this.#onDevice(photos, evidence, signal), where: "device" };
     }
+  }
+
+  /** For how many days the service keeps feedback; null where none can be given now. */
+  get feedbackDays() {
+    const { on, days } = this.model?.feedback ?? {};
+    return on && this.where === "service" ? days : null;
+  }
+
+  /** Have a photo kept with what is right of it: see sendFeedback. */
+  giveFeedback(feedback) {
+    return this.#patiently(FEEDBACK_TRIES, undefined, () => sendFeedback(feedback, this.#key));
+  }
+
+  /** Have feedback deleted. */
+  deleteFeedback(id) {
+    return this.#patiently(FEEDBACK_TRIES, undefined, () => deleteFeedback(id, this.#key));
   }
 
   /** Find out what the service says of its model, and so who answers. */

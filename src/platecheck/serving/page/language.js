@@ -102,6 +102,11 @@ export function timeOfDay(date) {
   return new Intl.DateTimeFormat(locale(), { timeStyle: "medium" }).format(date);
 }
 
+/** A day, its month in words. */
+export function day(date) {
+  return new Intl.DateTimeFormat(locale(), { dateStyle: "long" }).format(date);
+}
+
 /** Compare two texts for sorting; numbers in names count as numbers. */
 export function compareTexts(a, b) {
   return a.localeCompare(b, language, { numeric: true });

@@ -7,6 +7,7 @@ import { Batch } from "./batch.js";
 import { answersAsCsv, saveFile } from "./csv.js";
 import { confirm } from "./dialogs.js";
 import { byId } from "./elements.js";
+import { FeedbackView } from "./feedback-view.js";
 import { onLanguage, t } from "./language.js";
 import { listenForPhotos } from "./photo-input.js";
 import { Shot } from "./shot.js";
@@ -19,6 +20,7 @@ export class PhotosView {
   #ask;
   #answer = new AnswerView();
   #advice;
+  #feedback;
   #visit = new VisitView((row) => this.#open(row));
   #batch;
   #counted = []; // the rows that the progress bar counts
@@ -32,6 +34,7 @@ export class PhotosView {
   constructor(ask, onPhotos) {
     this.#ask = ask;
     this.#advice = new AdviceView(ask);
+    this.#feedback = new FeedbackView(ask);
     this.#batch = new Batch(ask, prepareRow);
     const take = (files) => {
       onPhotos();
@@ -134,6 +137,7 @@ export class PhotosView {
     this.#opened = row;
     this.#visit.open(row);
     this.#advice.clear();
+    this.#feedback.clear();
     this.#answer.wait(row);
     const prepared = await prepareRow(row);
     if (signal.aborted) return;
@@ -179,6 +183,7 @@ export class PhotosView {
     }
     this.#answer.show(row, this.#ask.model);
     this.#advice.show(row, prepared);
+    this.#feedback.show(row, prepared);
     playTone(kindOf(entry.label));
     const said = [nameOf(entry.label), surenessOf(entry)].filter(Boolean).join(", ");
     announce(t("answerIs", { name, answer: said }));
@@ -191,6 +196,7 @@ export class PhotosView {
     this.#visit.open(null);
     this.#answer.clear();
     this.#advice.clear();
+    this.#feedback.clear();
   }
 
   #export() {

@@ -63,6 +63,44 @@ export async function predict(photos, { key, evidence, signal, patience = PATIEN
   return answer;
 }
 
+/**
+ * Have a photo kept with what is right of it; the person has agreed.
+ *
+ * @param {{name: string, blob: Blob}} photo
+ * @param {string} right a class of the model, or "not a dish"
+ * @param {object|null} answer what this device said of it, where the service did not answer
+ * @returns {Promise<{id: string, right: string, expires: string}>} expires: ISO 8601
+ */
+export async function sendFeedback({ photo, right, answer }, key) {
+  const form = new FormData();
+  form.append("photo", photo.blob, photo.name);
+  form.append("right", right);
+  form.append("consent", "true");
+  if (answer) form.append("answer", JSON.stringify(answer));
+  const response = await request("/v1/feedback", {
+    method: "POST",
+    body: form,
+    headers: authorization(key),
+    patience: PATIENCE_PHOTOS,
+  });
+  return response.json().catch(() => {
+    throw new Unreachable("the answer broke off");
+  });
+}
+
+/** Have feedback deleted; it may have been already. */
+export async function deleteFeedback(id, key) {
+  try {
+    await request(`/v1/feedback/${id}`, {
+      method: "DELETE",
+      headers: authorization(key),
+      patience: PATIENCE_MODEL,
+    });
+  } catch (error) {
+    if (error.status !== 404) throw error;
+  }
+}
+
 /** Whether the service takes photos now. */
 export async function isReady() {
   try {

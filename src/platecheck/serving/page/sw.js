@@ -28,6 +28,7 @@ const SHELL = [
   "/page/csv.js",
   "/page/dialogs.js",
   "/page/elements.js",
+  "/page/feedback-view.js",
   "/page/language.js",
   "/page/local-model.js",
   "/page/local-worker.js",

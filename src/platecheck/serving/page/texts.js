@@ -72,6 +72,28 @@ export const TEXTS = {
     takeAnother:
       "Another photo from straight above, of one dish that fills the picture, helps most.",
 
+    feedbackWrong: "Is this wrong?",
+    feedbackKnow: "Do you know what is right?",
+    feedbackRight: "What is right?",
+    feedbackTerms: {
+      one: "I agree that this service keeps the photo, its answer and what I say for {count} day, and that people look at it to make the next model better.",
+      other:
+        "I agree that this service keeps the photo, its answer and what I say for {count} days, and that people look at it to make the next model better.",
+    },
+    feedbackNote: "Please send nothing that shows people, papers or anything private.",
+    feedbackSend: "Send",
+    feedbackWait: "Sending …",
+    feedbackThanks: "Thank you.",
+    feedbackKept: "Kept until {date}: “{answer}” is right.",
+    feedbackId: "Its number, by which it can also be deleted later:",
+    feedbackDelete: "Delete it",
+    feedbackDeleted: "It is deleted: the photo, and what was said of it.",
+    feedbackNotKept: "It was not kept: {why}",
+    feedbackNotDeleted: "It was not deleted: {why}",
+    feedbackUnknown:
+      "The service stopped answering, so nobody here knows whether that was done. Try again when it is back.",
+    feedbackNotNow: "the service cannot do that now; try again later.",
+
     visitTitle: "This visit",
     visitNote: "Kept in this tab only, until you close it.",
     progress: "{done} of {count}",
@@ -246,6 +268,30 @@ export const TEXTS = {
     isBlurred: "Знімок розмитий: тримайте рівно, протріть об’єктив або трохи відступіть.",
     isSmall: "Знімок дуже малий ({width} × {height} пікселів).",
     takeAnother: "Найкраще допоможе інший знімок: просто згори, один предмет на весь кадр.",
+
+    feedbackWrong: "Це неправильно?",
+    feedbackKnow: "Ви знаєте, як правильно?",
+    feedbackRight: "Як правильно?",
+    feedbackTerms: {
+      one: "Я погоджуюся, що цей сервіс зберігатиме знімок, відповідь і моє уточнення {count} день і що їх переглянуть люди, щоб поліпшити наступну модель.",
+      few: "Я погоджуюся, що цей сервіс зберігатиме знімок, відповідь і моє уточнення {count} дні і що їх переглянуть люди, щоб поліпшити наступну модель.",
+      many: "Я погоджуюся, що цей сервіс зберігатиме знімок, відповідь і моє уточнення {count} днів і що їх переглянуть люди, щоб поліпшити наступну модель.",
+      other:
+        "Я погоджуюся, що цей сервіс зберігатиме знімок, відповідь і моє уточнення {count} дня і що їх переглянуть люди, щоб поліпшити наступну модель.",
+    },
+    feedbackNote: "Будь ласка, не надсилайте нічого, де видно людей, документи чи щось приватне.",
+    feedbackSend: "Надіслати",
+    feedbackWait: "Надсилаю …",
+    feedbackThanks: "Дякуємо.",
+    feedbackKept: "Зберігається до {date}: правильно — «{answer}».",
+    feedbackId: "Номер, за яким це можна видалити й пізніше:",
+    feedbackDelete: "Видалити",
+    feedbackDeleted: "Видалено: і знімок, і те, що про нього сказано.",
+    feedbackNotKept: "Не збережено: {why}",
+    feedbackNotDeleted: "Не видалено: {why}",
+    feedbackUnknown:
+      "Сервіс перестав відповідати, тож невідомо, чи це зроблено. Спробуйте ще раз, коли він повернеться.",
+    feedbackNotNow: "сервіс зараз не може цього зробити; спробуйте пізніше.",
 
     visitTitle: "Поточний сеанс",
     visitNote: "Зберігається лише в цій вкладці, доки ви її не закриєте.",

@@ -19,6 +19,7 @@ export function newRow(file) {
     entry: null,
     where: "",
     time: null,
+    feedback: null, // what was given and is kept, as the service says
     thumbnail: null,
     prepared: null,
   };
