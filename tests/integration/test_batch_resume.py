@@ -63,6 +63,11 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "platecheck", "batch", *map(str, arguments)]
 
 
+def slowly(listed: Path, out: Path, model: Path) -> list[str]:
+    """A command that takes long enough to be stopped, on a machine of any number of cores."""
+    return command(listed, out, "--model", model, "--part-rows", "20", "--workers", "1")
+
+
 def answered(out: Path) -> set[str]:
     return {path.name for path in Path(f"{out}.parts", "answers").glob("[0-9]*")}
 
@@ -80,7 +85,7 @@ def signalled(arguments: list[str], out: Path, parts: int, number: int) -> tuple
 
 def test_killed_twice_and_gone_on(tmp_path: Path, model: Path, listed: Path) -> None:
     out = tmp_path / "out.parquet"
-    asked = command(listed, out, "--model", model, "--part-rows", "20", "--json")
+    asked = [*slowly(listed, out, model), "--json"]
     seen: set[str] = set()
     for parts in (3, 8):
         code, _ = signalled(asked, out, parts, signal.SIGKILL)
@@ -101,7 +106,7 @@ def test_killed_twice_and_gone_on(tmp_path: Path, model: Path, listed: Path) -> 
 
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, model: Path, listed: Path) -> None:
     out = tmp_path / "out.parquet"
-    asked = command(listed, out, "--model", model, "--part-rows", "20")
+    asked = slowly(listed, out, model)
     code, said = signalled(asked, out, 2, signal.SIGINT)
     assert code == 130
     assert said == (
