@@ -1,5 +1,5 @@
 # make demo   the main job on rendered dishes: train, judge, report, export, answer
-# make test   lint, types, floors, tests; brings Chromium where there is none
+# make test   lint, types, floors, tests; brings Chromium and PostgreSQL where there are none
 # make serve  the page and the service, on this machine
 # make bench  the table in benchmarks/
 #
@@ -33,6 +33,7 @@ serve: $(VENV)/.installed-serve
 
 test: $(VENV)/.installed-dev lint
 	@sh tests/chromium.sh $(BIN)/python
+	@sh tests/postgres.sh
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-dev

@@ -60,8 +60,8 @@ def test_without_a_place_for_feedback_none_is_asked_for(browser: Browser, servic
 def test_what_is_right_is_kept_and_deleted(page: Page, store: Store) -> None:
     choose(page, DIRTY)
     assert answered(page) == "Dirty"
-    expect(page.locator("#feedback-title")).to_have_text("Is this wrong?")
-    assert page.locator("#feedback-choices").all_inner_texts() == ["Clean\nNot a dish"]
+    expect(page.locator("#feedback-title")).to_have_text("Is this right?")
+    assert page.locator("#feedback-choices").all_inner_texts() == ["Clean\nDirty\nNot a dish"]
     say(page, "Clean")
     message(page, "Thank you.")
     expect(page.locator("#feedback-thanks")).to_contain_text("“Clean” is right")

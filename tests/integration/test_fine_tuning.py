@@ -144,4 +144,8 @@ def test_compare_says_which_is_better(cli: Cli, write_model: WriteModel, tmp_pat
     assert same.code == 1
     found = json.loads(same.out)
     assert (found["verdict"], found["both"], found["p_value"]) == ("not told apart", 8, 1)
+    enough = cli("compare", right, right, *data, "--margin", "0.5")
+    assert (enough.code, "B is not worse than A by 50.0% or more" in enough.out) == (0, True)
+    few = cli("compare", right, right, *data, "--margin", "0.1", "--json")
+    assert (few.code, json.loads(few.out)["not_worse"]) == (1, False)
     assert cli("compare", right, tmp_path / "none.onnx", *data).code == 2

@@ -32,6 +32,15 @@ def test_a_verdict_needs_enough_changed_answers() -> None:
     assert Comparison(90, 6, 0, 4).verdict == "worse"
 
 
+def test_not_worse_needs_the_whole_interval_above_the_margin() -> None:
+    found = Comparison(both=190, only_a=3, only_b=2, neither=5)
+    low, high = found.interval
+    assert low < 0 < high
+    assert found.not_worse(-low + 1e-6)
+    assert not found.not_worse(-low - 1e-6)
+    assert not Comparison(19, 0, 0, 1).not_worse(0.01)  # too few photos to say so
+
+
 @given(*[st.integers(0, 60)] * 4)
 def test_the_interval_holds_the_difference_and_turns_with_it(
     both: int, only_a: int, only_b: int, neither: int

@@ -34,11 +34,19 @@ def compare(
     split: Annotated[
         str | None, typer.Option(help="Which split; test by default, or the only one.")
     ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Also take B where it is at most this much worse: 0.03 is three photos of a hundred.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
 ) -> None:
     """Say whether model B is better than model A on photos that neither has learnt from.
 
-    The exit code is 0 where B is better, 1 where it is worse or cannot be told from A.
+    The exit code is 0 where B is better, or with --margin not worse by more than that; 1 otherwise.
     """
     from platecheck.evaluation.evaluate import evaluate, load_model
     from platecheck.evaluation.paired import compare as pair
@@ -68,12 +76,16 @@ def compare(
         "only_a": [str(path) for path in common if rights[0][path] and not rights[1][path]],
         "only_b": [str(path) for path in common if rights[1][path] and not rights[0][path]],
     }
+    not_worse = margin is not None and result.not_worse(margin)
     if as_json:
         names = {"a": str(a), "b": str(b), "split": found[0].split}
-        print(json.dumps({**names, **result.as_dict(), "changed": changed}, indent=2))
+        judged = {"margin": margin, "not_worse": not_worse} if margin is not None else {}
+        print(json.dumps({**names, **result.as_dict(), **judged, "changed": changed}, indent=2))
     else:
         _show(result, a, b, changed)
-    if result.verdict != "better":
+        if margin is not None:
+            _show_margin(margin, not_worse=not_worse)
+    if result.verdict != "better" and not not_worse:
         raise typer.Exit(1)
 
 
@@ -81,6 +93,11 @@ def _right(evaluation: "Evaluation") -> dict[Path, bool]:
     """Whether each photo's most probable class is its own."""
     right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
     return {photo.path: bool(ok) for photo, ok in zip(evaluation.photos, right, strict=True)}
+
+
+def _show_margin(margin: float, *, not_worse: bool) -> None:
+    said, colour = ("is not", "green") if not_worse else ("may be", "yellow")
+    terminal().print(f"[{colour}]B {said} worse than A by {margin:.1%} or more.[/]")
 
 
 def _show(result: "Comparison", a: Path, b: Path, changed: dict[str, list[str]]) -> None:

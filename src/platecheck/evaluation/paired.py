@@ -87,6 +87,14 @@ class Comparison:
             return "not told apart"
         return "better" if self.difference > 0 else "worse"
 
+    def not_worse(self, margin: float) -> bool:
+        """Whether B is at most `margin` less accurate than A: the whole interval is above that.
+
+        A test of non-inferiority, as Piaggio and others, Reporting of noninferiority and
+        equivalence randomized trials, 2012, describe it.
+        """
+        return self.interval[0] > -margin
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {

@@ -1,4 +1,4 @@
-/** Saying what is right of a photo whose answer was not: with consent, and deleted when asked. */
+/** Saying what is right of a photo: with consent, and deleted when asked. */
 
 import { announce } from "./announce.js";
 import { byId, make } from "./elements.js";
@@ -30,10 +30,10 @@ export class FeedbackView {
     this.#blob = blob;
     const { label } = row.entry;
     byId("feedback").open = false;
-    byId("feedback-title").textContent = t(isSure(label) ? "feedbackWrong" : "feedbackKnow");
+    byId("feedback-title").textContent = t(isSure(label) ? "feedbackRightOrNot" : "feedbackKnow");
     byId("feedback-form").reset();
-    const others = [...this.#ask.model.classes, NO_DISH].filter((name) => name !== label);
-    byId("feedback-choices").replaceChildren(...others.map(choice));
+    const names = [...this.#ask.model.classes, NO_DISH];
+    byId("feedback-choices").replaceChildren(...names.map(choice));
     this.#say("");
     this.#showGiven();
     this.#showWhetherPossible();

@@ -72,7 +72,7 @@ export const TEXTS = {
     takeAnother:
       "Another photo from straight above, of one dish that fills the picture, helps most.",
 
-    feedbackWrong: "Is this wrong?",
+    feedbackRightOrNot: "Is this right?",
     feedbackKnow: "Do you know what is right?",
     feedbackRight: "What is right?",
     feedbackTerms: {
@@ -269,7 +269,7 @@ export const TEXTS = {
     isSmall: "Знімок дуже малий ({width} × {height} пікселів).",
     takeAnother: "Найкраще допоможе інший знімок: просто згори, один предмет на весь кадр.",
 
-    feedbackWrong: "Це неправильно?",
+    feedbackRightOrNot: "Це правильно?",
     feedbackKnow: "Ви знаєте, як правильно?",
     feedbackRight: "Як правильно?",
     feedbackTerms: {
