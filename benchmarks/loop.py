@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from platecheck.data.folders import Photo, list_photos
+from platecheck.data.folders import list_photos
 from platecheck.data.synth import write_dataset
 
 NAMES = {"clean": "Clean", "dirty": "Dirty"}
@@ -33,6 +33,8 @@ KEYS = {"clean": "1", "dirty": "2"}
 KIND = "splashed"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
 PATIENCE = 60_000  # milliseconds
+
+Labelled = tuple[Path, str]  # a photo and what is right of it
 
 
 @dataclass(frozen=True)
@@ -83,10 +85,12 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="a new folder")
     parser.add_argument("--photos", type=int, default=120, help="that people say something of")
     parser.add_argument("--data", type=Path, help="real photos; their val is compared as well")
+    parser.add_argument("--precision", default="32-true", help="of platecheck train")
     options = parser.parse_args()
     before = [(options.data, ("--split", "val"))] if options.data else []
-    found = run(Plan(options.folder, said=options.photos, before=before))
-    print(table(found))
+    training = ("--precision", options.precision)
+    plan = Plan(options.folder, said=options.photos, training=training, before=before)
+    print(table(run(plan)))
 
 
 def run(plan: Plan) -> Outcome:
@@ -100,12 +104,12 @@ def run(plan: Plan) -> Outcome:
     database, kept = f"sqlite:///{plan.folder}/feedback.db", plan.folder / "photos"
     feedback = ("--feedback", database, "--feedback-photos", str(kept))
     with serving("serve", "--model", plan.model, *feedback, "--port", "0") as url:
-        old = Counter(ask(url, list_photos(tests).photos))
+        old = Counter(ask(url, labelled(tests)))
         with chromium() as browser:
-            say_what_is_right(browser, url, list_photos(shown).photos)
-    with serving("review", database, "--photos", str(kept), "--port", "0") as url:
-        with chromium() as browser:
-            review(browser, url, list_photos(shown).photos)
+            say_what_is_right(browser, url, labelled(shown))
+    address = serving("review", database, "--photos", str(kept), "--port", "0")
+    with address as url, chromium() as browser:
+        review(browser, url, labelled(shown))
     folder, trained = plan.folder / "new-dishes", plan.folder / "run"
     ours = plan.folder / "ours.onnx"
     collected = command("data", "collect", database, folder, "--photos", kept, "--json")
@@ -122,7 +126,7 @@ def run(plan: Plan) -> Outcome:
     model = plan.folder / "model.onnx"
     shutil.copy(ours, model)
     with serving("serve", "--model", str(model), "--port", "0") as url:
-        new = Counter(ask(url, list_photos(tests).photos))
+        new = Counter(ask(url, labelled(tests)))
     return Outcome(json.loads(collected), json.loads(kind), read(before), (old, new))
 
 
@@ -172,33 +176,39 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-def ask(url: str, photos: Sequence[Photo]) -> Iterator[tuple[str, str]]:
+def labelled(folder: Path) -> list[Labelled]:
+    """All photos of a folder."""
+    found = list_photos(folder)
+    return [(photo.path, found.classes[photo.label]) for photo in found.photos]
+
+
+def ask(url: str, photos: Sequence[Labelled]) -> Iterator[tuple[str, str]]:
     """What is right and what the service answers, photo by photo."""
     with httpx.Client(base_url=url, timeout=60) as client:
-        for photo in photos:
-            answer = client.post("/v1/predict", content=photo.path.read_bytes()).raise_for_status()
-            yield photo.label, answer.json()["photos"][0]["label"]
+        for path, label in photos:
+            answer = client.post("/v1/predict", content=path.read_bytes()).raise_for_status()
+            yield label, answer.json()["photos"][0]["label"]
 
 
-def say_what_is_right(browser: Browser, url: str, photos: Sequence[Photo]) -> None:
+def say_what_is_right(browser: Browser, url: str, photos: Sequence[Labelled]) -> None:
     """Give each photo to the page, and say what is right of it."""
     with browser.new_context(locale="en-GB") as context:
         page = context.new_page()
         page.goto(url)
-        for photo in photos:
-            page.locator("#files").set_input_files(photo.path)
-            expect(page.locator("#photo-name")).to_have_text(photo.path.name)
+        for path, label in photos:
+            page.locator("#files").set_input_files(path)
+            expect(page.locator("#photo-name")).to_have_text(path.name)
             expect(page.locator("#by")).not_to_be_empty(timeout=PATIENCE)
             page.locator("#feedback-title").click()
-            page.get_by_label(NAMES[photo.label], exact=True).check()
+            page.get_by_label(NAMES[label], exact=True).check()
             page.get_by_label("I agree").check()
             page.get_by_role("button", name="Send").click()
             expect(page.locator("#feedback-message")).to_have_text("Thank you.", timeout=PATIENCE)
 
 
-def review(browser: Browser, url: str, photos: Sequence[Photo]) -> None:
+def review(browser: Browser, url: str, photos: Sequence[Labelled]) -> None:
     """Decide each photo on the review page with its key."""
-    right = {sha256(photo.path.read_bytes()).hexdigest(): photo.label for photo in photos}
+    right = {sha256(path.read_bytes()).hexdigest(): label for path, label in photos}
     with browser.new_context(locale="en-GB") as context:
         page = context.new_page()
         page.goto(url)

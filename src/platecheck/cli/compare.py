@@ -39,7 +39,7 @@ def compare(
         typer.Option(
             min=0,
             max=1,
-            help="Also take B where it is at most this much worse: 0.03 is three photos of a hundred.",
+            help="Also take B where it is at most this much worse; 0.03: three photos of 100.",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
