@@ -52,15 +52,16 @@ def compare(
     from platecheck.evaluation.paired import compare as pair
 
     found: list[Evaluation] = []
-    for path in (a, b):
-        model, division = load_model(path)
+    loaded = [load_model(path) for path in (a, b)]
+    shared = next((division for _, division in loaded if division is not None), None)
+    for path, (model, own) in zip((a, b), loaded, strict=True):
         with progress_bar(f"evaluating {path}") as bar:
             found.append(
                 evaluate(
                     model,
                     data,
                     split=split,
-                    division=division,
+                    division=own or shared,  # so that a split of one is there for both
                     on_start=bar.start,
                     on_photo=bar.advance,
                 )

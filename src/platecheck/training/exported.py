@@ -19,6 +19,7 @@ from torch import nn
 
 from platecheck.classifier import Classifier, find_model
 from platecheck.errors import ModelError
+from platecheck.training.familiar import Familiarity
 from platecheck.training.networks import PlateNet
 from platecheck.training.recipe import Normalization, Recipe
 
@@ -92,6 +93,30 @@ def fine_tuning(recipe: Recipe, model: str) -> Recipe:
             "epochs": ceil(recipe.epochs / 4),
             "teacher": None,
         }
+    )
+
+
+def exported_familiarity(path: Path) -> Familiarity | None:
+    """What tells an exported model which photos are like those that it learnt from, if anything."""
+    graph = onnx.load(path).graph
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    if "oddness.mean" not in constants:
+        return None
+    mine = [node for node in graph.node if node.name.startswith("/oddness/")]
+    (directions,) = (constants[node.input[1]].T for node in mine if node.op_type == "MatMul")
+    (precision,) = (
+        constants[name]
+        for node in mine
+        for name in node.input
+        if node.op_type == "Mul" and name in constants
+    )
+    limit = Classifier.load(path).info.oddness_limit
+    return Familiarity(
+        constants["oddness.mean"],
+        constants["oddness.scale"],
+        directions,
+        float(precision),
+        float("inf") if limit is None else limit,
     )
 
 

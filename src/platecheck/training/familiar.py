@@ -51,6 +51,17 @@ class Familiarity:
             found: NDArray[np.float32] = OddnessHead(self)(torch.from_numpy(features)).numpy()
         return found
 
+    def sample(self, count: int) -> NDArray[np.float32]:
+        """Features [count, F] as the Gaussian has them: what was familiar, without its photos."""
+        rng = np.random.default_rng(0)
+        apart = rng.normal(0, self.precision**-0.5, (count, len(self.mean)))
+        lengths = np.sum(self.directions**2, axis=1)
+        axes = self.directions / np.sqrt(np.maximum(lengths, 1e-12))[:, None]
+        # Along an axis the variance is 1 / (precision - length): there it is more than elsewhere.
+        wide = np.sqrt(self.precision / np.maximum(self.precision - lengths, 1e-6))
+        apart += (apart @ axes.T * (wide - 1)) @ axes
+        return (self.mean + self.scale * apart).astype(np.float32)
+
     def save(self, path: Path) -> None:
         """Write a safetensors file."""
         numbers = {"precision": self.precision, "limit": self.limit}
@@ -92,14 +103,23 @@ class OddnessHead(nn.Module):
         return torch.sqrt(torch.clamp(distance, min=0.0) / features.shape[1])
 
 
-def fit_familiarity(train: NDArray[np.float32], validation: NDArray[np.float32]) -> Familiarity:
+def fit_familiarity(
+    train: NDArray[np.float32],
+    validation: NDArray[np.float32],
+    before: Familiarity | None = None,
+) -> Familiarity:
     """Fit the Gaussian to training photos and the limit to validation photos.
 
     Args:
         train: features [N, F].
         validation: features [M, F]; of new photos like these at most :data:`FALSE_ALARMS` are above
             the conformal quantile. The limit is that quantile times :data:`MARGIN`.
+        before: of the model that training started from, whose photos are not there: as many
+            features are drawn from it, so that what was a dish stays one.
     """
+    if before is not None:
+        train = np.concatenate([train, before.sample(len(train))])
+        validation = np.concatenate([validation, before.sample(len(validation))])
     mean, scale = train.mean(axis=0), train.std(axis=0)
     # What hardly ever changes must not make everything odd.
     scale = scale + max(LEAST_SCALE * float(scale.mean()), 1e-6)
@@ -114,4 +134,5 @@ def fit_familiarity(train: NDArray[np.float32], validation: NDArray[np.float32])
     )
     seen = np.sort(found.oddness(validation))
     rank = min(len(seen) - 1, int(np.ceil((1 - FALSE_ALARMS) * (len(seen) + 1))) - 1)
-    return replace(found, limit=MARGIN * float(seen[rank]))
+    limit = MARGIN * float(seen[rank])
+    return replace(found, limit=limit if before is None else max(limit, before.limit))
