@@ -1,6 +1,7 @@
 """Saying on the page what is right: with consent, kept as it was sent, deleted when asked."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,10 @@ def message(page: Page, text: str) -> None:
     expect(page.locator("#feedback-message")).to_have_text(text)
 
 
+def refuse(status: int, route: Route) -> None:
+    route.fulfill(status=status, json={"detail": "the disk is full"})
+
+
 def say(page: Page, right: str) -> None:
     """Say what is right of the photo that is shown, and agree."""
     page.locator("#feedback-title").click()
@@ -61,7 +66,8 @@ def test_what_is_right_is_kept_and_deleted(page: Page, store: Store) -> None:
     choose(page, DIRTY)
     assert answered(page) == "Dirty"
     expect(page.locator("#feedback-title")).to_have_text("Is this right?")
-    assert page.locator("#feedback-choices").all_inner_texts() == ["Clean\nDirty\nNot a dish"]
+    choices = page.locator("#feedback-choices label").all_text_contents()
+    assert choices == ["Clean", "Dirty", "Not a dish"]
     say(page, "Clean")
     message(page, "Thank you.")
     expect(page.locator("#feedback-thanks")).to_contain_text("“Clean” is right")
@@ -112,11 +118,7 @@ def test_what_could_not_be_kept_is_said(page: Page, store: Store) -> None:
     choose(page, DIRTY)
     answered(page)
     for status, text in answers:
-
-        def refuse(route: Route, status: int = status) -> None:
-            route.fulfill(status=status, json={"detail": "the disk is full"})
-
-        page.route("**/v1/feedback", refuse)
+        page.route("**/v1/feedback", partial(refuse, status))
         if page.locator("#feedback").get_attribute("open") is None:
             say(page, "Clean")
         else:  # what was filled in is still there

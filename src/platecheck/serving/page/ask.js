@@ -15,7 +15,7 @@ import { remembered, remember } from "./settings.js";
 const LOOK_FOR_SERVICE = 4000; // milliseconds
 // A service with too much to do is asked again so many times, each after the time that it names.
 const TRIES = 10;
-const FEEDBACK_TRIES = 3; // a person waits, and may try again
+const ONCE = 1; // a person waits, and may try again
 
 /** Neither the service nor this device can answer. */
 export class NobodyAnswers extends Error {
@@ -123,12 +123,12 @@ export class Asker extends EventTarget {
 
   /** Have a photo kept with what is right of it: see sendFeedback. */
   giveFeedback(feedback) {
-    return this.#patiently(FEEDBACK_TRIES, undefined, () => sendFeedback(feedback, this.#key));
+    return this.#patiently(ONCE, undefined, () => sendFeedback(feedback, this.#key));
   }
 
   /** Have feedback deleted. */
   deleteFeedback(id) {
-    return this.#patiently(FEEDBACK_TRIES, undefined, () => deleteFeedback(id, this.#key));
+    return this.#patiently(ONCE, undefined, () => deleteFeedback(id, this.#key));
   }
 
   /** Find out what the service says of its model, and so who answers. */
