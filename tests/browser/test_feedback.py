@@ -180,11 +180,13 @@ def test_who_lets_no_photo_leave_the_device_is_not_asked_for_one(page: Page) -> 
     expect(page.locator("#feedback")).to_be_hidden()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("scheme", "locale", "thanks"), [("light", "en-GB", "Thank you."), ("dark", "uk-UA", "Дякуємо.")]
+)
 def test_it_is_usable_by_everyone_and_on_a_phone(
-    browser: Browser, keeping: Service, scheme: str, screenshot: Screenshot
+    browser: Browser, keeping: Service, scheme: str, locale: str, thanks: str, screenshot: Screenshot
 ) -> None:
-    options = {"viewport": PHONE, "color_scheme": scheme, "locale": "uk-UA"}
+    options = {"viewport": PHONE, "color_scheme": scheme, "locale": locale}
     with visit(browser, keeping.url, **options) as page:
         choose(page, DIRTY)
         answered(page)
@@ -198,7 +200,7 @@ def test_it_is_usable_by_everyone_and_on_a_phone(
         page.keyboard.press("Tab")
         page.keyboard.press("Space")
         page.keyboard.press("Enter")
-        expect(page.locator("#feedback-message")).to_have_text("Дякуємо.")
+        message(page, thanks)
         expect(page.locator("#feedback-delete")).to_be_focused()
         assert Axe().run(page).response["violations"] == []
         screenshot(page, f"feedback-given-{scheme}", full_page=True)
