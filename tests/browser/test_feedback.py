@@ -181,10 +181,16 @@ def test_who_lets_no_photo_leave_the_device_is_not_asked_for_one(page: Page) -> 
 
 
 @pytest.mark.parametrize(
-    ("scheme", "locale", "thanks"), [("light", "en-GB", "Thank you."), ("dark", "uk-UA", "Дякуємо.")]
+    ("scheme", "locale", "thanks"),
+    [("light", "en-GB", "Thank you."), ("dark", "uk-UA", "Дякуємо.")],
 )
 def test_it_is_usable_by_everyone_and_on_a_phone(
-    browser: Browser, keeping: Service, scheme: str, locale: str, thanks: str, screenshot: Screenshot
+    browser: Browser,
+    keeping: Service,
+    scheme: str,
+    locale: str,
+    thanks: str,
+    screenshot: Screenshot,
 ) -> None:
     options = {"viewport": PHONE, "color_scheme": scheme, "locale": locale}
     with visit(browser, keeping.url, **options) as page:

@@ -1,6 +1,7 @@
 """Fine-tuning: an exported file, int8 or not, is a start that answers as the file does."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,6 @@ import pytest
 import torch
 from onnx import numpy_helper
 from PIL import Image
-from tests.conftest import WriteModel
 from training_fixtures import Cli, gentle
 
 from platecheck.classifier import Classifier, find_model
@@ -17,11 +17,13 @@ from platecheck.data.folders import list_photos
 from platecheck.errors import ModelError
 from platecheck.photo import open_photo
 from platecheck.training.export import export
-from platecheck.training.exported import fine_tuning, load_exported
+from platecheck.training.exported import exported_familiarity, fine_tuning, load_exported
 from platecheck.training.networks import build_network
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
 from platecheck.training.trained import WholeModel, WholeModelWithEvidence
+
+WriteModel = Callable[..., Path]
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -65,6 +67,22 @@ def test_the_shipped_int8_files_start_nearly_as_they_are(recipe: str, model: str
     whole = as_loaded(load_recipe(recipe), find_model(model))
     # One rounding of the weights: what making it int8 again costs.
     assert difference(whole, classifier, samples) < 0.05
+
+
+def test_a_file_says_what_was_familiar_to_its_model() -> None:
+    classifier, path = Classifier.load("plate"), find_model("plate")
+    whole = as_loaded(load_recipe("plate"), path)
+    assert isinstance(whole, WholeModelWithEvidence)
+    samples = sorted(Path("samples").glob("*.jpg"))
+    pixels = np.stack([open_photo(photo, classifier.size) for photo in samples])
+    with torch.no_grad():
+        look = whole.look(torch.from_numpy(pixels)).numpy()
+    familiarity = exported_familiarity(path)
+    assert familiarity is not None
+    assert familiarity.limit == classifier.info.oddness_limit
+    said = [answer.oddness for answer in classifier.predict_many(samples)]
+    np.testing.assert_allclose(familiarity.oddness(look), np.array(said, float), rtol=0.05)
+    assert exported_familiarity(find_model("tiny")) is None
 
 
 def test_int8_weights_begin_anywhere_between_their_roundings() -> None:

@@ -88,6 +88,31 @@ def test_the_limit_is_that_of_validation_photos_not_of_those_it_was_fitted_to() 
     assert fit_familiarity(train, new).limit > 1.3 * fit_familiarity(train, train).limit
 
 
+def test_what_is_drawn_is_distributed_as_what_it_was_fitted_to() -> None:
+    rng = np.random.default_rng(9)
+    train = features(rng, 3000, 80)
+    drawn = fit_familiarity(train, train).sample(3000, seed=0)
+    np.testing.assert_allclose(drawn.mean(axis=0), train.mean(axis=0), atol=0.35)
+    ours, theirs = (np.linalg.eigvalsh(np.cov(some.astype(float).T)) for some in (drawn, train))
+    np.testing.assert_allclose(ours[-6:], theirs[-6:], rtol=0.15)  # the large ones
+    assert ours[:-6].mean() == pytest.approx(theirs[:-6].mean(), rel=0.1)
+
+
+def test_what_was_familiar_before_stays_so_and_what_was_odd_too() -> None:
+    """Photos of the first model are not there when the second one learns others."""
+    rng = np.random.default_rng(10)
+    old, other = features(rng, 400, 64), features(rng, 60, 64) + 6
+    first = fit_familiarity(old, features(rng, 200, 64))
+    forgetful, second = (fit_familiarity(other, other, before) for before in (None, first))
+    new = features(rng, 200, 64)
+    assert (forgetful.oddness(new) > forgetful.limit).mean() > 0.95
+    assert (second.oddness(new) > second.limit).mean() < 0.02
+    assert (second.oddness(features(rng, 200, 64) + 6) > second.limit).mean() < 0.02
+    elsewhere = features(rng, 20, 64) + 15 * np.eye(64, dtype=np.float32)[:20]
+    assert (second.oddness(elsewhere) > second.limit).all()
+    assert second.limit >= first.limit
+
+
 @pytest.mark.parametrize("away", ["far off", "a new direction", "zeros", "huge"])
 def test_what_is_unlike_the_training_photos_is_odd(away: str) -> None:
     rng = np.random.default_rng(5)

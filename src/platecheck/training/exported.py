@@ -99,7 +99,7 @@ def fine_tuning(recipe: Recipe, model: str) -> Recipe:
 def exported_familiarity(path: Path) -> Familiarity | None:
     """What tells an exported model which photos are like those that it learnt from, if anything."""
     graph = onnx.load(path).graph
-    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    constants = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in graph.initializer}
     if "oddness.mean" not in constants:
         return None
     mine = [node for node in graph.node if node.name.startswith("/oddness/")]

@@ -22,6 +22,8 @@ DIRECTIONS = 64
 FALSE_ALARMS = 0.005
 # Other kitchens are a little more unlike than photos held out from the same ones.
 MARGIN = 1.1
+# Features that are drawn from what was familiar before, at least.
+DRAWN = 1000
 # Of the mean standard deviation, added to each.
 LEAST_SCALE = 1e-3
 
@@ -51,9 +53,9 @@ class Familiarity:
             found: NDArray[np.float32] = OddnessHead(self)(torch.from_numpy(features)).numpy()
         return found
 
-    def sample(self, count: int) -> NDArray[np.float32]:
+    def sample(self, count: int, seed: int) -> NDArray[np.float32]:
         """Features [count, F] as the Gaussian has them: what was familiar, without its photos."""
-        rng = np.random.default_rng(0)
+        rng = np.random.default_rng(seed)
         apart = rng.normal(0, self.precision**-0.5, (count, len(self.mean)))
         lengths = np.sum(self.directions**2, axis=1)
         axes = self.directions / np.sqrt(np.maximum(lengths, 1e-12))[:, None]
@@ -114,12 +116,11 @@ def fit_familiarity(
         train: features [N, F].
         validation: features [M, F]; of new photos like these at most :data:`FALSE_ALARMS` are above
             the conformal quantile. The limit is that quantile times :data:`MARGIN`.
-        before: of the model that training started from, whose photos are not there: as many
-            features are drawn from it, so that what was a dish stays one.
+        before: of the model that training started from, whose photos are not there: features drawn
+            from it stand for them, so that what was a dish stays one.
     """
     if before is not None:
-        train = np.concatenate([train, before.sample(len(train))])
-        validation = np.concatenate([validation, before.sample(len(validation))])
+        train = np.concatenate([train, before.sample(max(DRAWN, len(train)), seed=0)])
     mean, scale = train.mean(axis=0), train.std(axis=0)
     # What hardly ever changes must not make everything odd.
     scale = scale + max(LEAST_SCALE * float(scale.mean()), 1e-6)
@@ -132,7 +133,15 @@ def fit_familiarity(
     found = Familiarity(
         mean.astype(np.float32), scale.astype(np.float32), directions, 1 / rest, float("inf")
     )
-    seen = np.sort(found.oddness(validation))
+    limit = _limit(found.oddness(validation))
+    if before is not None:
+        drawn = _limit(found.oddness(before.sample(DRAWN, seed=1)))
+        limit = max(limit, drawn, before.limit)
+    return replace(found, limit=limit)
+
+
+def _limit(oddness: NDArray[np.float32]) -> float:
+    """The conformal quantile, and a margin."""
+    seen = np.sort(oddness)
     rank = min(len(seen) - 1, int(np.ceil((1 - FALSE_ALARMS) * (len(seen) + 1))) - 1)
-    limit = MARGIN * float(seen[rank])
-    return replace(found, limit=limit if before is None else max(limit, before.limit))
+    return MARGIN * float(seen[rank])
