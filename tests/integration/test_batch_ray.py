@@ -50,6 +50,7 @@ def command(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "platecheck", "batch", *map(str, arguments)]
 
 
+@pytest.mark.slow
 def test_a_cluster_that_loses_a_machine_gives_the_rows_of_one_machine(
     tmp_path: Path, write_model: WriteModel, cluster: Cluster
 ) -> None:
