@@ -49,7 +49,8 @@ class Plan:
         tested: other photos of the kind, and of the other kinds, on which the models are compared.
         training: more options of ``platecheck train``.
         exporting: more options of ``platecheck export``.
-        before: folders of photos that the model knew before, and options of ``compare`` for them.
+        known: folder of photos that the model knew; they are put beside the new ones.
+        before: more folders of photos that it knew, and options of ``compare`` for them.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class Plan:
     tested: int = 200
     training: Sequence[str] = ()
     exporting: Sequence[str] = ("--int8",)
+    known: Path | None = None
     before: Sequence[tuple[Path, Sequence[str]]] = ()
 
 
@@ -84,12 +86,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.loop")
     parser.add_argument("folder", type=Path, help="a new folder")
     parser.add_argument("--photos", type=int, default=120, help="that people say something of")
-    parser.add_argument("--data", type=Path, help="real photos; their val is compared as well")
+    parser.add_argument(
+        "--data", type=Path, help="real photos: their train is learnt too, their val compared"
+    )
     parser.add_argument("--precision", default="32-true", help="of platecheck train")
     options = parser.parse_args()
     before = [(options.data, ("--split", "val"))] if options.data else []
     training = ("--precision", options.precision)
-    plan = Plan(options.folder, said=options.photos, training=training, before=before)
+    known = options.data and options.data / "train"
+    plan = Plan(options.folder, said=options.photos, training=training, known=known, before=before)
     print(table(run(plan)))
 
 
@@ -113,6 +118,9 @@ def run(plan: Plan) -> Outcome:
     folder, trained = plan.folder / "new-dishes", plan.folder / "run"
     ours = plan.folder / "ours.onnx"
     collected = command("data", "collect", database, folder, "--photos", kept, "--json")
+    if plan.known:
+        print("$", shlex.join(["cp", "-r", str(plan.known), str(folder)]), flush=True)
+        shutil.copytree(plan.known, folder / "train", dirs_exist_ok=True)
     start = ("--from", plan.model, "--out", trained, *plan.training)
     command("train", plan.recipe, "--data", folder, *start)
     command("export", trained, "-o", ours, *plan.exporting)

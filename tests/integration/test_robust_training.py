@@ -384,6 +384,7 @@ class TestAPromise:
             "--cost", "1", *(["--int8"] if int8 else []),
         )  # fmt: skip
         assert answer.code == 0, answer.err
+        assert "never answered: clean, dirty" in answer.err
         info = Classifier.load(path).info
         assert info.thresholds == dict.fromkeys(("clean", "dirty"), choosing.NEVER)
         assert info.promise is not None

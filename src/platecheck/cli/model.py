@@ -84,6 +84,13 @@ def export(
         f"checked on {report.photos} validation photos: {report.changed} answers changed,"
         f" probabilities differ by at most {report.max_difference:.2g}"
     )
+    never = [name for name, least in Classifier.load(out).info.thresholds.items() if least > 1]
+    if never:
+        terminal(stderr=True).print(
+            f"[bold yellow]never answered:[/] {', '.join(map(shown, never))}, since too few"
+            f" validation photos ({report.photos}) can keep that promise: allow a larger share of"
+            " wrong answers, promise nothing, or bring more photos"
+        )
 
 
 def _promise(
