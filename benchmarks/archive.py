@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from benchmarks.serving.server import peak_bytes
 from platecheck.batch.job import Job, run
 from platecheck.classifier import SHIPPED, Classifier
 from platecheck.data.synth import write_dataset
@@ -114,16 +116,19 @@ def batch(*arguments: str | Path, kill_when: Callable[[], bool] | None = None) -
         [sys.executable, "-m", "platecheck", "batch", *map(str, arguments), "--overwrite"],
         stdout=subprocess.DEVNULL,
     )
-    while kill_when and not kill_when():
+    ended, peak, killed = 0, 0, False
+    while not ended:
+        # Not ru_maxrss, which begins with the memory of the process that started it.
+        with suppress(ProcessLookupError):  # it has ended, and is still to be waited for
+            peak = peak_bytes(process.pid)
+        if kill_when and not killed and kill_when():
+            process.send_signal(signal.SIGKILL)
+            killed = True
         time.sleep(0.01)
-    if kill_when:
-        process.send_signal(signal.SIGKILL)
-    _, status, used = os.wait4(process.pid, 0)
+        ended, status, used = os.wait4(process.pid, os.WNOHANG)
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == (-signal.SIGKILL if kill_when else 0)
-    return Ran(
-        time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024 / 1e6
-    )
+    return Ran(time.perf_counter() - start, used.ru_utime + used.ru_stime, peak / 1e6)
 
 
 class Quiet:
