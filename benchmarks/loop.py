@@ -239,11 +239,12 @@ def shown(page: Page) -> str:
 def table(found: Outcome) -> str:
     """As Markdown."""
     lines = ["| photos | before | after | difference | McNemar's p |", "|---|---|---|---|---|"]
-    for name, each in ((f"other {KIND} dishes", found.kind), *found.before.items()):
+    kinds = {f"other {KIND} dishes": found.kind, **found.before}
+    for name, each in kinds.items():
         low, high = each["difference_ci95"]
         before, after = (each["both"] + each[only] for only in ("only_a", "only_b"))
         lines.append(
-            f"| {name} | {before}/{each['photos']} | {after}/{each['photos']} |"
+            f"| {Path(name).name} | {before}/{each['photos']} | {after}/{each['photos']} |"
             f" {each['difference']:+.1%} ({low:+.1%} to {high:+.1%}) | {each['p_value']:.2g} |"
         )
     lines += ["", "| right | answered | before | after |", "|---|---|---|---|"]

@@ -20,7 +20,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import platecheck
-from platecheck.classifier import SHIPPED
+from platecheck.classifier import DEFAULT, SHIPPED
 from platecheck.cli import app
 from platecheck.cli.models import complete_model
 from platecheck.cli.recipes import complete_recipe
@@ -863,7 +863,7 @@ def test_models_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    assert complete_model("") == [*SHIPPED, "runs/", "mine.onnx"]
+    assert complete_model("") == [*SHIPPED, DEFAULT, "runs/", "mine.onnx"]
     assert complete_model("pl") == ["plate"]
     assert complete_model("m") == ["mine.onnx"]
     assert complete_model("runs/") == ["runs/a/"]

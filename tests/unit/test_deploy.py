@@ -201,7 +201,8 @@ def figures(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -
     model = write_model(
         folder / "m.onnx", oddness=True, reference=Reference(answers={"clean": 1, "dirty": 1})
     )
-    app = create_app(Settings(model=model, keys=folder / "keys.txt"))
+    kept = {"feedback": f"sqlite:///{folder}/f.db", "feedback_photos": folder / "photos"}
+    app = create_app(Settings(model=model, keys=folder / "keys.txt", **kept))
     photo = BytesIO()
     Image.new("RGB", (20, 20)).save(photo, "PNG")
     form = [("photos", ("a", photo.getvalue()))] * 25
@@ -210,6 +211,9 @@ def figures(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -
         client.headers["Authorization"] = f"Bearer {key}"
         for _ in range(LEAST // len(form)):
             assert client.post("/v1/predict", files=form).status_code == 200
+        said = {"right": "clean", "consent": "true"}
+        given = client.post("/v1/feedback", data=said, files={"photo": photo.getvalue()})
+        assert given.status_code == 201
         text = client.get("/metrics").text
     return {family.name: family for family in text_string_to_metric_families(text)}
 
@@ -279,6 +283,7 @@ class TestFigures:
             "PlatecheckQueueNearlyFull",
             "PlatecheckRefuses",
             "PlatecheckFails",
+            "PlatecheckFeedbackFails",
             "PlatecheckSlow",
             "PlatecheckDrifts",
         }
