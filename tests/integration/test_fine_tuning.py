@@ -139,6 +139,13 @@ def test_fine_tuning_begins_with_what_the_model_knows(
     assert (recipe.teacher, recipe.network.frozen_statistics) == (None, True)
     assert recipe.network.weights == "tiny"
     assert losses["tuned"] < 0.5 * losses["new"]
+    # Too few photos for a promise of its own: it says unsure where the first model did.
+    first = Classifier.load("tiny").info
+    for name, thresholds in (("tuned", first.thresholds), ("new", {})):
+        assert cli("export", tmp_path / name, "-o", tmp_path / f"{name}.onnx").code == 0
+        found = Classifier.load(tmp_path / f"{name}.onnx").info
+        assert (found.thresholds, found.promise) == (thresholds, None)
+    assert first.thresholds
     assert cli("train", "tiny_vgg_plate", "--data", rendered, "--from", "none.onnx").code == 2
 
 

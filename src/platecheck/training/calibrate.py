@@ -4,9 +4,8 @@ import json
 
 import numpy as np
 
-from platecheck.classifier import find_model
 from platecheck.files import write_text
-from platecheck.training.exported import exported_familiarity
+from platecheck.training.exported import exported_familiarity, started_from
 from platecheck.training.familiar import fit_familiarity
 from platecheck.training.run import Run
 from platecheck.training.trained import TrainedModel
@@ -34,8 +33,7 @@ def calibrate(run: Run) -> None:
             np.concatenate([model.look(batch) for batch in batches([*some, *changed_views(some)])])
             for some in (learnt, pixels)
         )
-        start = run.recipe.network.weights
-        path = find_model(start) if start else None
-        before = exported_familiarity(path) if path and path.suffix == ".onnx" else None
+        start = started_from(run.recipe.network)
+        before = exported_familiarity(start) if start else None
         fit_familiarity(train, val, before).save(run.familiarity)
     write_text(run.calibration, json.dumps(content, indent=2) + "\n")

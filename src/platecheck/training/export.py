@@ -26,6 +26,7 @@ from platecheck.data.folders import Photo
 from platecheck.errors import DataError, ModelError
 from platecheck.files import replacing
 from platecheck.model_info import METADATA_KEY, ModelInfo, Reference
+from platecheck.training.exported import started_from
 from platecheck.training.onnx_graph import write_onnx
 from platecheck.training.run import Run
 from platecheck.training.thresholds import choose_thresholds, least_favourable
@@ -91,6 +92,7 @@ def export(
         epoch: counted from 1; the best one when absent.
         wrong: a promise: by class, the largest share of wrong answers among those of the class.
             Thresholds that keep it are chosen on validation photos; what is below is *unsure*.
+            Without a promise a fine-tuned model keeps the thresholds of the one it started from.
         judge: called with the exported model; what it finds, by split, is kept in the file.
 
     Raises:
@@ -116,6 +118,7 @@ def export(
         data_fingerprint=run.facts.fingerprint,
         division=run.facts.division,
         metrics={},
+        thresholds=_thresholds_before(run),
         oddness_limit=model.familiarity.limit if model.familiarity else None,
     )
     with replacing(Path(path)) as temporary:
@@ -145,6 +148,13 @@ def export(
         _write_metadata(temporary, info)
     size = Path(path).stat().st_size
     return ExportReport(Path(path), model.epoch, size, len(validation), difference, changed)
+
+
+def _thresholds_before(run: Run) -> dict[str, float]:
+    """Of the model that training started from, for as many classes as are still called so."""
+    start = started_from(run.recipe.network)
+    before = Classifier.load(start).info.thresholds if start else {}
+    return {name: least for name, least in before.items() if name in run.facts.classes}
 
 
 def _outputs(model: TrainedModel) -> list[str]:

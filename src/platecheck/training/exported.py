@@ -21,7 +21,7 @@ from platecheck.classifier import Classifier, find_model
 from platecheck.errors import ModelError
 from platecheck.training.familiar import Familiarity
 from platecheck.training.networks import PlateNet
-from platecheck.training.recipe import Normalization, Recipe
+from platecheck.training.recipe import Network, Normalization, Recipe
 
 # How names of the evidence head's tensors begin in the file.
 EVIDENCE = "network.evidence."
@@ -63,6 +63,12 @@ def load_exported(network: PlateNet, name: str, path: Path) -> None:
             if f"{EVIDENCE}{part}.weight" not in dirt:
                 raise ModelError(f"{path} does not say where the dirt is; the recipe asks for it")
             _fill(module, dirt[f"{EVIDENCE}{part}.weight"], path)
+
+
+def started_from(network: Network) -> Path | None:
+    """The exported file whose weights a network starts from; None where it starts from others."""
+    path = find_model(network.weights) if network.weights else None
+    return path if path and path.suffix == ".onnx" else None
 
 
 def fine_tuning(recipe: Recipe, model: str) -> Recipe:

@@ -8,10 +8,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from platecheck.classifier import find_model
 from platecheck.errors import ModelError
 from platecheck.training import torchvision_guard
-from platecheck.training.exported import load_exported
+from platecheck.training.exported import load_exported, started_from
 from platecheck.training.networks import PlateNet
 from platecheck.training.recipe import Network
 
@@ -34,8 +33,7 @@ def load_pretrained(network: PlateNet, recipe: Network) -> None:
     """
     if recipe.weights is None:
         return
-    exported = find_model(recipe.weights)
-    if exported.suffix == ".onnx":
+    if exported := started_from(recipe):
         load_exported(network, recipe.name, exported)
     elif recipe.weights != "imagenet":
         path = Path(recipe.weights)
