@@ -5,7 +5,9 @@ import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,38 @@ class TestOpening:
         (mine.photos / OWNER).unlink()  # as where another disk was mounted
         with pytest.raises(SettingsError, match="not the folder of the photos"):
             open_store(mine.url, mine.photos, create=True)
+
+    def test_of_several_that_find_a_new_folder_one_takes_it(
+        self, place: Place, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        owner, give_to = PhotoFolder.owner, PhotoFolder.give_to
+        both, seen, given = threading.Barrier(2), threading.local(), []
+
+        def owner_at_once(folder: PhotoFolder) -> str | None:
+            found = owner(folder)
+            if not hasattr(seen, "it"):
+                seen.it = found
+                both.wait(timeout=30)
+            return found
+
+        def give_slowly(folder: PhotoFolder, database: str) -> None:
+            given.append(database)
+            time.sleep(0.1)
+            give_to(folder, database)
+
+        monkeypatch.setattr(PhotoFolder, "owner", owner_at_once)
+        monkeypatch.setattr(PhotoFolder, "give_to", give_slowly)
+        with ThreadPoolExecutor(2) as threads:
+            opened = [
+                threads.submit(open_store, place.url, place.photos, create=True) for _ in "ab"
+            ]
+            stores = [each.result() for each in opened]
+        assert len(given) == 1
+        for number, store in enumerate(stores):
+            store.add(photo(number), "dirty", ANSWER)
+        assert len(stores[0].all()) == 2
+        for store in stores:
+            store.close()
 
     def test_a_reader_makes_nothing(self, place: Place) -> None:
         with pytest.raises(SettingsError, match="is not a folder"):

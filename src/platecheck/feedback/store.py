@@ -206,7 +206,9 @@ def open_store(url: str, folder: Path, *, create: bool = False) -> Store:
         raise SettingsError(f"{database.name} is a later platecheck's: upgrade to use it")
     # A deletion in one folder must not leave the photo in another.
     if photos.owner() is None and is_new:
-        photos.give_to(about["id"])
+        with database.writing(lock="tables"):  # others may be at it too
+            if photos.owner() is None:
+                photos.give_to(about["id"])
     if photos.owner() != about["id"]:
         raise SettingsError(f"{folder} is not the folder of the photos of {database.name}")
     return Store(database, photos)
