@@ -38,6 +38,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Have a folder's names on the disk: what was renamed in it stays so when the power fails."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a whole text file at once, in UTF-8; a file's name in it keeps the bytes it has."""
     with replacing(path) as temporary:

@@ -33,7 +33,7 @@ from platecheck.batch.lock import LOCK
 from platecheck.batch.rows import cut
 from platecheck.batch.tally import Tally
 from platecheck.errors import DataError
-from platecheck.files import PART, replacing
+from platecheck.files import PART, replacing, sync_folder
 
 
 class Parts:
@@ -223,7 +223,7 @@ class Parts:
                 shutil.rmtree(self.folder / "old", ignore_errors=True)
                 self.out.rename(self.folder / "old")
         result.replace(self.out)
-        _sync(self.out.parent)
+        sync_folder(self.out.parent)
 
     def _remove(self) -> None:
         """Empty the folder: last what shows whose it was, and that it may go."""
@@ -265,12 +265,3 @@ def folder_of(out: Path) -> Path:
 def _read_json(path: Path) -> dict[str, Any]:
     content: dict[str, Any] = json.loads(path.read_bytes())
     return content
-
-
-def _sync(folder: Path) -> None:
-    """See that what was renamed in a folder is so on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -5,7 +5,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from platecheck.files import PART
+from platecheck.files import PART, sync_folder
 
 # The file that says which database the photos belong to.
 OWNER = "platecheck-feedback.txt"
@@ -58,7 +58,7 @@ class PhotoFolder:
         """
         if not self.folder.is_dir():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _sync(self.folder.parent)
+            sync_folder(self.folder.parent)
         with tempfile.TemporaryFile(dir=self.folder) as file:
             file.write(b"photo")
 
@@ -72,7 +72,7 @@ class PhotoFolder:
     def give_to(self, database: str) -> None:
         """Note the id of the database whose photos these are."""
         self._write(self.folder / OWNER, f"{database}\n".encode(), database)
-        _sync(self.folder)
+        sync_folder(self.folder)
 
     def keep(self, name: str, content: bytes, feedback: str) -> None:
         """Write a photo unless it is there; it is on the disk when this returns.
@@ -87,15 +87,15 @@ class PhotoFolder:
         if not path.exists():
             self._write(path, content, feedback)
         # Also where it was there: who renamed it may have been killed before this.
-        _sync(path.parent)
-        _sync(self.folder)
+        sync_folder(path.parent)
+        sync_folder(self.folder)
 
     def drop(self, name: str) -> None:
         """Delete a photo, if it is there; it is off the disk when this returns."""
         path = self.path(name)
         if path.exists():
             path.unlink()
-            _sync(path.parent)
+            sync_folder(path.parent)
 
     def drop_part(self, name: str, feedback: str) -> None:
         """Delete what a kill left of a photo that was being written."""
@@ -116,12 +116,3 @@ class PhotoFolder:
 def _part(path: Path, token: str) -> Path:
     """What a file is called while it is not whole."""
     return path.parent / f"{PART}{token}"
-
-
-def _sync(folder: Path) -> None:
-    """Have the names in a folder on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
