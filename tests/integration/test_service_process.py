@@ -152,7 +152,7 @@ def test_what_is_under_way_is_finished_and_the_port_is_free_again(bright_is_dirt
 
 def test_a_killed_worker_takes_only_its_own_requests_with_it(bright_is_dirty: Path) -> None:
     with Server("--model", bright_is_dirty, "--workers", "2") as server:
-        wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 128)
+        wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 512)
         first, second = server.workers()
         load = Load(server, 12)
         wait_until(lambda: load.answered[200] >= 100)
@@ -161,7 +161,7 @@ def test_a_killed_worker_takes_only_its_own_requests_with_it(bright_is_dirty: Pa
         wait_until(lambda: load.answered[200] >= at_the_kill + 200)  # it goes on
         wait_until(lambda: len(server.workers()) == 2 and first not in server.workers())
         # Each worker says how long its queue is: the new one has come, the dead one is forgotten.
-        wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 128)
+        wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 512)
         load.stop()
         assert second in server.workers()
         assert load.answered.keys() == {200}

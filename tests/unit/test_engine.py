@@ -3,7 +3,9 @@
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,11 @@ from tests.conftest import WriteModel
 from platecheck.classifier import Classifier, Prediction
 from platecheck.errors import ModelError
 from platecheck.serving.engine import Engine, EngineClosedError, QueueFullError
+from platecheck.serving.pace import GUESS, MARGIN, PHOTOS
 
 MakeEngine = Callable[..., Engine]
+# Seconds that a photo is expected to take at most before there has been one.
+SLOWEST = MARGIN * GUESS
 
 
 def photo(level: int) -> bytes:
@@ -52,8 +57,11 @@ def held(tmp_path: Path, write_model: WriteModel) -> Iterator[Held]:
 def make(held: Held) -> Iterator[MakeEngine]:
     made = []
 
-    def engine(threads: int = 1, queue: int = 4, batch: int = 1, **more: object) -> Engine:
-        made.append(Engine(held, threads=threads, queue=queue, batch=batch, pixels=10_000, **more))
+    def engine(
+        threads: int = 1, queue: int = 4, wait: float = 100, batch: int = 1, **more: object
+    ) -> Engine:
+        limits = {"queue": queue, "wait": wait, "batch": batch, "pixels": 10_000}
+        made.append(Engine(held, threads=threads, **limits, **more))
         return made[-1]
 
     yield engine
@@ -102,6 +110,50 @@ def test_more_than_the_queue_holds_is_refused_at_once(make: MakeEngine, held: He
     engine.check()
 
 
+def taken_one_by_one(engine: Engine) -> int:
+    """How many photos more are taken."""
+    before = engine.taken
+    with suppress(QueueFullError):
+        while True:
+            engine.submit([("a", photo(1))])
+    return engine.taken - before
+
+
+def test_what_would_wait_too_long_is_refused_at_once(make: MakeEngine, held: Held) -> None:
+    engine = make(queue=100, wait=4.5 * SLOWEST)
+    assert taken_one_by_one(engine) == 5  # the fifth waits for four
+    with pytest.raises(QueueFullError) as refused:
+        engine.check()
+    assert refused.value.seconds == pytest.approx(5 * SLOWEST)
+    held.go.set()
+    engine.close()  # what was taken is answered
+    assert sum(held.batches) == 5
+
+
+def test_several_threads_work_a_queue_off_faster(make: MakeEngine) -> None:
+    assert taken_one_by_one(make(threads=3, queue=100, wait=4.5 * SLOWEST)) == 3 + 13
+
+
+def test_what_a_free_thread_can_begin_with_does_not_wait(make: MakeEngine) -> None:
+    engine = make(threads=2, queue=100, wait=SLOWEST / 1000)
+    engine.submit([("a", photo(1))])
+    engine.submit([("b", photo(1))] * 50)  # however long the others of its request take
+    assert taken_one_by_one(engine) == 0
+
+
+def test_the_slower_photos_are_answered_the_fewer_are_taken(
+    make: MakeEngine, held: Held, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = count(step=0.2)  # a photo begins with one and ends with the next
+    monkeypatch.setattr("platecheck.serving.engine.time.perf_counter", lambda: next(ticks))
+    engine = make(queue=100, wait=4.5 * 0.2 * MARGIN)
+    held.go.set()
+    for future in engine.submit([("a", photo(1))] * PHOTOS):
+        future.result(30)
+    held.go.clear()
+    assert taken_one_by_one(engine) == 5
+
+
 def test_a_photo_that_no_one_waits_for_is_left_out(make: MakeEngine, held: Held) -> None:
     engine = make(queue=3)
     begun, waiting, other = engine.submit([("a", photo(1)), ("b", photo(1)), ("c", photo(1))])
@@ -127,15 +179,15 @@ def test_a_photo_that_no_one_waits_for_takes_no_memory(make: MakeEngine, held: H
 
 
 def test_how_many_are_taken_is_told_whenever_it_changes(make: MakeEngine, held: Held) -> None:
-    seen: list[int] = []
-    engine = make(on_taken=seen.append)
+    seen: list[tuple[int, float]] = []
+    engine = make(on_taken=lambda photos, seconds: seen.append((photos, seconds)))
     begun, waiting = engine.submit([("a", photo(1)), ("b", photo(1))])
     assert held.begun.wait(30)
     waiting.cancel()
     held.go.set()
     begun.result(30)
     engine.close()
-    assert seen == [2, 1, 0]
+    assert seen == [(2, 2 * SLOWEST), (1, SLOWEST), (0, 0)]
 
 
 @pytest.mark.parametrize(("batch", "expected"), [(1, [1] * 6), (4, [1, 4, 1])])

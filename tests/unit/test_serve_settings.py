@@ -31,13 +31,14 @@ def test_a_flag_goes_before_the_environment_before_a_file(
     [
         ("prot: 1", "prot"),
         ("port: 99999", "port"),
-        ("photos: 65", "never fits a queue of 64"),
+        ("photos: 257", "never fits a queue of 256"),
         ("certificate: a.pem", "go together"),
         ("photo_bytes: 999999999", "more bytes than a request"),
         ("request_bytes: 999999999", "all requests in memory"),
         ("port: [", "serve.yaml"),
         ("- port", "serve.yaml"),
         ("seconds: 0", "seconds"),
+        ("wait: 0", "wait"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, content: str, says: str) -> None:
@@ -72,7 +73,7 @@ def test_every_setting_is_a_flag_that_tells_its_default(name: str) -> None:
 
 def test_help_shows_the_defaults_and_takes_none_for_markup() -> None:
     shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"}).output
-    assert all(f"[{default}]" in shown for default in ("one a core", "yes", "info", "64"))
+    assert all(f"[{default}]" in shown for default in ("one a core", "yes", "info", "256"))
 
 
 def _written(name: str, default: Any) -> str:

@@ -264,6 +264,8 @@ class TestOthers:
         assert value("platecheck_requests_total", method="GET", path="/page", status="404") >= 1
         text = client.get("/metrics").text
         assert "platecheck_queue_photos 0.0" in text
+        assert "platecheck_wait_seconds 0.0" in text
+        assert f"platecheck_wait_limit_seconds {Settings().wait}" in text
         assert 'platecheck_model_info{model="tiny-' in text
 
     def test_drift_shows_after_many_odd_answers(self, serve: Serve) -> None:

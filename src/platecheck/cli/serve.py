@@ -36,10 +36,17 @@ def serve(
         bool | None,
         typer.Option("--offline/--no-offline", help="Let the page keep the model \\[yes]."),
     ] = None,
+    wait: Annotated[
+        float | None,
+        typer.Option(
+            help="Most seconds a request waits for the photos before it [1].",
+            rich_help_panel=LIMITS,
+        ),
+    ] = None,
     queue: Annotated[
         int | None,
         typer.Option(
-            help="Most photos waiting or under way, a process [64].", rich_help_panel=LIMITS
+            help="Most photos waiting or under way, a process [256].", rich_help_panel=LIMITS
         ),
     ] = None,
     photos: Annotated[
@@ -138,6 +145,7 @@ def serve(
         "workers": workers,
         "threads": threads,
         "batch": batch,
+        "wait": wait,
         "queue": queue,
         "photos": photos,
         "photo_bytes": photo_bytes,

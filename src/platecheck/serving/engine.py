@@ -1,4 +1,4 @@
-"""Photos in, answers out: a bounded queue and the threads that work it off."""
+"""Photos in, answers out: a queue bounded in seconds, and the threads that work it off."""
 
 import threading
 import time
@@ -14,9 +14,7 @@ from platecheck.classifier import Classifier, Prediction
 from platecheck.errors import PhotoError
 from platecheck.heatmap import evidence_png
 from platecheck.photo import open_photo
-
-# How much the newest photo counts in the running mean of seconds a photo.
-_NEWEST = 0.05
+from platecheck.serving.pace import Pace
 
 
 class QueueFullError(Exception):
@@ -66,7 +64,9 @@ class Engine:
     """Answers photos on its own threads, in the order they came.
 
     A thread takes up to `batch` of the waiting photos, decodes and answers them. None waits for a
-    batch to fill up. At most `queue` photos wait or are under way; more are refused at once.
+    batch to fill up. What comes is refused at once where it would wait more than `wait` seconds, at
+    the slowest pace of late, or where more than `queue` photos would wait or be under way. What is
+    taken is answered.
     """
 
     def __init__(
@@ -75,10 +75,11 @@ class Engine:
         *,
         threads: int,
         queue: int,
+        wait: float,
         batch: int,
         pixels: int,
         on_answer: Callable[[Prediction], None] = lambda prediction: None,
-        on_taken: Callable[[int], None] = lambda taken: None,
+        on_taken: Callable[[int, float], None] = lambda taken, seconds: None,
     ) -> None:
         """Start the threads.
 
@@ -86,21 +87,22 @@ class Engine:
             classifier: shared by the threads.
             threads: photos, or batches, under way at a time.
             queue: most photos waiting or under way.
+            wait: most seconds until the first of some photos is under way.
             batch: most photos given to the model at once.
             pixels: most pixels a photo.
             on_answer: called with each answer, on the threads.
-            on_taken: called with the number of photos that wait or are under way, whenever it is
-                another.
+            on_taken: called with `taken` and `seconds`, whenever they change.
         """
         self.classifier = classifier
         self.queue = queue
+        self.wait = wait
         self._batch = batch
         self._pixels = pixels
         self._on_answer = on_answer
         self._on_taken = on_taken
         self._waiting: deque[_Job] = deque()
         self._taken = 0  # photos waiting or under way
-        self._seconds = 0.01  # a photo takes on one thread, about
+        self._pace = Pace()
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
@@ -117,8 +119,9 @@ class Engine:
 
     @property
     def seconds(self) -> float:
-        """After about which a full queue is worked off."""
-        return self._taken * self._seconds / len(self._threads)
+        """Until a photo that came now would be under way, at the slowest pace of late."""
+        before = max(0, self._taken - len(self._threads) + 1)
+        return before * self._pace.seconds / len(self._threads)
 
     def check(self, photos: int = 1) -> None:
         """See whether so many photos would be taken now.
@@ -129,7 +132,7 @@ class Engine:
         """
         if self._closed:
             raise EngineClosedError
-        if self._taken + photos > self.queue:
+        if self._taken + photos > self.queue or self.seconds > self.wait:
             raise QueueFullError(self.seconds)
 
     def submit(
@@ -151,7 +154,8 @@ class Engine:
             job.future.add_done_callback(job.forget)
         with self._changed:
             self.check(len(jobs))
-            self._take(len(jobs))
+            self._taken += len(jobs)
+            self._on_taken(self._taken, self.seconds)
             self._waiting.extend(jobs)
             self._changed.notify(len(jobs))
         return [job.future for job in jobs]
@@ -164,10 +168,6 @@ class Engine:
         for thread in self._threads:
             thread.join()
 
-    def _take(self, photos: int) -> None:
-        self._taken += photos
-        self._on_taken(self._taken)
-
     def _work(self) -> None:
         while jobs := self._next():
             start = time.perf_counter()
@@ -178,11 +178,11 @@ class Engine:
                 answers = self._answer(wanted)
             except Exception as error:  # whoever waits must hear of it, and the thread goes on
                 failure = error
-            spent = (time.perf_counter() - start) / len(jobs)
             with self._changed:
-                self._take(-len(jobs))
                 if wanted:
-                    self._seconds += _NEWEST * (spent - self._seconds)
+                    self._pace.add(time.perf_counter() - start, len(wanted))
+                self._taken -= len(jobs)
+                self._on_taken(self._taken, self.seconds)
             for job in wanted if failure else ():
                 job.future.set_exception(failure)
             for job, answer in zip(wanted, answers, strict=False):

@@ -43,6 +43,17 @@ QUEUE = Gauge(
 QUEUE_LIMIT = Gauge(
     "platecheck_queue_limit_photos", "Most photos in the queue.", multiprocess_mode="livesum"
 )
+WAIT = Gauge(
+    "platecheck_wait_seconds",
+    "Seconds that a request which comes now would wait, at the slowest pace of late; of the worker"
+    " where it is longest.",
+    multiprocess_mode="livemax",
+)
+WAIT_LIMIT = Gauge(
+    "platecheck_wait_limit_seconds",
+    "Most seconds that a request waits; what would wait longer is refused.",
+    multiprocess_mode="livemax",
+)
 DRIFT = Gauge(
     "platecheck_drift",
     "Population stability index of the last answers against the validation photos, of the worker"

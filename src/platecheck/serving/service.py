@@ -31,19 +31,25 @@ class Service:
             self.classifier,
             threads=settings.threads,
             queue=settings.queue,
+            wait=settings.wait,
             batch=settings.batch,
             pixels=settings.pixels,
             on_answer=self._count,
-            on_taken=metrics.QUEUE.set,
+            on_taken=self._count_waiting,
         )
         metrics.MODEL.labels(self.classifier.id, info.recipe, info.precision).set(1)
         metrics.QUEUE_LIMIT.set(settings.queue)
-        metrics.QUEUE.set(0)
+        metrics.WAIT_LIMIT.set(settings.wait)
+        self._count_waiting(0, 0)
 
     def stop(self) -> None:
         """Answer what is queued, then stop."""
         self.stopping = True
         self.engine.close()
+
+    def _count_waiting(self, photos: int, seconds: float) -> None:
+        metrics.QUEUE.set(photos)
+        metrics.WAIT.set(seconds)
 
     def _count(self, prediction: Prediction) -> None:
         metrics.PHOTOS.labels("error" if prediction.error else prediction.label).inc()

@@ -40,7 +40,10 @@ class Settings(BaseSettings):
         le=256,
         description="most photos given to the model at once; on a CPU one by one is fastest",
     )
-    queue: int = Field(64, ge=1, description="most photos waiting or under way, a process")
+    wait: float = Field(
+        1, gt=0, description="most seconds that a request waits for the photos before it"
+    )
+    queue: int = Field(256, ge=1, description="most photos waiting or under way, a process")
 
     photos: int = Field(32, ge=1, description="most photos a request")
     photo_bytes: int = Field(20 * MB, ge=1, description="most bytes a photo")
