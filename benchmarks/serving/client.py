@@ -56,12 +56,18 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._received = bytearray()
         self._due = 0.0
+        self._until = float("inf")
         self._on_answer: Callable[[Answer | None], None] | None = None
 
     @property
     def lost(self) -> bool:
         """Whether the other side has closed it."""
         return self._transport is None
+
+    @property
+    def kept(self) -> bool:
+        """Whether the other side keeps it open for long enough to ask, as it has said."""
+        return not self.lost and time.perf_counter() < self._until
 
     def ask(
         self, request: bytes, on_answer: Callable[[Answer | None], None], due: float | None = None
@@ -100,7 +106,11 @@ class Connection(asyncio.Protocol):
             return
         body = bytes(self._received[start : start + length])
         del self._received[: start + length]
-        self._tell(Answer(int(head[9:12]), head, body, time.perf_counter() - self._due))
+        answer = Answer(int(head[9:12]), head, body, time.perf_counter() - self._due)
+        seconds = (answer.header("Keep-Alive") or "").removeprefix("timeout=")
+        if seconds.isdecimal():
+            self._until = time.perf_counter() + int(seconds) - 1
+        self._tell(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say that there will be no answer."""

@@ -244,8 +244,11 @@ async def overload(
 
         return note
 
-    async def send(number: int, request: bytes, due: float, kept: Connection | None) -> None:
-        connection = kept if kept and not kept.lost else await connect(server.address)
+    async def send(number: int, request: bytes, due: float, connection: Connection | None) -> None:
+        if connection is None or not connection.kept:
+            if connection:
+                connection.close()
+            connection = await connect(server.address)
         result.late.append(time.perf_counter() - due)
         connection.ask(request, on_answer(number, connection, request), due)
 
@@ -256,10 +259,10 @@ async def overload(
         if (wait := due - time.perf_counter()) > 0:
             await asyncio.sleep(wait)
         if idle or opened < MOST_CONNECTIONS:
-            kept = idle.pop() if idle else None
-            opened += kept is None
+            connection = idle.pop() if idle else None
+            opened += connection is None
             under_way.add(number)
-            task = asyncio.create_task(send(number, rng.choice(requests), due, kept))
+            task = asyncio.create_task(send(number, rng.choice(requests), due, connection))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
         else:

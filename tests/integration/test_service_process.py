@@ -150,6 +150,13 @@ def test_what_is_under_way_is_finished_and_the_port_is_free_again(bright_is_dirt
             assert answers_well(second)
 
 
+def test_it_says_for_how_long_it_keeps_a_connection(bright_is_dirty: Path) -> None:
+    options = ("--model", bright_is_dirty, "--idle-seconds", "4")
+    with Server(*options) as server, RawConnection(server.address) as connection:
+        for path in ("/", "/healthz", "/nowhere"):
+            assert connection.ask(request("GET", path)).headers["keep-alive"] == "timeout=4"
+
+
 def test_a_killed_worker_takes_only_its_own_requests_with_it(bright_is_dirty: Path) -> None:
     with Server("--model", bright_is_dirty, "--workers", "2") as server:
         wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 512)

@@ -75,6 +75,8 @@ def _config(settings: Settings) -> uvicorn.Config:
         backlog=BACKLOG,
         # Also how long a client may be silent elsewhere; any positive number will do.
         timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]
+        # A client that knows it does not ask on a connection that is just being closed.
+        headers=[("Keep-Alive", f"timeout={int(settings.idle_seconds)}")],
         timeout_graceful_shutdown=int(settings.seconds) + 1,
         # A worker that does not say within it that it lives is killed; to begin with it imports.
         timeout_worker_healthcheck=60,
