@@ -125,7 +125,7 @@ class TestPredict:
 
         monkeypatch.setattr(Engine, "check", full)
         response = client.post("/v1/predict", content=b"")  # no photo: not even looked at
-        assert (response.status_code, response.headers["Retry-After"]) == (503, "3")
+        assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
         assert response.headers["content-type"] == PROBLEM
 
     def test_a_fault_of_ours_is_a_problem_and_is_logged(

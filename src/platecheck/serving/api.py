@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
-from math import ceil
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -230,7 +229,8 @@ async def answered(
 def _no_room(error: QueueFullError | EngineClosedError) -> ProblemError:
     if isinstance(error, QueueFullError):
         metrics.REJECTED.labels("queue").inc()
-        wait, detail = ceil(error.seconds), "too many photos are waiting; ask again a little later"
+        # To the nearest second, as it is rather overestimated: who comes later finds it idle.
+        wait, detail = round(error.seconds), "too many photos are waiting; ask again a little later"
     else:
         wait, detail = 1, "the service is stopping"
     return ProblemError(503, detail, headers={"Retry-After": str(max(1, wait))})
