@@ -34,6 +34,7 @@ serve: $(VENV)/.installed-serve
 test: $(VENV)/.installed-dev lint
 	@sh tests/chromium.sh $(BIN)/python
 	@sh tests/postgres.sh
+	@sh tests/promtool.sh $(BIN)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev

@@ -48,7 +48,7 @@ def project() -> dict[str, Any]:
 
 def tool(name: str) -> str:
     """A program that this test cannot do without, or a skip that says so."""
-    found = shutil.which(name)
+    found = shutil.which(name) or shutil.which(name, path=Path(sys.executable).parent)
     if not found:
         pytest.skip(f"{name} is not installed: not checked here")
     return found
