@@ -48,17 +48,35 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-@pytest.fixture
-def url(store: Store) -> Iterator[str]:
+class Running:
     """The review page's server, on a thread: a process a test would take longer to start."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        config = uvicorn.Config(create_review(store), lifespan="off", log_level="error")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        server.should_exit = True
-        thread.join()
+
+    def __init__(self, store: Store) -> None:
+        """Start it."""
+        self._server = uvicorn.Server(
+            uvicorn.Config(create_review(store), lifespan="off", log_level="error")
+        )
+        listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._server.run, args=([listening],))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop it, and let go of its port."""
+        self._server.should_exit = True
+        self._thread.join()
+
+
+@pytest.fixture
+def server(store: Store) -> Iterator[Running]:
+    running = Running(store)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def url(server: Running) -> str:
+    return server.url
 
 
 @contextmanager
@@ -254,9 +272,9 @@ def test_a_photo_that_was_deleted_in_the_meantime_is_passed_over(page: Page, sto
     assert decided(store) == ["dirty", None, None]
 
 
-def test_it_says_when_it_does_not_run_any_more(page: Page, url: str) -> None:
+def test_it_says_when_it_does_not_run_any_more(page: Page, server: Running) -> None:
     progress(page, "0 of 4")
-    page.route("**/v1/**", lambda route: route.abort())
+    server.stop()
     page.keyboard.press("1")
     expect(page.locator("#notice")).to_contain_text("does not run any more")
     progress(page, "0 of 4")
