@@ -17,6 +17,9 @@ class Pace:
     A stretch is 32 photos, and the last 32 stretches count. The one that has just begun counts
     with what its photos have taken so far, as if the others took none: so it is noticed at once
     when photos get slow, but one slow photo alone does not look like many.
+
+    Attributes:
+        seconds: a photo.
     """
 
     def __init__(self) -> None:
@@ -24,11 +27,7 @@ class Pace:
         self._means = deque([GUESS], maxlen=STRETCHES)
         self._sum = 0.0
         self._photos = 0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds a photo."""
-        return MARGIN * max(*self._means, self._sum / PHOTOS)
+        self.seconds = MARGIN * GUESS
 
     def add(self, seconds: float, photos: int = 1) -> None:
         """Note what photos have taken, together."""
@@ -37,3 +36,4 @@ class Pace:
         if self._photos >= PHOTOS:
             self._means.append(self._sum / self._photos)
             self._sum, self._photos = 0.0, 0
+        self.seconds = MARGIN * max(*self._means, self._sum / PHOTOS)
