@@ -1,6 +1,8 @@
 """Settings: flags before the environment before a file, and what makes no sense is refused."""
 
+import os
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,16 @@ def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, content: str, say
         load_settings(file)
     assert says in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="affinity is set as Linux does")
+def test_there_are_as_many_threads_as_cores_that_may_be_used() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        assert Settings().threads == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:

@@ -1,10 +1,10 @@
 """What a service can be told: by flags, by the environment (``PLATECHECK_…``), by a file."""
 
-import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
 import yaml
+from joblib import cpu_count
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
     workers: int = Field(1, ge=1, le=256, description="processes that answer")
     threads: int = Field(
-        default_factory=lambda: os.cpu_count() or 1,
+        default_factory=cpu_count,  # a container's limit counts, and affinity
         ge=1,
         le=1024,
         description="of each process: photos decoded and answered at a time; one a core",
