@@ -67,6 +67,16 @@ def test_one_photo_is_taken_and_answered(page: Page, screenshot: Screenshot) -> 
     expect(page.get_by_role("button", name="Take a photo")).to_be_focused()
 
 
+def test_a_tap_that_comes_twice_takes_one_photo(page: Page) -> None:
+    page.get_by_role("button", name="Take a photo").click()
+    shoot = page.get_by_role("button", name="Take it")
+    expect(shoot).to_be_enabled()
+    shoot.evaluate("(button) => { button.click(); button.click(); }")
+    answered(page)
+    page.wait_for_timeout(300)  # in which a second one would come
+    expect(page.locator("#visit-rows tr")).to_have_count(1)
+
+
 def test_closing_lets_go_of_the_camera(page: Page) -> None:
     page.get_by_role("button", name="Take a photo").click()
     expect(page.get_by_role("button", name="Take it")).to_be_enabled()
@@ -128,6 +138,45 @@ def test_the_answer_is_large(watching: Page, screenshot: Screenshot) -> None:
     size = name.evaluate("(element) => parseFloat(getComputedStyle(element).fontSize)")
     assert size > 180
     screenshot(watching, "watch-full-screen")
+
+
+@pytest.mark.parametrize("size", [(360, 740), (740, 360)])
+def test_full_screen_the_answer_fills_a_phone(watching: Page, size: tuple[int, int]) -> None:
+    width, height = size
+    watching.set_viewport_size({"width": width, "height": height})
+    watching.get_by_role("button", name="Full screen").click()
+    watching.wait_for_function("() => document.fullscreenElement !== null")
+    box = watching.locator("#watch-verdict").bounding_box()
+    assert box
+    whole = watching.evaluate("[innerWidth, innerHeight]")
+    assert [box["width"], box["height"]] == pytest.approx(whole, abs=1)
+
+
+@pytest.mark.parametrize("language", ["en", "uk"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_every_word_fits_its_board(page: Page, language: str, width: int) -> None:
+    """With the widest of common fonts (DejaVu Sans Bold)."""
+    page.set_viewport_size({"width": width, "height": 740})
+    page.get_by_role("link", name="Watch").click()
+    page.evaluate(
+        "(to) => import('/page/language.js').then(({ setLanguage }) => setLanguage(to))", language
+    )
+    for key in ("clean", "dirty", "unsure", "notADish"):
+        over = page.evaluate(
+            """async (key) => {
+              const { t } = await import("/page/language.js");
+              const board = document.getElementById("watch-verdict");
+              const name = document.getElementById("watch-name");
+              board.dataset.kind = "clean";
+              board.classList.remove("words");
+              name.style.fontFamily = "DejaVu Sans";
+              name.textContent = t(key);
+              name.style.setProperty("--letters", name.textContent.length);
+              return name.getBoundingClientRect().right - board.getBoundingClientRect().right;
+            }""",
+            key,
+        )
+        assert over <= 0, key
 
 
 def test_stopping_lets_go_of_the_camera_and_keeps_the_log(watching: Page) -> None:
@@ -222,9 +271,11 @@ def test_a_camera_that_cannot_be_used(page: Page, name: str, message: str) -> No
     page.get_by_role("button", name="Take a photo").click()
     dialog = page.get_by_role("dialog", name="Take a photo")
     expect(dialog.get_by_role("status")).to_contain_text(message)
-    expect(dialog.get_by_role("button", name="Take it")).to_be_disabled()
+    expect(dialog.get_by_role("button", name="Take it")).to_be_hidden()
+    instead = dialog.get_by_role("button", name="Choose a photo instead")
+    expect(instead).to_be_focused()
     with page.expect_file_chooser() as chooser:
-        dialog.get_by_role("button", name="Use the phone's camera app").click()
+        instead.click()
     chooser.value.set_files([photo("a.jpg", jpeg(dish(0)))])  # type: ignore[list-item]
     assert answered(page) == "Clean"
 

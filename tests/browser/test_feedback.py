@@ -82,6 +82,18 @@ def test_what_is_right_is_kept_and_deleted(page: Page, store: Store) -> None:
     expect(page.locator("#feedback-form")).to_be_visible()  # and may be said anew
 
 
+def test_another_language_keeps_what_was_chosen(page: Page) -> None:
+    choose(page, DIRTY)
+    answered(page)
+    page.locator("#feedback-title").click()
+    page.get_by_label("Clean", exact=True).check()
+    page.get_by_label("I agree").check()
+    page.evaluate("import('/page/language.js').then(({ setLanguage }) => setLanguage('uk'))")
+    expect(page.locator("#feedback-title")).to_have_text("Це правильно?")
+    expect(page.get_by_label("Чисто", exact=True)).to_be_checked()
+    expect(page.get_by_label("Я погоджуюся")).to_be_checked()
+
+
 def test_nothing_leaves_without_consent(page: Page, store: Store) -> None:
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url))

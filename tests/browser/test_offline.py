@@ -7,7 +7,17 @@ from pathlib import Path
 import pytest
 from page_fixtures.dishes import dish, jpeg
 from page_fixtures.service import Service
-from page_fixtures.visits import Launch, answered, choose, photo, rows, visit, watch
+from page_fixtures.visits import (
+    Launch,
+    answered,
+    choose,
+    give,
+    photo,
+    rows,
+    verdict,
+    visit,
+    watch,
+)
 from playwright.sync_api import Browser, Page, expect
 
 from platecheck.serving.static import PAGE
@@ -51,10 +61,12 @@ def test_an_installed_page_starts_and_answers_without_the_service(
         expect(page.locator("#photo-map")).to_be_visible()
 
         choose(page, CLEAN, DIRTY, photo("no.jpg", b"no photo"))
-        expect(page.locator("#progress-text")).to_have_text("3 photos answered", timeout=20_000)
+        expect(page.locator("#progress-text")).to_have_text(
+            "2 photos answered, 1 without an answer", timeout=20_000
+        )
         assert [answer for _, answer, _ in rows(page)] == [
             "Dirty", "Clean", "Dirty",
-            "Not read it is not a photo in a format that can be read",
+            "No answer it is not a photo in a format that can be read",
         ]  # fmt: skip
 
         passing.start()
@@ -123,11 +135,43 @@ def test_before_the_model_is_kept_the_page_says_what_is_missing(
         choose(page, CLEAN)
         expect(page.locator("#sure")).to_contain_text(message)
         choose(page, CLEAN, DIRTY)
-        expect(page.locator("#progress-text")).to_have_text("Stopped. 2 photos have no answer yet.")
+        expect(page.locator("#progress-text")).to_have_text("Stopped. 3 photos have no answer yet.")
+        expect(page.get_by_role("button", name="Go on")).to_be_visible()
+        passing.start()  # and nobody needs to say "go on"
+        expect(page.locator("#progress-text")).to_have_text("3 photos answered", timeout=20_000)
+        assert [answer for _, answer, _ in rows(page)] == ["Clean", "Clean", "Dirty"]
+        expect(page.locator("#notice")).to_have_text("The service is back.")
+
+
+def test_a_device_without_the_model_does_not_claim_to_answer(
+    browser: Browser, passing: Service
+) -> None:
+    with visit(browser, passing.url, service_workers="block") as page:
+        passing.stop()
+        choose(page, DIRTY)
+        expect(verdict(page)).to_have_text("No answer")
+        expect(page.locator("#where")).to_have_text("No service")
+        expect(page.locator("#notice")).to_contain_text("the model is not on this device yet")
         passing.start()
-        expect(page.locator("#where")).to_have_text("Service", timeout=20_000)
-        page.get_by_role("button", name="Go on").click()
-        expect(page.locator("#progress-text")).to_have_text("2 photos answered")
+        assert answered(page) == "Dirty"  # asked again by itself
+        expect(page.locator("#where")).to_have_text("Service")
+
+
+def test_what_still_holds_is_still_said_after_the_next_photo(
+    browser: Browser, passing: Service
+) -> None:
+    with visit(browser, passing.url) as page:
+        keep_model(page)
+        passing.stop()
+        for each in (CLEAN, DIRTY):
+            choose(page, each)
+            expect(page.locator("#photo-name")).to_have_text(each["name"])
+            answered(page)
+            expect(page.locator("#notice")).to_have_text(AWAY)
+        give(page, "drop")
+        expect(page.locator("#notice")).to_have_text("There is no photo in that.")
+        choose(page, CLEAN)
+        expect(page.locator("#notice")).to_have_text(AWAY)
 
 
 def test_always_on_this_device(browser: Browser, service: Service) -> None:

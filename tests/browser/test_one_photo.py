@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from io import BytesIO
 
+import cv2
 import numpy as np
 import pytest
 from page_fixtures.dishes import (
@@ -17,7 +18,7 @@ from page_fixtures.dishes import (
     jpeg,
 )
 from page_fixtures.service import Service
-from page_fixtures.visits import answered, choose, give, photo, uploads, verdict, visit
+from page_fixtures.visits import answered, choose, give, photo, rows, uploads, verdict, visit
 from PIL import ExifTags, Image
 from playwright.sync_api import Browser, Page, Route, expect
 
@@ -96,7 +97,7 @@ def test_a_photo_given_while_watching_brings_back_the_photos(page: Page) -> None
     expect(page.get_by_role("link", name="Photos")).to_have_attribute("aria-current", "page")
 
 
-def test_a_later_photo_goes_before_an_earlier_one(page: Page) -> None:
+def test_a_later_photo_goes_before_an_earlier_one_which_is_answered_too(page: Page) -> None:
     held: list[Route] = []
 
     def hold(route: Route) -> None:
@@ -110,6 +111,51 @@ def test_a_later_photo_goes_before_an_earlier_one(page: Page) -> None:
     assert answered(page) == "Clean"
     assert len(held) == 1
     expect(page.locator("#photo-name")).to_have_text("clean.jpg")
+    expect(page.locator("#progress-text")).to_have_text("1 photo answered")
+    assert [row[:2] for row in rows(page)] == [["dirty.jpg", "Dirty"], ["clean.jpg", "Clean"]]
+
+
+def test_photos_given_faster_than_they_can_be_prepared_are_all_answered(page: Page) -> None:
+    for number in range(4):
+        choose(page, photo(f"{number}.jpg", jpeg(dish(number, size=512))))
+    expect(page.locator("#visit-rows .badge[data-kind=waiting]")).to_have_count(0)
+    expected = [[f"{number}.jpg", ("Clean", "Dirty")[number % 2]] for number in range(4)]
+    assert [row[:2] for row in rows(page)] == expected
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (640, 360)])
+def test_a_photo_that_is_not_square_is_shown_whole_and_as_it_is(
+    page: Page, shape: tuple[int, int]
+) -> None:
+    height, width = shape
+    pixels = np.full((height, width, 3), dish(1)[0, 0], np.uint8)
+    side = min(shape)
+    top, left = (height - side) // 2, (width - side) // 2
+    pixels[top : top + side, left : left + side] = cv2.resize(dish(1), (side, side))
+    choose(page, photo("wide.jpg", jpeg(pixels)))
+    assert answered(page) == "Dirty"
+    expect(page.locator("#photo-map")).to_be_visible()
+    shown, laid, seen = (
+        page.locator(each).bounding_box() for each in ("#photo", "#photo-map", ".answer .stack")
+    )
+    assert shown == laid == seen
+    assert shown
+    assert shown["width"] / shown["height"] == pytest.approx(width / height, rel=0.01)
+
+
+def test_another_language_is_no_other_answer(page: Page) -> None:
+    choose(page, photo("far.jpg", jpeg(far_dish(UNSURE_FROM_AFAR))))
+    assert answered(page) == "Unsure"
+    expect(page.locator("#advice-trying")).to_be_hidden()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.locator("#announcer").evaluate("(region) => { region.textContent = 'nothing new'; }")
+    page.evaluate("import('/page/language.js').then(({ setLanguage }) => setLanguage('uk'))")
+    expect(verdict(page)).to_have_text("Непевно")
+    expect(page.locator("#advice-why")).to_contain_text("Модель схиляється до «Брудно»")
+    expect(page.locator("#advice-list li").first).to_contain_text("Підійдіть ближче.")
+    expect(page.locator("#announcer")).to_have_text("nothing new")
+    assert not [url for url in asked if "predict" in url]
 
 
 def test_a_large_photo_is_scaled_down_before_it_is_sent(page: Page) -> None:
@@ -182,6 +228,32 @@ def test_what_is_no_dish_is_not_guessed(page: Page) -> None:
     expect(page.locator("#advice-list li").first).to_contain_text("Come closer.")
     expect(page.locator("#advice-list li").first).to_contain_text("Clean, 99")
     expect(page.locator("#map")).to_be_hidden()
+    expect(page.locator("#bars")).to_be_hidden()  # they would say "clean" beside it
+    # The pattern of the table looks blurred, but a closer view is sure as it is.
+    expect(page.locator("#advice-trying")).to_be_hidden()
+    expect(page.locator("#advice-list")).not_to_contain_text("blurred")
+
+
+def test_a_class_that_only_another_view_sees_is_not_promised(page: Page) -> None:
+    def answer(route: Route) -> None:
+        closer = b"closer.jpg" in (route.request.post_data_buffer or b"")
+        clean, label = (0.1, "dirty") if closer else (0.63, "unsure")
+        entry = {
+            "name": "a.jpg",
+            "label": label,
+            "probability": max(clean, 1 - clean),
+            "probabilities": {"clean": clean, "dirty": 1 - clean},
+            "needed": 0.7,
+        }
+        model = page.evaluate("fetch('/v1/model').then((response) => response.json())")["id"]
+        route.fulfill(json={"model": model, "milliseconds": 1, "photos": [entry]})
+
+    page.route("**/v1/predict*", answer)
+    choose(page, CLEAN)
+    assert answered(page) == "Unsure"
+    expect(page.locator("#advice-list li").first).to_have_text(
+        "Come closer: with the dish filling the picture the answer may change."
+    )
 
 
 def test_plain_grey_is_no_dish_and_no_other_view_helps(page: Page) -> None:

@@ -84,7 +84,7 @@ def test_a_request_that_is_too_large_is_split(browser: Browser) -> None:
 def test_a_photo_that_is_too_large_even_alone_says_so(page: Page) -> None:
     page.route("**/v1/predict*", lambda route: problem(route, 413, "too many bytes"))
     choose(page, DIRTY)
-    expect(verdict(page)).to_have_text("Not read")
+    expect(verdict(page)).to_have_text("No answer")
     expect(page.locator("#sure")).to_have_text("the photo is too large")
 
 
@@ -98,11 +98,23 @@ def test_a_fault_of_the_service_is_told_and_the_rest_goes_on(page: Page) -> None
     assert answered(page) == "Clean"
 
 
+def test_a_map_that_cannot_be_had_costs_no_answer(page: Page) -> None:
+    """A batch is asked about without maps; one is asked for when its photo is opened."""
+    choose(page, CLEAN, DIRTY)
+    expect(page.locator("#progress-text")).to_have_text("2 photos answered")
+    before = rows(page)
+    page.route("**/v1/predict*", lambda route: problem(route, 500, "a fault"))
+    page.get_by_role("button", name="Show dirty.jpg").click()
+    assert answered(page) == "Dirty"
+    assert rows(page) == before
+    expect(page.locator("#map")).to_be_hidden()
+
+
 def test_a_failed_photo_is_asked_about_again_when_its_row_is_opened(page: Page) -> None:
     page.route("**/v1/predict*", lambda route: problem(route, 500, "a fault"), times=1)
     choose(page, CLEAN, DIRTY)
-    expect(page.locator("#progress-text")).to_have_text("2 photos answered")
-    assert {answer for _, answer, _ in rows(page)} == {"Not read the service has a fault (500)"}
+    expect(page.locator("#progress-text")).to_have_text("0 photos answered, 2 without an answer")
+    assert {answer for _, answer, _ in rows(page)} == {"No answer the service has a fault (500)"}
     page.get_by_role("button", name="Show dirty.jpg").click()
     assert answered(page) == "Dirty"
     assert [answer for _, answer, _ in rows(page)][1] == "Dirty"

@@ -5,11 +5,16 @@ import { byId, make } from "./elements.js";
 import { percent, percentNeeded, t } from "./language.js";
 import { isSure, likeliest, nameOf } from "./words.js";
 
-const FOUND = { closer: "tryCloser", brighter: "tryBrighter" };
+const FOUND = {
+  closer: ["tryCloser", "mayCloser"],
+  brighter: ["tryBrighter", "mayBrighter"],
+};
 
 export class AdviceView {
   #ask;
   #work = null;
+  #why = () => "";
+  #lines = new Map(); // of the list, and for each what gives its text
 
   /** @param {import("./ask.js").Asker} ask */
   constructor(ask) {
@@ -23,15 +28,21 @@ export class AdviceView {
     this.#work = new AbortController();
     const { signal } = this.#work;
     byId("advice").hidden = false;
-    byId("advice-why").textContent = why(row.entry);
-    byId("advice-list").replaceChildren();
+    this.#why = () => why(row.entry);
+    byId("advice-why").textContent = this.#why();
     byId("advice-trying").hidden = !prepared.width;
-    if (!prepared.width) return add("takeAnother");
-
-    for (const fault of await findFaults(prepared.blob, prepared)) {
-      if (signal.aborted) return;
-      add(fault, prepared);
+    if (!prepared.width) {
+      this.#add(() => t("takeAnother"));
+      return;
     }
+
+    const faults = await findFaults(prepared.blob, prepared);
+    if (signal.aborted) return;
+    for (const fault of faults.filter((each) => each !== "isBlurred")) {
+      this.#add(() => t(fault, prepared));
+    }
+    // A pattern can look blurred, and so does what is small; a view that helps is surer than that.
+    let blurred = faults.includes("isBlurred") && !faults.includes("isSmall");
     try {
       const { tried, found } = await tryOtherViews(prepared.blob, async (photos) => {
         const { entries } = await this.#ask.answer(photos, { signal });
@@ -39,24 +50,42 @@ export class AdviceView {
       });
       if (signal.aborted) return;
       // What was tried and helped goes before what was measured and may have nothing to do with it.
-      const help = found.map(({ change, entry }) =>
-        item(FOUND[change], {
-          answer: nameOf(entry.label),
-          percent: percent(entry.probability),
-        }),
-      );
-      byId("advice-list").prepend(...help);
-      if (!found.length) add(tried.length > 1 ? "triedInVain" : "triedCloserInVain");
+      for (const view of found.reverse()) this.#addFirst(() => help(row.entry, view));
+      blurred &&= !found.length;
+      const inVain = tried.length > 1 ? "triedInVain" : "triedCloserInVain";
+      if (!found.length) this.#add(() => t(inVain));
     } catch {
       if (signal.aborted) return; // otherwise the general advice is left
     }
     byId("advice-trying").hidden = true;
-    add("takeAnother");
+    if (blurred) this.#add(() => t("isBlurred"));
+    this.#add(() => t("takeAnother"));
   }
 
   clear() {
     this.#work?.abort();
+    this.#lines.clear();
+    byId("advice-list").replaceChildren();
     byId("advice").hidden = true;
+  }
+
+  translate() {
+    byId("advice-why").textContent = this.#why();
+    for (const [line, text] of this.#lines) line.textContent = text();
+  }
+
+  #add(text) {
+    byId("advice-list").append(this.#line(text));
+  }
+
+  #addFirst(text) {
+    byId("advice-list").prepend(this.#line(text));
+  }
+
+  #line(text) {
+    const line = make("li", { textContent: text() });
+    this.#lines.set(line, text);
+    return line;
   }
 }
 
@@ -69,10 +98,9 @@ function why(entry) {
   });
 }
 
-function add(key, values) {
-  byId("advice-list").append(item(key, values));
-}
-
-function item(key, values) {
-  return make("li", { textContent: t(key, values) });
+/** What another view is good for; a class that the photo itself does not lean to is not promised. */
+function help(entry, { change, entry: { label, probability } }) {
+  const [would, may] = FOUND[change];
+  if (entry.label === "unsure" && label !== likeliest(entry)) return t(may);
+  return t(would, { answer: nameOf(label), percent: percent(probability) });
 }

@@ -1,8 +1,12 @@
-/** What screen readers say when something happens. */
+/** What screen readers say when something happens, and the bar at the top. */
 
 import { byId } from "./elements.js";
+import { onLanguage } from "./language.js";
 
 const BRIEFLY = 5000; // milliseconds
+
+const messages = new Map(); // by whose they are; the bar shows the last one
+onLanguage(show);
 
 /** Say it when nothing else is being said. */
 export function announce(text) {
@@ -11,18 +15,32 @@ export function announce(text) {
   region.textContent = region.textContent === text ? `${text}\u00a0` : text;
 }
 
-/** Show a message at the top of the page, and say it; an empty one takes it away. */
-export function notify(text, button = null) {
-  byId("notice").hidden = !text;
-  byId("notice-text").textContent = text;
-  byId("notice-button").replaceChildren(...(button ? [button] : []));
-  if (text) announce(text);
+/**
+ * Show a message at the top of the page, and say it; null takes away the owner's own, so that one
+ * which still holds is seen again.
+ *
+ * @param {string} owner whose message it is: each has at most one
+ * @param {(() => string)|null} text gives it in the language in use
+ * @param {(() => HTMLButtonElement)|null} button makes a button beside it
+ */
+export function notify(owner, text, button = null) {
+  messages.delete(owner);
+  if (text) messages.set(owner, { text, button });
+  show();
+  if (text) announce(text());
 }
 
 /** Show a message for a few seconds. */
-export function notifyBriefly(text) {
-  notify(text);
+export function notifyBriefly(owner, text) {
+  notify(owner, text);
   setTimeout(() => {
-    if (byId("notice-text").textContent === text) notify("");
+    if (messages.get(owner)?.text === text) notify(owner, null);
   }, BRIEFLY);
+}
+
+function show() {
+  const { text, button } = [...messages.values()].at(-1) ?? {};
+  byId("notice").hidden = !text;
+  byId("notice-text").textContent = text ? text() : "";
+  byId("notice-button").replaceChildren(...(button ? [button()] : []));
 }

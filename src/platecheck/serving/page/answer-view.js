@@ -1,5 +1,6 @@
 /** One photo and its answer: the word, how sure, where the dirt is. */
 
+import { announce } from "./announce.js";
 import { byId, icon, make } from "./elements.js";
 import { percent, percentNeeded, t } from "./language.js";
 import { kindOf, nameOf, sureness, isSure, whyNot } from "./words.js";
@@ -29,7 +30,10 @@ export class AnswerView {
     byId("bars").hidden = true;
     byId("map").hidden = true;
     clearTimeout(this.#slow);
-    this.#slow = setTimeout(() => (byId("sure").textContent = t("slow")), SLOW);
+    this.#slow = setTimeout(() => {
+      byId("sure").textContent = t("slow");
+      announce(t("slow"));
+    }, SLOW);
   }
 
   /** Show the photo, as it was prepared. */
@@ -91,8 +95,8 @@ export class AnswerView {
   }
 
   /** Every class with its probability, and from where on it is said. */
-  #showBars({ probabilities }, { thresholds }) {
-    byId("bars").hidden = false;
+  #showBars({ label, probabilities }, { thresholds }) {
+    byId("bars").hidden = label === "not a dish"; // then they say nothing
     byId("bars-mark").hidden = Object.keys(thresholds).length === 0;
     byId("bars-list").replaceChildren(
       ...Object.entries(probabilities).map(([name, probability]) => {
@@ -126,7 +130,9 @@ export class AnswerView {
     const visible = Boolean(evidence) && label !== "not a dish" && byId("no-preview").hidden;
     byId("map").hidden = !visible;
     map.hidden = !visible;
-    if (!visible) return;
+    if (!visible || map.src === evidence) return;
+    byId("map-title").dataset.t = label === "clean" ? "mapOfClean" : "map";
+    byId("map-title").textContent = t(byId("map-title").dataset.t);
     map.src = evidence;
     map.style.opacity = 0;
     // Faded in, so that one sees the dish first; the style above must have been drawn once.

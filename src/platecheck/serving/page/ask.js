@@ -179,7 +179,7 @@ export class Asker extends EventTarget {
 
   /** The service cannot be reached: look for it from time to time. */
   #alone() {
-    this.#say(this.model ? "alone" : "nobody");
+    this.#say(this.model && this.where !== "nobody" ? "alone" : "nobody");
     this.#looking ??= setInterval(() => this.#look(), LOOK_FOR_SERVICE);
   }
 
@@ -208,16 +208,24 @@ export class Asker extends EventTarget {
   async #loadLocal() {
     const always = this.where === "device";
     if (!this.model) throw new NobodyAnswers("nobody");
-    if (!this.model.offline) throw new NobodyAnswers(always ? "offlineNever" : "offlineOff");
+    if (!this.model.offline) throw this.#nobody(always ? "offlineNever" : "offlineOff");
     this.#local ??= import("./local-model.js").then(({ loadLocalModel }) =>
       loadLocalModel(this.model, this.headers),
     );
     try {
-      return await this.#local;
+      const local = await this.#local;
+      if (this.where === "nobody") this.#say("alone");
+      return local;
     } catch (error) {
       this.#local = null;
-      throw new NobodyAnswers(always ? "deviceFailed" : "nobody", error.message);
+      throw this.#nobody(always ? "deviceFailed" : "nobody", error.message);
     }
+  }
+
+  /** What to throw; the service cannot be reached, and this device turned out not to answer. */
+  #nobody(key, why) {
+    if (this.where === "alone") this.#say("nobody");
+    return new NobodyAnswers(key, why);
   }
 
   #say(where) {

@@ -19,6 +19,7 @@ export class Batch extends EventTarget {
   #ask;
   #prepareRow;
   #waiting = [];
+  #unanswered = new Set(); // waiting, or being asked about
   #lanes = 0;
   #stop = new AbortController();
 
@@ -38,7 +39,9 @@ export class Batch extends EventTarget {
 
   /** Ask about these rows too. */
   add(rows) {
-    this.#waiting.push(...rows);
+    const others = rows.filter((row) => !this.#unanswered.has(row));
+    for (const row of others) this.#unanswered.add(row);
+    this.#waiting.push(...others);
     this.#start();
   }
 
@@ -73,6 +76,9 @@ export class Batch extends EventTarget {
   async #take(signal) {
     await this.#ask.connected;
     const limits = this.#ask.model?.limits;
+    // One that was opened may have been answered meanwhile.
+    for (const row of this.#waiting) if (row.state === "done") this.#unanswered.delete(row);
+    this.#waiting = this.#waiting.filter((row) => row.state !== "done");
     // On this device photos are answered one by one, and each should be seen at once.
     const most = this.#ask.where === "service" ? Math.min(PHOTOS, limits.photos) : 1;
     const rows = this.#waiting.splice(0, most);
@@ -135,6 +141,7 @@ export class Batch extends EventTarget {
 
   #set(row, state) {
     row.state = state;
+    if (state !== "waiting" && state !== "asking") this.#unanswered.delete(row);
     this.dispatchEvent(new CustomEvent("row", { detail: row }));
   }
 }

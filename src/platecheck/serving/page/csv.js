@@ -16,7 +16,7 @@ export function answersAsCsv(rows, classes) {
   const lines = rows.map(({ name, entry, where, time }) => [
     name,
     entry.label ?? "",
-    entry.probability ?? "",
+    entry.label === "not a dish" ? "" : (entry.probability ?? ""), // that is no class's
     ...classes.map((each) => entry.probabilities?.[each] ?? ""),
     where,
     time.toISOString(),

@@ -28,13 +28,26 @@ export class FeedbackView {
   show(row, { blob }) {
     this.#row = row;
     this.#blob = blob;
-    const { label } = row.entry;
     byId("feedback").open = false;
-    byId("feedback-title").textContent = t(isSure(label) ? "feedbackRightOrNot" : "feedbackKnow");
     byId("feedback-form").reset();
     const names = [...this.#ask.model.classes, NO_DISH];
     byId("feedback-choices").replaceChildren(...names.map(choice));
     this.#say("");
+    this.#showTexts();
+  }
+
+  /** Say it in another language; what was chosen so far stays. */
+  translate() {
+    if (!this.#row) return;
+    for (const input of byId("feedback-choices").querySelectorAll("input")) {
+      input.nextElementSibling.textContent = nameOf(input.value);
+    }
+    this.#showTexts();
+  }
+
+  #showTexts() {
+    const sure = isSure(this.#row.entry.label);
+    byId("feedback-title").textContent = t(sure ? "feedbackRightOrNot" : "feedbackKnow");
     this.#showGiven();
     this.#showWhetherPossible();
   }

@@ -43,16 +43,20 @@ function showView() {
   document.title = `${t(watching ? "viewWatch" : "viewPhotos")} · platecheck`;
 }
 
-/** Show who answers, and explain it where it is not as usual. */
+/** Show in the corner who answers. */
 function showWhere() {
-  const [short, long] = WHERE[ask.where];
-  byId("where").textContent = t(short);
+  byId("where").textContent = t(WHERE[ask.where][0]);
   byId("where").dataset.where = ask.where;
+}
+
+/** Explain who answers where that is not as usual. */
+function explainWhere() {
+  const long = WHERE[ask.where][1];
   if (long) {
-    notify(t(long));
+    notify("where", () => t(long));
   } else if (["alone", "nobody", "keyless"].includes(before) && ask.where !== "connecting") {
-    if (ask.where === "service") notifyBriefly(t("back"));
-    else notify("");
+    if (ask.where === "service") notifyBriefly("where", () => t("back"));
+    else notify("where", null);
     lookForUpdate(); // a service that comes back may be a new one
   }
   before = ask.where;
@@ -66,8 +70,9 @@ function showNewVersion() {
   }
   const load = () => location.reload();
   notify(
-    t("newVersion"),
-    make("button", { type: "button", textContent: t("reload"), on: { click: load } }),
+    "version",
+    () => t("newVersion"),
+    () => make("button", { type: "button", textContent: t("reload"), on: { click: load } }),
   );
 }
 
@@ -90,7 +95,10 @@ onLanguage(() => {
   showView();
   showWhere();
 });
-ask.addEventListener("change", showWhere);
+ask.addEventListener("change", () => {
+  showWhere();
+  explainWhere();
+});
 showView();
 showWhere();
 watchAtOnce();

@@ -27,6 +27,7 @@ export function listenForPhotos(onPhotos, onDrag) {
     onPhotos(await droppedFiles(event.dataTransfer));
   });
   addEventListener("paste", (event) => {
+    if (document.querySelector("dialog[open]")) return; // it would be answered behind it
     const files = [...(event.clipboardData?.files ?? [])].filter(isPhoto);
     if (files.length) onPhotos(files);
   });

@@ -3,6 +3,7 @@
 import { AdviceView } from "./advice-view.js";
 import { announce, notify } from "./announce.js";
 import { AnswerView } from "./answer-view.js";
+import { NobodyAnswers } from "./ask.js";
 import { Batch } from "./batch.js";
 import { answersAsCsv, saveFile } from "./csv.js";
 import { confirm } from "./dialogs.js";
@@ -23,7 +24,8 @@ export class PhotosView {
   #feedback;
   #visit = new VisitView((row) => this.#open(row));
   #batch;
-  #counted = []; // the rows that the progress bar counts
+  #counted = new Set(); // the rows that the progress bar counts
+  #left = false; // whether rows have no answer since nobody could give one
   #opened = null; // the row whose photo is shown
   #work = new AbortController(); // of asking about it
 
@@ -44,6 +46,8 @@ export class PhotosView {
     this.#listenToBatch();
     byId("export-csv").addEventListener("click", () => this.#export());
     byId("clear").addEventListener("click", () => this.#clear());
+    ask.addEventListener("change", () => this.#tryAgain());
+    addEventListener("beforeunload", (event) => this.#batch.isRunning && event.preventDefault());
     onLanguage(() => this.#translate());
   }
 
@@ -72,19 +76,24 @@ export class PhotosView {
       if (detail.state === "done" || detail.state === "failed") letGo(detail);
       this.#showProgress();
     });
-    this.#batch.addEventListener("trouble", ({ detail }) => notify(whyNot(detail)));
+    this.#batch.addEventListener("trouble", ({ detail }) => {
+      this.#left = true;
+      notify("photos", () => whyNot(detail));
+    });
     this.#batch.addEventListener("end", () => {
       this.#showProgress();
       announce(byId("progress-text").textContent);
     });
     byId("stop").addEventListener("click", () => this.#batch.stop());
-    byId("go-on").addEventListener("click", () => {
-      this.#askBatch(this.#counted.filter(({ state }) => state === "stopped"));
-    });
+    byId("go-on").addEventListener("click", () => this.#askBatch(this.#stopped));
+  }
+
+  get #stopped() {
+    return this.#visit.rows.filter(({ state }) => state === "stopped");
   }
 
   #take(files) {
-    notify(files.length ? "" : t("noPhotos"));
+    notify("photos", files.length ? null : () => t("noPhotos"));
     if (!files.length) return;
     const rows = files.map(newRow);
     this.#visit.add(rows);
@@ -93,14 +102,16 @@ export class PhotosView {
     if (rows.length === 1) {
       this.#open(rows[0]);
     } else {
-      if (!this.#batch.isRunning) this.#counted = [];
-      this.#counted.push(...rows);
+      this.#leave();
       this.#closeAnswer();
       this.#askBatch(rows);
     }
   }
 
+  /** Ask about these rows among others, and count them. */
   #askBatch(rows) {
+    if ([...this.#counted].every(hasEnded)) this.#counted.clear(); // another count begins
+    for (const row of rows) this.#counted.add(row);
     for (const row of rows) row.state = "waiting";
     for (const row of rows) this.#visit.changed(row);
     this.#batch.add(rows);
@@ -109,9 +120,11 @@ export class PhotosView {
   }
 
   #showProgress() {
-    const count = this.#counted.length;
-    const done = this.#counted.filter(({ state }) => state === "done" || state === "failed").length;
-    const stopped = this.#counted.filter(({ state }) => state === "stopped").length;
+    const counted = [...this.#counted];
+    const count = counted.length;
+    const done = counted.filter(hasEnded).length;
+    const failed = counted.filter(({ state }) => state === "failed").length;
+    const stopped = this.#stopped.length;
     const running = this.#batch.isRunning && done + stopped < count;
     byId("progress-bar").max = count || 1;
     byId("progress-bar").value = done;
@@ -125,15 +138,29 @@ export class PhotosView {
       ? t("progress", { done, count })
       : stopped
         ? t("progressStopped", { count: stopped })
-        : t("progressDone", { count: done });
+        : [
+            t("progressDone", { count: done - failed }),
+            ...(failed ? [t("progressFailed", { count: failed })] : []),
+          ].join(", ");
+  }
+
+  /** What was left since nobody could answer is asked about once somebody can. */
+  #tryAgain() {
+    if (!this.#left || !["service", "device", "alone"].includes(this.#ask.where)) return;
+    this.#left = false;
+    notify("photos", null);
+    const shown = this.#opened;
+    const others = this.#stopped.filter((row) => row !== shown);
+    if (shown?.state === "stopped") this.#open(shown);
+    if (others.length) this.#askBatch(others);
   }
 
   /** Show a row's photo, and ask about it unless its answer and map are there already. */
   async #open(row) {
+    if (this.#opened !== row) this.#leave();
     this.#work.abort();
     this.#work = new AbortController();
     const { signal } = this.#work;
-    if (this.#opened && this.#opened !== row) letGo(this.#opened);
     this.#opened = row;
     this.#visit.open(row);
     this.#advice.clear();
@@ -150,6 +177,15 @@ export class PhotosView {
     this.#showAnswer(row, prepared);
   }
 
+  /** Show another photo: one that has no answer yet is asked about among others. */
+  #leave() {
+    this.#work.abort();
+    const row = this.#opened;
+    this.#opened = null;
+    if (row?.state === "waiting" || row?.state === "asking") this.#askBatch([row]);
+    else if (row) letGo(row);
+  }
+
   async #askOne(row, { blob }, signal) {
     if (row.state !== "done") this.#setState(row, "asking");
     try {
@@ -160,12 +196,10 @@ export class PhotosView {
       Object.assign(row, { entry: entries[0], where, time: new Date() });
       this.#setState(row, row.entry.error ? "failed" : "done");
     } catch (error) {
-      if (signal.aborted) {
-        if (row.state === "asking") this.#setState(row, "stopped");
-        return;
-      }
+      if (signal.aborted || row.entry?.label) return; // seen to elsewhere; answered, without a map
       Object.assign(row, { entry: { error }, where: "", time: new Date() });
-      this.#setState(row, "failed");
+      this.#left ||= error instanceof NobodyAnswers;
+      this.#setState(row, error instanceof NobodyAnswers ? "stopped" : "failed");
     }
   }
 
@@ -200,7 +234,7 @@ export class PhotosView {
   }
 
   #export() {
-    const rows = this.#visit.rows.filter(({ state }) => state === "done" || state === "failed");
+    const rows = this.#visit.rows.filter(hasEnded);
     const text = answersAsCsv(rows, this.#ask.model?.classes ?? []);
     saveFile("platecheck.csv", text, "text/csv;charset=utf-8");
   }
@@ -212,7 +246,7 @@ export class PhotosView {
     this.#closeAnswer();
     this.#visit.rows.forEach(forget);
     this.#visit.clear();
-    this.#counted = [];
+    this.#counted.clear();
     byId("visit").hidden = true;
     byId("progress").hidden = true;
     byId("give").classList.remove("compact");
@@ -222,9 +256,16 @@ export class PhotosView {
 
   #translate() {
     this.#showProgress();
-    const row = this.#opened;
-    if (row && (row.state === "done" || row.state === "failed")) {
-      prepareRow(row).then((prepared) => this.#opened === row && this.#showAnswer(row, prepared));
-    }
+    const { entry, state } = this.#opened ?? {};
+    if (state === "waiting" || state === "asking") return;
+    if (entry?.error) this.#answer.fail(entry.error);
+    else if (entry) this.#answer.show(this.#opened, this.#ask.model);
+    this.#advice.translate();
+    this.#feedback.translate();
   }
+}
+
+/** Whether there is nothing more to do about a row. */
+function hasEnded({ state }) {
+  return state === "done" || state === "failed";
 }

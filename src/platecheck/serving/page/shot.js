@@ -20,7 +20,7 @@ export class Shot {
     byId("camera-close").addEventListener("click", () => this.#dialog.close());
     byId("use-phone-camera").addEventListener("click", () => {
       this.#dialog.close();
-      byId("phone-camera").click();
+      byId(hasCameraApp() ? "phone-camera" : "files").click();
     });
     this.#dialog.addEventListener("close", () => this.#stop());
   }
@@ -38,7 +38,7 @@ export class Shot {
   async #start() {
     this.#stop();
     byId("shoot").disabled = true;
-    byId("use-phone-camera").hidden = true;
+    this.#showWhetherThereIsOne(true);
     byId("camera-message").textContent = t("cameraStarting");
     try {
       const stream = await openCamera();
@@ -51,8 +51,18 @@ export class Shot {
       byId("shoot").focus();
     } catch (error) {
       byId("camera-message").textContent = t(error.key ?? "cameraBusy");
-      byId("use-phone-camera").hidden = false;
+      this.#showWhetherThereIsOne(false);
+      byId("use-phone-camera").focus();
     }
+  }
+
+  /** Show what is of use with a camera, or without. */
+  #showWhetherThereIsOne(camera) {
+    this.#video.hidden = !camera;
+    byId("shoot").hidden = !camera;
+    byId("use-phone-camera").hidden = camera;
+    byId("use-phone-camera").dataset.t = hasCameraApp() ? "phoneCamera" : "chooseInstead";
+    byId("use-phone-camera").textContent = t(byId("use-phone-camera").dataset.t);
   }
 
   #stop() {
@@ -62,9 +72,16 @@ export class Shot {
   }
 
   async #shoot() {
+    if (byId("shoot").disabled) return;
+    byId("shoot").disabled = true; // a tap that comes twice takes one photo
     const blob = await jpeg(scaled(this.#video, LARGEST_SIDE));
     this.#dialog.close();
     const time = new Date().toTimeString().slice(0, 8).replaceAll(":", "-");
     this.#onPhoto(new File([blob], `photo-${time}.jpg`, { type: blob.type }));
   }
+}
+
+/** Whether a file field can open a camera app: on phones and tablets, which are touched. */
+function hasCameraApp() {
+  return matchMedia("(pointer: coarse)").matches;
 }
