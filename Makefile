@@ -1,5 +1,5 @@
 # make demo   the main job on rendered dishes: train, judge, report, export, answer
-# make test   lint, types, floors, tests; brings Chromium and PostgreSQL where there are none
+# make test   lint, types, floors, tests; brings Chromium, WebKit and PostgreSQL where there are none
 # make serve  the page and the service, on this machine
 # make bench  the table in benchmarks/
 #
@@ -33,6 +33,7 @@ serve: $(VENV)/.installed-serve
 
 test: $(VENV)/.installed-dev lint
 	@sh tests/chromium.sh $(BIN)/python
+	@sh tests/webkit.sh
 	@sh tests/postgres.sh
 	@sh tests/promtool.sh $(BIN)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

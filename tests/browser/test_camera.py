@@ -10,7 +10,7 @@ import pytest
 from page_fixtures.dishes import darker, dish, jpeg, video
 from page_fixtures.service import Service
 from page_fixtures.visits import Launch, Screenshot, answered, choose, photo, verdict, visit
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 SECONDS = 5
 START = "Start watching"
@@ -107,20 +107,17 @@ def test_a_camera_that_is_watched_says_when_the_dish_changes(
 
 def test_one_question_at_a_time_and_about_two_a_second(watching: Page) -> None:
     expect(lines(watching)).to_have_count(1, timeout=20_000)
-    asked, under_way, most = 0, 0, 0
+    asked, most = 0, 0
+    under_way: set[Request] = set()  # one that had begun before is not among them
 
-    def began(url: str) -> None:
-        nonlocal asked, under_way, most
-        if "predict" in url:
-            asked, under_way = asked + 1, under_way + 1
-            most = max(most, under_way)
+    def began(request: Request) -> None:
+        nonlocal asked, most
+        if "predict" in request.url:
+            under_way.add(request)
+            asked, most = asked + 1, max(most, len(under_way))
 
-    def ended(url: str) -> None:
-        nonlocal under_way
-        under_way -= "predict" in url
-
-    watching.on("request", lambda request: began(request.url))
-    watching.on("requestfinished", lambda request: ended(request.url))
+    watching.on("request", began)
+    watching.on("requestfinished", under_way.discard)
     watching.wait_for_timeout(4000)
     assert most == 1
     assert 2 <= asked <= 9

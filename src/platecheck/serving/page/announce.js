@@ -6,7 +6,10 @@ import { onLanguage } from "./language.js";
 const BRIEFLY = 5000; // milliseconds
 
 const messages = new Map(); // by whose they are; the bar shows the last one
-onLanguage(show);
+onLanguage(() => {
+  byId("announcer").textContent = ""; // what was said before was in another language
+  show();
+});
 
 /** Say it when nothing else is being said. */
 export function announce(text) {

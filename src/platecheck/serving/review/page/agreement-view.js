@@ -22,7 +22,9 @@ export class AgreementView {
       this.#found = await fetchAgreement(reviewer);
       this.#show();
     } catch (error) {
-      notify(error.status === 0 ? t("noService") : t("failed", { why: error.message }));
+      notify("review", () =>
+        error.status === 0 ? t("noService") : t("failed", { why: error.message }),
+      );
     }
   }
 

@@ -139,13 +139,13 @@ export class ReviewView {
     this.#busy = true;
     try {
       await sendDecision(item.photo, this.#reviewer, label);
-      notify("");
+      notify("review", null);
       then();
     } catch (error) {
       if (error.status === 404) {
         this.#queue.remove(item);
         this.#show(t("deleted"));
-        notify(t("deleted"));
+        notify("review", () => t("deleted"));
       } else {
         this.#complain(error);
       }
@@ -155,7 +155,9 @@ export class ReviewView {
   }
 
   #complain(error) {
-    notify(error.status === 0 ? t("noService") : t("failed", { why: error.message }));
+    notify("review", () =>
+      error.status === 0 ? t("noService") : t("failed", { why: error.message }),
+    );
   }
 
   /** Show what is next, and say it after what was done. */
@@ -201,7 +203,7 @@ export class ReviewView {
       await photo.decode();
       photo.classList.remove("loading");
     } catch {
-      if (this.#current === item) notify(t("notLoaded"));
+      if (this.#current === item) notify("review", () => t("notLoaded"));
     }
   }
 
