@@ -116,8 +116,11 @@ def test_one_question_at_a_time_and_about_two_a_second(watching: Page) -> None:
             under_way.add(request)
             asked, most = asked + 1, max(most, len(under_way))
 
+    def ended(request: Request) -> None:
+        under_way.discard(request)
+
     watching.on("request", began)
-    watching.on("requestfinished", lambda request: under_way.discard(request))
+    watching.on("requestfinished", ended)
     watching.wait_for_timeout(4000)
     assert most == 1
     assert 2 <= asked <= 9
