@@ -166,10 +166,10 @@ class Attacker:
         with RawConnection(self.server.address, seconds=self.patience) as connection:
             try:
                 answer = connection.ask(sent.data, ends=sent.ends)
-                if fault := fault_of(answer):
+                if fault := fault_of(answer, sent.status):
                     return str(answer.status), fault
                 for _ in range(sent.answers - 1):
-                    if fault := fault_of(connection.answer()):
+                    if fault := fault_of(connection.answer(), sent.status):
                         return str(answer.status), fault
             except NoAnswerError as error:
                 if sent.ends and "closed" in str(error):
@@ -220,8 +220,15 @@ def _body(rng: random.Random, kind: str) -> tuple[str, bytes]:
     return what, choices[what]
 
 
-def fault_of(answer: RawAnswer) -> str:
-    """What is wrong with an answer; "" where nothing is."""
+def fault_of(answer: RawAnswer, status: int | None = None) -> str:
+    """What is wrong with an answer; "" where nothing is.
+
+    Args:
+        answer: to judge.
+        status: that it must have; None: any.
+    """
+    if status is not None and answer.status != status:
+        return f"status {answer.status} instead of {status}: {answer.body[:200]!r}"
     if answer.status < 400:
         return ""
     if answer.status >= 500 and answer.status != 503:

@@ -17,11 +17,13 @@ class Broken:
         answers: how many answers there must be.
         ends: whether the client then says that it will send no more; the service may then close
             without an answer, since the request is not whole.
+        status: that every answer must have; None: any that is not a fault.
     """
 
     data: bytes
     answers: int = 1
     ends: bool = False
+    status: int | None = None
 
 
 def broken_http(rng: random.Random, extra: str) -> tuple[str, Broken]:
@@ -95,7 +97,6 @@ def _header(rng: random.Random, extra: str) -> Broken:
             "Accept-Encoding: " + "gzip;q=9," * 500, "Cookie: " + "a=b;" * 999,
             "Authorization: Bearer " + CANARY, "Authorization: Basic " + CANARY, "Authorization:",
             "Expect: 100-continue", "Expect: a miracle", "Connection: close, keep-alive, \xff",
-            "Upgrade: websocket\r\nConnection: Upgrade", "Upgrade: h2c\r\nConnection: Upgrade",
             "Forwarded: for=\"_\xff\"", "X-Forwarded-For: <script>", "X-Forwarded-Proto: \xff",
         )
     )  # fmt: skip
@@ -103,6 +104,14 @@ def _header(rng: random.Random, extra: str) -> Broken:
     if rng.random() < 0.5:
         return Broken(_whole(extra, line))
     return Broken(_head(extra, line, start=f"{start} HTTP/1.1"))
+
+
+def _upgrade(rng: random.Random, extra: str) -> Broken:
+    """A good request that would rather speak another protocol, and another one behind it."""
+    wish = f"Upgrade: {rng.choice(('websocket', 'h2c', 'TLS/1.0', 'cow'))}\r\nConnection: Upgrade"
+    chunks = _chunk(_photo()) + b"0\r\n\r\n"
+    first = rng.choice((_whole(extra, wish), _chunked(extra, chunks, wish)))
+    return Broken(first + _whole(extra), answers=2, status=200)
 
 
 def _length(rng: random.Random, extra: str) -> Broken:
@@ -139,6 +148,7 @@ FAULTS: dict[str, Callable[[random.Random, str], Broken]] = {
     "a version": _version,
     "a path": _path,
     "a header": _header,
+    "an upgrade": _upgrade,
     "a length": _length,
     "a body that is too short": _body_too_short,
     "a size of a chunk": _size_of_chunk,

@@ -18,7 +18,9 @@ from platecheck.serving.keys import add_key
 pytest_plugins = ["serving_fixtures.fixtures"]
 
 # Each of these has many ways to be wrong.
-VARIED = {"a header", "a path", "a length", "a size of a chunk", "a method", "a version"}
+VARIED = {
+    "a header", "a path", "a length", "a size of a chunk", "a method", "a version", "an upgrade"
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

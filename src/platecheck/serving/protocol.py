@@ -1,6 +1,7 @@
 """A connection that does not wait for ever: for headers, for a body, for someone to read."""
 
 import asyncio
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -8,6 +9,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from platecheck.serving.parser import Parser
 from platecheck.serving.problems import PROBLEM_JSON, problem_details
 
 HEADER_BYTES = 64 * 1024
@@ -28,6 +30,11 @@ class PatientProtocol(HttpToolsProtocol):
     _header_bytes = 0  # since the last bytes of a body, or the end of the headers
     _broken = False
     _cycles: tuple[RequestResponseCycle, ...] = ()  # requests without a whole answer
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """Get ready for a connection, with uvicorn's arguments."""
+        super().__init__(*args, **options)
+        self.parser = Parser(self)  # type: ignore[assignment]
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for headers, but not for ever."""

@@ -1,0 +1,101 @@
+"""HTTP as it arrives: upgrades that are ignored, heads that are too long, readers that are slow."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from benchmarks.serving.raw import RawAnswer, RawConnection, request
+from benchmarks.serving.server import Server
+from serving_fixtures import photo, predict
+
+pytest_plugins = ["serving_fixtures.fixtures"]
+
+H2C = {
+    "Upgrade": "h2c",
+    "Connection": "Upgrade, HTTP2-Settings",
+    "HTTP2-Settings": "AAMAAABkAAQAoAAAAAIAAAAA",
+}
+WEBSOCKET = {
+    "Upgrade": "websocket",
+    "Connection": "keep-alive, Upgrade",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    "Sec-WebSocket-Version": "13",
+}
+UPGRADES = {"h2c": H2C, "websocket": WEBSOCKET}
+
+
+@pytest.fixture(scope="module")
+def server(bright_is_dirty: Path) -> Iterator[Server]:
+    """A service that sends the silent away after two seconds."""
+    with Server("--model", bright_is_dirty, "--idle-seconds", "2") as server:
+        yield server
+
+
+def chunked(content: bytes, headers: dict[str, str]) -> bytes:
+    """A request to answer one photo, in chunks of a hundred bytes, with a trailer."""
+    head = request("POST", "/v1/predict", headers={"Transfer-Encoding": "chunked", **headers})
+    parts = (content[start : start + 100] for start in range(0, len(content), 100))
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+    return head + chunks + b"0\r\nX-After: y\r\n\r\n"
+
+
+def is_dirty(answer: RawAnswer) -> bool:
+    """Whether the photo has arrived whole: the bright one is dirty."""
+    return answer.status == 200 and b'"label":"dirty"' in answer.body
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES)
+def test_who_would_upgrade_is_answered_as_anyone_else(
+    server: Server, upgrade: dict[str, str]
+) -> None:
+    whole = predict(photo(), **upgrade)
+    head_ends = whole.index(b"\r\n\r\n") + 4
+    splits = {0, 30, head_ends - 2, head_ends, head_ends + 1, len(whole) - 1}
+    with RawConnection(server.address) as connection:
+        for split in sorted(splits):  # one connection: it must stay in step
+            connection.send(whole[:split])
+            # Another connection's answer: the first part has been read.
+            with RawConnection(server.address) as other:
+                other.ask(request("GET", "/healthz"))
+            assert is_dirty(connection.ask(whole[split:])), split
+        assert is_dirty(connection.ask(chunked(photo(), upgrade)))
+        assert connection.ask(request("GET", "/healthz", headers=upgrade)).status == 200
+        assert is_dirty(connection.ask(predict(photo())))
+    log = [line for line in server.log() if line["level"] != "info"]
+    assert not log
+
+
+def test_requests_behind_an_upgrade_have_answers_of_their_own(server: Server) -> None:
+    kinds = [predict(photo(), **H2C), chunked(photo(), WEBSOCKET), predict(photo())]
+    with RawConnection(server.address) as connection:
+        connection.send(b"".join(kinds * 3) + request("GET", "/nowhere", headers=H2C))
+        assert all(is_dirty(connection.answer()) for _ in range(9))
+        assert connection.answer().status == 404
+    many = request("GET", "/healthz", headers={"Upgrade": "h2c", "Connection": "upgrade"})
+    with RawConnection(server.address) as connection:
+        connection.send(many * 1500)  # in a few reads: each goes on in the one before
+        assert {connection.answer().status for _ in range(1500)} == {200}
+
+
+def test_the_body_of_an_upgrade_is_no_request(server: Server) -> None:
+    hidden = request("GET", "/v1/model")
+    with RawConnection(server.address) as connection:
+        refused = connection.ask(predict(hidden, **H2C))
+        assert refused.status == 422
+        # What comes next is the answer to what is asked next.
+        assert connection.ask(request("GET", "/nowhere")).status == 404
+
+
+def test_an_upgrade_does_not_make_a_wrong_length_right(server: Server) -> None:
+    for wrong in ({"Content-Length": "-1"}, {"Transfer-Encoding": "chunked, gzip"}):
+        with RawConnection(server.address) as connection:
+            answer = connection.ask(request("POST", "/v1/predict", headers={**H2C, **wrong}))
+            assert answer.status == 400
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert connection.rest() == b""  # closed: nobody knows where the next one begins
+
+
+def test_connect_is_no_method_of_anything_here(server: Server) -> None:
+    with RawConnection(server.address) as connection:
+        assert connection.ask(request("CONNECT", "/v1/predict")).status == 405
+        assert is_dirty(connection.ask(predict(photo())))
