@@ -1,12 +1,17 @@
 """HTTP as it arrives: upgrades that are ignored, heads that are too long, readers that are slow."""
 
+import socket
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from benchmarks.serving.raw import RawAnswer, RawConnection, request
 from benchmarks.serving.server import Server
-from serving_fixtures import photo, predict
+from serving_fixtures import ask, metric, photo, predict, problem, wait_until
+
+from platecheck.classifier import find_model
 
 pytest_plugins = ["serving_fixtures.fixtures"]
 
@@ -99,3 +104,57 @@ def test_connect_is_no_method_of_anything_here(server: Server) -> None:
     with RawConnection(server.address) as connection:
         assert connection.ask(request("CONNECT", "/v1/predict")).status == 405
         assert is_dirty(connection.ask(predict(photo())))
+
+
+def test_a_long_head_is_refused_even_if_it_comes_at_once(server: Server) -> None:
+    for long in (
+        request("GET", "/healthz", headers={"X-Long": "y" * 66_000}),
+        request("GET", "/healthz?" + "y" * 66_000),
+        request("GET", "/healthz", headers={f"X-{n}": "y" for n in range(15_000)}),
+    ):
+        answer = ask(server, long)
+        assert (answer.status, problem(answer)["detail"]) == (431, "the headers are too long")
+    with RawConnection(server.address) as connection:
+        body = photo() + bytes(100_000)  # what is long is not the head
+        assert is_dirty(connection.ask(predict(body, **{"X-Long": "y" * 60_000})))
+        answer = connection.ask(request("GET", "/healthz", headers={"X-Long": "y" * 66_000}))
+        assert answer.status == 431
+        assert connection.rest() == b""
+
+
+def slow_reader(server: Server, asked: bytes) -> socket.socket:
+    """A client that has asked, and has room for little of the answer at a time."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 48 * 1024)
+    client.settimeout(30)
+    client.connect(server.address)
+    client.sendall(asked)
+    return client
+
+
+def test_who_reads_slowly_but_goes_on_gets_all_of_it() -> None:
+    model = find_model("plate").read_bytes()
+    asked = request("GET", "/v1/model/file", headers={"Connection": "close"})
+    # It takes at least 2.4 s: more than a client may be silent.
+    with Server("--idle-seconds", "1") as server, slow_reader(server, asked) as client:
+        got = b""
+        while more := client.recv(len(model) // 120):
+            got += more
+            time.sleep(0.02)
+    assert got.partition(b"\r\n\r\n")[2] == model
+
+
+def test_an_answer_that_is_not_read_in_time_is_cut_off_and_is_no_fault() -> None:
+    asked = request("GET", "/v1/model/file")
+    options = ("--idle-seconds", "30", "--seconds", "1")
+    with Server(*options) as server, slow_reader(server, asked) as client:
+        wait_until(lambda: any("cut" in line for line in server.log()))
+        got = 0
+        with suppress(ConnectionResetError):
+            while more := client.recv(2**16):
+                got += len(more)
+        assert got < find_model("plate").stat().st_size
+        assert metric(server, "platecheck_rejected_requests_total") == 1
+        (line,) = (line for line in server.log() if "cut" in line)
+        assert (line["event"], line["path"], line["status"]) == ("request", "/v1/model/file", 200)
+        assert {line["level"] for line in server.log()} == {"info"}

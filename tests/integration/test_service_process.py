@@ -8,9 +8,7 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from zlib import crc32
@@ -26,6 +24,7 @@ from serving_fixtures import (
     predict,
     problem,
     slow_photo,
+    wait_until,
     worker_of,
 )
 
@@ -36,15 +35,6 @@ from platecheck.serving.settings import Settings
 pytest_plugins = ["serving_fixtures.fixtures"]
 
 CANARY = "a-secret-of-the-photo"
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Wait for something that must come; the test run's own limit ends it if it does not."""
-    for _ in range(3000):
-        if true():
-            return
-        time.sleep(0.02)
-    raise AssertionError("it did not come")
 
 
 def fails(*options: str | Path, **more: object) -> NotStartedError:

@@ -5,6 +5,7 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Iterator
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
@@ -39,11 +40,16 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
+# Bytes of an answer that are sent at once. Who reads slowly is seen to read as one of them goes.
+PART = 64 * 1024
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 class Watch:
-    """ASGI middleware around everything else."""
+    """ASGI middleware around everything else.
+
+    The server puts into a request's state how to `abort` its connection.
+    """
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
         """Wrap an application.
@@ -83,21 +89,24 @@ class Watch:
                 headers["X-Request-ID"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-            await send(message)
+            for part in _parts(message):
+                await send(part)
 
         try:
             async with asyncio.timeout(self._seconds):
                 await self._app(scope, receive_and_note, send_with_headers)
         except TimeoutError:
-            if status:  # half an answer: uvicorn closes the connection
-                raise
-            late = (
-                problem_response(503, "no answer in time", request_id, {"Retry-After": "1"})
-                if uploaded
-                else problem_response(408, "the body did not come in time", request_id)
-            )
             metrics.REJECTED.labels("late").inc()
-            await late(scope, receive, send_with_headers)
+            if status:  # half an answer
+                state["log"]["cut"] = True
+                state["abort"]()
+            else:
+                late = (
+                    problem_response(503, "no answer in time", request_id, {"Retry-After": "1"})
+                    if uploaded
+                    else problem_response(408, "the body did not come in time", request_id)
+                )
+                await late(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass  # there is no one to answer
         except Exception:
@@ -123,6 +132,17 @@ class Watch:
                 client=(scope.get("client") or ("",))[0],
                 **state["log"],
             )
+
+
+def _parts(message: Message) -> Iterator[Message]:
+    """The same in messages of which none has a large body."""
+    body = message.get("body", b"")
+    if len(body) <= PART:
+        yield message
+        return
+    for start in range(0, len(body), PART):
+        more = message.get("more_body", False) or start + PART < len(body)
+        yield {**message, "body": body[start : start + PART], "more_body": more}
 
 
 def _route(scope: Scope) -> str:

@@ -29,6 +29,7 @@ class PatientProtocol(HttpToolsProtocol):
     _in_headers = True
     _header_bytes = 0  # since the last bytes of a body, or the end of the headers
     _broken = False
+    _too_long = False
     _cycles: tuple[RequestResponseCycle, ...] = ()  # requests without a whole answer
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -59,6 +60,11 @@ class PatientProtocol(HttpToolsProtocol):
         if self._header_bytes > HEADER_BYTES and self.parser is not None:
             self._refuse(431, "the headers are too long")
 
+    def on_message_begin(self) -> None:
+        """A request begins: its answer may have to be cut off."""
+        super().on_message_begin()
+        self.scope["state"]["abort"] = self._give_up
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; what follows a body in chunks may look like one, but is not wanted."""
         if self._in_headers:
@@ -71,6 +77,10 @@ class PatientProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """A request has come in time."""
+        head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if head > HEADER_BYTES:  # though it came at once
+            self._too_long = True
+            raise ValueError
         self._stop_waiting()
         self._in_headers, self._header_bytes = False, 0
         super().on_headers_complete()
@@ -107,7 +117,10 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets problem details, as any other mistake."""
-        self._refuse(400, msg)
+        if self._too_long:
+            self._refuse(431, "the headers are too long")
+        else:
+            self._refuse(400, msg)
 
     def _wait(self) -> None:
         self._silence = self.loop.call_later(self.timeout_keep_alive, self._too_slow)

@@ -23,6 +23,9 @@ from platecheck.serving.settings import Settings
 
 # Connections that the system accepts before a worker does.
 BACKLOG = 2048
+# Bytes that the system takes before they can be sent. It would take megabytes, and that someone
+# reads them slowly would not show.
+UNSENT = 64 * 1024
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None) -> None:
@@ -117,6 +120,8 @@ def _listen(settings: Settings) -> socket.socket:
     listening = socket.socket(family)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
         listening.bind(address)
     except OSError as error:
         listening.close()

@@ -1,6 +1,8 @@
 """Real services for tests: ``benchmarks.serving`` starts and asks them, photos are drawn here."""
 
 import json
+import time
+from collections.abc import Callable
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -32,6 +34,15 @@ def slow_photo() -> bytes:
 def predict(content: bytes, **headers: str) -> bytes:
     """A request to answer one photo."""
     return request("POST", "/v1/predict", content, {**PNG, **headers})
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something that must come; the test run's own limit ends it if it does not."""
+    for _ in range(3000):
+        if true():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not come")
 
 
 def ask(server: Server, what: bytes) -> RawAnswer:
