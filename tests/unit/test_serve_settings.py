@@ -41,6 +41,12 @@ def test_a_flag_goes_before_the_environment_before_a_file(
         ("- port", "serve.yaml"),
         ("seconds: 0", "seconds"),
         ("wait: 0", "wait"),
+        ("seconds: .inf", "seconds"),
+        ("idle_seconds: 1.0e+300", "idle_seconds"),
+        ("wait: .nan", "wait"),
+        ("1: 2", "not settings by their names"),
+        ("port", "not settings by their names"),
+        ("port: " + "[" * 3000, "brackets"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, content: str, says: str) -> None:

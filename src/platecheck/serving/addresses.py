@@ -27,6 +27,6 @@ def addresses(host: str, port: int) -> list[tuple[Any, ...]]:
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(f"{host}: no such address to listen on") from error
     return list(found)

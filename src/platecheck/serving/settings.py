@@ -1,7 +1,7 @@
 """What a service can be told: by flags, by the environment (``PLATECHECK_…``), by a file."""
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from joblib import cpu_count
@@ -16,6 +16,7 @@ from pydantic_settings import (
 from platecheck.errors import SettingsError
 
 MB = 2**20
+Seconds = Annotated[float, Field(gt=0, le=86400)]
 
 
 class Settings(BaseSettings):
@@ -40,9 +41,7 @@ class Settings(BaseSettings):
         le=256,
         description="most photos given to the model at once; on a CPU one by one is fastest",
     )
-    wait: float = Field(
-        1, gt=0, description="most seconds that a request waits for the photos before it"
-    )
+    wait: Seconds = Field(1, description="most seconds that a request waits for those before it")
     queue: int = Field(256, ge=1, description="most photos waiting or under way, a process")
 
     photos: int = Field(32, ge=1, description="most photos a request")
@@ -52,8 +51,8 @@ class Settings(BaseSettings):
         256 * MB, ge=1, description="most bytes of requests in memory, a process"
     )
     pixels: int = Field(2**26, ge=1, le=2**27, description="most pixels a photo")
-    seconds: float = Field(30, gt=0, description="most seconds a request, upload included")
-    idle_seconds: float = Field(10, gt=0, description="most seconds that a client may say nothing")
+    seconds: Seconds = Field(30, description="most seconds a request, upload included")
+    idle_seconds: Seconds = Field(10, description="most seconds that a client may say nothing")
 
     keys: Path | None = Field(None, description="file of API keys, by platecheck key")
     without_key: bool = Field(False, description="listen beyond this machine without a key")
@@ -119,6 +118,8 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
     if file is not None and not file.is_file():
         raise SettingsError(f"{file}: there is no such file of settings")
     try:
+        if file is not None:
+            _check_mapping(file)
         return _as_settings(
             _FromFile(**{name: value for name, value in flags.items() if value is not None})
         )
@@ -127,8 +128,16 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
         where = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{where}: {reason}" if where else reason) from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError, TypeError) as error:
+    except RecursionError as error:
+        raise SettingsError(f"{file}: too many brackets within brackets") from error
+    except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
         raise SettingsError(f"{file or 'settings'}: {' '.join(str(error).split())}") from error
+
+
+def _check_mapping(file: Path) -> None:
+    found = yaml.safe_load(file.read_bytes()) or {}
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise SettingsError(f"{file}: not settings by their names, such as port: 8000")
 
 
 def _as_settings(found: Settings) -> Settings:
