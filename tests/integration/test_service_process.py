@@ -140,6 +140,58 @@ def test_what_is_under_way_is_finished_and_the_port_is_free_again(bright_is_dirt
             assert answers_well(second)
 
 
+def test_the_port_is_closed_while_workers_finish_what_is_under_way(bright_is_dirty: Path) -> None:
+    options = ("--workers", "2", "--threads", "1", "--wait", "60")
+    with Server("--model", bright_is_dirty, *options) as server, ExitStack() as stack:
+        wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 512)
+        slow = predict(slow_photo())
+        connections = [stack.enter_context(RawConnection(server.address)) for _ in range(4)]
+        for connection in connections:
+            connection.send(slow)
+        wait_until(lambda: metric(server, "platecheck_queue_photos") == 4)
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not _takes_connections(server))
+        still = [_has_no_answer(connection) for connection in connections]
+        assert any(still)  # it was closed before they had ended
+        assert [connection.answer().status for connection in connections] == [200] * 4
+        assert server.stop() == 0
+
+
+def test_a_worker_that_is_started_later_takes_the_keys_of_the_others(
+    bright_is_dirty: Path, tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys.txt"
+    key = add_key(keys, "cook")
+    right = {"Authorization": f"Bearer {key}"}
+    with Server("--model", bright_is_dirty, "--keys", keys, "--workers", "2") as server:
+        wait_until(lambda: metric(server, "platecheck_queue_limit_photos", **right) == 512)
+        keys.write_text("this is no file of keys any more")
+        for worker in server.workers():
+            os.kill(worker, signal.SIGKILL)
+            wait_until(lambda worker=worker: worker not in server.workers())  # type: ignore[misc]
+            wait_until(lambda: metric(server, "platecheck_queue_limit_photos", **right) == 512)
+        assert ask(server, predict(photo())).status == 401
+        assert ask(server, predict(photo(), **right)).status == 200
+
+
+def test_a_worker_that_cannot_start_says_why_and_another_one_can_once_it_is_mended(
+    bright_is_dirty: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(bright_is_dirty.read_bytes())
+    with Server("--model", model, "--workers", "2") as server:
+        wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 512)
+        model.write_bytes(b"damaged")
+        os.kill(server.workers()[0], signal.SIGKILL)
+        # A line that is not JSON would be an error here.
+        wait_until(lambda: any(line["event"] == "a worker cannot start" for line in server.log()))
+        assert answers_well(server)
+        model.write_bytes(bright_is_dirty.read_bytes())
+        wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 512)
+        (reason,) = {line["reason"] for line in server.log() if "reason" in line}
+        assert str(model) in reason
+
+
 def test_it_says_for_how_long_it_keeps_a_connection(bright_is_dirty: Path) -> None:
     options = ("--model", bright_is_dirty, "--idle-seconds", "4")
     with Server(*options) as server, RawConnection(server.address) as connection:
@@ -172,7 +224,7 @@ def test_a_killed_worker_takes_only_its_own_requests_with_it(bright_is_dirty: Pa
 
 
 def test_a_worker_that_is_slow_to_start_is_waited_for(bright_is_dirty: Path) -> None:
-    configured = _config(Settings(model=bright_is_dirty, workers=2))
+    configured = _config(Settings(model=bright_is_dirty, workers=2), None)
     assert configured.timeout_worker_healthcheck >= 60
 
 
@@ -217,7 +269,8 @@ def test_keys_are_asked_for_and_logs_tell_no_secret(bright_is_dirty: Path, tmp_p
         )
         answer = ask(server, right)
         assert (answer.status, answer.headers["x-request-id"]) == (200, "chosen-by-me")
-        assert ask(server, right.replace(b"/predict", b"/predict?key=" + key.encode())).status
+        in_query = ask(server, right.replace(b"/predict", b"/predict?key=" + key.encode()))
+        assert in_query.status == 200
         assert metric(server, "platecheck_photos_total", Authorization=f"Bearer {key}") == 2
         lines = [line for line in server.log() if line["event"] == "request"]
         assert all(line["request_id"] for line in lines)
@@ -280,6 +333,25 @@ def test_a_certificate_that_is_none_is_one_line_and_exit_code_2(
     error = fails("--model", bright_is_dirty, "--certificate", bad, "--private-key", bad)
     assert (error.code, error.said.count("\n")) == (2, 1)
     assert "certificate" in error.said
+    odd = tmp_path / "odd.yaml"
+    odd.write_text('certificate: "a\\0b"\nprivate_key: "a\\0b"\n')
+    error = fails("--model", bright_is_dirty, "--settings", odd)
+    assert (error.code, error.said.count("\n")) == (2, 1)
+    assert "certificate" in error.said
+
+
+def _takes_connections(server: Server) -> bool:
+    try:
+        RawConnection(server.address).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+def _has_no_answer(connection: RawConnection) -> bool:
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(connection.socket, selectors.EVENT_READ)
+        return not waiting.select(0)
 
 
 def _with_text(png: bytes, text: str) -> bytes:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -30,8 +30,12 @@ logger = logging.getLogger("platecheck.serving")
 DESCRIPTION = "Tells clean dishes from dirty ones, and looks at the dish, not at the table."
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> FastAPI:
     """The service as an ASGI application.
+
+    Args:
+        settings: all of it.
+        keys: hashes of API keys by name; None: those of the settings' file, if there is one.
 
     Raises:
         ModelError: the model cannot be used.
@@ -41,7 +45,8 @@ def create_app(settings: Settings) -> FastAPI:
     path = find_model(settings.model)
     classifier = Classifier.load(path, providers=settings.providers or None)
     content = path.read_bytes()
-    keys = read_keys(settings.keys) if settings.keys else None
+    if keys is None and settings.keys:
+        keys = read_keys(settings.keys)
     service = Service(classifier, settings)
     store = open_feedback(settings)
     keeper = Keeper(store, settings.feedback_days) if store else None

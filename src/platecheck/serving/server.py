@@ -1,12 +1,13 @@
 """The process, or processes, that serve."""
 
+import logging
 import os
 import signal
 import socket
 import ssl
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import uvicorn
@@ -14,12 +15,15 @@ from fastapi import FastAPI
 from uvicorn.supervisors import Multiprocess
 
 from platecheck.classifier import Classifier
-from platecheck.errors import SettingsError
+from platecheck.errors import PlatecheckError, SettingsError
 from platecheck.serving.addresses import addresses, is_loopback
 from platecheck.serving.keys import read_keys
 from platecheck.serving.logs import config as log_config
+from platecheck.serving.logs import event
 from platecheck.serving.protocol import PatientProtocol
 from platecheck.serving.settings import Settings
+
+logger = logging.getLogger("platecheck.serving")
 
 # Connections that the system accepts before a worker does.
 BACKLOG = 2048
@@ -41,7 +45,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
     """
     # uvicorn finishes what is under way, then says again what it was told: that is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    _check_who_may_ask(settings)
+    keys = _keys(settings)
     _check_certificate(settings)
     Classifier.load(settings.model, providers=settings.providers or None)
     listening = _listen(settings)
@@ -51,9 +55,9 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
             if settings.workers > 1:
                 # Where the workers' figures meet; read as their metrics module is imported.
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
-            configured = _config(settings)
+            configured = _config(settings, keys)
             if settings.workers > 1:
-                Multiprocess(configured, [listening]).run()
+                _Workers(configured, [listening]).run()
             else:
                 uvicorn.Server(configured).run([listening])
     except KeyboardInterrupt:
@@ -62,15 +66,38 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
         listening.close()
 
 
-def _app(settings: Settings) -> FastAPI:
+class _Workers(Multiprocess):
+    """uvicorn's processes; their parent closes the port with them, and sees at once who ends."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Start those anew that have ended."""
+        for process in self.processes:
+            process.child_conn.close()  # the worker's end: held here too, it would never end
+        super().keep_subprocess_alive()
+
+    def terminate_all(self) -> None:
+        """Have them finish what is under way."""
+        for listening in self.sockets:
+            listening.close()
+        super().terminate_all()
+
+
+def _app(settings: Settings, keys: Mapping[str, str] | None) -> FastAPI:
     from platecheck.serving.app import create_app
 
-    return create_app(settings)
+    try:
+        return create_app(settings, keys)
+    except PlatecheckError as error:
+        if settings.workers == 1:
+            raise
+        # A worker that was to take the place of one that died; the next one may find it mended.
+        event(logger, logging.ERROR, "a worker cannot start", reason=str(error))
+        sys.exit(1)
 
 
-def _config(settings: Settings) -> uvicorn.Config:
+def _config(settings: Settings, keys: Mapping[str, str] | None) -> uvicorn.Config:
     return uvicorn.Config(
-        partial(_app, settings),
+        partial(_app, settings, keys),
         factory=True,
         http=PatientProtocol,
         ws="none",
@@ -91,15 +118,23 @@ def _config(settings: Settings) -> uvicorn.Config:
     )
 
 
-def _check_who_may_ask(settings: Settings) -> None:
+def _keys(settings: Settings) -> dict[str, str] | None:
+    """The keys, read once: each worker takes the same ones, also one that is started later.
+
+    Raises:
+        SettingsError: there is none though others can ask, or their file cannot be used.
+    """
     if settings.keys:
-        if not read_keys(settings.keys):
+        keys = read_keys(settings.keys)
+        if not keys:
             raise SettingsError(f"{settings.keys} holds no key; platecheck key makes one")
-    elif not settings.without_key and not is_loopback(settings.host):
+        return keys
+    if not settings.without_key and not is_loopback(settings.host):
         raise SettingsError(
             f"{settings.host} can be reached by others: ask for a key (platecheck key, --keys FILE)"
             " or say --without-key"
         )
+    return None
 
 
 def _check_certificate(settings: Settings) -> None:
@@ -108,10 +143,11 @@ def _check_certificate(settings: Settings) -> None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             # With a password, though it is not the right one, nobody is asked for it.
             context.load_cert_chain(settings.certificate, settings.private_key, password="")
-        except OSError as error:  # of which SSLError is one
+        except (OSError, ValueError) as error:  # of which SSLError is one; a name with a null byte
+            reason = getattr(error, "strerror", None) or error
             raise SettingsError(
                 f"{settings.certificate} and {settings.private_key} are not a certificate and its"
-                f" unencrypted key, in PEM: {error.strerror}"
+                f" unencrypted key, in PEM: {reason}"
             ) from error
 
 
