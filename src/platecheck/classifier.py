@@ -136,9 +136,14 @@ class Classifier:
             providers: of ONNX Runtime, such as ``["CUDAExecutionProvider"]``; the CPU when absent.
 
         Raises:
-            ModelError: no such file, or not an exported model.
+            ModelError: no such file, or not an exported model; or a provider cannot be used.
         """
         where = find_model(path)
+        wanted = list(providers or ["CPUExecutionProvider"])
+        available = onnxruntime.get_available_providers()
+        for name in wanted:
+            if name not in available:
+                raise ModelError(f"no provider {name} in ONNX Runtime here: {', '.join(available)}")
         content = _read_model(where)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -151,12 +156,16 @@ class Classifier:
             session = onnxruntime.InferenceSession(
                 content,
                 options,
-                providers=list(providers or ["CPUExecutionProvider"]),
-                enable_fallback=providers is not None,  # it prints, and the CPU is the last resort
+                providers=wanted,
+                enable_fallback=False,  # it prints, and the CPU is not what was asked for
             )
             metadata = session.get_modelmeta().custom_metadata_map
         except Exception as error:  # ONNX Runtime's errors have no common type
-            raise ModelError(f"{where} is not an ONNX model: {first_line(error)}") from error
+            use = f", or {', '.join(wanted)} cannot be used" if providers else ""
+            raise ModelError(f"{where} is not an ONNX model{use}: {first_line(error)}") from error
+        for name in wanted:
+            if name not in session.get_providers():
+                raise ModelError(f"{name} cannot be used: its driver or its libraries are missing")
         fingerprint = hashlib.sha256(content).hexdigest()
         classifier = cls(session, read_info(metadata, where), fingerprint)
         classifier._check_graph(where)

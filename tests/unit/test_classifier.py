@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import onnx
 import pytest
 from hypothesis import given, settings
@@ -189,6 +190,22 @@ def test_loading_prints_nothing(
     with pytest.raises(ModelError):
         Classifier.load(write_model(path)).probabilities(np.zeros((1, 2, 2, 3), np.uint8))
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_provider_that_is_not_there_is_refused(
+    tmp_path: Path, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_model(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match=r"NoSuchProvider.*CPUExecutionProvider"):
+        Classifier.load(path, providers=["CPUExecutionProvider", "NoSuchProvider"])
+    # It was built for one, but there is no such device: the CPU does not take its place.
+    built_for = [*onnxruntime.get_available_providers(), "NoSuchProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built_for)
+    with (
+        pytest.warns(UserWarning),
+        pytest.raises(ModelError, match="NoSuchProvider cannot be used"),
+    ):
+        Classifier.load(path, providers=["NoSuchProvider"])
 
 
 def test_a_graph_with_another_number_of_classes(tmp_path: Path, write_model: WriteModel) -> None:
