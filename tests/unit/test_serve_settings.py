@@ -68,6 +68,41 @@ def test_there_are_as_many_threads_as_cores_that_may_be_used() -> None:
         os.sched_setaffinity(0, allowed)
 
 
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("https://app.example", "https://app.example"),
+        ("HTTPS://App.Example/", "https://app.example"),
+        ("https://app.example:443", "https://app.example"),
+        ("http://app.example:443", "http://app.example:443"),
+        ("http://[::1]:3000", "http://[::1]:3000"),
+        ("capacitor://localhost", "capacitor://localhost"),
+    ],
+)
+def test_an_origin_is_kept_as_browsers_write_it(given: str, meant: str) -> None:
+    assert load_settings(origins=[given]).origins == (meant,)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["*", "null", "", "app.example", "https://", "https://app.example/page", "https://*.example",
+     "https://a@app.example", "https://app.example:port", "https://app.example\n"],
+)  # fmt: skip
+def test_what_is_no_origin_is_refused(wrong: str) -> None:
+    with pytest.raises(SettingsError, match="not an origin, such as https://"):
+        load_settings(origins=[wrong])
+
+
+def test_a_list_in_the_environment_that_is_no_json_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PLATECHECK_ORIGINS", "https://app.example")
+    with pytest.raises(SettingsError, match=r"^PLATECHECK_ORIGINS: not a JSON list, such as"):
+        load_settings()
+    monkeypatch.setenv("PLATECHECK_ORIGINS", '["https://app.example"]')
+    assert load_settings().origins == ("https://app.example",)
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such file"):
         load_settings(tmp_path / "none.yaml")

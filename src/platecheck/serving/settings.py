@@ -1,22 +1,34 @@
 """What a service can be told: by flags, by the environment (``PLATECHECK_…``), by a file."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
 from joblib import cpu_count
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as NotJsonError
 
 from platecheck.errors import SettingsError
 
 MB = 2**20
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+def _origin(text: str) -> str:
+    """An origin as browsers write it, in lower case and without its usual port."""
+    origin = text.lower().removesuffix("/")
+    if not _ORIGIN.fullmatch(origin):
+        raise ValueError(f"{text} is not an origin, such as https://app.example")
+    usual = {"http": ":80", "https": ":443"}.get(origin.partition(":")[0], "")
+    return origin.removesuffix(usual)
 
 
 class Settings(BaseSettings):
@@ -58,7 +70,9 @@ class Settings(BaseSettings):
     without_key: bool = Field(False, description="listen beyond this machine without a key")
     certificate: Path | None = Field(None, description="PEM file: serve by HTTPS")
     private_key: Path | None = Field(None, description="PEM file that goes with the certificate")
-    origins: tuple[str, ...] = Field((), description="web pages elsewhere that may ask (CORS)")
+    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
+        (), description="web pages elsewhere that may ask (CORS)"
+    )
     names: tuple[str, ...] = Field(
         (), description="more names that it goes by, as behind a proxy, on a loopback address"
     )
@@ -128,6 +142,9 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
         where = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         raise SettingsError(f"{where}: {reason}" if where else reason) from error
+    except NotJsonError as error:  # the environment's lists; it says of which field
+        names = [f"PLATECHECK_{n.upper()}" for n in Settings.model_fields if f'"{n}"' in str(error)]
+        raise SettingsError(f'{names[0]}: not a JSON list, such as \'["one", "two"]\'') from error
     except RecursionError as error:
         raise SettingsError(f"{file}: too many brackets within brackets") from error
     except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
