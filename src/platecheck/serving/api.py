@@ -20,7 +20,7 @@ from platecheck.serving.schemas import ModelAnswer, PhotoAnswer, PredictAnswer, 
 from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE
-from platecheck.serving.uploads import FIELD, OTHER_FIELDS, read_photos
+from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos
 
 FILE = {"type": "string", "format": "binary"}
 
@@ -70,7 +70,7 @@ _PREDICT_ERRORS = {
     408: "The body did not come in time",
     413: "More photos, or more bytes, than the limits allow",
     422: "No photo that can be opened, or a parameter that makes no sense",
-    503: "Too much to do, or stopping: ask again after Retry-After seconds",
+    503: "Too much to do: ask again after Retry-After seconds",
 }
 
 
@@ -112,8 +112,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
             answers = await answered(request, service, photos, evidence=evidence)
         found = [PhotoAnswer.of(name, a) for (name, _), a in zip(photos, answers, strict=True)]
         request.state.log.update(photos=len(photos), bytes=sum(len(file) for _, file in photos))
-        is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
-        if not is_form and found[0].error:
+        if not is_form(request.headers) and found[0].error:
             raise ProblemError(422, found[0].error.detail or "")
         answer = PredictAnswer(
             model=service.classifier.id,

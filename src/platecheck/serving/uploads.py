@@ -9,6 +9,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from platecheck.serving import metrics
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 
@@ -54,6 +55,7 @@ class Share:
         """
         more = max(0, size - self.taken)
         if self.budget.taken + more > self.budget.total:
+            metrics.REJECTED.labels("uploads").inc()
             raise ProblemError(
                 503,
                 "too much is being uploaded or waits at this moment",
@@ -145,6 +147,16 @@ class _Form:
         self.ended = True
 
 
+def is_form(headers: Mapping[str, str]) -> bool:
+    """Whether a request's body is a form; else it is one photo.
+
+    Args:
+        headers: by name in lower case.
+    """
+    kind, _ = parse_options_header(headers.get("content-type"))
+    return kind == b"multipart/form-data"
+
+
 async def read_photos(
     stream: AsyncIterator[bytes], headers: Mapping[str, str], settings: Settings, share: Share
 ) -> list[tuple[str, bytes]]:
@@ -213,8 +225,8 @@ def _announced(headers: Mapping[str, str], settings: Settings) -> tuple[int, byt
     declared = headers.get("content-length", "")
     expected = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
     _check_size(expected, settings)
-    kind, options = parse_options_header(headers.get("content-type"))
-    return expected, options.get(b"boundary", b"") if kind == b"multipart/form-data" else None
+    _, options = parse_options_header(headers.get("content-type"))
+    return expected, options.get(b"boundary", b"") if is_form(headers) else None
 
 
 async def _limited(
