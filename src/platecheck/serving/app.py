@@ -5,9 +5,9 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from starlette.middleware.cors import CORSMiddleware
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 import platecheck
 from platecheck.classifier import Classifier, find_model
@@ -86,7 +86,9 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
         )
-    names = {settings.host, *LOCAL_NAMES, *settings.names} if is_loopback(settings.host) else None
+    names = None
+    if is_loopback(settings.host):
+        names = {name.lower() for name in (settings.host, *LOCAL_NAMES, *settings.names)}
     app.add_middleware(Callers, names=names, origins=settings.origins)
     app.add_middleware(Watch, seconds=settings.seconds)
     return app
@@ -95,12 +97,14 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
 def _mount_page(app: FastAPI, classifier: Classifier) -> None:
     worker = service_worker([classifier.fingerprint.encode()])
 
+    files = PageFiles(directory=PAGE)
+
     @app.get("/", include_in_schema=False)
-    async def page() -> Response:
-        return FileResponse(PAGE / "index.html", headers=NO_CACHE)
+    async def page(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
 
     @app.get("/sw.js", include_in_schema=False)
     async def worker_source() -> Response:  # at the root: it is to look after the whole page
         return Response(worker, media_type="text/javascript", headers=NO_CACHE)
 
-    app.mount("/page", PageFiles(directory=PAGE))
+    app.mount("/page", files)

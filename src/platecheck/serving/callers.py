@@ -39,11 +39,14 @@ class Callers:
             headers = Headers(scope=scope)
             host, origin = headers.get("host", ""), headers.get("origin")
             request_id = scope["state"]["request_id"]
-            if self._names is not None and _name(host) not in self._names:
+            name = _name(host)
+            if self._names is not None and name not in self._names:
                 refused = problem_response(
                     421,
-                    f"the service does not go by this name; platecheck serve --name {_name(host)}"
-                    " would let it",
+                    f"the service does not go by this name; platecheck serve --name {name}"
+                    " would let it"
+                    if name
+                    else "the request does not say by which name it asks (Host)",
                     request_id,
                 )
                 await refused(scope, receive, send)
