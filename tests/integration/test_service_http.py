@@ -1,5 +1,6 @@
 """HTTP as it arrives: upgrades that are ignored, heads that are too long, readers that are slow."""
 
+import selectors
 import socket
 import time
 from collections.abc import Iterator
@@ -98,6 +99,71 @@ def test_an_upgrade_does_not_make_a_wrong_length_right(server: Server) -> None:
             assert answer.status == 400
             assert answer.headers["content-type"] == "application/problem+json"
             assert connection.rest() == b""  # closed: nobody knows where the next one begins
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/v1/model", "/page/resize.js"])
+def test_head_is_answered_as_get_without_a_body(server: Server, path: str) -> None:
+    with RawConnection(server.address) as connection:
+        got = connection.ask(request("GET", path))
+        connection.send(request("HEAD", path))
+        head = connection.answer(to_head=True)
+        assert head.status == got.status == 200
+        for name in ("content-length", "content-type"):
+            assert head.headers[name] == got.headers[name]
+        assert connection.ask(request("GET", "/nowhere")).status == 404  # no body in between
+
+
+def test_head_is_no_method_where_get_is_none(server: Server) -> None:
+    with RawConnection(server.address) as connection:
+        connection.send(request("HEAD", "/v1/predict"))
+        refused = connection.answer(to_head=True)
+        assert (refused.status, refused.headers["allow"]) == (405, "POST")
+        refused = connection.ask(request("DELETE", "/v1/model"))
+        assert (refused.status, refused.headers["allow"]) == (405, "GET, HEAD")
+
+
+def test_a_path_that_leaves_the_page_is_not_found(server: Server) -> None:
+    for path in ("/page/../app.py", "/page/%2e%2e/app.py", "/page/vendor/../../app.py"):
+        assert ask(server, request("GET", path)).status == 404
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8::7", "2001:db8::7"),
+        ("fe80::1%a-secret", "fe80::1"),
+        ("a-secret", None),
+        ("<script>", None),
+    ],
+)
+def test_what_a_proxy_says_of_the_client_is_logged_if_it_is_an_address(
+    server: Server, forwarded: str, client: str | None
+) -> None:
+    answer = ask(server, request("GET", "/healthz", headers={"X-Forwarded-For": forwarded}))
+    assert answer.status == 200
+    id_ = answer.headers["x-request-id"]
+    wait_until(lambda: any(line.get("request_id") == id_ for line in server.log()))
+    (line,) = (line for line in server.log() if line.get("request_id") == id_)
+    assert line["client"] == client
+
+
+def test_uploads_that_have_no_room_are_counted(bright_is_dirty: Path) -> None:
+    limits = ("--photo-bytes", "60000", "--request-bytes", "60000", "--upload-bytes", "90000")
+    half = predict(bytes(60_000))[:-100]
+    with Server("--model", bright_is_dirty, *limits) as server:
+        with RawConnection(server.address) as first, RawConnection(server.address) as second:
+            first.send(half)
+            second.send(half)
+            with selectors.DefaultSelector() as waiting:
+                waiting.register(first.socket, selectors.EVENT_READ, first)
+                waiting.register(second.socket, selectors.EVENT_READ, second)
+                ((key, _),) = waiting.select()  # whichever has come second
+            refused = key.data.answer()
+            assert (refused.status, refused.headers["retry-after"]) == (503, "1")
+        answer = ask(server, request("GET", "/metrics"))
+        counted = b'platecheck_rejected_requests_total{reason="uploads"} 1.0'
+        assert counted in answer.body.splitlines()
 
 
 def test_connect_is_no_method_of_anything_here(server: Server) -> None:

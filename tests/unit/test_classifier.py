@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import onnx
+import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -202,7 +202,7 @@ def test_a_provider_that_is_not_there_is_refused(
     built_for = [*onnxruntime.get_available_providers(), "NoSuchProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built_for)
     with (
-        pytest.warns(UserWarning),
+        pytest.warns(UserWarning, match="NoSuchProvider"),
         pytest.raises(ModelError, match="NoSuchProvider cannot be used"),
     ):
         Classifier.load(path, providers=["NoSuchProvider"])

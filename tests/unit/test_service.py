@@ -20,7 +20,7 @@ from platecheck.model_info import Reference
 from platecheck.serving.app import create_app
 from platecheck.serving.drift import LEAST
 from platecheck.serving.engine import Engine, QueueFullError
-from platecheck.serving.keys import add_key
+from platecheck.serving.keys import PREFIX, add_key
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import PAGE, VERSION
 
@@ -108,6 +108,17 @@ class TestPredict:
         assert (bad.status_code, bad.headers["content-type"]) == (422, PROBLEM)
         assert bad.json()["detail"] == "it is not a photo in a format that can be read"
 
+    def test_one_header_says_whether_a_body_is_a_form(self, serve: Serve) -> None:
+        client = serve()
+        for kind in ("multipart/form-data-x; boundary=e", "multipart/form-datax", "text/html"):
+            headers = {"Content-Type": kind}
+            bad = client.post("/v1/predict", content=b"text", headers=headers)
+            assert (bad.status_code, bad.headers["content-type"]) == (422, PROBLEM)
+            good = client.post("/v1/predict", content=photo(250), headers=headers)
+            assert good.json()["photos"][0]["label"] == "dirty"
+        form = {"Content-Type": "Multipart/Form-Data; boundary=e"}
+        assert client.post("/v1/predict", content=b"text", headers=form).status_code == 400
+
     def test_evidence_is_a_picture_when_asked_for(self, serve: Serve) -> None:
         response = serve().post("/v1/predict?evidence=true", content=photo(250))
         url = response.json()["photos"][0]["evidence"]
@@ -185,8 +196,9 @@ class TestOthers:
             assert "unsafe-inline" not in headers["content-security-policy"]
             assert headers["x-content-type-options"] == "nosniff"
         assert client.get("/", headers={"X-Request-ID": "a-1"}).headers["x-request-id"] == "a-1"
-        odd = client.get("/", headers={"X-Request-ID": "a b"}).headers["x-request-id"]
-        assert odd != "a b"
+        for odd in ("a b", f"{PREFIX}a"):  # the latter may be a key, and logs tell none
+            given = client.get("/", headers={"X-Request-ID": odd}).headers["x-request-id"]
+            assert re.fullmatch(r"[0-9a-f]{32}", given)
 
     @pytest.mark.parametrize(
         ("method", "path", "status"),
@@ -194,7 +206,8 @@ class TestOthers:
             ("GET", "/nowhere", 404),
             ("GET", "/v1/model/", 404),
             ("GET", "/v1/predict", 405),
-            ("GET", "/page/../app.py", 404),
+            ("GET", "/page/%2e%2e/app.py", 404),  # beside page/, there is one
+            ("GET", "/page/..%2fapp.py", 404),
             ("POST", "/v1/predict?evidence=perhaps", 422),
         ],
     )
@@ -223,11 +236,14 @@ class TestOthers:
         for host in ("evil.example", "evil.example:8000", "", "[", "127.0.0.1.evil.example"):
             response = client.get("/v1/model", headers={"Host": host})
             assert (response.status_code, response.headers["content-type"]) == (421, PROBLEM)
+            told = "--name evil.example would" in response.text
+            assert told == host.startswith("evil.example")
+            assert ("(Host)" in response.text) == (host in {"", "["})
         for host in ("localhost:1", "[::1]:8000", "127.0.0.1"):
             assert client.get("/v1/model", headers={"Host": host}).status_code == 200
-        behind_proxy = serve(names=("kitchen.example",))
-        headers = {"Host": "kitchen.example"}
-        assert behind_proxy.get("/v1/model", headers=headers).status_code == 200
+        behind_proxy = serve(names=("Kitchen.Example",))
+        for host in ("kitchen.example", "KITCHEN.example:443"):
+            assert behind_proxy.get("/v1/model", headers={"Host": host}).status_code == 200
         anyone = serve(host="0.0.0.0")
         assert anyone.get("/v1/model", headers={"Host": "10.0.0.7"}).status_code == 200
 
@@ -291,8 +307,12 @@ class TestPage:
         first = client.get("/")
         assert first.headers["cache-control"] == "no-cache"
         again = client.get("/", headers={"If-None-Match": first.headers["etag"]})
-        assert again.status_code in {200, 304}
+        assert (again.status_code, again.content) == (304, b"")
+        changed = client.get("/", headers={"If-None-Match": '"another"'})
+        assert (changed.status_code, changed.content) == (200, first.content)
         script = client.get("/page/resize.js")
+        again = client.get("/page/resize.js", headers={"If-None-Match": script.headers["etag"]})
+        assert again.status_code == 304
         assert script.headers["content-type"].startswith("text/javascript")
 
     def test_webassembly_is_sent_as_it_is_kept(self, serve: Serve) -> None:

@@ -6,12 +6,14 @@ import re
 import time
 import uuid
 from collections.abc import Iterator
+from ipaddress import ip_address
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from platecheck.serving import metrics
+from platecheck.serving.keys import PREFIX
 from platecheck.serving.logs import event
 from platecheck.serving.problems import problem_response
 
@@ -67,6 +69,9 @@ class Watch:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
+        # The answer to HEAD is that to GET, and the server leaves out its body.
+        method = scope["method"]
+        scope = {**scope, "method": "GET" if method == "HEAD" else method}
         # Nothing here is so large that a part of it is wanted, and Starlette answers ranges that
         # make no sense with plain text.
         scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"range"]
@@ -118,18 +123,18 @@ class Watch:
         finally:
             seconds = time.perf_counter() - start
             path = _route(scope)
-            metrics.REQUESTS.labels(scope["method"], path, str(status or "none")).inc()
+            metrics.REQUESTS.labels(method, path, str(status or "none")).inc()
             metrics.SECONDS.labels(path).observe(seconds)
             event(
                 logger,
                 logging.INFO,
                 "request",
                 request_id=request_id,
-                method=scope["method"],
+                method=method,
                 path=path,
                 status=status or None,  # none: the client went away
                 milliseconds=round(seconds * 1000, 1),
-                client=(scope.get("client") or ("",))[0],
+                client=_client(scope),
                 **state["log"],
             )
 
@@ -153,9 +158,17 @@ def _route(scope: Scope) -> str:
     return str(scope["root_path"] or "unknown")  # the former of static files
 
 
+def _client(scope: Scope) -> str | None:
+    """The client's address: a proxy on this machine may pass on whatever it was told."""
+    try:
+        return str(ip_address(scope["client"][0].partition("%")[0]))
+    except (TypeError, ValueError):
+        return None
+
+
 def _request_id(scope: Scope) -> str:
-    """The caller's id of the request, if it is a decent one; else a new one."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value.decode("latin-1")):
-            return str(value.decode("latin-1"))
+    """The caller's id of the request, if it is a decent one and not a key; else a new one."""
+    given = Headers(scope=scope).get("x-request-id", "")
+    if _REQUEST_ID.fullmatch(given) and not given.startswith(PREFIX):
+        return given
     return uuid.uuid4().hex

@@ -81,7 +81,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
 
 def _answers(request: Request, method: str) -> bool:
     """Whether the path of a request would be answered with another method."""
-    scope = {**request.scope, "method": method}
+    scope = {**request.scope, "method": "GET" if method == "HEAD" else method}
     return any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
 
 
