@@ -1,5 +1,6 @@
 """The service's answers, in one process and without a socket."""
 
+import asyncio
 import base64
 import gzip
 import re
@@ -17,6 +18,7 @@ from tests.conftest import WriteModel
 
 from platecheck.errors import ModelError
 from platecheck.model_info import Reference
+from platecheck.serving import api
 from platecheck.serving.app import create_app
 from platecheck.serving.drift import LEAST
 from platecheck.serving.engine import Engine, QueueFullError
@@ -230,6 +232,36 @@ class TestOthers:
         assert (
             "access-control-allow-origin" not in serve().get("/v1/model", headers=headers).headers
         )
+
+    def test_a_web_page_that_may_ask_can_read_every_refusal(
+        self, serve: Serve, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        origin = {"Origin": "https://app.example"}
+        client = serve(origins=("https://app.example",), seconds=0.2)
+
+        def broken(*_: object, **__: object) -> None:
+            raise ModelError("the model cannot be run")
+
+        async def late(*_: object, **__: object) -> None:
+            await asyncio.sleep(30)
+
+        asks_for_too_much = {**origin, "Access-Control-Request-Method": "PUT"}
+        refused = [
+            client.options("/v1/predict", headers=asks_for_too_much),
+            client.get("/nowhere", headers=origin),
+            client.get("/v1/model", headers={**origin, "Host": "evil.example"}),
+        ]
+        monkeypatch.setattr(Engine, "_answer", broken)
+        refused.append(client.post("/v1/predict", content=photo(1), headers=origin))
+        monkeypatch.setattr(api, "read_photos", late)
+        refused.append(client.post("/v1/predict", content=photo(1), headers=origin))
+        assert [response.status_code for response in refused] == [400, 404, 421, 500, 408]
+        for response in refused:
+            assert response.headers["content-type"] == PROBLEM
+            assert response.headers["access-control-allow-origin"] == "https://app.example"
+            assert response.headers["x-request-id"]
+        exposed = refused[-1].headers["access-control-expose-headers"]
+        assert exposed == "Retry-After, X-Request-ID"
 
     def test_it_is_not_asked_by_a_name_of_someone_elses(self, serve: Serve) -> None:
         client = serve()

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, Request
-from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response
 
 import platecheck
@@ -14,7 +13,8 @@ from platecheck.classifier import Classifier, find_model
 from platecheck.serving.addresses import is_loopback
 from platecheck.serving.api import api
 from platecheck.serving.api_docs import mount_docs
-from platecheck.serving.callers import LOCAL_NAMES, Callers
+from platecheck.serving.callers import LOCAL_NAMES, Callers, CrossOrigin
+from platecheck.serving.deadline import Deadline
 from platecheck.serving.feedback import feedback
 from platecheck.serving.keeper import Keeper, open_feedback
 from platecheck.serving.keys import read_keys
@@ -79,18 +79,20 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     _mount_page(app, classifier)
     mount_docs(app)
     answer_errors(app)
-    if settings.origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.origins,
-            allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
-        )
     names = None
     if is_loopback(settings.host):
         names = {name.lower() for name in (settings.host, *LOCAL_NAMES, *settings.names)}
     app.add_middleware(Callers, names=names, origins=settings.origins)
-    app.add_middleware(Watch, seconds=settings.seconds)
+    app.add_middleware(Deadline, seconds=settings.seconds)
+    if settings.origins:
+        app.add_middleware(
+            CrossOrigin,
+            allow_origins=settings.origins,
+            allow_methods=["GET", "POST", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
+            expose_headers=["Retry-After", "X-Request-ID"],
+        )
+    app.add_middleware(Watch)
     return app
 
 

@@ -9,6 +9,8 @@ from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from platecheck.serving.problems import problem_response
@@ -60,6 +62,23 @@ class Callers:
                 await refused(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+class CrossOrigin(CORSMiddleware):
+    """Starlette's CORS, whose refusals are problem details as all others are."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Say whether a web page may ask what it is about to ask."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        kept = {
+            name: value
+            for name, value in response.headers.items()
+            if name not in {"content-length", "content-type"}
+        }
+        detail = bytes(response.body).decode()
+        return problem_response(response.status_code, detail, headers=kept)
 
 
 def _name(host: str) -> str:

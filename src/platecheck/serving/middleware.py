@@ -1,6 +1,5 @@
-"""Around every request: an id, a time limit, security headers, figures, a line in the log."""
+"""Around every request: an id, security headers, figures, a line in the log."""
 
-import asyncio
 import logging
 import re
 import time
@@ -9,13 +8,11 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from platecheck.serving import metrics
 from platecheck.serving.keys import PREFIX
 from platecheck.serving.logs import event
-from platecheck.serving.problems import problem_response
 
 logger = logging.getLogger("platecheck.serving")
 
@@ -48,20 +45,11 @@ _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 class Watch:
-    """ASGI middleware around everything else.
+    """ASGI middleware around everything else."""
 
-    The server puts into a request's state how to `abort` its connection.
-    """
-
-    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
-        """Wrap an application.
-
-        Args:
-            app: what answers.
-            seconds: after which a request that has no answer yet gets none.
-        """
+    def __init__(self, app: ASGIApp) -> None:
+        """Wrap an application."""
         self._app = app
-        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -78,13 +66,7 @@ class Watch:
         state = scope.setdefault("state", {})
         state["request_id"] = request_id = _request_id(scope)
         state["log"] = {}
-        uploaded, status = False, 0
-
-        async def receive_and_note() -> Message:
-            nonlocal uploaded
-            message = await receive()
-            uploaded = uploaded or not message.get("more_body", False)
-            return message
+        status = 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -98,28 +80,7 @@ class Watch:
                 await send(part)
 
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._app(scope, receive_and_note, send_with_headers)
-        except TimeoutError:
-            metrics.REJECTED.labels("late").inc()
-            if status:  # half an answer
-                state["log"]["cut"] = True
-                state["abort"]()
-            else:
-                late = (
-                    problem_response(503, "no answer in time", request_id, {"Retry-After": "1"})
-                    if uploaded
-                    else problem_response(408, "the body did not come in time", request_id)
-                )
-                await late(scope, receive, send_with_headers)
-        except ClientDisconnect:
-            pass  # there is no one to answer
-        except Exception:
-            event(logger, logging.ERROR, "failed", exc_info=True, request_id=request_id)
-            if status:
-                raise
-            failed = problem_response(500, "the service has a fault; it is logged", request_id)
-            await failed(scope, receive, send_with_headers)
+            await self._app(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - start
             path = _route(scope)

@@ -18,6 +18,7 @@ from platecheck.feedback.reviews import Item, Reviews, labels
 from platecheck.feedback.store import Store
 from platecheck.photo import open_photo
 from platecheck.serving.callers import LOCAL_NAMES, Callers
+from platecheck.serving.deadline import Deadline
 from platecheck.serving.middleware import Watch
 from platecheck.serving.problems import ProblemError, answer_errors, problem_response
 from platecheck.serving.static import NO_CACHE, PAGE, PageFiles
@@ -167,5 +168,6 @@ def create_review(store: Store) -> FastAPI:
         StorageError, lambda request, error: problem_response(503, str(error))
     )
     app.add_middleware(Callers, names=LOCAL_NAMES, origins=())
-    app.add_middleware(Watch, seconds=SECONDS)
+    app.add_middleware(Deadline, seconds=SECONDS)
+    app.add_middleware(Watch)
     return app
