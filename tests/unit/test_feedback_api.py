@@ -249,8 +249,8 @@ class TestAccess:
     def test_a_path_names_all_its_methods(self, serve: Serve) -> None:
         client = serve()
         for path, methods in (
-            ("/v1/feedback", "GET, POST"),
-            (f"/v1/feedback/{'0' * 32}", "GET, DELETE"),
+            ("/v1/feedback", "GET, HEAD, POST"),
+            (f"/v1/feedback/{'0' * 32}", "GET, HEAD, DELETE"),
             ("/v1/predict", "POST"),
         ):
             response = client.put(path)
