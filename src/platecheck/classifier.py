@@ -143,7 +143,8 @@ class Classifier:
         available = onnxruntime.get_available_providers()
         for name in wanted:
             if name not in available:
-                raise ModelError(f"no provider {name} in ONNX Runtime here: {', '.join(available)}")
+                known = ", ".join(available)
+                raise ModelError(f"ONNX Runtime has no provider {name} here; it has {known}")
         content = _read_model(where)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1

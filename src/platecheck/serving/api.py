@@ -151,7 +151,11 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         """Whether the process answers at all."""
         return Status()
 
-    @router.get("/readyz", responses=errors({503: "Stopping"}), tags=["health"])
+    @router.get(
+        "/readyz",
+        responses=errors({503: "It stops; few see this, as its port is closed by then"}),
+        tags=["health"],
+    )
     async def ready() -> Status:
         """Whether photos are taken."""
         if service.stopping:

@@ -121,9 +121,10 @@ def _route(scope: Scope) -> str:
 
 def _client(scope: Scope) -> str | None:
     """The client's address: a proxy on this machine may pass on whatever it was told."""
+    host, _ = scope.get("client") or ("", 0)
     try:
-        return str(ip_address(scope["client"][0].partition("%")[0]))
-    except (TypeError, ValueError):
+        return str(ip_address(host.partition("%")[0]))  # what follows % is a name
+    except ValueError:
         return None
 
 

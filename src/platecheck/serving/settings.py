@@ -146,7 +146,7 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
         names = [f"PLATECHECK_{n.upper()}" for n in Settings.model_fields if f'"{n}"' in str(error)]
         raise SettingsError(f'{names[0]}: not a JSON list, such as \'["one", "two"]\'') from error
     except RecursionError as error:
-        raise SettingsError(f"{file}: too many brackets within brackets") from error
+        raise SettingsError(f"{file or 'settings'}: too many brackets within brackets") from error
     except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
         raise SettingsError(f"{file or 'settings'}: {' '.join(str(error).split())}") from error
 
