@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from benchmarks.serving.raw import RawAnswer, RawConnection, request
 from benchmarks.serving.server import Server
-from serving_fixtures import ask, metric, photo, predict, problem, wait_until
+from serving_fixtures import ask, photo, predict, problem, wait_until
 
 from platecheck.classifier import find_model
 
@@ -201,26 +201,24 @@ def slow_reader(server: Server, asked: bytes) -> socket.socket:
 def test_who_reads_slowly_but_goes_on_gets_all_of_it() -> None:
     model = find_model("plate").read_bytes()
     asked = request("GET", "/v1/model/file", headers={"Connection": "close"})
-    # It takes at least 2.4 s: more than a client may be silent.
-    with Server("--idle-seconds", "1") as server, slow_reader(server, asked) as client:
+    # It takes at least 2.4 s: more than a client may be silent, or an answer be waited for.
+    options = ("--idle-seconds", "1", "--seconds", "1")
+    with Server(*options) as server, slow_reader(server, asked) as client:
         got = b""
         while more := client.recv(len(model) // 120):
             got += more
             time.sleep(0.02)
-    assert got.partition(b"\r\n\r\n")[2] == model
+        assert got.partition(b"\r\n\r\n")[2] == model
+        assert {line["level"] for line in server.log()} == {"info"}
 
 
-def test_an_answer_that_is_not_read_in_time_is_cut_off_and_is_no_fault() -> None:
+def test_who_stops_reading_is_let_go_and_that_is_no_fault() -> None:
     asked = request("GET", "/v1/model/file")
-    options = ("--idle-seconds", "30", "--seconds", "1")
-    with Server(*options) as server, slow_reader(server, asked) as client:
-        wait_until(lambda: any("cut" in line for line in server.log()))
+    with Server("--idle-seconds", "1") as server, slow_reader(server, asked) as client:
+        wait_until(lambda: any(line.get("path") == "/v1/model/file" for line in server.log()))
         got = 0
         with suppress(ConnectionResetError):
             while more := client.recv(2**16):
                 got += len(more)
         assert got < find_model("plate").stat().st_size
-        assert metric(server, "platecheck_rejected_requests_total") == 1
-        (line,) = (line for line in server.log() if "cut" in line)
-        assert (line["event"], line["path"], line["status"]) == ("request", "/v1/model/file", 200)
         assert {line["level"] for line in server.log()} == {"info"}

@@ -16,8 +16,8 @@ logger = logging.getLogger("platecheck.serving")
 class Deadline:
     """ASGI middleware that answers for an application which does not.
 
-    Our server puts into a request's state how to `abort` its connection. Others end it when they
-    are told of the fault.
+    Once there is an answer, how long it takes is up to who reads it; the server closes the
+    connection of a client that stops reading (protocol.py).
     """
 
     def __init__(self, app: ASGIApp, *, seconds: float) -> None:
@@ -44,22 +44,17 @@ class Deadline:
             uploaded = uploaded or not message.get("more_body", False)
             return message
 
-        async def send_and_note(message: Message) -> None:
+        async def send_in_time(message: Message) -> None:
             nonlocal answering
             answering = True
+            limit.reschedule(None)
             await send(message)
 
         try:
-            async with asyncio.timeout(self._seconds):
-                await self._app(scope, receive_and_note, send_and_note)
+            async with asyncio.timeout(self._seconds) as limit:
+                await self._app(scope, receive_and_note, send_in_time)
         except TimeoutError:
             metrics.REJECTED.labels("late").inc()
-            if answering:  # half an answer is none
-                state["log"]["cut"] = True
-                if "abort" not in state:
-                    raise
-                state["abort"]()
-                return
             id_ = state["request_id"]
             late = (
                 problem_response(503, "no answer in time", id_, {"Retry-After": "1"})

@@ -60,11 +60,6 @@ class PatientProtocol(HttpToolsProtocol):
         if self._header_bytes > HEADER_BYTES and self.parser is not None:
             self._refuse(431, "the headers are too long")
 
-    def on_message_begin(self) -> None:
-        """A request begins: its answer may have to be cut off."""
-        super().on_message_begin()
-        self.scope["state"]["abort"] = self._give_up
-
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; what follows a body in chunks may look like one, but is not wanted."""
         if self._in_headers:

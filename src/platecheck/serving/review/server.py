@@ -11,6 +11,7 @@ import uvicorn
 from platecheck.errors import SettingsError
 from platecheck.feedback.store import Store
 from platecheck.serving.logs import config as log_config
+from platecheck.serving.protocol import PatientProtocol
 from platecheck.serving.review.app import create_review
 
 HOST = "127.0.0.1"
@@ -36,6 +37,7 @@ def serve_review(store: Store, *, port: int, on_ready: Callable[[str], None]) ->
         on_ready(f"http://{HOST}:{listening.getsockname()[1]}")
         configured = uvicorn.Config(
             create_review(store),
+            http=PatientProtocol,
             ws="none",
             lifespan="off",
             server_header=False,
