@@ -73,7 +73,7 @@ export class PhotosView {
   #listenToBatch() {
     this.#batch.addEventListener("row", ({ detail }) => {
       this.#visit.changed(detail);
-      if (detail.state === "done" || detail.state === "failed") letGo(detail);
+      if (hasEnded(detail)) letGo(detail);
       this.#showProgress();
     });
     this.#batch.addEventListener("trouble", ({ detail }) => {
@@ -125,7 +125,7 @@ export class PhotosView {
     const done = counted.filter(hasEnded).length;
     const failed = counted.filter(({ state }) => state === "failed").length;
     const stopped = this.#stopped.length;
-    const running = this.#batch.isRunning && done + stopped < count;
+    const running = this.#batch.isRunning && !counted.every(isAtRest);
     byId("progress-bar").max = count || 1;
     byId("progress-bar").value = done;
     const buttons = { stop: running, "go-on": !running && stopped > 0, "export-csv": true };
@@ -182,8 +182,9 @@ export class PhotosView {
     this.#work.abort();
     const row = this.#opened;
     this.#opened = null;
-    if (row?.state === "waiting" || row?.state === "asking") this.#askBatch([row]);
-    else if (row) letGo(row);
+    if (!row) return;
+    if (isAtRest(row)) letGo(row);
+    else this.#askBatch([row]);
   }
 
   async #askOne(row, { blob }, signal) {
@@ -247,6 +248,7 @@ export class PhotosView {
     this.#visit.rows.forEach(forget);
     this.#visit.clear();
     this.#counted.clear();
+    this.#left = false;
     byId("visit").hidden = true;
     byId("progress").hidden = true;
     byId("give").classList.remove("compact");
@@ -256,8 +258,8 @@ export class PhotosView {
 
   #translate() {
     this.#showProgress();
-    const { entry, state } = this.#opened ?? {};
-    if (state === "waiting" || state === "asking") return;
+    const { entry } = this.#opened ?? {};
+    if (this.#opened && !isAtRest(this.#opened)) return;
     if (entry?.error) this.#answer.fail(entry.error);
     else if (entry) this.#answer.show(this.#opened, this.#ask.model);
     this.#advice.translate();
@@ -268,4 +270,9 @@ export class PhotosView {
 /** Whether there is nothing more to do about a row. */
 function hasEnded({ state }) {
   return state === "done" || state === "failed";
+}
+
+/** Whether nothing is being done about a row. */
+function isAtRest({ state }) {
+  return state !== "waiting" && state !== "asking";
 }
