@@ -66,7 +66,9 @@ def until(browser: WebDriver, holds: Callable[[], bool]) -> None:
 
 
 def text(browser: WebDriver, selector: str) -> str:
-    return str(browser.find_element(By.CSS_SELECTOR, selector).text)
+    """In one step, since what is there may be replaced at any time."""
+    script = "return document.querySelector(arguments[0])?.innerText ?? ''"
+    return str(browser.execute_script(script, selector))
 
 
 def open_page(browser: WebDriver, url: str, where: str) -> None:
@@ -79,7 +81,8 @@ def choose(browser: WebDriver, photos: list[Path]) -> None:
 
 
 def rows(browser: WebDriver) -> list[str]:
-    return [each.text for each in browser.find_elements(By.CSS_SELECTOR, "#visit-rows .badge")]
+    script = "return [...document.querySelectorAll('#visit-rows .badge')].map((e) => e.innerText)"
+    return [str(each) for each in browser.execute_script(script)]
 
 
 def test_a_photo_and_its_map(browser: WebDriver, service: Service, photos: list[Path]) -> None:
