@@ -89,7 +89,7 @@ def camera(page: Page) -> None:
         }"""
     )
     page.locator("#take-photo").click()
-    expect(page.locator("#use-phone-camera")).to_be_visible()
+    expect(page.locator("#without-camera")).to_be_visible()
 
 
 def key(page: Page) -> None:

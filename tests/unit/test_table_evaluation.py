@@ -127,8 +127,9 @@ def test_a_model_that_reads_the_border_is_found_out(confounded: Path) -> None:
     model = Fake(lambda pixels: by_heart.predict_proba(border(pixels)), size=96)
     result = measure(model, confounded).result
     assert result.original.accuracy == 1
-    # Intervals, since processors round differently, and so cut out and paint a little differently.
-    assert result.mixed_same.accuracy_ci95[0] > 0.7
+    assert result.mixed_same.accuracy > 0.8
+    # 10 of 47 on one processor, fewer on another: they round, and so cut out, a little differently.
+    assert result.mixed_next.accuracy < 0.25
     assert result.mixed_next.accuracy_ci95[1] < 0.5
     assert 0.3 < result.mixed_rand.accuracy < 0.7
     assert result.bg_gap.gap_ci95[0] > 0.2

@@ -18,7 +18,7 @@ export class Shot {
     this.#onPhoto = onPhoto;
     byId("shoot").addEventListener("click", () => this.#shoot());
     byId("camera-close").addEventListener("click", () => this.#dialog.close());
-    byId("use-phone-camera").addEventListener("click", () => {
+    byId("without-camera").addEventListener("click", () => {
       this.#dialog.close();
       byId(hasCameraApp() ? "phone-camera" : "files").click();
     });
@@ -52,7 +52,7 @@ export class Shot {
     } catch (error) {
       byId("camera-message").textContent = t(error.key ?? "cameraBusy");
       this.#showWhetherThereIsOne(false);
-      byId("use-phone-camera").focus();
+      byId("without-camera").focus();
     }
   }
 
@@ -60,9 +60,9 @@ export class Shot {
   #showWhetherThereIsOne(camera) {
     this.#video.hidden = !camera;
     byId("shoot").hidden = !camera;
-    byId("use-phone-camera").hidden = camera;
-    byId("use-phone-camera").dataset.t = hasCameraApp() ? "phoneCamera" : "chooseInstead";
-    byId("use-phone-camera").textContent = t(byId("use-phone-camera").dataset.t);
+    byId("without-camera").hidden = camera;
+    byId("without-camera").dataset.t = hasCameraApp() ? "phoneCamera" : "chooseInstead";
+    byId("without-camera").textContent = t(byId("without-camera").dataset.t);
   }
 
   #stop() {
