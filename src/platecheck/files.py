@@ -10,6 +10,8 @@ from platecheck.errors import DataError
 
 # How the name of a file begins that is not whole yet; a kill may leave it behind.
 PART = ".part-"
+# Empty file in every folder that holds results, not photos.
+OUTPUT_MARKER = ".platecheck-output"
 
 
 @contextmanager
@@ -51,3 +53,16 @@ def write_text(path: Path, text: str) -> None:
     """Write a whole text file at once, in UTF-8; a file's name in it keeps the bytes it has."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+
+
+def mark_output(folder: Path) -> None:
+    """Mark a folder as written by platecheck, so that it is never read as photos or as a class."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / OUTPUT_MARKER).touch()
+
+
+def is_output(folder: Path) -> bool:
+    """Whether platecheck wrote a folder: it is marked, or it is a run folder of any version."""
+    return (folder / OUTPUT_MARKER).exists() or (
+        (folder / "run.json").is_file() and (folder / "recipe.yaml").is_file()
+    )
