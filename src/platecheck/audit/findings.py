@@ -41,7 +41,6 @@ class Finding:
     details: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: ``kind, severity, message, photos, details``."""
         return asdict(self) | {"severity": str(self.severity), "photos": list(self.photos)}
 
 

@@ -43,7 +43,6 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Share of right answers."""
         return self.correct / self.photos
 
     @property

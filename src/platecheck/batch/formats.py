@@ -34,11 +34,9 @@ class Parquet:
     """Columns with their types."""
 
     def write(self, table: pa.Table, file: BinaryIO) -> None:
-        """Write a whole file."""
         pq.write_table(table, file, compression="zstd")
 
     def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
-        """Make one file of several."""
         tables = map(read_table, parts)
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for table in cut(tables, repeat(_ROWS)):
@@ -55,11 +53,9 @@ class Csv:
     """With a line of names; what is absent is empty."""
 
     def write(self, table: pa.Table, file: BinaryIO) -> None:
-        """Write a whole file."""
         pa_csv.write_csv(table, file)
 
     def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
-        """Make one file of several."""
         names = BytesIO()
         self.write(schema.empty_table(), names)
         file.write(names.getvalue())
@@ -73,14 +69,12 @@ class JsonLines:
     """An object a line; what is absent is null."""
 
     def write(self, table: pa.Table, file: BinaryIO) -> None:
-        """Write a whole file."""
         columns = [_json_values(column) for column in table.columns]
         for values in zip(*columns, strict=True):
             row = dict(zip(table.column_names, values, strict=True))
             file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
 
     def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
-        """Make one file of several."""
         for part in parts:
             with part.open("rb") as opened:
                 shutil.copyfileobj(opened, file)

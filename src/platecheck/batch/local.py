@@ -24,7 +24,6 @@ class _OneByOne(Classifier):
     """
 
     def predict_pixels(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[Prediction]:
-        """Answer for photos that already have the right size."""
         answer = super().predict_pixels
         return [answer(pixels[n : n + 1], [name])[0] for n, name in enumerate(names)]
 

@@ -32,6 +32,5 @@ class Tally:
         )
 
     def __add__(self, other: "Tally") -> "Tally":
-        """Both together."""
         labels = Counter(self.labels) + Counter(other.labels)
         return Tally(self.photos + other.photos, dict(labels), self.errors + other.errors)

@@ -127,8 +127,6 @@ def batch(
 
 
 class _Rate(ProgressColumn):
-    """Photos a second, of late."""
-
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
         return Text(f"{speed:,.0f} photos/s" if speed else "")

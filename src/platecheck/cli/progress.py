@@ -21,7 +21,6 @@ class Bar:
     """One progress bar; the number of steps may be told later."""
 
     def __init__(self, progress: Progress, title: str) -> None:
-        """Add a task to `progress`."""
         self._progress = progress
         self._task = progress.add_task(title, total=None, visible=False)
 
@@ -30,7 +29,6 @@ class Bar:
         self._progress.reset(self._task, total=steps, visible=steps >= WORTH_A_BAR)
 
     def advance(self, steps: int = 1) -> None:
-        """Note that steps are done."""
         self._progress.advance(self._task, steps)
 
 

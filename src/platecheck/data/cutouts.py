@@ -79,7 +79,6 @@ class CutoutCache:
     """Cut-outs, kept on disk by the content of the photo; a damaged entry is made anew."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """Keep them in `folder`, the pixel cache's by default; it need not exist."""
         self.folder = (folder or default_folder()) / "cutouts"
 
     def get(self, photo: Photo) -> Cutout:

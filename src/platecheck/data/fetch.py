@@ -98,7 +98,6 @@ class FetchResult:
         return not (self.missing or self.failed)
 
     def summary(self) -> str:
-        """Say it in one line."""
         parts = [f"{self.fetched} photos fetched, {self.already_there} already there"]
         if self.missing:
             splits = Counter(path.partition("/")[0] for path in self.missing)
@@ -274,7 +273,6 @@ class _UnreadableError(Exception):
 
 
 def _download(url: str, file: str, registry: pooch.Pooch) -> None:
-    """Download one file; the signature is that of pooch's downloaders."""
     download = pooch.HTTPDownloader(timeout=(10, 60), chunk_size=2**16)  # seconds, bytes
     try:
         download(url, file, registry)
@@ -285,7 +283,6 @@ def _download(url: str, file: str, registry: pooch.Pooch) -> None:
 
 
 def _copy(path: str, file: str, _: pooch.Pooch) -> None:
-    """Copy one file; the signature is that of pooch's downloaders."""
     if not Path(path).is_file():
         raise _NotAvailableError
     try:

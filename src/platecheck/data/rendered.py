@@ -48,7 +48,6 @@ class RenderedDishes:
     def __init__(
         self, count: int, size: int, *, seed: int, workers: int = 1, folder: Path | None = None
     ) -> None:
-        """Render `count` pairs of `size` pixels with `workers` processes, or find them on disk."""
         self.count = count
         self.size = size
         kept = folder or default_folder() / "rendered"
@@ -67,11 +66,9 @@ class RenderedDishes:
             self._pairs = np.stack(list(_render_all(count, size, seed, workers)))
 
     def __len__(self) -> int:
-        """Number of pairs."""
         return self.count
 
     def __getitem__(self, index: int) -> RenderedPair:
-        """One pair."""
         assert self._pairs is not None
         pair = np.asarray(self._pairs[index])
         clean, dirty, dish, dirt = pair[..., :3], pair[..., 3:6], pair[..., 6], pair[..., 7]

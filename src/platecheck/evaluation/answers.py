@@ -22,13 +22,11 @@ class Share(BaseModel):
 
     @classmethod
     def made(cls, count: int, of: int) -> "Share":
-        """From a count and a total."""
         if not of:
             return cls(count=count, of=of, share=None, ci95=None)
         return cls(count=count, of=of, share=count / of, ci95=wilson_interval(count, of))
 
     def __str__(self) -> str:
-        """As people read it."""
         if self.share is None or self.ci95 is None:
             return "none"
         low, high = self.ci95

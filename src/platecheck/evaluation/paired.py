@@ -29,7 +29,6 @@ class Comparison:
 
     @property
     def photos(self) -> int:
-        """All of them."""
         return self.both + self.only_a + self.only_b + self.neither
 
     @property
@@ -96,7 +95,6 @@ class Comparison:
         return self.interval[0] > -margin
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
         return {
             **asdict(self),
             "photos": self.photos,

@@ -52,7 +52,6 @@ def gallery(
 
 
 def _worst_first(measurement: TableMeasurement) -> list[int]:
-    """Indices into the dishes."""
     exchange = measurement.exchange
     labels = np.array([exchange.found[dish].photo.label for dish in exchange.dishes])
     each = np.arange(len(labels))

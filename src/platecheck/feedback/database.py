@@ -71,7 +71,6 @@ class Database:
             yield made
 
     def close(self) -> None:
-        """Close the connections."""
         self._engine.dispose()
 
     @contextmanager

@@ -23,7 +23,6 @@ class Answer:
 
     @property
     def probability(self) -> float:
-        """Of the likeliest class."""
         return max(self.probabilities.values(), default=0.0)
 
 

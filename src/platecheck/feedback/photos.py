@@ -43,11 +43,9 @@ class PhotoFolder:
     """Photos on disk. Who writes or drops one must hold the lock of its name."""
 
     def __init__(self, folder: Path) -> None:
-        """Photos in that folder."""
         self.folder = folder
 
     def path(self, name: str) -> Path:
-        """Where a photo is."""
         return self.folder / name
 
     def create(self) -> None:
@@ -91,7 +89,6 @@ class PhotoFolder:
         sync_folder(self.folder)
 
     def drop(self, name: str) -> None:
-        """Delete a photo, if it is there; it is off the disk when this returns."""
         path = self.path(name)
         if path.exists():
             path.unlink()

@@ -41,7 +41,6 @@ class Reviews:
     """What reviewers decide of a store's photos."""
 
     def __init__(self, store: Store) -> None:
-        """Review the photos of a store."""
         self.store = store
 
     def items(self) -> list[Item]:
@@ -55,7 +54,6 @@ class Reviews:
         )
 
     def decisions(self) -> Decisions:
-        """What was decided so far."""
         found: Decisions = {}
         with self.store.database.reading() as connection:
             for row in connection.execute(select(REVIEW).order_by(REVIEW.c.reviewer)):
@@ -80,7 +78,6 @@ class Reviews:
         return True
 
     def undo(self, photo: str, reviewer: str) -> None:
-        """Forget a decision, if there is one."""
         with self.store.database.writing(lock=photo) as connection:
             connection.execute(delete(REVIEW).where(_of(photo, reviewer)))
 

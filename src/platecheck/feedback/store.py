@@ -38,7 +38,6 @@ class Store:
     """Feedback, its photos and its reviews, for any number of threads and processes."""
 
     def __init__(self, database: Database, photos: PhotoFolder) -> None:
-        """Use a database and a folder that belong together; :func:`open_store` sees to it."""
         self.database = database
         self.photos = photos
         self._unwanted: set[str] = set()  # ids that were said not to be stored, but may be
@@ -81,14 +80,12 @@ class Store:
         return given
 
     def get(self, feedback: str) -> Feedback | None:
-        """What is kept under an id."""
         wanted = (FEEDBACK.c.id == feedback) & (FEEDBACK.c.state == STORED)
         with self.database.reading() as connection:
             row = connection.execute(select(FEEDBACK).where(wanted)).first()
         return _from_row(row) if row else None
 
     def all(self) -> list[Feedback]:
-        """All that is kept, the oldest first."""
         found = select(FEEDBACK).where(FEEDBACK.c.state == STORED)
         with self.database.reading() as connection:
             rows = connection.execute(found.order_by(FEEDBACK.c.time, FEEDBACK.c.id)).all()
@@ -155,7 +152,6 @@ class Store:
         return dict(Counter(ids.values()))
 
     def close(self) -> None:
-        """Close the connections."""
         self.database.close()
 
     def _discard(self, feedback: str) -> None:
@@ -227,7 +223,6 @@ def _made(database: Database) -> tuple[dict[str, str], bool]:
 
 
 def _found(database: Database) -> dict[str, str]:
-    """What a database says of itself."""
     with database.reading() as connection:
         if not inspect(connection).has_table(ABOUT.name):
             raise SettingsError(f"{database.name} holds no feedback; serve --feedback keeps some")

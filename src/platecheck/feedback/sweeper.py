@@ -34,7 +34,6 @@ class Sweeper:
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop; a sweep that is under way is finished."""
         self._stopped.set()
         self._thread.join()
 

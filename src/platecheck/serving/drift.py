@@ -24,7 +24,6 @@ class Drift:
     """A running comparison of the last :data:`WINDOW` answers with validation's."""
 
     def __init__(self, reference: Reference) -> None:
-        """Compare with what the model's file says of its validation photos."""
         self._reference = reference
         self._labels: deque[str] = deque(maxlen=WINDOW)
         self._oddness: deque[int] = deque(maxlen=WINDOW)

@@ -36,7 +36,6 @@ class Keeper:
     """
 
     def __init__(self, store: "Store", days: int) -> None:
-        """Keep feedback for so many days."""
         self.store = store
         self.days = days
         self.waiting = 0
@@ -44,13 +43,11 @@ class Keeper:
         self._sweeper: Sweeper | None = None
 
     def start(self) -> None:
-        """Start to sweep."""
         from platecheck.feedback.sweeper import Sweeper
 
         self._sweeper = Sweeper(self.store, timedelta(days=self.days), _count)
 
     def stop(self) -> None:
-        """Finish what is under way."""
         if self._sweeper:
             self._sweeper.stop()
         self._threads.shutdown()

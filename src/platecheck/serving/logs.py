@@ -13,7 +13,6 @@ class JsonFormatter(logging.Formatter):
     """A record as one line of JSON: time, level, event, and the fields it was given."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Write a line; of an error that was not foreseen also the traceback."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

@@ -23,7 +23,6 @@ class Pace:
     """
 
     def __init__(self) -> None:
-        """Start with a guess, which counts as a stretch."""
         self._means = deque([GUESS], maxlen=STRETCHES)
         self._sum = 0.0
         self._photos = 0

@@ -14,7 +14,6 @@ class Parser:
     """
 
     def __init__(self, protocol: HttpToolsProtocol) -> None:
-        """Parse for a protocol, whose callbacks are httptools'."""
         self._protocol = protocol
         self._goes_on = False  # what is parsed is the head for a new parser, and no request's
         self.on_body = protocol.on_body
@@ -36,7 +35,6 @@ class Parser:
                 return
 
     def should_upgrade(self) -> bool:
-        """Never."""
         return False
 
     def should_keep_alive(self) -> bool:
@@ -44,30 +42,24 @@ class Parser:
         return self._parser.should_keep_alive()
 
     def get_http_version(self) -> str:
-        """Such as 1.1."""
         return self._parser.get_http_version()
 
     def get_method(self) -> bytes:
-        """Such as GET."""
         return self._parser.get_method()
 
     def on_message_begin(self) -> None:
-        """A request begins."""
         if not self._goes_on:
             self._protocol.on_message_begin()
 
     def on_url(self, url: bytes) -> None:
-        """Part of its path."""
         if not self._goes_on:
             self._protocol.on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer."""
         if not self._goes_on:
             self._protocol.on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
         if self._goes_on:
             self._goes_on = False
         else:

@@ -33,7 +33,6 @@ class PatientProtocol(HttpToolsProtocol):
     _cycles: tuple[RequestResponseCycle, ...] = ()  # requests without a whole answer
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        """Get ready for a connection, with uvicorn's arguments."""
         super().__init__(*args, **options)
         self.parser = Parser(self)  # type: ignore[assignment]
 
@@ -66,7 +65,6 @@ class PatientProtocol(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_body(self, body: bytes) -> None:
-        """Part of a body has come."""
         self._header_bytes = 0
         super().on_body(body)
 
@@ -104,7 +102,6 @@ class PatientProtocol(HttpToolsProtocol):
             self._stall = self.loop.call_later(self.timeout_keep_alive, self._give_up)
 
     def resume_writing(self) -> None:
-        """The client reads."""
         super().resume_writing()
         if self._stall:
             self._stall.cancel()

@@ -35,7 +35,6 @@ class PhotoAnswer(BaseModel):
 
     @classmethod
     def of(cls, name: str, answered: Answered) -> Self:
-        """The answer for a photo of that name."""
         found = answered.prediction
         if found.error:
             return cls(name=name, error=problem_details(422, found.error.reason))
@@ -96,7 +95,6 @@ class ModelAnswer(BaseModel):
 
     @classmethod
     def of(cls, classifier: Classifier, settings: Settings) -> Self:
-        """What is served."""
         shared = cls.model_fields.keys() & type(classifier.info).model_fields.keys()
         return cls(
             **{name: getattr(classifier.info, name) for name in shared},

@@ -70,7 +70,6 @@ class _Workers(Multiprocess):
     """uvicorn's processes; their parent closes the port with them, and sees at once who ends."""
 
     def keep_subprocess_alive(self) -> None:
-        """Start those anew that have ended."""
         for process in self.processes:
             process.child_conn.close()  # the worker's end: held here too, it would never end
         super().keep_subprocess_alive()

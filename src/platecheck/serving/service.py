@@ -15,7 +15,6 @@ class Service:
     """The model with its queue; counts what it answers."""
 
     def __init__(self, classifier: Classifier, settings: Settings) -> None:
-        """Get ready; :meth:`start` starts the threads."""
         self.classifier = classifier
         self.settings = settings
         self.uploads = Budget(settings.upload_bytes)
@@ -25,7 +24,6 @@ class Service:
         self._drift = Drift(classifier.info.reference) if classifier.info.reference else None
 
     def start(self) -> None:
-        """Start to answer."""
         settings, info = self.settings, self.classifier.info
         self.engine = Engine(
             self.classifier,
@@ -43,7 +41,6 @@ class Service:
         self._count_waiting(0, 0)
 
     def stop(self) -> None:
-        """Answer what is queued, then stop."""
         self.stopping = True
         self.engine.close()
 

@@ -22,7 +22,6 @@ class PageFiles(StaticFiles):
     """
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        """Send a file."""
         packed = path.endswith(".wasm")
         response = await super().get_response(f"{path}.gz" if packed else path, scope)
         response.headers.update(NO_CACHE)

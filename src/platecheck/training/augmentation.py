@@ -38,7 +38,6 @@ class Compose:
         )
 
     def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
-        """From uint8 [H, W, 3] to a normalised float32 tensor [3, H, W]."""
         photo = Image.fromarray(pixels)
         for change in self.changes:
             photo = change(photo)

@@ -65,7 +65,6 @@ class Familiarity:
         return (self.mean + self.scale * apart).astype(np.float32)
 
     def save(self, path: Path) -> None:
-        """Write a safetensors file."""
         numbers = {"precision": self.precision, "limit": self.limit}
         arrays = {"mean": self.mean, "scale": self.scale, "directions": self.directions}
         tensors = {name: torch.tensor(value) for name, value in numbers.items()}
@@ -75,7 +74,6 @@ class Familiarity:
 
     @classmethod
     def load(cls, path: Path) -> "Familiarity":
-        """Read what :meth:`save` wrote."""
         tensors = load_file(path)
         return cls(
             tensors["mean"].numpy(),
@@ -90,7 +88,6 @@ class OddnessHead(nn.Module):
     """The distance as part of an exported graph."""
 
     def __init__(self, familiarity: Familiarity) -> None:
-        """Compute the distance from what `familiarity` holds."""
         super().__init__()
         self.mean = nn.Buffer(torch.from_numpy(familiarity.mean))
         self.scale = nn.Buffer(torch.from_numpy(familiarity.scale))
@@ -98,7 +95,6 @@ class OddnessHead(nn.Module):
         self.precision = familiarity.precision
 
     def forward(self, features: Tensor) -> Tensor:
-        """Oddness [N] of features [N, F]."""
         apart = (features - self.mean) / self.scale
         explained = (apart @ self.directions.T).square().sum(dim=1)
         distance = apart.square().sum(dim=1) * self.precision - explained

@@ -20,7 +20,6 @@ class FrozenBackbone:
     """Features [N, F] of normalised photos [N, 3, H, W], without gradients."""
 
     def __init__(self, backbone: nn.Module, *, size: int, device: torch.device) -> None:
-        """Prepare a backbone that will not change any more, on the device it will run on."""
         self.backbone = backbone
         self.device = device
         self.dtype = next(backbone.parameters()).dtype
@@ -36,7 +35,6 @@ class FrozenBackbone:
 
     @torch.no_grad()
     def __call__(self, photos: Tensor) -> Tensor:
-        """Compute the features of a batch."""
         if self.session is None:
             features: Tensor = self.backbone(photos.to(self.dtype))
             return features

@@ -79,13 +79,11 @@ class PlateModule(LightningModule):
         return self.averaged.module
 
     def on_fit_start(self) -> None:
-        """Prepare the frozen backbone, now that the device is known."""
         if self.network.frozen:
             size = self.recipe.input.size
             self.frozen = FrozenBackbone(self.network.backbone, size=size, device=self.device)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Logits [N, classes] of photos [N, 3, H, W], or of a frozen backbone's features [N, F]."""
         network = self.network if self.training else self.answering
         if self.frozen is None:
             logits: Tensor = network(inputs.to(memory_format=torch.channels_last))
@@ -169,7 +167,6 @@ class PlateModule(LightningModule):
         return weight * taught + (1 - weight) * certain
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The recipe's optimiser, over what is not frozen."""
         made = {"radam": torch.optim.RAdam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
         wanted = self.recipe.optimizer
         groups: list[dict[str, Any]] = [
@@ -219,7 +216,6 @@ class PlateModule(LightningModule):
             self.schedule.step(float(self.trainer.callback_metrics["val_loss"]))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the schedule's state."""
         if self.schedule is not None:
             checkpoint["schedule"] = self.schedule.state_dict()
 

@@ -17,7 +17,6 @@ class TrainingProgress(Callback):
     """A bar with the loss and accuracy so far, where a person looks; a line an epoch everywhere."""
 
     def __init__(self, console: Console) -> None:
-        """Show on `console`."""
         self.console = console
         self.progress = Progress(
             TextColumn("{task.description}"),
@@ -34,7 +33,6 @@ class TrainingProgress(Callback):
         self.right = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Begin the epoch's bar."""
         if trainer.is_global_zero:
             self.photos, self.right = 0, 0.0
             self.progress.start()
@@ -62,7 +60,6 @@ class TrainingProgress(Callback):
         self.progress.update(self.bar, figures="validating")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Print the epoch's line."""
         if not trainer.is_global_zero:
             return
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -74,7 +71,6 @@ class TrainingProgress(Callback):
         )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Take the bar away."""
         self.progress.stop()
 
     def on_exception(

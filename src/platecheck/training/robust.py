@@ -107,7 +107,6 @@ class RobustDataset(Dataset[Item]):
         self.with_table = [index for index in range(len(photos)) if self._has_table(index)]
 
     def __len__(self) -> int:
-        """Number of photos and rendered dishes of an epoch."""
         return len(self.photos) + (self.robust.rendered if self._synthetic else 0)
 
     @property
@@ -115,7 +114,6 @@ class RobustDataset(Dataset[Item]):
         return self.rendered is not None and self.dirty is not None
 
     def __getitem__(self, draw: tuple[int, int, int]) -> Item:
-        """What is served for a draw of photo, seed and epoch."""
         index, seed, epoch = draw
         rng = np.random.default_rng(seed)
         scene = self._photo(index) if index < len(self.photos) else self._rendered(rng)
@@ -270,18 +268,15 @@ class ExchangedDataset(Dataset[Item]):
         cutouts: CutoutCache,
         normalization: Normalization,
     ) -> None:
-        """Serve `photos` once, and once more those whose dish can be cut out."""
         self.photos = photos
         self.cache = cache
         self.normalization = normalization
         self.mixed = list(mixed_rand(photos, cache, cutouts, seed=0))
 
     def __len__(self) -> int:
-        """Photos and mixed photos."""
         return len(self.photos) + len(self.mixed)
 
     def __getitem__(self, index: int) -> Item:
-        """A normalised photo [3, H, W], its label, and an unknown dirt map."""
         if index < len(self.photos):
             pixels, label = self.cache.get(self.photos[index]), self.photos[index].label
         else:

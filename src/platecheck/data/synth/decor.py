@@ -97,15 +97,12 @@ class Painter:
     """Paints flowers and motifs on a picture [n, n, 3] of a dish, in the dish's coordinates."""
 
     def __init__(self, rng: np.random.Generator, picture: NDArray[np.uint8], aspect: float) -> None:
-        """Paint by chance from `rng` on a dish `aspect` times as long as wide."""
         self.rng, self.picture, self.aspect = rng, picture, aspect
 
     def ink(self, inks: tuple[Colour, ...] = INKS) -> Colour:
-        """Draw a colour."""
         return inks[self.rng.integers(len(inks))]
 
     def at(self, r: float, angle: float) -> tuple[float, float]:
-        """The point at r and angle (radians)."""
         return r * np.cos(angle), r * np.sin(angle) / self.aspect
 
     def _pixels(self, points: Floats) -> NDArray[np.int32]:
@@ -113,17 +110,14 @@ class Painter:
         return ((np.asarray(points) / EDGE + 1) * half * 16).astype(np.int32)
 
     def fill(self, points: Floats, colour: Colour) -> None:
-        """Fill the outline `points` [k, 2]."""
         cv2.fillPoly(self.picture, [self._pixels(points)], colour, cv2.LINE_AA, 4)
 
     def line(self, points: Floats, colour: Colour, width: float) -> None:
-        """Draw a line along `points` [k, 2]."""
         pixels = max(1, round(width * len(self.picture) / 2))
         line = [self._pixels(points)]
         cv2.polylines(self.picture, line, False, colour, pixels, cv2.LINE_AA, 4)
 
     def dot(self, at: tuple[float, float], size: float, colour: Colour, corners: int = 20) -> None:
-        """Fill a dot, or a diamond with four corners."""
         t = np.linspace(0, 2 * np.pi, corners, endpoint=False) + np.arctan2(at[1], at[0])
         self.fill(np.stack([at[0] + np.cos(t) * size, at[1] + np.sin(t) * size], -1), colour)
 

@@ -35,7 +35,6 @@ class Surface:
     dirt: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start clean."""
         self.albedo = self.dish.albedo.copy()
         self.relief, self.wet, self.dirt = (np.zeros_like(self.dish.chart.r) for _ in range(3))
         self.bare = np.ones_like(self.dish.chart.r)

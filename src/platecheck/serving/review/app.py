@@ -44,7 +44,6 @@ class ReviewItem(BaseModel):
 
     @classmethod
     def of(cls, item: Item, decision: str | None) -> Self:
-        """For a reviewer who decided so."""
         rights = [given.right for given in item.given]
         return cls(
             photo=item.photo,
