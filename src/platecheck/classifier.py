@@ -137,7 +137,7 @@ class Classifier:
         """Pickle where the model came from: a session of ONNX Runtime is of this process only."""
         if self._path is None:
             raise TypeError("only a model that came from Classifier.load can be pickled")
-        return _load_again, (self._path, self.session.get_providers(), self.fingerprint)
+        return _load_again, (type(self), self._path, self.session.get_providers(), self.fingerprint)
 
     @classmethod
     def load(
@@ -313,19 +313,18 @@ class Classifier:
         """Answer for many photos, in their order; `workers` at a time, by default one a core.
 
         A photo that cannot be opened, whatever it is, gives a :class:`Prediction` with an `error`;
-        the rest goes on. What `photos` itself raises is raised after the answers for the photos
-        before it. Memory stays bounded however many photos there are: a few batches are under way;
-        an array or image must not change until it is answered.
+        the rest goes on. What `photos` itself raises comes after the answers for those before it.
+        Memory stays bounded however many there are: a few batches are under way, and an array or
+        image must not change until it is answered.
 
         Args:
             photos: any number of what :meth:`predict` takes, or an array [N, H, W, 3].
             batch_size: photos given to the model at once, at least 1.
-            workers: threads; by default one a core.
+            workers: threads, at least 1.
             color: as in :meth:`predict`.
             max_pixels: as in :meth:`predict`.
 
         Raises:
-            ValueError: `batch_size` or `workers` is below 1.
             TypeError: `photos` is a single photo.
         """
 
@@ -511,9 +510,11 @@ def _read_model(path: Path) -> bytes:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _load_again(path: Path | str, providers: Sequence[str], fingerprint: str) -> Classifier:
+def _load_again(
+    kind: type[Classifier], path: Path | str, providers: Sequence[str], fingerprint: str
+) -> Classifier:
     """Load a pickled model; raises ModelError where its file has gone or is another by now."""
-    classifier = Classifier.load(path, providers=providers)
+    classifier = kind.load(path, providers=providers)
     if classifier.fingerprint != fingerprint:
         raise ModelError(f"{path} is not the model that was pickled: it has changed since")
     return classifier

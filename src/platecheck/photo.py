@@ -31,16 +31,9 @@ from platecheck.photo_formats import (
 )
 
 __all__ = [
-    "MAX_BYTES",
-    "MAX_PIXELS",
-    "PHOTO_SUFFIXES",
-    "UNSUPPORTED_SUFFIXES",
-    "Color",
-    "Source",
-    "is_photo_name",
-    "open_photo",
-    "photo_name",
-]
+    "MAX_BYTES", "MAX_PIXELS", "PHOTO_SUFFIXES", "UNSUPPORTED_SUFFIXES", "Color", "Source",
+    "is_photo_name", "open_photo", "photo_name",
+]  # fmt: skip
 
 Source = (
     str | os.PathLike[str]
@@ -72,6 +65,12 @@ _DRAFT_FACTOR = 2
 # In messages of Pillow and libheif.
 _SIGNS_OF_THE_END = ("truncated", "end of file", "not enough")
 _SIGNS_OF_NO_DECODER = ("has not been built in", "unsupported")
+
+_NO_PHOTO = (
+    "is no photo: give a path, bytes, an open file, a PIL image or a NumPy array"
+    " (predict_many takes several; x.permute(1, 2, 0).cpu().numpy() of a tensor;"
+    " imread of OpenCV gives None for a file that it cannot read)"
+)
 
 # Two threads that load one PIL image at the same time would get in each other's way.
 _LOCKS = [threading.Lock() for _ in range(64)]
@@ -143,8 +142,8 @@ def open_photo(
                 with _LOCKS[id(source) // 16 % len(_LOCKS)]:
                     return _decode(source, wanted, max_pixels, name)
             if isinstance(source, np.ndarray):
-                image = _from_array(source, color, max_pixels, name)
-                return _decode(image, wanted, max_pixels, name)
+                pixels = _from_array(source, color, max_pixels, name)
+                return _decode(pixels, wanted, max_pixels, name)
             file = identify(data, name)
             _check_pixels(file, max_pixels, name)
             check_scans(file, data, name)
@@ -190,7 +189,7 @@ def _read(source: Any, name: str) -> bytes:
         elif hasattr(source, "read"):
             data = _read_stream(source, name)
         else:
-            raise PhotoError(name, _not_a_photo(source))
+            raise PhotoError(name, f"{type(source).__name__} {_NO_PHOTO}")
     except PhotoError:
         raise
     except FileNotFoundError:
@@ -198,8 +197,8 @@ def _read(source: Any, name: str) -> bytes:
     except PermissionError:
         raise PhotoError(name, "no permission to read it") from None
     except Exception as error:  # a file of somebody's own can raise anything
-        reason = (isinstance(error, OSError) and error.strerror) or error or type(error).__name__
-        raise PhotoError(name, f"cannot be read ({reason})") from None
+        words = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise PhotoError(name, f"cannot be read ({words or type(error).__name__})") from None
     if not data:
         raise PhotoError(name, "the file is empty")
     if len(data) > MAX_BYTES:
@@ -213,22 +212,11 @@ def _read_stream(file: Any, name: str) -> bytes:
     parts: list[bytes] = []
     missing = MAX_BYTES + 1
     while missing > 0 and (part := file.read(missing)):  # a raw one gives what it has at the time
-        if not isinstance(part, bytes | bytearray | memoryview):
-            kind = type(part).__name__
-            raise PhotoError(name, f"its read() gives {kind}, not bytes: open it in binary mode")
-        parts.append(bytes(part))
+        if not isinstance(part, bytes):
+            raise PhotoError(name, "its read() does not give bytes: open it in binary mode")
+        parts.append(part)
         missing -= len(part)
     return b"".join(parts)
-
-
-def _not_a_photo(source: object) -> str:
-    """Say what to hand in instead of something that is none of `Source`."""
-    if source is None:
-        return "there is no photo (OpenCV's imread gives None for a file that it cannot read)"
-    return (
-        f"{type(source).__name__} is no photo: give a path, bytes, an open file, a PIL image or a"
-        " NumPy array (predict_many takes several; x.permute(1, 2, 0).cpu().numpy() of a tensor)"
-    )
 
 
 def _read_file(path: str, name: str) -> bytes:
@@ -322,15 +310,14 @@ def _from_array(array: NDArray[Any], color: Color, max_pixels: int, name: str) -
 
 def _wrong_array(array: NDArray[Any]) -> str:
     """Say what array is expected and, where that can be guessed, how this one becomes it."""
-    shape, kind = array.shape, array.dtype.kind
-    hint = ""
+    shape, hint = array.shape, ""
     if array.ndim == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
         hint = "; np.moveaxis(x, 0, -1) brings channels to the end"
     elif array.ndim == 4:
         hint = "; predict_many takes several photos"
     elif array.ndim == 1:
         hint = "; of the bytes of a file give x.tobytes()"
-    if kind in "biuf" and array.dtype != np.uint8:
+    if array.dtype.kind in "biuf" and array.dtype != np.uint8:
         factor = " * 255" if array.max(initial=0) <= 1 else " / 257" if array.dtype == "u2" else ""
         hint += f'; (x{factor}).clip(0, 255).astype("uint8") converts'
     described = f"{array.dtype} [{', '.join(map(str, shape))}]"

@@ -11,25 +11,19 @@ from PIL import Image, ImageFile
 
 from platecheck.errors import PhotoError
 
-# fmt: off
-PHOTO_SUFFIXES = frozenset({
-    ".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heics", ".heif", ".heifs",
-    ".hif", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg",
-    ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm", ".ppm", ".psd", ".qoi", ".tga", ".tif",
-    ".tiff", ".webp",
-})
-# fmt: on
+PHOTO_SUFFIXES = frozenset(
+    ".apng .avif .avifs .bmp .dib .gif .heic .heics .heif .heifs .hif .ico .j2c .j2k .jfif .jp2"
+    " .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .pbm .pcx .pgm .png .pnm .ppm .psd .qoi .tga .tif .tiff"
+    " .webp".split()  # noqa: SIM905
+)
 """Lower-case file name endings of photos. `open_photo` itself looks at the content only."""
 
-# fmt: off
-UNSUPPORTED_SUFFIXES = frozenset({
-    ".3fr", ".3g2", ".3gp", ".ai", ".arw", ".avi", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".emf",
-    ".eps", ".erf", ".exr", ".fff", ".flv", ".hdp", ".hdr", ".iiq", ".jxl", ".jxr", ".kdc", ".kra",
-    ".livp", ".m2ts", ".m4v", ".mef", ".mkv", ".mos", ".mov", ".mp4", ".mpeg", ".mpg", ".mrw",
-    ".mts", ".nef", ".nrw", ".orf", ".pdf", ".pef", ".ps", ".psb", ".raf", ".raw", ".rw2", ".rwl",
-    ".sr2", ".srf", ".srw", ".svg", ".svgz", ".wdp", ".webm", ".wmf", ".wmv", ".x3f", ".xcf",
-})
-# fmt: on
+UNSUPPORTED_SUFFIXES = frozenset(
+    ".3fr .3g2 .3gp .ai .arw .avi .cr2 .cr3 .crw .dcr .dng .emf .eps .erf .exr .fff .flv .hdp .hdr"
+    " .iiq .jxl .jxr .kdc .kra .livp .m2ts .m4v .mef .mkv .mos .mov .mp4 .mpeg .mpg .mrw .mts .nef"
+    " .nrw .orf .pdf .pef .ps .psb .raf .raw .rw2 .rwl .sr2 .srf .srw .svg .svgz .wdp .webm .wmf"
+    " .wmv .x3f .xcf".split()  # noqa: SIM905
+)
 """Lower-case endings of files that people take for photos and that `open_photo` cannot read."""
 
 # How files begin that cannot be read, by what they are.
@@ -107,11 +101,7 @@ def identify(data: bytes, name: str) -> ImageFile.ImageFile:
 
 
 def check_scans(image: Image.Image, data: bytes, name: str) -> None:
-    """Refuse a JPEG that would keep the decoder busy.
-
-    Raises:
-        PhotoError: it has too many scans.
-    """
+    """Refuse a JPEG that would keep the decoder busy."""
     if image.info.get("progressive") and _scans(data) > _MAX_SCANS:
         raise PhotoError(name, f"a JPEG with more than {_MAX_SCANS} scans takes too long to decode")
 
@@ -164,11 +154,7 @@ def _open_heif(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
 
 
 def _check_item_names(data: bytes) -> None:
-    """Refuse a HEIF file where an item's type or name is no text: pi_heif would crash.
-
-    Raises:
-        SyntaxError: there is one.
-    """
+    """Refuse a HEIF file where an item's type or name is no text: pi_heif would crash."""
     for entry in re.finditer(rb"infe[\0-\3]", data):
         end = entry.start() - 4 + int.from_bytes(data[entry.start() - 4 : entry.start()])
         try:

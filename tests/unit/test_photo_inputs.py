@@ -264,7 +264,7 @@ def test_open_photo_takes_arrays_of_any_layout(view: Any) -> None:
         (np.zeros((0, 9, 3), np.uint8), "it has no pixels"),
         (np.zeros((0, 3), np.float32), "an array must be uint8"),
         (np.broadcast_to(np.uint8(0), (10**6, 10**6, 3)), "more than the limit of 134217728"),
-        (None, "imread gives None"),
+        (None, "NoneType is no photo"),
         ([PICTURE], "list is no photo"),
         (7, "int is no photo"),
         (object(), "object is no photo"),
