@@ -12,17 +12,17 @@ from PIL import Image, ImageFile
 from platecheck.errors import PhotoError
 
 PHOTO_SUFFIXES = frozenset(
-    ".apng .avif .avifs .bmp .dib .gif .heic .heics .heif .heifs .hif .ico .j2c .j2k .jfif .jp2"
+    ".apng .avif .avifs .bmp .dib .gif .heic .heics .heif .heifs .hif .ico .j2c .j2k .jfif .jp2"  # noqa: SIM905
     " .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .pbm .pcx .pgm .png .pnm .ppm .psd .qoi .tga .tif .tiff"
-    " .webp".split()  # noqa: SIM905
+    " .webp".split()
 )
 """Lower-case file name endings of photos. `open_photo` itself looks at the content only."""
 
 UNSUPPORTED_SUFFIXES = frozenset(
-    ".3fr .3g2 .3gp .ai .arw .avi .cr2 .cr3 .crw .dcr .dng .emf .eps .erf .exr .fff .flv .hdp .hdr"
+    ".3fr .3g2 .3gp .ai .arw .avi .cr2 .cr3 .crw .dcr .dng .emf .eps .erf .exr .fff .flv .hdp .hdr"  # noqa: SIM905
     " .iiq .jxl .jxr .kdc .kra .livp .m2ts .m4v .mef .mkv .mos .mov .mp4 .mpeg .mpg .mrw .mts .nef"
     " .nrw .orf .pdf .pef .ps .psb .raf .raw .rw2 .rwl .sr2 .srf .srw .svg .svgz .wdp .webm .wmf"
-    " .wmv .x3f .xcf".split()  # noqa: SIM905
+    " .wmv .x3f .xcf".split()
 )
 """Lower-case endings of files that people take for photos and that `open_photo` cannot read."""
 
