@@ -3,6 +3,9 @@
 >>> from platecheck import Classifier
 >>> Classifier.load().predict("plate.jpg").label
 'dirty'
+
+A photo is a path, bytes, an open file, a PIL image or a NumPy array; an array of OpenCV needs
+``predict(frame, color="bgr")``.
 """
 
 from importlib import import_module

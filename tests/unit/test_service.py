@@ -102,6 +102,18 @@ class TestPredict:
             },
         }
 
+    def test_heic_is_answered_as_a_body_and_in_a_form(self, serve: Serve) -> None:
+        heic = (Path(__file__).parent / "heif_fixtures" / "orientation6.heic").read_bytes()
+        client = serve()
+        raw = client.post("/v1/predict", content=heic, headers={"Content-Type": "image/heic"})
+        sent = client.post(
+            "/v1/predict", files=form(("IMG_1.HEIC", heic), ("cut.heic", heic[:600]))
+        )
+        assert raw.json()["photos"][0]["label"] in ("clean", "dirty", "unsure")
+        good, cut = sent.json()["photos"]
+        assert good["probabilities"] == raw.json()["photos"][0]["probabilities"]
+        assert cut["error"]["detail"] == "the file is cut short"
+
     def test_a_raw_body_is_one_photo(self, serve: Serve) -> None:
         client = serve()
         good = client.post("/v1/predict", content=photo(250), headers={"Content-Type": "image/png"})
