@@ -124,6 +124,9 @@ def _show(result: "EvaluationResult", split: str) -> None:
         f"[bold]{result.correct}/{result.photos} = {result.accuracy:.2%}[/]"
         f"  (95 % interval {low:.1%} to {high:.1%})",
     )
+    baseline = result.majority_baseline
+    colour = "default" if baseline.verdict == "better" else "yellow"
+    table.add_row("", f"[{colour}]{shown(str(baseline))}[/]")
     table.add_row("macro precision", f"{result.precision:.4f}")
     table.add_row("macro recall", f"{result.recall:.4f}")
     table.add_row("macro F1", f"{result.f1:.4f}")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 
+SIGNIFICANT = 0.05  # p-values below this count as shown
 ROW_SUM_TOLERANCE = 1e-3  # half-precision and quantised models round their softmax
 
 
@@ -38,6 +39,46 @@ class ClassMetrics(_Frozen):
     recall: float
     f1: float
     support: int
+
+
+class MajorityBaseline(_Frozen):
+    """What always answering the most frequent class of the photos would get right.
+
+    Attributes:
+        predicted: that class; the first of several.
+        photos: how many photos there are.
+        correct: how many photos are of it.
+        accuracy: correct / photos.
+        p_value: chance that a model as accurate as this baseline gets as many right as the model
+            did, or more: exact binomial test, one-sided.
+        verdict: of the model: ``better``, ``not better``, ``not told apart`` (more are right, but
+            p_value is 0.05 or more), or ``too few photos`` (were all of them right, p_value would
+            still be 0.05 or more, as it is with photos of one class only).
+        only_answer: the class that the model answers for every photo, if it does so.
+    """
+
+    predicted: str
+    photos: int
+    correct: int
+    accuracy: float
+    p_value: float
+    verdict: Literal["better", "not better", "not told apart", "too few photos"]
+    only_answer: str | None = None
+
+    def __str__(self) -> str:
+        """One sentence for people."""
+        always = f"always answering '{self.predicted}'"
+        share = f"{self.correct}/{self.photos} = {self.accuracy:.1%}"
+        p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
+        said = {
+            "better": f"Better than {always}: {share} ({p}).",
+            "not better": f"No better than {always}: {share}.",
+            "not told apart": f"Not shown to be better than {always}: {share} ({p}).",
+            "too few photos": f"Too few photos to tell this from {always}: {share}.",
+        }[self.verdict]
+        if self.correct == self.photos:
+            said = f"All photos are '{self.predicted}': {always} gets all of them right."
+        return said + (f" Every answer is '{self.only_answer}'." if self.only_answer else "")
 
 
 class Metrics(_Frozen):
@@ -59,6 +100,7 @@ class Metrics(_Frozen):
         classes: class names, in the order of the probabilities' columns.
         confusion_matrix: counts, rows are the truth, columns the prediction.
         per_class: figures of each class.
+        majority_baseline: what always answering the most frequent class would get right.
     """
 
     photos: int
@@ -75,6 +117,7 @@ class Metrics(_Frozen):
     classes: list[str]
     confusion_matrix: list[list[int]]
     per_class: dict[str, ClassMetrics]
+    majority_baseline: MajorityBaseline
 
 
 def _printable(path: str) -> str:
@@ -191,6 +234,33 @@ def evaluate_probabilities(
             )
             for i, name in enumerate(classes)
         },
+        majority_baseline=_majority_baseline(predicted, labels, classes),
+    )
+
+
+def _majority_baseline(
+    predicted: IntArray, labels: IntArray, classes: Sequence[str]
+) -> MajorityBaseline:
+    support = np.bincount(labels, minlength=len(classes))
+    photos, most = len(labels), int(support.max())
+    correct = int((predicted == labels).sum())
+    p_value = float(binomtest(correct, photos, most / photos, alternative="greater").pvalue)
+    verdict: Literal["better", "not better", "not told apart", "too few photos"]
+    if (most / photos) ** photos >= SIGNIFICANT:
+        verdict = "too few photos"
+    elif correct <= most:
+        verdict = "not better"
+    else:
+        verdict = "better" if p_value < SIGNIFICANT else "not told apart"
+    answered = np.unique(predicted)
+    return MajorityBaseline(
+        predicted=classes[int(support.argmax())],
+        photos=photos,
+        correct=most,
+        accuracy=most / photos,
+        p_value=p_value,
+        verdict=verdict,
+        only_answer=classes[int(answered[0])] if len(answered) == 1 else None,
     )
 
 
