@@ -124,9 +124,6 @@ def _show(result: "EvaluationResult", split: str) -> None:
         f"[bold]{result.correct}/{result.photos} = {result.accuracy:.2%}[/]"
         f"  (95 % interval {low:.1%} to {high:.1%})",
     )
-    baseline = result.majority_baseline
-    colour = "default" if baseline.verdict == "better" else "yellow"
-    table.add_row("", f"[{colour}]{shown(str(baseline))}[/]")
     table.add_row("macro precision", f"{result.precision:.4f}")
     table.add_row("macro recall", f"{result.recall:.4f}")
     table.add_row("macro F1", f"{result.f1:.4f}")
@@ -137,6 +134,9 @@ def _show(result: "EvaluationResult", split: str) -> None:
     table.add_row("Brier score", f"{result.brier:.4f}")
     table.add_row("mean confidence", f"{result.mean_confidence:.4f}")
     console.print(table)
+    baseline = result.majority_baseline
+    colour = "default" if baseline.verdict == "better" else "yellow"
+    console.print(f"[{colour}]{shown(str(baseline))}[/]")
     classes = [shown(name) for name in result.classes]
     matrix = Table("truth \\ answer", *classes, box=None, pad_edge=False)
     for name, row in zip(classes, result.confusion_matrix, strict=True):
