@@ -8,7 +8,7 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,8 @@ class RunFacts:
         epochs: how many were trained.
         best_epoch: the one whose weights are used, from 1.
         training_seconds: how long training took, where known.
+        planned_epochs: how many the recipe asks for; `epochs` when absent.
+        trained: what was trained and on what, for the head of the page: label to text.
     """
 
     seed: int
@@ -53,6 +55,8 @@ class RunFacts:
     epochs: int
     best_epoch: int | None = None
     training_seconds: float | None = None
+    planned_epochs: int | None = None
+    trained: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
