@@ -1,5 +1,6 @@
 """The audit as a whole: look at every photo once, then ask what is wrong."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -78,6 +79,27 @@ class Audit:
             )
         strongest = max(found, key=lambda probe: probe.telling.balanced)
         return verdict(strongest, others=self.tried_on)
+
+    def next_steps(self, table: Path | None = None) -> list[tuple[str, str]]:
+        """What to do now: what for, and the shell line.
+
+        Args:
+            table: of photos to leave out, where it was written.
+        """
+        steps = []
+        folder = shlex.quote(str(self.photos.folder))
+        exclude = ""
+        if self.exclusions:
+            name = shlex.quote(str(table or "exclude.csv"))
+            exclude = f" --exclude {name}"
+            if table is None:
+                command = f"platecheck audit {folder} --write-exclusions {name}"
+                steps.append(("List the photos to leave out, then edit the list", command))
+        shortcut = any(probe.found for probe in self.probes)
+        recipe = "plate" if shortcut else "efficientnet_lite2"
+        why = "Train a recipe that exchanges tables, against shortcuts" if shortcut else "Train"
+        steps.append((why, f"platecheck train {recipe} --data {folder}{exclude}"))
+        return steps
 
     def fails(self, limit: Severity) -> bool:
         """Whether anything as bad as `limit`, or worse, was found."""
@@ -159,9 +181,9 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
     groups = find_groups(looks)
     unreadable = [(_name(error, photos), error) for error in photos.unreadable]
     findings = [
+        *duplicate_findings(groups, photos.classes),
         *unreadable_findings(unreadable),
         *shortcut_findings(probes, others=tried_on),
-        *duplicate_findings(groups, photos.classes),
         *extension_findings(looks),
         *(
             label_findings(looks, probabilities, photos.classes)

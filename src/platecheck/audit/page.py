@@ -1,6 +1,7 @@
 """One HTML page about an audit, with thumbnails; it asks for nothing from outside."""
 
 import base64
+import contextlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,8 @@ from platecheck.errors import DataError, PhotoError
 from platecheck.files import write_text
 from platecheck.photo import open_photo
 
-THUMBNAIL = 224  # pixels of the longer side
+THUMBNAIL = 512  # pixels of the longer side: fills a good part of a screen when enlarged
+PICTURES = 12  # of one finding
 # Findings of a kind that get thumbnails; the others are named only.
 PICTURED = 24
 NAMED = 200
@@ -70,7 +72,7 @@ class Section:
         title: of the section.
         severity: of all of them.
         hint: what to do about it.
-        pictured: findings with their thumbnails.
+        pictured: what is said of some photos, and their thumbnails.
         named: further findings.
         more: how many are not even named.
     """
@@ -78,7 +80,7 @@ class Section:
     title: str
     severity: Severity
     hint: str
-    pictured: Sequence[tuple[Finding, Sequence[Picture]]]
+    pictured: Sequence[tuple[Sequence[str], Sequence[Picture]]]
     named: Sequence[Finding]
     more: int
 
@@ -91,25 +93,34 @@ class Row:
     sentence: str
 
 
-def write_page(audit: Audit, path: Path, *, on_finding: Callable[[], None] | None = None) -> None:
+def write_page(
+    audit: Audit,
+    path: Path,
+    *,
+    table: Path | None = None,
+    on_finding: Callable[[], None] | None = None,
+) -> None:
     """Write the page to `path`, whole or not at all.
 
     Args:
         audit: its photos must still be there.
         path: of the page.
+        table: of photos to leave out, where it was written.
         on_finding: called after each finding, for a progress bar.
 
     Raises:
         DataError: the file cannot be written.
     """
-    page = render(audit, on_finding=on_finding)
+    page = render(audit, table=table, on_finding=on_finding)
     try:
         write_text(path, page)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}.") from error
 
 
-def render(audit: Audit, *, on_finding: Callable[[], None] | None = None) -> str:
+def render(
+    audit: Audit, *, table: Path | None = None, on_finding: Callable[[], None] | None = None
+) -> str:
     """The page as HTML text."""
     environment = Environment(
         loader=PackageLoader("platecheck", "audit"),
@@ -124,6 +135,7 @@ def render(audit: Audit, *, on_finding: Callable[[], None] | None = None) -> str
     shortcut = any(row.result.found for row in rows)
     return environment.get_template("audit.html.j2").render(
         audit=audit,
+        next_steps=audit.next_steps(table),
         shortcut=shortcut,
         rows=rows,
         tables=_empty_tables(audit) if shortcut else {},
@@ -138,15 +150,26 @@ def render(audit: Audit, *, on_finding: Callable[[], None] | None = None) -> str
 def _sections(audit: Audit, on_finding: Callable[[], None]) -> list[Section]:
     paths = {photo.name: photo.path for photo in audit.photos.photos}
     kinds: dict[tuple[Severity, str], list[Finding]] = {}
+    said: dict[tuple[str, ...], list[str]] = {}
     for finding in audit.findings:
-        if finding.kind in TITLES:
-            kinds.setdefault((finding.severity, finding.kind), []).append(finding)
+        if finding.kind not in TITLES:
+            continue
+        # Copies in two splits and under two classes are shown once, with both sentences.
+        if len(finding.photos) > 1 and finding.photos in said:
+            said[finding.photos].append(finding.message)
+            on_finding()
+            continue
+        said[finding.photos] = [finding.message]
+        kinds.setdefault((finding.severity, finding.kind), []).append(finding)
     sections = []
     for (severity, kind), findings in kinds.items():
         pictured = []
         for at, finding in enumerate(findings):
             if at < PICTURED:
-                pictured.append((finding, _pictures(finding, paths)))
+                words = said[finding.photos] if len(finding.photos) > 1 else [finding.message]
+                if (more := len(finding.photos) - PICTURES) > 0:
+                    words.append(f"{more} more of these photos are not shown.")
+                pictured.append((words, _pictures(finding.photos[:PICTURES], paths)))
             on_finding()
         named = findings[PICTURED : PICTURED + NAMED]
         more = len(findings) - len(pictured) - len(named)
@@ -155,15 +178,13 @@ def _sections(audit: Audit, on_finding: Callable[[], None]) -> list[Section]:
     return sections
 
 
-def _pictures(finding: Finding, paths: dict[str, Path]) -> list[Picture]:
+def _pictures(names: Sequence[str], paths: dict[str, Path]) -> list[Picture]:
     pictures = []
-    for name in finding.photos:
+    for name in names:
         address = ""
         if name in paths:
-            try:
+            with contextlib.suppress(PhotoError):  # gone meanwhile: its name still tells
                 address = _thumbnail(Image.fromarray(open_photo(paths[name])))
-            except PhotoError:  # gone meanwhile: its name still tells
-                address = ""
         pictures.append(Picture(address, name))
     return pictures
 
