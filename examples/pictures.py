@@ -27,7 +27,7 @@ from platecheck.photo import open_photo
 from platecheck.training.run import Run
 
 sys.path.insert(0, "tests/browser")
-from conftest import FLAGS, chromium  # noqa: E402
+from conftest import FLAGS, chromium
 
 IMAGES = Path("docs/images")
 DEMO = Path("demo")
