@@ -13,7 +13,6 @@ from PIL import Image
 
 from platecheck.audit.audit import Audit
 from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.shortcuts import ProbeResult, verdict
 from platecheck.data.composite import without_dish
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo
@@ -85,14 +84,6 @@ class Section:
     more: int
 
 
-@dataclass(frozen=True)
-class Row:
-    """A probe and its sentence."""
-
-    result: ProbeResult
-    sentence: str
-
-
 def write_page(
     audit: Audit,
     path: Path,
@@ -131,13 +122,11 @@ def render(
     )
     environment.filters["percent"] = "{:.1%}".format
     environment.filters["interval"] = lambda ends: f"{100 * ends[0]:.0f}–{ends[1]:.0%}"
-    rows = [Row(result, verdict(result, others=audit.tried_on)) for result in audit.probes]
-    shortcut = any(row.result.found for row in rows)
+    shortcut = any(result.found for result in audit.probes)
     return environment.get_template("audit.html.j2").render(
         audit=audit,
         next_steps=audit.next_steps(table),
         shortcut=shortcut,
-        rows=rows,
         tables=_empty_tables(audit) if shortcut else {},
         sections=_sections(audit, on_finding or (lambda: None)),
         severities={

@@ -185,7 +185,7 @@ def _warnings(run: Run, evaluations: list[Evaluation]) -> Iterator[str]:
             " Train again with a lower learning rate."
             + ("" if evaluations else " No epoch is left to evaluate.")
         )
-    if not run.finished:
+    elif not run.finished:
         yield (
             f"Training stopped after {len(run.history)} of {run.recipe.epochs} epochs;"
             " `platecheck train` with --resume goes on."
