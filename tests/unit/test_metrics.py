@@ -133,7 +133,7 @@ def answers_of(counts: list[list[int]]) -> Answers:
         (
             [[0, 0], [5, 45]],
             "too few photos",
-            "All photos are 'dirty': always answering 'dirty' gets all of them right.",
+            "Too few photos to tell this from always answering 'dirty': 50/50 = 100.0%.",
         ),
     ],
 )

@@ -80,26 +80,16 @@ class Audit:
         strongest = max(found, key=lambda probe: probe.telling.balanced)
         return verdict(strongest, others=self.tried_on)
 
-    def next_steps(self, table: Path | None = None) -> list[tuple[str, str]]:
-        """What to do now: what for, and the shell line.
-
-        Args:
-            table: of photos to leave out, where it was written.
-        """
-        steps = []
-        folder = shlex.quote(str(self.photos.folder))
-        exclude = ""
+    def next_steps(self, table: Path | None = None) -> list[str]:
+        """Shell lines that go on from here; `table` of photos to leave out, if it was written."""
+        recipe = "plate" if any(probe.found for probe in self.probes) else "efficientnet_lite2"
+        folder, listed = str(self.photos.folder), str(table or "exclude.csv")
+        lines = [["platecheck", "train", recipe, "--data", folder]]
         if self.exclusions:
-            name = shlex.quote(str(table or "exclude.csv"))
-            exclude = f" --exclude {name}"
+            lines[0] += ["--exclude", listed]
             if table is None:
-                command = f"platecheck audit {folder} --write-exclusions {name}"
-                steps.append(("List the photos to leave out, then edit the list", command))
-        shortcut = any(probe.found for probe in self.probes)
-        recipe = "plate" if shortcut else "efficientnet_lite2"
-        why = "Train a recipe that exchanges tables, against shortcuts" if shortcut else "Train"
-        steps.append((why, f"platecheck train {recipe} --data {folder}{exclude}"))
-        return steps
+                lines.insert(0, ["platecheck", "audit", folder, "--write-exclusions", listed])
+        return [shlex.join(line) for line in lines]
 
     def fails(self, limit: Severity) -> bool:
         """Whether anything as bad as `limit`, or worse, was found."""

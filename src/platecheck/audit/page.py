@@ -1,15 +1,11 @@
 """One HTML page about an audit, with thumbnails; it asks for nothing from outside."""
 
-import base64
 import contextlib
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
 from platecheck.audit.audit import Audit
 from platecheck.audit.findings import Finding, Severity
@@ -17,8 +13,8 @@ from platecheck.data.composite import without_dish
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo
 from platecheck.data.tables import table_of
-from platecheck.errors import DataError, PhotoError
-from platecheck.files import write_text
+from platecheck.errors import PhotoError
+from platecheck.evaluation.report import save_page, templates, thumbnail
 from platecheck.photo import open_photo
 
 THUMBNAIL = 512  # pixels of the longer side: fills a good part of a screen when enlarged
@@ -102,24 +98,14 @@ def write_page(
     Raises:
         DataError: the file cannot be written.
     """
-    page = render(audit, table=table, on_finding=on_finding)
-    try:
-        write_text(path, page)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}.") from error
+    save_page(render(audit, table=table, on_finding=on_finding), path)
 
 
 def render(
     audit: Audit, *, table: Path | None = None, on_finding: Callable[[], None] | None = None
 ) -> str:
     """The page as HTML text."""
-    environment = Environment(
-        loader=PackageLoader("platecheck", "audit"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("audit")
     environment.filters["percent"] = "{:.1%}".format
     environment.filters["interval"] = lambda ends: f"{100 * ends[0]:.0f}–{ends[1]:.0%}"
     shortcut = any(result.found for result in audit.probes)
@@ -173,7 +159,7 @@ def _pictures(names: Sequence[str], paths: dict[str, Path]) -> list[Picture]:
         address = ""
         if name in paths:
             with contextlib.suppress(PhotoError):  # gone meanwhile: its name still tells
-                address = _thumbnail(Image.fromarray(open_photo(paths[name])))
+                address = thumbnail(open_photo(paths[name]), THUMBNAIL)
         pictures.append(Picture(address, name))
     return pictures
 
@@ -205,11 +191,4 @@ def _empty_table(photo: Photo, cutouts: CutoutCache) -> Picture | None:
     table = table_of(pixels, mask, np.random.default_rng(0))
     if table is None:
         return None
-    return Picture(_thumbnail(Image.fromarray(without_dish(pixels, mask, table))), photo.name)
-
-
-def _thumbnail(picture: Image.Image) -> str:
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return Picture(thumbnail(without_dish(pixels, mask, table), THUMBNAIL), photo.name)

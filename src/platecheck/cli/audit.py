@@ -67,8 +67,8 @@ def audit(
         for path, what in ((report, "report"), (exclusions, "exclusions")):
             if path:
                 terminal().print(f"\n{what}: {shown(path)}")
-        for why, command in found.next_steps(exclusions):
-            terminal().print(f"\n{why}:\n  {shown(command)}")
+        for command in found.next_steps(exclusions):
+            terminal().print(f"\nnext: {shown(command)}")
     if fail_on is not FailOn.NEVER and found.fails(Severity(fail_on.value)):
         raise typer.Exit(1)
 

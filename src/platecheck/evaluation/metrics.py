@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,19 +42,15 @@ class ClassMetrics(_Frozen):
 
 
 class MajorityBaseline(_Frozen):
-    """What always answering the most frequent class of the photos would get right.
+    """What always answering the most frequent class gets right, and whether the model beats it.
 
     Attributes:
         predicted: that class; the first of several.
-        photos: how many photos there are.
-        correct: how many photos are of it.
-        accuracy: correct / photos.
-        p_value: chance that a model as accurate as this baseline gets as many right as the model
-            did, or more: exact binomial test, one-sided.
-        verdict: of the model: ``better``, ``not better``, ``not told apart`` (more are right, but
-            p_value is 0.05 or more), or ``too few photos`` (were all of them right, p_value would
-            still be 0.05 or more, as it is with photos of one class only).
-        only_answer: the class that the model answers for every photo, if it does so.
+        photos, correct, accuracy: of always answering it.
+        p_value: of the model against it; exact binomial test, one-sided.
+        verdict: ``better``, ``not better``, ``not told apart`` (more are right, but p_value is 0.05
+            or more) or ``too few photos`` (it would be so were all of them right).
+        only_answer: the class that the model gives to every photo, if it does so.
     """
 
     predicted: str
@@ -62,22 +58,20 @@ class MajorityBaseline(_Frozen):
     correct: int
     accuracy: float
     p_value: float
-    verdict: Literal["better", "not better", "not told apart", "too few photos"]
-    only_answer: str | None = None
+    verdict: str
+    only_answer: str | None
 
     def __str__(self) -> str:
         """One sentence for people."""
-        always = f"always answering '{self.predicted}'"
-        share = f"{self.correct}/{self.photos} = {self.accuracy:.1%}"
         p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
-        said = {
-            "better": f"Better than {always}: {share} ({p}).",
-            "not better": f"No better than {always}: {share}.",
-            "not told apart": f"Not shown to be better than {always}: {share} ({p}).",
-            "too few photos": f"Too few photos to tell this from {always}: {share}.",
+        says, tested = {
+            "better": ("Better than", f" ({p})"),
+            "not better": ("No better than", ""),
+            "not told apart": ("Not shown to be better than", f" ({p})"),
+            "too few photos": ("Too few photos to tell this from", ""),
         }[self.verdict]
-        if self.correct == self.photos:
-            said = f"All photos are '{self.predicted}': {always} gets all of them right."
+        share = f"{self.correct}/{self.photos} = {self.accuracy:.1%}"
+        said = f"{says} always answering '{self.predicted}': {share}{tested}."
         return said + (f" Every answer is '{self.only_answer}'." if self.only_answer else "")
 
 
@@ -241,26 +235,23 @@ def evaluate_probabilities(
 def _majority_baseline(
     predicted: IntArray, labels: IntArray, classes: Sequence[str]
 ) -> MajorityBaseline:
-    support = np.bincount(labels, minlength=len(classes))
-    photos, most = len(labels), int(support.max())
-    correct = int((predicted == labels).sum())
-    p_value = float(binomtest(correct, photos, most / photos, alternative="greater").pvalue)
-    verdict: Literal["better", "not better", "not told apart", "too few photos"]
-    if (most / photos) ** photos >= SIGNIFICANT:
+    photos, most = len(labels), int(np.bincount(labels).max())
+    correct, share = int((predicted == labels).sum()), most / photos
+    p_value = float(binomtest(correct, photos, share, alternative="greater").pvalue)
+    verdict = "better" if p_value < SIGNIFICANT else "not told apart"
+    if share**photos >= SIGNIFICANT:
         verdict = "too few photos"
     elif correct <= most:
         verdict = "not better"
-    else:
-        verdict = "better" if p_value < SIGNIFICANT else "not told apart"
-    answered = np.unique(predicted)
+    alike = (predicted == predicted[0]).all()
     return MajorityBaseline(
-        predicted=classes[int(support.argmax())],
+        predicted=classes[int(np.bincount(labels).argmax())],
         photos=photos,
         correct=most,
-        accuracy=most / photos,
+        accuracy=share,
         p_value=p_value,
         verdict=verdict,
-        only_answer=classes[int(answered[0])] if len(answered) == 1 else None,
+        only_answer=classes[int(predicted[0])] if alike else None,
     )
 
 

@@ -56,6 +56,8 @@ def report_run(
     """
     run = Run.load(folder)
     photos_folder = data or Path(run.facts.data)
+    splits = [name for name in ("test", "val") if name in run.photos.splits]
+    asked = ["--tables", *(["--seed", str(seed)] if seed else [])] if tables else []
     diverged = bool(run.history) and not any(np.isfinite(row["val_loss"]) for row in run.history)
     evaluations = []
     if not diverged:  # else there is no epoch whose answers are numbers
@@ -69,8 +71,7 @@ def report_run(
                 on_start=on_start,
                 on_photo=on_photo,
             )
-            for split in ("test", "val")
-            if split in run.photos.splits
+            for split in splits
         ]
     other_tables = None
     if tables and evaluations:
@@ -100,9 +101,7 @@ def report_run(
             ],
             grid=[p for e in evaluations[:1] for p in _answered(e, _spread(len(e.photos)))],
             mistakes=[p for e in evaluations[:1] for p in _answered(e, _mistakes(e))],
-            commands=_commands(
-                run, photos_folder, [e.split for e in evaluations], data, seed if tables else None
-            ),
+            commands=_commands(run, photos_folder, splits[0], asked),
             warnings=list(_warnings(run, evaluations)),
             tables=other_tables,
         ),
@@ -122,18 +121,14 @@ def _trained(run: Run, photos: Path) -> dict[str, str]:
     }
 
 
-def _commands(
-    run: Run, photos: Path, splits: list[str], moved: Path | None, seed: int | None
-) -> list[str]:
-    """Shell lines that repeat the run and this page; `seed` draws the tables, if they are shown."""
-    folder = str(run.folder)
-    tables = ["--tables", *(["--seed", str(seed)] if seed else [])] if seed is not None else []
-    split = ["--split", splits[0]] if splits and splits[0] != "test" else []
-    data = ["--data", str(moved)] if moved else []
+def _commands(run: Run, photos: Path, split: str, options: list[str]) -> list[str]:
+    """Shell lines that repeat the run and this page."""
+    chosen = [] if split == "test" else ["--split", split]
+    where = [str(run.folder), "--data", str(photos)]
     return [
         run.facts.command.replace("__main__.py", "python -m platecheck", 1),
-        shlex.join(["platecheck", "evaluate", folder, "--data", str(photos), *split, *tables]),
-        shlex.join(["platecheck", "report", folder, *data, *tables]),
+        shlex.join(["platecheck", "evaluate", *where, *chosen, *options]),
+        shlex.join(["platecheck", "report", *where, *options]),
     ]
 
 
@@ -183,22 +178,14 @@ def _warnings(run: Run, evaluations: list[Evaluation]) -> Iterator[str]:
         yield (
             f"Training diverged: the validation loss of epoch {bad[0]} is not a finite number."
             " Train again with a lower learning rate."
-            + ("" if evaluations else " No epoch is left to evaluate.")
         )
     elif not run.finished:
-        yield (
-            f"Training stopped after {len(run.history)} of {run.recipe.epochs} epochs;"
-            " `platecheck train` with --resume goes on."
-        )
-    if evaluations:
-        first = evaluations[0]
+        yield f"{len(run.history)} of {run.recipe.epochs} epochs are trained; --resume goes on."
+    for first in evaluations[:1]:
         if first.result.majority_baseline.verdict != "better":
             yield f"On {first.split}: {first.result.majority_baseline}"
         if first.split != "test":
-            yield (
-                f"There are no test photos: '{first.split}' chose the epoch, so its figures look"
-                " better than those of new photos."
-            )
+            yield "There are no test photos: 'val' chose the epoch, so its figures look too good."
     by_content = defaultdict(list)
     for photo in run.photos.photos:
         by_content[photo.sha256].append(photo)
