@@ -122,8 +122,8 @@ def pages() -> None:
             (Path(name, "audit.html"), "audit"),
         ):
             view = browser.new_page(viewport={"width": 1000, "height": 1250})
-            view.goto(page.resolve().as_uri())
-            view.screenshot(path=IMAGES / f"{picture}.jpg", type="jpeg", quality=80)
+            view.set_content(page.read_text("utf-8").replace(f"{Path.cwd()}/", ""))
+            view.screenshot(path=IMAGES / f"{picture}.png")
         browser.close()
 
 
