@@ -20,7 +20,7 @@ say "2. Train TinyVGG on them for a few epochs"
 run train tiny_vgg --data "$DEMO/dishes" --out "$DEMO/run" --epochs 8 \
     --set optimizer.lr=0.001 --set network.dropout=0
 
-say "3. Judge it on dishes that it has not seen"
+say "3. Evaluate it on dishes that it has not seen"
 run evaluate "$DEMO/run" --data "$DEMO/dishes"
 
 say "4. Write the report"
@@ -29,13 +29,13 @@ run report "$DEMO/run"
 say "5. Export it as one file that needs no PyTorch"
 run export "$DEMO/run" -o "$DEMO/model.onnx"
 
-say "6. Ask the shipped model, which was trained on real photos, about the sample photos"
+say "6. Predict the sample photos with the shipped model, which was trained on real photos"
 run predict samples
 
 say "Made:"
 cat <<EOF
   $DEMO/dishes        400 rendered photos, in splits and classes
   $DEMO/run           the run: recipe, history, curves.png, the weights of every epoch
-  $DEMO/run/report.html   open it in a browser: figures, curves, confusion matrix, photos
+  $DEMO/run/report.html   open it in a browser: metrics, curves, mistakes, confusion matrix
   $DEMO/model.onnx    the exported model: platecheck predict --model $DEMO/model.onnx PHOTO
 EOF

@@ -1,21 +1,33 @@
-"""Make the pictures of the documentation: ``python examples/pictures.py`` after ``make demo``."""
+"""Make the pictures of the documentation: ``python examples/pictures.py`` after ``make demo``.
+
+The two pages are drawn by Chromium; ``sh tests/chromium.sh`` brings it.
+"""
 
 import io
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from playwright.sync_api import sync_playwright
 
 from platecheck import Classifier
+from platecheck.audit.audit import audit
+from platecheck.audit.page import write_page
 from platecheck.data.composite import put_on, without_dish
 from platecheck.data.cutouts import cut_out
-from platecheck.data.synth import KINDS, TABLES, render_dish
+from platecheck.data.synth import KINDS, TABLES, render_dish, write_dataset
 from platecheck.data.tables import table_of
 from platecheck.evaluation import plots
 from platecheck.evaluation.evaluate import evaluate, load_model
 from platecheck.heatmap import overlay
 from platecheck.photo import open_photo
 from platecheck.training.run import Run
+
+sys.path.insert(0, "tests/browser")
+from conftest import FLAGS, chromium
 
 IMAGES = Path("docs/images")
 DEMO = Path("demo")
@@ -94,9 +106,31 @@ def evidence() -> None:
     Image.fromarray(sheet).save(IMAGES / "evidence.jpg", quality=88)
 
 
+def pages() -> None:
+    """The top of the report that ``make demo`` writes, and of an audit of confounded dishes."""
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        dishes = Path(name, "dishes")
+        write_dataset(dishes, photos=400, size=128, confound=0.9, seed=1)
+        shutil.copy(dishes / "test/clean/0001.jpg", dishes / "train/clean/copy.jpg")
+        shutil.copy(dishes / "train/dirty/0005.jpg", dishes / "train/clean/odd.jpg")
+        write_page(audit(dishes), Path(name, "audit.html"))
+        browser = playwright.chromium.launch(
+            executable_path=chromium(playwright.chromium), args=[*FLAGS]
+        )
+        for page, picture in (
+            (DEMO / "run/report.html", "report"),
+            (Path(name, "audit.html"), "audit"),
+        ):
+            view = browser.new_page(viewport={"width": 1000, "height": 1250})
+            view.set_content(page.read_text("utf-8").replace(f"{Path.cwd()}/", ""))
+            view.screenshot(path=IMAGES / f"{picture}.png")
+        browser.close()
+
+
 if __name__ == "__main__":
     IMAGES.mkdir(parents=True, exist_ok=True)
     contact_sheet()
     demo_run()
     other_tables()
     evidence()
+    pages()

@@ -1,5 +1,6 @@
 import base64
 import io
+import shlex
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,7 +9,7 @@ from PIL import Image
 from training_fixtures import Cli, gentle, train
 
 from platecheck.evaluation.evaluate import evaluate, load_model
-from platecheck.training.run import Run
+from platecheck.training.run import Run, write_history
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -79,7 +80,7 @@ def test_pictures_are_in_the_page(cli: Cli, trained: Run, tmp_path: Path) -> Non
     assert len(photos) >= 24
     for address in photos:
         with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as photo:
-            assert min(photo.size) >= 144
+            assert max(photo.size) <= 288
     assert len(pictures) > len(photos)  # curves, matrices, reliability
 
 
@@ -131,3 +132,93 @@ def test_a_run_without_a_finished_epoch(cli: Cli, trained: Run, tmp_path: Path) 
     assert answer.code == 2
     assert "no finished epoch yet" in answer.err
     assert not (folder / "report.html").exists()
+
+
+def _page_of(cli: Cli, run: Path, *options: str | Path) -> Page:
+    answer = cli("report", run, *options)
+    assert answer.code == 0, answer.err
+    return Page(run / "report.html")
+
+
+def test_photos_keep_their_shape_and_stand_upright(cli: Cli, dishes: Path, tmp_path: Path) -> None:
+    data = Path(shutil.copytree(dishes, tmp_path / "data"))
+    for number, path in enumerate(sorted((data / "test").glob("*/*.jpg"))):
+        photo = Image.new("RGB", (400, 100), (number, 90, 90))
+        exif = photo.getexif()
+        exif[0x0112] = 6  # lies on its side
+        photo.save(path, exif=exif)
+    run = train(gentle(epochs=1), data, tmp_path / "run")
+    page = _page_of(cli, run.folder)
+    for address in page.pictures:
+        if address.startswith("data:image/jpeg"):
+            with Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))) as photo:
+                assert photo.size == (72, 288)
+
+
+def test_a_diverged_run_is_reported_without_figures(cli: Cli, trained: Run, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
+    history = [row | {"val_loss": float("nan")} for row in trained.history]
+    write_history(folder / "history.csv", history)
+    text = _page_of(cli, folder).text
+    assert "Training diverged: the validation loss of epoch 1 is not a finite number" in text
+    assert "of 24 right" not in text
+    assert "the best is epoch" not in text
+
+
+def test_a_run_that_diverged_later_is_judged_by_its_best_epoch(
+    cli: Cli, trained: Run, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
+    history = [*trained.history[:-1], trained.history[-1] | {"val_loss": float("inf")}]
+    write_history(folder / "history.csv", history)
+    text = _page_of(cli, folder).text
+    assert f"the validation loss of epoch {len(history)} is not a finite number" in text
+    assert "/24" in text
+
+
+def test_an_interrupted_run_of_one_epoch_says_so(cli: Cli, trained: Run, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
+    write_history(folder / "history.csv", trained.history[:1])
+    text = _page_of(cli, folder).text
+    assert f"1 of {trained.recipe.epochs} epochs are trained; --resume goes on." in text
+    assert f"1 of {trained.recipe.epochs}, the best is epoch 1" in text
+
+
+def test_without_test_photos_the_commands_name_the_split_that_is_there(
+    cli: Cli, dishes: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(dishes / "train", data / "train")
+    shutil.copytree(dishes / "test", data / "val")
+    run = train(gentle(epochs=1), data, tmp_path / "a run")
+    text = _page_of(cli, run.folder).text
+    assert "There are no test photos: 'val' chose the epoch" in text
+    commands = [shlex.split(line) for line in text.splitlines() if "platecheck " in line]
+    again = [words[1:] for words in commands if words[1:2] in (["evaluate"], ["report"])]
+    assert len(again) == 2
+    for command in again:
+        answer = cli(*command)
+        assert answer.code == 0, answer.err
+
+
+def test_commands_of_a_run_whose_photos_moved_work(
+    cli: Cli, trained: Run, dishes: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
+    facts = (folder / "run.json").read_text()
+    (folder / "run.json").write_text(facts.replace(str(dishes), str(tmp_path / "gone")))
+    moved = Path(shutil.copytree(dishes, tmp_path / "new place"))
+    text = _page_of(cli, folder, "--data", moved).text
+    (command,) = [line for line in text.splitlines() if "platecheck report" in line]
+    assert cli(*shlex.split(command)[1:]).code == 0
+
+
+def test_a_model_that_learned_nothing_is_said_to_be_no_better_than_the_majority(
+    cli: Cli, dishes: Path, tmp_path: Path
+) -> None:
+    run = train(gentle("optimizer.lr=1e-9", epochs=1), dishes, tmp_path / "run")
+    text = _page_of(cli, run.folder).text
+    shown = cli("evaluate", run.folder, "--data", dishes).out
+    assert "etter than always answering" in shown
+    (sentence,) = [line for line in shown.splitlines() if "always answering" in line]
+    assert f"On test: {sentence}" in text

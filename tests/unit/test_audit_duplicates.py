@@ -102,6 +102,34 @@ def test_a_chain_of_copies_is_one_group(folder: Path) -> None:
     assert len(set(group_numbers(looks))) == len(looks) - 3
 
 
+def test_equal_files_and_one_saved_anew_are_listed_once_together(folder: Path) -> None:
+    shutil.copy(folder / "train/clean/0001.jpg", folder / "train/clean/copy.jpg")
+    Image.open(folder / "train/clean/0001.jpg").save(folder / "test/clean/anew.png")
+    (found,) = findings_of(folder)
+    assert (found.kind, found.severity) == ("leak", Severity.ERROR)
+    assert found.photos == ("test/clean/anew.png", "train/clean/0001.jpg", "train/clean/copy.jpg")
+    assert found.message.startswith("Identical and near-identical photos are in 'test' and 'train'")
+
+
+def test_a_copy_in_a_group_of_two_classes_is_still_an_error(folder: Path) -> None:
+    shutil.copy(folder / "train/clean/0001.jpg", folder / "test/clean/copy.jpg")
+    Image.open(folder / "train/clean/0001.jpg").save(folder / "train/dirty/anew.png")
+    found = findings_of(folder)
+    assert [(one.kind, str(one.severity)) for one in found] == [
+        ("leak", "error"),
+        ("contradiction", "warning"),
+    ]
+    proposed = propose(find_groups(looks_of(folder)), [])
+    assert [(one.path, one.reason) for one in proposed] == [("train/clean/0001.jpg", "leak")]
+
+
+def test_leaks_are_told_before_all_else(folder: Path) -> None:
+    shutil.copy(folder / "train/clean/0001.jpg", folder / "train/dirty/contradiction.jpg")
+    shutil.copy(folder / "train/clean/0002.jpg", folder / "train/clean/twice.jpg")
+    shutil.copy(folder / "train/clean/0003.jpg", folder / "val/clean/leak.jpg")
+    assert [one.kind for one in findings_of(folder)] == ["leak", "contradiction", "duplicate"]
+
+
 def test_photos_of_one_colour_are_not_all_the_same_photo(tmp_path: Path) -> None:
     for at, level in enumerate((30, 90, 150, 210)):
         place = tmp_path / "ab"[at % 2] / f"{at}.png"

@@ -1,4 +1,5 @@
 import re
+import shlex
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,7 +12,7 @@ from PIL import Image
 
 from platecheck.audit.audit import Audit
 from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.page import NAMED, PICTURED, render, write_page
+from platecheck.audit.page import NAMED, PICTURED, PICTURES, render, write_page
 from platecheck.audit.probes import PROBES
 from platecheck.audit.scores import score
 from platecheck.audit.shortcuts import ProbeResult
@@ -75,6 +76,65 @@ def test_each_photo_of_a_finding_is_pictured(make: Callable[..., Audit]) -> None
     page = render(make(Finding("leak", Severity.ERROR, "Twice.", names)))
     assert page.count("data:image/jpeg;base64,") == 2
     assert "One picture, two splits: 1 error" in text(page)
+
+
+def test_photos_print_and_are_enlarged_with_mouse_or_keyboard(make: Callable[..., Audit]) -> None:
+    names = ("train/clean/0001.jpg", "test/dirty/0001.jpg")
+    page = render(make(Finding("leak", Severity.ERROR, "Twice.", names)))
+    assert "loading=" not in page
+    # <summary> takes the focus and answers to Enter, without a script.
+    enlarged = re.findall(r"<details [^>]*><summary [^>]*><img [^>]*></summary></details>", page)
+    assert len(enlarged) == page.count("<img ") == 2
+
+
+def test_the_same_copies_are_shown_once_with_all_that_is_wrong_with_them(
+    make: Callable[..., Audit],
+) -> None:
+    names = ("test/dirty/0001.jpg", "train/clean/0001.jpg")
+    page = render(
+        make(
+            Finding("leak", Severity.ERROR, "In two splits.", names),
+            Finding("contradiction", Severity.ERROR, "Of two classes.", names),
+        )
+    )
+    assert page.count("data:image/jpeg;base64,") == 2
+    assert "In two splits. Of two classes." in text(page)
+    assert "One picture, two classes" not in text(page)
+
+
+def test_of_many_copies_a_dozen_are_pictured(make: Callable[..., Audit]) -> None:
+    names = tuple(f"train/clean/{at:04}.jpg" for at in range(PICTURES + 5))
+    shown = text(render(make(Finding("duplicate", Severity.NOTE, "Many.", names))))
+    assert f"{PICTURES - 1:04}.jpg" in shown
+    assert f"{PICTURES:04}.jpg" not in shown
+    assert "Many. 5 more of these photos are not shown." in shown
+
+
+def test_the_next_commands_can_be_pasted_into_a_shell(
+    make: Callable[..., Audit], tmp_path: Path
+) -> None:
+    gone = (Exclusion("", "train/clean/0003.jpg", "leak"),)
+    audit = make(exclusions=gone)
+    folder = audit.photos.folder
+    steps = [shlex.split(command) for command in audit.next_steps()]
+    assert steps == [
+        ["platecheck", "audit", str(folder), "--write-exclusions", "exclude.csv"],
+        shlex.split(
+            f"platecheck train efficientnet_lite2 --data {shlex.quote(str(folder))}"
+            " --exclude exclude.csv"
+        ),
+    ]
+    page = text(render(audit, table=tmp_path / "my table.csv"))
+    assert f"--exclude '{tmp_path}/my table.csv'" in page
+    assert "--write-exclusions" not in page
+
+
+def test_where_the_table_tells_the_class_the_next_training_exchanges_tables(
+    make: Callable[..., Audit],
+) -> None:
+    (command,) = make(shortcut=True).next_steps()
+    assert "A recipe that exchanges tables" in text(render(make(shortcut=True)))
+    assert "platecheck train plate --data" in command
 
 
 def test_an_unreadable_photo_is_named(make: Callable[..., Audit]) -> None:

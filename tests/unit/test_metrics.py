@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from math import comb
 
 import numpy as np
 import pytest
@@ -89,6 +90,81 @@ def test_published_accuracy_has_the_published_interval() -> None:
     assert metrics.accuracy_ci95 == pytest.approx((centre - half, centre + half), abs=1e-6)
 
 
+def answers_of(counts: list[list[int]]) -> Answers:
+    """Answers with this confusion matrix: rows are the truth."""
+    cells = [(t, p) for t, row in enumerate(counts) for p, n in enumerate(row) for _ in range(n)]
+    truth, predicted = np.array(cells).T
+    return np.eye(len(counts), dtype=np.float32)[predicted], truth
+
+
+@pytest.mark.parametrize(
+    ("counts", "verdict", "sentence"),
+    [
+        (
+            [[20, 20], [20, 40]],
+            "not better",
+            "No better than always answering 'dirty': 60/100 = 60.0%.",
+        ),
+        (
+            [[0, 40], [0, 60]],
+            "not better",
+            "No better than always answering 'dirty': 60/100 = 60.0%. Every answer is 'dirty'.",
+        ),
+        (
+            [[40, 0], [60, 0]],
+            "not better",
+            "No better than always answering 'dirty': 60/100 = 60.0%. Every answer is 'clean'.",
+        ),
+        (
+            [[20, 20], [15, 45]],
+            "not told apart",
+            "Not shown to be better than always answering 'dirty': 60/100 = 60.0% (p = 0.18).",
+        ),
+        (
+            [[35, 5], [5, 55]],
+            "better",
+            "Better than always answering 'dirty': 60/100 = 60.0% (p < 0.001).",
+        ),
+        (
+            [[1, 0], [0, 9]],
+            "too few photos",
+            "Too few photos to tell this from always answering 'dirty': 9/10 = 90.0%.",
+        ),
+        (
+            [[0, 0], [5, 45]],
+            "too few photos",
+            "Too few photos to tell this from always answering 'dirty': 50/50 = 100.0%.",
+        ),
+    ],
+)
+def test_majority_baseline_says_whether_the_model_beats_it(
+    counts: list[list[int]], verdict: str, sentence: str
+) -> None:
+    probabilities, labels = answers_of(counts)
+    found = evaluate_probabilities(probabilities, labels, ["clean", "dirty"]).majority_baseline
+    assert found.verdict == verdict
+    assert str(found) == sentence
+
+
+def test_majority_baseline_p_value_is_that_of_the_exact_binomial_test() -> None:
+    """P(X >= 65) of 100 at 0.6, summed by hand."""
+    probabilities, labels = answers_of([[20, 20], [15, 45]])
+    found = evaluate_probabilities(probabilities, labels, ["clean", "dirty"]).majority_baseline
+    by_hand = sum(comb(100, k) * 0.6**k * 0.4 ** (100 - k) for k in range(65, 101))
+    assert found.p_value == pytest.approx(by_hand)
+
+
+@unhurried
+@given(answers())
+def test_majority_baseline_is_the_most_frequent_label(drawn: Answers) -> None:
+    probabilities, labels = drawn
+    found = evaluate_probabilities(*drawn, names(probabilities.shape[1])).majority_baseline
+    counts = np.bincount(labels)
+    assert found.correct == counts.max()
+    assert found.predicted == f"class {counts.argmax()}"
+    assert 0 <= found.p_value <= 1
+
+
 def test_json_has_exactly_the_keys_other_programs_rely_on() -> None:
     probabilities, labels = random_answers(40, 2)
     metrics = evaluate_probabilities(probabilities, labels, ["clean", "dirty"])
@@ -108,6 +184,7 @@ def test_json_has_exactly_the_keys_other_programs_rely_on() -> None:
         "classes",
         "confusion_matrix",
         "per_class",
+        "majority_baseline",
     ]
     assert len(written["accuracy_ci95"]) == 2
     assert list(written["per_class"]) == ["clean", "dirty"]

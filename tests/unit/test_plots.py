@@ -102,6 +102,21 @@ def test_confusion_matrix_shows_counts_and_shares_of_the_truth() -> None:
     assert placed["10"][1] == placed["90"][1], "one truth is one row"
 
 
+def test_confusion_matrix_tells_right_from_wrong_by_colour_and_mark() -> None:
+    figure = plots.confusion_matrix([[90, 10], [30, 30]], ["clean", "dirty"])
+    marks = {
+        text.get_position()[0] // 1 - text.get_position()[1] // 1: text.get_text()
+        for text in figure.axes[0].texts
+        if text.get_text() in "✓✗"
+    }
+    assert marks == {0: "✓", 1: "✗", -1: "✗"}
+    right, wrong = figure.axes[0].collections
+    figure.draw_without_rendering()
+    green, orange = right.get_facecolors()[3], wrong.get_facecolors()[2]  # 50 % of the row each
+    assert green[1] > green[0] > 0
+    assert orange[0] > orange[1] > 0
+
+
 def test_a_class_without_photos_has_no_share() -> None:
     figure = plots.confusion_matrix([[5, 0], [0, 0]], ["clean", "dirty"])
     shares = [text.get_text() for text in figure.axes[0].texts if text.get_text() in ("–", "0.0%")]

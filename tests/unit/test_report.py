@@ -94,6 +94,7 @@ FACTS = RunFacts(
     epochs=2,
     best_epoch=2,
     training_seconds=3725,
+    trained={"Recipe": "tiny_vgg (a small network)", "Network": "64 pixels"},
 )
 FULL = ReportData(
     title="TinyVGG on dishes",
@@ -135,7 +136,8 @@ def test_the_page_says_what_was_trained_on_what_and_what_it_is_worth() -> None:
         "train 231 227 458",
         "test 86 165 251",
         "1 h 2 min",
-        "2, the best is epoch 2",
+        "2, the best is epoch 2 (lowest validation loss)",
+        "Recipe tiny_vgg (a small network) Network 64 pixels Photos train 458, test 251",
         "platecheck train tiny_vgg --seed 4711",
     ]:
         assert fact in words
@@ -146,6 +148,47 @@ def test_every_accuracy_stands_with_its_count_and_interval() -> None:
     assert "235/251 93.6% 89.9–96.0%" in words
     assert "151/251 60.2% 54.0–66.0%" in words
     assert "235 of 251 right 95% CI 89.9–96.0%" in words
+
+
+def test_what_was_trained_comes_first_and_the_recipe_last() -> None:
+    headings = re.findall(r"<h2[^>]*>([^<]*)", full_html())
+    assert headings == [
+        "Before you trust these figures",
+        "What was trained",
+        "Curves",
+        "Most confident mistakes",
+        "Confusion matrix",
+        "Metrics",
+        "Reliability",
+        "Predictions",
+        "How to reproduce",
+    ]
+    words = Page(full_html()).words
+    assert words.index("235 of 251 right") < words.index("What was trained")
+    assert words.endswith("Recipe, with every default written out network: name: tiny_vgg")
+    (folded,) = Page(full_html()).all("details")
+    assert "open" not in folded
+
+
+def test_accuracy_stands_beside_that_of_the_majority_class() -> None:
+    words = Page(full_html()).words
+    assert "95% CI 89.9–96.0% always 'clean': 50.2%" in words
+    assert "test: Better than always answering 'clean': 126/251 = 50.2% (p < 0.001)." in words
+
+
+def test_photos_are_neither_cropped_nor_stretched() -> None:
+    assert "object-fit: contain" in full_html()
+    assert "object-fit: cover" not in full_html()
+
+
+def test_without_mistakes_the_page_says_that_there_are_none() -> None:
+    data = replace(FULL, evaluations=[evaluation("test", wrong=0)], mistakes=[])
+    assert "None on test: 251 of 251 photos are right." in Page(render(data)).words
+
+
+def test_a_run_that_was_stopped_tells_how_many_epochs_were_planned() -> None:
+    data = replace(FULL, facts=replace(FACTS, planned_epochs=50))
+    assert "Epochs 2 of 50, the best is epoch 2" in Page(render(data)).words
 
 
 def test_the_drawn_intervals_fit_their_scale() -> None:
@@ -267,8 +310,8 @@ def test_what_is_not_given_is_left_out() -> None:
     page = Page(render(ReportData("Bare", "", facts)))
     assert not page.all("img")
     assert not page.all("table")
-    assert len(page.all("h2")) == 1
-    assert "Training time" not in page.words
+    assert len(page.all("h2")) == 2
+    assert "Time in epochs" not in page.words
     assert "best" not in page.words
 
 
@@ -302,7 +345,10 @@ def test_the_same_run_gives_the_same_page() -> None:
 )
 def test_training_time_is_told_as_people_tell_it(seconds: float, shown: str) -> None:
     facts = RunFacts(0, {}, "f1", {}, 0, training_seconds=seconds)
-    assert f"Training time {shown} Seed" in Page(render(ReportData("Bare", "", facts))).words
+    assert (
+        f"Time in epochs {shown} How to reproduce"
+        in Page(render(ReportData("Bare", "", facts))).words
+    )
 
 
 def test_the_page_is_written_whole_or_not_at_all(

@@ -1,5 +1,6 @@
 """The audit as a whole: look at every photo once, then ask what is wrong."""
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -78,6 +79,17 @@ class Audit:
             )
         strongest = max(found, key=lambda probe: probe.telling.balanced)
         return verdict(strongest, others=self.tried_on)
+
+    def next_steps(self, table: Path | None = None) -> list[str]:
+        """Shell lines that go on from here; `table` of photos to leave out, if it was written."""
+        recipe = "plate" if any(probe.found for probe in self.probes) else "efficientnet_lite2"
+        folder, listed = str(self.photos.folder), str(table or "exclude.csv")
+        lines = [["platecheck", "train", recipe, "--data", folder]]
+        if self.exclusions:
+            lines[0] += ["--exclude", listed]
+            if table is None:
+                lines.insert(0, ["platecheck", "audit", folder, "--write-exclusions", listed])
+        return [shlex.join(line) for line in lines]
 
     def fails(self, limit: Severity) -> bool:
         """Whether anything as bad as `limit`, or worse, was found."""
@@ -159,9 +171,9 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
     groups = find_groups(looks)
     unreadable = [(_name(error, photos), error) for error in photos.unreadable]
     findings = [
+        *duplicate_findings(groups, photos.classes),
         *unreadable_findings(unreadable),
         *shortcut_findings(probes, others=tried_on),
-        *duplicate_findings(groups, photos.classes),
         *extension_findings(looks),
         *(
             label_findings(looks, probabilities, photos.classes)

@@ -20,15 +20,13 @@ _CHUNK = 1024
 
 @dataclass(frozen=True)
 class Group:
-    """Photos that show the same picture.
+    """Photos that show the same picture, byte for byte or nearly.
 
     Attributes:
         looks: two or more, ordered by name.
-        exact: whether all files are the same, byte for byte.
     """
 
     looks: tuple[Look, ...]
-    exact: bool
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -46,32 +44,40 @@ class Group:
         return tuple(sorted({look.photo.label for look in self.looks}))
 
     @property
-    def contradicts(self) -> bool:
-        """Whether the picture itself, not one like it, is filed under two classes."""
-        return self.exact and len(self.labels) > 1
+    def copies(self) -> list["Group"]:
+        """Those of them that are the same byte for byte."""
+        by_content: dict[str, list[Look]] = {}
+        for look in self.looks:
+            by_content.setdefault(look.photo.sha256, []).append(look)
+        return [Group(tuple(same)) for same in by_content.values() if len(same) > 1]
 
     @property
-    def leaks(self) -> bool:
-        """Whether the picture is in more than one split."""
-        return len(self.splits) > 1 and (self.exact or len(self.labels) == 1)
+    def exact(self) -> bool:
+        """Whether all files are the same, byte for byte."""
+        return len({look.photo.sha256 for look in self.looks}) == 1
+
+    @property
+    def contradicting(self) -> list["Group"]:
+        """Copies that are filed under two classes; photos that are merely alike may well be."""
+        return [group for group in self.copies if len(group.labels) > 1]
+
+    @property
+    def leaking(self) -> list["Group"]:
+        """What is in more than one split: all, or where there are two classes, copies alone."""
+        alike = [self] if len(self.labels) == 1 else self.copies
+        return [group for group in alike if len(group.splits) > 1]
 
 
 def find_groups(looks: Sequence[Look]) -> list[Group]:
-    """Groups of byte-identical photos, and groups of near-identical ones.
-
-    A picture that is there as two equal files and a third, re-encoded one, gives one group of
-    each sort.
-    """
-    by_content: dict[str, list[Look]] = {}
-    for look in looks:
-        by_content.setdefault(look.photo.sha256, []).append(look)
-    groups = [Group(_by_name(same), exact=True) for same in by_content.values() if len(same) > 1]
+    """Groups of identical and near-identical photos, each photo in one group at most."""
     members: dict[int, list[Look]] = {}
     for look, number in zip(looks, group_numbers(looks), strict=True):
         members.setdefault(number, []).append(look)
-    for alike in members.values():
-        if len({look.photo.sha256 for look in alike}) > 1:
-            groups.append(Group(_by_name(alike), exact=False))
+    groups = [
+        Group(tuple(sorted(alike, key=lambda look: look.photo.name)))
+        for alike in members.values()
+        if len(alike) > 1
+    ]
     return sorted(groups, key=lambda group: (not group.exact, group.names))
 
 
@@ -91,55 +97,34 @@ def group_numbers(looks: Sequence[Look]) -> list[int]:
 
 
 def duplicate_findings(groups: Sequence[Group], classes: Sequence[str]) -> list[Finding]:
-    """What is wrong with each group.
+    """What is wrong with each group, leaks first.
 
-    ``contradiction``: one picture under two classes; near-identical photos may well be of one dish
-    before and after, so these are a warning only, and no leak. ``leak``: one picture in two
-    splits. ``duplicate``: a picture counts twice.
+    ``leak``: one picture in two splits. ``contradiction``: one picture under two classes;
+    near-identical photos may well be of one dish before and after, so these are a warning only,
+    and no leak. ``duplicate``: a picture counts twice.
     """
-    findings = []
+    leaks, contradictions, duplicates = [], [], []
     for group in groups:
         how = "Byte-identical" if group.exact else "Near-identical"
-        details = {"exact": group.exact}
-        if len(group.labels) > 1:
-            named = " and as ".join(f"'{classes[label]}'" for label in group.labels)
-            advice = "one label must be wrong" if group.exact else "look whether one label is wrong"
-            findings.append(
-                Finding(
-                    "contradiction",
-                    Severity.ERROR if group.exact else Severity.WARNING,
-                    f"{how} photos are filed as {named}: {advice}.",
-                    group.names,
-                    details,
-                )
-            )
-        if group.leaks:
+        if group.copies and not group.exact:
+            how = "Identical and near-identical"
+        names, details = group.names, {"exact": group.exact}
+        if group.leaking:
             named = " and ".join(f"'{split}'" for split in group.splits)
-            findings.append(
-                Finding(
-                    "leak",
-                    Severity.ERROR,
-                    f"{how} photos are in {named}: a model is judged on what it was shown.",
-                    group.names,
-                    details,
-                )
-            )
+            words = f"{how} photos are in {named}: a model is judged on what it was shown."
+            leaks.append(Finding("leak", Severity.ERROR, words, names, details))
+        if len(group.labels) > 1:
+            severity = Severity.ERROR if group.contradicting else Severity.WARNING
+            named = " and as ".join(f"'{classes[label]}'" for label in group.labels)
+            wrong = "one label must be" if group.contradicting else "look whether one label is"
+            words = f"{how} photos are filed as {named}: {wrong} wrong."
+            contradictions.append(Finding("contradiction", severity, words, names, details))
         if len(group.labels) == len(group.splits) == 1:
-            findings.append(
-                Finding(
-                    "duplicate",
-                    Severity.WARNING if group.exact else Severity.NOTE,
-                    f"{how} photos in '{group.splits[0]}': one picture counts"
-                    f" {'twice' if len(group.looks) == 2 else f'{len(group.looks)} times'}.",
-                    group.names,
-                    details,
-                )
-            )
-    return findings
-
-
-def _by_name(looks: Sequence[Look]) -> tuple[Look, ...]:
-    return tuple(sorted(looks, key=lambda look: look.photo.name))
+            severity = Severity.WARNING if group.copies else Severity.NOTE
+            times = "twice" if len(names) == 2 else f"{len(names)} times"
+            words = f"{how} photos in '{group.splits[0]}': one picture counts {times}."
+            duplicates.append(Finding("duplicate", severity, words, names, details))
+    return leaks + contradictions + duplicates
 
 
 def _alike(looks: Sequence[Look]) -> Iterator[tuple[int, int]]:

@@ -1,27 +1,24 @@
 """One HTML page about an audit, with thumbnails; it asks for nothing from outside."""
 
-import base64
-import io
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from PIL import Image
 
 from platecheck.audit.audit import Audit
 from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.shortcuts import ProbeResult, verdict
 from platecheck.data.composite import without_dish
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo
 from platecheck.data.tables import table_of
-from platecheck.errors import DataError, PhotoError
-from platecheck.files import write_text
+from platecheck.errors import PhotoError
+from platecheck.evaluation.report import save_page, templates, thumbnail
 from platecheck.photo import open_photo
 
-THUMBNAIL = 224  # pixels of the longer side
+THUMBNAIL = 512  # pixels of the longer side: fills a good part of a screen when enlarged
+PICTURES = 12  # of one finding
 # Findings of a kind that get thumbnails; the others are named only.
 PICTURED = 24
 NAMED = 200
@@ -70,7 +67,7 @@ class Section:
         title: of the section.
         severity: of all of them.
         hint: what to do about it.
-        pictured: findings with their thumbnails.
+        pictured: what is said of some photos, and their thumbnails.
         named: further findings.
         more: how many are not even named.
     """
@@ -78,54 +75,44 @@ class Section:
     title: str
     severity: Severity
     hint: str
-    pictured: Sequence[tuple[Finding, Sequence[Picture]]]
+    pictured: Sequence[tuple[Sequence[str], Sequence[Picture]]]
     named: Sequence[Finding]
     more: int
 
 
-@dataclass(frozen=True)
-class Row:
-    """A probe and its sentence."""
-
-    result: ProbeResult
-    sentence: str
-
-
-def write_page(audit: Audit, path: Path, *, on_finding: Callable[[], None] | None = None) -> None:
+def write_page(
+    audit: Audit,
+    path: Path,
+    *,
+    table: Path | None = None,
+    on_finding: Callable[[], None] | None = None,
+) -> None:
     """Write the page to `path`, whole or not at all.
 
     Args:
         audit: its photos must still be there.
         path: of the page.
+        table: of photos to leave out, where it was written.
         on_finding: called after each finding, for a progress bar.
 
     Raises:
         DataError: the file cannot be written.
     """
-    page = render(audit, on_finding=on_finding)
-    try:
-        write_text(path, page)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}.") from error
+    save_page(render(audit, table=table, on_finding=on_finding), path)
 
 
-def render(audit: Audit, *, on_finding: Callable[[], None] | None = None) -> str:
+def render(
+    audit: Audit, *, table: Path | None = None, on_finding: Callable[[], None] | None = None
+) -> str:
     """The page as HTML text."""
-    environment = Environment(
-        loader=PackageLoader("platecheck", "audit"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("audit")
     environment.filters["percent"] = "{:.1%}".format
     environment.filters["interval"] = lambda ends: f"{100 * ends[0]:.0f}–{ends[1]:.0%}"
-    rows = [Row(result, verdict(result, others=audit.tried_on)) for result in audit.probes]
-    shortcut = any(row.result.found for row in rows)
+    shortcut = any(result.found for result in audit.probes)
     return environment.get_template("audit.html.j2").render(
         audit=audit,
+        next_steps=audit.next_steps(table),
         shortcut=shortcut,
-        rows=rows,
         tables=_empty_tables(audit) if shortcut else {},
         sections=_sections(audit, on_finding or (lambda: None)),
         severities={
@@ -138,15 +125,26 @@ def render(audit: Audit, *, on_finding: Callable[[], None] | None = None) -> str
 def _sections(audit: Audit, on_finding: Callable[[], None]) -> list[Section]:
     paths = {photo.name: photo.path for photo in audit.photos.photos}
     kinds: dict[tuple[Severity, str], list[Finding]] = {}
+    said: dict[tuple[str, ...], list[str]] = {}
     for finding in audit.findings:
-        if finding.kind in TITLES:
-            kinds.setdefault((finding.severity, finding.kind), []).append(finding)
+        if finding.kind not in TITLES:
+            continue
+        # Copies in two splits and under two classes are shown once, with both sentences.
+        if len(finding.photos) > 1 and finding.photos in said:
+            said[finding.photos].append(finding.message)
+            on_finding()
+            continue
+        said[finding.photos] = [finding.message]
+        kinds.setdefault((finding.severity, finding.kind), []).append(finding)
     sections = []
     for (severity, kind), findings in kinds.items():
         pictured = []
         for at, finding in enumerate(findings):
             if at < PICTURED:
-                pictured.append((finding, _pictures(finding, paths)))
+                words = said[finding.photos] if len(finding.photos) > 1 else [finding.message]
+                if (more := len(finding.photos) - PICTURES) > 0:
+                    words.append(f"{more} more of these photos are not shown.")
+                pictured.append((words, _pictures(finding.photos[:PICTURES], paths)))
             on_finding()
         named = findings[PICTURED : PICTURED + NAMED]
         more = len(findings) - len(pictured) - len(named)
@@ -155,15 +153,13 @@ def _sections(audit: Audit, on_finding: Callable[[], None]) -> list[Section]:
     return sections
 
 
-def _pictures(finding: Finding, paths: dict[str, Path]) -> list[Picture]:
+def _pictures(names: Sequence[str], paths: dict[str, Path]) -> list[Picture]:
     pictures = []
-    for name in finding.photos:
+    for name in names:
         address = ""
         if name in paths:
-            try:
-                address = _thumbnail(Image.fromarray(open_photo(paths[name])))
-            except PhotoError:  # gone meanwhile: its name still tells
-                address = ""
+            with contextlib.suppress(PhotoError):  # gone meanwhile: its name still tells
+                address = thumbnail(open_photo(paths[name]), THUMBNAIL)
         pictures.append(Picture(address, name))
     return pictures
 
@@ -195,11 +191,4 @@ def _empty_table(photo: Photo, cutouts: CutoutCache) -> Picture | None:
     table = table_of(pixels, mask, np.random.default_rng(0))
     if table is None:
         return None
-    return Picture(_thumbnail(Image.fromarray(without_dish(pixels, mask, table))), photo.name)
-
-
-def _thumbnail(picture: Image.Image) -> str:
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
-    file = io.BytesIO()
-    picture.save(file, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return Picture(thumbnail(without_dish(pixels, mask, table), THUMBNAIL), photo.name)

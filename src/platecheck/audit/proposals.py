@@ -22,16 +22,13 @@ def propose(groups: Sequence[Group], unreadable: Iterable[str]) -> list[Exclusio
     """
     found = {name: Exclusion("", name, "unreadable") for name in unreadable}
     for group in groups:
-        photos = [look.photo for look in group.looks]
-        if group.contradicts:
-            gone, reason = photos, "contradiction"
-        elif group.leaks:
-            last = max(_place(photo) for photo in photos)
-            gone, reason = [photo for photo in photos if _place(photo) < last], "leak"
-        else:
-            continue
-        for photo in gone:
-            # A contradiction is told first: the groups of equal files come first.
+        gone = [
+            (look.photo, "contradiction") for same in group.contradicting for look in same.looks
+        ]
+        for same in group.leaking:
+            last = max(_place(look.photo) for look in same.looks)
+            gone += [(look.photo, "leak") for look in same.looks if _place(look.photo) < last]
+        for photo, reason in gone:
             found.setdefault(photo.name, Exclusion(photo.sha256, photo.name, reason))
     return [found[name] for name in sorted(found)]
 

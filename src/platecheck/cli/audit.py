@@ -59,7 +59,7 @@ def audit(
         write_exclusions(exclusions, found.exclusions)
     if report:
         with _stage("writing", len(found.findings)) as advance:
-            write_page(found, report, on_finding=lambda: advance(1))
+            write_page(found, report, table=exclusions, on_finding=lambda: advance(1))
     if as_json:
         print(json.dumps(found.as_dict(), indent=2))
     else:
@@ -67,6 +67,8 @@ def audit(
         for path, what in ((report, "report"), (exclusions, "exclusions")):
             if path:
                 terminal().print(f"\n{what}: {shown(path)}")
+        for command in found.next_steps(exclusions):
+            terminal().print(f"\nnext: {shown(command)}")
     if fail_on is not FailOn.NEVER and found.fails(Severity(fail_on.value)):
         raise typer.Exit(1)
 

@@ -84,6 +84,10 @@ def compare(
         print(json.dumps({**names, **result.as_dict(), **judged, "changed": changed}, indent=2))
     else:
         _show(result, a, b, changed)
+        for name, evaluation in zip("AB", found, strict=True):
+            baseline = evaluation.result.majority_baseline
+            if baseline.verdict != "better":
+                terminal().print(f"[yellow]{name}: {shown(str(baseline))}[/]")
         if margin is not None:
             _show_margin(margin, not_worse=not_worse)
     if result.verdict != "better" and not not_worse:

@@ -134,6 +134,9 @@ def _show(result: "EvaluationResult", split: str) -> None:
     table.add_row("Brier score", f"{result.brier:.4f}")
     table.add_row("mean confidence", f"{result.mean_confidence:.4f}")
     console.print(table)
+    baseline = result.majority_baseline
+    colour = "default" if baseline.verdict == "better" else "yellow"
+    console.print(f"[{colour}]{shown(str(baseline))}[/]")
     classes = [shown(name) for name in result.classes]
     matrix = Table("truth \\ answer", *classes, box=None, pad_edge=False)
     for name, row in zip(classes, result.confusion_matrix, strict=True):

@@ -24,6 +24,7 @@ except ModuleNotFoundError as error:
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 
+SIGNIFICANT = 0.05  # p-values below this count as shown
 ROW_SUM_TOLERANCE = 1e-3  # half-precision and quantised models round their softmax
 
 
@@ -38,6 +39,40 @@ class ClassMetrics(_Frozen):
     recall: float
     f1: float
     support: int
+
+
+class MajorityBaseline(_Frozen):
+    """What always answering the most frequent class gets right, and whether the model beats it.
+
+    Attributes:
+        predicted: that class; the first of several.
+        photos, correct, accuracy: of always answering it.
+        p_value: of the model against it; exact binomial test, one-sided.
+        verdict: ``better``, ``not better``, ``not told apart`` (more are right, but p_value is 0.05
+            or more) or ``too few photos`` (it would be so were all of them right).
+        only_answer: the class that the model gives to every photo, if it does so.
+    """
+
+    predicted: str
+    photos: int
+    correct: int
+    accuracy: float
+    p_value: float
+    verdict: str
+    only_answer: str | None
+
+    def __str__(self) -> str:
+        """One sentence for people."""
+        p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
+        says, tested = {
+            "better": ("Better than", f" ({p})"),
+            "not better": ("No better than", ""),
+            "not told apart": ("Not shown to be better than", f" ({p})"),
+            "too few photos": ("Too few photos to tell this from", ""),
+        }[self.verdict]
+        share = f"{self.correct}/{self.photos} = {self.accuracy:.1%}"
+        said = f"{says} always answering '{self.predicted}': {share}{tested}."
+        return said + (f" Every answer is '{self.only_answer}'." if self.only_answer else "")
 
 
 class Metrics(_Frozen):
@@ -59,6 +94,7 @@ class Metrics(_Frozen):
         classes: class names, in the order of the probabilities' columns.
         confusion_matrix: counts, rows are the truth, columns the prediction.
         per_class: figures of each class.
+        majority_baseline: what always answering the most frequent class would get right.
     """
 
     photos: int
@@ -75,6 +111,7 @@ class Metrics(_Frozen):
     classes: list[str]
     confusion_matrix: list[list[int]]
     per_class: dict[str, ClassMetrics]
+    majority_baseline: MajorityBaseline
 
 
 def _printable(path: str) -> str:
@@ -191,6 +228,30 @@ def evaluate_probabilities(
             )
             for i, name in enumerate(classes)
         },
+        majority_baseline=_majority_baseline(predicted, labels, classes),
+    )
+
+
+def _majority_baseline(
+    predicted: IntArray, labels: IntArray, classes: Sequence[str]
+) -> MajorityBaseline:
+    photos, most = len(labels), int(np.bincount(labels).max())
+    correct, share = int((predicted == labels).sum()), most / photos
+    p_value = float(binomtest(correct, photos, share, alternative="greater").pvalue)
+    verdict = "better" if p_value < SIGNIFICANT else "not told apart"
+    if share**photos >= SIGNIFICANT:
+        verdict = "too few photos"
+    elif correct <= most:
+        verdict = "not better"
+    alike = (predicted == predicted[0]).all()
+    return MajorityBaseline(
+        predicted=classes[int(np.bincount(labels).argmax())],
+        photos=photos,
+        correct=most,
+        accuracy=share,
+        p_value=p_value,
+        verdict=verdict,
+        only_answer=classes[int(predicted[0])] if alike else None,
     )
 
 

@@ -20,6 +20,7 @@ from platecheck.files import replacing
 try:
     import matplotlib as mpl
     from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -121,6 +122,8 @@ def confusion_matrix(
 ) -> Figure:
     """Draw counts and their share of the row, the photos truly of that class.
 
+    Right answers are green and marked ✓, wrong ones orange and marked ✗.
+
     Args:
         matrix: [C, C] counts, rows are the truth.
         classes: C names.
@@ -140,16 +143,21 @@ def confusion_matrix(
     figure = _figure(side, 0.92 * side, fixed_aspect=True)
     axes = figure.subplots()
     _tidy(axes, title, grid=False)
-    axes.pcolormesh(share, cmap="Blues", vmin=0, vmax=1.15, edgecolors="white", linewidth=3)
+    right = np.eye(size, dtype=bool)
+    for cells, colours in ((right, ["#d9f0e8", GREEN]), (~right, ["#fbe3d4", VERMILLION])):
+        tint = LinearSegmentedColormap.from_list("", colours).with_extremes(under="#f4f6f8")
+        shown = np.ma.masked_where(~cells, share)  # 0 is under vmin, and grey
+        axes.pcolormesh(shown, cmap=tint, vmin=1e-9, vmax=1.25, edgecolors="white", linewidth=3)
     axes.invert_yaxis()
     axes.set_aspect("equal")
     font = min(18, 10 * side / size)
     for (row, column), count in np.ndenumerate(counts):
-        ink = "white" if share[row, column] > 0.6 else INK
         percent = f"{share[row, column]:.1%}" if totals[row, 0] else "–"
         middle = column + 0.5
-        axes.text(middle, row + 0.52, f"{count}", color=ink, ha="center", va="bottom", size=font)
-        axes.text(middle, row + 0.56, percent, color=ink, ha="center", va="top", size=0.65 * font)
+        mark = "✓" if row == column else "✗"
+        axes.text(middle, row + 0.3, mark, color=INK, ha="center", va="bottom", size=0.7 * font)
+        axes.text(middle, row + 0.6, f"{count}", color=INK, ha="center", va="bottom", size=font)
+        axes.text(middle, row + 0.64, percent, color=INK, ha="center", va="top", size=0.65 * font)
     places = np.arange(size) + 0.5
     names = [_shorten(name) for name in classes]
     axes.set_xticks(places, names, parse_math=False)

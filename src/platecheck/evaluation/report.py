@@ -8,7 +8,7 @@ import base64
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,8 @@ class RunFacts:
         epochs: how many were trained.
         best_epoch: the one whose weights are used, from 1.
         training_seconds: how long training took, where known.
+        planned_epochs: how many the recipe asks for; `epochs` when absent.
+        trained: what was trained and on what, for the head of the page: label to text.
     """
 
     seed: int
@@ -53,6 +55,8 @@ class RunFacts:
     epochs: int
     best_epoch: int | None = None
     training_seconds: float | None = None
+    planned_epochs: int | None = None
+    trained: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,13 +141,27 @@ def write_report(data: ReportData, path: Path) -> None:
         DataError: the history or an evaluation is not what it should be, or the file cannot be
             written.
     """
-    # A file name need not be valid Unicode; what cannot be written becomes "?".
-    page = render(data).encode("utf-8", "replace")
+    save_page(render(data), path)
+
+
+def save_page(page: str, path: Path) -> None:
+    """Write any page; what is no Unicode in a file's name becomes "?"."""
     try:
         with replacing(path) as temporary:
-            temporary.write_bytes(page)
+            temporary.write_bytes(page.encode("utf-8", "replace"))
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def templates(package: str) -> Environment:
+    """The page templates of a package below platecheck; all that they show is escaped."""
+    return Environment(
+        loader=PackageLoader("platecheck", package),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def render(data: ReportData) -> str:
@@ -152,18 +170,12 @@ def render(data: ReportData) -> str:
     Raises:
         DataError: the history or an evaluation is not what it should be.
     """
-    environment = Environment(
-        loader=PackageLoader("platecheck", "evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates("evaluation")
     environment.filters["percent"] = "{:.1%}".format
     environment.filters["interval"] = lambda ends: f"{100 * ends[0]:.1f}–{ends[1]:.1%}"
     environment.filters["three_decimals"] = "{:.3f}".format
     environment.filters["duration"] = _duration
-    environment.filters["thumbnail"] = _thumbnail
+    environment.filters["thumbnail"] = thumbnail
     return environment.get_template("report.html.j2").render(
         data=data,
         facts=data.facts,
@@ -256,10 +268,10 @@ def _svg(figure: Figure) -> str:
     return _data_uri("image/svg+xml", plots.encode(figure, "svg", transparent=True))
 
 
-def _thumbnail(pixels: NDArray[np.uint8]) -> str:
-    """The photo [H, W, 3], made small, as a data URI."""
+def thumbnail(pixels: NDArray[np.uint8], side: int = THUMBNAIL) -> str:
+    """The photo [H, W, 3], made small, its shape kept, as a data URI."""
     picture = Image.fromarray(pixels)
-    picture.thumbnail((THUMBNAIL, THUMBNAIL))
+    picture.thumbnail((side, side))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=82)
     return _data_uri("image/jpeg", file.getvalue())

@@ -2,16 +2,17 @@
 
 import shlex
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from platecheck.data.folders import PhotoSet
 from platecheck.errors import PhotoError
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
 from platecheck.evaluation.plots import AnsweredPhoto
 from platecheck.evaluation.report import (
+    THUMBNAIL,
     NamedEvaluation,
     OtherTables,
     ReportData,
@@ -20,13 +21,12 @@ from platecheck.evaluation.report import (
 )
 from platecheck.evaluation.table_gallery import gallery
 from platecheck.evaluation.tables import measure_tables
-from platecheck.model_info import Division
 from platecheck.photo import open_photo
 from platecheck.training.run import Run
 
 GRID_PHOTOS = 24
 MISTAKES = 12
-SHOWN_SIZE = 288
+_ORDER = "train val test"
 
 
 def report_run(
@@ -56,23 +56,26 @@ def report_run(
     """
     run = Run.load(folder)
     photos_folder = data or Path(run.facts.data)
-    model, division = load_model(folder)
     splits = [name for name in ("test", "val") if name in run.photos.splits]
-    evaluations = [
-        evaluate(
-            model,
-            photos_folder,
-            split=split,
-            division=division,
-            on_start=on_start,
-            on_photo=on_photo,
-        )
-        for split in splits
-    ]
-    first = evaluations[0]
-    asked = (" --tables" + (f" --seed {seed}" if seed else "")) if tables else ""
+    asked = ["--tables", *(["--seed", str(seed)] if seed else [])] if tables else []
+    diverged = bool(run.history) and not any(np.isfinite(row["val_loss"]) for row in run.history)
+    evaluations = []
+    if not diverged:  # else there is no epoch whose answers are numbers
+        model, division = load_model(folder)
+        evaluations = [
+            evaluate(
+                model,
+                photos_folder,
+                split=split,
+                division=division,
+                on_start=on_start,
+                on_photo=on_photo,
+            )
+            for split in splits
+        ]
     other_tables = None
-    if tables:
+    if tables and evaluations:
+        first = evaluations[0]
         measured = measure_tables(model, first, seed=seed, on_start=on_start, on_photo=on_photo)
         rows = gallery(measured, first.result.classes)
         other_tables = OtherTables(measured.result, rows)
@@ -80,10 +83,12 @@ def report_run(
         seed=run.facts.seed,
         versions={"platecheck": run.facts.platecheck, **run.facts.versions},
         data_fingerprint=run.facts.fingerprint,
-        counts=run.photos.counts(),
+        counts=dict(sorted(run.photos.counts().items(), key=lambda row: _ORDER.find(row[0]))),
         epochs=len(run.history),
-        best_epoch=run.best_epoch,
+        best_epoch=None if diverged else run.best_epoch,
         training_seconds=sum(row["seconds"] for row in run.history),
+        planned_epochs=run.recipe.epochs,
+        trained=_trained(run, photos_folder),
     )
     write_report(
         ReportData(
@@ -94,19 +99,37 @@ def report_run(
             evaluations=[
                 NamedEvaluation(e.split, e.result, e.probabilities, e.labels) for e in evaluations
             ],
-            grid=_answered(first, _spread(len(first.photos), GRID_PHOTOS)),
-            mistakes=_answered(first, _most_confident_mistakes(first)),
-            commands=[
-                run.facts.command,
-                shlex.join(["platecheck", "evaluate", str(folder), "--data", str(photos_folder)])
-                + asked,
-                shlex.join(["platecheck", "report", str(folder)]) + asked,
-            ],
-            warnings=list(_warnings(run.photos, division)),
+            grid=[p for e in evaluations[:1] for p in _answered(e, _spread(len(e.photos)))],
+            mistakes=[p for e in evaluations[:1] for p in _answered(e, _mistakes(e))],
+            commands=_commands(run, photos_folder, splits[0], asked),
+            warnings=list(_warnings(run, evaluations)),
             tables=other_tables,
         ),
         path,
     )
+
+
+def _trained(run: Run, photos: Path) -> dict[str, str]:
+    """What was trained on what, in a few words each."""
+    network, size = run.recipe.network, run.recipe.input.size
+    start = f"from {network.weights} weights" if network.weights else "from random weights"
+    frozen = ", backbone frozen" if network.frozen else ""
+    return {
+        "Recipe": f"{run.recipe.name} ({run.recipe.summary})",
+        "Network": f"{network.name} at {size}×{size} pixels, {start}{frozen}",
+        "Data": str(photos),
+    }
+
+
+def _commands(run: Run, photos: Path, split: str, options: list[str]) -> list[str]:
+    """Shell lines that repeat the run and this page."""
+    chosen = [] if split == "test" else ["--split", split]
+    where = [str(run.folder), "--data", str(photos)]
+    return [
+        run.facts.command.replace("__main__.py", "python -m platecheck", 1),
+        shlex.join(["platecheck", "evaluate", *where, *chosen, *options]),
+        shlex.join(["platecheck", "report", *where, *options]),
+    ]
 
 
 def _answered(evaluation: Evaluation, indices: list[int]) -> list[AnsweredPhoto]:
@@ -117,12 +140,13 @@ def _answered(evaluation: Evaluation, indices: list[int]) -> list[AnsweredPhoto]
         row = evaluation.probabilities[index]
         classes = evaluation.result.classes
         try:
-            pixels = open_photo(photo.path, size=SHOWN_SIZE)
+            picture = Image.fromarray(open_photo(photo.path))
         except PhotoError:
             continue
+        picture.thumbnail((THUMBNAIL, THUMBNAIL))
         found.append(
             AnsweredPhoto(
-                pixels=pixels,
+                pixels=np.asarray(picture),
                 predicted=classes[int(row.argmax())],
                 probability=float(row.max()),
                 truth=classes[photo.label],
@@ -132,39 +156,51 @@ def _answered(evaluation: Evaluation, indices: list[int]) -> list[AnsweredPhoto]
     return found
 
 
-def _spread(photos: int, wanted: int) -> list[int]:
+def _spread(photos: int) -> list[int]:
     """Indices spread evenly over all photos, and so over all classes."""
-    chosen = np.linspace(0, photos - 1, min(photos, wanted)).round().astype(int)
+    chosen = np.linspace(0, photos - 1, min(photos, GRID_PHOTOS)).round().astype(int)
     found: list[int] = np.unique(chosen).tolist()
     return found
 
 
-def _most_confident_mistakes(evaluation: Evaluation) -> list[int]:
+def _mistakes(evaluation: Evaluation) -> list[int]:
+    """Indices of the most confident ones."""
     wrong = np.flatnonzero(evaluation.probabilities.argmax(axis=1) != evaluation.labels)
     confidence = evaluation.probabilities[wrong].max(axis=1)
     found: list[int] = wrong[np.argsort(-confidence, kind="stable")][:MISTAKES].tolist()
     return found
 
 
-def _warnings(photos: PhotoSet, division: Division | None) -> list[str]:
+def _warnings(run: Run, evaluations: list[Evaluation]) -> Iterator[str]:
     """What makes the figures less trustworthy than they look."""
+    bad = [int(row["epoch"]) for row in run.history if not np.isfinite(row["val_loss"])]
+    if bad:
+        yield (
+            f"Training diverged: the validation loss of epoch {bad[0]} is not a finite number."
+            " Train again with a lower learning rate."
+        )
+    elif not run.finished:
+        yield f"{len(run.history)} of {run.recipe.epochs} epochs are trained; --resume goes on."
+    for first in evaluations[:1]:
+        if first.result.majority_baseline.verdict != "better":
+            yield f"On {first.split}: {first.result.majority_baseline}"
+        if first.split != "test":
+            yield "There are no test photos: 'val' chose the epoch, so its figures look too good."
     by_content = defaultdict(list)
-    for photo in photos.photos:
+    for photo in run.photos.photos:
         by_content[photo.sha256].append(photo)
     copies = [group for group in by_content.values() if len(group) > 1]
     leaks = sum(len({photo.split for photo in group}) > 1 for group in copies)
     contradictions = sum(len({photo.label for photo in group}) > 1 for group in copies)
-    found = []
     if leaks:
-        found.append(f"{_photos_are(leaks)} in more than one split, byte for byte.")
+        yield f"{_photos_are(leaks)} in more than one split, byte for byte."
     if contradictions:
-        found.append(f"{_photos_are(contradictions)} filed under more than one class.")
-    if division is not None:
-        found.append(
+        yield f"{_photos_are(contradictions)} filed under more than one class."
+    if division := run.facts.division:
+        yield (
             f"There were no validation photos: '{division.split}' was divided (seed"
             f" {division.seed}), and the part called val chose the epoch."
         )
-    return found
 
 
 def _photos_are(count: int) -> str:
