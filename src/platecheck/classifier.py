@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from platecheck.cpus import cpu_count
 from platecheck.errors import ModelError, PhotoError
 from platecheck.model_info import (
     ModelInfo,
@@ -360,7 +361,7 @@ def _stream(
     """
     if isinstance(photos, str | bytes):  # whose characters would each be taken for a photo
         raise TypeError("photos must be a list, or anything else that gives one photo at a time")
-    workers = workers if workers is not None else os.cpu_count() or 1
+    workers = workers if workers is not None else cpu_count()
     if batch_size < 1 or workers < 1:
         raise ValueError("batch_size and workers must be at least 1")
 
