@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
@@ -68,6 +69,8 @@ def _connected(address: str | None) -> Iterator[Any]:
     if ours:
         address = address or os.environ.get("RAY_ADDRESS") or "local"
         _check_address(address)
+        if address == "local":  # else Ray keeps a token in the home folder, and needs one
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         cluster.init(
             address,
             num_cpus=cpu_count() if address == "local" else None,
