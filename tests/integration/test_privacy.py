@@ -60,10 +60,10 @@ class Traced:
         found = (path for path in self.home.rglob("*") if not path.is_dir())
         return {str(path) for path in found if not path.is_relative_to(ours)}
 
-    def sent(self, but: str = "$^") -> list[str]:
+    def sent(self) -> list[str]:
         """Calls that name an address on a network, by number or by asking for a name."""
         lines = self.calls.read_text(errors="replace").splitlines()
-        return [line for line in lines if re.search("AF_INET", line) and not re.search(but, line)]
+        return [line for line in lines if "AF_INET" in line]
 
 
 @pytest.fixture
@@ -92,17 +92,10 @@ def test_serve_sends_nothing_and_leaves_no_file(traced: Traced, workers: str) ->
     assert traced.sent() == []
 
 
-def test_train_report_and_export_send_nothing_and_leave_no_file(
-    traced: Traced, rendered: Path
-) -> None:
-    for command in (
-        ["train", "tiny_vgg", f"--data={rendered}", "--out=run", *TINY],
-        ["report", "run"],
-        ["export", "run", "-o", "model.onnx"],
-    ):
-        traced.run(*command)
-        assert traced.files() == set()
-        assert traced.sent() == []
+def test_train_sends_nothing_and_leaves_no_file(traced: Traced, rendered: Path) -> None:
+    traced.run("train", "tiny_vgg", f"--data={rendered}", "--out=run", *TINY)
+    assert traced.files() == set()
+    assert traced.sent() == []
 
 
 def test_ray_sends_nothing_beyond_this_machine_and_leaves_no_file(

@@ -1,5 +1,6 @@
 """The names of the package, and what importing it costs."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
