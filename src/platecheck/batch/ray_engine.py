@@ -74,7 +74,6 @@ def _connected(address: str | None) -> Iterator[Any]:
         cluster.init(
             address,
             num_cpus=cpu_count() if address == "local" else None,
-            # The dashboard asks which cloud it is in, even where it is not to report it.
             include_dashboard=False if address == "local" else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
