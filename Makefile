@@ -1,5 +1,6 @@
 # make demo   the main job on rendered dishes: train, judge, report, export, answer
 # make test   lint, types, floors, tests; brings Chromium, WebKit and PostgreSQL where there are none
+# make test-latest, make test-lowest   a smoke test with the newest and the oldest packages allowed
 # make serve  the page and the service, on this machine
 # make bench  the table in benchmarks/
 #
@@ -14,7 +15,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 DATA ?= dishes
 
-.PHONY: demo test serve lint bench plate tiny clean
+.PHONY: demo test test-latest test-lowest serve lint bench plate tiny clean
 
 # One stamp a set of extras: a second run reuses the environment.
 $(VENV)/.installed-%: pyproject.toml constraints.txt
@@ -44,6 +45,21 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# What users get who install today: the newest that the ranges in pyproject.toml allow.
+test-latest:
+	@rm -rf $(VENV)-latest && $(PYTHON) -m venv $(VENV)-latest
+	@$(VENV)-latest/bin/python -m pip install --quiet --disable-pip-version-check '.[all]' pytest
+	$(VENV)-latest/bin/python -m pytest --confcutdir=tests/smoke -p no:cacheprovider tests/smoke
+
+# The oldest that they allow, for predicting and serving.
+test-lowest:
+	@rm -rf $(VENV)-lowest && $(PYTHON) -m venv $(VENV)-lowest
+	@$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv pytest
+	@$(VENV)-lowest/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python \
+		--resolution lowest-direct '.[serve]'
+	$(VENV)-lowest/bin/python -m pytest --confcutdir=tests/smoke -p no:cacheprovider tests/smoke \
+		-k 'predict_answers or serve'
+
 bench: $(VENV)/.installed-dev
 	$(BIN)/python -m benchmarks
 
@@ -57,4 +73,4 @@ plate tiny: $(VENV)/.installed-train
 	$(BIN)/platecheck export runs/$(RECIPE) --int8 -o runs/$(RECIPE)/$@.onnx $(PROMISE)
 
 clean:
-	rm -rf $(VENV) $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-latest $(VENV)-lowest $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

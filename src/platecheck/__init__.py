@@ -8,6 +8,8 @@ A photo is a path, bytes, an open file, a PIL image or a NumPy array; an array o
 ``predict(frame, color="bgr")``.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,14 @@ __all__ = [
     "__version__",
     "open_photo",
 ]
+
+# Nothing is reported to anyone. ONNX Runtime and Ray read theirs as they start, here and in every
+# process that this one starts, so this is set before either can be imported.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+if _imported := sys.modules.get("onnxruntime"):
+    _imported.disable_telemetry_events()
 
 _HOMES = {
     "Classifier": "platecheck.classifier",

@@ -16,6 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
+from platecheck.cpus import cpu_count
 from platecheck.errors import ModelError, PhotoError
 from platecheck.model_info import (
     ModelInfo,
@@ -420,7 +421,7 @@ def _stream(
         raise TypeError(
             "photos must be a list, or anything else that gives one photo at a time; this is one"
         )
-    workers = workers if workers is not None else os.cpu_count() or 1
+    workers = workers if workers is not None else cpu_count()
     if batch_size < 1 or workers < 1:
         raise ValueError("batch_size and workers must be at least 1")
 

@@ -1,5 +1,12 @@
 """Errors for people: each message is one line that says what is wrong and what to do."""
 
+import json
+import shlex
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
 
 class PlatecheckError(Exception):
     """Base of all errors a user can cause; the command line shows it and exits with 2."""
@@ -53,4 +60,47 @@ class MissingExtraError(PlatecheckError):
 
     def __init__(self, what: str, extra: str) -> None:
         """Say which extra brings the packages that `what` needs."""
-        super().__init__(f"{what} needs more packages: pip install 'platecheck[{extra}]'")
+        super().__init__(f"{what} needs more packages: {how_to_install(extra)}")
+
+
+def how_to_install(extra: str) -> str:
+    """The pip command that adds an extra to this installation; platecheck may be on no index.
+
+    It names the clone, the archive or the repository that platecheck was installed from (PEP 610),
+    or, where that is unknown or gone, the packages that the extra stands for.
+    """
+    sources = Path(__file__).absolute().parents[2]
+    if (sources / "pyproject.toml").is_file():  # run from a clone, as an editable install is
+        return f"pip install -e {shlex.quote(f'{sources}[{extra}]')}"
+    try:
+        installed = distribution("platecheck")
+    except PackageNotFoundError:
+        return f"install platecheck with its extra {extra}"
+    origin = json.loads(installed.read_text("direct_url.json") or "{}")
+    url = origin.get("url", "")
+    place = Path(url2pathname(urlsplit(url).path))
+    if url.startswith("file:") and "dir_info" in origin:
+        if (place / "pyproject.toml").is_file():
+            return f"pip install {shlex.quote(f'{place}[{extra}]')}"
+    elif url and (place.is_file() or not url.startswith("file:")):
+        if vcs := origin.get("vcs_info"):
+            url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
+        if folder := origin.get("subdirectory"):
+            url += f"#subdirectory={folder}"
+        return f"pip install {shlex.quote(f'platecheck[{extra}] @ {url}')}"
+    return f"pip install {shlex.join(_packages(installed.requires or [], extra.split(',')))}"
+
+
+def _packages(required: list[str], extras: list[str]) -> list[str]:
+    """What extras need, also by way of other extras."""
+    found: dict[str, None] = {}
+    for line in required:
+        requirement, _, marker = (part.strip() for part in line.partition(";"))
+        if not any(f'extra == "{extra}"' in marker.replace("'", '"') for extra in extras):
+            continue
+        if requirement.startswith("platecheck["):
+            others = requirement.partition("[")[2].partition("]")[0].split(",")
+            found |= dict.fromkeys(_packages(required, others))
+        else:
+            found[requirement] = None
+    return list(found)

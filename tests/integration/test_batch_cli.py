@@ -16,6 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from platecheck.cli import app
+from platecheck.errors import how_to_install
 
 WriteModel = Callable[..., Path]
 
@@ -155,7 +156,7 @@ def test_what_is_not_installed_is_named(
         text=True,
     )
     assert done.returncode == 2
-    assert done.stderr == f"error: {what} needs more packages: pip install 'platecheck[batch]'\n"
+    assert done.stderr == f"error: {what} needs more packages: {how_to_install('batch')}\n"
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
 
 

@@ -29,7 +29,7 @@ from platecheck.data import fetch as fetching
 from platecheck.data.folders import list_photos, read_photos
 from platecheck.data.splits import division_of
 from platecheck.data.statistics import channel_statistics
-from platecheck.errors import PlatecheckError
+from platecheck.errors import PlatecheckError, how_to_install
 from platecheck.training.recipe import load_recipe, shipped_recipes
 
 WritePhotos = Callable[[Path, Mapping[str, int]], Path]
@@ -359,7 +359,7 @@ def test_what_needs_more_says_what_to_install(
     places = {"MODEL": model, "SET": rendered, "RUN": tmp_path}
     filled = [str(places.get(argument, argument)) for argument in arguments]
     result = command(",".join(missing), *filled, code=WITHOUT, cwd=tmp_path)
-    assert f"needs more packages: pip install 'platecheck[{extra}]'" in one_line(result)
+    assert f"needs more packages: {how_to_install(extra)}" in one_line(result)
 
 
 # --- names

@@ -10,6 +10,7 @@ from PIL import Image
 from training_fixtures import Cli
 
 from platecheck.data.synth import write_dataset
+from platecheck.errors import how_to_install
 from platecheck.evaluation.table_result import TableResult
 from platecheck.training.run import Run
 
@@ -128,7 +129,7 @@ def test_without_opencv_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "cv2", None)
     answer = cli("evaluate", model, "--data", photos, "--tables")
     assert answer.code == 2
-    assert "needs more packages: pip install 'platecheck[data]'" in answer.err
+    assert f"needs more packages: {how_to_install('data')}" in answer.err
 
 
 def test_a_report_with_other_tables(cli: Cli, trained: Run, tmp_path: Path) -> None:

@@ -18,6 +18,8 @@ from feedback_fixtures.postgres import Postgres
 from PIL import Image
 from tests.conftest import WriteModel
 
+from platecheck.errors import how_to_install
+
 pytest_plugins = ["feedback_fixtures.fixtures"]
 
 Start = Callable[..., httpx.Client]
@@ -180,7 +182,7 @@ main()
 """
     result = run(tmp_path, "-c", code)
     assert result.returncode == 2
-    assert result.stderr.endswith("pip install 'platecheck[feedback]'\n")
+    assert result.stderr.endswith(f"{how_to_install('feedback')}\n")
 
 
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:

@@ -159,11 +159,13 @@ class TestInstalledAlone:
             assert found.returncode == code, found.stdout
             assert said in found.stdout
 
-    def test_what_is_missing_is_said(self, installed: Environment, tmp_path: Path) -> None:
+    def test_what_is_missing_is_said(
+        self, wheel: Path, installed: Environment, tmp_path: Path
+    ) -> None:
         found = run([installed.command, "serve"], tmp_path)
         assert found.returncode == 2
         (line,) = found.stderr.splitlines()
-        assert "pip install 'platecheck[serve]'" in line
+        assert f"pip install 'platecheck[serve] @ {wheel.as_uri()}'" in line
 
 
 def test_with_the_extra_it_serves(wheel: Path, installed: Environment, tmp_path: Path) -> None:

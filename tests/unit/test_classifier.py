@@ -433,7 +433,7 @@ def test_photos_are_taken_only_as_answers_are(
 def test_some_answers_need_only_some_photos(
     classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    monkeypatch.setenv("PLATECHECK_THREADS", "2")
     photos = Counted()
     answers = list(itertools.islice(classifier.predict_many(photos), 20))
     assert [answer.label for answer in answers] == ["dirty"] * 20

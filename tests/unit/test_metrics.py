@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from platecheck.errors import DataError
+from platecheck.errors import DataError, how_to_install
 from platecheck.evaluation.metrics import (
     EvaluationResult,
     Metrics,
@@ -424,4 +424,4 @@ def test_without_scikit_learn_the_error_names_the_extra() -> None:
         "except MissingExtraError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'platecheck[evaluate]'" in done.stdout
+    assert how_to_install("evaluate") in done.stdout

@@ -1,5 +1,6 @@
 """The names of the package, and what importing it costs."""
 
+import os
 import subprocess
 import sys
 from importlib.metadata import version
@@ -39,3 +40,22 @@ def test_importing_it_imports_nothing_else() -> None:
     assert heavy == "False False"
     assert "platecheck" in modules.split(",")
     assert not {"platecheck.classifier", "platecheck.photo"} & set(modules.split(","))
+
+
+@pytest.mark.parametrize("value", [None, "0", ""])
+def test_telemetry_is_off_whatever_the_environment_says(value: str | None) -> None:
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("ORT_")}
+    environment |= {} if value is None else {"ORT_DISABLE_TELEMETRY": value}
+    code = "import os, platecheck; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    found = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
+    assert found == "1\n"
+
+
+def test_telemetry_is_switched_off_where_onnx_runtime_was_imported_before() -> None:
+    code = (
+        "import sys, types\n"
+        "sys.modules['onnxruntime'] = module = types.ModuleType('onnxruntime')\n"
+        "module.disable_telemetry_events = lambda: print('off')\n"
+        "import platecheck\n"
+    )
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "off\n"

@@ -9,7 +9,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from platecheck.errors import DataError
+from platecheck.errors import DataError, how_to_install
 from platecheck.evaluation import plots
 from platecheck.evaluation.metrics import evaluate_probabilities, reliability
 from platecheck.evaluation.plots import AnsweredPhoto
@@ -256,4 +256,4 @@ def test_without_matplotlib_the_error_names_the_extra() -> None:
         "except MissingExtraError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'platecheck[evaluate]'" in done.stdout
+    assert how_to_install("evaluate") in done.stdout

@@ -1,15 +1,19 @@
 """Each test is a process of its own: operators can be declared once and never taken back."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-DECLARE_BEFOREHAND = """
+IMPORT_GUARD = "import torch\nfrom platecheck.training import torchvision_guard as guard\n"
+SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+DECLARE = f"""
 import torch
 library = torch.library.Library("torchvision", "DEF")
-library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+library.define("nms{SCHEMA}")
+library.define("qnms{SCHEMA}")
 """
 USE_TORCHVISION = """
 import torchvision
@@ -17,48 +21,102 @@ from torchvision.transforms import v2
 assert v2.Resize((4, 6))(torch.zeros(3, 8, 8)).shape == (3, 4, 6)
 assert torchvision.models.efficientnet_b2(weights=None).classifier[1].in_features == 1408
 """
+# What the real package does where its compiled library does not load.
+REGISTER = """
+import torch
+from torchvision import extension
+assert extension.loaded is False
+@torch.library.register_fake("torchvision::nms")
+def nms(dets, scores, iou_threshold):
+    return dets
+"""
 
 
-def python(code: str) -> subprocess.CompletedProcess[str]:
+def python(code: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run code, with a folder of packages before all others."""
+    environment = dict(os.environ)
+    if path:
+        environment["PYTHONPATH"] = f"{path}{os.pathsep}{environment.get('PYTHONPATH', '')}"
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=environment,
     )
 
 
-def test_without_the_guard_torchvision_does_not_import() -> None:
-    bare = python("import torchvision")
-    if bare.returncode == 0:
-        pytest.skip("torchvision's compiled operators load here, there is nothing to guard against")
-    assert "operator torchvision::nms does not exist" in bare.stderr
+def write_torchvision(folder: Path, code: str) -> Path:
+    """A package of that name, and nothing in it that the real one calls its libraries."""
+    package = folder / "torchvision"
+    package.mkdir()
+    (package / "__init__.py").write_text(code)
+    (package / "extension.py").write_text("loaded = False\n")
+    return folder
 
 
 def test_with_the_guard_torchvision_works_and_a_second_call_is_fine() -> None:
+    bare = python("import torchvision")
+    missing = "operator torchvision::nms does not exist" in bare.stderr
+    assert missing or bare.returncode == 0, bare.stderr
     found = python(
-        "import torch\n"
-        "from platecheck.training import torchvision_guard as guard\n"
-        "first, again = guard.install(), guard.install()\n"
-        "assert first == again == (not guard._compiled_operators_load())\n"
-        f"{USE_TORCHVISION}"
+        f"{IMPORT_GUARD}first, again = guard.install(), guard.install()\n"
+        f"assert first == again == {missing}\n{USE_TORCHVISION}"
     )
     assert found.returncode == 0, found.stderr
 
 
-def test_nothing_is_declared_where_the_compiled_operators_load() -> None:
+def test_nothing_is_declared_where_the_import_declares_it(
+    tmp_path: Path,
+) -> None:
     found = python(
-        "import torch\n"
-        "from platecheck.training import torchvision_guard as guard\n"
-        "guard._compiled_operators_load = lambda: True\n"
-        "assert guard.install() is False\n"
-        "assert not hasattr(torch.ops.torchvision, 'nms')\n"
+        f"{IMPORT_GUARD}assert not guard.install()", write_torchvision(tmp_path, DECLARE)
     )
     assert found.returncode == 0, found.stderr
 
 
-def test_nothing_is_declared_where_other_code_has_declared_it() -> None:
+def test_a_failed_import_is_cleaned_up_and_tried_again(tmp_path: Path) -> None:
+    path = write_torchvision(tmp_path, REGISTER)
+    assert "operator torchvision::nms does not exist" in python("import torchvision", path).stderr
     found = python(
-        f"{DECLARE_BEFOREHAND}"
-        "from platecheck.training import torchvision_guard as guard\n"
-        "assert guard.install() is False\n"
-        f"{USE_TORCHVISION}"
+        f"{IMPORT_GUARD}assert guard.install()\nimport torchvision.extension as extension\n"
+        "import torchvision\nassert torchvision.extension is extension",
+        path,
     )
     assert found.returncode == 0, found.stderr
+
+
+def test_nothing_is_declared_twice_where_other_code_has_declared_it() -> None:
+    found = python(f"{DECLARE}{IMPORT_GUARD}assert not guard.install()\n{USE_TORCHVISION}")
+    assert found.returncode == 0, found.stderr
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise ImportError('libjpeg.so.8: cannot open shared object file')",
+        "raise RuntimeError('PyTorch and torchvision have different CUDA versions\\nmore')",
+        "raise RuntimeError('operator torchvision::other does not exist')",
+        "import torchvision.not_there",
+    ],
+)
+def test_a_torchvision_that_is_broken_otherwise_is_told_in_one_line(
+    tmp_path: Path, code: str
+) -> None:
+    path = write_torchvision(tmp_path, code)
+    export = "import sys; sys.argv[1:] = ['export', 'run']"
+    found = python(f"{export}; from platecheck.cli import main; main()", path)
+    assert found.returncode == 2
+    told = " ".join(found.stderr.split())
+    assert told.startswith("error: torchvision cannot be imported beside torch")
+    assert "install versions that belong together" in told
+    assert "Traceback" not in told
+
+
+def test_without_torchvision_the_extra_is_named() -> None:
+    export = "import sys; sys.argv[1:] = ['export', 'run']"
+    absent = "sys.modules['torchvision'] = None"
+    found = python(f"{export}; {absent}; from platecheck.cli import main; main()")
+    assert found.returncode == 2
+    assert found.stderr.startswith("error: Exporting needs more packages")

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from platecheck.audit import features
+from platecheck.cpus import cpu_count
 from platecheck.data.composite import without_dish
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo
@@ -103,7 +103,7 @@ def look_at_all(
         PhotoError: one cannot be opened.
     """
     looks = []
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(cpu_count()) as pool:
         for look in pool.map(lambda photo: look_at(photo, cutouts), photos):
             looks.append(look)
             if on_photo:

@@ -20,6 +20,7 @@ from platecheck.batch.rows import Rows, cut
 from platecheck.batch.sources import Source, find_source
 from platecheck.batch.tally import Tally
 from platecheck.classifier import Classifier, find_model
+from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, MissingExtraError, PlatecheckError
 
 PART_ROWS = 1000
@@ -170,7 +171,7 @@ def _answer(
         return
     workers = job.workers
     if workers is None and _is_far(parts, root):
-        workers = REMOTE_WORKERS * (1 if job.engine == "ray" else os.cpu_count() or 1)
+        workers = REMOTE_WORKERS * (1 if job.engine == "ray" else cpu_count())
     if job.engine == "ray":
         from platecheck.batch import ray_engine
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import secrets
 import socket
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
@@ -12,19 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import ray
+import ray.data
+from ray.exceptions import RayError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from platecheck.batch import local
 from platecheck.batch.formats import read_table
 from platecheck.batch.rows import Rows
 from platecheck.classifier import Classifier
+from platecheck.cpus import cpu_count
 from platecheck.errors import DataError
-
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anyone
-
-import ray
-import ray.data
-from ray.exceptions import RayError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 # Photos to a task: enough tasks to keep each core busy to the end, each worth its start.
 _TASKS_A_CORE = 16
@@ -70,8 +69,12 @@ def _connected(address: str | None) -> Iterator[Any]:
     if ours:
         address = address or os.environ.get("RAY_ADDRESS") or "local"
         _check_address(address)
+        if address == "local":  # else Ray keeps a token in the home folder, and needs one
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         cluster.init(
             address,
+            num_cpus=cpu_count() if address == "local" else None,
+            include_dashboard=False if address == "local" else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )

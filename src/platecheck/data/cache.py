@@ -26,7 +26,10 @@ def default_folder() -> Path:
     """``$PLATECHECK_CACHE``, else ``$XDG_CACHE_HOME/platecheck``, else ``~/.cache/platecheck``."""
     if folder := os.environ.get("PLATECHECK_CACHE"):
         return Path(folder)
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:  # a user without a home: nothing can be kept
+        base = os.devnull
     return Path(base) / "platecheck"
 
 

@@ -13,10 +13,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from platecheck.cpus import cpu_count
 from platecheck.data.cache import default_folder
 from platecheck.data.folders import Photo
 from platecheck.files import write_text
 from platecheck.photo import open_photo
+
+# OpenCV sees the limit of a container, but not that of a group within it.
+cv2.setNumThreads(min(cv2.getNumThreads(), cpu_count()))
 
 # Found at this size: finer outlines cost much time and are not better.
 WORKING_SIZE = 128

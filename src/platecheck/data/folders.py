@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, PhotoError
 from platecheck.photo import is_photo_name, open_photo
 
@@ -219,7 +220,7 @@ def checked(
     good: list[Photo] = []
     bad: list[PhotoError] = []
     # Pillow lets go of the interpreter lock while it decodes.
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, cpu_count())) as pool:
         for result in pool.map(check, listed.photos):
             if isinstance(result, PhotoError):
                 bad.append(result)

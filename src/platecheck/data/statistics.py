@@ -1,6 +1,5 @@
 """Channel mean and standard deviation of photos: what a network's input is normalised with."""
 
-import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from platecheck.cpus import cpu_count
 from platecheck.photo import open_photo
 
 
@@ -47,7 +47,7 @@ def channel_statistics(
         return np.stack([pixels.mean(axis=0), pixels.std(axis=0, ddof=1)])
 
     rows = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(8, cpu_count())) as pool:
         for row in pool.map(moments, paths):
             rows.append(row)
             if on_photo:

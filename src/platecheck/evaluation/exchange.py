@@ -1,6 +1,5 @@
 """Dishes of a split on one another's tables: who goes where, and the pictures of it."""
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -9,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.classifier import Classifier, Model
+from platecheck.cpus import cpu_count
 from platecheck.data.cache import PixelCache
 from platecheck.data.composite import put_on, without_dish
 from platecheck.data.cutouts import Cutout, CutoutCache, Mask
@@ -78,7 +78,7 @@ class Exchange:
         self.size, self.seed = size, seed
         self._cutouts, self._photos = CutoutCache(), PixelCache(size)
         self.found: list[Found] = []
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with ThreadPoolExecutor(cpu_count()) as pool:
             try:
                 for found in pool.map(self._find, photos):
                     self.found.append(found)
@@ -208,7 +208,7 @@ def probabilities_of(
         return model.probabilities(np.stack([make() for make in batch]))
 
     rows = [np.empty((0, len(model.classes)), np.float32)]
-    workers = (os.cpu_count() or 1) if isinstance(model, Classifier) else 1
+    workers = cpu_count() if isinstance(model, Classifier) else 1
     with ThreadPoolExecutor(workers) as pool:
         try:
             for found in pool.map(answer, batches):

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from joblib import cpu_count
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -15,6 +14,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as NotJsonError
 
+from platecheck.cpus import cpu_count
 from platecheck.errors import SettingsError
 
 MB = 2**20

@@ -1,7 +1,6 @@
 """Photos for training: cached pixels, reproducible augmentation, features computed once."""
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
+from platecheck.cpus import cpu_count
 from platecheck.data.cache import PixelCache
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo, PhotoSet
@@ -159,7 +159,7 @@ class PlateDataModule(LightningDataModule):
         self.normalization = normalization
         self.seed = seed
         self.teacher = teacher
-        self.workers = min(4, os.cpu_count() or 1) if workers is None else workers
+        self.workers = min(4, cpu_count()) if workers is None else workers
         self.cache = PixelCache(recipe.input.size, folder=cache_folder)
         self.cutouts = CutoutCache(cache_folder)
         self.cache_folder = cache_folder

@@ -5,10 +5,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from platecheck.cpus import cpu_count
 from platecheck.training import torchvision_guard
 from platecheck.training.recipe import Network
 
 torchvision_guard.install()
+# torch counts the CPUs of the machine, of which a container may be allowed fewer.
+torch.set_num_threads(min(torch.get_num_threads(), cpu_count()))
 
 import timm  # noqa: E402
 import torchvision  # noqa: E402

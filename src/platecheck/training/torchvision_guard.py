@@ -1,56 +1,71 @@
 """Let torchvision's Python parts work where its compiled operators cannot load.
 
-The torchvision wheel on PyPI is built for CUDA. Beside a CPU build of torch its compiled
-library does not load, the operators ``torchvision::nms`` and ``torchvision::qnms`` stay
-undeclared, and ``import torchvision`` fails with *operator torchvision::nms does not exist*,
-although transforms and classification networks never call them. Declaring the two (without
-implementing them) is enough.
+A torchvision built for CUDA beside a CPU build of torch cannot load its compiled library. The
+operators ``torchvision::nms`` and ``torchvision::qnms`` then stay undeclared, and
+``import torchvision`` fails with *operator torchvision::nms does not exist*, although transforms
+and classification networks never call them. Declaring the two (without implementing them) is
+enough, and is done only after the import has failed for want of them.
 
 Call :func:`install` before torchvision, timm, torchmetrics or lightning is imported.
 """
 
-from importlib.machinery import PathFinder
-from pathlib import Path
+import re
+import sys
 
 import torch
 
-OPERATORS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
+from platecheck.errors import PlatecheckError
+
+OPERATORS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_MISSING = re.compile(r"operator torchvision::(?:nms|qnms) does not exist")
 
 # The declarations live as long as this object.
 _library: torch.library.Library | None = None
 
 
-def _compiled_operators_load() -> bool:
-    """Try to load torchvision's compiled library, the way torchvision itself does."""
-    spec = PathFinder.find_spec("torchvision")
-    for folder in (spec and spec.submodule_search_locations) or ():
-        for library in sorted(Path(folder).glob("_C.*")):
-            try:
-                torch.ops.load_library(library)  # type: ignore[no-untyped-call]
-            except OSError:
-                return False
-            return True
-    return False
-
-
-def _declared() -> bool:
-    return hasattr(torch.ops.torchvision, "nms")
-
-
 def install() -> bool:
-    """Declare torchvision's missing operators.
-
-    Does nothing where the compiled ones load, or where other code has declared them already.
+    """Import torchvision, declaring the operators it misses if that fails for want of them.
 
     Returns:
-        True when the operators had to be declared, now or in an earlier call.
+        True when operators had to be declared, now or in an earlier call.
+
+    Raises:
+        ModuleNotFoundError: torchvision is not installed.
+        PlatecheckError: it is, but cannot be imported.
     """
-    global _library  # noqa: PLW0603 -- the declaration must outlive the call, once per process
-    if _library is None and not _compiled_operators_load() and not _declared():
-        _library = torch.library.Library("torchvision", "DEF")  # type: ignore[no-untyped-call]
-        for operator in OPERATORS:
-            _library.define(operator)  # type: ignore[no-untyped-call]
+    try:
+        import torchvision
+    except Exception as error:  # a broken build fails with any type
+        if isinstance(error, ModuleNotFoundError) and error.name == "torchvision":
+            raise
+        if not _MISSING.search(str(error)):
+            raise _broken(error) from error
+        _declare_missing()
+        # Whole modules of the failed import would not become attributes of the next one.
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        try:
+            import torchvision  # noqa: F401
+        except Exception as again:
+            raise _broken(again) from again
     return _library is not None
+
+
+def _declare_missing() -> None:
+    global _library  # noqa: PLW0603 -- the declarations must outlive the call, once per process
+    if _library is None:
+        _library = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for name, schema in OPERATORS.items():
+        if not hasattr(torch.ops.torchvision, name):
+            _library.define(schema)  # type: ignore[no-untyped-call]
+
+
+def _broken(error: Exception) -> PlatecheckError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return PlatecheckError(
+        f"torchvision cannot be imported beside torch {torch.__version__}: {reason}; install"
+        " versions that belong together (https://github.com/pytorch/vision#installation)"
+    )

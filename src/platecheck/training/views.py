@@ -1,12 +1,12 @@
 """The photos that a run's answers are calibrated on."""
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from platecheck.cpus import cpu_count
 from platecheck.data.cache import PixelCache
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.photometric import change_photo
@@ -47,7 +47,7 @@ def rendered_views(run: Run) -> Iterator[NDArray[np.uint8]]:
     if robust is None or not robust.rendered:
         return
     size = run.recipe.input.size
-    pairs = RenderedDishes(robust.pairs, size, seed=run.facts.seed, workers=os.cpu_count() or 1)
+    pairs = RenderedDishes(robust.pairs, size, seed=run.facts.seed, workers=cpu_count())
     for index in range(len(pairs)):
         yield pairs[index].dirty if index % 2 else pairs[index].clean
 

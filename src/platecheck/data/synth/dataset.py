@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from platecheck.cpus import cpu_count
 from platecheck.data.synth.scene import LABELS, check_size, render_dish
 from platecheck.data.synth.tables import CLEAN_TABLES, DIRTY_TABLES
 from platecheck.errors import DataError
@@ -100,7 +101,7 @@ def write_dataset(
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DataError(f"{folder} is not empty; choose a new folder")
     if workers is None:
-        workers = (os.cpu_count() or 1) if photos >= 64 else 1
+        workers = cpu_count() if photos >= 64 else 1
 
     with _whole(folder) as part:
         for job in jobs:
