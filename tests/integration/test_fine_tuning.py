@@ -32,7 +32,7 @@ def as_loaded(recipe: Recipe, model: Path, classes: int = 2) -> torch.nn.Module:
     """A recipe's network that starts from a file, with the file's normalisation."""
     started = fine_tuning(recipe, str(model))
     network = build_network(started.network, classes=classes, size=started.input.size)
-    load_exported(network, started.network.name, model)
+    load_exported(network, started.network.name, model, CLASSES[:classes])
     normalization = started.input.normalize
     assert not isinstance(normalization, str)
     whole = WholeModel if network.evidence is None else WholeModelWithEvidence
@@ -90,7 +90,7 @@ def test_int8_weights_begin_anywhere_between_their_roundings() -> None:
     path = find_model("tiny")
     recipe = load_recipe("tiny_vgg_plate")
     network = build_network(recipe.network, classes=2, size=recipe.input.size)
-    load_exported(network, "tiny_vgg", path)
+    load_exported(network, "tiny_vgg", path, ("clean", "dirty"))
     constants = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
     (name,) = [n for n, t in constants.items() if n.endswith("_quantized") and len(t.dims) == 2]
     rounded = numpy_helper.to_array(constants[name]).astype(np.float32)

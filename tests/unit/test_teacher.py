@@ -20,7 +20,7 @@ CLASSES = ("clean", "dirty")
 
 
 def test_it_answers_as_its_file_does_in_another_process_too() -> None:
-    teacher = Teacher("plate")
+    teacher = Teacher("plate", CLASSES)
     pixels = np.random.default_rng(0).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
     wanted = Classifier.load("plate").probabilities(pixels[None])[0]
     np.testing.assert_allclose(teacher.probabilities(pixels), wanted, rtol=1e-5)
@@ -32,7 +32,7 @@ def test_it_answers_as_its_file_does_in_another_process_too() -> None:
 
 
 def test_it_looks_at_all_mirrored_versions() -> None:
-    teacher = Teacher("plate", flips=True)
+    teacher = Teacher("plate", CLASSES, flips=True)
     pixels = np.random.default_rng(1).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
     classifier = Classifier.load("plate")
     logits = [
@@ -47,18 +47,18 @@ def test_it_looks_at_all_mirrored_versions() -> None:
 
 def test_it_knows_other_classes() -> None:
     with pytest.raises(ModelError, match=r"tells clean, dirty, but the photos are a, b"):
-        Teacher("plate").check(("a", "b"), None)
+        Teacher("plate", ("a", "b")).check(None)
 
 
 def test_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
-        Teacher(str(tmp_path / "nothing.onnx")).check(CLASSES, None)
+        Teacher(str(tmp_path / "nothing.onnx"), CLASSES).check(None)
 
 
 def test_it_may_not_have_learnt_from_what_judges_its_student() -> None:
     theirs = Classifier.load("plate").info.division
     assert theirs is not None
-    teacher = Teacher("plate")
+    teacher = Teacher("plate", CLASSES)
     teacher.check(CLASSES, theirs)
     teacher.check(CLASSES, None)
     # Other photos, however they were divided.
@@ -103,4 +103,4 @@ def test_a_copy_of_its_file_teaches_the_same(tmp_path: Path) -> None:
 
     source = Path(platecheck.__file__).parent / "weights" / "plate.onnx"
     copy = Path(shutil.copy(source, tmp_path / "mine.onnx"))
-    assert Teacher(str(copy)).size == Teacher("plate").size
+    assert Teacher(str(copy), CLASSES).size == Teacher("plate", CLASSES).size
