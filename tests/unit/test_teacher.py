@@ -59,14 +59,14 @@ def test_it_may_not_have_learnt_from_what_judges_its_student() -> None:
     theirs = Classifier.load("plate").info.division
     assert theirs is not None
     teacher = Teacher("plate", CLASSES)
-    teacher.check(CLASSES, theirs)
-    teacher.check(CLASSES, None)
+    teacher.check(theirs)
+    teacher.check(None)
     # Other photos, however they were divided.
-    teacher.check(CLASSES, Division(split="test", seed=7, fingerprint="another"))
+    teacher.check(Division(split="test", seed=7, fingerprint="another"))
     for other in ({"seed": theirs.seed + 1}, {"learnt": 0.25}):
         divided = theirs.model_copy(update=other)
         with pytest.raises(DataError, match=f"--split-seed={theirs.seed}"):
-            teacher.check(CLASSES, divided)
+            teacher.check(divided)
 
 
 def recipe(weight: float) -> Recipe:

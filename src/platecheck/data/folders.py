@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from platecheck.errors import DataError, PhotoError
-from platecheck.model_info import match_classes
 from platecheck.photo import is_photo_name, open_photo
 
 # The only split of a folder that is not divided into splits.
@@ -150,10 +149,7 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
         where = [(WHOLE, c) for c in first]
     found: dict[tuple[str, str], list[Path]] = {}
     for split, class_folder in where:
-        # What the model calls clean is clean in a folder called Clean, too.
-        (known,) = match_classes([class_folder.name], classes or ())
-        name = class_folder.name if known is None or classes is None else classes[known]
-        found.setdefault((split, name), []).extend(photos_below(class_folder))
+        found.setdefault((split, class_folder.name), []).extend(photos_below(class_folder))
     names = tuple(classes) if classes else tuple(sorted({name for _, name in found}))
     _check_classes(folder, found, names, fixed=classes is not None)
     photos = [

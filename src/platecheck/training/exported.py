@@ -108,7 +108,7 @@ def explain_classes(start: str, classes: Sequence[str], known: Sequence[str]) ->
             f"{', '.join(new)} {'is' if len(new) == 1 else 'are'} new to it and learnt anew"
         )
     if gone := new_classes(known, classes):
-        said.append(f"{', '.join(gone)}: left out")
+        said.append(f"its {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} left out")
     return f"{start} tells {', '.join(known)}: {'; '.join(said)}" if said else ""
 
 
