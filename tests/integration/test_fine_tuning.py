@@ -167,7 +167,7 @@ def test_fine_tuning_on_a_class_of_another_name_answers_rightly(
     out = tmp_path / "run"
     answer = cli(
         "train", "tiny_vgg_plate", "--data", data, "--from", "tiny", "--out", out, "--epochs", "1",
-        "--set", "augmentation.robust=null", "--workers", "0",
+        "--set", "augmentation.robust=null", "--set", "teacher=null", "--workers", "0",
     )  # fmt: skip
     assert answer.code == 0, answer.err
     assert "tiny tells clean, dirty: washed is new to it" in answer.out
