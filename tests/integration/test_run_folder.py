@@ -73,7 +73,9 @@ class TestOneTrainingAtATime:
             "import os, sys, time; from pathlib import Path\n"
             "from platecheck.files import locked\n"
             "with locked(Path(sys.argv[1])):\n"
-            "    if os.fork() == 0: time.sleep(60); os._exit(0)\n"
+            "    ends = os.pipe()\n"
+            "    if os.fork() == 0: os.write(ends[1], b'!'); time.sleep(60); os._exit(0)\n"
+            "    os.read(ends[0], 1)\n"
             "    os.kill(os.getpid(), 9)"
         )
         subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
