@@ -56,7 +56,7 @@ def audit(
     from platecheck.data.exclusions import write_exclusions
 
     for path in filter(None, (report, exclusions)):
-        check_writable(path)
+        check_writable(wanted)
     found = examine(folder, seed=seed, stage=_stage)
     if exclusions:
         write_exclusions(exclusions, found.exclusions)

@@ -7,7 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count, takewhile
@@ -60,6 +60,7 @@ from platecheck.training.teacher import Teacher  # noqa: E402
 SEED_OF_WEIGHTS = 2**32
 # Where run folders are made that nobody has named.
 RUNS = Path("runs")
+BUSY = "wait for it to end, or train into another folder with --out"
 RECORDED = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow", "onnxruntime")
 
 
@@ -135,9 +136,9 @@ def prepare(
     with ExitStack() as held:
         resumed = None
         if resume:
-            out = out or _newest(recipe.name)
+            out = out or [RUNS / recipe.name, *takewhile(Path.exists, _numbered(recipe.name))][-1]
             if first_process() and out.is_dir():
-                held.enter_context(_locked(out))
+                held.enter_context(locked(out, BUSY))
             resumed = _to_resume(out, recipe, seed)
         elif first_process():
             check_writable(out or RUNS, folder=True)
@@ -195,12 +196,6 @@ def _numbered(recipe: str) -> Iterator[Path]:
         yield RUNS / f"{recipe}-{number}"
 
 
-def _newest(recipe: str) -> Path:
-    """The run folder to resume where none is named; the first one's name where there is none."""
-    there = list(takewhile(Path.exists, _numbered(recipe)))
-    return there[-1] if there else RUNS / recipe
-
-
 def _claim(out: Path | None, recipe: str, held: ExitStack) -> Path:
     """A run folder that no other process has, locked; a new one where none is named."""
     if out is None:
@@ -211,13 +206,9 @@ def _claim(out: Path | None, recipe: str, held: ExitStack) -> Path:
                 out = free
                 break
     assert out is not None
-    held.enter_context(_locked(out))
+    held.enter_context(locked(out, BUSY))
     _check_empty(out)
     return out
-
-
-def _locked(folder: Path) -> AbstractContextManager[None]:
-    return locked(folder, "wait for it to end, or train into another folder with --out")
 
 
 def _check_empty(out: Path | None) -> None:
@@ -295,8 +286,8 @@ def _teacher(
     """The recipe's teacher; trained now, or from where it was stopped, if it has to be."""
     wanted, run = prepared.run.recipe.teacher, prepared.run
     if wanted is None or wanted.recipe is None:
-        model = wanted and str(wanted.model)
-        return Teacher(model, run.facts.classes, flips=wanted.flips) if wanted and model else None
+        classes = run.facts.classes
+        return Teacher(str(wanted.model), classes, flips=wanted.flips) if wanted else None
     file = run.teacher / "model.onnx"
     if not file.is_file():
         recipe = load_recipe(wanted.recipe)
@@ -376,14 +367,7 @@ def _trainer(settings: Settings, **options: Any) -> Trainer:
             enable_progress_bar=False,
             **options,
         )
-    except (
-        MisconfigurationException,
-        ImportError,
-        KeyError,
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:
+    except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
         raise ModelError(
             f"cannot train with --accelerator {settings.accelerator} --devices {settings.devices}"
             f" --precision {settings.precision}: {first_line(error)}"
