@@ -55,7 +55,7 @@ def audit(
         raise MissingExtraError("Auditing photos", "audit") from error
     from platecheck.data.exclusions import write_exclusions
 
-    for path in filter(None, (report, exclusions)):
+    for wanted in filter(None, (report, exclusions)):
         check_writable(wanted)
     found = examine(folder, seed=seed, stage=_stage)
     if exclusions:
