@@ -45,6 +45,16 @@ def test_it_looks_at_all_mirrored_versions() -> None:
     np.testing.assert_array_equal(sent.probabilities(pixels), teacher.probabilities(pixels))
 
 
+@pytest.mark.parametrize("classes", [("dirty", "clean"), ("Dirty", "clean")])
+def test_its_answers_go_by_the_names_of_the_classes(classes: tuple[str, ...]) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (288, 288, 3), np.uint8)
+    other = Teacher("plate", classes)
+    other.check(None)
+    other = pickle.loads(pickle.dumps(other))
+    usual = Teacher("plate", CLASSES).probabilities(pixels)
+    np.testing.assert_array_equal(other.probabilities(pixels), usual[::-1])
+
+
 def test_it_knows_other_classes() -> None:
     with pytest.raises(ModelError, match=r"tells clean, dirty, but the photos are a, b"):
         Teacher("plate", ("a", "b")).check(None)
