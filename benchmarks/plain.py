@@ -71,7 +71,7 @@ class PlainTraining:
         self.network = build_network(
             recipe.network, classes=len(photos.classes), size=recipe.input.size
         )
-        load_pretrained(self.network, recipe.network)
+        load_pretrained(self.network, recipe.network, photos.classes)
         learned = [p for p in self.network.parameters() if p.requires_grad]
         self.optimizer = torch.optim.RAdam(learned, lr=recipe.optimizer.lr)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(

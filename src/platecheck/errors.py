@@ -1,6 +1,7 @@
 """Errors for people: each message is one line that says what is wrong and what to do."""
 
 import json
+import os
 import shlex
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -53,6 +54,21 @@ class ModelError(PlatecheckError):
 
 class SettingsError(PlatecheckError):
     """A service was told something that makes no sense."""
+
+
+class OutputError(PlatecheckError, OSError):
+    """A file or a folder cannot be written; an ``OSError`` too, so that it is handled as one."""
+
+    def __init__(self, path: str | os.PathLike[str], error: OSError, advice: str = "") -> None:
+        """Name what cannot be written, the system's reason and, maybe, what to do about it."""
+        super().__init__(error.errno, error.strerror or str(error))
+        self.path = os.fspath(path)
+        self.advice = advice
+
+    def __str__(self) -> str:
+        """The line for people."""
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{self.path} cannot be written: {self.strerror}{advice}"
 
 
 class MissingExtraError(PlatecheckError):

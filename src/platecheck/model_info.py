@@ -1,6 +1,8 @@
 """What an exported file says of itself, and so what its probabilities mean."""
 
 import json
+import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -126,6 +128,25 @@ def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
         return ModelInfo.model_validate(content)
     except (ValueError, ValidationError) as error:
         raise ModelError(f"{where} has damaged metadata: {first_line(error)}") from error
+
+
+def match_classes(wanted: Sequence[str], known: Sequence[str]) -> list[int | None]:
+    """For each wanted class, the index of the known one of that name; None where there is none.
+
+    The case, and how an accent is encoded, make no difference where only one name fits.
+    """
+
+    def key(name: str) -> str:
+        return unicodedata.normalize("NFC", name).strip().casefold()
+
+    found = [known.index(name) if name in known else None for name in wanted]
+    free = [index for index in range(len(known)) if index not in found]
+    for place, name in enumerate(wanted):
+        alike = [index for index in free if key(known[index]) == key(name)]
+        if found[place] is None and len(alike) == 1:
+            found[place] = alike[0]
+            free.remove(alike[0])
+    return found
 
 
 def first_line(error: Exception) -> str:

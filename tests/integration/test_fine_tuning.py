@@ -1,6 +1,7 @@
 """Fine-tuning: an exported file, int8 or not, is a start that answers as the file does."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,11 +29,14 @@ WriteModel = Callable[..., Path]
 pytest_plugins = ["training_fixtures.fixtures"]
 
 
-def as_loaded(recipe: Recipe, model: Path, classes: int = 2) -> torch.nn.Module:
+CLASSES = ("clean", "dirty")
+
+
+def as_loaded(recipe: Recipe, model: Path, classes: tuple[str, ...] = CLASSES) -> WholeModel:
     """A recipe's network that starts from a file, with the file's normalisation."""
     started = fine_tuning(recipe, str(model))
-    network = build_network(started.network, classes=classes, size=started.input.size)
-    load_exported(network, started.network.name, model)
+    network = build_network(started.network, classes=len(classes), size=started.input.size)
+    load_exported(network, started.network.name, model, classes)
     normalization = started.input.normalize
     assert not isinstance(normalization, str)
     whole = WholeModel if network.evidence is None else WholeModelWithEvidence
@@ -90,7 +94,7 @@ def test_int8_weights_begin_anywhere_between_their_roundings() -> None:
     path = find_model("tiny")
     recipe = load_recipe("tiny_vgg_plate")
     network = build_network(recipe.network, classes=2, size=recipe.input.size)
-    load_exported(network, "tiny_vgg", path)
+    load_exported(network, "tiny_vgg", path, ("clean", "dirty"))
     constants = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
     (name,) = [n for n, t in constants.items() if n.endswith("_quantized") and len(t.dims) == 2]
     rounded = numpy_helper.to_array(constants[name]).astype(np.float32)
@@ -112,9 +116,66 @@ def test_a_file_of_another_network_is_refused(recipe: str, says: str) -> None:
         as_loaded(load_recipe(recipe), find_model("plate"))
 
 
-def test_a_file_of_other_classes_is_refused() -> None:
-    with pytest.raises(ModelError, match="the recipe's network needs 3×"):
-        as_loaded(load_recipe("plate"), find_model("plate"), classes=3)
+@pytest.mark.parametrize(
+    ("classes", "columns"),
+    [
+        (("dirty", "clean"), [1, 0]),
+        (("Dirty", "clean"), [1, 0]),
+        (("Clean", "DIRTY"), [0, 1]),
+    ],
+)
+def test_the_head_goes_by_the_names_of_the_classes(
+    classes: tuple[str, ...], columns: list[int]
+) -> None:
+    whole = as_loaded(load_recipe("tiny_vgg_plate"), find_model("tiny"), classes)
+    classifier = Classifier.load("tiny")
+    paths = sorted(Path("samples").glob("*.jpg"))
+    pixels = np.stack([open_photo(path, classifier.size) for path in paths])
+    with torch.no_grad():
+        ours = whole(torch.from_numpy(pixels)).numpy()
+    theirs = classifier.probabilities(pixels)[:, columns]
+    assert np.abs(ours - theirs).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("classes", "known"),
+    [
+        (("dirty", "washed"), {0: 1}),
+        (("bowl", "cup"), {}),
+        (("chipped", "clean", "dirty"), {1: 0, 2: 1}),
+    ],
+)
+def test_new_classes_begin_at_nothing(classes: tuple[str, ...], known: dict[int, int]) -> None:
+    before = as_loaded(load_recipe("plate"), find_model("plate")).network.head[-1]
+    after = as_loaded(load_recipe("plate"), find_model("plate"), classes).network.head[-1]
+    for row in range(len(classes)):
+        wanted = before.weight[known[row]] if row in known else torch.zeros_like(after.weight[row])
+        assert torch.equal(after.weight[row], wanted)
+    rate = fine_tuning(load_recipe("plate"), "plate", classes).optimizer.head_lr
+    assert rate == load_recipe("plate").optimizer.head_lr or load_recipe("plate").optimizer.lr
+
+
+@pytest.mark.slow
+def test_fine_tuning_on_a_class_of_another_name_answers_rightly(
+    cli: Cli, rendered: Path, tmp_path: Path
+) -> None:
+    """The order of the names turns round, as of clean and dirty, to dirty and washed."""
+    data = tmp_path / "data"
+    for folder in sorted(rendered.glob("*/*")):
+        name = {"clean": "washed"}.get(folder.name, folder.name)
+        shutil.copytree(folder, data / folder.parent.name / name)
+    out = tmp_path / "run"
+    answer = cli(
+        "train", "tiny_vgg_plate", "--data", data, "--from", "tiny", "--out", out, "--epochs", "1",
+        "--set", "augmentation.robust=null", "--set", "teacher=null", "--workers", "0",
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    assert "tiny tells clean, dirty: washed is new to it" in answer.out
+    run = Run.load(out)
+    assert run.history[0]["val_accuracy"] > 0.7
+    assert cli("export", out, "-o", tmp_path / "m.onnx").code == 0
+    # What the first model promised was of other classes.
+    assert Classifier.load(tmp_path / "m.onnx").info.thresholds == {}
 
 
 def test_a_file_of_fewer_layers_is_refused() -> None:

@@ -54,6 +54,7 @@ class TestTheRunFolder:
             "recipe.yaml",
             "run.json",
             "photos.csv",
+            ".platecheck-output",
             "history.csv",
             "curves.png",
             "weights/epoch-001.safetensors",
@@ -376,7 +377,7 @@ class TestWhatGoesWrong:
     def test_a_device_that_is_not_to_be_had(
         self, settings: Settings, dishes: Path, tmp_path: Path
     ) -> None:
-        prepared = prepare(gentle(), dishes, tmp_path / "run", settings=settings)
         with pytest.raises(ModelError, match="cannot train with") as caught:
-            fit(prepared)
+            prepare(gentle(), dishes, tmp_path / "run", settings=settings)
         assert "\n" not in str(caught.value)
+        assert not (tmp_path / "run").exists()

@@ -16,8 +16,8 @@ from PIL import Image
 from platecheck import Classifier
 from platecheck.batch import job as jobs
 from platecheck.batch.job import Done, Job, StoppedError, run
-from platecheck.batch.lock import locked
 from platecheck.errors import DataError, PhotoError
+from platecheck.files import locked
 
 WriteModel = Callable[..., Path]
 
@@ -358,7 +358,10 @@ def test_standard_input_goes_on_with_the_same_list_only(
 
 def test_two_at_once_are_refused(tmp_path: Path, photos: Path, model: Path) -> None:
     out = tmp_path / "out.parquet"
-    with locked(Path(f"{out}.parts")), pytest.raises(DataError, match="another process is at work"):
+    with (
+        locked(Path(f"{out}.parts")),
+        pytest.raises(DataError, match=r"another process \(\d+ on .* is at work"),
+    ):
         do(photos, out, model)
     do(photos, out, model)
 

@@ -1,12 +1,13 @@
 """Whatever happens while a file is written, the old one or the new one is there, and no third."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from platecheck.errors import DataError
-from platecheck.files import replacing, write_text
+from platecheck.errors import DataError, OutputError
+from platecheck.files import check_writable, replacing, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -47,6 +48,52 @@ def test_a_failure_leaves_no_file_where_there_was_none(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="in between"):
         write_half(tmp_path / "a.txt", ValueError)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+@pytest.mark.parametrize("how", ["OSError", "quoted", "behind another", "after another"])
+def test_a_full_disk_is_told_from_whatever_a_library_makes_of_it(
+    number: int, how: str, tmp_path: Path
+) -> None:
+    path, reason = tmp_path / "a.bin", OSError(number, os.strerror(number))
+
+    def fail() -> None:
+        if how == "OSError":
+            raise reason
+        if how == "quoted":
+            raise RuntimeError(f"I/O error: {os.strerror(number)} (os error {number})")
+        try:
+            raise reason
+        except OSError as error:
+            if how == "after another":
+                raise RuntimeError("PytorchStreamWriter failed") from None
+            raise RuntimeError("PytorchStreamWriter failed") from error
+
+    with pytest.raises(OutputError) as caught, replacing(path):
+        fail()
+    assert str(caught.value) == f"{path} cannot be written: {os.strerror(number)}"
+    assert caught.value.errno == number
+    assert names(tmp_path) == []
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    for error in (ValueError("x"), RuntimeError("x"), FileNotFoundError(2, "No such file", "b")):
+        with pytest.raises(type(error)) as caught, replacing(tmp_path / "a.bin"):
+            raise error
+        assert caught.value is error
+
+
+def test_an_output_is_tried_and_nothing_is_left_behind(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    check_writable(tmp_path / "file")
+    check_writable(tmp_path / "a" / "b" / "c.onnx")
+    check_writable(tmp_path / "a", folder=True)
+    with pytest.raises(OutputError, match="Not a directory; choose another place"):
+        check_writable(tmp_path / "file" / "c.onnx")
+    for path, folder in ((tmp_path, False), (tmp_path / "file", True), (Path("/dev/full"), False)):
+        with pytest.raises(DataError, match="is not a f"):
+            check_writable(path, folder=folder)
+    assert names(tmp_path) == ["file"]
 
 
 def test_what_cannot_be_replaced_stays_and_no_temporary_file_does(tmp_path: Path) -> None:

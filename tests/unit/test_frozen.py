@@ -27,7 +27,7 @@ def network(name: str) -> PlateNet:
         }
     )
     built = build_network(recipe, classes=2, size=SIZE)
-    load_pretrained(built, recipe)
+    load_pretrained(built, recipe, ("clean", "dirty"))
     if recipe.weights is None:
         for module in built.backbone.modules():
             if isinstance(module, nn.BatchNorm2d):

@@ -1,4 +1,5 @@
 import importlib.util
+import json
 import pickle
 import re
 import urllib.error
@@ -32,7 +33,7 @@ SIZE = 64
 def load(name: Any, weights: str | Path | None, classes: int = 2) -> PlateNet:
     recipe = Network(name=name, head=16, weights=None if weights is None else str(weights))
     network = build_network(recipe, classes=classes, size=SIZE)
-    load_pretrained(network, recipe)
+    load_pretrained(network, recipe, ("clean", "dirty", "wet")[:classes])
     return network
 
 
@@ -192,13 +193,56 @@ def test_there_are_no_imagenet_weights_for_tiny_vgg() -> None:
         load("tiny_vgg", "imagenet")
 
 
+NAMES = {"classes": '["clean", "dirty"]'}
+
+
 def test_a_state_dict_of_platechecks_own_network_loads_with_its_head(tmp_path: Path) -> None:
     torch.manual_seed(5)
     trained = load("tiny_vgg", None)
-    save_file(trained.state_dict(), tmp_path / "epoch-003.safetensors")
+    save_file(trained.state_dict(), tmp_path / "epoch-003.safetensors", metadata=NAMES)
     again = load("tiny_vgg", tmp_path / "epoch-003.safetensors").state_dict()
     for key, tensor in trained.state_dict().items():
         assert torch.equal(tensor, again[key])
+
+
+@pytest.mark.parametrize("beside", [False, True])
+@pytest.mark.parametrize(
+    ("classes", "rows", "says"),
+    [
+        (("dirty", "clean"), [1, 0], ""),
+        (("Clean", "dirty"), [0, 1], "Clean is its clean"),
+        (("dirty", "washed"), [1, None], "washed is new to it and learnt anew; its clean is left"),
+        (("bowl", "cup"), [None, None], "bowl, cup are new to it and learnt anew"),
+        (("clean", "dirty", "wet"), [0, 1, None], "wet is new to it"),
+    ],
+)
+def test_a_head_goes_by_the_names_of_the_classes(
+    classes: tuple[str, ...], rows: list[int | None], says: str, beside: bool, tmp_path: Path
+) -> None:
+    trained = load("tiny_vgg", None)
+    path = tmp_path / "run" / "weights" / "epoch-001.safetensors"
+    path.parent.mkdir(parents=True)
+    if beside:  # as version 0.1 wrote a run
+        save_file(trained.state_dict(), path)
+        (tmp_path / "run" / "run.json").write_text(json.dumps({"classes": ["clean", "dirty"]}))
+    else:
+        save_file(trained.state_dict(), path, metadata=NAMES)
+    recipe = Network(name="tiny_vgg", head=16, weights=str(path))
+    network = build_network(recipe, classes=len(classes), size=SIZE)
+    note = load_pretrained(network, recipe, classes)
+    assert says in note if says else note == ""
+    for key in ("3.weight", "3.bias"):
+        before, after = trained.head.state_dict()[key], network.head.state_dict()[key]
+        wanted = [torch.zeros_like(before[0]) if row is None else before[row] for row in rows]
+        assert torch.equal(after, torch.stack(wanted))
+
+
+def test_a_head_without_names_is_learnt_anew(tmp_path: Path) -> None:
+    save_file(load("tiny_vgg", None).state_dict(), tmp_path / "moved.safetensors")
+    recipe = Network(name="tiny_vgg", head=16, weights=str(tmp_path / "moved.safetensors"))
+    network = build_network(recipe, classes=2, size=SIZE)
+    assert "does not name its classes" in load_pretrained(network, recipe, ("clean", "dirty"))
+    assert not network.head.state_dict()["3.weight"].any()
 
 
 class Code:

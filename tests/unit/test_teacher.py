@@ -20,7 +20,7 @@ CLASSES = ("clean", "dirty")
 
 
 def test_it_answers_as_its_file_does_in_another_process_too() -> None:
-    teacher = Teacher("plate")
+    teacher = Teacher("plate", CLASSES)
     pixels = np.random.default_rng(0).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
     wanted = Classifier.load("plate").probabilities(pixels[None])[0]
     np.testing.assert_allclose(teacher.probabilities(pixels), wanted, rtol=1e-5)
@@ -32,7 +32,7 @@ def test_it_answers_as_its_file_does_in_another_process_too() -> None:
 
 
 def test_it_looks_at_all_mirrored_versions() -> None:
-    teacher = Teacher("plate", flips=True)
+    teacher = Teacher("plate", CLASSES, flips=True)
     pixels = np.random.default_rng(1).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
     classifier = Classifier.load("plate")
     logits = [
@@ -45,28 +45,38 @@ def test_it_looks_at_all_mirrored_versions() -> None:
     np.testing.assert_array_equal(sent.probabilities(pixels), teacher.probabilities(pixels))
 
 
+@pytest.mark.parametrize("classes", [("dirty", "clean"), ("Dirty", "clean")])
+def test_its_answers_go_by_the_names_of_the_classes(classes: tuple[str, ...]) -> None:
+    pixels = np.random.default_rng(2).integers(0, 256, (288, 288, 3), np.uint8)
+    other = Teacher("plate", classes)
+    other.check(None)
+    other = pickle.loads(pickle.dumps(other))
+    usual = Teacher("plate", CLASSES).probabilities(pixels)
+    np.testing.assert_array_equal(other.probabilities(pixels), usual[::-1])
+
+
 def test_it_knows_other_classes() -> None:
     with pytest.raises(ModelError, match=r"tells clean, dirty, but the photos are a, b"):
-        Teacher("plate").check(("a", "b"), None)
+        Teacher("plate", ("a", "b")).check(None)
 
 
 def test_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
-        Teacher(str(tmp_path / "nothing.onnx")).check(CLASSES, None)
+        Teacher(str(tmp_path / "nothing.onnx"), CLASSES).check(None)
 
 
 def test_it_may_not_have_learnt_from_what_judges_its_student() -> None:
     theirs = Classifier.load("plate").info.division
     assert theirs is not None
-    teacher = Teacher("plate")
-    teacher.check(CLASSES, theirs)
-    teacher.check(CLASSES, None)
+    teacher = Teacher("plate", CLASSES)
+    teacher.check(theirs)
+    teacher.check(None)
     # Other photos, however they were divided.
-    teacher.check(CLASSES, Division(split="test", seed=7, fingerprint="another"))
+    teacher.check(Division(split="test", seed=7, fingerprint="another"))
     for other in ({"seed": theirs.seed + 1}, {"learnt": 0.25}):
         divided = theirs.model_copy(update=other)
         with pytest.raises(DataError, match=f"--split-seed={theirs.seed}"):
-            teacher.check(CLASSES, divided)
+            teacher.check(divided)
 
 
 def recipe(weight: float) -> Recipe:
@@ -103,4 +113,4 @@ def test_a_copy_of_its_file_teaches_the_same(tmp_path: Path) -> None:
 
     source = Path(platecheck.__file__).parent / "weights" / "plate.onnx"
     copy = Path(shutil.copy(source, tmp_path / "mine.onnx"))
-    assert Teacher(str(copy)).size == Teacher("plate").size
+    assert Teacher(str(copy), CLASSES).size == Teacher("plate", CLASSES).size

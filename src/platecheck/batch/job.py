@@ -13,7 +13,6 @@ import pyarrow as pa
 from platecheck.batch import local
 from platecheck.batch.formats import find_format
 from platecheck.batch.lists import PATH
-from platecheck.batch.lock import locked
 from platecheck.batch.parts import Parts
 from platecheck.batch.places import is_remote
 from platecheck.batch.rows import Rows, cut
@@ -22,6 +21,7 @@ from platecheck.batch.tally import Tally
 from platecheck.classifier import Classifier, find_model
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, MissingExtraError, PlatecheckError
+from platecheck.files import locked
 
 PART_ROWS = 1000
 

@@ -29,11 +29,10 @@ import pyarrow.parquet as pq
 
 from platecheck.batch.formats import Format, read_table
 from platecheck.batch.lists import PATH
-from platecheck.batch.lock import LOCK
 from platecheck.batch.rows import cut
 from platecheck.batch.tally import Tally
 from platecheck.errors import DataError
-from platecheck.files import PART, replacing, sync_folder
+from platecheck.files import LOCK, PART, replacing, sync_folder
 
 
 class Parts:

@@ -90,7 +90,7 @@ def main() -> None:
         if os.environ.get("PLATECHECK_DEBUG"):
             raise
         message = str(error)
-        if isinstance(error, OSError) and error.strerror:
+        if not isinstance(error, PlatecheckError) and error.strerror:
             message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         terminal(stderr=True).print(f"[bold red]error:[/] {shown(message)}")
         sys.exit(2)

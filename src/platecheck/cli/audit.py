@@ -13,6 +13,7 @@ from rich.table import Table
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
+from platecheck.files import check_writable
 
 if TYPE_CHECKING:
     from platecheck.audit.audit import Audit
@@ -54,6 +55,8 @@ def audit(
         raise MissingExtraError("Auditing photos", "audit") from error
     from platecheck.data.exclusions import write_exclusions
 
+    for wanted in filter(None, (report, exclusions)):
+        check_writable(wanted)
     found = examine(folder, seed=seed, stage=_stage)
     if exclusions:
         write_exclusions(exclusions, found.exclusions)

@@ -11,6 +11,7 @@ from rich.table import Table
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
+from platecheck.files import check_writable
 
 SHOWN = 10
 
@@ -94,6 +95,7 @@ def synth(
     except ModuleNotFoundError as error:
         raise MissingExtraError("Rendering dishes", "data") from error
 
+    check_writable(folder, folder=True)
     with progress_bar("rendering", photos) as bar:
         write_dataset(
             folder,
@@ -159,6 +161,7 @@ def collect(
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Collecting feedback", "audit,feedback") from error
 
+    check_writable(folder, folder=True)
     store = open_store(url, photos)
     try:
         with progress_bar("looking") as bar:

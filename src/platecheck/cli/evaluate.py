@@ -13,6 +13,7 @@ from platecheck.cli.other_tables import show_tables
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
+from platecheck.files import check_writable
 
 if TYPE_CHECKING:
     from platecheck.classifier import Model
@@ -173,6 +174,7 @@ def report(
         raise MissingExtraError("Reporting a run", "train") from error
 
     path = out or run / "report.html"
+    check_writable(path)
     with progress_bar("evaluating") as bar:
         report_run(
             run,

@@ -12,6 +12,8 @@ from platecheck.cli.models import complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import DataError, MissingExtraError
+from platecheck.files import check_writable
+from platecheck.model_info import match_classes
 
 # Of a split's figures, those that are kept in the file.
 KEPT = {"photos", "correct", "accuracy", "accuracy_ci95", "precision", "recall", "f1", "ece"}
@@ -46,6 +48,9 @@ def export(
         float | None,
         typer.Option(min=0, help="One missed dirty dish is as bad as so many false alarms."),
     ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Where the photos are, if they were moved.")
+    ] = None,
 ) -> None:
     """Export a run's network as one ONNX file, and check it on the validation photos."""
     try:
@@ -56,7 +61,8 @@ def export(
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Exporting", "train") from error
 
-    opened = Run.load(run)
+    check_writable(out)
+    opened = Run.load(run, data=data)
     wrong = _promise(opened.facts.classes, max_missed_dirty, max_false_alarm, cost)
 
     def judge(exported: Classifier) -> dict[str, dict[str, Any]]:
@@ -67,7 +73,7 @@ def export(
             with progress_bar(f"evaluating {split}") as bar:
                 evaluation = evaluate(
                     exported,
-                    Path(opened.facts.data),
+                    opened.data,
                     split=split,
                     division=opened.facts.division,
                     on_start=bar.start,
@@ -108,7 +114,8 @@ def _promise(
     for name, value in options.items():
         if value is not None and not 0 < value < math.inf:
             raise DataError(f"{name} must be a number above 0, not {value:g}")
-    if sorted(classes) != ["clean", "dirty"]:
+    clean, dirty = match_classes(["clean", "dirty"], classes)
+    if clean is None or dirty is None or len(classes) != 2:
         raise DataError(f"a promise needs the classes clean and dirty, not {', '.join(classes)}")
     if cost is not None:
         if (missed is None) == (alarm is None):
@@ -119,7 +126,7 @@ def _promise(
         else:
             alarm = missed * cost
     # A share of 1 promises nothing.
-    shares = {"clean": missed, "dirty": alarm}
+    shares = {classes[clean]: missed, classes[dirty]: alarm}
     return {name: 1.0 if share is None else min(1.0, share) for name, share in shares.items()}
 
 

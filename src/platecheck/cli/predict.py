@@ -14,6 +14,7 @@ from platecheck.cli.models import complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import DataError, ModelError
+from platecheck.files import check_writable
 
 if TYPE_CHECKING:
     from platecheck.classifier import Prediction
@@ -44,6 +45,8 @@ def predict(
 
     if as_json and as_csv:
         raise DataError("choose one of --json and --csv")
+    if heatmap:
+        check_writable(heatmap, folder=True)
     classifier = Classifier.load(model)
     if heatmap and not classifier.gives_evidence:
         raise ModelError("this model does not say where the dirt is: --heatmap needs one that does")

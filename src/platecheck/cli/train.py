@@ -3,15 +3,20 @@
 import os
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import Console
 
 from platecheck.cli.models import complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.recipes import complete_recipe
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import DataError, MissingExtraError
+
+if TYPE_CHECKING:
+    from platecheck.training.run import Run
+    from platecheck.training.train import Prepared
 
 # Processes that Lightning starts beside the first one learn the run folder by this name.
 RUN_FOLDER = "PLATECHECK_RUN_FOLDER"
@@ -68,32 +73,19 @@ def train(
         from platecheck.training import train as training
         from platecheck.training.exported import fine_tuning
         from platecheck.training.progress import TrainingProgress
-        from platecheck.training.run import Run
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Training", "train") from error
     if start is not None:
-        wanted = fine_tuning(wanted, start)
+        wanted = fine_tuning(wanted, start, listed.classes)
     if epochs is not None:
         wanted = wanted.model_copy(update={"epochs": epochs})
-    folder = _run_folder(out, wanted.name, resume=resume, nodes=nodes)
     console = terminal()
     console.quiet = not training.first_process()
 
-    def announce(run: Run) -> None:
-        counts = run.photos.counts()
-        console.print(f"[bold]{shown(run.recipe.name)}[/]: {shown(run.recipe.summary)}")
-        for split in ("train", "val", "test"):
-            if split in counts:
-                numbers = ", ".join(f"{n} {shown(name)}" for name, n in counts[split].items())
-                console.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
-        if run.facts.unreadable:
-            console.print(f"  [yellow]{len(run.facts.unreadable)} unreadable, left out[/]")
-        console.print(f"  into  {shown(folder)}")
-
-    def draw(run: Run) -> None:
+    def draw(run: "Run") -> None:
         plots.save(plots.curves(run.history), run.folder / "curves.png")
 
-    def announce_teacher(teacher: Run) -> None:
+    def announce_teacher(teacher: "Run") -> None:
         name = shown(teacher.recipe.name)
         console.print(f"first its teacher, [bold]{name}[/], into {shown(teacher.folder)}")
 
@@ -102,7 +94,7 @@ def train(
         prepared = training.prepare(
             wanted,
             data,
-            folder,
+            _run_folder(out, first=training.first_process(), nodes=nodes),
             seed=seed,
             split_seed=split_seed,
             resume=resume,
@@ -111,7 +103,9 @@ def train(
             settings=settings,
             on_photo=bar.advance,
         )
-    announce(prepared.run)
+    folder = prepared.run.folder
+    os.environ[RUN_FOLDER] = str(folder)
+    _announce(console, prepared)
     try:
         run = training.fit(
             prepared,
@@ -124,12 +118,35 @@ def train(
         again = " ".join([prepared.run.facts.command, shlex.join(missing)])
         console.print(f"\nstopped; go on with:\n  {shown(again.strip())}")
         raise typer.Exit(130) from None
+    _conclude(console, run, data)
+
+
+def _announce(console: Console, prepared: "Prepared") -> None:
+    run = prepared.run
+    counts = run.photos.counts()
+    console.print(f"[bold]{shown(run.recipe.name)}[/]: {shown(run.recipe.summary)}")
+    for split in ("train", "val", "test"):
+        if split in counts:
+            numbers = ", ".join(f"{n} {shown(name)}" for name, n in counts[split].items())
+            console.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
+    if run.facts.unreadable:
+        console.print(f"  [yellow]{len(run.facts.unreadable)} unreadable, left out[/]")
+    if prepared.note:
+        console.print(f"  [yellow]{shown(prepared.note)}[/]")
+    console.print(f"  into  {shown(run.folder)}")
+
+
+def _conclude(console: Console, run: "Run", data: Path) -> None:
     best = run.history[run.best_epoch - 1]
     console.print(
         f"best epoch {run.best_epoch} of {len(run.history)}: validation loss"
         f" {best['val_loss']:.4f}, accuracy {best['val_accuracy']:.2%}"
     )
-    following = ["platecheck", "evaluate", str(folder), f"--data={data}"]
+    # A folder's name may begin like an option.
+    folder = f"./{run.folder}" if str(run.folder).startswith("-") else str(run.folder)
+    following = ["platecheck", "evaluate", folder, f"--data={data}"]
+    if "test" not in run.photos.splits:
+        following.append("--split=val")
     console.print(f"next: {shown(shlex.join(following))}")
 
 
@@ -137,17 +154,14 @@ def _devices(devices: str) -> int | str:
     return int(devices) if devices.isdigit() else devices
 
 
-def _run_folder(out: Path | None, recipe: str, *, resume: bool, nodes: int) -> Path:
-    """The run folder, the same in all processes that train together."""
-    if out is None and (told := os.environ.get(RUN_FOLDER)):
+def _run_folder(out: Path | None, *, first: bool, nodes: int) -> Path | None:
+    """The run folder, the same in all processes that train together; None: the first one chooses.
+
+    Raises:
+        DataError: it has to be named.
+    """
+    if out is None and not first and (told := os.environ.get(RUN_FOLDER)):
         return Path(told)
-    if out is None and nodes > 1:
+    if out is None and (nodes > 1 or not first):
         raise DataError("several machines need a run folder that all of them see: give --out")
-    if out is None:
-        numbered = [Path("runs") / recipe]
-        while numbered[-1].exists():
-            numbered.append(Path("runs") / f"{recipe}-{len(numbered) + 1}")
-        # The last one is free, the one before it is the newest.
-        out = numbered[-2] if resume and len(numbered) > 1 else numbered[-1]
-    os.environ[RUN_FOLDER] = str(out)
     return out

@@ -54,8 +54,8 @@ def report_run(
         ModelError: no such run, or it has no finished epoch.
         DataError: the photos are gone, or `tables` and too few dishes can be cut out.
     """
-    run = Run.load(folder)
-    photos_folder = data or Path(run.facts.data)
+    run = Run.load(folder, data=data)
+    photos_folder = run.data
     splits = [name for name in ("test", "val") if name in run.photos.splits]
     asked = ["--tables", *(["--seed", str(seed)] if seed else [])] if tables else []
     diverged = bool(run.history) and not any(np.isfinite(row["val_loss"]) for row in run.history)

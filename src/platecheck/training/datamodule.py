@@ -14,6 +14,7 @@ from platecheck.data.cache import PixelCache
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo, PhotoSet
 from platecheck.data.rendered import RenderedDishes
+from platecheck.model_info import match_classes
 from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import (
     Transform,
@@ -265,7 +266,8 @@ class PlateDataModule(LightningDataModule):
 
 def dirty_class(classes: Sequence[str]) -> int | None:
     """Index of the class whose dishes have dirt on them, where there are such classes."""
-    return classes.index("dirty") if sorted(classes) == ["clean", "dirty"] else None
+    clean, dirty = match_classes(["clean", "dirty"], classes)
+    return None if clean is None or len(classes) != 2 else dirty
 
 
 def _labels(photos: Sequence[Photo]) -> Tensor:

@@ -25,7 +25,7 @@ from platecheck.data.cache import PixelCache
 from platecheck.data.folders import Photo
 from platecheck.errors import DataError, ModelError
 from platecheck.files import replacing
-from platecheck.model_info import METADATA_KEY, ModelInfo, Reference
+from platecheck.model_info import METADATA_KEY, ModelInfo, Reference, match_classes
 from platecheck.training.exported import started_from
 from platecheck.training.onnx_graph import write_onnx
 from platecheck.training.run import Run
@@ -151,10 +151,16 @@ def export(
 
 
 def _thresholds_before(run: Run) -> dict[str, float]:
-    """Of the model that training started from, for as many classes as are still called so."""
+    """Of the model that training started from, if the classes are still the same ones."""
     start = started_from(run.recipe.network)
-    before = Classifier.load(start).info.thresholds if start else {}
-    return {name: least for name, least in before.items() if name in run.facts.classes}
+    if start is None:
+        return {}
+    before, classes = Classifier.load(start).info, run.facts.classes
+    now = match_classes(before.classes, classes)
+    if None in now or len(now) != len(classes):
+        return {}  # among other classes, the same probability means something else
+    names = {name: classes[index or 0] for name, index in zip(before.classes, now, strict=True)}
+    return {names[name]: least for name, least in before.thresholds.items()}
 
 
 def _outputs(model: TrainedModel) -> list[str]:
@@ -178,8 +184,8 @@ def present(run: Run, split: str) -> tuple[Photo, ...]:
         else:
             continue
         raise DataError(
-            f"{photo.path}, which {run.folder} was trained with, {state};"
-            " the export is checked against these photos"
+            f"{photo.path}, which {run.folder} was trained with, {state}; the export is checked"
+            " against these photos: if they were moved, say where they are with --data"
         )
     return photos
 

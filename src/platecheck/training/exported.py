@@ -15,10 +15,11 @@ import onnx
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from torch import nn
+from torch import Tensor, nn
 
 from platecheck.classifier import Classifier, find_model
 from platecheck.errors import ModelError
+from platecheck.model_info import match_classes
 from platecheck.training.familiar import Familiarity
 from platecheck.training.networks import PlateNet
 from platecheck.training.recipe import Network, Normalization, Recipe
@@ -31,16 +32,18 @@ Layer = tuple[str, NDArray[np.float32], NDArray[np.float32]]
 Ours = TypeVar("Ours")
 
 
-def load_exported(network: PlateNet, name: str, path: Path) -> None:
+def load_exported(network: PlateNet, name: str, path: Path, classes: Sequence[str]) -> None:
     """Fill a network with the weights of an exported file.
 
     Args:
         network: keeps BatchNorm's statistics.
         name: of the network.
         path: of the file.
+        classes: of the network; those that the file knows keep its weights, the others begin at
+            zero.
 
     Raises:
-        ModelError: it is no exported file, or one of another network or of other classes.
+        ModelError: it is no exported file, or one of another network.
     """
     info = Classifier.load(path).info
     if info.network != name:
@@ -55,7 +58,14 @@ def load_exported(network: PlateNet, name: str, path: Path) -> None:
         assert isinstance(norm, nn.BatchNorm2d)
         _set_bias(norm, bias)
     linear = [module for module in network.head.modules() if isinstance(module, nn.Linear)]
-    for each, layer in _paired(linear, list(_layers(graph, "Gemm")), path):
+    layers = list(_layers(graph, "Gemm"))
+    if layers:
+        key, *last = layers[-1]
+        rows, biases = (
+            rows_by_name(torch.from_numpy(each.copy()), classes, info.classes) for each in last
+        )
+        layers[-1] = (key, rows.numpy(), biases.numpy())
+    for each, layer in _paired(linear, layers, path):
         _fill(each, layer, path)
     if network.evidence is not None:
         dirt = {layer[0]: layer for layer in convolutions if layer[0].startswith(EVIDENCE)}
@@ -65,32 +75,71 @@ def load_exported(network: PlateNet, name: str, path: Path) -> None:
             _fill(module, dirt[f"{EVIDENCE}{part}.weight"], path)
 
 
+def rows_by_name(rows: Tensor, classes: Sequence[str], known: Sequence[str]) -> Tensor:
+    """Of a last layer's weight or bias, the rows of other classes: by name, 0 where it is new.
+
+    Args:
+        rows: [len(known), …].
+        classes: that are wanted.
+        known: whose rows these are.
+    """
+    found = rows.new_zeros((len(classes), *rows.shape[1:]))
+    for row, index in enumerate(match_classes(classes, known)):
+        if index is not None:
+            found[row] = rows[index]
+    return found
+
+
+def new_classes(classes: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Classes that a model does not know."""
+    found = match_classes(classes, known)
+    return [name for name, index in zip(classes, found, strict=True) if index is None]
+
+
+def explain_classes(start: str, classes: Sequence[str], known: Sequence[str]) -> str:
+    """One line about what becomes of a model's classes; "" where they stay as they are."""
+    said = [
+        f"{name} is its {known[index]}"
+        for name, index in zip(classes, match_classes(classes, known), strict=True)
+        if index is not None and known[index] != name
+    ]
+    if new := new_classes(classes, known):
+        said.append(
+            f"{', '.join(new)} {'is' if len(new) == 1 else 'are'} new to it and learnt anew"
+        )
+    if gone := new_classes(known, classes):
+        said.append(f"its {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} left out")
+    return f"{start} tells {', '.join(known)}: {'; '.join(said)}" if said else ""
+
+
 def started_from(network: Network) -> Path | None:
     """The exported file whose weights a network starts from; None where it starts from others."""
     path = find_model(network.weights) if network.weights else None
     return path if path and path.suffix == ".onnx" else None
 
 
-def fine_tuning(recipe: Recipe, model: str) -> Recipe:
+def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Recipe:
     """The recipe as it starts from an exported model, and stays near it.
 
     A quarter of the epochs, at a tenth of the learning rate; BatchNorm and the normalisation are
-    the model's; no teacher, since the photos may be just those that it gets wrong.
+    the model's; no teacher, since the photos may be just those that it gets wrong. Where a class is
+    new, the heads learn at the recipe's own rate.
 
     Args:
         recipe: of the model's network.
         model: a shipped model's name, or an exported file.
+        classes: of the photos.
 
     Raises:
         ModelError: there is no such model.
     """
     path = find_model(model)
-    Classifier.load(path)
+    known = Classifier.load(path).classes
     network = recipe.network.model_copy(update={"weights": model, "frozen_statistics": True})
     seen = recipe.input.model_copy(update={"normalize": _normalization(path)})
-    optimizer = recipe.optimizer.model_copy(
-        update={"lr": recipe.optimizer.lr / 10, "head_lr": None}
-    )
+    usual = recipe.optimizer
+    head_lr = (usual.head_lr or usual.lr) if new_classes(classes, known) else None
+    optimizer = usual.model_copy(update={"lr": usual.lr / 10, "head_lr": head_lr})
     return recipe.model_copy(
         update={
             "network": network,

@@ -1,12 +1,18 @@
 """Keeps the run folder complete while it trains."""
 
+import json
+import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
+from torch import Tensor
 
-from platecheck.files import PART, replacing
+from platecheck.errors import ModelError
+from platecheck.files import replacing
 from platecheck.training import torchvision_guard
 from platecheck.training.module import PlateModule
 from platecheck.training.networks import learned_state
@@ -18,6 +24,24 @@ from lightning.pytorch import LightningModule, Trainer  # noqa: E402
 from lightning.pytorch.callbacks import Checkpoint  # noqa: E402
 
 OnEpoch = Callable[[Run], None]
+
+
+class DivergedError(ModelError):
+    """The weights have grown beyond all bounds; nothing of the epoch is kept."""
+
+    def __init__(self, epoch: int, loss: float, rate: float) -> None:
+        """Say in which epoch, counted from 1, and what to do."""
+        kept = "nothing was learnt before"
+        if epoch > 1:
+            kept = f"the {epoch - 1} before it are kept" if epoch > 2 else "the first one is kept"
+        what = f"the validation loss is {loss}"
+        if math.isfinite(loss):
+            what = "there are weights that are not numbers"
+        super().__init__(
+            f"the training diverged in epoch {epoch}: {what}; {kept}. Train into another folder"
+            f" with a lower learning rate than {rate:g} (--set optimizer.lr=…), with"
+            " --set optimizer.clip_gradient=1 or with --precision 32-true"
+        )
 
 
 class RunKeeper(Checkpoint):
@@ -43,6 +67,10 @@ class RunKeeper(Checkpoint):
         assert isinstance(pl_module, PlateModule)
         epoch = trainer.current_epoch + 1
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        state = learned_state(pl_module.answering)
+        # The training loss may overflow in half precision: such a step is left out.
+        if not math.isfinite(metrics["val_loss"]) or not all(map(_is_finite, state.values())):
+            raise DivergedError(epoch, metrics["val_loss"], pl_module.epoch_learning_rate)
         self.history.append(
             {
                 "epoch": epoch,
@@ -54,17 +82,17 @@ class RunKeeper(Checkpoint):
                 "seconds": round(time.monotonic() - self._started, 3),
             }
         )
-        if trainer.is_global_zero:
+        first = trainer.is_global_zero
+        if first:
             with replacing(self.run.weights(epoch)) as temporary:
-                save_file(learned_state(pl_module.answering), temporary)
+                names = {"classes": json.dumps(self.run.facts.classes)}
+                save_file(state, temporary, metadata=names)
             write_history(self.run.folder / "history.csv", self.history)
         # Every process must call save_checkpoint; only the first one writes.
-        temporary = self.run.folder / f"{PART}{self.run.checkpoint.name}"
-        trainer.save_checkpoint(temporary)
-        if trainer.is_global_zero:
-            temporary.replace(self.run.checkpoint)
-            if self.on_epoch:
-                self.on_epoch(Run.load(self.run.folder))
+        with replacing(self.run.checkpoint) if first else nullcontext(Path()) as temporary:
+            trainer.save_checkpoint(temporary)
+        if first and self.on_epoch:
+            self.on_epoch(Run.load(self.run.folder))
 
     def state_dict(self) -> dict[str, Any]:
         """The history travels in the checkpoint, so that the two always agree."""
@@ -73,3 +101,7 @@ class RunKeeper(Checkpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on with the checkpoint's history."""
         self.history = state_dict["history"]
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())

@@ -1,16 +1,24 @@
 """Weights to start from: ImageNet's, or a file's. Never a pickle that can run code."""
 
 import importlib.util
+import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from platecheck.classifier import Classifier
 from platecheck.errors import ModelError
 from platecheck.training import torchvision_guard
-from platecheck.training.exported import load_exported, started_from
+from platecheck.training.exported import (
+    explain_classes,
+    load_exported,
+    rows_by_name,
+    started_from,
+)
 from platecheck.training.networks import PlateNet
 from platecheck.training.recipe import Network
 
@@ -21,29 +29,39 @@ import torchvision  # noqa: E402
 State = dict[str, Tensor]
 
 
-def load_pretrained(network: PlateNet, recipe: Network) -> None:
+def load_pretrained(network: PlateNet, recipe: Network, classes: Sequence[str]) -> str:
     """Fill a network with the weights that its recipe names.
 
     A file may hold a state dict of the whole ImageNet network (torchvision's own names for
     EfficientNet-B2, timm's for EfficientNet-Lite2; the ImageNet classifier is left out), one of
-    platecheck's network, as a run saves it, or be an exported model.
+    platecheck's network, as a run saves it, or be an exported model. The last layer of the latter
+    two goes by the names of the classes.
+
+    Args:
+        network: to fill.
+        recipe: what it was built from.
+        classes: that it is to tell.
+
+    Returns:
+        One line about classes that are not the file's; "" where there is nothing to say.
 
     Raises:
         ModelError: there is no network, no such file, or it does not fit; says what to do.
     """
     if recipe.weights is None:
-        return
+        return ""
     if exported := started_from(recipe):
-        load_exported(network, recipe.name, exported)
-    elif recipe.weights != "imagenet":
-        path = Path(recipe.weights)
-        _load_into(network, recipe.name, read_state(path), str(path))
-    elif recipe.name == "efficientnet_b2":
+        load_exported(network, recipe.name, exported, classes)
+        return explain_classes(recipe.weights, classes, Classifier.load(exported).classes)
+    if recipe.weights != "imagenet":
+        return _load_file(network, recipe.name, Path(recipe.weights), classes)
+    if recipe.name == "efficientnet_b2":
         _load_into(network, recipe.name, _download_b2(), "torchvision's ImageNet weights")
     elif recipe.name == "efficientnet_lite2":
         load_lite2_in_order(network.backbone, read_state(lite2_file()))
     else:
         raise ModelError(f"there are no ImageNet weights for {recipe.name}")
+    return ""
 
 
 def read_state(path: Path) -> State:
@@ -109,6 +127,34 @@ def _download_b2() -> State:
             f" ({_first_line(error)}); fetch {weights.url} yourself and give"
             " --set network.weights=FILE"
         ) from error
+
+
+def _load_file(network: PlateNet, name: str, path: Path, classes: Sequence[str]) -> str:
+    state, known = read_state(path), _classes_of(path)
+    # What a run saves has the names of our own network, the last layer's at the end of the head's.
+    last = [f"head.{key}" for key in list(network.head.state_dict())[-2:]]
+    ours = [key for key in last if key in state]
+    for key in ours:
+        state[key] = rows_by_name(state[key], classes, known or ())
+    _load_into(network, name, state, str(path))
+    if not ours:
+        return ""
+    if known is None:
+        return f"{path} does not name its classes, so they are learnt anew"
+    return explain_classes(str(path), classes, known)
+
+
+def _classes_of(path: Path) -> list[str] | None:
+    """Of a run's weights: they name their classes, or, before 0.2, the run folder does."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "pt") as file:
+                if names := (file.metadata() or {}).get("classes"):
+                    return list(json.loads(names))
+        facts = (path.absolute().parent.parent / "run.json").read_text(encoding="utf-8")
+        return list(json.loads(facts)["classes"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _load_into(network: PlateNet, name: str, state: State, where: str) -> None:

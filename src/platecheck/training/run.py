@@ -28,7 +28,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from platecheck.data.folders import Photo, PhotoSet
-from platecheck.errors import ModelError, PhotoError
+from platecheck.errors import DataError, ModelError, PhotoError
 from platecheck.files import write_text
 from platecheck.model_info import Division
 from platecheck.training.recipe import Normalization, Recipe, parse_recipe
@@ -78,16 +78,17 @@ class Run:
         """The epoch with the lowest validation loss, the first of several; counted from 1.
 
         Raises:
-            ModelError: no epoch was finished.
+            ModelError: no epoch was finished, or the training diverged in the first one.
         """
         if not self.history:
             raise ModelError(f"{self.folder} has no finished epoch yet; resume it with --resume")
-
-        # A loss that is not a number compares with nothing.
-        def loss(row: dict[str, float]) -> float:
-            return math.inf if math.isnan(row["val_loss"]) else row["val_loss"]
-
-        return int(min(self.history, key=loss)["epoch"])
+        finite = [row for row in self.history if math.isfinite(row["val_loss"])]
+        if not finite:
+            raise ModelError(
+                f"{self.folder} diverged: no epoch has a validation loss that is a number; train"
+                " again with a lower learning rate, --set optimizer.lr=…"
+            )
+        return int(min(finite, key=lambda row: row["val_loss"])["epoch"])
 
     @property
     def temperature(self) -> float:
@@ -114,6 +115,20 @@ class Run:
     def familiarity(self) -> Path:
         """File of what tells dishes from anything else, where the network gives evidence."""
         return self.folder / "familiarity.safetensors"
+
+    @property
+    def data(self) -> Path:
+        """Where the photos are.
+
+        Raises:
+            DataError: they are not there any more.
+        """
+        if not Path(self.facts.data).exists():
+            raise DataError(
+                f"{self.facts.data}, which {self.folder} was trained with, is gone; if the photos"
+                " were moved, say where they are with --data"
+            )
+        return Path(self.facts.data)
 
     @property
     def finished(self) -> bool:
@@ -159,8 +174,12 @@ class Run:
         return (Path(folder) / "run.json").is_file()
 
     @staticmethod
-    def load(folder: Path) -> "Run":
+    def load(folder: Path, *, data: Path | None = None) -> "Run":
         """Open a run folder.
+
+        Args:
+            folder: the run.
+            data: where its photos are now; where they were when absent.
 
         Raises:
             ModelError: it is not one, or a file in it is damaged.
@@ -170,7 +189,7 @@ class Run:
             raise ModelError(f"{folder} is not a run folder: it has no run.json")
         try:
             content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-            facts = RunFacts.model_validate(content)
+            facts = RunFacts.model_validate(content | ({"data": str(data)} if data else {}))
             recipe = parse_recipe(
                 yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")),
                 where=str(folder / "recipe.yaml"),

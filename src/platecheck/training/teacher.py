@@ -6,7 +6,9 @@ patient and consistent, 2022), each at its own size; but the student sees it thr
 and the teacher may look at it four times, mirrored.
 """
 
+from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +16,7 @@ from scipy.special import softmax
 
 from platecheck.classifier import Classifier
 from platecheck.errors import DataError, ModelError
-from platecheck.model_info import Division, ModelInfo
+from platecheck.model_info import Division, ModelInfo, match_classes
 
 # As it is, left and right swapped, upside down, and both.
 MIRRORS = (np.s_[:, :], np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
@@ -23,12 +25,13 @@ MIRRORS = (np.s_[:, :], np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
 class Teacher:
     """An exported model; loaded in whichever process asks it first."""
 
-    def __init__(self, model: str, *, flips: bool = False) -> None:
-        """Take a shipped model's name or a file.
+    def __init__(self, model: str, classes: Sequence[str], *, flips: bool = False) -> None:
+        """Take a shipped model's name or a file, to teach these classes.
 
         With `flips` its answer is the mean, in logits, of those for all mirrored versions.
         """
         self.model = model
+        self.classes = tuple(classes)
         self.flips = flips
 
     @cached_property
@@ -40,9 +43,9 @@ class Teacher:
     def _classifier(self) -> Classifier:
         return Classifier.load(self.model)
 
-    def __getstate__(self) -> dict[str, str | bool]:
+    def __getstate__(self) -> dict[str, Any]:
         """To another process goes no session."""
-        return {"model": self.model, "flips": self.flips}
+        return {"model": self.model, "classes": self.classes, "flips": self.flips}
 
     @property
     def size(self) -> int:
@@ -50,30 +53,37 @@ class Teacher:
         return self._info.size
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Its answer [classes] for a photo uint8 [size, size, 3]."""
+        """Its answer [classes], in the student's order, for a photo uint8 [size, size, 3]."""
         ways = MIRRORS if self.flips else MIRRORS[:1]
         found = self._classifier.probabilities(np.stack([pixels[way] for way in ways]))
         mean: NDArray[np.float32] = softmax(np.log(np.maximum(found, 1e-7)).mean(axis=0))
-        return mean
+        return mean[self._columns]
 
-    def check(self, classes: tuple[str, ...], division: Division | None) -> None:
-        """Make sure that it can teach these classes, and has not seen what judges its student.
+    @cached_property
+    def _columns(self) -> list[int]:
+        """Where the student's classes stand in its answers."""
+        found = match_classes(self.classes, self._info.classes)
+        known = [index for index in found if index is not None]
+        if len(known) != len(self.classes) or len(known) != len(self._info.classes):
+            raise ModelError(
+                f"the teacher {self.model} tells {', '.join(self._info.classes)},"
+                f" but the photos are {', '.join(self.classes)}: rename the class folders, or train"
+                " without a teacher, --set teacher=null"
+            )
+        return known
+
+    def check(self, division: Division | None) -> None:
+        """Make sure that it can teach its classes, and has not seen what judges its student.
 
         Args:
-            classes: of the student.
             division: of the student's photos.
 
         Raises:
             ModelError: there is no such model, or it knows other classes.
             DataError: it learnt from the same photos, divided in another way.
         """
-        info = self._info
-        if info.classes != classes:
-            raise ModelError(
-                f"the teacher {self.model} tells {', '.join(info.classes)},"
-                f" but the photos are {', '.join(classes)}"
-            )
-        theirs = info.division
+        _ = self._columns
+        theirs = self._info.division
         same = theirs and division and theirs.fingerprint == division.fingerprint
         if theirs and same and theirs != division:
             raise DataError(

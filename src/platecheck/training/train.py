@@ -6,10 +6,14 @@ import platform
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count, takewhile
 from pathlib import Path
+from shutil import rmtree
+from typing import Any
 
 import torch
 
@@ -18,7 +22,17 @@ from platecheck.data.folders import PhotoSet, read_photos
 from platecheck.data.splits import division_of, with_validation
 from platecheck.data.statistics import channel_statistics
 from platecheck.errors import DataError, ModelError, RecipeError
-from platecheck.files import PART, replacing
+from platecheck.files import (
+    LOCK,
+    OUTPUT_MARKER,
+    PART,
+    check_writable,
+    locked,
+    mark_output,
+    replacing,
+    writing,
+)
+from platecheck.model_info import first_line
 from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import IMAGENET
 from platecheck.training.recipe import Normalization, Recipe, load_recipe
@@ -36,7 +50,7 @@ from safetensors.torch import save_file  # noqa: E402
 from platecheck.training.calibrate import calibrate  # noqa: E402
 from platecheck.training.datamodule import PlateDataModule, dirty_class, mix  # noqa: E402
 from platecheck.training.export import export  # noqa: E402
-from platecheck.training.keeper import OnEpoch, RunKeeper  # noqa: E402
+from platecheck.training.keeper import DivergedError, OnEpoch, RunKeeper  # noqa: E402
 from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.networks import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
@@ -44,6 +58,9 @@ from platecheck.training.teacher import Teacher  # noqa: E402
 
 # Apart from the seeds that epochs and steps are given.
 SEED_OF_WEIGHTS = 2**32
+# Where run folders are made that nobody has named.
+RUNS = Path("runs")
+BUSY = "wait for it to end, or train into another folder with --out"
 RECORDED = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow", "onnxruntime")
 
 
@@ -64,18 +81,21 @@ class Interrupted(Exception):  # noqa: N818 -- it is no error
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that is ready to train: photos read, network built, run folder begun."""
+    """A run that is ready to train: photos read, network built, run folder begun and locked."""
 
     run: Run
     network: PlateNet
     settings: Settings
     checkpoint: Path | None
+    note: str = ""
+    """One line about classes that the weights to start from do not know."""
+    held: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
 
 
 def prepare(
     recipe: Recipe,
     data: Path,
-    out: Path,
+    out: Path | None,
     *,
     seed: int = 0,
     split_seed: int = 0,
@@ -90,7 +110,8 @@ def prepare(
     Args:
         recipe: the experiment.
         data: folder of photos.
-        out: the run folder; must not hold a run unless `resume`.
+        out: the run folder; must not hold a run unless `resume`. When absent, ``runs/RECIPE``,
+            or the first ``runs/RECIPE-2``, … that is not there yet; with `resume` the last that is.
         seed: decides first weights, order, augmentation and dropout.
         split_seed: decides the division where there are no validation photos; apart from `seed`,
             so that runs with several seeds are judged on the same photos.
@@ -102,47 +123,99 @@ def prepare(
         on_photo: called for each photo that is read.
 
     Raises:
-        DataError: the photos are not as expected, or not those that the resumed run saw.
-        ModelError: the weights to start from, the teacher, or the run to resume, cannot be used.
+        DataError: the photos are not as expected, or not those that the resumed run saw; or
+            another process is at work in the run folder.
+        ModelError: the weights to start from, the teacher, the run to resume, or the settings
+            cannot be used.
+        OutputError: the run folder cannot be written.
         RecipeError: the resumed run was started with another recipe.
     """
     settings = settings or Settings()
-    out = Path(out)
-    resumed = _to_resume(out, recipe, seed) if resume else None
-    if not resume and first_process() and out.exists() and any(out.iterdir()):
-        raise DataError(f"{out} exists and is not empty; add --resume or choose another --out")
+    _quieten()
+    _trainer(settings, logger=False, enable_checkpointing=False)  # mistakes first
+    with ExitStack() as held:
+        resumed = None
+        if resume:
+            out = out or [RUNS / recipe.name, *takewhile(Path.exists, _numbered(recipe.name))][-1]
+            if first_process() and out.is_dir():
+                held.enter_context(locked(out, BUSY))
+            resumed = _to_resume(out, recipe, seed)
+        elif first_process():
+            check_writable(out or RUNS, folder=True)
+            _check_empty(out)
+        photos = read_photos(data, strict=strict, on_photo=on_photo)
+        divided = with_validation(photos, seed=split_seed, learnt=recipe.learn_from_val)
+        if exclude is not None:
+            divided = without(divided, read_exclusions(exclude))
+        facts = _facts(recipe, photos, divided, seed, split_seed, settings)
+        if resumed and resumed.facts.fingerprint != facts.fingerprint:
+            raise DataError(
+                f"{data} no longer holds the photos that {out} was started with, or they are"
+                " divided in another way"
+            )
+        _check_teacher(recipe, facts)
+        network, note = _network(recipe, facts, resumed)
+        if not resume and first_process():
+            out = _claim(out, recipe.name, held)
+        assert out is not None, "only the first process chooses a folder"
+        run = Run(out, recipe, facts, divided)
+        checkpoint = _begin(run, network, resumed=resumed is not None)
+        return Prepared(run, network, settings, checkpoint, note, held.pop_all())
 
-    photos = read_photos(data, strict=strict, on_photo=on_photo)
-    divided = with_validation(photos, seed=split_seed, learnt=recipe.learn_from_val)
-    if exclude is not None:
-        divided = without(divided, read_exclusions(exclude))
-    facts = _facts(recipe, photos, divided, seed, split_seed, settings)
-    if resumed and resumed.facts.fingerprint != facts.fingerprint:
-        raise DataError(
-            f"{data} no longer holds the photos that {out} was started with, or they are divided"
-            " in another way"
-        )
-    _check_teacher(recipe, facts)
-    return _ready(Run(out, recipe, facts, divided), settings, resumed=resumed is not None)
 
-
-def _ready(run: Run, settings: Settings, *, resumed: bool) -> Prepared:
-    """Build the network, and begin the run folder or clear what a kill has left in it."""
-    recipe = run.recipe
-    torch.manual_seed(mix(run.facts.seed, SEED_OF_WEIGHTS))
-    network = build_network(recipe.network, classes=len(run.facts.classes), size=recipe.input.size)
+def _network(recipe: Recipe, facts: RunFacts, resumed: Run | None) -> tuple[PlateNet, str]:
+    """The network with the weights that it starts from, and what is to be said of its classes."""
+    torch.manual_seed(mix(facts.seed, SEED_OF_WEIGHTS))
+    network = build_network(recipe.network, classes=len(facts.classes), size=recipe.input.size)
     if resumed and network.frozen:
-        network.backbone.load_state_dict(read_state(run.frozen_weights))
-    else:
-        load_pretrained(network, recipe.network)
+        network.backbone.load_state_dict(read_state(resumed.frozen_weights))
+        return network, ""
+    return network, load_pretrained(network, recipe.network, facts.classes)
+
+
+def _begin(run: Run, network: PlateNet, *, resumed: bool) -> Path | None:
+    """Begin the run folder, or clear what a kill has left in it; the state to resume from."""
     if first_process():
-        for leftover in run.folder.rglob(f"{PART}*"):
-            leftover.unlink()
-        if network.frozen and not resumed:
-            _save_frozen(run, network)
-        run.save()
-    checkpoint = run.checkpoint if resumed and run.checkpoint.is_file() else None
-    return Prepared(run, network, settings, checkpoint)
+        try:
+            mark_output(run.folder)
+            for leftover in run.folder.rglob(f"{PART}*"):
+                leftover.unlink()
+            if network.frozen and not resumed:
+                _save_frozen(run, network)
+            run.save()
+        except BaseException:
+            if not resumed:  # so that the same command can be given again
+                rmtree(run.folder, ignore_errors=True)
+            raise
+    return run.checkpoint if resumed and run.checkpoint.is_file() else None
+
+
+def _numbered(recipe: str) -> Iterator[Path]:
+    yield RUNS / recipe
+    for number in count(2):
+        yield RUNS / f"{recipe}-{number}"
+
+
+def _claim(out: Path | None, recipe: str, held: ExitStack) -> Path:
+    """A run folder that no other process has, locked; a new one where none is named."""
+    if out is None:
+        RUNS.mkdir(exist_ok=True)
+        for free in _numbered(recipe):
+            with suppress(FileExistsError):
+                free.mkdir()
+                out = free
+                break
+    assert out is not None
+    held.enter_context(locked(out, BUSY))
+    _check_empty(out)
+    return out
+
+
+def _check_empty(out: Path | None) -> None:
+    """Refuse a folder that holds anything but what a kill at the very beginning leaves."""
+    ours = (OUTPUT_MARKER, LOCK)
+    if out and out.exists() and any(entry.name not in ours for entry in out.iterdir()):
+        raise DataError(f"{out} exists and is not empty; add --resume or choose another --out")
 
 
 def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
@@ -154,7 +227,7 @@ def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
     """
     wanted = recipe.teacher
     if wanted and wanted.model:
-        Teacher(wanted.model).check(facts.classes, facts.division)
+        Teacher(wanted.model, facts.classes).check(facts.division)
     elif wanted and wanted.recipe:
         theirs = load_recipe(wanted.recipe)
         if theirs.teacher:
@@ -186,15 +259,22 @@ def fit(
 
     Raises:
         Interrupted: Ctrl-C.
-        ModelError: the accelerator, devices or precision are not to be had here.
+        DivergedError: the weights have grown beyond all bounds; earlier epochs can be used.
+        OutputError: a file cannot be written; the run can be resumed.
     """
-    _quieten()
-    teacher = _teacher(prepared, on_epoch, on_teacher, callbacks)
-    trainer = _learn(prepared, teacher, on_epoch, callbacks)
-    if prepared.run.recipe.calibrate and trainer.is_global_zero:
-        calibrate(Run.load(prepared.run.folder))
-    trainer.strategy.barrier()
-    return Run.load(prepared.run.folder)
+    run = prepared.run
+    with prepared.held, writing(run.folder, "make room, then go on with --resume"):
+        teacher = _teacher(prepared, on_epoch, on_teacher, callbacks)
+        try:
+            trainer = _learn(prepared, teacher, on_epoch, callbacks)
+        except DivergedError:
+            if run.recipe.calibrate and first_process() and Run.load(run.folder).history:
+                calibrate(Run.load(run.folder))
+            raise
+        if run.recipe.calibrate and trainer.is_global_zero:
+            calibrate(Run.load(run.folder))
+        trainer.strategy.barrier()
+        return Run.load(run.folder)
 
 
 def _teacher(
@@ -206,13 +286,17 @@ def _teacher(
     """The recipe's teacher; trained now, or from where it was stopped, if it has to be."""
     wanted, run = prepared.run.recipe.teacher, prepared.run
     if wanted is None or wanted.recipe is None:
-        return Teacher(str(wanted.model), flips=wanted.flips) if wanted else None
+        classes = run.facts.classes
+        return Teacher(str(wanted.model), classes, flips=wanted.flips) if wanted else None
     file = run.teacher / "model.onnx"
     if not file.is_file():
         recipe = load_recipe(wanted.recipe)
         facts = run.facts.model_copy(update={"normalization": _normalization(recipe, run.photos)})
         theirs = Run(run.teacher, recipe, facts, run.photos)
-        ready = _ready(theirs, prepared.settings, resumed=Run.is_run(run.teacher))
+        resumed = Run.is_run(run.teacher)
+        network, _ = _network(recipe, facts, theirs if resumed else None)
+        checkpoint = _begin(theirs, network, resumed=resumed)
+        ready = Prepared(theirs, network, prepared.settings, checkpoint)
         if on_teacher:
             on_teacher(theirs)
         trainer = _learn(ready, None, on_epoch, callbacks)
@@ -222,7 +306,7 @@ def _teacher(
             # It is asked for every photo of every epoch: int8 is several times faster.
             export(Run.load(run.teacher), file, int8=True)
         trainer.strategy.barrier()
-    return Teacher(str(file), flips=wanted.flips)
+    return Teacher(str(file), run.facts.classes, flips=wanted.flips)
 
 
 def _learn(
@@ -248,31 +332,46 @@ def _learn(
         teacher=teacher,
         workers=settings.workers,
     )
-    try:
-        trainer = Trainer(
-            accelerator=settings.accelerator,
-            devices=settings.devices,
-            num_nodes=settings.nodes,
-            precision=settings.precision,  # type: ignore[arg-type]
-            max_epochs=recipe.epochs,
-            callbacks=[*callbacks, RunKeeper(run, on_epoch)],
-            logger=TensorBoardLogger(run.folder, name="", version="tensorboard"),
-            default_root_dir=run.folder,
-            use_distributed_sampler=False,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            gradient_clip_val=recipe.optimizer.clip_gradient,
-            enable_model_summary=False,
-            enable_progress_bar=False,
-            deterministic="warn",
-        )
-    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError(f"cannot train with {settings}: {str(error).splitlines()[0]}") from error
+    trainer = _trainer(
+        settings,
+        max_epochs=recipe.epochs,
+        callbacks=[*callbacks, RunKeeper(run, on_epoch)],
+        logger=TensorBoardLogger(run.folder, name="", version="tensorboard"),
+        default_root_dir=run.folder,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        gradient_clip_val=recipe.optimizer.clip_gradient,
+        deterministic="warn",
+    )
     try:
         trainer.fit(module, datamodule, ckpt_path=prepared.checkpoint, weights_only=True)
     except SystemExit as error:  # what Lightning makes of Ctrl-C
         raise Interrupted from error
     return trainer
+
+
+def _trainer(settings: Settings, **options: Any) -> Trainer:
+    """Lightning's trainer.
+
+    Raises:
+        ModelError: the accelerator, devices or precision are not to be had here.
+    """
+    try:
+        return Trainer(
+            accelerator=settings.accelerator,
+            devices=settings.devices,
+            num_nodes=settings.nodes,
+            precision=settings.precision,  # type: ignore[arg-type]
+            enable_model_summary=False,
+            enable_progress_bar=False,
+            **options,
+        )
+    except (MisconfigurationException, ImportError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError(
+            f"cannot train with --accelerator {settings.accelerator} --devices {settings.devices}"
+            f" --precision {settings.precision}: {first_line(error)}"
+        ) from error
 
 
 def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
@@ -281,12 +380,13 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
         raise ModelError(f"nothing to resume: there is no {out}")
     if not Run.is_run(out):
         # What is written before run.json.
-        ours = ("weights", "recipe.yaml", "photos.csv", PART)
+        ours = ("weights", "recipe.yaml", "photos.csv", PART, OUTPUT_MARKER, LOCK)
         if any(not entry.name.startswith(ours) for entry in out.iterdir()):
             raise ModelError(f"{out} is not a run folder, it cannot be resumed")
         return None
     run = Run.load(out)
-    if run.recipe.model_copy(update={"epochs": recipe.epochs}) != recipe:
+    same = {"epochs": recipe.epochs, "summary": recipe.summary}
+    if run.recipe.model_copy(update=same) != recipe:
         raise RecipeError(
             f"{out} was started with another recipe; see {out / 'recipe.yaml'}"
             " and give the same --set options"
@@ -319,8 +419,14 @@ def _facts(
         unreadable={error.source: error.reason for error in photos.unreadable},
         settings={**vars(settings), "threads": torch.get_num_threads()},
         versions={"python": platform.python_version()} | {n: _version(n) for n in RECORDED},
-        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=shlex.join([*_program(), *sys.argv[1:]]),
     )
+
+
+def _program() -> list[str]:
+    """What was typed to start this process."""
+    name = Path(sys.argv[0]).name
+    return ["python", "-m", "platecheck"] if name == "__main__.py" else [name]
 
 
 def _normalization(recipe: Recipe, photos: PhotoSet) -> Normalization:

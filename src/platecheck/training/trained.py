@@ -97,6 +97,11 @@ class TrainedModel:
             network.load_state_dict(state)
         except RuntimeError as error:
             raise ModelError(f"{run.weights(self.epoch)} does not fit the recipe") from error
+        if not all(bool(tensor.isfinite().all()) for tensor in state.values()):
+            raise ModelError(
+                f"the weights of epoch {self.epoch} in {run.folder} are not numbers: the training"
+                " diverged; choose an earlier epoch, or train again with a lower learning rate"
+            )
         whole = WholeModel if network.evidence is None else WholeModelWithEvidence
         # Fitted to the best epoch: to the features of another one every dish would be odd.
         fitted = bool(run.history) and self.epoch == run.best_epoch

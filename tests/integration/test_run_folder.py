@@ -1,0 +1,301 @@
+"""A run folder belongs to one training, and holds nothing that is not as it says."""
+
+import errno
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from training_fixtures import COMMAND, ONE_PROCESS, Cli, finish, gentle, options, start, train
+
+from platecheck.errors import DataError, ModelError, OutputError
+from platecheck.files import LOCK, OUTPUT_MARKER, is_output, locked
+from platecheck.training import keeper
+from platecheck.training.keeper import DivergedError
+from platecheck.training.run import Run, write_history
+from platecheck.training.train import Settings, fit, prepare
+from platecheck.training.trained import TrainedModel
+
+pytest_plugins = ["training_fixtures.fixtures"]
+
+
+class TestOneTrainingAtATime:
+    def test_each_default_folder_belongs_to_one(
+        self, dishes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        begun = [prepare(gentle(), dishes, None, settings=ONE_PROCESS) for _ in range(3)]
+        names = [str(each.run.folder) for each in begun]
+        assert names == ["runs/tiny_vgg", "runs/tiny_vgg-2", "runs/tiny_vgg-3"]
+        assert all(is_output(each.run.folder) for each in begun)
+
+    def test_another_with_the_same_folder_is_refused_and_told_who_has_it(
+        self, dishes: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "run"
+        begun = prepare(gentle(), dishes, out)
+        for resume in (False, True):
+            with pytest.raises(DataError) as caught:
+                prepare(gentle(), dishes, out, resume=resume)
+            if resume:
+                assert f"another process ({os.getpid()} on " in str(caught.value)
+                assert f"is at work in {out}; wait for it to end, or" in str(caught.value)
+        assert Run.load(out).recipe == gentle()  # to read it is allowed
+        del begun
+        assert not (out / LOCK).exists()
+        prepare(gentle(), dishes, out, resume=True)
+
+    def test_two_processes_that_start_at_once_have_a_folder_each(
+        self, dishes: Path, tmp_path: Path
+    ) -> None:
+        processes = [
+            start(
+                COMMAND, "train", "tiny_vgg", "--data", dishes, "--seed", str(seed),
+                *options(epochs=1), cwd=tmp_path,
+            )
+            for seed in (1, 2)
+        ]  # fmt: skip
+        answers = [finish(process) for process in processes]
+        assert [answer.code for answer in answers] == [0, 0], answers
+        runs = [Run.load(folder) for folder in sorted((tmp_path / "runs").iterdir())]
+        assert sorted(run.facts.seed for run in runs) == [1, 2]
+
+    def test_a_killed_process_holds_no_lock(self, tmp_path: Path) -> None:
+        script = (
+            "import os, sys, time; from pathlib import Path\n"
+            "from platecheck.files import locked\n"
+            "with locked(Path(sys.argv[1])):\n"
+            "    ends = os.pipe()\n"
+            "    if os.fork() == 0: os.write(ends[1], b'!'); time.sleep(60); os._exit(0)\n"
+            "    os.read(ends[0], 1)\n"
+            "    os.kill(os.getpid(), 9)"
+        )
+        subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+        assert (tmp_path / LOCK).exists()
+        with locked(tmp_path):  # though a child of it lives on
+            pass
+
+    @pytest.mark.parametrize("left", [(), (OUTPUT_MARKER,), (OUTPUT_MARKER, LOCK)])
+    @pytest.mark.parametrize("resume", [False, True])
+    def test_a_folder_that_was_claimed_and_no_more_can_be_used(
+        self, left: tuple[str, ...], resume: bool, dishes: Path, tmp_path: Path
+    ) -> None:
+        for name in left:
+            (tmp_path / name).touch()
+        assert prepare(gentle(), dishes, tmp_path, resume=resume).checkpoint is None
+
+
+class TestMistakesFirst:
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            Settings(precision="17"),
+            Settings(accelerator="abacus"),
+            Settings(accelerator="cpu", devices=0),
+            Settings(accelerator="cpu", devices="some"),
+            Settings(precision="transformer-engine"),
+        ],
+    )
+    def test_settings_are_tried_before_photos_are_read(
+        self, settings: Settings, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "run"
+        with pytest.raises(ModelError, match=f"--precision {settings.precision}: "):
+            prepare(gentle(), tmp_path / "no photos here", out, settings=settings)
+        assert not out.exists()
+
+    def test_so_is_a_place_that_cannot_be_written(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        for out in (tmp_path / "file" / "run", Path("/proc/nowhere/run")):
+            with pytest.raises(OutputError, match=r"cannot be written: .*; choose another place"):
+                prepare(gentle(), tmp_path / "no photos here", out)
+        with pytest.raises(DataError, match="is not a folder"):
+            prepare(gentle(), tmp_path / "no photos here", tmp_path / "file")
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ["export", "RUN", "-o", "FILE/x.onnx"],
+            ["report", "RUN", "-o", "FILE/x.html"],
+            ["audit", "PHOTOS", "--report", "FILE/x.html"],
+            ["audit", "PHOTOS", "--write-exclusions", "FILE/x.csv"],
+            ["predict", "PHOTOS", "--heatmap", "FILE/x"],
+            ["data", "synth", "FILE/x"],
+        ],
+    )
+    def test_every_output_is_tried_first(
+        self, command: list[str], cli: Cli, tmp_path: Path
+    ) -> None:
+        (tmp_path / "FILE").touch()
+        # Neither the run nor the photos exist: that would be said next.
+        answer = cli(*(str(tmp_path / part) if "FILE" in part else part for part in command))
+        assert answer.code == 2
+        assert "cannot be written: Not a directory" in answer.err
+
+    def test_what_fails_leaves_no_folder(self, dishes: Path, tmp_path: Path) -> None:
+        out = tmp_path / "run"
+        with pytest.raises(ModelError, match="no weights file"):
+            prepare(gentle("network.weights=none.pth"), dishes, out)
+        assert not out.exists()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of four megabytes."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    words = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(folder)]
+    if subprocess.run(words, check=False, capture_output=True).returncode:
+        pytest.skip("a full disk needs the right to mount one")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+class TestAFullDisk:
+    def test_one_line_names_the_file_and_the_run_goes_on_later(
+        self, cli: Cli, dishes: Path, small_disk: Path, tmp_path: Path
+    ) -> None:
+        out = small_disk / "run"
+        ballast = small_disk / "ballast"
+        for left in (150, 550):  # 1: the weights do not fit, 2: nor does the checkpoint
+            shutil.rmtree(out, ignore_errors=True)
+            ballast.write_bytes(bytes(2**22 - left * 1024))
+            answer = cli("train", "tiny_vgg", "--data", dishes, "--out", out, *options(epochs=1))
+            assert answer.code == 2
+            (line,) = answer.err.splitlines()
+            assert line.startswith(f"error: {out}")
+            assert "cannot be written: No space left on device; make room, then go on" in line
+            ballast.unlink()
+        command = ["train", "tiny_vgg", "--data", dishes, "--out", out, *options(epochs=1)]
+        assert cli(*command, "--resume").code == 0
+        assert Run.load(out).finished
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+        answer = cli("export", out, "-o", small_disk / "m.onnx")
+        assert answer.code == 2
+        assert f"{small_disk / 'm.onnx'} cannot be written: No space left" in answer.err
+
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+    def test_whatever_library_meets_it(
+        self, number: int, dishes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(*_: Any, **__: Any) -> None:
+            raise RuntimeError(f"I/O error: (os error {number})")
+
+        monkeypatch.setattr(keeper, "save_file", full)
+        out = tmp_path / "run"
+        with pytest.raises(OutputError) as caught:
+            train(gentle(epochs=1), dishes, out)
+        wanted = f"{out / 'weights/epoch-001.safetensors'} cannot be written: {os.strerror(number)}"
+        assert str(caught.value).startswith(wanted)
+        monkeypatch.undo()
+        assert train(gentle(epochs=1), dishes, out, resume=True).finished
+
+
+class TestDivergence:
+    def test_it_ends_the_training_and_keeps_what_was_good(
+        self, dishes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        out = tmp_path / "run"
+        begun = prepare(gentle(epochs=5), dishes, out, settings=ONE_PROCESS)
+
+        def spoil(run: Run) -> None:
+            if len(run.history) == 2:
+                with torch.no_grad():
+                    begun.network.head[0].weight.fill_(torch.nan)
+
+        with pytest.raises(
+            DivergedError, match=r"diverged in epoch 3: .* the 2 before it are kept"
+        ):
+            fit(begun, on_epoch=spoil)
+        run = Run.load(out)
+        assert [row["epoch"] for row in run.history] == [1, 2]
+        assert run.calibration.is_file()
+        assert TrainedModel(run).epoch == run.best_epoch
+        assert not run.weights(3).exists()
+
+    def test_the_command_says_so_and_nothing_is_exported(
+        self, cli: Cli, dishes: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "run"
+        answer = cli(
+            "train", "tiny_vgg", "--data", dishes, "--out", out,
+            *options("optimizer={name: sgd, lr: 1.0e30}", epochs=3),
+        )  # fmt: skip
+        assert answer.code == 2
+        assert "the training diverged in epoch 1: " in answer.err
+        assert "--set optimizer.lr=" in answer.err
+        assert cli("export", out, "-o", tmp_path / "m.onnx").code == 2
+        assert not (tmp_path / "m.onnx").exists()
+
+    @pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+    def test_a_run_of_before_that_kept_such_epochs(
+        self, loss: float, trained: Run, tmp_path: Path
+    ) -> None:
+        run = Run.load(Path(shutil.copytree(trained.folder, tmp_path / "run")))
+        rows = [{**row, "val_loss": loss} for row in run.history]
+        write_history(run.folder / "history.csv", [{**run.history[0]}, *rows[1:]])
+        assert Run.load(run.folder).best_epoch == 1
+        write_history(run.folder / "history.csv", rows)
+        with pytest.raises(ModelError, match="no epoch has a validation loss that is a number"):
+            _ = Run.load(run.folder).best_epoch
+        state = {key: tensor * torch.nan for key, tensor in _state(run).items()}
+        save_file(state, run.weights(2))
+        with pytest.raises(ModelError, match=r"weights of epoch 2 .* are not numbers"):
+            TrainedModel(run, epoch=2)
+
+
+def _state(run: Run) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return load_file(run.weights(2))
+
+
+class TestMovedPhotos:
+    def test_export_and_report_are_told_where_they_are(
+        self, cli: Cli, trained: Run, dishes: Path, tmp_path: Path
+    ) -> None:
+        moved = Path(shutil.copytree(dishes, tmp_path / "moved"))
+        run = Path(shutil.copytree(trained.folder, tmp_path / "run"))
+        facts = (run / "run.json").read_text()
+        (run / "run.json").write_text(facts.replace(str(dishes), str(tmp_path / "gone")))
+        for command in (["export", run, "-o", tmp_path / "m.onnx"], ["report", run]):
+            answer = cli(*command)
+            assert answer.code == 2
+            assert "say where they are with --data" in answer.err
+            answer = cli(*command, "--data", moved)
+            assert answer.code == 0, answer.err
+
+
+@pytest.mark.parametrize("layout", ["train and val", "all three", "no splits", "odd names"])
+def test_the_next_command_works(
+    layout: str, cli: Cli, dishes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data, out = Path("photos"), Path("run")
+    if layout == "odd names":
+        data, out = Path("it's [red] photos"), Path("-run $HOME")
+    if layout == "no splits":
+        shutil.copytree(dishes / "train", data)
+    else:
+        shutil.copytree(dishes, data)
+    if layout == "train and val":
+        (data / "test").rename(data / "val")
+    elif layout == "all three":
+        shutil.copytree(data / "test", data / "val")
+    answer = cli("train", "tiny_vgg", f"--data={data}", f"--out={out}", *options(epochs=1))
+    assert answer.code == 0, answer.err
+    (line,) = [line for line in answer.out.splitlines() if line.startswith("next: ")]
+    command, *typed = shlex.split(line.removeprefix("next: "))
+    assert command == "platecheck"
+    answer = cli(*typed)
+    assert answer.code == 0, answer.err
