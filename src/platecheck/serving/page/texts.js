@@ -130,7 +130,7 @@ export const TEXTS = {
     cameraTitle: "Take a photo",
     camera: "Camera",
     cameraNumber: "Camera {count}",
-    shoot: "Take it",
+    shoot: "Take photo",
     phoneCamera: "Use the phone's camera app",
     chooseInstead: "Choose a photo instead",
     cameraStarting: "Starting the camera …",
@@ -141,6 +141,8 @@ export const TEXTS = {
     cameraMissing: "There is no camera.",
     cameraBusy: "The camera does not start. Another program may be using it.",
     cameraEnded: "The camera was unplugged or taken away.",
+    cameraStuck: "The camera sends no new pictures.",
+    cameraResumes: "Watching continues as soon as the camera works again.",
 
     watchTitle: "Watch the dishes go by",
     watchNote: "For a camera that stays where it is: it says the answer whenever the dish changes.",
@@ -351,6 +353,8 @@ export const TEXTS = {
     cameraMissing: "Камери немає.",
     cameraBusy: "Камера не вмикається. Можливо, її використовує інша програма.",
     cameraEnded: "Камеру від’єднано, або вона більше недоступна.",
+    cameraStuck: "Камера не надсилає нових кадрів.",
+    cameraResumes: "Спостереження продовжиться, щойно камера запрацює.",
 
     watchTitle: "Спостереження за посудом",
     watchNote: "Для нерухомої камери: відповідь з’являється щоразу, коли змінюється посуд.",
