@@ -1,4 +1,4 @@
-"""A camera that delivers no new frames: its answer is taken down, and watching goes on by itself."""
+"""A camera that sends no new frames: its answer is taken down, and watching goes on by itself."""
 
 from collections.abc import Iterator
 
@@ -172,9 +172,7 @@ def test_hidden_page_shows_no_old_answer_when_it_is_seen_again(watching: Page) -
 
 def test_laptop_that_slept_shows_no_old_answer(watching: Page) -> None:
     """All that was shown is an hour old, and no new frame has been answered yet."""
-    watching.evaluate(
-        "() => { window.fetch = () => new Promise(() => 0); }"
-    )
+    watching.evaluate("() => { window.fetch = () => new Promise(() => 0); }")
     watching.wait_for_timeout(600)
     watching.evaluate("() => { const now = Date.now; Date.now = () => now() + 3_600_000; }")
     expect(name(watching)).not_to_have_text("Dirty", timeout=2_000)

@@ -20,7 +20,7 @@ from platecheck.serving.schemas import ModelAnswer, PhotoAnswer, PredictAnswer, 
 from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE
-from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos
+from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos, unreadable
 
 FILE = {"type": "string", "format": "binary"}
 
@@ -113,7 +113,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         found = [PhotoAnswer.of(name, a) for (name, _), a in zip(photos, answers, strict=True)]
         request.state.log.update(photos=len(photos), bytes=sum(len(file) for _, file in photos))
         if not is_form(request.headers) and found[0].error:
-            raise ProblemError(422, found[0].error.detail or "")
+            raise unreadable(request.headers, photos[0][1], found[0].error.detail or "")
         answer = PredictAnswer(
             model=service.classifier.id,
             milliseconds=round((time.perf_counter() - start) * 1000, 2),

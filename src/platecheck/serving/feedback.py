@@ -140,7 +140,6 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
                 request.headers,
                 service.settings,
                 share,
-                field=FIELD,
                 texts=TEXTS,
             )
             right, client = _checked(texts, labels)
