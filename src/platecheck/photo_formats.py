@@ -130,7 +130,16 @@ def _scans(jpeg: bytes) -> int:
 
 
 def is_cut_short(data: bytes) -> bool:
-    """Say whether a WebP file is shorter than its header claims: Pillow does not tell."""
+    """Say whether a WebP or HEIF file is shorter than it claims: their decoders do not tell."""
+    at = 0
+    while data[4:8] == b"ftyp" and data[at + 4 : at + 8] in (b"ftyp", b"meta", b"mdat"):
+        size = int.from_bytes(data[at : at + 4])
+        size = int.from_bytes(data[at + 8 : at + 16]) if size == 1 else size
+        if size < 8:  # 0: up to the end
+            return False
+        at += size
+        if at > len(data):
+            return True
     return data[:4] == b"RIFF" and len(data) < 8 + int.from_bytes(data[4:8], "little")
 
 
@@ -146,8 +155,26 @@ def _open_heif(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
     """Read the header of a HEIF file; Pillow itself, and so others, need not know the format."""
     from pi_heif import HeifImageFile  # takes 20 ms, and most photos are JPEG
 
+    data = file.read()
+    if is_cut_short(data):
+        raise SyntaxError(CUT_SHORT)
+    _check_item_names(data)
     image: ImageFile.ImageFile = HeifImageFile(file, name)
     return image
+
+
+def _check_item_names(data: bytes) -> None:
+    """Refuse a HEIF file where an item's type or name is no text: pi_heif would crash.
+
+    Raises:
+        SyntaxError: there is one.
+    """
+    for entry in re.finditer(rb"infe[\0-\3]", data):
+        end = entry.start() - 4 + int.from_bytes(data[entry.start() - 4 : entry.start()])
+        try:
+            data[entry.end() + (9 if data[entry.end() - 1] == 3 else 7) : end].decode()
+        except UnicodeDecodeError:
+            raise SyntaxError("an item's name is no text") from None
 
 
 def _is_raw(image: ImageFile.ImageFile, data: bytes) -> bool:
