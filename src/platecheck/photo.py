@@ -186,7 +186,7 @@ def _read(source: Any, name: str) -> bytes:
         if isinstance(source, bytes | bytearray | memoryview):
             data = bytes(source)
         elif isinstance(source, str | os.PathLike):
-            data = _read_file(source, name)
+            data = _read_file(os.fsdecode(source), name)
         elif hasattr(source, "read"):
             data = _read_stream(source, name)
         else:
@@ -231,7 +231,7 @@ def _not_a_photo(source: object) -> str:
     )
 
 
-def _read_file(path: str | os.PathLike[str], name: str) -> bytes:
+def _read_file(path: str, name: str) -> bytes:
     try:
         mode = Path(path).stat().st_mode
     except ValueError:  # a null character

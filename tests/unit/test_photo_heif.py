@@ -109,20 +109,13 @@ def test_open_photo_truncated_heic_is_called_so() -> None:
     assert reason(PLAIN[:-200]) == "the file is cut short"
 
 
-@pytest.mark.parametrize("name", ["orientation6", "thumbnail"])
-def test_open_photo_heic_with_item_types_that_are_no_text_is_an_error(name: str) -> None:
+def test_open_photo_heic_with_item_types_that_are_no_text_is_an_error() -> None:
     """The library that reads HEIF would end the whole process."""
-    data = (FIXTURES / f"{name}.heic").read_bytes()
+    data = (FIXTURES / "orientation6.heic").read_bytes()
 
-    for damaged in (
-        data.replace(b"Exif\0", b"Exi\xff\0", 1),
-        data.replace(b"hvc1\0", b"hv\xc1\0\0"),
-    ):
-        assert damaged != data or name == "thumbnail"
-        try:
-            open_photo(damaged)
-        except PhotoError as error:
-            assert "damaged" in error.reason
+    for damaged in (data.replace(b"Exif\0", b"Exi\xff\0"), data.replace(b"hvc1\0", b"hv\xc1\0\0")):
+        assert damaged != data
+        assert reason(damaged) == "the file is damaged or cut short"
 
 
 MUTATIONS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6)
