@@ -346,6 +346,9 @@ def test_an_answer_as_json(classifier: Classifier, tmp_path: Path) -> None:
         "label": "dirty",
         "probability": good.probability,
         "probabilities": good.probabilities,
+        "top_class": "dirty",
+        "needed": 0.0,
+        "oddness": None,
     }
     assert bad.as_dict() == {
         "photo": str(tmp_path / "gone.png"),
@@ -371,7 +374,7 @@ def test_answers_come_in_order_and_a_bad_photo_stops_nothing(
         if i in bad:
             assert answer.source == str(photos[i])
             assert isinstance(answer.error, PhotoError)
-            assert (answer.label, answer.probability, answer.probabilities) == ("", 0.0, None)
+            assert (answer.label, answer.probability, answer.probabilities) == ("", 0.0, {})
         else:
             assert answer.probabilities is not None
             assert answer.probabilities["dirty"] == pytest.approx(dirty(level), abs=1e-5)

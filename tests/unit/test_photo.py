@@ -20,11 +20,12 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageFile
+from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin
 
 from platecheck import photo
 from platecheck.errors import PhotoError
-from platecheck.photo import PHOTO_SUFFIXES, is_photo_name, open_photo
+from platecheck.photo import PHOTO_SUFFIXES, UNSUPPORTED_SUFFIXES, is_photo_name, open_photo
+from platecheck.photo_formats import REFUSED_FORMATS
 
 
 def draw(height: int = 48, width: int = 64, texture: float = 0) -> NDArray[np.uint8]:
@@ -180,10 +181,14 @@ def test_other_names(name: str) -> None:
 
 def test_suffixes_are_those_of_formats_that_can_be_opened() -> None:
     Image.init()
-    formats = {Image.EXTENSION[suffix] for suffix in PHOTO_SUFFIXES}  # no KeyError: Pillow knows
+    heif = {".heic", ".heics", ".heif", ".heifs", ".hif"}  # which Pillow itself does not know
+    formats = {Image.EXTENSION[suffix] for suffix in PHOTO_SUFFIXES - heif}  # no KeyError
 
+    assert heif <= PHOTO_SUFFIXES
     assert formats >= {"JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000"}
-    assert not formats & photo._REFUSED_FORMATS
+    assert not formats & REFUSED_FORMATS
+    assert not PHOTO_SUFFIXES & UNSUPPORTED_SUFFIXES
+    assert {".cr2", ".nef", ".dng", ".svg", ".pdf", ".jxl", ".mov"} <= UNSUPPORTED_SUFFIXES
 
 
 # --- modes --------------------------------------------------------------------------------------
@@ -638,8 +643,6 @@ def test_formats_decoded_in_python_get_a_lower_limit() -> None:
     [
         b"\0",
         b"hello, world\n" * 50,
-        b"<svg xmlns='http://www.w3.org/2000/svg'/>",
-        b"%PDF-1.7\n" + bytes(2000),
         bytes(range(256)) * 20,
         bytes(10_000),
     ],
@@ -648,18 +651,62 @@ def test_what_is_not_a_photo(data: bytes) -> None:
     assert reason(data) == "it is not a photo in a format that can be read"
 
 
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (b"%PDF-1.7\n" + bytes(2000), "a PDF or PostScript file"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
+        (b"<?xml version='1.0'?>\n<!-- x -->\n<SVG/>", "an SVG drawing"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"\xff\x0a" + bytes(50), "a JPEG XL or JPEG XR file"),
+        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL or JPEG XR file"),
+        (b"\0\0\0\x18ftypmp42" + bytes(50), "a video"),
+        (b"\0\0\0\x14ftypqt  " + bytes(50), "a video"),
+        (b"\x1aE\xdf\xa3" + bytes(50), "a video"),
+        (b"RIFF\0\0\0\0AVI LIST", "a video"),
+        (b"\0\0\0\x18ftypcrx " + bytes(50), "a camera raw file"),
+        (b"FUJIFILMCCD-RAW " + bytes(50), "a camera raw file"),
+        (b"PK\3\4" + bytes(50), "a ZIP archive"),
+        (b"gimp xcf v011" + bytes(50), "an image editor's file"),
+    ],
+)
+def test_open_photo_names_known_files_that_are_no_photos(data: bytes, kind: str) -> None:
+    assert reason(data) == f"it is {kind}; save the picture as JPEG or PNG"
+
+
+@pytest.mark.parametrize("tags", [{50706: b"\1\4\0\0"}, {254: 1, 330: 8}])
+def test_open_photo_camera_raw_is_not_its_tiff_thumbnail(tags: dict[int, Any]) -> None:
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for tag, value in tags.items():
+        info[tag] = value
+
+    raw = encode(PICTURE, "TIFF", tiffinfo=info)
+
+    assert reason(raw) == "it is a camera raw file; save the picture as JPEG or PNG"
+
+
+def test_open_photo_cr2_is_camera_raw() -> None:
+    tiff = encode(PICTURE, "TIFF")  # whose directory, at 8, makes way for the mark of CR2
+    moved = tiff[:4] + struct.pack("<I", len(tiff)) + b"CR\2\0" + tiff[12:] + tiff[8:400]
+    plain = moved[:8] + bytes(4) + moved[12:]
+
+    np.testing.assert_array_equal(open_photo(plain), PICTURE)
+    assert reason(moved) == "it is a camera raw file; save the picture as JPEG or PNG"
+
+
+def test_open_photo_unknown_content_goes_by_the_name(tmp_path: Path) -> None:
+    file = tmp_path / "DISH.PEF"
+    file.write_bytes(b"MM\0*" + bytes(100))
+
+    assert reason(file) == ".pef files cannot be read; save the picture as JPEG or PNG"
+
+
 def test_formats_that_start_other_programs_are_refused(tmp_path: Path) -> None:
     postscript = encode(PICTURE, "EPS")
     file = tmp_path / "dish.jpg"
     file.write_bytes(postscript)
 
-    assert reason(file) == "it is not a photo in a format that can be read"
-
-
-def test_heic_photos_get_their_own_advice() -> None:
-    heic = struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic" + bytes(100)
-
-    assert reason(heic) == "HEIC photos cannot be read; save it as JPEG"
+    assert "it is a PDF or PostScript file" in reason(file)
 
 
 def test_photos_without_any_pixels() -> None:

@@ -12,10 +12,9 @@ from urllib.parse import quote, unquote_to_bytes
 import pyarrow as pa
 from pyarrow import fs
 
-from platecheck.classifier import Source
 from platecheck.errors import DataError, PhotoError
 from platecheck.model_info import first_line
-from platecheck.photo import MAX_BYTES
+from platecheck.photo import MAX_BYTES, Source
 
 PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 """Endings of packed files, and what packed them."""
@@ -109,7 +108,8 @@ class _Later(RawIOBase):
         self._content = content
 
     def read(self, _size: int = -1) -> bytes:
-        return self._content()
+        content, self._content = self._content, bytes  # read once
+        return content()
 
 
 def _later(name: str, content: Callable[[], bytes]) -> BinaryIO:

@@ -1,0 +1,163 @@
+"""HEIF photos of phones come out upright and RGB; damaged ones are one clear error.
+
+The files of ``heif_fixtures`` hold `test_photo.PICTURE`, encoded by pillow-heif: pi-heif, which
+reads them, cannot write.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from test_photo import PICTURE, at_most, difference, encode, reason
+
+from platecheck.errors import PhotoError
+from platecheck.photo import open_photo
+
+FIXTURES = Path(__file__).parent / "heif_fixtures"
+PLAIN = (FIXTURES / "plain.heic").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plain",
+        *(f"orientation{number}" for number in (2, 3, 5, 6, 8)),
+        "thumbnail",
+        "ten_bits",
+        "profile",
+    ],
+)
+def test_open_photo_heic_is_upright_rgb(name: str) -> None:
+    pixels = open_photo(FIXTURES / f"{name}.heic")
+
+    assert difference(pixels, PICTURE) < 3
+    assert pixels.flags.writeable
+
+
+def test_open_photo_heic_without_rotation_ignores_exif_orientation() -> None:
+    """As the standard has it: only the file's own rotation counts, and only once."""
+    turned = (FIXTURES / "orientation6.heic").read_bytes()
+    assert b"irot\x03" in turned
+
+    pixels = open_photo(turned.replace(b"irot\x03", b"irot\x00"))
+
+    assert difference(pixels, np.rot90(PICTURE)) < 3
+
+
+def test_open_photo_heic_with_alpha_lies_on_white() -> None:
+    pixels = open_photo(FIXTURES / "alpha.heic")
+
+    assert difference(pixels[:, :30], PICTURE[:, :30]) < 4
+    assert (pixels[:, 34:] > 250).all()
+
+
+def test_open_photo_grey_heic_becomes_rgb() -> None:
+    grey = np.asarray(Image.fromarray(PICTURE).convert("L").convert("RGB"))
+
+    assert difference(open_photo(FIXTURES / "grey.heic"), grey) < 3
+
+
+def test_open_photo_heic_of_several_shows_the_primary_one() -> None:
+    pixels = open_photo(FIXTURES / "primary_is_second.heic")
+
+    assert difference(pixels, np.full((24, 32, 3), (0, 0, 255))) < 5
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"heix", b"mif1", b"msf1", b"miaf", b"MiHE"])
+def test_open_photo_reads_heif_whatever_its_first_brand(brand: bytes) -> None:
+    data = PLAIN[:8] + brand + PLAIN[12:]
+
+    np.testing.assert_array_equal(open_photo(data), open_photo(PLAIN))
+
+
+@pytest.mark.parametrize("brand", [b"avif", b"mif1", b"msf1", b"miaf"])
+def test_open_photo_reads_avif_whatever_its_first_brand(brand: bytes) -> None:
+    data = encode(PICTURE, "AVIF", quality=95)
+
+    assert difference(open_photo(data[:8] + brand + data[12:]), PICTURE) < 5
+
+
+@pytest.mark.parametrize("name", ["dish.jpg", "dish.HEIC", "dish"])
+def test_open_photo_heif_content_decides_not_the_name(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(PLAIN)
+    assert difference(open_photo(tmp_path / name), PICTURE) < 3
+
+    (tmp_path / name).write_bytes(encode(PICTURE, "JPEG", quality=95))
+    assert difference(open_photo(tmp_path / name), PICTURE) < 5
+
+
+def test_open_photo_heic_is_resized_and_limited() -> None:
+    assert open_photo(PLAIN, (10, 12)).shape == (10, 12, 3)
+    assert reason(PLAIN, max_pixels=3071) == "64x48 pixels are more than the limit of 3071"
+
+
+@pytest.mark.parametrize("percent", range(5, 100, 5))
+@pytest.mark.parametrize("name", ["plain", "thumbnail", "alpha"])
+def test_open_photo_truncated_heic_is_an_error(name: str, percent: int) -> None:
+    data = (FIXTURES / f"{name}.heic").read_bytes()
+
+    with at_most(5):
+        assert "cut short" in reason(data[: len(data) * percent // 100])
+
+
+def test_open_photo_truncated_heic_is_called_so() -> None:
+    assert reason(PLAIN[:-200]) == "the file is cut short"
+
+
+def test_open_photo_heic_with_item_types_that_are_no_text_is_an_error() -> None:
+    """The library that reads HEIF would end the whole process."""
+    data = (FIXTURES / "orientation6.heic").read_bytes()
+
+    for damaged in (data.replace(b"Exif\0", b"Exi\xff\0"), data.replace(b"hvc1\0", b"hv\xc1\0\0")):
+        assert damaged != data
+        assert reason(damaged) == "the file is damaged or cut short"
+
+
+MUTATIONS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    name=st.sampled_from([file.name for file in sorted(FIXTURES.iterdir())]), mutations=MUTATIONS
+)
+def test_open_photo_damaged_heic_opens_or_is_an_error(
+    name: str, mutations: list[tuple[int, int]]
+) -> None:
+    data = bytearray((FIXTURES / name).read_bytes())
+    for place, value in mutations:
+        data[place % len(data)] = value
+    try:
+        pixels = open_photo(bytes(data), 16)
+    except PhotoError:
+        return
+    assert pixels.shape == (16, 16, 3)
+
+
+def test_open_photo_without_pi_heif_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+
+    assert "HEIF photos need pi-heif" in reason(PLAIN)
+    assert reason(PLAIN[:8] + b"mif1" + PLAIN[12:]) == reason(PLAIN)
+
+
+def test_open_photo_without_a_pillow_decoder_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    avif = encode(PICTURE, "AVIF")
+    factory, _ = Image.OPEN["AVIF"]
+    monkeypatch.setitem(Image.OPEN, "AVIF", (factory, lambda start: "AVIF is not installed"))
+
+    assert "AVIF photos need a Pillow built with AVIF" in reason(avif)
+
+
+def test_open_photo_heic_registers_nothing_with_pillow() -> None:
+    code = (
+        "import sys; from platecheck import open_photo; from PIL import Image;"
+        "assert 'pi_heif' not in sys.modules;"
+        f"open_photo({str(FIXTURES / 'plain.heic')!r});"
+        "assert 'HEIF' not in Image.OPEN and '.heic' not in Image.EXTENSION"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
