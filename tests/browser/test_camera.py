@@ -247,7 +247,7 @@ def test_a_service_that_goes_away_while_watching(camera: Browser) -> None:
         before = lines(page).count()
         expect(lines(page)).to_have_count(before + 2, timeout=60_000)
         passing.start()
-        expect(page.locator("#where")).to_have_text("Service", timeout=20_000)
+        expect(page.locator("#where")).to_have_text("Connected", timeout=20_000)
         before = lines(page).count()
         expect(lines(page)).to_have_count(before + 1, timeout=30_000)
 

@@ -144,7 +144,8 @@ def test_certificate_or_key_that_is_missing_is_named(tmp_path: Path, missing: st
             file.write_text("PEM")
     with pytest.raises(SettingsError) as caught:
         serve(Settings(**files))
-    assert str(caught.value) == f"{files[missing]}: cannot be read: No such file or directory"
+    what = f"the {missing.replace('_', ' ')} {files[missing]}"
+    assert str(caught.value) == f"{what} cannot be read: No such file or directory"
 
 
 def test_keys_that_may_not_be_read_are_named(

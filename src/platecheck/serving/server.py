@@ -139,12 +139,13 @@ def _keys(settings: Settings) -> dict[str, str] | None:
 
 def _check_certificate(settings: Settings) -> None:
     if settings.certificate and settings.private_key:
-        for file in (settings.certificate, settings.private_key):
+        files = {"certificate": settings.certificate, "private key": settings.private_key}
+        for what, file in files.items():
             try:
                 file.open("rb").close()
             except (OSError, ValueError) as error:  # a name with a null byte
                 reason = getattr(error, "strerror", None) or error
-                raise SettingsError(f"{file}: cannot be read: {reason}") from error
+                raise SettingsError(f"the {what} {file} cannot be read: {reason}") from error
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             # With a password, though it is not the right one, nobody is asked for it.

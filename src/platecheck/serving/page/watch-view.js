@@ -10,7 +10,7 @@ import { REOPEN_AFTER } from "./liveness.js";
 import { isSoundOn, playTone, setSound } from "./sound.js";
 import { WakeLock } from "./wake-lock.js";
 import { Watch } from "./watch.js";
-import { kindOf, nameOf, surenessOf, whyNot } from "./words.js";
+import { kindOf, mayShowDirt, nameOf, surenessOf, whyNot } from "./words.js";
 
 // A camera that runs for weeks must not fill the memory.
 const LONGEST_LOG = 1000;
@@ -172,7 +172,8 @@ export class WatchView {
       this.#showVerdict("waiting", t(this.#message), resumes ? t("cameraResumes") : "");
       return;
     }
-    this.#showVerdict(kindOf(shown.label), nameOf(shown.label), surenessOf(shown), shown.evidence);
+    const dirt = mayShowDirt(shown.label) ? shown.evidence : null;
+    this.#showVerdict(kindOf(shown.label), nameOf(shown.label), surenessOf(shown), dirt);
   }
 
   #showVerdict(kind, name, sure = "", evidence = null) {
