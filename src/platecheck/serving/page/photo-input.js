@@ -30,10 +30,11 @@ export function listenForPhotos(onPhotos, onDrag) {
     onDrag(false);
     onPhotos(...(await droppedFiles(event.dataTransfer)));
   });
-  addEventListener("paste", (event) => {
+  addEventListener("paste", async (event) => {
     if (document.querySelector("dialog[open]")) return; // it would be answered behind it
     const files = [...(event.clipboardData?.files ?? [])];
-    if (files.length) onPhotos(files, []);
+    const are = await Promise.all(files.map(isPhoto));
+    if (are.includes(true)) onPhotos(files, []); // with the others, whose rows say what they are
   });
 }
 
