@@ -82,7 +82,8 @@ async def main(url: str, photos: list[Path]) -> int:
                 failed += 1
                 print(f"{entry['name']}: {error['detail']}")
             else:
-                print(f"{entry['name']}: {entry['label']} {entry['probability']:.1%}")
+                sure = entry["label"] in entry["probabilities"]  # a class, not "unsure"
+                print(f"{entry['name']}: {entry['label']}", f"{entry['probability']:.1%}" * sure)
     return failed
 
 
