@@ -54,7 +54,6 @@ def _body(settings: Settings) -> dict[str, Any]:
                 }
             },
             "image/*": {"schema": FILE},
-            "application/octet-stream": {"schema": FILE},
         },
     }
 
