@@ -55,7 +55,7 @@ def live_tracks(page: Page, video_id: str) -> int:
 def test_one_photo_is_taken_and_answered(page: Page, screenshot: Screenshot) -> None:
     page.get_by_role("button", name="Take a photo").click()
     dialog = page.get_by_role("dialog", name="Take a photo")
-    shoot = dialog.get_by_role("button", name="Take it")
+    shoot = dialog.get_by_role("button", name="Take photo")
     expect(shoot).to_be_enabled()
     expect(shoot).to_be_focused()
     screenshot(page, "camera")
@@ -69,7 +69,7 @@ def test_one_photo_is_taken_and_answered(page: Page, screenshot: Screenshot) -> 
 
 def test_a_tap_that_comes_twice_takes_one_photo(page: Page) -> None:
     page.get_by_role("button", name="Take a photo").click()
-    shoot = page.get_by_role("button", name="Take it")
+    shoot = page.get_by_role("button", name="Take photo")
     expect(shoot).to_be_enabled()
     shoot.evaluate("(button) => { button.click(); button.click(); }")
     answered(page)
@@ -79,7 +79,7 @@ def test_a_tap_that_comes_twice_takes_one_photo(page: Page) -> None:
 
 def test_closing_lets_go_of_the_camera(page: Page) -> None:
     page.get_by_role("button", name="Take a photo").click()
-    expect(page.get_by_role("button", name="Take it")).to_be_enabled()
+    expect(page.get_by_role("button", name="Take photo")).to_be_enabled()
     assert live_tracks(page, "#camera-video") == 1
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_be_hidden()
@@ -247,7 +247,7 @@ def test_a_service_that_goes_away_while_watching(camera: Browser) -> None:
         before = lines(page).count()
         expect(lines(page)).to_have_count(before + 2, timeout=60_000)
         passing.start()
-        expect(page.locator("#where")).to_have_text("Service", timeout=20_000)
+        expect(page.locator("#where")).to_have_text("Connected", timeout=20_000)
         before = lines(page).count()
         expect(lines(page)).to_have_count(before + 1, timeout=30_000)
 
@@ -271,7 +271,7 @@ def test_a_camera_that_cannot_be_used(page: Page, name: str, message: str) -> No
     page.get_by_role("button", name="Take a photo").click()
     dialog = page.get_by_role("dialog", name="Take a photo")
     expect(dialog.get_by_role("status")).to_contain_text(message)
-    expect(dialog.get_by_role("button", name="Take it")).to_be_hidden()
+    expect(dialog.get_by_role("button", name="Take photo")).to_be_hidden()
     instead = dialog.get_by_role("button", name="Choose a photo instead")
     expect(instead).to_be_focused()
     with page.expect_file_chooser() as chooser:
@@ -317,7 +317,7 @@ def test_one_of_several_cameras_is_chosen_and_remembered(launch: Launch, service
         assert len(ids) == 3
         first, second, _ = ids
         choice.select_option(second)
-        expect(page.get_by_role("button", name="Take it")).to_be_enabled()
+        expect(page.get_by_role("button", name="Take photo")).to_be_enabled()
         used = "(video) => video.srcObject.getVideoTracks()[0].getSettings().deviceId"
         assert page.locator("#camera-video").evaluate(used) == second
         page.keyboard.press("Escape")

@@ -316,7 +316,7 @@ def test_photos_are_answered_one_after_the_other(shipped: tuple[Page, Classifier
     [
         (b"", "the file is empty"),
         (b"This is a shopping list.", "it is not a photo in a format that can be read"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC photos cannot be read; save it as JPEG"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "this browser cannot read HEIC photos without the service"),
         (SAMPLES[0].read_bytes()[:9000], "the file is damaged or cut short"),
         (encoded(scene(), "PNG")[:300], "the file is damaged or cut short"),
         (encoded(scene(), "WEBP")[:300], "the file is damaged or cut short"),

@@ -69,7 +69,7 @@ def test_an_installed_page_starts_and_answers_without_the_service(
         ]  # fmt: skip
 
         passing.start()
-        expect(page.locator("#where")).to_have_text("Service", timeout=20_000)
+        expect(page.locator("#where")).to_have_text("Connected", timeout=20_000)
         expect(page.locator("#notice")).to_have_text("The service is back.")
         choose(page, CLEAN)
         assert answered(page) == "Clean"
@@ -85,7 +85,7 @@ def test_a_network_that_is_gone_for_the_browser_too(browser: Browser, service: S
         assert answered(page) == "Clean"
         expect(page.locator("#by")).to_have_text("Answered on this device")
         page.context.set_offline(False)
-        expect(page.locator("#where")).to_have_text("Service", timeout=20_000)
+        expect(page.locator("#where")).to_have_text("Connected", timeout=20_000)
 
 
 def test_a_photo_is_answered_though_the_service_goes_away_in_the_middle(
@@ -129,7 +129,7 @@ def test_before_the_model_is_kept_the_page_says_what_is_missing(
         )
         page.reload()
         message = "The service cannot be reached, and the model is not on this device yet."
-        expect(page.locator("#where")).to_have_text("No service")
+        expect(page.locator("#where")).to_have_text("Not connected")
         expect(page.locator("#notice")).to_contain_text(message)
         choose(page, CLEAN)
         expect(page.locator("#sure")).to_contain_text(message)
@@ -149,11 +149,11 @@ def test_a_device_without_the_model_does_not_claim_to_answer(
         passing.stop()
         choose(page, DIRTY)
         expect(verdict(page)).to_have_text("No answer")
-        expect(page.locator("#where")).to_have_text("No service")
+        expect(page.locator("#where")).to_have_text("Not connected")
         expect(page.locator("#notice")).to_contain_text("the model is not on this device yet")
         passing.start()
         assert answered(page) == "Dirty"  # asked again by itself
-        expect(page.locator("#where")).to_have_text("Service")
+        expect(page.locator("#where")).to_have_text("Connected")
 
 
 def test_what_still_holds_is_still_said_after_the_next_photo(
@@ -191,7 +191,7 @@ def test_always_on_this_device(browser: Browser, service: Service) -> None:
         expect(page.locator("#where")).to_have_text("On this device")
         page.get_by_role("button", name="Settings").click()
         page.get_by_label("Always answer on this device").uncheck()
-        expect(page.locator("#where")).to_have_text("Service")
+        expect(page.locator("#where")).to_have_text("Connected")
 
 
 def test_a_service_that_keeps_its_model_to_itself(browser: Browser) -> None:

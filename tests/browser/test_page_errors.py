@@ -136,12 +136,12 @@ def test_the_key_is_asked_for_kept_and_forgotten(
         field.fill(key)
         field.press("Enter")
         expect(dialog).to_be_hidden()
-        expect(page.locator("#where")).to_have_text("Service")
+        expect(page.locator("#where")).to_have_text("Connected")
         choose(page, DIRTY)
         assert answered(page) == "Dirty"
 
         page.reload()
-        expect(page.locator("#where")).to_have_text("Service")
+        expect(page.locator("#where")).to_have_text("Connected")
         expect(dialog).to_be_hidden()
         page.get_by_role("button", name="Settings").click()
         expect(page.locator("#offline-state")).to_contain_text("Ready", timeout=30_000)

@@ -86,7 +86,7 @@ def rows(browser: WebDriver) -> list[str]:
 
 
 def test_a_photo_and_its_map(browser: WebDriver, service: Service, photos: list[Path]) -> None:
-    open_page(browser, service.url, "Service")
+    open_page(browser, service.url, "Connected")
     choose(browser, photos[1:2])
     until(browser, lambda: text(browser, "#by") == "Answered by the service")
     assert text(browser, "#verdict-name") == "Dirty"
@@ -102,7 +102,7 @@ def test_a_photo_and_its_map(browser: WebDriver, service: Service, photos: list[
 
 def test_without_the_service_the_device_answers(browser: WebDriver, photos: list[Path]) -> None:
     with Service() as passing:
-        open_page(browser, passing.url, "Service")
+        open_page(browser, passing.url, "Connected")
         choose(browser, photos)
         until(browser, lambda: rows(browser) == ["Clean", "Dirty"] * 2)
         kept = """const done = arguments[0];

@@ -308,6 +308,73 @@ def test_no_network_is_one_clear_line(
     assert not list(folder.rglob("train"))
 
 
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+@pytest.mark.parametrize("content", [None, "no certificate\n"], ids=["missing", "something else"])
+def test_certificates_of_the_environment_that_cannot_be_read_are_named(
+    folder: Path,
+    manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    content: str | None,
+) -> None:
+    bundle = tmp_path / "ca.pem"
+    if content:
+        bundle.write_text(content)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(bundle))
+
+    with pytest.raises(DataError) as caught:
+        fetch(folder, base_url="https://127.0.0.1:9/", manifest=manifest)
+
+    assert str(caught.value).startswith(
+        f"{variable} is set to {bundle}, from which no certificates"
+    )
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("proxy", ["nonsense://x", "http://[bad", "http://user:secret@host:none"])
+def test_proxy_that_makes_no_sense_is_told_at_once(
+    folder: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    with pytest.raises(DataError, match="the proxy for http:// addresses") as caught:
+        fetch(folder, base_url="http://photos.example/", manifest=manifest)
+
+    assert "HTTP_PROXY" in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9", "127.0.0.1:9"])
+def test_proxy_that_does_not_answer_is_told_from_the_network(
+    folder: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
+
+    with pytest.raises(DataError, match="check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"):
+        fetch(folder, base_url="http://photos.example/", manifest=manifest)
+
+
+def test_certificate_that_is_not_trusted_is_told_from_the_network(
+    folder: Path, manifest: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def untrusted(*_: object, **__: object) -> None:
+        raise fetching.requests.exceptions.SSLError("certificate verify failed")
+
+    monkeypatch.setattr(fetching.pooch, "HTTPDownloader", lambda **_: untrusted)
+    monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
+
+    with pytest.raises(DataError, match="its certificate is not trusted"):
+        fetch(folder, base_url="http://127.0.0.1:9/", manifest=manifest)
+
+
 def test_no_network_is_noticed_with_few_photos_too(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

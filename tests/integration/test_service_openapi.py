@@ -54,3 +54,31 @@ def test_the_description_is_that_of_this_service(bright_is_dirty: Path) -> None:
         body = (part + photo() + b"\r\n") * 4 + b"--e--\r\n"
         four = request("POST", "/v1/predict", body, {"Content-Type": boundary})
         assert ask(server, four).status == 413
+
+
+def test_description_is_fit_for_generated_clients(bright_is_dirty: Path, tmp_path: Path) -> None:
+    add_key(tmp_path / "keys.txt", "tester")
+    keys = ("--keys", tmp_path / "keys.txt")
+    with Server("--model", bright_is_dirty, *keys) as server:
+        described = json.loads(ask(server, request("GET", "/openapi.json")).body)
+    operations = [each for path in described["paths"].values() for each in path.values()]
+    ids = [each["operationId"] for each in operations]
+    assert len(set(ids)) == len(ids)
+    assert all(name.isidentifier() and "_" not in name for name in ids)
+    tags = {tag["name"] for tag in described["tags"]}
+    for each in operations:
+        assert each["summary"]
+        assert each["description"]
+        assert set(each["tags"]) <= tags
+        for status, response in each["responses"].items():
+            assert response["description"]
+            if status >= "400" and "application/problem+json" in response.get("content", {}):
+                example = response["content"]["application/problem+json"]["example"]
+                assert example["status"] == int(status)
+                assert example["detail"]
+    predict = described["paths"]["/v1/predict"]["post"]
+    assert predict["summary"] == "Predict"
+    assert {"400", "401", "413", "415", "422", "503"} <= set(predict["responses"])
+    assert {"multipart/form-data", "image/*"} <= set(predict["requestBody"]["content"])
+    assert described["components"]["schemas"]["PredictAnswer"]["example"]["photos"]
+    assert described["components"]["securitySchemes"]

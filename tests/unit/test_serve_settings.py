@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from platecheck.cli import app
 from platecheck.errors import SettingsError
+from platecheck.serving.server import serve
 from platecheck.serving.settings import MB, Settings, load_settings
 
 
@@ -133,3 +134,29 @@ def _written(name: str, default: Any) -> str:
     if default is True:
         return "yes"
     return f"{default // MB} MB" if name.endswith("_bytes") else str(default)
+
+
+@pytest.mark.parametrize("missing", ["certificate", "private_key"])
+def test_certificate_or_key_that_is_missing_is_named(tmp_path: Path, missing: str) -> None:
+    files = {name: tmp_path / f"{name}.pem" for name in ("certificate", "private_key")}
+    for name, file in files.items():
+        if name != missing:
+            file.write_text("PEM")
+    with pytest.raises(SettingsError) as caught:
+        serve(Settings(**files))
+    what = f"the {missing.replace('_', ' ')} {files[missing]}"
+    assert str(caught.value) == f"{what} cannot be read: No such file or directory"
+
+
+def test_keys_that_may_not_be_read_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "keys.txt"
+    file.touch()
+
+    def forbidden(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", forbidden)
+    with pytest.raises(SettingsError, match=r"keys\.txt: cannot be read: Permission denied"):
+        serve(Settings(keys=file))

@@ -127,7 +127,8 @@ class TestPredict:
         for kind in ("multipart/form-data-x; boundary=e", "multipart/form-datax", "text/html"):
             headers = {"Content-Type": kind}
             bad = client.post("/v1/predict", content=b"text", headers=headers)
-            assert (bad.status_code, bad.headers["content-type"]) == (422, PROBLEM)
+            assert (bad.status_code, bad.headers["content-type"]) == (415, PROBLEM)
+            assert "curl -F photos=@plate.jpg" in bad.json()["detail"]
             good = client.post("/v1/predict", content=photo(250), headers=headers)
             assert good.json()["photos"][0]["label"] == "dirty"
         form = {"Content-Type": "Multipart/Form-Data; boundary=e"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
-from platecheck.serving.uploads import Budget, read_photos
+from platecheck.serving.uploads import Budget, read_photos, unreadable
 
 LIMITS = Settings(photos=3, photo_bytes=100, request_bytes=1000, upload_bytes=1000)
 FORM = {"content-type": "multipart/form-data; boundary=edge"}
@@ -24,6 +24,13 @@ def form(*parts: tuple[str, bytes], field: str = "photos") -> bytes:
         for name, content in parts
     )
     return written + b"--edge--\r\n"
+
+
+def part(disposition: bytes, kind: bytes, content: bytes) -> bytes:
+    """A part as it is sent; `kind` is its media type, empty: none is sent."""
+    header = b"Content-Type: %s\r\n" % kind if kind else b""
+    head = b"--edge\r\nContent-Disposition: form-data; " + disposition
+    return head + b"\r\n" + header + b"\r\n" + content + b"\r\n"
 
 
 def read(
@@ -53,7 +60,7 @@ def read_or_status(body: bytes, headers: Mapping[str, str]) -> bool:
     try:
         return bool(read(body, headers))
     except ProblemError as error:
-        return error.status in {400, 413, 422}
+        return error.status in {400, 413, 415, 422}
 
 
 @given(
@@ -90,7 +97,107 @@ def test_fields_that_are_not_photos_are_left_out() -> None:
         ("a", b"1")
     )
     assert read(body, FORM) == [("a", b"1")]
-    assert refused(form(("a", b"1"), field="picture"), FORM) == 422
+
+
+@pytest.mark.parametrize(
+    ("disposition", "kind", "name"),
+    [
+        # What clients send first: curl -F, requests, axios, PHP, Java, Swift, .NET.
+        (b'name="photos"; filename="a.jpg"', b"image/jpeg", "a.jpg"),
+        (b'name="file"; filename="a.jpg"', b"image/jpeg", "a.jpg"),
+        (b'name="files"; filename="a.jpg"', b"", "a.jpg"),
+        (b'name="files[]"; filename="a.jpg"', b"image/jpeg", "a.jpg"),
+        (b'name="photos[]"; filename="a.jpg"', b"image/jpeg", "a.jpg"),
+        (b'name="photos[0]"; filename="a.jpg"', b"image/jpeg", "a.jpg"),
+        (b'name="photo"; filename="a.jpg"', b"image/jpeg", "a.jpg"),
+        (b'name="image"; filename="blob"', b"image/png", "blob"),
+        (b'name="images"; filename="a.heic"', b"application/octet-stream", "a.heic"),
+        (b'name="Image"; filename="a.bin"', b"text/plain", "a.bin"),
+        (b'name="dish"; filename="a.jpg"', b"image/jpeg", "a.jpg"),
+        (b'name="dish"; filename="a.heic"', b"application/octet-stream", "a.heic"),
+        (b'name=""; filename="a.jpg"', b"", "a.jpg"),
+        (b'filename="a.jpg"', b"image/jpeg", "a.jpg"),
+        (b"name=photos; filename=a.jpg", b"image/jpeg", "a.jpg"),
+        (b"name=\"photos\"; filename*=UTF-8''caf%C3%A9.jpg", b"image/jpeg", "café.jpg"),
+        (b"name=\"photos\"; filename*=utf-8'en'caf%C3%A9.jpg", b"", "café.jpg"),
+        (b"name=\"file\"; filename*=ISO-8859-1''caf%E9.jpg", b"", "café.jpg"),
+        (b"name=\"file\"; filename*=nonsense''a%FF.jpg", b"", "a\ufffd.jpg"),
+        (b'name="file"; FileName* = "UTF-8\'\'a%3Bb.jpg"', b"", "a;b.jpg"),
+        (b'name="photos"; filename="a.jpg"; filename*=UTF-8\'\'a.jpg', b"", "a.jpg"),
+        (b'name="upload"', b"image/jpeg", "upload"),
+        (b'name="photos"', b"IMAGE/JPEG; q=1", "photos"),
+    ],
+)
+def test_photo_of_a_form_whatever_the_client_calls_it(
+    disposition: bytes, kind: bytes, name: str
+) -> None:
+    body = part(disposition, kind, b"1") + part(b'name="note"', b"", b"hello") + b"--edge--\r\n"
+    assert read(body, FORM) == [(name, b"1")]
+
+
+@pytest.mark.parametrize(
+    ("disposition", "kind"),
+    [
+        (b'name="photos"', b""),
+        (b'name="photo"', b"text/plain"),
+        (b'name="meta"; filename="meta.json"', b"application/json"),
+        (b'name="meta"; filename="a.pdf"', b"application/pdf"),
+        (b"", b""),
+    ],
+)
+def test_form_without_a_photo_says_what_it_has_and_what_to_send(
+    disposition: bytes, kind: bytes
+) -> None:
+    with pytest.raises(ProblemError) as error:
+        read(part(disposition, kind, b"1") + b"--edge--\r\n", FORM)
+    assert error.value.status == 422
+    assert "curl -F photos=@plate.jpg" in error.value.detail
+    if b'name="' in disposition:
+        assert disposition.split(b'"')[1].decode() in error.value.detail
+
+
+@given(st.binary(max_size=80), st.binary(max_size=40))
+def test_any_part_is_a_photo_or_a_problem(disposition: bytes, kind: bytes) -> None:
+    assert read_or_status(part(disposition, kind, b"1") + b"--edge--\r\n", FORM)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "GZIP"])
+@pytest.mark.parametrize("headers", [FORM, RAW, {}])
+def test_compressed_body_is_refused_before_it_is_read(coding: str, headers: dict[str, str]) -> None:
+    with pytest.raises(ProblemError) as error:
+        read(b"", {**headers, "content-encoding": coding})
+    assert error.value.status == 415
+    assert "without Content-Encoding" in error.value.detail
+    assert error.value.headers == {"Accept-Encoding": "identity"}
+    assert read(b"1", {**RAW, "content-encoding": "identity"}) == [("photo", b"1")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status"),
+    [
+        ("application/json", b'{"image": "/9j/4AAQ"}', 415),
+        ("application/json; charset=utf-8", b"[1]", 415),
+        ("application/x-www-form-urlencoded", b"image=%FF%D8", 415),
+        ("text/plain", "Teller für alle".encode(), 415),
+        ("application/xml", b"<photo/>", 415),
+        ("image/jpeg", b"\x1f\x8b\x08\0\0", 415),  # compressed, and no header says so
+        ("", b"\x1f\x8b\x08\0\0", 415),
+        ("image/jpeg", b"text", 422),
+        ("application/octet-stream", b"text", 422),
+        ("", b"text", 422),
+        ("application/x-www-form-urlencoded", b"\xff\xd8\xff\0", 422),  # curl --data-binary
+    ],
+)
+def test_body_of_another_kind_is_told_from_a_damaged_photo(
+    kind: str, body: bytes, status: int
+) -> None:
+    problem = unreadable({"content-type": kind}, body, "the file is damaged")
+    assert problem.status == status
+    if status == 415:
+        assert "curl -F photos=@plate.jpg" in problem.detail
+        assert "Content-Type: image/jpeg" in problem.detail
+    else:
+        assert problem.detail == "the file is damaged"
 
 
 def test_names_are_shortened_and_may_be_no_text() -> None:
@@ -114,7 +221,8 @@ def test_names_are_shortened_and_may_be_no_text() -> None:
         ([b"x" * 60] * 20, FORM, 400),
         (form(*[("a", b"x")] * 4), FORM, 413),
         (form(("a", b"x" * 101)), FORM, 413),
-        (form(*[("a", b"")] * 20, field="other"), FORM, 413),
+        (form(*[("a", b"")] * 4, field="other"), FORM, 413),
+        (b"".join(part(b'name="note"', b"", b"1") for _ in range(20)) + b"--edge--\r\n", FORM, 413),
         (form(("a", b"x"))[:-4], FORM, 400),
         (form(("a", b"x")), {"content-type": "multipart/form-data"}, 400),
         (form(("a", b"x")), {"content-type": f"multipart/form-data; boundary={'e' * 71}"}, 400),

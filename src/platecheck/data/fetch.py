@@ -3,7 +3,9 @@
 import contextlib
 import csv
 import hashlib
+import os
 import re
+import ssl
 from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -240,6 +242,7 @@ def _registry(
     else:
         if urlsplit(base_url).scheme not in ("http", "https"):
             raise DataError(f"the address must start with http:// or https://, not {base_url!r}")
+        _check_environment(base_url)
         urls = {entry.path: f"{base_url.rstrip('/')}/{quote(entry.path)}" for entry in entries}
     pooch.get_logger().setLevel("WARNING")  # it would tell of every file
     return pooch.create(
@@ -249,6 +252,36 @@ def _registry(
         urls=urls,
         retry_if_failed=0 if source else RETRIES,
     )
+
+
+def _check_environment(url: str) -> None:
+    """Check what the environment tells requests: else its mistakes pass for those of every photo.
+
+    Raises:
+        DataError: the certificates or the proxy cannot be used.
+    """
+    told = requests.Session().merge_environment_settings(url, {}, None, None, None)
+    bundle, proxy = told["verify"], requests.utils.select_proxy(url, told["proxies"])
+    if isinstance(bundle, str) and urlsplit(url).scheme == "https":
+        names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+        name = next(name for name in names if os.environ.get(name) == bundle)
+        try:
+            if not Path(bundle).is_dir():
+                ssl.create_default_context(cafile=bundle)
+        except OSError as error:
+            raise DataError(
+                f"{name} is set to {bundle}, from which no certificates can be read"
+                f" ({error.strerror or error}): correct or unset it"
+            ) from error
+    if proxy:
+        try:
+            proxy = proxy if "://" in proxy else f"http://{proxy}"
+            requests.adapters.HTTPAdapter().proxy_manager_for(proxy)
+        except (ValueError, requests.RequestException) as error:
+            raise DataError(
+                f"the proxy for {urlsplit(url).scheme}:// addresses cannot be used: correct or"
+                " unset HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
+            ) from error
 
 
 def _is_there(path: Path, sha256: str) -> bool:
@@ -331,7 +364,7 @@ def _fetch(
                 result.failed[entry.path] = _reason(error)
             progress.advance(entry)
             if unreachable and unreachable == min(PATIENCE, len(entries)):
-                raise DataError(_no_connection(registry, entry.path, result)) from error
+                raise DataError(_no_connection(error, registry, entry.path, result)) from error
     finally:
         pool.shutdown(cancel_futures=True)
         _remove_empty_folders(entries, result.folder)
@@ -362,11 +395,22 @@ def _reason(error: BaseException) -> str:
     raise error
 
 
-def _no_connection(registry: pooch.Pooch, path: str, result: FetchResult) -> str:
+def _no_connection(
+    error: BaseException | None, registry: pooch.Pooch, path: str, result: FetchResult
+) -> str:
     there = result.fetched + result.already_there
     goes_on = f"; {there} photos are there, the next run goes on from them" if there else ""
     host = urlsplit(registry.get_url(path)).netloc
+    if isinstance(error, requests.exceptions.ProxyError):
+        why = "the proxy does not let through: check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
+    elif isinstance(error, requests.exceptions.SSLError):
+        why = (
+            "its certificate is not trusted: where a proxy signs with one of its own, set"
+            " REQUESTS_CA_BUNDLE to the file of its authority"
+        )
+    else:
+        why = "check the network"
     return (
-        f"no connection to {host}: check the network, or take the photos from a local copy with"
+        f"no connection to {host}: {why}, or take the photos from a local copy with"
         f" --from DIR{goes_on}"
     )

@@ -15,12 +15,17 @@ from starlette.responses import Response
 from platecheck.serving import metrics
 from platecheck.serving.engine import Answered, EngineClosedError, QueueFullError
 from platecheck.serving.keys import find_key
-from platecheck.serving.problems import PROBLEM_JSON, ProblemDetails, ProblemError
+from platecheck.serving.problems import (
+    PROBLEM_JSON,
+    ProblemDetails,
+    ProblemError,
+    problem_details,
+)
 from platecheck.serving.schemas import ModelAnswer, PhotoAnswer, PredictAnswer, Status
 from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE
-from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos
+from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos, unreadable
 
 FILE = {"type": "string", "format": "binary"}
 
@@ -28,6 +33,8 @@ FILE = {"type": "string", "format": "binary"}
 def _body(settings: Settings) -> dict[str, Any]:
     """The body of a request to answer photos; FastAPI would read it by itself, without limits."""
     return {
+        "description": "One photo as the body, or up to as many as the limits allow as files of a"
+        " form: JPEG, PNG, HEIC, WebP, AVIF, TIFF and others. The content decides, not the name.",
         "required": True,
         "content": {
             "multipart/form-data": {
@@ -58,7 +65,12 @@ def errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
         status: {
             "description": what,
             "model": ProblemDetails,
-            "content": {PROBLEM_JSON: {"schema": schema}},
+            "content": {
+                PROBLEM_JSON: {
+                    "schema": schema,
+                    "example": problem_details(status, what, "5f0c9c0e7d1b4d6f").model_dump(),
+                }
+            },
         }
         for status, what in by_status.items()
     }
@@ -69,6 +81,7 @@ _PREDICT_ERRORS = {
     400: "The body is not what its content type says",
     408: "The body did not come in time",
     413: "More photos, or more bytes, than the limits allow",
+    415: "The body is compressed, or it is JSON or another text",
     422: "No photo that can be opened, or a parameter that makes no sense",
     503: "Too much to do: ask again after Retry-After seconds",
 }
@@ -89,6 +102,8 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
 
     @router.post(
         "/v1/predict",
+        operation_id="predict",
+        summary="Predict",
         dependencies=guarded,
         response_model=PredictAnswer,
         response_model_exclude_none=True,
@@ -98,11 +113,14 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
     )
     async def predict(
         request: Request,
-        evidence: Annotated[bool, Query(description="Also say where the dirt is.")] = False,
+        evidence: Annotated[
+            bool, Query(description="Also return a map of where the dirt is.")
+        ] = False,
     ) -> Response:
-        """Answer for the photos of a form, or for the one that is the body.
+        """Classify each photo as clean or dirty; `unsure` and `not a dish` are answers too.
 
-        A photo of a form that cannot be opened has an `error` of its own, and the others are
+        `photos` of the answer has an entry for each photo, in the order in which they were sent. A
+        photo of a form that cannot be opened has an `error` instead of a label, and the others are
         answered; a body that cannot be opened is answered with 422.
         """
         check_room(service)
@@ -113,7 +131,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         found = [PhotoAnswer.of(name, a) for (name, _), a in zip(photos, answers, strict=True)]
         request.state.log.update(photos=len(photos), bytes=sum(len(file) for _, file in photos))
         if not is_form(request.headers) and found[0].error:
-            raise ProblemError(422, found[0].error.detail or "")
+            raise unreadable(request.headers, photos[0][1], found[0].error.detail or "")
         answer = PredictAnswer(
             model=service.classifier.id,
             milliseconds=round((time.perf_counter() - start) * 1000, 2),
@@ -122,13 +140,22 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         # Already checked by its making: FastAPI need not check it again.
         return Response(answer.model_dump_json(exclude_none=True), media_type="application/json")
 
-    @router.get("/v1/model", dependencies=guarded, responses=errors(no_key), tags=["model"])
+    @router.get(
+        "/v1/model",
+        operation_id="getModel",
+        summary="Describe the model and the limits",
+        dependencies=guarded,
+        responses=errors(no_key),
+        tags=["model"],
+    )
     async def model() -> ModelAnswer:
-        """What the model's file holds, and the limits of this service."""
+        """Return what the model file holds (classes, thresholds, metrics), and the limits."""
         return described
 
     @router.get(
         "/v1/model/file",
+        operation_id="downloadModel",
+        summary="Download the model",
         dependencies=guarded,
         response_class=Response,
         responses={
@@ -138,7 +165,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         tags=["model"],
     )
     async def file(request: Request) -> Response:
-        """The model itself, an ONNX file, for devices that answer on their own."""
+        """Return the ONNX file, for devices that predict on their own; `ETag` is its version."""
         if not service.settings.offline:
             raise ProblemError(404, "this service keeps its model to itself")
         tagged = {**NO_CACHE, "ETag": f'"{service.classifier.fingerprint}"'}
@@ -146,24 +173,28 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
             return Response(status_code=304, headers=tagged)
         return Response(model_file, media_type="application/octet-stream", headers=tagged)
 
-    @router.get("/healthz", tags=["health"])
+    @router.get("/healthz", operation_id="health", summary="Liveness", tags=["health"])
     async def health() -> Status:
-        """Whether the process answers at all."""
+        """Return 200 while the process answers at all."""
         return Status()
 
     @router.get(
         "/readyz",
+        operation_id="ready",
+        summary="Readiness",
         responses=errors({503: "It stops; few see this, as its port is closed by then"}),
         tags=["health"],
     )
     async def ready() -> Status:
-        """Whether photos are taken."""
+        """Return 200 while photos are accepted."""
         if service.stopping:
             raise _no_room(EngineClosedError())
         return Status()
 
     @router.get(
         "/metrics",
+        operation_id="metrics",
+        summary="Metrics",
         dependencies=guarded,
         response_class=Response,
         responses={
@@ -173,7 +204,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         tags=["health"],
     )
     def figures() -> Response:  # reads files where there are several workers: on a thread
-        """Figures for Prometheus."""
+        """Return metrics in the Prometheus text format."""
         return Response(metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return router

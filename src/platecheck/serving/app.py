@@ -29,6 +29,18 @@ logger = logging.getLogger("platecheck.serving")
 
 DESCRIPTION = "Tells clean dishes from dirty ones, and looks at the dish, not at the table."
 
+INTRODUCTION = (
+    "Send photos to `POST /v1/predict`. Where the service has API keys, send one as"
+    " `Authorization: Bearer KEY`. Every error is `application/problem+json` (RFC 9457). After 503,"
+    " retry after as many seconds as `Retry-After` says."
+)
+TAGS = {
+    "predict": "Classify photos",
+    "model": "What answers, and within which limits",
+    "feedback": "Say that an answer was wrong, where the service keeps that",
+    "health": "For load balancers and monitoring",
+}
+
 
 def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> FastAPI:
     """The service as an ASGI application.
@@ -66,6 +78,8 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     app = FastAPI(
         title="platecheck",
         summary=DESCRIPTION,
+        description=INTRODUCTION,
+        openapi_tags=[{"name": name, "description": what} for name, what in TAGS.items()],
         version=platecheck.__version__,
         lifespan=lifespan,
         docs_url=None,

@@ -28,6 +28,7 @@ _POST_ERRORS = {
     **OFF,
     408: "The body did not come in time",
     413: "More bytes than the limits allow",
+    415: "The body is compressed",
     422: "A field is missing or makes no sense, or the photo cannot be opened",
     503: "Not stored: too much to do, or the database or the disk does not work",
 }
@@ -122,6 +123,8 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
 
     @router.post(
         "/v1/feedback",
+        operation_id="createFeedback",
+        summary="Send feedback",
         status_code=201,
         response_model_exclude_none=True,
         responses=errors({**_POST_ERRORS, **no_key}),
@@ -140,7 +143,6 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
                 request.headers,
                 service.settings,
                 share,
-                field=FIELD,
                 texts=TEXTS,
             )
             right, client = _checked(texts, labels)
@@ -158,7 +160,12 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
         response.headers["Location"] = f"/v1/feedback/{given.id}"
         return GivenFeedback.of(given, kept.days)
 
-    @router.get("/v1/feedback", responses=errors({**no_key, **OFF, **GONE}))
+    @router.get(
+        "/v1/feedback",
+        operation_id="describeFeedback",
+        summary="Describe what is kept",
+        responses=errors({**no_key, **OFF, **GONE}),
+    )
     async def facts() -> FeedbackFacts:
         """For how long feedback is kept, and how much there is."""
         kept = _on(keeper)
@@ -169,6 +176,8 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
 
     @router.get(
         "/v1/feedback/{id}",
+        operation_id="getFeedback",
+        summary="Return one piece of feedback",
         response_model_exclude_none=True,
         responses=errors({**no_key, **NOT_FOUND, 422: "This is no id", **GONE}),
     )
@@ -182,6 +191,8 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
 
     @router.delete(
         "/v1/feedback/{id}",
+        operation_id="deleteFeedback",
+        summary="Delete one piece of feedback",
         status_code=204,
         responses=errors({**no_key, **NOT_FOUND, 422: "This is no id", **GONE}),
     )

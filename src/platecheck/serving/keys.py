@@ -41,12 +41,15 @@ def read_keys(file: Path) -> dict[str, str]:
     """Hashes by name; empty lines and those that begin with # are left out.
 
     Raises:
-        SettingsError: there is no such file, or a line is not a name and a hash.
+        SettingsError: there is no such file, it cannot be read, or a line is not a name and a hash.
     """
     if not file.is_file():
         raise SettingsError(f"{file}: there is no such file of keys; platecheck key makes one")
     found: dict[str, str] = {}
-    text = file.read_text(encoding="utf-8", errors="replace")
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue

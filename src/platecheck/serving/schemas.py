@@ -3,13 +3,31 @@
 import base64
 from typing import Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from platecheck.classifier import Classifier
 from platecheck.model_info import Promise
 from platecheck.serving.engine import Answered
 from platecheck.serving.problems import ProblemDetails, problem_details
 from platecheck.serving.settings import Settings
+
+EXAMPLE: dict[str, JsonValue] = {
+    "model": "plate-d6f84728625f",
+    "milliseconds": 14.2,
+    "photos": [
+        {
+            "name": "plate.jpg",
+            "label": "dirty",
+            "probability": 0.996,
+            "probabilities": {"clean": 0.004, "dirty": 0.996},
+            "needed": 0.616,
+        },
+        {
+            "name": "bowl.jpg",
+            "error": problem_details(422, "the file is cut short").model_dump(exclude_none=True),
+        },
+    ],
+}
 
 
 class PhotoAnswer(BaseModel):
@@ -51,6 +69,8 @@ class PhotoAnswer(BaseModel):
 
 class PredictAnswer(BaseModel):
     """The answers for the photos of one request, in their order."""
+
+    model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
 
     model: str = Field(description="id of the model that answered")
     milliseconds: float = Field(description="from the end of the upload to the answer")

@@ -138,15 +138,21 @@ def _keys(settings: Settings) -> dict[str, str] | None:
 
 def _check_certificate(settings: Settings) -> None:
     if settings.certificate and settings.private_key:
+        files = {"certificate": settings.certificate, "private key": settings.private_key}
+        for what, file in files.items():
+            try:
+                file.open("rb").close()
+            except (OSError, ValueError) as error:  # a name with a null byte
+                reason = getattr(error, "strerror", None) or error
+                raise SettingsError(f"the {what} {file} cannot be read: {reason}") from error
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             # With a password, though it is not the right one, nobody is asked for it.
             context.load_cert_chain(settings.certificate, settings.private_key, password="")
-        except (OSError, ValueError) as error:  # of which SSLError is one; a name with a null byte
-            reason = getattr(error, "strerror", None) or error
+        except OSError as error:  # of which SSLError is one
             raise SettingsError(
                 f"{settings.certificate} and {settings.private_key} are not a certificate and its"
-                f" unencrypted key, in PEM: {reason}"
+                f" unencrypted key, in PEM: {error.strerror or error}"
             ) from error
 
 

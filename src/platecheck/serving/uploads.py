@@ -1,9 +1,11 @@
 """Reading the photos of a request, within limits that hold while it still arrives."""
 
+import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import unquote
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
@@ -14,6 +16,16 @@ from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 
 FIELD = "photos"
+# Other names that clients give the field: a file in one is a photo whatever its media type. A file
+# in any further field is one if its type says so, or says nothing.
+_NAMES = re.compile(r"(photo|file|image|picture|img|upload)s?(\[\w*\])*", re.IGNORECASE)
+_PHOTO_TYPE = re.compile(r"(image/.*|application/octet-stream|binary/octet-stream)?")
+# A file's name as RFC 5987 has it. Some clients send no other, and the parser leaves it out.
+_EXTENDED_NAME = re.compile(r"""filename\*\s*=\s*"?([\w-]*)'[^']*'([^;"]*)""", re.IGNORECASE)
+HOW = (
+    "send the photo itself as the body (Content-Type: image/jpeg), or one or more as files of a"
+    f" form (multipart/form-data), as in curl -F {FIELD}=@plate.jpg"
+)
 # Longest name of a photo that is kept, and most form fields beside the photos.
 NAME_LENGTH, OTHER_FIELDS = 255, 16
 # Most bytes of a form field that is text.
@@ -80,17 +92,16 @@ class _Form:
     Attributes:
         photos: name and file of each.
         texts: fields that are wanted beside them, by name; the last one where there are several.
-        field: that holds the photos.
+        others: names of the fields that are neither photos nor wanted.
     """
 
-    def __init__(self, settings: Settings, field: str = FIELD, texts: Collection[str] = ()) -> None:
+    def __init__(self, settings: Settings, texts: Collection[str] = ()) -> None:
         self.photos: list[tuple[str, bytearray]] = []
         self.texts: dict[str, bytearray] = {}
-        self.field = field
+        self.others: list[str] = []
         self.ended = False
         self._settings = settings
         self._wanted = texts
-        self._others = 0
         self._part = _Part()
         self._header, self._value = bytearray(), bytearray()
 
@@ -119,22 +130,40 @@ class _Form:
         self._header, self._value = bytearray(), bytearray()
 
     def _on_headers_finished(self) -> None:
-        _, options = parse_options_header(self._part.headers.get(b"content-disposition", b""))
+        disposition = self._part.headers.get(b"content-disposition", b"")
+        _, options = parse_options_header(disposition)
         field = options.get(b"name", b"").decode("utf-8", "replace")
-        if field == self.field and b"filename" in options:
-            if len(self.photos) == self._settings.photos:
-                raise ProblemError(413, f"more than {self._settings.photos} photos in a request")
-            name = options[b"filename"].decode("utf-8", "replace")[:NAME_LENGTH]
-            self._part.content = bytearray()
-            self._part.limit = ("a photo", self._settings.photo_bytes)
-            self.photos.append((name, self._part.content))
-            return
-        self._others += 1
-        if self._others > OTHER_FIELDS:
-            raise ProblemError(413, "too many form fields that are not photos")
         if field in self._wanted:
             self._part.content = self.texts[field] = bytearray()
             self._part.limit = ("a text", TEXT_BYTES)
+        elif (name := self._photo_name(field, disposition, options)) is not None:
+            if len(self.photos) == self._settings.photos:
+                raise ProblemError(413, f"more than {self._settings.photos} photos in a request")
+            self._part.content = bytearray()
+            self._part.limit = ("a photo", self._settings.photo_bytes)
+            self.photos.append((name[:NAME_LENGTH], self._part.content))
+        elif len(self.others) == OTHER_FIELDS:
+            raise ProblemError(413, "too many form fields that are not photos")
+        else:
+            self.others.append(field)
+
+    def _photo_name(
+        self, field: str, disposition: bytes, options: Mapping[bytes, bytes]
+    ) -> str | None:
+        """The file's name if the part is a photo, else None."""
+        header = self._part.headers.get(b"content-type", b"").decode("latin-1")
+        kind = header.partition(";")[0].strip().lower()
+        extended = _EXTENDED_NAME.search(disposition.decode("utf-8", "replace"))
+        if b"filename" in options:
+            name = options[b"filename"].decode("utf-8", "replace")
+        elif extended:
+            latin = extended[1].lower() == "iso-8859-1"
+            name = unquote(extended[2].strip(), "latin-1" if latin else "utf-8")
+        else:
+            return field if kind.startswith("image/") else None
+        # Where there are fields to be kept with a photo, a file beside it may be something else.
+        meant = _NAMES.fullmatch(field) or (not self._wanted and _PHOTO_TYPE.fullmatch(kind))
+        return name if meant else None
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         if self._part.content is None:
@@ -157,6 +186,23 @@ def is_form(headers: Mapping[str, str]) -> bool:
     return kind == b"multipart/form-data"
 
 
+def unreadable(headers: Mapping[str, str], body: bytes, reason: str) -> ProblemError:
+    """Why a body that should be one photo cannot be answered: it is of another kind, or damaged.
+
+    Args:
+        headers: by name in lower case.
+        body: all of it.
+        reason: why it cannot be opened as a photo.
+    """
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_text = b"\0" not in body and not body.decode("utf-8", "replace").count("\ufffd")
+    if body.startswith(b"\x1f\x8b"):
+        return ProblemError(415, f"the body is compressed (gzip): {HOW}")
+    if is_text and not _PHOTO_TYPE.fullmatch(kind):
+        return ProblemError(415, f"the body is no photo but {kind[:NAME_LENGTH]}: {HOW}")
+    return ProblemError(422, reason)
+
+
 async def read_photos(
     stream: AsyncIterator[bytes], headers: Mapping[str, str], settings: Settings, share: Share
 ) -> list[tuple[str, bytes]]:
@@ -169,7 +215,8 @@ async def read_photos(
         share: of the bytes that all requests may take; grows with what arrives.
 
     Raises:
-        ProblemError: it is not a form, holds no photo, or is more than the limits allow.
+        ProblemError: it is not a form, holds no photo, is compressed, or is more than the limits
+            allow.
     """
     expected, boundary = _announced(headers, settings)
     if boundary is None and expected > settings.photo_bytes:
@@ -188,7 +235,6 @@ async def read_form(
     settings: Settings,
     share: Share,
     *,
-    field: str,
     texts: Collection[str],
 ) -> tuple[tuple[str, bytes], dict[str, str]]:
     """Name and file of the one photo of a form, and its fields that are texts.
@@ -198,7 +244,6 @@ async def read_form(
         headers: by name in lower case.
         settings: the limits.
         share: of the bytes that all requests may take; grows with what arrives.
-        field: that holds the photo.
         texts: other fields that are wanted, if they are there.
 
     Raises:
@@ -207,7 +252,7 @@ async def read_form(
     _, boundary = _announced(headers, settings)
     if boundary is None:
         raise ProblemError(400, "the body is not a form (multipart/form-data)")
-    form = _Form(settings, field, texts)
+    form = _Form(settings, texts)
     await _fill(form, _limited(stream, settings, share), boundary)
     if len(form.photos) > 1:
         raise ProblemError(422, "more than one photo in the form")
@@ -225,6 +270,13 @@ def _announced(headers: Mapping[str, str], settings: Settings) -> tuple[int, byt
     declared = headers.get("content-length", "")
     expected = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
     _check_size(expected, settings)
+    if (coding := headers.get("content-encoding", "").strip().lower()) not in ("", "identity"):
+        raise ProblemError(
+            415,
+            f"the body is compressed ({coding[:NAME_LENGTH]}): send it without Content-Encoding;"
+            " photos are compressed already",
+            headers={"Accept-Encoding": "identity"},
+        )
     _, options = parse_options_header(headers.get("content-type"))
     return expected, options.get(b"boundary", b"") if is_form(headers) else None
 
@@ -247,15 +299,16 @@ async def _read_raw(stream: AsyncIterator[bytes], settings: Settings) -> bytes:
         if len(content) > settings.photo_bytes:
             raise _too_large("a photo", settings.photo_bytes)
     if not content:
-        raise ProblemError(
-            422, f"no photo: send one as the body, or several in form fields called '{FIELD}'"
-        )
+        raise ProblemError(422, f"no photo, the body is empty: {HOW}")
     return bytes(content)
 
 
 async def _fill(form: _Form, stream: AsyncIterator[bytes], boundary: bytes) -> None:
     if not 1 <= len(boundary) <= BOUNDARY_LENGTH:
-        raise ProblemError(400, "the form's boundary is missing or too long")
+        raise ProblemError(
+            400,
+            "the form's boundary is missing or too long: let the HTTP client set Content-Type",
+        )
     try:
         parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
         async for chunk in stream:
@@ -266,7 +319,12 @@ async def _fill(form: _Form, stream: AsyncIterator[bytes], boundary: bytes) -> N
     if not form.ended:
         raise ProblemError(400, "the form is cut short")
     if not form.photos:
-        raise ProblemError(422, f"no photo: the form has no file in a field called '{form.field}'")
+        fields = ", ".join(f"'{name[:40]}'" for name in form.others[:3]) or "none"
+        raise ProblemError(
+            422,
+            f"no photo: the form has no file (its fields: {fields}); send each photo as a file, as"
+            f" in curl -F {FIELD}=@plate.jpg",
+        )
 
 
 def _check_size(size: int, settings: Settings) -> None:

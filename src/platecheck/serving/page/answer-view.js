@@ -1,11 +1,12 @@
 /** One photo and its answer: the word, how sure, where the dirt is. */
 
 import { announce } from "./announce.js";
-import { byId, icon, make } from "./elements.js";
+import { byId, fileName, icon, make } from "./elements.js";
 import { percent, percentNeeded, t } from "./language.js";
-import { kindOf, nameOf, sureness, isSure, whyNot } from "./words.js";
+import { kindOf, mayShowDirt, nameOf, sureness, isSure, whyNot } from "./words.js";
 
 const SLOW = 5000; // milliseconds
+const FAINT = 20; // of 255: less of a map's colour is not seen
 
 export class AnswerView {
   #url = null;
@@ -23,7 +24,7 @@ export class AnswerView {
   wait(row) {
     byId("answer").hidden = false;
     this.#showVerdict("waiting", t("asking"));
-    byId("photo-name").textContent = row.name;
+    byId("photo-name").replaceChildren(...fileName(row.name));
     byId("photo-map").hidden = true;
     byId("sure").textContent = "";
     byId("by").textContent = "";
@@ -125,21 +126,35 @@ export class AnswerView {
     );
   }
 
-  #showMap({ evidence, label }) {
+  /** Where the dirt is; what is clean, or no dish, has none to show, whatever is drawn. */
+  async #showMap({ evidence, label }) {
     const map = byId("photo-map");
-    const visible = Boolean(evidence) && label !== "not a dish" && byId("no-preview").hidden;
+    const visible = mayShowDirt(label) && Boolean(evidence) && byId("no-preview").hidden;
     byId("map").hidden = !visible;
     map.hidden = !visible;
     if (!visible || map.src === evidence) return;
-    byId("map-title").dataset.t = label === "clean" ? "mapOfClean" : "map";
-    byId("map-title").textContent = t(byId("map-title").dataset.t);
     map.src = evidence;
     map.style.opacity = 0;
     // Faded in, so that one sees the dish first; the style above must have been drawn once.
     requestAnimationFrame(() => requestAnimationFrame(() => this.#fade()));
+    await map.decode().catch(() => null);
+    if (map.src !== evidence) return; // another photo is shown by now
+    const blank = isBlank(map);
+    byId("map-strength").hidden = blank;
+    byId("map-title").dataset.t = blank ? "mapBlank" : "map";
+    byId("map-title").textContent = t(byId("map-title").dataset.t);
   }
 
   #fade() {
     byId("photo-map").style.opacity = byId("map-strength").value / 100;
   }
+}
+
+/** Whether nothing can be seen in a map. */
+function isBlank(map) {
+  const canvas = new OffscreenCanvas(map.naturalWidth || 1, map.naturalHeight || 1);
+  const context = canvas.getContext("2d");
+  context.drawImage(map, 0, 0);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  return data.every((value, i) => i % 4 !== 3 || value < FAINT);
 }

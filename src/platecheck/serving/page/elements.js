@@ -41,3 +41,9 @@ export function icon(name) {
   picture.append(use);
   return picture;
 }
+
+/** A file's name, for which a line breaks between its words and numbers, not inside of them. */
+export function fileName(name) {
+  const parts = name.split(/(?<=[_\-\s(])|(?=\.\w+$)|(?<=\D)(?=\d)/);
+  return parts.flatMap((part, index) => (index ? [document.createElement("wbr"), part] : [part]));
+}

@@ -3,6 +3,8 @@
 import { remembered, remember } from "./settings.js";
 import { REASONS, TEXTS } from "./texts.js";
 
+const SAVE_AS = "save the picture as JPEG or PNG";
+
 export const LANGUAGES = Object.keys(TEXTS);
 
 let language = chosen() ?? preferred();
@@ -60,7 +62,9 @@ function pluralForm(count) {
 
 /** Why a photo has no answer, in the language in use where its words are known. */
 export function reason(english) {
-  return english in REASONS ? t(REASONS[english]) : english;
+  if (english in REASONS) return t(REASONS[english]);
+  // What kind of file it is has English words only; what to do about it is the same for all.
+  return language !== "en" && english.endsWith(SAVE_AS) ? t("otherFormat") : english;
 }
 
 /** A whole number, its digits grouped. */

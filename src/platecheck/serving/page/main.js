@@ -17,7 +17,7 @@ const WHERE = {
   device: ["whereDevice", ""],
   alone: ["whereDevice", "unreachable"],
   nobody: ["whereNobody", "nobody"],
-  keyless: ["whereNobody", "keyMissing"],
+  keyless: ["keyTitle", "keyMissing"],
 };
 
 translate();

@@ -5,6 +5,7 @@
  * can), and a decoder may differ from the service's by a level or two.
  */
 
+import { isHeif, startOf } from "./heif.js";
 import { resize, shrink } from "./resize.js";
 
 // The service decodes a JPEG at 1/2, 1/4 or 1/8 of its size as long as twice the wanted sides are
@@ -19,7 +20,7 @@ const DRAFT_FACTOR = 2;
  * @returns {Promise<Uint8Array>} RGB [size, size, 3]
  */
 export async function openPhoto(blob, size) {
-  const start = new Uint8Array(await blob.slice(0, 16).arrayBuffer());
+  const start = await startOf(blob);
   const bitmap = await decode(blob, start);
   try {
     const photo = onWhite(bitmap);
@@ -46,9 +47,7 @@ async function decode(blob, start) {
 function whyUnreadable(start) {
   const text = String.fromCharCode(...start);
   if (!text) return "the file is empty";
-  if (["ftypheic", "ftypheix", "ftypmif1"].includes(text.slice(4, 12))) {
-    return "HEIC photos cannot be read; save it as JPEG";
-  }
+  if (isHeif(start)) return "this browser cannot read HEIC photos without the service";
   const known = isJpeg(start) || ["\x89PNG", "GIF8", "RIFF"].includes(text.slice(0, 4));
   return known
     ? "the file is damaged or cut short"

@@ -38,9 +38,9 @@ export class PhotosView {
     this.#advice = new AdviceView(ask);
     this.#feedback = new FeedbackView(ask);
     this.#batch = new Batch(ask, prepareRow);
-    const take = (files) => {
+    const take = (files, others = []) => {
       onPhotos();
-      this.#take(files);
+      this.#take(files, others);
     };
     this.#listenForFiles(take);
     this.#listenToBatch();
@@ -92,8 +92,10 @@ export class PhotosView {
     return this.#visit.rows.filter(({ state }) => state === "stopped");
   }
 
-  #take(files) {
-    notify("photos", files.length ? null : () => t("noPhotos"));
+  #take(files, others) {
+    const names = others.length > 3 ? [...others.slice(0, 3), "…"] : others;
+    const leftOut = () => t("leftOut", { count: others.length, names: names.join(", ") });
+    notify("photos", others.length ? leftOut : files.length ? null : () => t("noPhotos"));
     if (!files.length) return;
     const rows = files.map(newRow);
     this.#visit.add(rows);

@@ -21,9 +21,22 @@ export class Steady {
   #last = null; // the thumbnail of the last frame
   #answered = null; // that of the answer that is shown
   #candidate = null; // the last answer
+  #doubted = false; // whether the shown answer has to be confirmed
   shown = null;
   /** Whether the picture is another one than that of the shown answer. */
   changed = false;
+
+  /** Whether the shown answer is that of the picture as it is now. */
+  get holds() {
+    return this.shown !== null && !this.changed && !this.#doubted;
+  }
+
+  /** The frames broke off: until two new ones agree, the shown answer does not hold. */
+  doubt() {
+    this.#doubted = true;
+    this.#candidate = null;
+    this.#last = null;
+  }
 
   /**
    * Take in a frame and its answer.
@@ -47,6 +60,7 @@ export class Steady {
     this.#answered = event ? grey : follow(this.#answered, grey);
     this.shown = entry;
     this.changed = false;
+    this.#doubted = false;
     return event;
   }
 }

@@ -1,6 +1,6 @@
 /** The table of this visit: sorted, filtered, kept up to date row by row. */
 
-import { byId, icon, make } from "./elements.js";
+import { byId, fileName, icon, make } from "./elements.js";
 import { compareTexts, onLanguage, percent, t } from "./language.js";
 import { groupOf } from "./visit.js";
 import { isSure, kindOf, nameOf, whyNot } from "./words.js";
@@ -177,7 +177,7 @@ export class VisitView {
 /** An empty line of the table, and the parts of it that change. */
 function newLine(row, onOpen) {
   const photo = make("span", { class: "no-thumbnail" });
-  const name = make("span", { class: "name", textContent: row.name });
+  const name = make("span", { class: "name" }, ...fileName(row.name));
   const on = { click: () => onOpen(row) };
   const button = make("button", { type: "button", class: "link", title: row.name, on }, name);
   const answer = make("td");

@@ -6,10 +6,11 @@ import { closeCamera, openCamera, showCamera } from "./camera.js";
 import { answersAsCsv, saveFile } from "./csv.js";
 import { byId, icon, make } from "./elements.js";
 import { onLanguage, t, timeOfDay } from "./language.js";
+import { REOPEN_AFTER } from "./liveness.js";
 import { isSoundOn, playTone, setSound } from "./sound.js";
 import { WakeLock } from "./wake-lock.js";
 import { Watch } from "./watch.js";
-import { kindOf, nameOf, surenessOf, whyNot } from "./words.js";
+import { kindOf, mayShowDirt, nameOf, surenessOf, whyNot } from "./words.js";
 
 // A camera that runs for weeks must not fill the memory.
 const LONGEST_LOG = 1000;
@@ -25,6 +26,8 @@ export class WatchView {
   #message = "watchIdle"; // the text shown where there is no answer
   #stream = null;
   #start = 0; // how often it was started or stopped
+  #opening = false;
+  #opened = 0; // when the camera was opened last
 
   /** @param {import("./ask.js").Asker} ask */
   constructor(ask) {
@@ -33,6 +36,7 @@ export class WatchView {
     this.#watch.addEventListener("frame", () => this.#showFrame());
     this.#watch.addEventListener("seen", ({ detail }) => this.#note(detail));
     this.#watch.addEventListener("trouble", ({ detail }) => this.#showTrouble(detail));
+    this.#watch.addEventListener("stuck", ({ detail }) => this.#showStuck(detail));
     this.#listenToControls();
     onLanguage(() => {
       this.#showControls();
@@ -55,23 +59,11 @@ export class WatchView {
   /** Open the camera and watch. */
   async start() {
     this.stop();
-    const start = this.#start; // it may be stopped, or started anew, while the camera opens
     this.#say("cameraStarting");
     try {
-      const stream = await openCamera();
-      if (start !== this.#start) {
-        closeCamera(stream);
-        return;
-      }
-      this.#stream = stream;
-      await showCamera(stream, this.#video);
-      stream.getVideoTracks()[0].addEventListener("ended", () => {
-        this.stop();
-        this.#say("cameraEnded");
-      });
-      await this.#choice.show(stream);
+      if (!(await this.#openCamera())) return;
     } catch (error) {
-      if (start === this.#start) this.#say(error.key ?? "cameraBusy");
+      this.#say(error.key ?? "cameraBusy");
       return;
     }
     this.#message = "watchWait";
@@ -81,9 +73,35 @@ export class WatchView {
     this.#show();
   }
 
+  /** Open the camera and show what it sees: whether it is still wanted by then. */
+  async #openCamera() {
+    const start = this.#start; // it may be stopped, or started anew, while the camera opens
+    const isWanted = () => start === this.#start;
+    this.#opening = true;
+    this.#opened = Date.now();
+    closeCamera(this.#stream);
+    try {
+      const stream = await openCamera();
+      if (!isWanted()) {
+        closeCamera(stream);
+        return false;
+      }
+      this.#stream = stream;
+      stream.getVideoTracks()[0].addEventListener("ended", () => closeCamera(stream));
+      await showCamera(stream, this.#video);
+      await this.#choice.show(stream);
+    } catch (error) {
+      if (isWanted()) throw error;
+    } finally {
+      if (isWanted()) this.#opening = false;
+    }
+    return isWanted();
+  }
+
   /** Let go of the camera. */
   stop() {
     this.#start += 1;
+    this.#opening = false;
     this.#watch.stop();
     this.#wakeLock.keep(false);
     closeCamera(this.#stream);
@@ -129,13 +147,33 @@ export class WatchView {
     this.#showVerdict("failed", error.status === 503 ? t("watchBusy") : whyNot(error));
   }
 
+  /** There is no new picture: take the answer down, and have the camera opened anew. */
+  #showStuck({ why, age }) {
+    if (this.#opening) return; // the old picture is gone
+    if (this.#message === why) this.#show();
+    else this.#say(why);
+    if (Math.min(age, Date.now() - this.#opened) > REOPEN_AFTER[why]) this.#reopen();
+  }
+
+  async #reopen() {
+    try {
+      await this.#openCamera();
+    } catch (error) {
+      if (error.key !== "cameraRefused") return; // it is tried again
+      this.stop();
+      this.#say(error.key);
+    }
+  }
+
   #show() {
     const { shown } = this.#watch;
     if (!shown) {
-      this.#showVerdict("waiting", t(this.#message));
+      const resumes = this.isOn && this.#message in REOPEN_AFTER;
+      this.#showVerdict("waiting", t(this.#message), resumes ? t("cameraResumes") : "");
       return;
     }
-    this.#showVerdict(kindOf(shown.label), nameOf(shown.label), surenessOf(shown), shown.evidence);
+    const dirt = mayShowDirt(shown.label) ? shown.evidence : null;
+    this.#showVerdict(kindOf(shown.label), nameOf(shown.label), surenessOf(shown), dirt);
   }
 
   #showVerdict(kind, name, sure = "", evidence = null) {

@@ -40,6 +40,11 @@ export function isSure(label) {
   return label !== "unsure" && label !== "not a dish";
 }
 
+/** Whether a map of dirt goes with an answer: with "clean" it would say the contrary. */
+export function mayShowDirt(label) {
+  return label !== "clean" && label !== "not a dish";
+}
+
 /** How sure, in words. */
 export function sureness(probability) {
   return t(BANDS.find(([from]) => probability >= from)[1]);
