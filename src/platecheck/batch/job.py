@@ -15,12 +15,12 @@ from platecheck.batch.formats import find_format
 from platecheck.batch.lists import PATH
 from platecheck.batch.lock import locked
 from platecheck.batch.parts import Parts
-from platecheck.batch.places import is_remote
 from platecheck.batch.rows import Rows, cut
 from platecheck.batch.sources import Source, find_source
 from platecheck.batch.tally import Tally
 from platecheck.classifier import Classifier, find_model
 from platecheck.errors import DataError, MissingExtraError, PlatecheckError
+from platecheck.walk import is_remote
 
 PART_ROWS = 1000
 

@@ -16,17 +16,13 @@ from platecheck.classifier import Source
 from platecheck.errors import DataError, PhotoError
 from platecheck.model_info import first_line
 from platecheck.photo import MAX_BYTES
+from platecheck.walk import is_remote
 
 PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 """Endings of packed files, and what packed them."""
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)/?(.*)", re.IGNORECASE | re.DOTALL)
 _FILE = "file://"
-
-
-def is_remote(place: str) -> bool:
-    """Whether a place is a URL of another machine."""
-    return _URL.match(place) is not None and not place.startswith(_FILE)
 
 
 def local_path(place: str) -> str:

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,16 +11,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from platecheck.errors import DataError, PhotoError
-from platecheck.photo import is_photo_name, open_photo
+from platecheck.model_info import NO_DISH, UNSURE
+from platecheck.photo import open_photo
+from platecheck.walk import files_below, is_photo_file, is_result, is_system_folder
 
 # The only split of a folder that is not divided into splits.
 WHOLE = "all"
-# Where a first-level folder has one of these names, all of them that hold folders are splits.
-SPLIT_NAMES = frozenset(
-    {"train", "training", "val", "valid", "validation", "test", "testing", "hidden", "holdout"}
+# How folders are called that hold splits, in any case: "Train", "test_set", "validation" …
+_SPLIT_NAME = re.compile(
+    r"(?:(train(?:ing)?)|(val(?:id(?:ation)?)?|dev|eval(?:uation)?)|(test(?:ing)?)|hidden|holdout)"
+    r"(?:[-_ ]?(?:set|data|images|photos|split))?",
+    re.IGNORECASE,
 )
-# Other spellings of the names that the commands use.
-_CANONICAL = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z")
+# Of files that platecheck writes: a folder that holds nothing else is no class.
+_RESULTS = frozenset({".onnx", ".html", ".csv", ".json", ".jsonl", ".parquet", ".yaml", ".md"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +56,14 @@ class PhotoSet:
         classes: class names, in alphabetical order.
         photos: ordered by name.
         unreadable: one error per photo that was left out.
+        notes: what people should know of how the folder was read, a line each.
     """
 
     folder: Path
     classes: tuple[str, ...]
     photos: tuple[Photo, ...]
     unreadable: tuple[PhotoError, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -102,62 +111,165 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_split_name(name: str) -> bool:
-    return name.lower() in SPLIT_NAMES
+def split_of(name: str) -> str | None:
+    """The split that a folder's name stands for; None where it is no usual name of one."""
+    if not (found := _SPLIT_NAME.fullmatch(name.strip())):
+        return None
+    train, val, test = found.groups()
+    return "train" if train else "val" if val else "test" if test else found[0].lower()
 
 
-def _visible_folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def class_key(name: str) -> str:
+    """What is equal for class names that people take for the same one."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
-def photos_below(folder: Path) -> Iterable[Path]:
-    """Photo files at any depth, hidden files and folders left out, in a fixed order."""
-    for parent, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and is_photo_name(name):
-                yield Path(parent, name)
+def _folders(folder: Path) -> list[Path]:
+    return sorted(
+        p
+        for p in folder.iterdir()
+        if p.is_dir() and not is_system_folder(p.name) and not is_result(p)
+    )
+
+
+def _direct_photos(folder: Path) -> int:
+    return sum(p.is_file() and is_photo_file(p.name) for p in folder.iterdir())
+
+
+def photos_below(
+    folder: Path, *, besides: Iterable[Path] = (), results: list[Path] | None = None
+) -> Iterable[Path]:
+    """Files that count as photos, as :func:`~platecheck.walk.files_below` finds them."""
+    return map(Path, files_below(str(folder), besides=besides, results=results))
 
 
 def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoSet:
-    """List the photos below a folder without opening them.
+    """List the photos below a folder, or of a table, without opening them.
 
     Args:
         folder: holds ``{split}/{class}/…`` or ``{class}/…``; the former when the name of a
-            first-level folder is one of :data:`SPLIT_NAMES`. A folder beside the splits that holds
-            splits itself, such as the masks of rendered dishes, is left out.
-        classes: class names that the folders must be among, to fix the labels (those of a
+            first-level folder is a usual one of a split. A folder beside the splits that holds
+            splits itself is left out; one that holds a whole set and stands alone is read instead.
+            classes: class names that the folders must be among, to fix the labels (those of a
             trained model, say); read from the folders when absent.
 
     Raises:
         DataError: no such folder, no photos, an empty class, fewer than two classes, a class
-            missing from a split, or a class that is not among `classes`.
+            missing from a split, one that is not among `classes`, or one named as an answer is.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; name one that holds photos sorted into classes")
-    first = _visible_folders(folder)
-    if any(_is_split_name(p.name) for p in first):
-        inside = {p: _visible_folders(p) for p in first}
-        where = [
-            (_CANONICAL.get(p.name.lower(), p.name.lower()), c)
-            for p, class_folders in inside.items()
-            if not any(_is_split_name(c.name) for c in class_folders)
-            for c in class_folders
-        ]
-    else:
-        where = [(WHOLE, c) for c in first]
+    _check_folder(folder)
+    folder, notes = _inner_set(folder)
+    first = _folders(folder)
+    where = [("", c) for c in first]
+    if any(split_of(p.name) for p in first):
+        where = []
+        for p in first:
+            inside = _folders(p)
+            if not any(split_of(c.name) for c in inside):
+                where += [(split_of(p.name) or p.name.lower(), c) for c in inside]
+            if not inside and (flat := _direct_photos(p)):
+                notes.append(
+                    f"{p} holds {flat} photos without classes, which are left alone;"
+                    f" platecheck predict '{p}' answers for them"
+                )
+    elif split_of(folder.resolve().name) and any(
+        split_of(p.name) and p.name != folder.resolve().name
+        for p in _folders(folder.resolve().parent)
+    ):
+        notes.append(f"{folder} is one split alone; --data '{folder.parent}' reads all of them")
     found: dict[tuple[str, str], list[Path]] = {}
     for split, class_folder in where:
-        found.setdefault((split, class_folder.name), []).extend(photos_below(class_folder))
-    names = tuple(classes) if classes else tuple(sorted({name for _, name in found}))
-    _check_classes(folder, found, names, fixed=classes is not None)
+        results: list[Path] = []
+        besides = [folder, *(c for _, c in where if c != class_folder)]
+        paths = list(photos_below(class_folder, besides=besides, results=results))
+        if paths or not (results or _only_results(class_folder)):
+            found.setdefault((split or WHOLE, class_folder.name), []).extend(paths)
+    spelled = _spelled(folder, sorted(found, key=lambda at: (at[0] != "train", at)), classes or ())
+    named: dict[tuple[str, str], list[Path]] = {}
+    for (split, name), paths in found.items():
+        named.setdefault((split, spelled[name]), []).extend(paths)
+    names = tuple(classes) if classes else tuple(sorted({name for _, name in named}))
+    _check_classes(folder, named, names, fixed=classes is not None)
     photos = [
         Photo(path, path.relative_to(folder).as_posix(), names.index(name), split)
-        for (split, name), paths in found.items()
+        for (split, name), paths in named.items()
         for path in paths
     ]
-    return PhotoSet(folder, names, tuple(sorted(photos, key=lambda photo: photo.name)))
+    ordered = tuple(sorted(photos, key=lambda photo: photo.name))
+    return PhotoSet(folder, names, ordered, notes=tuple(notes))
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.is_file() and folder.name.lower().endswith(_ARCHIVES):
+        inside = folder.with_name(folder.name.split(".")[0])
+        raise DataError(
+            f"{folder} is an archive; unpack it, into {inside} say, and name that folder"
+        )
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; name one that holds photos sorted into classes")
+    if is_result(folder):
+        raise DataError(
+            f"{folder} holds what platecheck wrote, not photos; name the folder of the photos"
+        )
+
+
+def _inner_set(folder: Path) -> tuple[Path, list[str]]:
+    """The folder that holds the splits, where it was named one or more folders too high.
+
+    Raises:
+        DataError: it stands beside others, so that it cannot be told what is meant.
+    """
+    notes: list[str] = []
+    while True:
+        first = _folders(folder)
+        sets = [p for p in first if any(split_of(c.name) for c in _folders(p))]
+        if any(split_of(p.name) for p in first) or len(sets) != 1:
+            return folder, notes
+        if len(first) > 1:
+            raise DataError(
+                f"{folder} has no train, val or test folder, but {sets[0]} has: name that one"
+            )
+        notes.append(f"{folder} holds nothing but {sets[0]}, which is read")
+        folder = sets[0]
+
+
+def _only_results(folder: Path) -> bool:
+    """Whether a folder holds files that platecheck writes, such as exported models, alone."""
+    files = [p for p in folder.rglob("*") if p.is_file()]
+    return bool(files) and all(p.suffix.lower() in _RESULTS for p in files)
+
+
+def _spelled(
+    folder: Path, found: Iterable[tuple[str, str]], classes: Sequence[str]
+) -> dict[str, str]:
+    """How each class is called whose folders are spelled in several ways, as Clean and clean.
+
+    Args:
+        folder: for errors.
+        found: split and name of each, those first whose spelling counts.
+        classes: names that are fixed, whose spelling goes before.
+
+    Raises:
+        DataError: one split has two of these, or a class is named as an answer is.
+    """
+    known = {class_key(name): name for name in reversed(classes)}
+    spelled: dict[str, str] = {}
+    keys: dict[tuple[str, str], str] = {}
+    for split, name in found:
+        key = class_key(name)
+        if key in ("", UNSURE, NO_DISH) and name not in classes:
+            raise DataError(
+                f"{folder} has a class folder named '{name}', which is what a model answers when it"
+                " gives no class; rename the folder"
+            )
+        if (other := keys.setdefault((split, key), name)) != name and name not in classes:
+            raise DataError(
+                f"{folder} has the class folders '{other}' and '{name}', which people take for the"
+                " same; rename one, or put their photos together"
+            )
+        spelled[name] = name if name in classes else known.setdefault(key, name)
+    return spelled
 
 
 def _check_classes(
@@ -168,6 +280,11 @@ def _check_classes(
     fixed: bool,
 ) -> None:
     if not any(found.values()):
+        if direct := _direct_photos(folder):
+            raise DataError(
+                f"{folder} holds {direct} photos itself, but no folders of classes; name the folder"
+                f" above it, or sort them into {folder}/CLASS/PHOTO"
+            )
         raise DataError(
             f"{folder} holds no photos; expected {folder}/train/CLASS/PHOTO or {folder}/CLASS/PHOTO"
         )
@@ -177,9 +294,13 @@ def _check_classes(
             f" it knows: {', '.join(names)}"
         )
     if len(names) < 2:
+        inner = (
+            [p.name for p in _folders(folder / names[0])] if (folder / names[0]).is_dir() else []
+        )
+        hint = f"; if {' and '.join(inner[:2])} are the classes, name {folder / names[0]}"
         raise DataError(
             f"{folder} has one class only ('{names[0]}'); put the photos of each class"
-            " into a folder of its own"
+            f" into a folder of its own{hint if len(inner) > 1 else ''}"
         )
     for split in sorted({split for split, _ in found}):
         for name in names:
