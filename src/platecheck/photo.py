@@ -22,21 +22,23 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
 from platecheck.errors import PhotoError
+from platecheck.photo_formats import PHOTO_SUFFIXES, UNSUPPORTED_SUFFIXES
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "PHOTO_SUFFIXES",
+    "UNSUPPORTED_SUFFIXES",
+    "is_photo_name",
+    "open_photo",
+    "photo_name",
+]
 
 MAX_PIXELS = 2**27
 """Largest photo opened unless told otherwise: 134 megapixels, 400 MB once decoded."""
 
 MAX_BYTES = 2**30
 """Largest file read."""
-
-# fmt: off
-PHOTO_SUFFIXES = frozenset({
-    ".apng", ".avif", ".bmp", ".dib", ".gif", ".ico", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc",
-    ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx", ".mpo", ".pbm", ".pcx", ".pgm", ".png", ".pnm",
-    ".ppm", ".psd", ".qoi", ".tga", ".tif", ".tiff", ".webp",
-})
-# fmt: on
-"""Lower-case file name endings of photos. `open_photo` itself looks at the content only."""
 
 # EPS and WMF start other programs or draw; BUFR, GRIB and HDF5 call whatever handler was
 # registered; IPTC opens what it contains in any format; FITS unpacks without a limit; MPEG has
