@@ -1,6 +1,7 @@
 """What an exported file says of itself, and so what its probabilities mean."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -123,9 +124,33 @@ def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
         content = json.loads(metadata[METADATA_KEY])
         if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
             raise ModelError(f"{where} was written by a later platecheck: upgrade to read it")
-        return ModelInfo.model_validate(content)
+        info = ModelInfo.model_validate(content)
     except (ValueError, ValidationError) as error:
         raise ModelError(f"{where} has damaged metadata: {first_line(error)}") from error
+    for name in info.classes:
+        if name.strip().casefold() in (UNSURE, NO_DISH):
+            raise ModelError(
+                f"{where} has a class named '{name}', which is what is answered when none is given;"
+                " rename the folder of its photos and train it again"
+            )
+    return info
+
+
+def class_columns(classes: Iterable[str], others: Iterable[str]) -> list[str]:
+    """Columns of the classes' probabilities in a table that has other columns too.
+
+    They are called as the classes are, and ``probability_error``, say, where another column has
+    this name, in whatever case.
+    """
+    taken = {name.casefold() for name in others}
+    columns = []
+    for name in classes:
+        column = name
+        while column.casefold() in taken:
+            column = f"probability_{column}"
+        taken.add(column.casefold())
+        columns.append(column)
+    return columns
 
 
 def first_line(error: Exception) -> str:

@@ -32,7 +32,7 @@ from platecheck.audit.shortcuts import (
 from platecheck.classifier import Classifier, stream_probabilities
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.exclusions import Exclusion
-from platecheck.data.folders import PhotoSet, checked, list_photos
+from platecheck.data.folders import PhotoSet, base_of, checked, list_photos, name_below
 from platecheck.data.splits import divided_as
 from platecheck.errors import PhotoError
 
@@ -224,7 +224,7 @@ def _label_notes(classifier: Classifier, photos: PhotoSet, *, looked_into: bool)
 
 
 def _name(error: PhotoError, photos: PhotoSet) -> str:
-    return Path(error.source).relative_to(photos.folder).as_posix()
+    return name_below(base_of(photos.folder), Path(error.source))
 
 
 def _score_as_dict(score: Score) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from platecheck.cli.data import show_unreadable
 from platecheck.cli.models import complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.recipes import complete_recipe
@@ -87,7 +88,9 @@ def train(
                 numbers = ", ".join(f"{n} {shown(name)}" for name, n in counts[split].items())
                 console.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
         if run.facts.unreadable:
-            console.print(f"  [yellow]{len(run.facts.unreadable)} unreadable, left out[/]")
+            show_unreadable([f"{path}: {why}" for path, why in run.facts.unreadable.items()])
+        for note in run.photos.notes:
+            console.print(f"  note: {shown(note)}")
         console.print(f"  into  {shown(folder)}")
 
     def draw(run: Run) -> None:

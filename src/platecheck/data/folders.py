@@ -13,6 +13,7 @@ from pathlib import Path
 from platecheck.errors import DataError, PhotoError
 from platecheck.model_info import NO_DISH, UNSURE
 from platecheck.photo import open_photo
+from platecheck.sources import is_list, read_list
 from platecheck.walk import files_below, is_photo_file, is_result, is_system_folder
 
 # The only split of a folder that is not divided into splits.
@@ -150,6 +151,7 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
         folder: holds ``{split}/{class}/…`` or ``{class}/…``; the former when the name of a
             first-level folder is a usual one of a split. A folder beside the splits that holds
             splits itself is left out; one that holds a whole set and stands alone is read instead.
+            Or a table of photos, see :func:`~platecheck.sources.read_list`.
             classes: class names that the folders must be among, to fix the labels (those of a
             trained model, say); read from the folders when absent.
 
@@ -158,6 +160,8 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
             missing from a split, one that is not among `classes`, or one named as an answer is.
     """
     folder = Path(folder)
+    if is_list(folder) and folder.is_file():
+        return _listed_photos(folder, classes)
     _check_folder(folder)
     folder, notes = _inner_set(folder)
     first = _folders(folder)
@@ -185,6 +189,17 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
         paths = list(photos_below(class_folder, besides=besides, results=results))
         if paths or not (results or _only_results(class_folder)):
             found.setdefault((split or WHOLE, class_folder.name), []).extend(paths)
+    return _photo_set(folder, folder, found, classes, notes)
+
+
+def _photo_set(
+    folder: Path,
+    base: Path,
+    found: dict[tuple[str, str], list[Path]],
+    classes: Sequence[str] | None,
+    notes: Iterable[str] = (),
+) -> PhotoSet:
+    """Photos by split and class name as a set, its names below `base`."""
     spelled = _spelled(folder, sorted(found, key=lambda at: (at[0] != "train", at)), classes or ())
     named: dict[tuple[str, str], list[Path]] = {}
     for (split, name), paths in found.items():
@@ -192,12 +207,45 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
     names = tuple(classes) if classes else tuple(sorted({name for _, name in named}))
     _check_classes(folder, named, names, fixed=classes is not None)
     photos = [
-        Photo(path, path.relative_to(folder).as_posix(), names.index(name), split)
+        Photo(path, name_below(base, path), names.index(name), split)
         for (split, name), paths in named.items()
         for path in paths
     ]
     ordered = tuple(sorted(photos, key=lambda photo: photo.name))
     return PhotoSet(folder, names, ordered, notes=tuple(notes))
+
+
+def base_of(folder: Path) -> Path:
+    """Where the names of a set's photos begin: the folder itself, or that of a table."""
+    return folder.parent if is_list(folder) else folder
+
+
+def name_below(base: Path, path: Path) -> str:
+    """A photo's name: its path below a folder, or the whole of it where it is elsewhere."""
+    inside = path.is_relative_to(base)
+    return (path.relative_to(base) if inside else path.absolute()).as_posix()
+
+
+def _listed_photos(table: Path, classes: Sequence[str] | None) -> PhotoSet:
+    """The photos of a table with the columns path, label and, where it is divided, split.
+
+    Raises:
+        DataError: a row has no label or no split, or a photo has two.
+    """
+    rows = read_list(table)
+    where: dict[str, tuple[str, str]] = {}
+    divided = any(row.split for row in rows)
+    for row in rows:
+        if not row.label or (divided and not row.split):
+            what = "split" if row.label else "label"
+            raise DataError(f"{table} gives no {what} for {row.path}; it needs a column '{what}'")
+        split = (split_of(row.split) or row.split.lower()) if divided else WHOLE
+        if where.setdefault(row.path, (split, row.label)) != (split, row.label):
+            raise DataError(f"{table} has {row.path} twice, with two labels or splits")
+    found: dict[tuple[str, str], list[Path]] = {}
+    for path, at in where.items():
+        found.setdefault(at, []).append(Path(path))
+    return _photo_set(table, table.parent, found, classes)
 
 
 def _check_folder(folder: Path) -> None:
@@ -236,7 +284,7 @@ def _inner_set(folder: Path) -> tuple[Path, list[str]]:
 
 def _only_results(folder: Path) -> bool:
     """Whether a folder holds files that platecheck writes, such as exported models, alone."""
-    files = [p for p in folder.rglob("*") if p.is_file()]
+    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
     return bool(files) and all(p.suffix.lower() in _RESULTS for p in files)
 
 
@@ -260,13 +308,13 @@ def _spelled(
         key = class_key(name)
         if key in ("", UNSURE, NO_DISH) and name not in classes:
             raise DataError(
-                f"{folder} has a class folder named '{name}', which is what a model answers when it"
-                " gives no class; rename the folder"
+                f"{folder} has a class named '{name}', which is what platecheck answers when it"
+                " gives no class; rename it"
             )
         if (other := keys.setdefault((split, key), name)) != name and name not in classes:
             raise DataError(
-                f"{folder} has the class folders '{other}' and '{name}', which people take for the"
-                " same; rename one, or put their photos together"
+                f"{folder} has the classes '{other}' and '{name}' in one split, which people take"
+                " for the same; rename one, or put their photos together"
             )
         spelled[name] = name if name in classes else known.setdefault(key, name)
     return spelled
