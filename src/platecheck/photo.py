@@ -5,34 +5,52 @@ same pixels everywhere.
 """
 
 import os
-import re
 import stat
-import struct
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from io import BytesIO
 from operator import index
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import IO, Any, Literal, NoReturn, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageFile
 
 from platecheck.errors import PhotoError
-from platecheck.photo_formats import PHOTO_SUFFIXES, UNSUPPORTED_SUFFIXES
+from platecheck.photo_formats import (
+    CUT_SHORT,
+    DAMAGED,
+    PHOTO_SUFFIXES,
+    UNSUPPORTED_SUFFIXES,
+    check_scans,
+    identify,
+    is_cut_short,
+    is_photo_name,
+)
 
 __all__ = [
     "MAX_BYTES",
     "MAX_PIXELS",
     "PHOTO_SUFFIXES",
     "UNSUPPORTED_SUFFIXES",
+    "Color",
+    "Source",
     "is_photo_name",
     "open_photo",
     "photo_name",
 ]
+
+Source = (
+    str | os.PathLike[str]
+    | bytes | bytearray | memoryview
+    | IO[bytes] | Image.Image | NDArray[Any]
+)  # fmt: skip
+"""One photo: a path, the bytes of a file, an open file, a PIL image, or an array of pixels."""
+
+Color = Literal["rgb", "bgr"]
+"""The order of an array's channels; OpenCV's is ``"bgr"``."""
 
 MAX_PIXELS = 2**27
 """Largest photo opened unless told otherwise: 134 megapixels, 400 MB once decoded."""
@@ -40,21 +58,9 @@ MAX_PIXELS = 2**27
 MAX_BYTES = 2**30
 """Largest file read."""
 
-# EPS and WMF start other programs or draw; BUFR, GRIB and HDF5 call whatever handler was
-# registered; IPTC opens what it contains in any format; FITS unpacks without a limit; MPEG has
-# no decoder.
-_REFUSED_FORMATS = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "IPTC", "FITS", "MPEG"}
-
 # Pillow decodes QOI, plain PPM and a few other formats in Python, up to three seconds a megapixel;
 # of those it gets this share of the pixels, so that a small file cannot keep a service busy.
 _SLOW_SHARE = 1 / 32
-
-# A progressive JPEG can go over all its pixels again for every hundred bytes, for minutes; cameras
-# and editors write about ten such scans, and libtiff has the same limit.
-_MAX_SCANS = 100
-# In the bytes of a scan, 0xFF is followed by 0 or a restart marker (0xD0 to 0xD7).
-_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
-_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _TEMPORARY = 0xD8, 0xD9, 0xDA, 0x01
 
 # Pixels of a deep photo that are brought to 8 bits at a time.
 _PART = 2**20
@@ -63,9 +69,12 @@ _PART = 2**20
 # are left.
 _DRAFT_FACTOR = 2
 
-_CUT_SHORT = "the file is cut short"
-_DAMAGED = "the file is damaged or cut short"
-_SIGNS_OF_THE_END = ("truncated", "end of file", "not enough")  # in Pillow's messages
+# In messages of Pillow and libheif.
+_SIGNS_OF_THE_END = ("truncated", "end of file", "not enough")
+_SIGNS_OF_NO_DECODER = ("has not been built in", "unsupported")
+
+# Two threads that load one PIL image at the same time would get in each other's way.
+_LOCKS = [threading.Lock() for _ in range(64)]
 
 _TRANSPOSITIONS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -78,24 +87,21 @@ _TRANSPOSITIONS = {
 }
 
 
-def is_photo_name(path: str | os.PathLike[str]) -> bool:
-    """Say whether a file's name ends like a photo's (`PHOTO_SUFFIXES`, in any case)."""
-    return Path(path).suffix.lower() in PHOTO_SUFFIXES
-
-
 def open_photo(
-    source: str | os.PathLike[str] | bytes | BinaryIO,
+    source: Source,
     size: int | tuple[int, int] | None = None,
     *,
+    color: Color = "rgb",
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> NDArray[np.uint8]:
     """Open one photo as RGB, upright and optionally resized.
 
-    The content alone decides the format, not the name. EXIF orientation is applied, transparency
-    is flattened on white, deeper pixels are brought to 8 bits, and of several frames or pages the
-    first counts. Nothing global is changed: not Pillow's limits, nor the warnings of others; any
-    number of threads may call this at once.
+    The content alone decides the format, not the name. EXIF orientation is applied (a HEIF file's
+    own rotation goes before it), transparency is flattened on white, deeper pixels are brought to 8
+    bits, and of several frames or pages the first or primary one counts. Nothing global is changed:
+    not Pillow's limits and formats, nor the warnings of others; any number of threads may call this
+    at once.
 
     Resizing stretches to the given size with Pillow's antialiased bilinear filter, bit for bit
     what torchvision's ``v2.Resize((height, width))`` does to the same Pillow image. The one
@@ -106,8 +112,12 @@ def open_photo(
     would be 30 ms but 1.0 levels, four times 52 ms: reading the compressed bits takes the rest.
 
     Args:
-        source: a path, a photo's bytes, or a binary file (read from its start if it can seek).
+        source: a path, a photo's bytes, or a binary file (read from its start if it can seek); a
+            PIL image, whose current frame is loaded and otherwise left as it is; or an array, uint8
+            [H, W, 3], [H, W, 4] (the last channel is opacity) or grey [H, W].
         size: (height, width), an int for a square, or None for the photo's own size.
+        color: the order of an array's channels: ``"rgb"``, or ``"bgr"`` for an image of OpenCV.
+            Everything else says itself what its channels are.
         max_pixels: the largest height × width accepted, looked up before anything is decoded.
         name: what errors call the photo; by default the path, the file's name or ``<bytes>``.
 
@@ -115,21 +125,32 @@ def open_photo(
         uint8 [H, W, 3], RGB, 0 to 255, contiguous and writable.
 
     Raises:
-        PhotoError: whatever is wrong with the file.
-        ValueError: `size` or `max_pixels` makes no sense.
+        PhotoError: whatever is wrong with the photo, also where it is of a type that is not read.
+        ValueError: `size`, `color` or `max_pixels` makes no sense.
     """
+    if color not in get_args(Color):
+        raise ValueError(f'color must be "rgb" or "bgr", not {color!r}')
     max_pixels = index(max_pixels)
     if max_pixels < 1:
         raise ValueError(f"max_pixels must be at least 1, not {max_pixels}")
     wanted = None if size is None else _height_and_width(size, max_pixels)
     name = name or photo_name(source)
-    data = _read(source, name)
+    data = b"" if isinstance(source, Image.Image | np.ndarray) else _read(source, name)
     with _without_pillow_warnings():
         try:
-            image = _identify(data, name)
-            _check_pixels(image, max_pixels, name)
-            _check_scans(image, data, name)
-            return _decode(image, wanted, max_pixels, name)
+            if isinstance(source, Image.Image):
+                _check_pixels(source, max_pixels, name)
+                with _LOCKS[id(source) // 16 % len(_LOCKS)]:
+                    return _decode(source, wanted, max_pixels, name)
+            if isinstance(source, np.ndarray):
+                image = _from_array(source, color, max_pixels, name)
+                return _decode(image, wanted, max_pixels, name)
+            file = identify(data, name)
+            _check_pixels(file, max_pixels, name)
+            check_scans(file, data, name)
+            if wanted:
+                _reduce(file, *wanted)
+            return _decode(file, wanted, max_pixels, name)
         except PhotoError:
             raise
         except Exception as error:  # damaged files make Pillow raise nearly anything
@@ -139,45 +160,75 @@ def open_photo(
 def _height_and_width(size: int | tuple[int, int], max_pixels: int) -> tuple[int, int]:
     height, width = size if isinstance(size, tuple) else (size, size)
     height, width = index(height), index(width)
-    if height < 1 or width < 1 or height * width > max_pixels:
-        raise ValueError(
-            f"size must be at least 1 and at most {max_pixels} pixels, not {height}x{width}"
-        )
+    most = max(max_pixels, MAX_PIXELS)
+    if height < 1 or width < 1 or height * width > most:
+        raise ValueError(f"size must be at least 1 and at most {most} pixels, not {height}x{width}")
     return height, width
 
 
-def photo_name(source: str | os.PathLike[str] | bytes | BinaryIO) -> str:
-    """What a photo is called: its path, the open file's name, ``<bytes>`` or ``<stream>``."""
-    if isinstance(source, bytes):
-        return "<bytes>"
+def photo_name(source: Source) -> str:
+    """What a photo is called: its path, the open file's name, or its type, such as ``<bytes>``."""
     if isinstance(source, str | os.PathLike):
-        return os.fspath(source)
-    name = getattr(source, "name", None)
-    return name if isinstance(name, str) else "<stream>"
+        return os.fsdecode(source)
+    name = getattr(source, "filename" if isinstance(source, Image.Image) else "name", None)
+    if name and isinstance(name, str):
+        return name
+    if isinstance(source, bytes | bytearray | memoryview):
+        return "<bytes>"
+    if isinstance(source, Image.Image | np.ndarray):
+        return "<image>" if isinstance(source, Image.Image) else "<array>"
+    return "<stream>" if hasattr(source, "read") else f"<{type(source).__name__}>"
 
 
-def _read(source: str | os.PathLike[str] | bytes | BinaryIO, name: str) -> bytes:
+def _read(source: Any, name: str) -> bytes:
     """Read the whole file: every kind of source then behaves alike, and no file stays open."""
     try:
-        if isinstance(source, bytes):
-            data = source
+        if isinstance(source, bytes | bytearray | memoryview):
+            data = bytes(source)
         elif isinstance(source, str | os.PathLike):
             data = _read_file(source, name)
+        elif hasattr(source, "read"):
+            data = _read_stream(source, name)
         else:
-            if source.seekable():
-                source.seek(0)
-            data = source.read(MAX_BYTES + 1)
+            raise PhotoError(name, _not_a_photo(source))
+    except PhotoError:
+        raise
     except FileNotFoundError:
         raise PhotoError(name, "there is no such file") from None
     except PermissionError:
         raise PhotoError(name, "no permission to read it") from None
-    except OSError as error:
-        raise PhotoError(name, f"cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # a file of somebody's own can raise anything
+        reason = (isinstance(error, OSError) and error.strerror) or error or type(error).__name__
+        raise PhotoError(name, f"cannot be read ({reason})") from None
     if not data:
         raise PhotoError(name, "the file is empty")
     if len(data) > MAX_BYTES:
         raise PhotoError(name, f"the file is larger than {MAX_BYTES // 2**20} MB")
     return data
+
+
+def _read_stream(file: Any, name: str) -> bytes:
+    if getattr(file, "seekable", bool)():
+        file.seek(0)
+    parts: list[bytes] = []
+    missing = MAX_BYTES + 1
+    while missing > 0 and (part := file.read(missing)):  # a raw one gives what it has at the time
+        if not isinstance(part, bytes | bytearray | memoryview):
+            kind = type(part).__name__
+            raise PhotoError(name, f"its read() gives {kind}, not bytes: open it in binary mode")
+        parts.append(bytes(part))
+        missing -= len(part)
+    return b"".join(parts)
+
+
+def _not_a_photo(source: object) -> str:
+    """Say what to hand in instead of something that is none of `Source`."""
+    if source is None:
+        return "there is no photo (OpenCV's imread gives None for a file that it cannot read)"
+    return (
+        f"{type(source).__name__} is no photo: give a path, bytes, an open file, a PIL image or a"
+        " NumPy array (predict_many takes several; x.permute(1, 2, 0).cpu().numpy() of a tensor)"
+    )
 
 
 def _read_file(path: str | os.PathLike[str], name: str) -> bytes:
@@ -220,78 +271,70 @@ def _without_pillow_warnings() -> Iterator[None]:
         _InThisThread.opening.now = False
 
 
-def _identify(data: bytes, name: str) -> ImageFile.ImageFile:
-    """Find the format and read the header.
-
-    As `PIL.Image.open`, less its global pixel limit and the refused formats.
-    """
-    Image.init()
-    looks_like_one = False
-    for format_name in Image.ID:
-        if format_name in _REFUSED_FORMATS:
-            continue
-        factory, accept = Image.OPEN[format_name]
-        accepted = False
-        try:
-            if accept:
-                accepted = accept(data[:16]) is True  # else False, or a text: no decoder built in
-            if accepted or not accept:
-                return factory(BytesIO(data), "")
-        except (SyntaxError, IndexError, TypeError, struct.error):
-            looks_like_one |= accepted  # but is not, or not wholly
-    if looks_like_one:
-        raise PhotoError(name, _CUT_SHORT if _is_cut_short(data) else _DAMAGED)
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"mif1"):
-        raise PhotoError(name, "HEIC photos cannot be read; save it as JPEG")
-    raise PhotoError(name, "it is not a photo in a format that can be read")
-
-
 def _check_pixels(image: Image.Image, max_pixels: int, name: str) -> None:
     tiles = getattr(image, "tile", [])
     if any(tile[0] in Image.DECODERS for tile in tiles):
         max_pixels = int(max_pixels * _SLOW_SHARE)
-    if image.width * image.height > max_pixels:
-        raise PhotoError(
-            name,
-            f"{image.width}x{image.height} pixels are more than the limit of {max_pixels}",
-        )
+    _check_size(image.width, image.height, max_pixels, name)
 
 
-def _check_scans(image: Image.Image, data: bytes, name: str) -> None:
-    if image.info.get("progressive") and _scans(data) > _MAX_SCANS:
-        raise PhotoError(name, f"a JPEG with more than {_MAX_SCANS} scans takes too long to decode")
+def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
+    if width * height > max_pixels:
+        raise PhotoError(name, f"{width}x{height} pixels are more than the limit of {max_pixels}")
+    if width * height == 0:
+        raise PhotoError(name, "it has no pixels")
 
 
-def _scans(jpeg: bytes) -> int:
-    """How often the first picture of a JPEG goes over its pixels."""
-    scans = at = 0
-    while scans <= _MAX_SCANS and (found := _MARKER.search(jpeg, at)):
-        at, marker = found.end(), found[1][0]
-        if marker == _END_OF_IMAGE:
-            break
-        scans += marker == _START_OF_SCAN
-        if marker not in (_START_OF_IMAGE, _TEMPORARY):
-            at += int.from_bytes(jpeg[at : at + 2])
-    return scans
+def _reduce(file: ImageFile.ImageFile, height: int, width: int) -> None:
+    """Have a JPEG decoded at a fraction of its size, if much less is wanted."""
+    if _orientation(file) >= 5:  # lies on its side
+        height, width = width, height
+    file.draft(None, (width * _DRAFT_FACTOR, height * _DRAFT_FACTOR))
 
 
 def _decode(
-    image: ImageFile.ImageFile, wanted: tuple[int, int] | None, max_pixels: int, name: str
+    image: Image.Image, wanted: tuple[int, int] | None, max_pixels: int, name: str
 ) -> NDArray[np.uint8]:
-    if wanted:
-        height, width = wanted
-        if _orientation(image) >= 5:  # lies on its side
-            height, width = width, height
-        image.draft(None, (width * _DRAFT_FACTOR, height * _DRAFT_FACTOR))
     image.load()
     _check_pixels(image, max_pixels, name)  # an icon's size is not known earlier
-    upright: Image.Image = image
+    upright = image
     if (orientation := _orientation(image)) in _TRANSPOSITIONS:
         upright = image.transpose(_TRANSPOSITIONS[orientation])
     rgb = _to_rgb(upright)
     if wanted:
         rgb = rgb.resize((wanted[1], wanted[0]), Image.Resampling.BILINEAR)
     return np.array(rgb)
+
+
+def _from_array(array: NDArray[Any], color: Color, max_pixels: int, name: str) -> Image.Image:
+    """Take an array for a picture, if it is uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]."""
+    channels = array.shape[2] if array.ndim == 3 else 1
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4):
+        raise PhotoError(name, _wrong_array(array))
+    height, width = array.shape[:2]
+    _check_size(width, height, max_pixels, name)
+    if channels == 1:
+        array = array.reshape(height, width)
+    elif color == "bgr":
+        array = array[..., [2, 1, 0, 3][:channels]]
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def _wrong_array(array: NDArray[Any]) -> str:
+    """Say what array is expected and, where that can be guessed, how this one becomes it."""
+    shape, kind = array.shape, array.dtype.kind
+    hint = ""
+    if array.ndim == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
+        hint = "; np.moveaxis(x, 0, -1) brings channels to the end"
+    elif array.ndim == 4:
+        hint = "; predict_many takes several photos"
+    elif array.ndim == 1:
+        hint = "; of the bytes of a file give x.tobytes()"
+    if kind in "biuf" and array.dtype != np.uint8:
+        factor = " * 255" if array.max(initial=0) <= 1 else " / 257" if array.dtype == "u2" else ""
+        hint += f'; (x{factor}).clip(0, 255).astype("uint8") converts'
+    described = f"{array.dtype} [{', '.join(map(str, shape))}]"
+    return f"an array must be uint8 [H, W, 3], [H, W, 4] or [H, W], not {described}{hint}"
 
 
 def _orientation(image: Image.Image) -> int:
@@ -316,7 +359,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _grey(
@@ -368,15 +411,14 @@ def _blame(error: Exception, data: bytes, name: str) -> NoReturn:
         reason = "it claims to have more pixels than can be decoded"
     elif isinstance(error, MemoryError):
         reason = "there is not enough memory to decode it"
-    elif _is_cut_short(data) or any(sign in words.lower() for sign in _SIGNS_OF_THE_END):
-        reason = _CUT_SHORT
+    elif is_cut_short(data) or any(sign in words.lower() for sign in _SIGNS_OF_THE_END):
+        reason = CUT_SHORT
+    elif any(sign in words.lower() for sign in _SIGNS_OF_NO_DECODER):
+        reason = f"it needs a decoder that is not installed ({words}); save it as JPEG"
+    elif words and not data:  # somebody's image, such as one that was closed
+        reason = f"cannot be read ({words})"
     elif words and isinstance(error, OSError):  # Pillow's own words; others are Python's
-        reason = f"{_DAMAGED} ({words})"
+        reason = f"{DAMAGED} ({words})"
     else:
-        reason = _DAMAGED
+        reason = DAMAGED
     raise PhotoError(name, reason) from error
-
-
-def _is_cut_short(data: bytes) -> bool:
-    """Say whether a WebP file is shorter than its header claims: Pillow does not tell."""
-    return data[:4] == b"RIFF" and len(data) < 8 + int.from_bytes(data[4:8], "little")

@@ -1,4 +1,15 @@
-"""Which files are photos: file name endings, and what a file's first bytes say of its format."""
+"""Which files are photos: by their names, and by their content, whose header is read here."""
+
+import os
+import re
+import struct
+from io import BytesIO
+from pathlib import Path
+from typing import IO
+
+from PIL import Image, ImageFile
+
+from platecheck.errors import PhotoError
 
 # fmt: off
 PHOTO_SUFFIXES = frozenset({
@@ -10,20 +21,154 @@ PHOTO_SUFFIXES = frozenset({
 # fmt: on
 """Lower-case file name endings of photos. `open_photo` itself looks at the content only."""
 
-# By what an error calls the file, and what to do about it.
-_UNSUPPORTED = {
-    "a camera raw file; export it as JPEG": ".3fr .arw .cr2 .cr3 .crw .dcr .dng .erf .fff .iiq"
-    " .kdc .mef .mos .mrw .nef .nrw .orf .pef .raf .raw .rw2 .rwl .sr2 .srf .srw .x3f",
-    "a video; save one frame of it as JPEG or PNG": ".3g2 .3gp .avi .flv .m2ts .m4v .mkv .mov"
-    " .mp4 .mpeg .mpg .mts .webm .wmv",
-    "a document or a drawing; save it as PNG or JPEG": ".ai .eps .pdf .ps .svg .svgz .wmf .emf",
-    "a Live Photo; export its still picture as HEIC or JPEG": ".livp",
-    "JPEG XL, which is not supported; save it as JPEG": ".jxl",
-    "JPEG XR, which is not supported; save it as JPEG": ".hdp .jxr .wdp",
-    "an editor's own file; export it as PNG or JPEG": ".exr .hdr .kra .psb .xcf",
-}
-
-UNSUPPORTED_SUFFIXES = frozenset(
-    suffix for suffixes in _UNSUPPORTED.values() for suffix in suffixes.split()
-)
+# fmt: off
+UNSUPPORTED_SUFFIXES = frozenset({
+    ".3fr", ".3g2", ".3gp", ".ai", ".arw", ".avi", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".emf",
+    ".eps", ".erf", ".exr", ".fff", ".flv", ".hdp", ".hdr", ".iiq", ".jxl", ".jxr", ".kdc", ".kra",
+    ".livp", ".m2ts", ".m4v", ".mef", ".mkv", ".mos", ".mov", ".mp4", ".mpeg", ".mpg", ".mrw",
+    ".mts", ".nef", ".nrw", ".orf", ".pdf", ".pef", ".ps", ".psb", ".raf", ".raw", ".rw2", ".rwl",
+    ".sr2", ".srf", ".srw", ".svg", ".svgz", ".wdp", ".webm", ".wmf", ".wmv", ".x3f", ".xcf",
+})
+# fmt: on
 """Lower-case endings of files that people take for photos and that `open_photo` cannot read."""
+
+# How files begin that cannot be read, by what they are.
+_RAW = "a camera raw file"
+_BEGINNINGS = {
+    _RAW: rb".{4}ftypcrx |FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|FOVb|\0MRM|II\x1a\0.{4}HEAP",
+    "a video": rb".{4}(ftyp|moov|mdat|wide)|\x1aE\xdf\xa3|RIFF.{4}AVI |FLV\x01|\0\0\x01[\xb3\xba]",
+    "a PDF or PostScript file": rb"%PDF|%!PS|\xc5\xd0\xd3\xc6",
+    "an SVG drawing": rb"(\xef\xbb\xbf)?\s*(<[?!][^>]*>\s*)*<svg",
+    "a Windows metafile": rb"\xd7\xcd\xc6\x9a|\x01\0{3}.{36} EMF",
+    "a JPEG XL or JPEG XR file": rb"\xff\x0a|\0\0\0\x0cJXL |II\xbc",
+    "an image editor's file": rb"8BPS\0\x02|gimp xcf|v/1\x01|#\?RADIANCE",
+    "a web page": rb"\s*<(!doctype )?html",
+    "a ZIP archive": rb"PK\x03\x04",
+}
+_ADVICE = "save the picture as JPEG or PNG"
+
+# EPS and WMF start other programs or draw; BUFR, GRIB and HDF5 call whatever handler was
+# registered; IPTC opens what it contains in any format; FITS unpacks without a limit; MPEG has
+# no decoder. HEIF is there only if somebody registered it.
+REFUSED_FORMATS = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "IPTC", "FITS", "MPEG", "HEIF"}
+
+CUT_SHORT = "the file is cut short"
+DAMAGED = "the file is damaged or cut short"
+
+_AVIF_BRANDS = {b"avif", b"avis"}
+_HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"}
+_SUBFILE_TYPE, _SUBIFDS, _DNG_VERSION = 254, 330, 50706  # tags of TIFF
+
+# A progressive JPEG can go over all its pixels again for every hundred bytes, for minutes; cameras
+# and editors write about ten such scans, and libtiff has the same limit.
+_MAX_SCANS = 100
+# In the bytes of a scan, 0xFF is followed by 0 or a restart marker (0xD0 to 0xD7).
+_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _TEMPORARY = 0xD8, 0xD9, 0xDA, 0x01
+
+
+def is_photo_name(path: str | os.PathLike[str]) -> bool:
+    """Say whether a file's name ends like a photo's (`PHOTO_SUFFIXES`, in any case)."""
+    return Path(path).suffix.lower() in PHOTO_SUFFIXES
+
+
+def identify(data: bytes, name: str) -> ImageFile.ImageFile:
+    """Find the format of a file and read its header.
+
+    As `PIL.Image.open`, less its global pixel limit and the refused formats, and with HEIF.
+
+    Raises:
+        PhotoError: it is not a photo in a format that can be read.
+    """
+    Image.init()
+    brands = _brands(data)
+    openers = [(kind, *Image.OPEN[kind]) for kind in Image.ID if kind not in REFUSED_FORMATS]
+    if brands & _HEIF_BRANDS and not brands & _AVIF_BRANDS:
+        openers.append(("HEIF", _open_heif, lambda start: True))
+    # Pillow knows AVIF by the first brand only.
+    start = data[:8] + b"avif" if brands & _AVIF_BRANDS else data[:16]
+    looks_like_one, missing = False, ""
+    for kind, factory, accept in openers:
+        accepted: bool | str = False
+        try:
+            accepted = accept(start) if accept else False
+            if isinstance(accepted, str):  # why not: no decoder was built in
+                missing = kind
+            elif accepted or not accept:
+                image = factory(BytesIO(data), "")
+                if _is_raw(image, data):
+                    raise PhotoError(name, f"it is {_RAW}; {_ADVICE}")
+                return image
+        except ImportError:
+            missing = kind
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            looks_like_one |= accepted is True  # but is not, or not wholly
+    raise PhotoError(name, _why_not(data, name, looks_like_one, missing))
+
+
+def check_scans(image: Image.Image, data: bytes, name: str) -> None:
+    """Refuse a JPEG that would keep the decoder busy.
+
+    Raises:
+        PhotoError: it has too many scans.
+    """
+    if image.info.get("progressive") and _scans(data) > _MAX_SCANS:
+        raise PhotoError(name, f"a JPEG with more than {_MAX_SCANS} scans takes too long to decode")
+
+
+def _scans(jpeg: bytes) -> int:
+    """How often the first picture of a JPEG goes over its pixels."""
+    scans = at = 0
+    while scans <= _MAX_SCANS and (found := _MARKER.search(jpeg, at)):
+        at, marker = found.end(), found[1][0]
+        if marker == _END_OF_IMAGE:
+            break
+        scans += marker == _START_OF_SCAN
+        if marker not in (_START_OF_IMAGE, _TEMPORARY):
+            at += int.from_bytes(jpeg[at : at + 2])
+    return scans
+
+
+def is_cut_short(data: bytes) -> bool:
+    """Say whether a WebP file is shorter than its header claims: Pillow does not tell."""
+    return data[:4] == b"RIFF" and len(data) < 8 + int.from_bytes(data[4:8], "little")
+
+
+def _brands(data: bytes) -> set[bytes]:
+    """What an ISO base media file (MP4, HEIF, AVIF) says that it is compatible with."""
+    if data[4:8] != b"ftyp":
+        return set()
+    end = min(int.from_bytes(data[:4]), 512)
+    return {data[at : at + 4] for at in (8, *range(16, end, 4))}
+
+
+def _open_heif(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
+    """Read the header of a HEIF file; Pillow itself, and so others, need not know the format."""
+    from pi_heif import HeifImageFile  # takes 20 ms, and most photos are JPEG
+
+    image: ImageFile.ImageFile = HeifImageFile(file, name)
+    return image
+
+
+def _is_raw(image: ImageFile.ImageFile, data: bytes) -> bool:
+    """Say whether a TIFF file is a camera's, whose first picture is only a thumbnail."""
+    tags = getattr(image, "tag_v2", {})
+    thumbnail = tags.get(_SUBFILE_TYPE) == 1 and _SUBIFDS in tags
+    return thumbnail or _DNG_VERSION in tags or (bool(tags) and data[8:10] == b"CR")
+
+
+def _why_not(data: bytes, name: str, looks_like_one: bool, missing: str) -> str:
+    """Say why a file cannot be read, and what to do about it."""
+    if missing:
+        package = "pi-heif" if missing == "HEIF" else f"a Pillow built with {missing}"
+        return f"{missing} photos need {package}, which is not installed; or {_ADVICE}"
+    flags = re.DOTALL | re.IGNORECASE
+    kinds = (kind for kind, start in _BEGINNINGS.items() if re.match(start, data[:1024], flags))
+    ending = Path(name).suffix.lower()
+    if not looks_like_one and (kind := next(kinds, None)):
+        return f"it is {kind}; {_ADVICE}"
+    if ending in UNSUPPORTED_SUFFIXES:
+        return f"{ending} files cannot be read; {_ADVICE}"
+    if looks_like_one:
+        return CUT_SHORT if is_cut_short(data) else DAMAGED
+    return "it is not a photo in a format that can be read"
