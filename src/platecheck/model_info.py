@@ -1,7 +1,8 @@
 """What an exported file says of itself, and so what its probabilities mean."""
 
 import json
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,28 +129,24 @@ def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
     except (ValueError, ValidationError) as error:
         raise ModelError(f"{where} has damaged metadata: {first_line(error)}") from error
     for name in info.classes:
-        if name.strip().casefold() in (UNSURE, NO_DISH):
-            raise ModelError(
-                f"{where} has a class named '{name}', which is what is answered when none is given;"
-                " rename the folder of its photos and train it again"
-            )
+        if class_key(name) in (UNSURE, NO_DISH):
+            raise ModelError(f"{where} has a class '{name}'; rename its folder and train it again")
     return info
 
 
-def class_columns(classes: Iterable[str], others: Iterable[str]) -> list[str]:
-    """Columns of the classes' probabilities in a table that has other columns too.
+def class_key(name: str) -> str:
+    """What is equal for names that people take for the same one."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
-    They are called as the classes are, and ``probability_error``, say, where another column has
-    this name, in whatever case.
-    """
-    taken = {name.casefold() for name in others}
-    columns = []
+
+def class_columns(classes: Iterable[str], others: Sequence[str]) -> list[str]:
+    """Columns for the classes' probabilities: the class's name, prefixed until it is free."""
+    columns: list[str] = []
     for name in classes:
-        column = name
-        while column.casefold() in taken:
-            column = f"probability_{column}"
-        taken.add(column.casefold())
-        columns.append(column)
+        taken = {class_key(column) for column in (*others, *columns)}
+        while class_key(name) in taken:
+            name = f"probability_{name}"  # noqa: PLW2901
+        columns.append(name)
     return columns
 
 

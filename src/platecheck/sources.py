@@ -13,12 +13,9 @@ STDIN = "-"
 LISTS = (".txt", ".csv", ".tsv")
 """Endings of lists: a path a line, or a table."""
 
-# Names of the columns that are read, in any case.
-_COLUMNS = {
-    "path": ("path", "photo", "file", "filename", "file_name", "image", "name"),
-    "label": ("label", "class", "category"),
-    "split": ("split", "set", "subset"),
-}
+# Columns of a table that hold paths where none is called so, and the others that are read.
+_PATHS = ("photo", "file", "filename", "image")
+_OTHERS = ("label", "split")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,17 +70,13 @@ def photo_sources(arguments: Iterable[str]) -> Iterator[str]:
 
 def _below(place: str) -> Iterator[str]:
     results: list[Path] = []
-    found = False
-    for path in files_below(place, results=results):
-        found = True
-        yield path
+    found = list(files_below(place, results=results))
     if not found:
-        passed = f", apart from what platecheck wrote: {results[0]}" if results else ""
+        passed = f" but what platecheck wrote in {results[0]}" if results else ""
         raise DataError(
-            f"no photo matches {place}{passed}"
-            if is_glob(place)
-            else f"{place} holds no photos{passed}"
+            f"{place} {'matches' if is_glob(place) else 'holds'} no photos{passed}; name others"
         )
+    yield from found
 
 
 def is_url(text: str) -> bool:
@@ -95,56 +88,40 @@ def read_list(path: Path) -> list[Listed]:
     """Read a list of photos; relative paths begin at its folder, or else at the current one.
 
     Args:
-        path: a path a line, where blank lines and those that begin with ``#`` are passed over; or
-            a table (CSV, also with semicolons or tabs) with a column of paths, and optionally one
-            of classes and one of splits.
+        path: a path a line, without blank lines and those that begin with ``#``; or a table (CSV,
+            also with semicolons or tabs) with a column path, and perhaps label and split.
 
     Raises:
         DataError: it cannot be read, has no column of paths, or names no photo.
     """
     try:
-        data = path.read_bytes()
-        utf16 = data[:2] in (b"\xff\xfe", b"\xfe\xff")
-        text = data.decode("utf-16") if utf16 else data.decode("utf-8-sig", "surrogateescape")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as a list of photos: {error}") from error
+        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if path.suffix.lower() == ".txt":
-        lines = (line.strip() for line in text.splitlines())
-        rows = [Listed(_located(path, line)) for line in lines if line and line[0] != "#"]
+        lines = [line.strip() for line in text.splitlines()]
+        table = [{"path": line} for line in lines if not line.startswith("#")]
     else:
-        rows = list(_table(path, text))
+        first, _, rest = text.partition("\n")
+        delimiter = max(",;\t", key=first.count)
+        names = next(csv.reader([first.strip().lower()], delimiter=delimiter), [])
+        names = ["path" if "path" not in names and n in _PATHS else n.strip() for n in names]
+        if "path" not in names:
+            raise DataError(f"{path} has no column path; its first line names: {', '.join(names)}")
+        table = list(csv.DictReader(io.StringIO(rest, newline=""), names, delimiter=delimiter))
+    rows = [
+        Listed(_located(path, row["path"].strip()), *((row.get(c) or "").strip() for c in _OTHERS))
+        for row in table
+        if (row["path"] or "").strip()
+    ]
     if not rows:
         raise DataError(f"{path} is a list that names no photo")
-    return rows
-
-
-def _table(path: Path, text: str) -> Iterator[Listed]:
-    first = text.partition("\n")[0]
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
-    header = [name.strip().lower() for name in next(rows, [])]
-    places = {
-        meant: next((header.index(name) for name in names if name in header), None)
-        for meant, names in _COLUMNS.items()
-    }
-    if places["path"] is None:
-        raise DataError(
-            f"{path} has no column 'path'; its first line must name the columns, and names:"
-            f" {', '.join(header) or 'nothing'}"
-        )
-    for row in rows:
-        cells = {
-            meant: row[at].strip() if at is not None and at < len(row) else ""
-            for meant, at in places.items()
-        }
-        if cells["path"]:
-            yield Listed(_located(path, cells["path"]), cells["label"], cells["split"])
+    return list(dict.fromkeys(rows))
 
 
 def _located(listed_in: Path, text: str) -> str:
     if is_remote(text):
         return text
-    for name in (text, text.replace("\\", "/")):
-        for found in (listed_in.parent / name, Path(name)):
-            if found.exists():
-                return str(found)
-    return str(listed_in.parent / text)
+    text = text if "/" in text else text.replace("\\", "/")
+    beside = listed_in.parent / text
+    return text if Path(text).exists() and not beside.exists() else str(beside)

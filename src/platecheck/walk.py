@@ -1,19 +1,16 @@
-"""The files below a folder, or those of a glob, in a fixed order; one rule of what is passed over.
-
-Passed over are hidden files and folders, folders that operating systems and network disks keep for
-themselves (:data:`SYSTEM_FOLDERS`), and what platecheck wrote (:func:`is_result`).
-"""
+"""The files below a folder, or those of a glob, in a fixed order; one rule of what is skipped."""
 
 import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from platecheck.errors import DataError
 from platecheck.files import is_output
-from platecheck.photo import PHOTO_SUFFIXES, UNSUPPORTED_SUFFIXES
+from platecheck.photo_formats import NOT_DOWNLOADED, PHOTO_SUFFIXES, UNSUPPORTED_SUFFIXES
 
 Names = tuple[str, ...]
 Entry = tuple[str, bool, bool]
@@ -31,8 +28,6 @@ SYSTEM_FOLDERS = frozenset({
 # fmt: on
 """Lower-case names of folders that hold copies, thumbnails and rubbish, not photos of their own."""
 
-# How the names of files end that a cloud's program puts in place of photos it has not brought yet.
-_PLACEHOLDERS = (".icloud", ".cloud", ".nextcloud", ".owncloud")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -47,16 +42,12 @@ def is_system_folder(name: str) -> bool:
     return name.startswith((".", "@gmt-")) or name in SYSTEM_FOLDERS
 
 
-def is_placeholder(name: str) -> bool:
-    """Whether a file stands for a photo that a cloud's program has not brought yet."""
-    path = Path(name.lower())
-    return path.suffix in _PLACEHOLDERS and Path(path.stem).suffix in PHOTO_SUFFIXES
-
-
 def is_photo_file(name: str) -> bool:
     """Whether a file counts as a photo, be it of a kind that cannot be read, which is then told."""
-    suffix = Path(name).suffix.lower()
-    return suffix in PHOTO_SUFFIXES or suffix in UNSUPPORTED_SUFFIXES or is_placeholder(name)
+    path = Path(name.lower())
+    if path.suffix in NOT_DOWNLOADED:
+        return is_photo_file(path.stem.lstrip("."))
+    return not name.startswith(".") and path.suffix in PHOTO_SUFFIXES | UNSUPPORTED_SUFFIXES
 
 
 def is_result(folder: Path) -> bool:
@@ -119,13 +110,12 @@ def files_below(
             f"{base} holds what platecheck wrote, not photos; name the folder of the photos"
         )
     links: list[Names] = []
-    real = Path(os.path.realpath(base))
-    above = [*real.parents, *besides] if local else []
-    seen = {_identity(str(p)) for p in above} - {_identity(base)} if local else set()
+    above = [*Path(base).resolve().parents, *besides] if local else []
+    seen = {_identity(p) for p in above} - {_identity(Path(base))}
 
     def walk(inside: Names) -> Iterator[str]:
         folder = _joined(base, inside)
-        identity = _identity(folder) if local else folder
+        identity = _identity(Path(folder)) if local else folder
         if identity in seen:
             return
         seen.add(identity)
@@ -133,7 +123,7 @@ def files_below(
         for name, is_folder, is_link in sorted(entries(folder)):
             names = (*inside, name)
             if not is_folder:
-                visible = not name.startswith(".") or is_placeholder(name)
+                visible = not name.startswith(".") or name.endswith(NOT_DOWNLOADED)
                 if visible and wanted(name) and _matches(names, patterns):
                     yield _joined(base, names)
             elif not is_system_folder(name) and _may_lead_to_one(names, patterns):
@@ -149,13 +139,12 @@ def files_below(
         yield from walk(names)
 
 
-def _identity(folder: str) -> object:
+def _identity(folder: Path) -> object:
     """What tells a folder from others, whatever path leads to it."""
-    try:
-        found = Path(folder).stat()
-    except OSError:
-        return folder
-    return found.st_dev, found.st_ino
+    with suppress(OSError):
+        found = folder.stat()
+        return found.st_dev, found.st_ino
+    return folder
 
 
 def _divided(place: str) -> tuple[str, Names]:

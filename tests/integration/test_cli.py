@@ -455,7 +455,7 @@ def test_odd_names_in_every_other_command(
     evaluate: list[str | Path] = ["evaluate", path, "--data", "set", "--split", "train"]
     for arguments in (stats, evaluate):
         result = command(*arguments, env={"PYTHONIOENCODING": "utf-8:strict"})
-        assert (result.returncode, result.stderr) == (0, "")
+        assert (result.returncode, result.stderr) == (1, "")  # one of them is no photo
         assert "[bold]clean" in result.stdout
         assert r"[red]dirty\n" in result.stdout
         assert r"[/bad]\udce9\n.jpg" in result.stdout or "[/bad]�\\n.jpg" in result.stdout
@@ -645,7 +645,9 @@ def judged(tmp_path: Path) -> Path:
 
 
 def test_evaluate_as_json(model: Path, judged: Path) -> None:
-    found = json.loads(succeed("evaluate", model, "--data", judged, "--json"))
+    result = run("evaluate", model, "--data", judged, "--json")
+    assert result.exit_code == 1  # one cannot be read
+    found = json.loads(result.stdout)
     assert list(found) == [*EVALUATION_KEYS, "answers"]
     assert found["answers"]["coverage"]["count"] == 5
     assert (found["photos"], found["correct"], found["accuracy"]) == (5, 4, 0.8)
@@ -670,7 +672,9 @@ def test_evaluate_as_json(model: Path, judged: Path) -> None:
 
 
 def test_evaluate_for_people(model: Path, judged: Path) -> None:
-    printed = succeed("evaluate", model, "--data", judged)
+    result = run("evaluate", model, "--data", judged)
+    assert result.exit_code == 1
+    printed = result.stdout
     for text in (
         "5 of 'test'",
         "4/5 = 80.00%",
@@ -686,8 +690,8 @@ def test_evaluate_a_named_split_or_the_only_one(model: Path, judged: Path, tmp_p
     found = json.loads(succeed("evaluate", model, "--data", judged, "--split", "val", "--json"))
     assert (found["photos"], found["correct"]) == (2, 2)
     (judged / "test").rename(tmp_path / "whole")
-    found = json.loads(succeed("evaluate", model, "--data", tmp_path / "whole", "--json"))
-    assert found["photos"] == 5
+    result = run("evaluate", model, "--data", tmp_path / "whole", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["photos"]) == (1, 5)
     with pytest.raises(PlatecheckError, match="unreadable photos, and --strict was given"):
         run("evaluate", model, "--data", tmp_path / "whole", "--strict")
     (judged / "val").rename(judged / "holdout")
@@ -753,11 +757,15 @@ def test_stats_name_unreadable_photos_or_refuse_them(
     write_photos(tmp_path, {"clean": 2, "dirty": 2})
     for number in range(12):
         (tmp_path / f"clean/bad{number:02}.jpg").write_bytes(b"")
-    printed = succeed("data", "stats", tmp_path, "--size", "8")
+    result = run("data", "stats", tmp_path, "--size", "8")
+    assert result.exit_code == 1
+    printed = result.stdout
     assert "12 unreadable photos were left out:" in printed
     assert f"{tmp_path}/clean/bad00.jpg: the file is empty" in printed
     assert "… and 2 more" in printed
-    found = json.loads(succeed("data", "stats", tmp_path, "--size", "8", "--json"))
+    result = run("data", "stats", tmp_path, "--size", "8", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
     assert (found["split"], found["photos"], len(found["unreadable"])) == ("all", 4, 12)
     with pytest.raises(PlatecheckError, match="--strict was given"):
         run("data", "stats", tmp_path, "--strict")

@@ -132,7 +132,7 @@ def photo(path: Path, corner: tuple[slice, slice] = np.s_[:30, :40]) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 class TestHeatmaps:

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from platecheck.data.folders import Photo, PhotoSet, checked, list_photos, photos_below, read_photos
+from platecheck import walk
+from platecheck.data.folders import Photo, PhotoSet, checked, list_photos, read_photos
 from platecheck.data.synth import write_dataset
 from platecheck.errors import DataError
+from platecheck.walk import files_below
 
 WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 
@@ -133,24 +135,14 @@ def test_the_order_is_that_of_names_not_of_the_disk(
 ) -> None:
     write_photos(tmp_path, {"clean": 9, "dirty": 3, "clean/inner": 2})
     expected = list_photos(tmp_path)
-    walk = os.walk
-
-    def backwards(top: Path, **options: bool) -> object:
-        for parent, folders, files in walk(top, **options):
-            folders.reverse()
-            yield parent, folders, sorted(files, reverse=True)
-
-    monkeypatch.setattr(os, "walk", backwards)
+    entries = walk.local_entries
+    monkeypatch.setattr(
+        files_below,
+        "__kwdefaults__",
+        {**files_below.__kwdefaults__, "entries": lambda folder: entries(folder)[::-1]},
+    )
     assert list_photos(tmp_path) == expected
     assert [p.name for p in expected.photos] == sorted(p.name for p in expected.photos)
-
-
-def test_photos_below_finds_them_at_any_depth(tmp_path: Path, write_photos: WritePhotos) -> None:
-    write_photos(tmp_path, {"b/c": 1, "a": 1, ".hidden": 1})
-    assert [p.relative_to(tmp_path).as_posix() for p in photos_below(tmp_path)] == [
-        "a/000.png",
-        "b/c/000.png",
-    ]
 
 
 # --- links and odd files

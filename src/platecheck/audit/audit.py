@@ -1,5 +1,6 @@
 """The audit as a whole: look at every photo once, then ask what is wrong."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -32,7 +33,7 @@ from platecheck.audit.shortcuts import (
 from platecheck.classifier import Classifier, stream_probabilities
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.exclusions import Exclusion
-from platecheck.data.folders import PhotoSet, base_of, checked, list_photos, name_below
+from platecheck.data.folders import PhotoSet, base_of, checked, list_photos
 from platecheck.data.splits import divided_as
 from platecheck.errors import PhotoError
 
@@ -224,7 +225,7 @@ def _label_notes(classifier: Classifier, photos: PhotoSet, *, looked_into: bool)
 
 
 def _name(error: PhotoError, photos: PhotoSet) -> str:
-    return name_below(base_of(photos.folder), Path(error.source))
+    return Path(os.path.relpath(error.source, base_of(photos.folder))).as_posix()
 
 
 def _score_as_dict(score: Score) -> dict[str, Any]:

@@ -59,6 +59,7 @@ def predict(
 ) -> None:
     """Say for each photo which class it is of; exit code 1 when one cannot be opened."""
     from platecheck.classifier import Classifier
+    from platecheck.files import is_output
     from platecheck.sources import photo_sources
 
     if as_json and as_csv:
@@ -66,10 +67,12 @@ def predict(
     classifier = Classifier.load(model)
     if heatmap and not classifier.gives_evidence:
         raise ModelError("this model does not say where the dirt is: --heatmap needs one that does")
-    if heatmap:
-        _check_heatmap_folder(heatmap)
+    if heatmap and heatmap.is_dir() and any(heatmap.iterdir()) and not is_output(heatmap):
+        # All that is in it counts as written by platecheck from then on.
+        raise DataError(f"{heatmap} is not empty; name a new folder for the pictures of --heatmap")
     sources = list(photo_sources(photos))
-    _warn_of_results(sources)
+    if written := next((name for name in sources if is_output(Path(name).parent)), None):
+        terminal(stderr=True).print(f"note: platecheck wrote {shown(written)}, it is no photo")
     failed: list[str] = []
     with progress_bar("predicting", len(sources)) as bar:
 
@@ -93,31 +96,10 @@ def predict(
         else:
             _print_table(answers(), width=min(60, max(map(len, sources))))
     if failed:
-        console = terminal(stderr=True)
-        console.print(f"{len(failed)} of {len(sources)} photos could not be read:")
-        show_first(failed, console)
+        if not as_json and not as_csv and len(sources) > 1:
+            terminal().print(f"{len(failed)} of {len(sources)} photos could not be read:")
+            show_first(failed, terminal())
         raise typer.Exit(1)
-
-
-def _check_heatmap_folder(folder: Path) -> None:
-    """Refuse a folder that holds anything else: all in it is passed over as results from then on.
-
-    Raises:
-        DataError: it does.
-    """
-    from platecheck.files import is_output
-
-    if folder.is_dir() and any(folder.iterdir()) and not is_output(folder):
-        raise DataError(f"--heatmap {folder} is not empty; name a new folder for the pictures")
-
-
-def _warn_of_results(sources: Iterable[str]) -> None:
-    """Say so where someone names a file that platecheck wrote; it is answered all the same."""
-    from platecheck.files import is_output
-
-    found = next((s for s in sources if Path(s).suffix and is_output(Path(s).parent)), None)
-    if found:
-        terminal(stderr=True).print(f"note: {shown(found)} is what platecheck wrote, not a photo")
 
 
 def _draw(answer: "Prediction", photo: "Source", folder: Path, number: int) -> None:

@@ -3,15 +3,14 @@
 import hashlib
 import os
 import re
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from platecheck.errors import DataError, PhotoError
-from platecheck.model_info import NO_DISH, UNSURE
+from platecheck.model_info import NO_DISH, UNSURE, class_key
 from platecheck.photo import open_photo
 from platecheck.sources import is_list, read_list
 from platecheck.walk import files_below, is_photo_file, is_result, is_system_folder
@@ -20,8 +19,8 @@ from platecheck.walk import files_below, is_photo_file, is_result, is_system_fol
 WHOLE = "all"
 # How folders are called that hold splits, in any case: "Train", "test_set", "validation" …
 _SPLIT_NAME = re.compile(
-    r"(?:(train(?:ing)?)|(val(?:id(?:ation)?)?|dev|eval(?:uation)?)|(test(?:ing)?)|hidden|holdout)"
-    r"(?:[-_ ]?(?:set|data|images|photos|split))?",
+    r"(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id(?:ation)?)?|dev|eval(?:uation)?)"
+    r"|(?P<test>test(?:ing)?)|hidden|holdout)(?:[-_ ]?(?:set|data|images|photos|split))?",
     re.IGNORECASE,
 )
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z")
@@ -114,45 +113,33 @@ def sha256_of(path: Path) -> str:
 
 def split_of(name: str) -> str | None:
     """The split that a folder's name stands for; None where it is no usual name of one."""
-    if not (found := _SPLIT_NAME.fullmatch(name.strip())):
-        return None
-    train, val, test = found.groups()
-    return "train" if train else "val" if val else "test" if test else found[0].lower()
+    found = _SPLIT_NAME.fullmatch(name)
+    return found and (found.lastgroup or found[0].lower())
 
 
-def class_key(name: str) -> str:
-    """What is equal for class names that people take for the same one."""
-    return unicodedata.normalize("NFC", name).strip().casefold()
+def base_of(folder: Path) -> Path:
+    """Where the names of a set's photos begin: the folder itself, or that of a list."""
+    return folder.parent if is_list(folder) else folder
 
 
 def _folders(folder: Path) -> list[Path]:
-    return sorted(
-        p
-        for p in folder.iterdir()
-        if p.is_dir() and not is_system_folder(p.name) and not is_result(p)
-    )
+    found = (p for p in folder.iterdir() if p.is_dir() and not is_system_folder(p.name))
+    return sorted(p for p in found if not is_result(p))
 
 
 def _direct_photos(folder: Path) -> int:
     return sum(p.is_file() and is_photo_file(p.name) for p in folder.iterdir())
 
 
-def photos_below(
-    folder: Path, *, besides: Iterable[Path] = (), results: list[Path] | None = None
-) -> Iterable[Path]:
-    """Files that count as photos, as :func:`~platecheck.walk.files_below` finds them."""
-    return map(Path, files_below(str(folder), besides=besides, results=results))
-
-
 def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoSet:
-    """List the photos below a folder, or of a table, without opening them.
+    """List the photos below a folder, or of a list, without opening them.
 
     Args:
         folder: holds ``{split}/{class}/…`` or ``{class}/…``; the former when the name of a
             first-level folder is a usual one of a split. A folder beside the splits that holds
-            splits itself is left out; one that holds a whole set and stands alone is read instead.
-            Or a table of photos, see :func:`~platecheck.sources.read_list`.
-            classes: class names that the folders must be among, to fix the labels (those of a
+            splits itself is left out; where it stands alone it is read instead. Or a CSV list with
+            the columns path, label and perhaps split.
+        classes: class names that the folders must be among, to fix the labels (those of a
             trained model, say); read from the folders when absent.
 
     Raises:
@@ -160,126 +147,74 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
             missing from a split, one that is not among `classes`, or one named as an answer is.
     """
     folder = Path(folder)
-    if is_list(folder) and folder.is_file():
-        return _listed_photos(folder, classes)
-    _check_folder(folder)
-    folder, notes = _inner_set(folder)
-    first = _folders(folder)
-    where = [("", c) for c in first]
-    if any(split_of(p.name) for p in first):
-        where = []
-        for p in first:
-            inside = _folders(p)
-            if not any(split_of(c.name) for c in inside):
-                where += [(split_of(p.name) or p.name.lower(), c) for c in inside]
-            if not inside and (flat := _direct_photos(p)):
-                notes.append(
-                    f"{p} holds {flat} photos without classes, which are left alone;"
-                    f" platecheck predict '{p}' answers for them"
-                )
-    elif split_of(folder.resolve().name) and any(
-        split_of(p.name) and p.name != folder.resolve().name
-        for p in _folders(folder.resolve().parent)
-    ):
-        notes.append(f"{folder} is one split alone; --data '{folder.parent}' reads all of them")
+    notes: list[str] = []
     found: dict[tuple[str, str], list[Path]] = {}
-    for split, class_folder in where:
-        results: list[Path] = []
-        besides = [folder, *(c for _, c in where if c != class_folder)]
-        paths = list(photos_below(class_folder, besides=besides, results=results))
-        if paths or not (results or _only_results(class_folder)):
-            found.setdefault((split or WHOLE, class_folder.name), []).extend(paths)
-    return _photo_set(folder, folder, found, classes, notes)
-
-
-def _photo_set(
-    folder: Path,
-    base: Path,
-    found: dict[tuple[str, str], list[Path]],
-    classes: Sequence[str] | None,
-    notes: Iterable[str] = (),
-) -> PhotoSet:
-    """Photos by split and class name as a set, its names below `base`."""
-    spelled = _spelled(folder, sorted(found, key=lambda at: (at[0] != "train", at)), classes or ())
-    named: dict[tuple[str, str], list[Path]] = {}
-    for (split, name), paths in found.items():
-        named.setdefault((split, spelled[name]), []).extend(paths)
-    names = tuple(classes) if classes else tuple(sorted({name for _, name in named}))
-    _check_classes(folder, named, names, fixed=classes is not None)
+    if is_list(folder) and folder.is_file():
+        for row in read_list(folder):
+            split = split_of(row.split) or row.split.lower() or WHOLE
+            if not row.label:
+                raise DataError(f"{folder} gives no label for {row.path}; it needs a column label")
+            found.setdefault((split, row.label), []).append(Path(row.path))
+    else:
+        folder = _inner_set(folder, notes)
+        where = _class_folders(folder, notes)
+        for split, class_folder in where:
+            results: list[Path] = []
+            besides = [c for _, c in where if c != class_folder]
+            paths = list(files_below(str(class_folder), besides=besides, results=results))
+            if paths or not (results or _only_results(class_folder)):
+                found.setdefault((split, class_folder.name), []).extend(map(Path, paths))
+    found = _by_class_name(folder, found, classes or ())
+    names = tuple(classes) if classes else tuple(sorted({name for _, name in found}))
+    _check_classes(folder, found, names, fixed=classes is not None)
+    base = base_of(folder)
     photos = [
-        Photo(path, name_below(base, path), names.index(name), split)
-        for (split, name), paths in named.items()
+        Photo(path, Path(os.path.relpath(path, base)).as_posix(), names.index(name), split)
+        for (split, name), paths in found.items()
         for path in paths
     ]
     ordered = tuple(sorted(photos, key=lambda photo: photo.name))
     return PhotoSet(folder, names, ordered, notes=tuple(notes))
 
 
-def base_of(folder: Path) -> Path:
-    """Where the names of a set's photos begin: the folder itself, or that of a table."""
-    return folder.parent if is_list(folder) else folder
-
-
-def name_below(base: Path, path: Path) -> str:
-    """A photo's name: its path below a folder, or the whole of it where it is elsewhere."""
-    inside = path.is_relative_to(base)
-    return (path.relative_to(base) if inside else path.absolute()).as_posix()
-
-
-def _listed_photos(table: Path, classes: Sequence[str] | None) -> PhotoSet:
-    """The photos of a table with the columns path, label and, where it is divided, split.
-
-    Raises:
-        DataError: a row has no label or no split, or a photo has two.
-    """
-    rows = read_list(table)
-    where: dict[str, tuple[str, str]] = {}
-    divided = any(row.split for row in rows)
-    for row in rows:
-        if not row.label or (divided and not row.split):
-            what = "split" if row.label else "label"
-            raise DataError(f"{table} gives no {what} for {row.path}; it needs a column '{what}'")
-        split = (split_of(row.split) or row.split.lower()) if divided else WHOLE
-        if where.setdefault(row.path, (split, row.label)) != (split, row.label):
-            raise DataError(f"{table} has {row.path} twice, with two labels or splits")
-    found: dict[tuple[str, str], list[Path]] = {}
-    for path, at in where.items():
-        found.setdefault(at, []).append(Path(path))
-    return _photo_set(table, table.parent, found, classes)
-
-
-def _check_folder(folder: Path) -> None:
-    if folder.is_file() and folder.name.lower().endswith(_ARCHIVES):
-        inside = folder.with_name(folder.name.split(".")[0])
-        raise DataError(
-            f"{folder} is an archive; unpack it, into {inside} say, and name that folder"
-        )
+def _inner_set(folder: Path, notes: list[str]) -> Path:
+    """The folder that holds the splits, where it was named one or more folders too high."""
+    if folder.is_file() and folder.suffix.lower() in _ARCHIVES:
+        raise DataError(f"{folder} is an archive; unpack it, and name the folder that comes of it")
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; name one that holds photos sorted into classes")
     if is_result(folder):
-        raise DataError(
-            f"{folder} holds what platecheck wrote, not photos; name the folder of the photos"
-        )
+        raise DataError(f"{folder} holds what platecheck wrote; name the folder of the photos")
+    first = _folders(folder)
+    sets = [p for p in first if any(split_of(c.name) for c in _folders(p))]
+    if any(split_of(p.name) for p in first) or len(sets) != 1:
+        return folder
+    if len(first) > 1:
+        raise DataError(f"{folder} has no train folder, but {sets[0]} has: name that one")
+    notes.append(f"{folder} holds nothing but {sets[0]}, which is read")
+    return _inner_set(sets[0], notes)
 
 
-def _inner_set(folder: Path) -> tuple[Path, list[str]]:
-    """The folder that holds the splits, where it was named one or more folders too high.
-
-    Raises:
-        DataError: it stands beside others, so that it cannot be told what is meant.
-    """
-    notes: list[str] = []
-    while True:
-        first = _folders(folder)
-        sets = [p for p in first if any(split_of(c.name) for c in _folders(p))]
-        if any(split_of(p.name) for p in first) or len(sets) != 1:
-            return folder, notes
-        if len(first) > 1:
-            raise DataError(
-                f"{folder} has no train, val or test folder, but {sets[0]} has: name that one"
+def _class_folders(folder: Path, notes: list[str]) -> list[tuple[str, Path]]:
+    """The split and the folder of each class."""
+    first = _folders(folder)
+    if not any(split_of(p.name) for p in first):
+        above = folder.resolve().parent
+        others = [p for p in _folders(above) if split_of(p.name) and not p.samefile(folder)]
+        if split_of(folder.resolve().name) and others:
+            notes.append(f"{folder} is one split; its other splits are in {above}")
+        return [(WHOLE, c) for c in first]
+    where = []
+    for p in first:
+        inside = _folders(p)
+        if not any(split_of(c.name) for c in inside):
+            where += [(split_of(p.name) or p.name.lower(), c) for c in inside]
+        if not inside and (flat := _direct_photos(p)):
+            notes.append(
+                f"{p} holds {flat} photos without classes, which are left out here;"
+                f" to classify them: platecheck predict '{p}'"
             )
-        notes.append(f"{folder} holds nothing but {sets[0]}, which is read")
-        folder = sets[0]
+    return where
 
 
 def _only_results(folder: Path) -> bool:
@@ -288,36 +223,28 @@ def _only_results(folder: Path) -> bool:
     return bool(files) and all(p.suffix.lower() in _RESULTS for p in files)
 
 
-def _spelled(
-    folder: Path, found: Iterable[tuple[str, str]], classes: Sequence[str]
-) -> dict[str, str]:
-    """How each class is called whose folders are spelled in several ways, as Clean and clean.
-
-    Args:
-        folder: for errors.
-        found: split and name of each, those first whose spelling counts.
-        classes: names that are fixed, whose spelling goes before.
+def _by_class_name(
+    folder: Path, found: dict[tuple[str, str], list[Path]], classes: Sequence[str]
+) -> dict[tuple[str, str], list[Path]]:
+    """Paths by split and class, where a class has one spelling: that of `classes`, or in train.
 
     Raises:
-        DataError: one split has two of these, or a class is named as an answer is.
+        DataError: one split has two spellings of a class, or a class is named as an answer is.
     """
-    known = {class_key(name): name for name in reversed(classes)}
-    spelled: dict[str, str] = {}
-    keys: dict[tuple[str, str], str] = {}
-    for split, name in found:
+    known = {class_key(name): name for name in classes}
+    named: dict[tuple[str, str], list[Path]] = {}
+    for split, name in sorted(found, key=lambda at: (at[0] != "train", at)):
         key = class_key(name)
         if key in ("", UNSURE, NO_DISH) and name not in classes:
+            raise DataError(f"{folder} has a class '{name}', which is no class's name: rename it")
+        spelled = name if name in classes else known.setdefault(key, name)
+        if (split, spelled) in named:
             raise DataError(
-                f"{folder} has a class named '{name}', which is what platecheck answers when it"
-                " gives no class; rename it"
+                f"{folder} has the class '{name}' twice in one split, spelled in two ways; rename"
+                " one, or put their photos together"
             )
-        if (other := keys.setdefault((split, key), name)) != name and name not in classes:
-            raise DataError(
-                f"{folder} has the classes '{other}' and '{name}' in one split, which people take"
-                " for the same; rename one, or put their photos together"
-            )
-        spelled[name] = name if name in classes else known.setdefault(key, name)
-    return spelled
+        named[split, spelled] = found[split, name]
+    return named
 
 
 def _check_classes(
@@ -328,11 +255,8 @@ def _check_classes(
     fixed: bool,
 ) -> None:
     if not any(found.values()):
-        if direct := _direct_photos(folder):
-            raise DataError(
-                f"{folder} holds {direct} photos itself, but no folders of classes; name the folder"
-                f" above it, or sort them into {folder}/CLASS/PHOTO"
-            )
+        if folder.is_dir() and _direct_photos(folder):
+            raise DataError(f"{folder} holds photos, but no folders of classes; name one above it")
         raise DataError(
             f"{folder} holds no photos; expected {folder}/train/CLASS/PHOTO or {folder}/CLASS/PHOTO"
         )
@@ -342,13 +266,9 @@ def _check_classes(
             f" it knows: {', '.join(names)}"
         )
     if len(names) < 2:
-        inner = (
-            [p.name for p in _folders(folder / names[0])] if (folder / names[0]).is_dir() else []
-        )
-        hint = f"; if {' and '.join(inner[:2])} are the classes, name {folder / names[0]}"
         raise DataError(
             f"{folder} has one class only ('{names[0]}'); put the photos of each class"
-            f" into a folder of its own{hint if len(inner) > 1 else ''}"
+            f" into a folder of its own, or name {folder / names[0]} if it holds the classes"
         )
     for split in sorted({split for split, _ in found}):
         for name in names:
