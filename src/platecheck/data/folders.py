@@ -186,13 +186,21 @@ def _inner_set(folder: Path, notes: list[str]) -> Path:
     if is_result(folder):
         raise DataError(f"{folder} holds what platecheck wrote; name the folder of the photos")
     first = _folders(folder)
-    sets = [p for p in first if any(split_of(c.name) for c in _folders(p))]
+    sets = [p for p in first if _holds_set(p)]
     if any(split_of(p.name) for p in first) or len(sets) != 1:
         return folder
     if len(first) > 1:
         raise DataError(f"{folder} has no train folder, but {sets[0]} has: name that one")
     notes.append(f"{folder} holds nothing but {sets[0]}, which is read")
     return _inner_set(sets[0], notes)
+
+
+def _holds_set(folder: Path) -> bool:
+    """Whether splits with several classes are in a folder, or in the only one that is in it."""
+    inside = _folders(folder)
+    return any(split_of(p.name) and len(_folders(p)) > 1 for p in inside) or (
+        len(inside) == 1 and _holds_set(inside[0])
+    )
 
 
 def _class_folders(folder: Path, notes: list[str]) -> list[tuple[str, Path]]:
