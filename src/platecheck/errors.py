@@ -23,6 +23,14 @@ class PhotoError(PlatecheckError):
         """Survive the trip between worker processes."""
         return PhotoError, (self.source, self.reason)
 
+    def __eq__(self, other: object) -> bool:
+        """Whether the same is wrong with the same photo."""
+        return isinstance(other, PhotoError) and self.args == other.args
+
+    def __hash__(self) -> int:
+        """As equality has it."""
+        return hash(self.args)
+
 
 class DataError(PlatecheckError):
     """A folder of photos, or a download, is not what was expected."""

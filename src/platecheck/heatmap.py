@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from platecheck.classifier import Source
-from platecheck.photo import open_photo
+from platecheck.photo import MAX_PIXELS, Color, Source, open_photo
 
 LARGEST_SIDE = 1024
 COLOUR = np.array([255, 0, 90], np.float32)
@@ -15,17 +14,25 @@ COLOUR = np.array([255, 0, 90], np.float32)
 FAINT, FULL, STRONGEST = 0.22, 0.7, 0.7
 
 
-def overlay(photo: Source, evidence: NDArray[np.float32]) -> Image.Image:
+def overlay(
+    photo: Source,
+    evidence: NDArray[np.float32],
+    *,
+    color: Color = "rgb",
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
     """The photo, upright, its dirty places in colour.
 
     Args:
         photo: what was predicted on.
         evidence: float32 [h, w] in [0, 1], of :class:`~platecheck.classifier.Prediction`.
+        color: the order of an array's channels, ``"rgb"`` or ``"bgr"``.
+        max_pixels: the largest height × width accepted.
 
     Raises:
         PhotoError: the photo cannot be opened.
     """
-    pixels = open_photo(photo)
+    pixels = open_photo(photo, color=color, max_pixels=max_pixels)
     height, width = pixels.shape[:2]
     if max(height, width) > LARGEST_SIDE:
         scale = LARGEST_SIDE / max(height, width)

@@ -11,7 +11,6 @@ from urllib.parse import quote, unquote_to_bytes
 import pyarrow as pa
 from pyarrow import fs
 
-from platecheck.classifier import Source
 from platecheck.errors import DataError, PhotoError
 from platecheck.model_info import first_line
 from platecheck.photo import MAX_BYTES
