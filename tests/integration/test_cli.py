@@ -434,7 +434,8 @@ def test_any_file_name_is_answered_in_any_encoding(
         assert len(rows) == count + 1
         assert {len(row) for row in rows} == {6}
     else:
-        assert len(result.stdout.splitlines()) == count
+        *rows, total, _ = result.stdout.splitlines()
+        assert (len(rows), total) == (count, "1 of 10 photos could not be read:")
         assert "\x1b" not in result.stdout
         assert "[red]brackets[/].png" in result.stdout
         assert "[/bold] :warning: 100%.png" in result.stdout
@@ -460,7 +461,7 @@ def test_odd_names_in_every_other_command(
         assert r"[red]dirty\n" in result.stdout
         assert r"[/bad]\udce9\n.jpg" in result.stdout or "[/bad]�\\n.jpg" in result.stdout
     for arguments, bad in ((stats, 4), (evaluate, 2)):
-        assert len(json.loads(succeed(*arguments, "--json"))["unreadable"]) == bad
+        assert len(json.loads(run(*arguments, "--json").stdout)["unreadable"]) == bad
     printed = succeed("model", path)
     for text in ("[red] model.onnx", r"[bold]clean, [red]dirty\n", "[/x], seed 7"):
         assert text in printed
@@ -528,7 +529,8 @@ def test_predict_goes_on_after_a_bad_photo_and_ends_with_1(model: Path, plates: 
     result = run(*arguments)
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert len(lines) == 7
+    assert lines[7] == "3 of 7 photos could not be read:"
+    assert len(lines) == 7 + 1 + 3
     assert "not readable: it is not a photo in a format that can be read" in lines[1]
     assert "not readable: there is no such file" in lines[5]
     assert "not readable: it is a folder, not a photo" in lines[6]  # "" is not the current folder
@@ -538,6 +540,68 @@ def test_predict_goes_on_after_a_bad_photo_and_ends_with_1(model: Path, plates: 
         "photo": str(plates / "aa.jpg"),
         "error": "it is not a photo in a format that can be read",
     }
+
+
+def test_predict_names_unsupported_kinds_and_strict_refuses_them(model: Path, plates: Path) -> None:
+    (plates / "x.cr2").write_bytes(b"raw")
+    (plates / "README.txt").write_bytes(b"silent")
+    result = run("predict", plates, "--model", model)
+    assert result.exit_code == 1
+    assert "1 of 5 photos could not be read:" in result.stdout
+    assert f"  {plates}/x.cr2: .cr2 files cannot be read" in result.stdout
+    with pytest.raises(PlatecheckError, match=r"--strict was given: .*x\.cr2"):
+        run("predict", plates, "--model", model, "--strict")
+
+
+def test_predict_prints_no_probability_of_what_is_no_class(
+    tmp_path: Path, write_model: WriteModel
+) -> None:
+    grey(tmp_path / "a.png", 130)
+    model = write_model(tmp_path / "m.onnx", thresholds={"clean": 0.9, "dirty": 0.9})
+    printed = succeed("predict", tmp_path / "a.png", "--model", model)
+    assert printed.split("  ", 1)[1] == f"unsure  (dirty {dirty(130) * 100:.1f}%, needs 90.0%)\n"
+    model = write_model(tmp_path / "o.onnx", oddness=True, oddness_limit=0.1)
+    assert succeed("predict", tmp_path / "a.png", "--model", model).endswith("  not a dish\n")
+
+
+@pytest.mark.parametrize("taken", ["error", "Photo", "label", "probability"])
+def test_predict_csv_columns_of_classes_are_their_own(
+    tmp_path: Path, write_model: WriteModel, taken: str
+) -> None:
+    grey(tmp_path / "a.png", 130)
+    model = write_model(tmp_path / "m.onnx", classes=("ok", taken))
+    header, row = csv.reader(io.StringIO(succeed("predict", tmp_path, "--model", model, "--csv")))
+    assert header == ["photo", "label", "probability", "ok", f"probability_{taken}", "error"]
+    assert len(row) == 6
+
+
+def test_a_model_with_a_class_named_as_an_answer_is_refused(
+    tmp_path: Path, write_model: WriteModel
+) -> None:
+    model = write_model(tmp_path / "m.onnx", classes=("ok", "Unsure"))
+    with pytest.raises(PlatecheckError, match="a class 'Unsure'; rename its folder"):
+        run("predict", tmp_path, "--model", model)
+
+
+def test_predict_takes_globs_and_lists_in_any_order(
+    model: Path, plates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(plates.parent)
+    (plates / "list.txt").write_bytes(b"\xef\xbb\xbf# mine\r\nb.PNG\r\n\r\n")
+    (plates / "list.csv").write_text(f"id;Photo\n1;{plates.name}/a.png\n2;b.PNG\n")
+    arguments = [f"{plates.name}/list.txt", f"{plates.name}/[ab].*", f"{plates.name}/list.csv"]
+    answers = json.loads(succeed("predict", *arguments, "--model", model, "--json"))
+    names = [Path(answer["photo"]).name for answer in answers]
+    assert names == ["b.PNG", "a.png", "b.PNG", "a.png", "b.PNG"]
+    with pytest.raises(PlatecheckError, match=r"nothing-\*.jpg matches no photos"):
+        run("predict", f"{plates.name}/nothing-*.jpg", "--model", model)
+
+
+def test_predict_opens_photos_as_large_as_asked_for(model: Path, tmp_path: Path) -> None:
+    grey(tmp_path / "a.png", 130)
+    result = run("predict", tmp_path / "a.png", "--model", model, "--max-pixels", "10")
+    assert result.exit_code == 1
+    assert "more than the limit of 10" in result.stdout
 
 
 def test_predict_reads_one_photo_from_stdin(model: Path, plates: Path) -> None:

@@ -13,7 +13,7 @@ from pyarrow import fs
 
 from platecheck.errors import DataError, PhotoError
 from platecheck.model_info import first_line
-from platecheck.photo import MAX_BYTES
+from platecheck.photo import MAX_BYTES, Source
 from platecheck.sources import LateFile
 from platecheck.walk import is_remote
 

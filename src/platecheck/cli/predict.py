@@ -20,7 +20,8 @@ from platecheck.model_info import NO_DISH, UNSURE, class_columns
 from platecheck.sources import STDIN
 
 if TYPE_CHECKING:
-    from platecheck.classifier import Prediction, Source
+    from platecheck.classifier import Prediction
+    from platecheck.photo import Source
 
 COLORS = {"clean": "green", "dirty": "red", "unsure": "yellow", "not a dish": "yellow"}
 
@@ -50,6 +51,10 @@ def predict(
         ),
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")] = False,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=1, max=200_000_000, help="Largest photo opened; 134 million when absent."),
+    ] = None,
     allow_private: Annotated[
         bool,
         typer.Option(
@@ -59,7 +64,9 @@ def predict(
 ) -> None:
     """Say for each photo which class it is of; exit code 1 when one cannot be opened."""
     from platecheck.classifier import Classifier
-    from platecheck.files import is_output
+    from platecheck.files import is_output, mark_output, replacing
+    from platecheck.heatmap import overlay
+    from platecheck.photo import MAX_PIXELS
     from platecheck.sources import photo_sources
 
     if as_json and as_csv:
@@ -74,18 +81,25 @@ def predict(
     if written := next((name for name in sources if is_output(Path(name).parent)), None):
         terminal(stderr=True).print(f"note: platecheck wrote {shown(written)}, it is no photo")
     failed: list[str] = []
+    limit = max_pixels or MAX_PIXELS
     with progress_bar("predicting", len(sources)) as bar:
 
         def answers() -> Iterator["Prediction"]:
             opened = (_opened(source, allow_private) for source in sources)
-            for number, answer in enumerate(classifier.predict_many(opened), 1):
+            for number, answer in enumerate(classifier.predict_many(opened, max_pixels=limit), 1):
                 if answer.error is not None:
                     failed.append(str(answer.error))
                     if strict:
                         raise DataError(f"unreadable photos, and --strict was given: {failed[0]}")
                 if heatmap and answer.evidence is not None and sources[number - 1] != STDIN:
                     # What stdin gave is gone.
-                    _draw(answer, _opened(sources[number - 1], allow_private), heatmap, number)
+                    photo = _opened(sources[number - 1], allow_private)
+                    picture = overlay(photo, answer.evidence, max_pixels=limit)
+                    mark_output(heatmap)
+                    # The number keeps photos of one name apart.
+                    path = heatmap / f"{number:04d}-{Path(answer.source).stem}.jpg"
+                    with replacing(path) as temporary:
+                        picture.save(temporary, quality=90)
                 bar.advance()
                 yield answer
 
@@ -100,18 +114,6 @@ def predict(
             terminal().print(f"{len(failed)} of {len(sources)} photos could not be read:")
             show_first(failed, terminal())
         raise typer.Exit(1)
-
-
-def _draw(answer: "Prediction", photo: "Source", folder: Path, number: int) -> None:
-    """Write one overlay; the number keeps photos of one name apart."""
-    from platecheck.files import mark_output, replacing
-    from platecheck.heatmap import overlay
-
-    assert answer.evidence is not None
-    picture = overlay(photo, answer.evidence)
-    mark_output(folder)
-    with replacing(folder / f"{number:04d}-{Path(answer.source).stem}.jpg") as temporary:
-        picture.save(temporary, quality=90)
 
 
 def _opened(source: str, allow_private: bool) -> "Source":
