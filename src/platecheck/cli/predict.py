@@ -170,9 +170,7 @@ def _how_sure(answer: "Prediction") -> str:
     if answer.label == NO_DISH:
         return ""
     if answer.label == UNSURE:
-        probabilities = answer.probabilities or {}
-        likeliest = max(probabilities, key=probabilities.__getitem__)
         # Rounded down: 89.97 % is not to be read as the 90 % that are needed.
         percent = math.floor(answer.probability * 1000) / 10
-        return f"  ({likeliest} {percent:.1f}%, needs {answer.needed:.1%})"
+        return f"  ({answer.top_class} {percent:.1f}%, needs {answer.needed:.1%})"
     return f"  {answer.probability:.1%}"
