@@ -4,7 +4,9 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
+from contextlib import suppress
 from urllib.parse import urljoin, urlsplit
 
 from platecheck.errors import PhotoError
@@ -44,9 +46,9 @@ def fetch_photo(url: str, *, allow_private: bool = False) -> bytes:
             at = urljoin(at, found)
     except PhotoError:
         raise
-    except TimeoutError:
-        raise PhotoError(url, f"it did not arrive within {SECONDS:.0f} seconds") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
+        if time.monotonic() >= deadline:
+            raise PhotoError(url, f"it did not arrive within {SECONDS:.0f} seconds") from None
         raise PhotoError(url, f"cannot be fetched ({error or type(error).__name__})") from error
     raise PhotoError(url, f"it is redirected more than {REDIRECTS} times")
 
@@ -63,6 +65,14 @@ def _get(at: str, url: str, deadline: float, allow_private: bool) -> bytes | str
     address = _address(parts.hostname, port, url, allow_private)
     connection = http.client.HTTPConnection(parts.hostname, port, timeout=_left(deadline))
     opened = socket.create_connection((address, port), timeout=_left(deadline))
+
+    def stop() -> None:
+        with suppress(OSError):
+            opened.shutdown(socket.SHUT_RDWR)
+
+    # A server that sends a byte now and then never runs into the socket's own timeout.
+    timer = threading.Timer(_left(deadline), stop)
+    timer.start()
     try:
         if secure:
             context = ssl.create_default_context()
@@ -82,16 +92,17 @@ def _get(at: str, url: str, deadline: float, allow_private: bool) -> bytes | str
             content += part
             if len(content) > LARGEST:
                 raise PhotoError(url, f"it is larger than {LARGEST // 2**20} MB")
-            opened.settimeout(_left(deadline))
+        _left(deadline)
         return bytes(content)
     finally:
+        timer.cancel()
         connection.close()
         opened.close()
 
 
 def _left(deadline: float) -> float:
     if (left := deadline - time.monotonic()) <= 0:
-        raise TimeoutError
+        raise TimeoutError("too slow")
     return left
 
 
