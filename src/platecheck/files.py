@@ -212,7 +212,9 @@ def mark_output(folder: Path) -> None:
 
 
 def is_output(folder: Path) -> bool:
-    """Whether platecheck wrote a folder: it is marked, or it is a run folder of any version."""
-    return (folder / OUTPUT_MARKER).exists() or (
-        (folder / "run.json").is_file() and (folder / "recipe.yaml").is_file()
+    """Whether platecheck wrote a folder: marked, a run's, or masks of rendered dishes."""
+    return (
+        (folder / OUTPUT_MARKER).exists()
+        or ((folder / "run.json").is_file() and (folder / "recipe.yaml").is_file())
+        or (folder.name == "masks" and (folder.parent / "synth.csv").is_file())
     )

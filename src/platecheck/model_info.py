@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,9 +125,29 @@ def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
         content = json.loads(metadata[METADATA_KEY])
         if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
             raise ModelError(f"{where} was written by a later platecheck: upgrade to read it")
-        return ModelInfo.model_validate(content)
+        info = ModelInfo.model_validate(content)
     except (ValueError, ValidationError) as error:
         raise ModelError(f"{where} has damaged metadata: {first_line(error)}") from error
+    for name in info.classes:
+        if class_key(name) in (UNSURE, NO_DISH):
+            raise ModelError(f"{where} has a class '{name}'; rename its folder and train it again")
+    return info
+
+
+def class_key(name: str) -> str:
+    """What is equal for names that people take for the same one."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
+
+
+def class_columns(classes: Iterable[str], others: Sequence[str]) -> list[str]:
+    """Columns for the classes' probabilities: the class's name, prefixed until it is free."""
+    columns: list[str] = []
+    for name in classes:
+        taken = {class_key(column) for column in (*others, *columns)}
+        while class_key(name) in taken:
+            name = f"probability_{name}"  # noqa: PLW2901
+        columns.append(name)
+    return columns
 
 
 def match_classes(wanted: Sequence[str], known: Sequence[str]) -> list[int | None]:
@@ -135,14 +155,10 @@ def match_classes(wanted: Sequence[str], known: Sequence[str]) -> list[int | Non
 
     The case, and how an accent is encoded, make no difference where only one name fits.
     """
-
-    def key(name: str) -> str:
-        return unicodedata.normalize("NFC", name).strip().casefold()
-
     found = [known.index(name) if name in known else None for name in wanted]
     free = [index for index in range(len(known)) if index not in found]
     for place, name in enumerate(wanted):
-        alike = [index for index in free if key(known[index]) == key(name)]
+        alike = [index for index in free if class_key(known[index]) == class_key(name)]
         if found[place] is None and len(alike) == 1:
             found[place] = alike[0]
             free.remove(alike[0])

@@ -61,6 +61,10 @@ _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _TEMPORARY = 0xD8, 0xD9, 0xDA, 0x01
 
 
+NOT_DOWNLOADED = (".icloud", ".cloud", ".nextcloud", ".owncloud")
+"""Endings of files that a cloud's program puts in place of photos that it has not brought yet."""
+
+
 def is_photo_name(path: str | os.PathLike[str]) -> bool:
     """Say whether a file's name ends like a photo's (`PHOTO_SUFFIXES`, in any case)."""
     return Path(path).suffix.lower() in PHOTO_SUFFIXES
@@ -180,6 +184,8 @@ def _why_not(data: bytes, name: str, looks_like_one: bool, missing: str) -> str:
     ending = Path(name).suffix.lower()
     if not looks_like_one and (kind := next(kinds, None)):
         return f"it is {kind}; {_ADVICE}"
+    if ending in NOT_DOWNLOADED:
+        return "it has not been downloaded from the cloud yet"
     if ending in UNSUPPORTED_SUFFIXES:
         return f"{ending} files cannot be read; {_ADVICE}"
     if looks_like_one:

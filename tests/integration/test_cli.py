@@ -434,7 +434,8 @@ def test_any_file_name_is_answered_in_any_encoding(
         assert len(rows) == count + 1
         assert {len(row) for row in rows} == {6}
     else:
-        assert len(result.stdout.splitlines()) == count
+        *rows, total, _ = result.stdout.splitlines()
+        assert (len(rows), total) == (count, "1 of 10 photos could not be read:")
         assert "\x1b" not in result.stdout
         assert "[red]brackets[/].png" in result.stdout
         assert "[/bold] :warning: 100%.png" in result.stdout
@@ -455,12 +456,12 @@ def test_odd_names_in_every_other_command(
     evaluate: list[str | Path] = ["evaluate", path, "--data", "set", "--split", "train"]
     for arguments in (stats, evaluate):
         result = command(*arguments, env={"PYTHONIOENCODING": "utf-8:strict"})
-        assert (result.returncode, result.stderr) == (0, "")
+        assert (result.returncode, result.stderr) == (1, "")  # one of them is no photo
         assert "[bold]clean" in result.stdout
         assert r"[red]dirty\n" in result.stdout
         assert r"[/bad]\udce9\n.jpg" in result.stdout or "[/bad]�\\n.jpg" in result.stdout
     for arguments, bad in ((stats, 4), (evaluate, 2)):
-        assert len(json.loads(succeed(*arguments, "--json"))["unreadable"]) == bad
+        assert len(json.loads(run(*arguments, "--json").stdout)["unreadable"]) == bad
     printed = succeed("model", path)
     for text in ("[red] model.onnx", r"[bold]clean, [red]dirty\n", "[/x], seed 7"):
         assert text in printed
@@ -528,7 +529,8 @@ def test_predict_goes_on_after_a_bad_photo_and_ends_with_1(model: Path, plates: 
     result = run(*arguments)
     assert result.exit_code == 1
     lines = result.stdout.splitlines()
-    assert len(lines) == 7
+    assert lines[7] == "3 of 7 photos could not be read:"
+    assert len(lines) == 7 + 1 + 3
     assert "not readable: it is not a photo in a format that can be read" in lines[1]
     assert "not readable: there is no such file" in lines[5]
     assert "not readable: it is a folder, not a photo" in lines[6]  # "" is not the current folder
@@ -538,6 +540,68 @@ def test_predict_goes_on_after_a_bad_photo_and_ends_with_1(model: Path, plates: 
         "photo": str(plates / "aa.jpg"),
         "error": "it is not a photo in a format that can be read",
     }
+
+
+def test_predict_names_unsupported_kinds_and_strict_refuses_them(model: Path, plates: Path) -> None:
+    (plates / "x.cr2").write_bytes(b"raw")
+    (plates / "README.txt").write_bytes(b"silent")
+    result = run("predict", plates, "--model", model)
+    assert result.exit_code == 1
+    assert "1 of 5 photos could not be read:" in result.stdout
+    assert f"  {plates}/x.cr2: .cr2 files cannot be read" in result.stdout
+    with pytest.raises(PlatecheckError, match=r"--strict was given: .*x\.cr2"):
+        run("predict", plates, "--model", model, "--strict")
+
+
+def test_predict_prints_no_probability_of_what_is_no_class(
+    tmp_path: Path, write_model: WriteModel
+) -> None:
+    grey(tmp_path / "a.png", 130)
+    model = write_model(tmp_path / "m.onnx", thresholds={"clean": 0.9, "dirty": 0.9})
+    printed = succeed("predict", tmp_path / "a.png", "--model", model)
+    assert printed.split("  ", 1)[1] == "unsure  (dirty 51.9%, needs 90.0%)\n"  # not 52
+    model = write_model(tmp_path / "o.onnx", oddness=True, oddness_limit=0.1)
+    assert succeed("predict", tmp_path / "a.png", "--model", model).endswith("  not a dish\n")
+
+
+@pytest.mark.parametrize("taken", ["error", "Photo", "label", "probability"])
+def test_predict_csv_columns_of_classes_are_their_own(
+    tmp_path: Path, write_model: WriteModel, taken: str
+) -> None:
+    grey(tmp_path / "a.png", 130)
+    model = write_model(tmp_path / "m.onnx", classes=("ok", taken))
+    header, row = csv.reader(io.StringIO(succeed("predict", tmp_path, "--model", model, "--csv")))
+    assert header == ["photo", "label", "probability", "ok", f"probability_{taken}", "error"]
+    assert len(row) == 6
+
+
+def test_a_model_with_a_class_named_as_an_answer_is_refused(
+    tmp_path: Path, write_model: WriteModel
+) -> None:
+    model = write_model(tmp_path / "m.onnx", classes=("ok", "Unsure"))
+    with pytest.raises(PlatecheckError, match="a class 'Unsure'; rename its folder"):
+        run("predict", tmp_path, "--model", model)
+
+
+def test_predict_takes_globs_and_lists_in_any_order(
+    model: Path, plates: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(plates.parent)
+    (plates / "list.txt").write_bytes(b"\xef\xbb\xbf# mine\r\nb.PNG\r\n\r\n")
+    (plates / "list.csv").write_text(f"id;Photo\n1;{plates.name}/a.png\n2;b.PNG\n")
+    arguments = [f"{plates.name}/list.txt", f"{plates.name}/[ab].*", f"{plates.name}/list.csv"]
+    answers = json.loads(succeed("predict", *arguments, "--model", model, "--json"))
+    names = [Path(answer["photo"]).name for answer in answers]
+    assert names == ["b.PNG", "a.png", "b.PNG", "a.png", "b.PNG"]
+    with pytest.raises(PlatecheckError, match=r"nothing-\*.jpg matches no photos"):
+        run("predict", f"{plates.name}/nothing-*.jpg", "--model", model)
+
+
+def test_predict_opens_photos_as_large_as_asked_for(model: Path, tmp_path: Path) -> None:
+    grey(tmp_path / "a.png", 130)
+    result = run("predict", tmp_path / "a.png", "--model", model, "--max-pixels", "10")
+    assert result.exit_code == 1
+    assert "more than the limit of 10" in result.stdout
 
 
 def test_predict_reads_one_photo_from_stdin(model: Path, plates: Path) -> None:
@@ -645,7 +709,9 @@ def judged(tmp_path: Path) -> Path:
 
 
 def test_evaluate_as_json(model: Path, judged: Path) -> None:
-    found = json.loads(succeed("evaluate", model, "--data", judged, "--json"))
+    result = run("evaluate", model, "--data", judged, "--json")
+    assert result.exit_code == 1  # one cannot be read
+    found = json.loads(result.stdout)
     assert list(found) == [*EVALUATION_KEYS, "answers"]
     assert found["answers"]["coverage"]["count"] == 5
     assert (found["photos"], found["correct"], found["accuracy"]) == (5, 4, 0.8)
@@ -670,7 +736,9 @@ def test_evaluate_as_json(model: Path, judged: Path) -> None:
 
 
 def test_evaluate_for_people(model: Path, judged: Path) -> None:
-    printed = succeed("evaluate", model, "--data", judged)
+    result = run("evaluate", model, "--data", judged)
+    assert result.exit_code == 1
+    printed = result.stdout
     for text in (
         "5 of 'test'",
         "4/5 = 80.00%",
@@ -686,8 +754,8 @@ def test_evaluate_a_named_split_or_the_only_one(model: Path, judged: Path, tmp_p
     found = json.loads(succeed("evaluate", model, "--data", judged, "--split", "val", "--json"))
     assert (found["photos"], found["correct"]) == (2, 2)
     (judged / "test").rename(tmp_path / "whole")
-    found = json.loads(succeed("evaluate", model, "--data", tmp_path / "whole", "--json"))
-    assert found["photos"] == 5
+    result = run("evaluate", model, "--data", tmp_path / "whole", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["photos"]) == (1, 5)
     with pytest.raises(PlatecheckError, match="unreadable photos, and --strict was given"):
         run("evaluate", model, "--data", tmp_path / "whole", "--strict")
     (judged / "val").rename(judged / "holdout")
@@ -753,11 +821,15 @@ def test_stats_name_unreadable_photos_or_refuse_them(
     write_photos(tmp_path, {"clean": 2, "dirty": 2})
     for number in range(12):
         (tmp_path / f"clean/bad{number:02}.jpg").write_bytes(b"")
-    printed = succeed("data", "stats", tmp_path, "--size", "8")
+    result = run("data", "stats", tmp_path, "--size", "8")
+    assert result.exit_code == 1
+    printed = result.stdout
     assert "12 unreadable photos were left out:" in printed
     assert f"{tmp_path}/clean/bad00.jpg: the file is empty" in printed
     assert "… and 2 more" in printed
-    found = json.loads(succeed("data", "stats", tmp_path, "--size", "8", "--json"))
+    result = run("data", "stats", tmp_path, "--size", "8", "--json")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
     assert (found["split"], found["photos"], len(found["unreadable"])) == ("all", 4, 12)
     with pytest.raises(PlatecheckError, match="--strict was given"):
         run("data", "stats", tmp_path, "--strict")

@@ -132,7 +132,7 @@ def photo(path: Path, corner: tuple[slice, slice] = np.s_[:30, :40]) -> Path:
 
 
 def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
 
 
 class TestHeatmaps:
@@ -186,6 +186,24 @@ class TestHeatmaps:
             run("predict", good, "--model", plain, "--heatmap", tmp_path / "out")
         assert not (tmp_path / "out").exists()
         assert run("predict", good, "--model", plain).exit_code == 0
+
+    def test_pictures_are_never_answered_as_photos(self, model: Path, tmp_path: Path) -> None:
+        photo(tmp_path / "set" / "a.png")
+        out = tmp_path / "set" / "maps"
+        for _ in range(2):  # the second time, they are there
+            result = run("predict", tmp_path / "set", "--model", model, "--heatmap", out)
+            assert len(result.stdout.splitlines()) == 1
+        assert names(out) == ["0001-a.jpg"]
+        result = run("predict", out / "0001-a.jpg", "--model", model)
+        assert "note: platecheck wrote" in result.stderr
+        with pytest.raises(PlatecheckError, match="what platecheck wrote"):
+            run("predict", out, "--model", model)
+
+    def test_a_folder_that_holds_photos_is_refused(self, model: Path, tmp_path: Path) -> None:
+        good = photo(tmp_path / "set" / "a.png")
+        with pytest.raises(PlatecheckError, match="is not empty; name a new folder"):
+            run("predict", good, "--model", model, "--heatmap", tmp_path / "set")
+        assert names(tmp_path / "set") == ["a.png"]
 
     def test_a_file_where_the_folder_should_be(self, model: Path, tmp_path: Path) -> None:
         good = photo(tmp_path / "good.png")

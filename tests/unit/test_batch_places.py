@@ -7,9 +7,10 @@ import pyarrow as pa
 import pytest
 
 from platecheck.batch import places
-from platecheck.batch.places import as_text, filesystem, is_remote, local_path, photo_at
+from platecheck.batch.places import as_text, filesystem, local_path, photo_at
 from platecheck.errors import DataError, PhotoError
 from platecheck.photo import open_photo
+from platecheck.walk import is_remote
 
 
 @pytest.mark.parametrize(

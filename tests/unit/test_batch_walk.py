@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platecheck.batch.walk import files_below, is_glob
+from platecheck.batch.walk import files_below
 from platecheck.errors import DataError
 from platecheck.photo import is_photo_name
+from platecheck.walk import is_glob
 
 TREE = [
     "b.jpg",
@@ -109,7 +110,7 @@ NAMES = st.lists(st.sampled_from(["a", "b", "c.jpg", "d.png"]), min_size=1, max_
 def test_folders_that_may_hold_a_match_are_always_entered(
     names: list[str], patterns: list[str]
 ) -> None:
-    from platecheck.batch.walk import _matches, _may_lead_to_one
+    from platecheck.walk import _matches, _may_lead_to_one
 
     if _matches(tuple(names), tuple(patterns)):
         assert all(

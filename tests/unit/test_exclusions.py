@@ -52,8 +52,45 @@ def test_a_path_alone_stands_for_whatever_is_there(photos: PhotoSet) -> None:
     assert names(photos) - names(left) == {"test/b/001.png"}
 
 
-def test_a_file_that_was_replaced_stays(photos: PhotoSet) -> None:
-    assert without(photos, {Exclusion(HASH, "test/b/001.png")}) == photos
+def test_without_a_file_that_was_replaced_keeps_it_and_says_so(photos: PhotoSet) -> None:
+    rows = {Exclusion(HASH, "test/b/001.png"), Exclusion("", "test/a/001.png")}
+    left = without(photos, rows)
+    assert names(photos) - names(left) == {"test/a/001.png"}
+    assert left.notes == (
+        "1 photos excluded by 1 of 2 rows; 1 rows fit no photo, the first: test/b/001.png (another"
+        " photo is there now)",
+    )
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "set/test/b/001.png",
+        "./test/b/001.png",
+        "./some/where/set/test/b/001.png",
+        "/elsewhere/set/test/b/001.png",
+        "C:\\photos\\set\\test\\b\\001.png",
+        "test\\b\\001.png",
+    ],
+)
+def test_without_a_path_written_elsewhere_fits(photos: PhotoSet, row: str) -> None:
+    left = without(photos, {Exclusion("", row)})
+    assert names(photos) - names(left) == {"test/b/001.png"}
+    assert left.notes == ("1 photos excluded by 1 of 1 rows",)
+
+
+@pytest.mark.parametrize("row", ["b/001.png", "001.png", "x/001.png", "test/b", "test/B/001.png"])
+def test_without_a_path_that_names_no_photo_or_several_is_refused(
+    photos: PhotoSet, row: str
+) -> None:
+    with pytest.raises(DataError, match=r"no row .* fits a photo .* named as test/a/000\.png"):
+        without(photos, {Exclusion("", row)})
+
+
+def test_without_the_end_of_a_single_name_fits(tmp_path: Path, write_photos: WritePhotos) -> None:
+    photos = read_photos(write_photos(tmp_path, {"a/x": 2, "b/y": 2}))
+    left = without(photos, {Exclusion("", "y/001.png")})
+    assert names(photos) - names(left) == {"b/y/001.png"}
 
 
 def test_nothing_to_leave_out(photos: PhotoSet) -> None:

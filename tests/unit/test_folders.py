@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from platecheck.data.folders import Photo, PhotoSet, checked, list_photos, photos_below, read_photos
+from platecheck import walk
+from platecheck.data.folders import Photo, PhotoSet, checked, list_photos, read_photos
 from platecheck.data.synth import write_dataset
 from platecheck.errors import DataError
+from platecheck.walk import files_below
 
 WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 
@@ -133,24 +135,14 @@ def test_the_order_is_that_of_names_not_of_the_disk(
 ) -> None:
     write_photos(tmp_path, {"clean": 9, "dirty": 3, "clean/inner": 2})
     expected = list_photos(tmp_path)
-    walk = os.walk
-
-    def backwards(top: Path, **options: bool) -> object:
-        for parent, folders, files in walk(top, **options):
-            folders.reverse()
-            yield parent, folders, sorted(files, reverse=True)
-
-    monkeypatch.setattr(os, "walk", backwards)
+    entries = walk.local_entries
+    monkeypatch.setattr(
+        files_below,
+        "__kwdefaults__",
+        {**files_below.__kwdefaults__, "entries": lambda folder: entries(folder)[::-1]},
+    )
     assert list_photos(tmp_path) == expected
     assert [p.name for p in expected.photos] == sorted(p.name for p in expected.photos)
-
-
-def test_photos_below_finds_them_at_any_depth(tmp_path: Path, write_photos: WritePhotos) -> None:
-    write_photos(tmp_path, {"b/c": 1, "a": 1, ".hidden": 1})
-    assert [p.relative_to(tmp_path).as_posix() for p in photos_below(tmp_path)] == [
-        "a/000.png",
-        "b/c/000.png",
-    ]
 
 
 # --- links and odd files
@@ -424,3 +416,127 @@ def test_the_real_photos(real_photos: Path) -> None:
     assert photos.counts()["train"] == {"clean": 231, "dirty": 227}
     assert photos.counts()["test"] == {"clean": 171, "dirty": 330}
     assert photos.unreadable == ()
+
+
+# --- layouts that are nearly right
+
+
+@pytest.mark.parametrize("split", ["valid", "Validation", "VAL", "dev", "eval", "val_set"])
+def test_list_photos_knows_other_names_of_val(
+    tmp_path: Path, write_photos: WritePhotos, split: str
+) -> None:
+    counts = {f"{s}/{c}": 1 for s in ("Train", split) for c in ("clean", "dirty")}
+    assert list_photos(write_photos(tmp_path, counts)).splits == ("train", "val")
+
+
+def test_list_photos_flat_test_is_left_out_and_told(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
+    write_photos(tmp_path, {"train/clean": 2, "train/dirty": 3, "test": 4})
+    photos = list_photos(tmp_path)
+    assert photos.counts() == {"train": {"clean": 2, "dirty": 3}}
+    (note,) = photos.notes
+    assert "holds 4 photos without classes" in note
+    assert f"platecheck predict '{tmp_path}/test'" in note
+
+
+@pytest.mark.parametrize("above", ["plates", "plates/plates"])
+def test_list_photos_one_folder_too_high_reads_the_one_inside(
+    tmp_path: Path, write_photos: WritePhotos, above: str
+) -> None:
+    write_photos(tmp_path / above, SPLIT)
+    write_photos(tmp_path, {"__MACOSX/plates": 1})
+    photos = list_photos(tmp_path)
+    assert photos.folder == tmp_path / above
+    assert "which is read" in photos.notes[0]
+
+
+def test_list_photos_a_set_beside_other_folders_is_named(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
+    write_photos(tmp_path, {"other": 1})
+    write_photos(tmp_path / "plates", SPLIT)
+    with pytest.raises(DataError, match=r"has no train folder, but .*/plates has: name that one"):
+        list_photos(tmp_path)
+
+
+def test_list_photos_one_folder_too_low_is_told(tmp_path: Path, write_photos: WritePhotos) -> None:
+    write_photos(tmp_path, SPLIT)
+    (note,) = list_photos(tmp_path / "train").notes
+    assert note.endswith(f"its other splits are in {tmp_path}")
+    with pytest.raises(DataError, match="holds photos, but no folders of classes"):
+        list_photos(tmp_path / "train/clean")
+
+
+def test_list_photos_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    (tmp_path / "plates.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match="is an archive; unpack it"):
+        list_photos(tmp_path / "plates.zip")
+
+
+# --- names of classes
+
+
+@pytest.mark.parametrize("name", ["unsure", "Unsure", "not a dish", " NOT A DISH"])
+def test_list_photos_a_class_named_as_an_answer_is_refused(
+    tmp_path: Path, write_photos: WritePhotos, name: str
+) -> None:
+    with pytest.raises(DataError, match="rename it"):
+        list_photos(write_photos(tmp_path, {**WHOLE, name: 1}))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("Clean", "clean"), ("caf\u00e9", "cafe\u0301"), ("clean", "clean ")]
+)
+def test_list_photos_spellings_of_one_class_match_across_splits_only(
+    tmp_path: Path, write_photos: WritePhotos, one: str, other: str
+) -> None:
+    counts = {f"train/{one}": 1, "train/dirty": 1, f"test/{other}": 1, "test/dirty": 1}
+    photos = list_photos(write_photos(tmp_path / "a", counts))
+    assert photos.classes == tuple(sorted([one, "dirty"]))
+    with pytest.raises(DataError, match="spelled in two ways"):
+        list_photos(write_photos(tmp_path / "b", {one: 1, other: 1, "dirty": 1}))
+
+
+def test_list_photos_classes_of_a_model_match_in_any_case(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
+    photos = list_photos(
+        write_photos(tmp_path, {"Clean": 1, "DIRTY": 2}), classes=("clean", "dirty")
+    )
+    assert photos.counts() == {"all": {"clean": 1, "dirty": 2}}
+
+
+# --- lists
+
+
+def test_list_photos_from_a_list(tmp_path: Path, write_photos: WritePhotos) -> None:
+    write_photos(tmp_path, {"pool": 4})
+    table = tmp_path / "list.csv"
+    rows = "".join(
+        f"pool/00{i}.png;{label};{split}\r\n"
+        for i, (label, split) in enumerate(
+            [("clean", "Train"), ("dirty", "Train"), ("clean", "valid"), ("dirty", "valid")]
+        )
+    )
+    table.write_text(f"\ufeffFile;Label;Split\r\n{rows}\r\n", encoding="utf-8")
+    photos = read_photos(table)
+    assert photos.counts() == {s: {"clean": 1, "dirty": 1} for s in ("train", "val")}
+    assert photos.folder == table
+    assert photos.photos[0].name == "pool/000.png"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("path\npool/000.png\n", "gives no label for .*000.png; it needs a column label"),
+        ("a,b\nx,y\n", "has no column path; its first line names: a, b"),
+        ("path,label\n", "names no photo"),
+    ],
+)
+def test_list_photos_a_list_that_lacks_something_is_refused(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(DataError, match=says):
+        list_photos(tmp_path / "list.csv")

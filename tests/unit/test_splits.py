@@ -191,13 +191,23 @@ def test_a_folder_without_splits_is_divided_70_15_15() -> None:
     }
 
 
+@pytest.mark.parametrize("others", [{}, {"hidden": [5, 5]}])
+def test_with_validation_train_alone_is_divided_as_a_whole(others: dict[str, list[int]]) -> None:
+    before = photo_set({"train": [100, 60], **others})
+    after = with_validation(before)
+    assert {split: row for split, row in after.counts().items() if split not in others} == {
+        "train": {"clean": 70, "dirty": 42},
+        "val": {"clean": 15, "dirty": 9},
+        "test": {"clean": 15, "dirty": 9},
+    }
+    assert divided_as(before, division_of(before, seed=0)) == after
+
+
 @pytest.mark.parametrize(
     ("splits", "says"),
     [
         ({"test": [5, 5]}, "has no train folder; it has: test"),
         ({"val": [5, 5], "hidden": [5, 5]}, "has no train folder; it has: hidden, val"),
-        ({"train": [5, 5]}, "has neither a val nor a test folder"),
-        ({"train": [5, 5], "hidden": [5, 5]}, "has neither a val nor a test folder"),
         ({"train": [5, 5], "test": [5, 1]}, "too few photos of class 'dirty' to divide"),
         ({"train": [5, 5], "test": [1, 5]}, "'clean' to divide: none would be left in 'val'"),
         ({"all": [20, 2]}, "too few photos of class 'dirty' to divide: none would be left in"),

@@ -1,5 +1,6 @@
 """The audit as a whole: look at every photo once, then ask what is wrong."""
 
+import os
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -33,7 +34,7 @@ from platecheck.audit.shortcuts import (
 from platecheck.classifier import Classifier, stream_probabilities
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.exclusions import Exclusion
-from platecheck.data.folders import PhotoSet, checked, list_photos
+from platecheck.data.folders import PhotoSet, base_of, checked, list_photos
 from platecheck.data.splits import divided_as
 from platecheck.errors import PhotoError
 
@@ -236,7 +237,7 @@ def _label_notes(classifier: Classifier, photos: PhotoSet, *, looked_into: bool)
 
 
 def _name(error: PhotoError, photos: PhotoSet) -> str:
-    return Path(error.source).relative_to(photos.folder).as_posix()
+    return Path(os.path.relpath(error.source, base_of(photos.folder))).as_posix()
 
 
 def _score_as_dict(score: Score) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from platecheck.batch import local
 from platecheck.batch.formats import find_format
 from platecheck.batch.lists import PATH
 from platecheck.batch.parts import Parts
-from platecheck.batch.places import is_remote
 from platecheck.batch.rows import Rows, cut
 from platecheck.batch.sources import Source, find_source
 from platecheck.batch.tally import Tally
@@ -22,6 +21,7 @@ from platecheck.classifier import Classifier, find_model
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, MissingExtraError, PlatecheckError
 from platecheck.files import locked
+from platecheck.walk import is_remote
 
 PART_ROWS = 1000
 

@@ -12,9 +12,10 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from platecheck.batch.places import PACKED, as_text, filesystem, is_remote, open_list
+from platecheck.batch.places import PACKED, as_text, filesystem, open_list
 from platecheck.errors import DataError
 from platecheck.model_info import first_line
+from platecheck.walk import is_remote
 
 PATH = "path"
 """The column of paths, wherever they came from."""

@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Callable
 from functools import lru_cache, partial
-from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import quote, unquote_to_bytes
@@ -15,17 +14,14 @@ from pyarrow import fs
 from platecheck.errors import DataError, PhotoError
 from platecheck.model_info import first_line
 from platecheck.photo import MAX_BYTES, Source
+from platecheck.sources import LateFile
+from platecheck.walk import is_remote
 
 PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 """Endings of packed files, and what packed them."""
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)/?(.*)", re.IGNORECASE | re.DOTALL)
 _FILE = "file://"
-
-
-def is_remote(place: str) -> bool:
-    """Whether a place is a URL of another machine."""
-    return _URL.match(place) is not None and not place.startswith(_FILE)
 
 
 def local_path(place: str) -> str:
@@ -100,20 +96,8 @@ def photo_at(path: str | None, root: str) -> Source:
     return _later(url, partial(_read_remote, url))
 
 
-class _Later(RawIOBase):
-    """An open file to those who read it, but one that is opened no sooner."""
-
-    def __init__(self, name: str, content: Callable[[], bytes]) -> None:
-        self.name = name
-        self._content = content
-
-    def read(self, _size: int = -1) -> bytes:
-        content, self._content = self._content, bytes  # read once
-        return content()
-
-
 def _later(name: str, content: Callable[[], bytes]) -> BinaryIO:
-    return cast(BinaryIO, _Later(name, content))
+    return cast(BinaryIO, LateFile(name, content))
 
 
 def _no_path() -> bytes:

@@ -21,11 +21,11 @@ from platecheck.batch.lists import (
     read_parquet,
     read_text,
 )
-from platecheck.batch.places import as_text, filesystem, is_remote, local_path, open_list
-from platecheck.batch.walk import files_below, is_glob
+from platecheck.batch.places import as_text, filesystem, local_path, open_list
+from platecheck.batch.walk import files_below
 from platecheck.errors import DataError
 from platecheck.model_info import first_line
-from platecheck.photo import is_photo_name
+from platecheck.walk import is_glob, is_photo_file, is_remote
 
 STDIN = "-"
 
@@ -97,7 +97,7 @@ def _photos(place: str) -> Source:
     here = str(Path.cwd())
 
     def tables() -> Iterator[pa.Table]:
-        paths = (as_text(path, here) for path in files_below(place, is_photo_name))
+        paths = (as_text(path, here) for path in files_below(place, is_photo_file))
         piece = list(islice(paths, _ROWS))
         if not piece:
             raise DataError(f"{place} holds no photos")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from platecheck.cli.data import show_notes
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
@@ -58,6 +59,7 @@ def audit(
     for wanted in filter(None, (report, exclusions)):
         check_writable(wanted)
     found = examine(folder, seed=seed, stage=_stage)
+    show_notes(found.photos.notes)
     if exclusions:
         write_exclusions(exclusions, found.exclusions)
     if report:

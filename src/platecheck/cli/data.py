@@ -1,6 +1,7 @@
 """``platecheck data``: measure, download, render and collect photos."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +10,9 @@ import typer
 from rich.table import Table
 
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import show_first, shown, terminal
 from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
-
-SHOWN = 10
 
 app = typer.Typer(help="Measure, download, render and collect photos.", no_args_is_help=True)
 
@@ -35,6 +34,7 @@ def stats(
     listed = list_photos(folder)
     with progress_bar("reading", len(listed.photos)) as bar:
         photos = checked(listed, strict=strict, on_photo=bar.advance)
+    show_notes(photos.notes)
     wanted = split or ("train" if "train" in photos.splits else photos.splits[0])
     chosen = photos.split(wanted)
     with progress_bar("measuring", len(chosen)) as bar:
@@ -50,7 +50,7 @@ def stats(
             "fingerprint": photos.fingerprint(),
         }
         print(json.dumps(content, indent=2))
-        return
+        raise typer.Exit(1 if unreadable else 0)
     console = terminal()
     counts = Table("split", *map(shown, photos.classes), box=None, pad_edge=False)
     for name, row in photos.counts().items():
@@ -68,6 +68,7 @@ def stats(
     )
     console.print(table)
     show_unreadable([str(error) for error in photos.unreadable])
+    raise typer.Exit(1 if unreadable else 0)
 
 
 @app.command()
@@ -138,7 +139,7 @@ def fetch(
 
         result = bring(folder, source=source, splits=splits, workers=workers, on_progress=show)
     terminal().print(shown(result.summary()))
-    _show_first([f"{path}: {reason}" for path, reason in result.failed.items()])
+    show_first([f"{path}: {reason}" for path, reason in result.failed.items()], terminal())
     if not result.complete:
         raise typer.Exit(1)
 
@@ -197,12 +198,10 @@ def show_unreadable(lines: list[str]) -> None:
     """Name the photos that were left out."""
     if lines:
         terminal().print(f"\n[yellow]{len(lines)} unreadable photos were left out:[/]")
-        _show_first(lines)
+        show_first(lines, terminal())
 
 
-def _show_first(lines: list[str]) -> None:
-    console = terminal()
-    for line in lines[:SHOWN]:
-        console.print(f"  {shown(line)}")
-    if len(lines) > SHOWN:
-        console.print(f"  … and {len(lines) - SHOWN} more")
+def show_notes(notes: Iterable[str]) -> None:
+    """Say how a folder was read, on stderr, so that JSON stays JSON."""
+    for note in notes:
+        terminal(stderr=True).print(f"note: {shown(note)}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from platecheck.cli.data import show_unreadable
+from platecheck.cli.data import show_notes, show_unreadable
 from platecheck.cli.models import complete_model
 from platecheck.cli.other_tables import show_tables
 from platecheck.cli.progress import progress_bar
@@ -59,6 +59,7 @@ def evaluate(
             on_start=bar.start,
             on_photo=bar.advance,
         )
+    show_notes(found.notes)
     answers = _judge_answers(loaded, found)
     other_tables = _measure_tables(loaded, found, seed) if tables else None
     if as_json:
@@ -68,12 +69,13 @@ def evaluate(
         if other_tables:
             result["tables"] = other_tables.model_dump(mode="json")
         print(json.dumps(result, indent=2))
-        return
+        raise typer.Exit(1 if found.result.unreadable else 0)
     _show(found.result, found.split)
     if answers:
         _show_answers(answers)
     if other_tables:
         show_tables(other_tables, found.result.classes)
+    raise typer.Exit(1 if found.result.unreadable else 0)
 
 
 def _judge_answers(model: "Model", found: "Evaluation") -> "AnswerFigures | None":

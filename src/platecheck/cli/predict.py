@@ -3,29 +3,38 @@
 import csv
 import io
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
 from platecheck.cli.models import complete_model
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import show_first, shown, terminal
 from platecheck.errors import DataError, ModelError
 from platecheck.files import check_writable
+from platecheck.model_info import NO_DISH, UNSURE, class_columns
+from platecheck.sources import STDIN
 
 if TYPE_CHECKING:
     from platecheck.classifier import Prediction
+    from platecheck.photo import Source
 
-STDIN = "-"
 COLORS = {"clean": "green", "dirty": "red", "unsure": "yellow", "not a dish": "yellow"}
 
 
 def predict(
     photos: Annotated[
-        list[str], typer.Argument(metavar="PHOTO|FOLDER|-…", help="- reads one photo from stdin.")
+        list[str],
+        typer.Argument(
+            metavar="PHOTO|FOLDER|GLOB|LIST|URL|-…",
+            help="A LIST is .txt (a path a line) or .csv (a column path); - reads one photo from"
+            " stdin.",
+        ),
     ],
     model: Annotated[
         Path | None,
@@ -37,11 +46,29 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for machines.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
     heatmap: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Write each photo with its dirt in colour.")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Write each photo with its dirt in colour to a new folder."
+        ),
     ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")] = False,
+    max_pixels: Annotated[
+        int | None,
+        typer.Option(min=1, max=200_000_000, help="Largest photo opened; 134 million when absent."),
+    ] = None,
+    allow_private: Annotated[
+        bool,
+        typer.Option(
+            "--allow-private-urls", help="Also open http:// and addresses of your own network."
+        ),
+    ] = False,
 ) -> None:
     """Say for each photo which class it is of; exit code 1 when one cannot be opened."""
     from platecheck.classifier import Classifier
+    from platecheck.files import is_output, mark_output, replacing
+    from platecheck.heatmap import overlay
+    from platecheck.photo import MAX_PIXELS
+    from platecheck.sources import photo_sources
 
     if as_json and as_csv:
         raise DataError("choose one of --json and --csv")
@@ -50,16 +77,32 @@ def predict(
     classifier = Classifier.load(model)
     if heatmap and not classifier.gives_evidence:
         raise ModelError("this model does not say where the dirt is: --heatmap needs one that does")
-    sources = list(_sources(photos))
-    failed = False
+    if heatmap and heatmap.is_dir() and any(heatmap.iterdir()) and not is_output(heatmap):
+        # All that is in it counts as written by platecheck from then on.
+        raise DataError(f"{heatmap} is not empty; name a new folder for the pictures of --heatmap")
+    sources = list(photo_sources(photos))
+    if written := next((name for name in sources if is_output(Path(name).parent)), None):
+        terminal(stderr=True).print(f"note: platecheck wrote {shown(written)}, it is no photo")
+    failed: list[str] = []
+    limit = max_pixels or MAX_PIXELS
     with progress_bar("predicting", len(sources)) as bar:
 
         def answers() -> Iterator["Prediction"]:
-            nonlocal failed
-            for number, answer in enumerate(classifier.predict_many(_opened(sources)), 1):
-                failed |= answer.error is not None
-                if heatmap and answer.evidence is not None:
-                    _draw(answer, heatmap, number)
+            opened = (_opened(source, allow_private) for source in sources)
+            for number, answer in enumerate(classifier.predict_many(opened, max_pixels=limit), 1):
+                if answer.error is not None:
+                    failed.append(str(answer.error))
+                    if strict:
+                        raise DataError(f"unreadable photos, and --strict was given: {failed[0]}")
+                if heatmap and answer.evidence is not None and sources[number - 1] != STDIN:
+                    # What stdin gave is gone.
+                    photo = _opened(sources[number - 1], allow_private)
+                    picture = overlay(photo, answer.evidence, max_pixels=limit)
+                    mark_output(heatmap)
+                    # The number keeps photos of one name apart.
+                    path = heatmap / f"{number:04d}-{Path(answer.source).stem}.jpg"
+                    with replacing(path) as temporary:
+                        picture.save(temporary, quality=90)
                 bar.advance()
                 yield answer
 
@@ -70,51 +113,25 @@ def predict(
         else:
             _print_table(answers(), width=min(60, max(map(len, sources))))
     if failed:
+        if not as_json and not as_csv and len(sources) > 1:
+            terminal().print(f"{len(failed)} of {len(sources)} photos could not be read:")
+            show_first(failed, terminal())
         raise typer.Exit(1)
 
 
-def _draw(answer: "Prediction", folder: Path, number: int) -> None:
-    """Write one overlay; the number keeps photos of one name apart."""
-    from platecheck.files import replacing
-    from platecheck.heatmap import overlay
-
-    if answer.source == _Stdin.name:
-        return  # it has been read and is gone
-    assert answer.evidence is not None
-    picture = overlay(answer.source, answer.evidence)
-    with replacing(folder / f"{number:04d}-{Path(answer.source).stem}.jpg") as temporary:
-        picture.save(temporary, quality=90)
-
-
-def _sources(arguments: Iterable[str]) -> Iterator[str]:
-    """Paths of photos; folders are searched at any depth, but "" is not the current one.
-
-    Raises:
-        DataError: a folder without photos.
-    """
-    from platecheck.data.folders import photos_below
-
-    for argument in arguments:
-        if argument in (STDIN, "") or not Path(argument).is_dir():
-            yield argument
-        else:
-            found = [str(path) for path in photos_below(Path(argument))]
-            if not found:
-                raise DataError(f"{argument} holds no photos")
-            yield from found
-
-
-class _Stdin(io.BytesIO):
-    """Standard input, under a name that people understand."""
-
-    name = "<stdin>"
-
-
-def _opened(sources: Iterable[str]) -> Iterator[str | _Stdin]:
+def _opened(source: str, allow_private: bool) -> "Source":
     from platecheck.photo import MAX_BYTES
+    from platecheck.sources import LateFile, is_url
+    from platecheck.urls import fetch_photo
 
-    for source in sources:
-        yield _Stdin(sys.stdin.buffer.read(MAX_BYTES + 1)) if source == STDIN else source
+    if source == STDIN:
+        stdin = io.BytesIO(sys.stdin.buffer.read(MAX_BYTES + 1))
+        stdin.name = "<stdin>"
+        return stdin
+    if is_url(source):
+        fetch = partial(fetch_photo, source, allow_private=allow_private)
+        return cast("BinaryIO", LateFile(source, fetch))
+    return source
 
 
 def _print_json(answers: Iterable["Prediction"]) -> None:
@@ -124,7 +141,8 @@ def _print_json(answers: Iterable["Prediction"]) -> None:
 def _print_csv(answers: Iterable["Prediction"], classes: Iterable[str]) -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     names = list(classes)
-    writer.writerow(["photo", "label", "probability", *names, "error"])
+    columns = class_columns(names, ("photo", "label", "probability", "error"))
+    writer.writerow(["photo", "label", "probability", *columns, "error"])
     for answer in answers:
         probabilities = answer.probabilities or {}
         writer.writerow(
@@ -147,4 +165,15 @@ def _print_table(answers: Iterable["Prediction"], *, width: int) -> None:
             console.print(f"{name}  [yellow]not readable:[/] {shown(answer.error.reason)}")
         else:
             color = COLORS.get(answer.label, "bold")
-            console.print(f"{name}  [{color}]{shown(answer.label)}[/]  {answer.probability:.1%}")
+            console.print(f"{name}  [{color}]{shown(answer.label)}[/]{shown(_how_sure(answer))}")
+
+
+def _how_sure(answer: "Prediction") -> str:
+    """The probability of what is answered; none where that is no class."""
+    if answer.label == NO_DISH:
+        return ""
+    if answer.label == UNSURE:
+        # Rounded down: 89.97 % is not to be read as the 90 % that are needed.
+        percent = math.floor(answer.probability * 1000) / 10
+        return f"  ({answer.top_class} {percent:.1f}%, needs {answer.needed:.1%})"
+    return f"  {answer.probability:.1%}"

@@ -2,9 +2,12 @@
 
 import os
 import unicodedata
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
+
+SHOWN = 10
 
 
 def terminal(*, stderr: bool = False) -> Console:
@@ -25,3 +28,11 @@ def shown(name: str | os.PathLike[str]) -> str:
         for character in os.fspath(name)
     )
     return escape("".join(printable))
+
+
+def show_first(lines: Sequence[str], console: Console) -> None:
+    """Print the first of many lines, and how many more there are."""
+    for line in lines[:SHOWN]:
+        console.print(f"  {shown(line)}")
+    if len(lines) > SHOWN:
+        console.print(f"  … and {len(lines) - SHOWN} more")

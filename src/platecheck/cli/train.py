@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from platecheck.cli.data import show_unreadable
 from platecheck.cli.models import complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.recipes import complete_recipe
@@ -130,9 +131,9 @@ def _announce(console: Console, prepared: "Prepared") -> None:
             numbers = ", ".join(f"{n} {shown(name)}" for name, n in counts[split].items())
             console.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
     if run.facts.unreadable:
-        console.print(f"  [yellow]{len(run.facts.unreadable)} unreadable, left out[/]")
-    if prepared.note:
-        console.print(f"  [yellow]{shown(prepared.note)}[/]")
+        show_unreadable([f"{path}: {why}" for path, why in run.facts.unreadable.items()])
+    for note in (*run.photos.notes, *([prepared.note] if prepared.note else [])):
+        console.print(f"  [yellow]{shown(note)}[/]")
     console.print(f"  into  {shown(run.folder)}")
 
 

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,6 +18,9 @@ COLUMNS = ("sha256", "path", "reason")
 class Exclusion:
     """One photo to be left out; at least one of the first two is not empty.
 
+    Where both are given both must fit: of two equal files in different splits only one is to go,
+    and a file that was replaced since the table was written is another photo.
+
     Attributes:
         sha256: hash of the file's bytes; "" for whatever is at the path.
         path: the photo's :attr:`~platecheck.data.folders.Photo.name`; "" for every copy.
@@ -26,14 +30,6 @@ class Exclusion:
     sha256: str
     path: str
     reason: str = ""
-
-    def fits(self, photo: Photo) -> bool:
-        """Whether this is the photo: both its content and its place, as far as they are given.
-
-        Both, since of two equal files in different splits only one is to go; and a file that
-        was replaced since the table was written is another photo.
-        """
-        return self.sha256 in ("", photo.sha256) and self.path in ("", photo.name)
 
 
 def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
@@ -71,26 +67,43 @@ def read_exclusions(path: Path) -> frozenset[Exclusion]:
 
 
 def without(photos: PhotoSet, exclusions: Iterable[Exclusion]) -> PhotoSet:
-    """The photos that no exclusion fits; what does not fit any photo changes nothing.
+    """The photos that no exclusion fits; the notes say how many rows fitted.
+
+    Paths may have been written from another folder, or on another system: of ``C:\\set\\a\\1.jpg``
+    and ``./set/a/1.jpg`` as much of the end counts as names one photo alone, and at least its
+    folder and file name; and ``a/1.jpg`` is the one photo whose name ends so.
 
     Args:
         photos: with hashes.
         exclusions: from :func:`read_exclusions`.
 
     Raises:
-        DataError: a class of a split would have no photos left.
+        DataError: nothing fits, or a class of a split would have no photos left.
     """
-    anywhere = {one.sha256 for one in exclusions if not one.path}
-    places: dict[str, list[Exclusion]] = {}
-    for one in exclusions:
-        if one.path:
-            places.setdefault(one.path, []).append(one)
-    kept = tuple(
-        photo
-        for photo in photos.photos
-        if photo.sha256 not in anywhere
-        and not any(one.fits(photo) for one in places.get(photo.name, ()))
-    )
+    rows = sorted(exclusions)
+    if not rows:
+        return photos
+    by_hash: dict[str, list[Photo]] = {}
+    by_end: dict[str, list[Photo]] = {}
+    for photo in photos.photos:
+        by_hash.setdefault(photo.sha256, []).append(photo)
+        for end in _ends(photo.name):
+            by_end.setdefault(end, []).append(photo)
+    gone: set[str] = set()
+    unmatched = []
+    for row in rows:
+        named = _named(row.path, by_end) if row.path else by_hash.get(row.sha256, [])
+        fitting = [photo.name for photo in named if row.sha256 in ("", photo.sha256)]
+        gone.update(fitting)
+        if not fitting:
+            why = "another photo is there now" if named else "there is no such photo"
+            unmatched.append(f"{row.path or row.sha256} ({why})")
+    if not gone:
+        raise DataError(
+            f"no row of the exclusions fits a photo of {photos.folder}, the first: {unmatched[0]};"
+            f" its photos are named as {photos.photos[0].name}"
+        )
+    kept = tuple(photo for photo in photos.photos if photo.name not in gone)
     left = {(photo.split, photo.label) for photo in kept}
     for photo in photos.photos:
         if (photo.split, photo.label) not in left:
@@ -98,4 +111,30 @@ def without(photos: PhotoSet, exclusions: Iterable[Exclusion]) -> PhotoSet:
                 f"leaving photos out leaves none of class '{photos.classes[photo.label]}' in"
                 f" '{photo.split}' of {photos.folder}"
             )
-    return replace(photos, photos=kept)
+    note = f"{len(gone)} photos excluded by {len(rows) - len(unmatched)} of {len(rows)} rows"
+    if unmatched:
+        note += f"; {len(unmatched)} rows fit no photo, the first: {unmatched[0]}"
+    return replace(photos, photos=kept, notes=(*photos.notes, note))
+
+
+def _ends(path: str) -> Iterator[str]:
+    """A path and its shorter ends: ``a/b/1.jpg``, ``b/1.jpg``, ``1.jpg``."""
+    parts = [p for p in unicodedata.normalize("NFC", path).split("/") if p not in ("", ".")]
+    return ("/".join(parts[start:]) for start in range(len(parts)))
+
+
+def _named(path: str, by_end: dict[str, list[Photo]]) -> list[Photo]:
+    """The one photo that a path names, if any: the longest end that is a photo's counts.
+
+    The end of a longer path must be a photo's whole name, or name its folder too.
+    """
+    for text in (path, path.replace("\\", "/")):
+        whole, *shorter = _ends(text)
+        for end in (whole, *shorter):
+            found = by_end.get(end, [])
+            exact = [photo for photo in found if next(_ends(photo.name)) == end]
+            if exact or (len(found) == 1 and (end == whole or "/" in end)):
+                return exact or found
+            if found:
+                break  # several photos: it cannot be told which
+    return []

@@ -2,24 +2,31 @@
 
 import hashlib
 import os
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, PhotoError
-from platecheck.photo import is_photo_name, open_photo
+from platecheck.model_info import NO_DISH, UNSURE, class_key
+from platecheck.photo import open_photo
+from platecheck.sources import is_list, read_list
+from platecheck.walk import files_below, is_photo_file, is_result, is_system_folder
 
 # The only split of a folder that is not divided into splits.
 WHOLE = "all"
-# Where a first-level folder has one of these names, all of them that hold folders are splits.
-SPLIT_NAMES = frozenset(
-    {"train", "training", "val", "valid", "validation", "test", "testing", "hidden", "holdout"}
+# How folders are called that hold splits, in any case: "Train", "test_set", "validation" …
+_SPLIT_NAME = re.compile(
+    r"(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id(?:ation)?)?|dev|eval(?:uation)?)"
+    r"|(?P<test>test(?:ing)?)|hidden|holdout)(?:[-_ ]?(?:set|data|images|photos|split))?",
+    re.IGNORECASE,
 )
-# Other spellings of the names that the commands use.
-_CANONICAL = {"training": "train", "valid": "val", "validation": "val", "testing": "test"}
+_ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z")
+# Of files that platecheck writes: a folder that holds nothing else is no class.
+_RESULTS = frozenset({".onnx", ".html", ".csv", ".json", ".jsonl", ".parquet", ".yaml", ".md"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +57,14 @@ class PhotoSet:
         classes: class names, in alphabetical order.
         photos: ordered by name.
         unreadable: one error per photo that was left out.
+        notes: what people should know of how the folder was read, a line each.
     """
 
     folder: Path
     classes: tuple[str, ...]
     photos: tuple[Photo, ...]
     unreadable: tuple[PhotoError, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -103,62 +112,148 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _is_split_name(name: str) -> bool:
-    return name.lower() in SPLIT_NAMES
+def split_of(name: str) -> str | None:
+    """The split that a folder's name stands for; None where it is no usual name of one."""
+    found = _SPLIT_NAME.fullmatch(name)
+    return found and (found.lastgroup or found[0].lower())
 
 
-def _visible_folders(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+def base_of(folder: Path) -> Path:
+    """Where the names of a set's photos begin: the folder itself, or that of a list."""
+    return folder.parent if is_list(folder) else folder
 
 
-def photos_below(folder: Path) -> Iterable[Path]:
-    """Photo files at any depth, hidden files and folders left out, in a fixed order."""
-    for parent, folders, files in os.walk(folder, followlinks=False):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(files):
-            if not name.startswith(".") and is_photo_name(name):
-                yield Path(parent, name)
+def _folders(folder: Path) -> list[Path]:
+    found = (p for p in folder.iterdir() if p.is_dir() and not is_system_folder(p.name))
+    return sorted(p for p in found if not is_result(p))
+
+
+def _direct_photos(folder: Path) -> int:
+    return sum(p.is_file() and is_photo_file(p.name) for p in folder.iterdir())
 
 
 def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoSet:
-    """List the photos below a folder without opening them.
+    """List the photos below a folder, or of a list, without opening them.
 
     Args:
         folder: holds ``{split}/{class}/…`` or ``{class}/…``; the former when the name of a
-            first-level folder is one of :data:`SPLIT_NAMES`. A folder beside the splits that holds
-            splits itself, such as the masks of rendered dishes, is left out.
+            first-level folder is a usual one of a split. A folder beside the splits that holds
+            splits itself is left out; where it stands alone it is read instead. Or a CSV list with
+            the columns path, label and perhaps split.
         classes: class names that the folders must be among, to fix the labels (those of a
             trained model, say); read from the folders when absent.
 
     Raises:
         DataError: no such folder, no photos, an empty class, fewer than two classes, a class
-            missing from a split, or a class that is not among `classes`.
+            missing from a split, one that is not among `classes`, or one named as an answer is.
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise DataError(f"{folder} is not a folder; name one that holds photos sorted into classes")
-    first = _visible_folders(folder)
-    if any(_is_split_name(p.name) for p in first):
-        inside = {p: _visible_folders(p) for p in first}
-        where = [
-            (_CANONICAL.get(p.name.lower(), p.name.lower()), c)
-            for p, class_folders in inside.items()
-            if not any(_is_split_name(c.name) for c in class_folders)
-            for c in class_folders
-        ]
-    else:
-        where = [(WHOLE, c) for c in first]
+    notes: list[str] = []
     found: dict[tuple[str, str], list[Path]] = {}
-    for split, class_folder in where:
-        found.setdefault((split, class_folder.name), []).extend(photos_below(class_folder))
+    if is_list(folder) and folder.is_file():
+        for row in read_list(folder):
+            split = split_of(row.split) or row.split.lower() or WHOLE
+            if not row.label:
+                raise DataError(f"{folder} gives no label for {row.path}; it needs a column label")
+            found.setdefault((split, row.label), []).append(Path(row.path))
+    else:
+        folder = _inner_set(folder, notes)
+        where = _class_folders(folder, notes)
+        for split, class_folder in where:
+            results: list[Path] = []
+            besides = [c for _, c in where if c != class_folder]
+            paths = list(files_below(str(class_folder), besides=besides, results=results))
+            if paths or not (results or _only_results(class_folder)):
+                found.setdefault((split, class_folder.name), []).extend(map(Path, paths))
+    found = _by_class_name(folder, found, classes or ())
     names = tuple(classes) if classes else tuple(sorted({name for _, name in found}))
     _check_classes(folder, found, names, fixed=classes is not None)
+    base = base_of(folder)
     photos = [
-        Photo(path, path.relative_to(folder).as_posix(), names.index(name), split)
+        Photo(path, Path(os.path.relpath(path, base)).as_posix(), names.index(name), split)
         for (split, name), paths in found.items()
         for path in paths
     ]
-    return PhotoSet(folder, names, tuple(sorted(photos, key=lambda photo: photo.name)))
+    ordered = tuple(sorted(photos, key=lambda photo: photo.name))
+    return PhotoSet(folder, names, ordered, notes=tuple(notes))
+
+
+def _inner_set(folder: Path, notes: list[str]) -> Path:
+    """The folder that holds the splits, where it was named one or more folders too high."""
+    if folder.is_file() and folder.suffix.lower() in _ARCHIVES:
+        raise DataError(f"{folder} is an archive; unpack it, and name the folder that comes of it")
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; name one that holds photos sorted into classes")
+    if is_result(folder):
+        raise DataError(f"{folder} holds what platecheck wrote; name the folder of the photos")
+    first = _folders(folder)
+    sets = [p for p in first if _holds_set(p)]
+    if any(split_of(p.name) for p in first) or len(sets) != 1:
+        return folder
+    if len(first) > 1:
+        raise DataError(f"{folder} has no train folder, but {sets[0]} has: name that one")
+    notes.append(f"{folder} holds nothing but {sets[0]}, which is read")
+    return _inner_set(sets[0], notes)
+
+
+def _holds_set(folder: Path) -> bool:
+    """Whether splits with several classes are in a folder, or in the only one that is in it."""
+    inside = _folders(folder)
+    return any(split_of(p.name) and len(_folders(p)) > 1 for p in inside) or (
+        len(inside) == 1 and _holds_set(inside[0])
+    )
+
+
+def _class_folders(folder: Path, notes: list[str]) -> list[tuple[str, Path]]:
+    """The split and the folder of each class."""
+    first = _folders(folder)
+    if not any(split_of(p.name) for p in first):
+        above = folder.resolve().parent
+        others = [p for p in _folders(above) if split_of(p.name) and not p.samefile(folder)]
+        if split_of(folder.resolve().name) and others:
+            notes.append(f"{folder} is one split; its other splits are in {above}")
+        return [(WHOLE, c) for c in first]
+    where = []
+    for p in first:
+        inside = _folders(p)
+        if not any(split_of(c.name) for c in inside):
+            where += [(split_of(p.name) or p.name.lower(), c) for c in inside]
+        if not inside and (flat := _direct_photos(p)):
+            notes.append(
+                f"{p} holds {flat} photos without classes, which are left out here;"
+                f" to classify them: platecheck predict '{p}'"
+            )
+    return where
+
+
+def _only_results(folder: Path) -> bool:
+    """Whether a folder holds files that platecheck writes, such as exported models, alone."""
+    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
+    return bool(files) and all(p.suffix.lower() in _RESULTS for p in files)
+
+
+def _by_class_name(
+    folder: Path, found: dict[tuple[str, str], list[Path]], classes: Sequence[str]
+) -> dict[tuple[str, str], list[Path]]:
+    """Paths by split and class, where a class has one spelling: that of `classes`, or in train.
+
+    Raises:
+        DataError: one split has two spellings of a class, or a class is named as an answer is.
+    """
+    known = {class_key(name): name for name in classes}
+    named: dict[tuple[str, str], list[Path]] = {}
+    for split, name in sorted(found, key=lambda at: (at[0] != "train", at)):
+        key = class_key(name)
+        if key in ("", UNSURE, NO_DISH) and name not in classes:
+            raise DataError(f"{folder} has a class '{name}', which is no class's name: rename it")
+        spelled = name if name in classes else known.setdefault(key, name)
+        if (split, spelled) in named:
+            raise DataError(
+                f"{folder} has the class '{name}' twice in one split, spelled in two ways; rename"
+                " one, or put their photos together"
+            )
+        named[split, spelled] = found[split, name]
+    return named
 
 
 def _check_classes(
@@ -169,6 +264,8 @@ def _check_classes(
     fixed: bool,
 ) -> None:
     if not any(found.values()):
+        if folder.is_dir() and _direct_photos(folder):
+            raise DataError(f"{folder} holds photos, but no folders of classes; name one above it")
         raise DataError(
             f"{folder} holds no photos; expected {folder}/train/CLASS/PHOTO or {folder}/CLASS/PHOTO"
         )
@@ -180,7 +277,7 @@ def _check_classes(
     if len(names) < 2:
         raise DataError(
             f"{folder} has one class only ('{names[0]}'); put the photos of each class"
-            " into a folder of its own"
+            f" into a folder of its own, or name {folder / names[0]} if it holds the classes"
         )
     for split in sorted({split for split, _ in found}):
         for name in names:

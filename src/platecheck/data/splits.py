@@ -41,7 +41,8 @@ def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> 
 
     Where there is no ``val``, ``test`` is divided into halves, stratified and seeded: the
     reference's 501 test photos give 250 for validation and 251 for test. A folder without any
-    splits is divided 70 / 15 / 15. With ``val`` but no ``test`` nothing is changed.
+    splits is divided 70 / 15 / 15; so is ``train`` where there are neither ``val`` nor ``test``.
+    With ``val`` but no ``test`` nothing is changed.
 
     Args:
         photos: of a folder.
@@ -50,18 +51,11 @@ def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> 
             photos stay the same ones.
 
     Raises:
-        DataError: there is no ``train`` split, or nothing to take validation photos from, or too
-            few photos to divide.
+        DataError: there is no ``train`` split, or too few photos to divide.
     """
-    if photos.splits != (WHOLE,):
-        if "train" not in photos.splits:
-            has = ", ".join(photos.splits)
-            raise DataError(f"{photos.folder} has no train folder; it has: {has}")
-        if "val" not in photos.splits and "test" not in photos.splits:
-            raise DataError(
-                f"{photos.folder} has neither a val nor a test folder, so there is nothing to"
-                " choose the best epoch on; add one, or give the class folders without train/"
-            )
+    if photos.splits != (WHOLE,) and "train" not in photos.splits:
+        has = ", ".join(photos.splits)
+        raise DataError(f"{photos.folder} has no train folder; it has: {has}")
     return divided_as(photos, division_of(photos, seed=seed, learnt=learnt))
 
 
@@ -70,7 +64,7 @@ def division_of(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> Division
     if photos.splits == (WHOLE,):
         split = WHOLE
     elif "train" in photos.splits and "val" not in photos.splits:
-        split = "test"
+        split = "test" if "test" in photos.splits else "train"
     else:
         return None
     learnt = learnt if split == "test" else 0.0
@@ -99,7 +93,7 @@ def _fingerprint(photos: PhotoSet, split: str) -> str:
 
 
 def _divide_split(photos: PhotoSet, division: Division) -> tuple[Photo, ...]:
-    if division.split == WHOLE:
+    if division.split in (WHOLE, "train"):
         shares = {"train": 0.7, "val": 0.15, "test": 0.15}
     elif division.learnt:
         # In this order the test half is the same whatever is learnt.

@@ -32,6 +32,7 @@ class Evaluation:
         photos: the N photos, in the same order.
         answers: what an exported model says of each: a class, unsure, or not a dish; None for a
             network that has no thresholds yet.
+        notes: what people should know of how the folder was read.
     """
 
     split: str
@@ -40,6 +41,7 @@ class Evaluation:
     labels: NDArray[np.int64]
     photos: tuple[Photo, ...]
     answers: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def load_model(path: Path | None) -> tuple[Model, Division | None]:
@@ -126,7 +128,7 @@ def evaluate(
         unreadable=[UnreadablePhoto(path=error.source, reason=error.reason) for error in bad],
     )
     decided = tuple(answers) if isinstance(model, Classifier) else None
-    return Evaluation(wanted, result, probabilities, labels, tuple(good), decided)
+    return Evaluation(wanted, result, probabilities, labels, tuple(good), decided, listed.notes)
 
 
 def _answers(model: Model, paths: Iterable[Path], batch_size: int) -> Iterator[tuple[Row, str]]:

@@ -27,7 +27,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from platecheck.data.folders import Photo, PhotoSet
+from platecheck.data.folders import Photo, PhotoSet, base_of
 from platecheck.errors import DataError, ModelError, PhotoError
 from platecheck.files import write_text
 from platecheck.model_info import Division
@@ -213,7 +213,7 @@ def _read_photos_csv(path: Path, facts: RunFacts) -> PhotoSet:
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         photos = tuple(
             Photo(
-                folder / row["name"],
+                base_of(folder) / row["name"],
                 row["name"],
                 facts.classes.index(row["class"]),
                 row["split"],

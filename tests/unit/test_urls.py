@@ -1,0 +1,136 @@
+"""Photos from the web: what is refused, and that the address looked at is the one connected to."""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from platecheck import urls
+from platecheck.errors import PhotoError
+from platecheck.urls import fetch_photo, is_public
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        if self.path.startswith("/to"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to"))
+            self.end_headers()
+        elif self.path == "/gone":
+            self.send_error(404, "Not Found")
+        elif self.path.startswith("/slow"):
+            if self.path == "/slow":
+                self.send_response(200)
+                self.end_headers()
+            for _ in range(40):
+                with contextlib.suppress(OSError):
+                    self.wfile.write(b"x")
+                threading.Event().wait(0.05)
+        else:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(f"{self.headers['Host']} {self.path}".encode())
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    running = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{running.server_port}"
+    running.shutdown()
+    running.server_close()
+
+
+def refused(url: str, says: str, *, allow_private: bool = False) -> None:
+    with pytest.raises(PhotoError, match=says) as caught:
+        fetch_photo(url, allow_private=allow_private)
+    assert caught.value.source == url
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.1.1", "169.254.169.254", "0.0.0.0",
+        "100.64.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::1", "::", "fe80::1%eth0",
+        "fc00::1", "ff02::1", "::ffff:127.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::",
+        "2001:db8::1",
+    ],
+)  # fmt: skip
+def test_is_public_addresses_of_the_inside_are_not(address: str) -> None:
+    assert not is_public(address)
+
+
+@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
+def test_is_public_others_are(address: str) -> None:
+    assert is_public(address)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://localhost/a.jpg", "https://127.0.0.1/a.jpg", "https://[::1]/a.jpg",
+        "https://2130706433/a.jpg", "https://0x7f.1/a.jpg", "https://u:p@127.0.0.1/a.jpg",
+    ],
+)  # fmt: skip
+def test_fetch_photo_from_the_inside_is_refused(url: str) -> None:
+    refused(url, "not a public one; --allow-private-urls")
+
+
+def test_fetch_photo_one_private_address_among_others_is_enough(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [(socket.AF_INET, 1, 6, "", (a, 443)) for a in ("8.8.8.8", "10.0.0.1")]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    refused("https://example.org/a.jpg", "not a public one")
+
+
+def test_fetch_photo_connects_to_the_address_that_was_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    answers = iter([[(socket.AF_INET, 1, 6, "", ("8.8.8.8", 443))]])
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: next(answers))
+    connected = []
+
+    def connect(address: tuple[str, int], **_: float) -> socket.socket:
+        connected.append(address)
+        raise ConnectionRefusedError("no")
+
+    monkeypatch.setattr(socket, "create_connection", connect)
+    refused("https://rebinding.example/a.jpg", "cannot be fetched")
+    assert connected == [("8.8.8.8", 443)]
+
+
+@pytest.mark.parametrize("url", ["http://example.org/a.jpg", "ftp://example.org/a.jpg"])
+def test_fetch_photo_other_schemes_are_refused(url: str) -> None:
+    refused(url, "only https:// is opened")
+
+
+def test_fetch_photo_allowed(server: str) -> None:
+    found = fetch_photo(f"{server}/to/a.jpg?x=1", allow_private=True)
+    assert found.decode() == f"{server.removeprefix('http://')} /a.jpg?x=1"
+
+
+def test_fetch_photo_each_redirect_is_looked_at(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused(f"{server}/tofile:///etc/passwd", "only https://", allow_private=True)
+    refused(f"{server}" + "/to" * 9, "redirected more than 5", allow_private=True)
+    # A public address that leads inside: only the first name is public here.
+    monkeypatch.setattr(urls, "is_public", lambda address: False)
+    refused("https://example.org.invalid/a.jpg", "cannot be fetched")
+
+
+def test_fetch_photo_limits(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused(f"{server}/gone", "the server answers 404", allow_private=True)
+    monkeypatch.setattr(urls, "LARGEST", 5)
+    refused(f"{server}/a.jpg", "larger than", allow_private=True)
+    monkeypatch.setattr(urls, "LARGEST", 10**6)
+    monkeypatch.setattr(urls, "SECONDS", 0.3)
+    for path in ("slow", "slow-header"):
+        refused(f"{server}/{path}", "did not arrive within", allow_private=True)
