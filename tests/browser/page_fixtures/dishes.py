@@ -69,7 +69,9 @@ def blurred(photo: Pixels, deviation: float) -> Pixels:
     return cv2.GaussianBlur(photo, (0, 0), deviation * photo.shape[1] / 256)
 
 
-def video(photos: list[tuple[Pixels, float]], width: int = 640, height: int = 480) -> bytes:
+def video(
+    photos: list[tuple[Pixels, float]], width: int = 640, height: int = 480, noise: float = 2
+) -> bytes:
     """A video that shows each photo for some seconds, for Chromium's camera of files (Y4M)."""
     rate = 5
     rng = np.random.default_rng(0)
@@ -81,7 +83,7 @@ def video(photos: list[tuple[Pixels, float]], width: int = 640, height: int = 48
         left = (width - side) // 2
         scene[:, left : left + side] = cv2.resize(photo, (side, side))
         for _ in range(round(seconds * rate)):
-            noisy = (scene + rng.normal(0, 2, scene.shape)).clip(0, 255).astype(np.uint8)
+            noisy = (scene + rng.normal(0, noise, scene.shape)).clip(0, 255).astype(np.uint8)
             planes = cv2.cvtColor(noisy, cv2.COLOR_RGB2YUV_I420)
             frames.append(b"FRAME\n" + planes.tobytes())
     return b"".join(frames)

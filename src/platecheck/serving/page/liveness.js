@@ -1,12 +1,11 @@
-/** Whether a camera still delivers new frames: a paused video or a stuck driver shows its last one. */
+/** Whether a camera still delivers new frames: a paused video or a stuck camera shows its last one. */
 
 import { scaled } from "./prepare.js";
 
-// Without a new frame for so many milliseconds the camera is taken for stuck. A sensor's noise
-// changes some pixels of every frame, so a camera that looks at a dish at rest is not.
+// Without a new frame for so many milliseconds the camera is taken for stuck.
 const STUCK_AFTER = 3000;
 const POLL_EVERY = 50;
-const CHECKED_SIDE = 320; // smaller is quicker, and still full of noise
+const CHECKED_SIDE = 320; // smaller is quicker, and still shows a sensor's noise
 
 /** After how many milliseconds without a new frame a camera is opened anew, by the text of why. */
 export const REOPEN_AFTER = { cameraEnded: 3000, cameraStuck: 10000 };
@@ -23,8 +22,10 @@ export function whyStopped(video) {
   return delivers && video.readyState >= video.HAVE_CURRENT_DATA ? null : "cameraStuck";
 }
 
-/** Tells new frames of a video from old ones, by their pixels. */
+/** Tells new frames of a video from old ones: by how many it was given and, where a browser does not
+ * count them, by their pixels. */
 export class Liveness {
+  #count = -1;
   #pixels = null;
   #since = Date.now(); // when the last new frame came; the clock that goes on while a laptop sleeps
 
@@ -48,20 +49,24 @@ export class Liveness {
     }
     if (video.paused && video.srcObject) video.play().catch(() => null);
     const why = whyStopped(video);
-    if (!why) this.isNew(scaled(video, CHECKED_SIDE));
+    if (!why) this.isNew(video, scaled(video, CHECKED_SIDE));
     return why ?? (this.isStuck ? "cameraStuck" : null);
   }
 
   /**
-   * Take in a frame: whether it differs from the one before.
+   * Take in what a video shows: whether it is another frame than before.
    *
+   * @param {HTMLVideoElement} video
    * @param {OffscreenCanvas} frame
    */
-  isNew(frame) {
+  isNew(video, frame) {
+    const count = video.getVideoPlaybackQuality?.().totalVideoFrames ?? 0;
     const { data } = frame.getContext("2d").getImageData(0, 0, frame.width, frame.height);
     const pixels = new Uint32Array(data.buffer);
     const old = this.#pixels;
-    if (old?.length === pixels.length && pixels.every((pixel, i) => pixel === old[i])) return false;
+    const same = old?.length === pixels.length && pixels.every((pixel, i) => pixel === old[i]);
+    if (same && count === this.#count) return false;
+    this.#count = count;
     this.#pixels = pixels;
     this.#since = Date.now();
     return true;
@@ -79,7 +84,7 @@ export async function nextFrame(video, side) {
   for (let first = true; !liveness.isStuck; first = false) {
     if (!whyStopped(video)) {
       const frame = scaled(video, side);
-      if (liveness.isNew(frame) && !first) return frame;
+      if (liveness.isNew(video, frame) && !first) return frame;
     }
     await new Promise((done) => setTimeout(done, POLL_EVERY));
   }

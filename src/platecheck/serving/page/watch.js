@@ -91,7 +91,7 @@ export class Watch extends EventTarget {
 
   async #look(asked, signal) {
     const frame = scaled(this.#video, LARGEST_SIDE);
-    if (!asked.isNew(frame)) return;
+    if (!asked.isNew(this.#video, frame)) return;
     const taken = Date.now();
     const grey = greyThumbnail(frame);
     const blob = await jpeg(frame);
