@@ -9,10 +9,10 @@ from PIL import Image
 
 from platecheck.audit.looks import FileFacts, Look, look_at_all
 from platecheck.audit.probes import PROBES
-from platecheck.audit.scores import score
 from platecheck.audit.shortcuts import (
     ProbeResult,
     find_shortcuts,
+    score,
     shortcut_findings,
     verdict,
 )

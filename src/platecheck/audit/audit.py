@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from platecheck.audit.duplicates import duplicate_findings, find_groups, group_numbers
+from platecheck.audit.duplicates import duplicate_findings, find_groups, group_numbers, propose
 from platecheck.audit.findings import Finding, Severity, worst_first
 from platecheck.audit.labels import cross_validated, label_findings
 from platecheck.audit.looks import look_at_all
 from platecheck.audit.probes import PROBES
-from platecheck.audit.proposals import propose
 from platecheck.audit.quality import (
     blur_findings,
     extension_findings,
@@ -24,9 +23,9 @@ from platecheck.audit.quality import (
     size_findings,
     unreadable_findings,
 )
-from platecheck.audit.scores import Score
 from platecheck.audit.shortcuts import (
     ProbeResult,
+    Score,
     find_shortcuts,
     shortcut_findings,
     verdict,
@@ -81,6 +80,12 @@ class Audit:
         strongest = max(found, key=lambda probe: probe.telling.balanced)
         return verdict(strongest, others=self.tried_on)
 
+    @property
+    def severities(self) -> dict[str, int]:
+        """Number of findings by severity."""
+        counted = Counter(finding.severity for finding in self.findings)
+        return {str(severity): counted[severity] for severity in Severity}
+
     def next_steps(self, table: Path | None = None) -> list[str]:
         """Shell lines that go on from here; `table` of photos to leave out, if it was written."""
         recipe = "plate" if any(probe.found for probe in self.probes) else "efficientnet_lite2"
@@ -105,10 +110,7 @@ class Audit:
             "counts": self.photos.counts(),
             "unreadable": len(self.photos.unreadable),
             "verdict": self.verdict,
-            "severities": {
-                str(severity): sum(finding.severity is severity for finding in self.findings)
-                for severity in Severity
-            },
+            "severities": self.severities,
             "kinds": dict(sorted(Counter(finding.kind for finding in self.findings).items())),
             "findings": [finding.as_dict() for finding in self.findings],
             "shortcuts": [self._probe_as_dict(probe) for probe in self.probes],

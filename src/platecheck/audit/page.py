@@ -115,10 +115,6 @@ def render(
         shortcut=shortcut,
         tables=_empty_tables(audit) if shortcut else {},
         sections=_sections(audit, on_finding or (lambda: None)),
-        severities={
-            severity: sum(finding.severity is severity for finding in audit.findings)
-            for severity in Severity
-        },
     )
 
 

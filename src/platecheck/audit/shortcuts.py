@@ -11,20 +11,86 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from platecheck.audit.findings import Finding, Severity
 from platecheck.audit.looks import Look
 from platecheck.audit.probes import PROBES, Probe
-from platecheck.audit.scores import Score, score
+from platecheck.evaluation.metrics import wilson_interval
 
 TREES = 100
 FOLDS = 5
 # Fewer different photos of a class than this, and nothing is said.
 FEWEST = 10
+# A probe must beat chance by this much of the balanced accuracy, beyond what luck explains: dirt
+# on the rim of a dish, or a shadow, may tell a little.
+MARGIN = 0.05
+# Chance that any probe at all is called a shortcut by luck, in a set that has none.
+ALPHA = 0.05
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Score:
+    """How often a probe was right.
+
+    Attributes:
+        photos: how many it answered.
+        correct: how many of them rightly.
+        interval: Wilson's 95 % interval of the share.
+        majority: share of the commonest class: what no look at all gives.
+        balanced: balanced accuracy, the mean over classes of the share found.
+        balanced_low: what the balanced accuracy exceeds, all probes considered, unless by luck.
+        chance: 1 / number of classes, the balanced accuracy of a guess.
+    """
+
+    photos: int
+    correct: int
+    interval: tuple[float, float]
+    majority: float
+    balanced: float
+    balanced_low: float
+    chance: float
+
+    @property
+    def accuracy(self) -> float:
+        return self.correct / self.photos
+
+    @property
+    def tells(self) -> bool:
+        """Whether the class can be told this way, by more than luck and :data:`MARGIN`."""
+        return self.balanced_low > self.chance + MARGIN
+
+
+def score(labels: Ints, answers: Ints, classes: int) -> Score:
+    """Compare answers with labels.
+
+    The lower end of the balanced accuracy combines the classes' Wilson intervals (Zou and Donner,
+    Construction of confidence intervals about effect measures, 2008), one-sided, and at a level
+    divided by the number of questions asked: two a probe (Bonferroni).
+
+    Args:
+        labels: [N] index of the true class; each class occurs.
+        answers: [N] index of the class answered.
+        classes: how many there are.
+    """
+    correct = int((labels == answers).sum())
+    counts = np.bincount(labels, minlength=classes)
+    right = np.bincount(labels[labels == answers], minlength=classes)
+    rates, level = right / counts, 1 - ALPHA / len(PROBES)
+    ends = (wilson_interval(int(k), int(n), level) for k, n in zip(right, counts, strict=True))
+    lows = np.array([low for low, _ in ends])
+    return Score(
+        photos=len(labels),
+        correct=correct,
+        interval=wilson_interval(correct, len(labels)),
+        majority=float(counts.max() / len(labels)),
+        balanced=float(rates.mean()),
+        balanced_low=float(rates.mean() - np.sqrt(((rates - lows) ** 2).sum()) / classes),
+        chance=1 / classes,
+    )
 
 
 @dataclass(frozen=True)
@@ -106,29 +172,29 @@ def _try(
     labels = np.array([look.photo.label for _, look, _ in measured])
     group = np.array([group for _, _, group in measured])
     known = np.array([look.photo.split == learn_from for _, look, _ in measured])
-    if not _enough(labels[known], group[known], classes):
+    if not enough(labels[known], group[known], classes):
         return None
-    answers = _cross_validated(values[known], labels[known], group[known], seed)
+    forest = _forest(values.shape[1], seed)
+    answers = cross_val_predict(
+        forest, values[known], labels[known], groups=group[known], cv=folds(seed)
+    )
     inside = score(labels[known], answers, classes)
     other = ~known & ~np.isin(group, group[known])
     outside = None
-    if _enough(labels[other], group[other], classes):
-        forest = _forest(values.shape[1], seed).fit(values[known], labels[known])
+    if enough(labels[other], group[other], classes):
+        forest.fit(values[known], labels[known])
         outside = score(labels[other], forest.predict(values[other]), classes)
     return ProbeResult(probe, inside, outside)
 
 
-def _enough(labels: Ints, groups: Ints, classes: int) -> bool:
+def enough(labels: Ints, groups: Ints, classes: int) -> bool:
+    """Whether there are :data:`FEWEST` different photos of each class; groups are of one photo."""
     return all(len(np.unique(groups[labels == k])) >= FEWEST for k in range(classes))
 
 
-def _cross_validated(values: Floats, labels: Ints, groups: Ints, seed: int) -> Ints:
-    answers = np.full(len(labels), -1)
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for learned, tried in folds.split(values, labels, groups):
-        forest = _forest(values.shape[1], seed).fit(values[learned], labels[learned])
-        answers[tried] = forest.predict(values[tried])
-    return answers
+def folds(seed: int) -> StratifiedGroupKFold:
+    """How photos are cross-validated: near-identical ones stay in one fold."""
+    return StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
 
 
 def _forest(numbers: int, seed: int) -> RandomForestClassifier:

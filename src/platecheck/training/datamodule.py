@@ -31,8 +31,8 @@ torchvision_guard.install()
 
 from lightning.pytorch import LightningDataModule  # noqa: E402
 
-# (index of the photo, seed of its augmentation)
-Draw = tuple[int, int]
+# (index of the photo, seed of its augmentation, epoch)
+Draw = tuple[int, int, int]
 
 
 class PhotoDataset(Dataset[tuple[Tensor, int]]):
@@ -43,18 +43,16 @@ class PhotoDataset(Dataset[tuple[Tensor, int]]):
     """
 
     def __init__(self, photos: Sequence[Photo], cache: PixelCache, transform: Transform) -> None:
-        """Serve `photos` through `cache` and `transform`."""
         self.photos = photos
         self.cache = cache
         self.transform = transform
 
     def __len__(self) -> int:
-        """Number of photos."""
         return len(self.photos)
 
     def __getitem__(self, draw: int | Draw) -> tuple[Tensor, int]:
         """A normalised photo [3, H, W] and its label."""
-        index, seed = draw if isinstance(draw, tuple) else (draw, 0)
+        index, seed = draw[:2] if isinstance(draw, tuple) else (draw, 0)
         photo = self.photos[index]
         pixels = self.cache.get(photo)
         with torch.random.fork_rng(devices=[]):
@@ -71,12 +69,11 @@ class VersionDataset(Dataset[tuple[Tensor, int]]):
         self.labels = labels
 
     def __len__(self) -> int:
-        """Number of photos."""
         return len(self.labels)
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, int]:
         """Features [F] of one version, and the label."""
-        index, seed = draw
+        index, seed = draw[:2]
         generator = torch.Generator().manual_seed(seed)
         version = int(torch.randint(len(self.features), (), generator=generator))
         return self.features[version, index], int(self.labels[index])
@@ -102,22 +99,12 @@ class EpochSampler(Sampler[Draw]):
         return math.ceil(self.photos / self.world_size)
 
     def __iter__(self) -> Iterator[Draw]:
-        """The draws of this epoch."""
         generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
         order = torch.randperm(self.photos, generator=generator)
         seeds = torch.randint(2**62, (self.photos,), generator=generator)
         for turn in range(self.rank, len(self) * self.world_size, self.world_size):
             index = int(order[turn % self.photos])
-            yield index, int(seeds[index])
-
-
-class DatedSampler(EpochSampler):
-    """The same draws with their epoch, for what changes from epoch to epoch."""
-
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:  # type: ignore[override]
-        """The draws of this epoch."""
-        for index, seed in super().__iter__():
-            yield index, seed, self.epoch
+            yield index, int(seeds[index]), self.epoch
 
 
 def mix(*numbers: int) -> int:
@@ -181,28 +168,20 @@ class PlateDataModule(LightningDataModule):
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
             epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
-        sampler = (DatedSampler if self.recipe.augmentation.robust else EpochSampler)(
-            len(dataset),  # type: ignore[arg-type]
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-        )
+        photos = len(dataset)  # type: ignore[arg-type]
+        sampler = EpochSampler(photos, seed=self.seed, rank=rank, world_size=world_size)
         # Lightning does so too, but in a resumed run only after workers began to read ahead.
         sampler.set_epoch(epoch)
         return self._loader(dataset, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Validation photos as they are (robust: and on other tables), or their features."""
-        if "val" not in self._datasets and self.recipe.augmentation.robust:
-            photos = self.photos.split("val")
-            self._datasets["val"] = ExchangedDataset(
-                photos, self.cache, self.cutouts, self.normalization
-            )
         if "val" not in self._datasets:
-            photos = self.photos.split("val")
-            transform = testing_transform(self.normalization)
+            photos, transform = self.photos.split("val"), testing_transform(self.normalization)
             dataset: Dataset[Any] = PhotoDataset(photos, self.cache, transform)
-            if self.frozen:
+            if self.recipe.augmentation.robust:
+                dataset = ExchangedDataset(photos, self.cache, self.cutouts, self.normalization)
+            elif self.frozen:
                 dataset = TensorDataset(self._features(photos, transform), _labels(photos))
             self._datasets["val"] = dataset
         return self._loader(self._datasets["val"], sampler=None)

@@ -40,7 +40,6 @@ class PlateNet(nn.Module):
         frozen_statistics: bool = False,
         evidence: "DirtHead | None" = None,
     ) -> None:
-        """Put them together."""
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -85,7 +84,6 @@ class DirtHead(nn.Module):
     """Where the dirt is, from features of 8 and of 16 pixels a cell."""
 
     def __init__(self, fine: int, middle: int, channels: int = 32) -> None:
-        """Read `fine` and `middle` channels."""
         super().__init__()
         self.fine = nn.Conv2d(fine, channels, 1)
         self.middle = nn.Conv2d(middle, channels, 1)
@@ -266,11 +264,6 @@ def _pad_for(backbone: nn.Module, size: int) -> None:
         total = get_same_padding(sides[module], module.kernel_size[0], module.stride[0], 1)
         module.__class__ = _PaddedConv2d  # type: ignore[assignment]
         vars(module)["same_padding"] = (total // 2, total - total // 2)
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Number of parameters, frozen ones included."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def learned_state(network: PlateNet) -> dict[str, Tensor]:

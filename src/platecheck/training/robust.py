@@ -5,8 +5,10 @@ Signal, 2020), moved, turned, lit and coloured differently. Patterns are put on 
 dishes, rendered dirt on clean ones.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -47,6 +49,12 @@ class Scene:
     label: int
     dish: Mask | None  # None: the cut-out is not good enough
     dirt: Mask | None  # None: it is there, but nobody knows where
+
+    def change(self, way: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
+        """Do the same to the photo and to its masks."""
+        self.pixels = way(self.pixels)
+        self.dish = None if self.dish is None else way(self.dish)
+        self.dirt = None if self.dirt is None else way(self.dirt)
 
 
 class RobustDataset(Dataset[Item]):
@@ -126,17 +134,10 @@ class RobustDataset(Dataset[Item]):
         taught = self.teacher and self.teacher.probabilities(scene.pixels)
         if rng.random() < self.robust.photometric:
             scene.pixels = change_photo(rng, scene.pixels)
-        self._shrink(scene)
+        if scene.pixels.shape[0] != self.size:  # the teacher's
+            scene.change(partial(resized, size=self.size))
         item = _tensor(scene.pixels, self.normalization), scene.label, _target(scene)
         return item if taught is None else (*item, torch.from_numpy(taught))
-
-    def _shrink(self, scene: Scene) -> None:
-        """From the teacher's size to that of the student."""
-        if scene.pixels.shape[0] == self.size:
-            return
-        scene.pixels = resized(scene.pixels, self.size)
-        scene.dish = None if scene.dish is None else resized(scene.dish, self.size)
-        scene.dirt = None if scene.dirt is None else resized(scene.dirt, self.size)
 
     def _photo(self, index: int) -> Scene:
         photo = self.photos[index]
@@ -250,9 +251,7 @@ class RobustDataset(Dataset[Item]):
         )
         for wanted, way in ways:
             if wanted and rng.random() < 0.5:
-                scene.pixels = scene.pixels[way]
-                scene.dish = None if scene.dish is None else scene.dish[way]
-                scene.dirt = None if scene.dirt is None else scene.dirt[way]
+                scene.change(itemgetter(way))
 
 
 class ExchangedDataset(Dataset[Item]):
@@ -336,7 +335,4 @@ def resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _small(mask: Mask) -> Mask:
-    size = (mask.shape[1] // CELL, mask.shape[0] // CELL)
-    return np.asarray(
-        cv2.resize(np.ascontiguousarray(mask), size, interpolation=cv2.INTER_AREA), np.uint8
-    )
+    return resized(mask, mask.shape[0] // CELL)

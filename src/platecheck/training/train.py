@@ -47,7 +47,6 @@ from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
 from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from platecheck.training.calibrate import calibrate  # noqa: E402
 from platecheck.training.datamodule import PlateDataModule, dirty_class, mix  # noqa: E402
 from platecheck.training.export import export  # noqa: E402
 from platecheck.training.keeper import DivergedError, OnEpoch, RunKeeper  # noqa: E402
@@ -55,6 +54,7 @@ from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.networks import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
 from platecheck.training.teacher import Teacher  # noqa: E402
+from platecheck.training.trained import calibrate  # noqa: E402
 
 # Apart from the seeds that epochs and steps are given.
 SEED_OF_WEIGHTS = 2**32
@@ -219,12 +219,7 @@ def _check_empty(out: Path | None) -> None:
 
 
 def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
-    """Mistakes first, before anything is trained.
-
-    Raises:
-        ModelError, DataError: as :meth:`Teacher.check`.
-        RecipeError: the teacher's recipe cannot be used.
-    """
+    """Mistakes first, before anything is trained."""
     wanted = recipe.teacher
     if wanted and wanted.model:
         Teacher(wanted.model, facts.classes).check(facts.division)
@@ -352,11 +347,7 @@ def _learn(
 
 
 def _trainer(settings: Settings, **options: Any) -> Trainer:
-    """Lightning's trainer.
-
-    Raises:
-        ModelError: the accelerator, devices or precision are not to be had here.
-    """
+    """Lightning's trainer; an error where the accelerator, devices or precision are not there."""
     try:
         return Trainer(
             accelerator=settings.accelerator,
