@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from platecheck.audit.looks import FileFacts, Look, look_at_all
-from platecheck.audit.probes import PROBES
 from platecheck.audit.shortcuts import (
+    PROBES,
     ProbeResult,
     find_shortcuts,
     score,

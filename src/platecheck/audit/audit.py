@@ -15,7 +15,6 @@ from platecheck.audit.duplicates import duplicate_findings, find_groups, group_n
 from platecheck.audit.findings import Finding, Severity, worst_first
 from platecheck.audit.labels import cross_validated, label_findings
 from platecheck.audit.looks import look_at_all
-from platecheck.audit.probes import PROBES
 from platecheck.audit.quality import (
     blur_findings,
     extension_findings,
@@ -24,6 +23,7 @@ from platecheck.audit.quality import (
     unreadable_findings,
 )
 from platecheck.audit.shortcuts import (
+    PROBES,
     ProbeResult,
     Score,
     find_shortcuts,

@@ -26,6 +26,7 @@ from platecheck.evaluation.table_result import (
 )
 
 RESAMPLES = 10_000
+MIXED = ("mixed_same", "mixed_rand", "mixed_next")
 
 Rows = NDArray[np.float32]
 Right = NDArray[np.bool_]
@@ -77,20 +78,15 @@ def measure_tables(
     choices = (exchange.same, exchange.others, exchange.next)
     tables = {
         name: [exchange.draw(dish, choice(dish), variant) for dish in dishes]
-        for variant, (name, choice) in enumerate(
-            zip(("mixed_same", "mixed_rand", "mixed_next"), choices, strict=True)
-        )
+        for variant, (name, choice) in enumerate(zip(MIXED, choices, strict=True))
     }
-    lots = [exchange.lot(dish) for dish in dishes]
     pictures = [
         partial(exchange.mixed, dish, table)
         for chosen in tables.values()
         for dish, table in zip(dishes, chosen, strict=True)
     ]
     pictures += [
-        partial(exchange.mixed, dish, table)
-        for dish, lot in zip(dishes, lots, strict=True)
-        for table in lot
+        partial(exchange.mixed, dish, table) for dish in dishes for table in exchange.lot(dish)
     ]
     backgrounds = [partial(exchange.only_background, index) for index in shown]
     if on_start:

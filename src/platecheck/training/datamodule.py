@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from lightning.pytorch import LightningDataModule  # noqa: E402
 Draw = tuple[int, int, int]
 
 
+@dataclass(eq=False)
 class PhotoDataset(Dataset[tuple[Tensor, int]]):
     """Photos and labels; an item's augmentation depends on nothing but its draw.
 
@@ -42,10 +44,9 @@ class PhotoDataset(Dataset[tuple[Tensor, int]]):
     run sees the pictures that an unbroken one would have seen.
     """
 
-    def __init__(self, photos: Sequence[Photo], cache: PixelCache, transform: Transform) -> None:
-        self.photos = photos
-        self.cache = cache
-        self.transform = transform
+    photos: Sequence[Photo]
+    cache: PixelCache
+    transform: Transform
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -60,13 +61,12 @@ class PhotoDataset(Dataset[tuple[Tensor, int]]):
             return self.transform(pixels), photo.label
 
 
+@dataclass(eq=False)
 class VersionDataset(Dataset[tuple[Tensor, int]]):
-    """Features of every version of every photo; a draw picks one version."""
+    """Features [versions, N, F] of photos with labels [N]; a draw picks one version of one."""
 
-    def __init__(self, features: Tensor, labels: Tensor) -> None:
-        """Serve `features` [versions, N, F] and `labels` [N]."""
-        self.features = features
-        self.labels = labels
+    features: Tensor
+    labels: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -79,16 +79,19 @@ class VersionDataset(Dataset[tuple[Tensor, int]]):
         return self.features[version, index], int(self.labels[index])
 
 
+@dataclass(eq=False)
 class EpochSampler(Sampler[Draw]):
-    """A new order and new augmentation seeds every epoch, from the seed and the epoch alone."""
+    """A new order and new augmentation seeds every epoch, from the seed and the epoch alone.
 
-    def __init__(self, photos: int, *, seed: int, rank: int, world_size: int) -> None:
-        """Draw from `photos` photos; each of `world_size` processes gets every so-many-th."""
-        self.photos = photos
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
-        self.epoch = 0
+    Each of `world_size` processes gets every so-many-th of so many photos.
+    """
+
+    photos: int
+    _: KW_ONLY
+    seed: int
+    rank: int
+    world_size: int
+    epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before every epoch, after a resume too."""

@@ -190,16 +190,12 @@ class RobustDataset(Dataset[Item]):
         angle = rng.uniform(-1, 1) * self.augmentation.rotation
         shift = rng.uniform(-robust.shift, robust.shift, 2)
         where = Placement(rng.uniform(*robust.scale), angle, (float(shift[0]), float(shift[1])))
-        whole = table is None or scene.dish is None
-        # What a mirrored photo shows twice is twice in its masks too.
-        border = cv2.BORDER_REFLECT if whole else cv2.BORDER_CONSTANT
-        if scene.dirt is not None:
-            scene.dirt = where.warp(scene.dirt, border)
         if table is None or scene.dish is None:
-            scene.pixels = where.warp(scene.pixels, border)
-            if scene.dish is not None:
-                scene.dish = where.warp(scene.dish, border)
+            # What a mirrored photo shows twice is twice in its masks too.
+            scene.change(partial(where.warp, border=cv2.BORDER_REFLECT))
             return
+        if scene.dirt is not None:
+            scene.dirt = where.warp(scene.dirt, cv2.BORDER_CONSTANT)
         way = rng.uniform(-0.03, 0.03, 2)
         shadow = Shadow(
             rng.uniform(0, 1.5 * CONTACT.strength), rng.uniform(0.01, 0.05), (way[0], way[1])

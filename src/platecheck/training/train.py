@@ -147,7 +147,19 @@ def prepare(
         divided = with_validation(photos, seed=split_seed, learnt=recipe.learn_from_val)
         if exclude is not None:
             divided = without(divided, read_exclusions(exclude))
-        facts = _facts(recipe, photos, divided, seed, split_seed, settings)
+        facts = RunFacts(
+            platecheck=_version("platecheck"),
+            seed=seed,
+            data=str(photos.folder.resolve()),
+            fingerprint=divided.fingerprint(),
+            classes=photos.classes,
+            division=division_of(photos, seed=split_seed, learnt=recipe.learn_from_val),
+            normalization=_normalization(recipe, divided),
+            unreadable={error.source: error.reason for error in photos.unreadable},
+            settings={**vars(settings), "threads": torch.get_num_threads()},
+            versions={"python": platform.python_version()} | {n: _version(n) for n in RECORDED},
+            command=shlex.join([*_program(), *sys.argv[1:]]),
+        )
         if resumed and resumed.facts.fingerprint != facts.fingerprint:
             raise DataError(
                 f"{data} no longer holds the photos that {out} was started with, or they are"
@@ -389,29 +401,6 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
             f"{out} has {len(run.history)} finished epochs; --epochs {recipe.epochs} would be fewer"
         )
     return run
-
-
-def _facts(
-    recipe: Recipe,
-    photos: PhotoSet,
-    divided: PhotoSet,
-    seed: int,
-    split_seed: int,
-    settings: Settings,
-) -> RunFacts:
-    return RunFacts(
-        platecheck=_version("platecheck"),
-        seed=seed,
-        data=str(photos.folder.resolve()),
-        fingerprint=divided.fingerprint(),
-        classes=photos.classes,
-        division=division_of(photos, seed=split_seed, learnt=recipe.learn_from_val),
-        normalization=_normalization(recipe, divided),
-        unreadable={error.source: error.reason for error in photos.unreadable},
-        settings={**vars(settings), "threads": torch.get_num_threads()},
-        versions={"python": platform.python_version()} | {n: _version(n) for n in RECORDED},
-        command=shlex.join([*_program(), *sys.argv[1:]]),
-    )
 
 
 def _program() -> list[str]:
