@@ -6,7 +6,8 @@ neural networks, 2020). Each probe here is a small classifier that sees one such
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,29 +111,30 @@ class Score:
     Attributes:
         photos: how many it answered.
         correct: how many of them rightly.
-        interval: Wilson's 95 % interval of the share.
+        accuracy: share of these.
+        accuracy_ci95: Wilson's 95 % interval of the share.
         majority: share of the commonest class: what no look at all gives.
-        balanced: balanced accuracy, the mean over classes of the share found.
-        balanced_low: what the balanced accuracy exceeds, all probes considered, unless by luck.
+        balanced_accuracy: the mean over classes of the share found.
+        balanced_accuracy_low: what it exceeds unless by luck, all probes considered.
         chance: 1 / number of classes, the balanced accuracy of a guess.
     """
 
     photos: int
     correct: int
-    interval: tuple[float, float]
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
     majority: float
-    balanced: float
-    balanced_low: float
+    balanced_accuracy: float
+    balanced_accuracy_low: float
     chance: float
-
-    @property
-    def accuracy(self) -> float:
-        return self.correct / self.photos
 
     @property
     def tells(self) -> bool:
         """Whether the class can be told this way, by more than luck and :data:`MARGIN`."""
-        return self.balanced_low > self.chance + MARGIN
+        return self.balanced_accuracy_low > self.chance + MARGIN
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"tells": self.tells}
 
 
 def score(labels: Ints, answers: Ints, classes: int) -> Score:
@@ -156,10 +158,11 @@ def score(labels: Ints, answers: Ints, classes: int) -> Score:
     return Score(
         photos=len(labels),
         correct=correct,
-        interval=wilson_interval(correct, len(labels)),
+        accuracy=correct / len(labels),
+        accuracy_ci95=wilson_interval(correct, len(labels)),
         majority=float(counts.max() / len(labels)),
-        balanced=float(rates.mean()),
-        balanced_low=float(rates.mean() - np.sqrt(((rates - lows) ** 2).sum()) / classes),
+        balanced_accuracy=float(rates.mean()),
+        balanced_accuracy_low=float(rates.mean() - np.sqrt(((rates - lows) ** 2).sum()) / classes),
         chance=1 / classes,
     )
 
@@ -296,11 +299,12 @@ def verdict(result: ProbeResult, *, others: Sequence[str]) -> str:
             f"{words} does not tell the class: {told.accuracy:.0%} of the answers {where}, where"
             f" the commonest class alone gives {told.majority:.0%}."
         )
-    if told.interval[0] > told.majority:
+    if told.accuracy_ci95[0] > told.majority:
         gain = f"gives {told.accuracy:.0%} of the answers {where}"
         against = f"the commonest class alone gives {told.majority:.0%}"
     else:
-        gain = f"tells the classes apart with a balanced accuracy of {told.balanced:.0%} {where}"
+        share = f"a balanced accuracy of {told.balanced_accuracy:.0%}"
+        gain = f"tells the classes apart with {share} {where}"
         against = f"a guess gives {told.chance:.0%}"
     return (
         f"{words} alone {gain} ({against}): a model trained on this can score high without seeing"
@@ -318,9 +322,9 @@ def shortcut_findings(results: Sequence[ProbeResult], *, others: Sequence[str]) 
             details={
                 "probe": result.probe.name,
                 "accuracy": result.telling.accuracy,
-                "accuracy_ci95": list(result.telling.interval),
+                "accuracy_ci95": list(result.telling.accuracy_ci95),
                 "majority": result.telling.majority,
-                "balanced_accuracy": result.telling.balanced,
+                "balanced_accuracy": result.telling.balanced_accuracy,
             },
         )
         for result in results

@@ -117,7 +117,7 @@ def _shortcuts(found: "Audit") -> Table:
             if score is None:
                 row.append("–")
                 continue
-            low, high = score.interval
+            low, high = score.accuracy_ci95
             row.append(f"{score.accuracy:.1%} ({low:.0%}–{high:.0%}) vs {score.majority:.0%}")
         table.add_row(*row, "[bold red]shortcut[/]" if probe.found else "")
     return table

@@ -112,7 +112,11 @@ class RobustDataset(Dataset[Item]):
             for index, cutout in enumerate(self.cutouts)
             if cutout.good and dirty is not None and photos[index].label != dirty
         ]
-        self.with_table = [index for index in range(len(photos)) if self._has_table(index)]
+        self.with_table = [
+            index
+            for index, cutout in enumerate(self.cutouts)
+            if cutout.good and widest_strip(cache.get(photos[index]), self._mask(index)) is not None
+        ]
 
     def __len__(self) -> int:
         return len(self.photos) + (self.robust.rendered if self._synthetic else 0)
@@ -230,11 +234,6 @@ class RobustDataset(Dataset[Item]):
             tinted = table * (rng.uniform(0.6, 1.4) * rng.uniform(0.9, 1.1, 3))
             table = np.clip(tinted, 0, 255).astype(np.uint8)
         return np.ascontiguousarray(table)
-
-    def _has_table(self, index: int) -> bool:
-        if not self.cutouts[index].good:
-            return False
-        return widest_strip(self.cache.get(self.photos[index]), self._mask(index)) is not None
 
     def _mask(self, index: int) -> Mask:
         size = self.cache.size
