@@ -2,11 +2,17 @@
 
 import math
 import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from platecheck.errors import SettingsError
 
 VARIABLE = "PLATECHECK_THREADS"
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def cpu_count(proc: Path = Path("/proc/self"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
@@ -31,6 +37,31 @@ def cpu_count(proc: Path = Path("/proc/self"), cgroups: Path = Path("/sys/fs/cgr
     if hasattr(os, "sched_getaffinity"):
         found = min(found, len(os.sched_getaffinity(0)))
     return max(1, min([found, *_quotas(proc, cgroups)]))
+
+
+def in_threads(
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int | None = None,
+    on_done: Callable[[], None] | None = None,
+) -> Iterator[Result]:
+    """Results in order, by as many threads as there are CPUs; after an error none is begun.
+
+    Args:
+        work: what to do with an item.
+        items: all of them are taken at once.
+        threads: instead.
+        on_done: called after each item.
+    """
+    with ThreadPoolExecutor(threads or cpu_count()) as pool:
+        try:
+            for result in pool.map(work, items):
+                yield result
+                if on_done:
+                    on_done()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _quotas(proc: Path, cgroups: Path) -> list[int]:

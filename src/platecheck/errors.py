@@ -22,7 +22,6 @@ class PhotoError(PlatecheckError):
     """
 
     def __init__(self, source: str, reason: str) -> None:
-        """Name the photo and say why it cannot be opened."""
         super().__init__(f"{source}: {reason}")
         self.source = source
         self.reason = reason
@@ -32,11 +31,9 @@ class PhotoError(PlatecheckError):
         return PhotoError, (self.source, self.reason)
 
     def __eq__(self, other: object) -> bool:
-        """Whether the same is wrong with the same photo."""
         return isinstance(other, PhotoError) and self.args == other.args
 
     def __hash__(self) -> int:
-        """As equality has it."""
         return hash(self.args)
 
 
@@ -60,13 +57,11 @@ class OutputError(PlatecheckError, OSError):
     """A file or a folder cannot be written; an ``OSError`` too, so that it is handled as one."""
 
     def __init__(self, path: str | os.PathLike[str], error: OSError, advice: str = "") -> None:
-        """Name what cannot be written, the system's reason and, maybe, what to do about it."""
         super().__init__(error.errno, error.strerror or str(error))
         self.path = os.fspath(path)
         self.advice = advice
 
     def __str__(self) -> str:
-        """The line for people."""
         advice = f"; {self.advice}" if self.advice else ""
         return f"{self.path} cannot be written: {self.strerror}{advice}"
 
@@ -75,7 +70,6 @@ class MissingExtraError(PlatecheckError):
     """A part of platecheck needs packages that are not installed."""
 
     def __init__(self, what: str, extra: str) -> None:
-        """Say which extra brings the packages that `what` needs."""
         super().__init__(f"{what} needs more packages: {how_to_install(extra)}")
 
 

@@ -22,7 +22,7 @@ from platecheck.training.exported import exported_familiarity, fine_tuning, load
 from platecheck.training.networks import build_network
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
-from platecheck.training.trained import WholeModel, WholeModelWithEvidence
+from platecheck.training.trained import WholeModel
 
 WriteModel = Callable[..., Path]
 
@@ -39,9 +39,8 @@ def as_loaded(recipe: Recipe, model: Path, classes: tuple[str, ...] = CLASSES) -
     load_exported(network, started.network.name, model, classes)
     normalization = started.input.normalize
     assert not isinstance(normalization, str)
-    whole = WholeModel if network.evidence is None else WholeModelWithEvidence
     temperature = Classifier.load(model).info.temperature
-    return whole(network, normalization, temperature).eval()
+    return WholeModel(network, normalization, temperature).eval()
 
 
 def difference(whole: torch.nn.Module, model: Classifier, photos: list[Path]) -> float:
@@ -76,7 +75,6 @@ def test_the_shipped_int8_files_start_nearly_as_they_are(recipe: str, model: str
 def test_a_file_says_what_was_familiar_to_its_model() -> None:
     classifier, path = Classifier.load("plate"), find_model("plate")
     whole = as_loaded(load_recipe("plate"), path)
-    assert isinstance(whole, WholeModelWithEvidence)
     samples = sorted(Path("samples").glob("*.jpg"))
     pixels = np.stack([open_photo(photo, classifier.size) for photo in samples])
     with torch.no_grad():

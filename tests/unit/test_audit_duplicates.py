@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from platecheck.audit.duplicates import duplicate_findings, find_groups, group_numbers
+from platecheck.audit.duplicates import duplicate_findings, find_groups, group_numbers, propose
 from platecheck.audit.findings import Finding, Severity
 from platecheck.audit.looks import Look, look_at_all
-from platecheck.audit.proposals import propose
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import read_photos
 from platecheck.data.synth.scene import render_dish

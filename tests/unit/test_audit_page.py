@@ -13,9 +13,7 @@ from PIL import Image
 from platecheck.audit.audit import Audit
 from platecheck.audit.findings import Finding, Severity
 from platecheck.audit.page import NAMED, PICTURED, PICTURES, render, write_page
-from platecheck.audit.probes import PROBES
-from platecheck.audit.scores import score
-from platecheck.audit.shortcuts import ProbeResult
+from platecheck.audit.shortcuts import PROBES, ProbeResult, score
 from platecheck.data.exclusions import Exclusion
 from platecheck.data.folders import read_photos
 from platecheck.errors import DataError

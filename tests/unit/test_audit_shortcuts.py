@@ -8,11 +8,11 @@ import pytest
 from PIL import Image
 
 from platecheck.audit.looks import FileFacts, Look, look_at_all
-from platecheck.audit.probes import PROBES
-from platecheck.audit.scores import score
 from platecheck.audit.shortcuts import (
+    PROBES,
     ProbeResult,
     find_shortcuts,
+    score,
     shortcut_findings,
     verdict,
 )
@@ -219,9 +219,9 @@ def test_score_of_known_answers() -> None:
     answers = np.array([0] * 72 + [1] * 8 + [1] * 15 + [0] * 5)
     found = score(labels, answers, 2)
     assert (found.photos, found.correct, found.majority) == (100, 87, 0.8)
-    assert found.interval == wilson_interval(87, 100)
-    assert found.balanced == pytest.approx((0.9 + 0.75) / 2)
-    assert 0.5 < found.balanced_low < found.balanced
+    assert found.accuracy_ci95 == wilson_interval(87, 100)
+    assert found.balanced_accuracy == pytest.approx((0.9 + 0.75) / 2)
+    assert 0.5 < found.balanced_accuracy_low < found.balanced_accuracy
     assert found.chance == 0.5
 
 
@@ -229,7 +229,7 @@ def test_the_commonest_class_alone_tells_nothing() -> None:
     labels = np.array([0] * 95 + [1] * 5)
     found = score(labels, np.zeros(100, int), 2)
     assert found.accuracy == found.majority == 0.95
-    assert found.balanced == 0.5
+    assert found.balanced_accuracy == 0.5
     assert not found.tells
 
 

@@ -34,7 +34,7 @@ def draws(photos: int, *, seed: int = 0, epoch: int = 0, rank: int = 0, ranks: i
 
 class TestSampler:
     def test_every_photo_is_drawn_once_an_epoch(self) -> None:
-        assert sorted(index for index, _ in draws(50)) == list(range(50))
+        assert sorted(index for index, _, _ in draws(50)) == list(range(50))
 
     def test_seed_and_epoch_alone_decide_the_draws(self) -> None:
         sampler = EpochSampler(50, seed=3, rank=0, world_size=1)

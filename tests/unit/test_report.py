@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from platecheck.errors import DataError
+from platecheck.evaluation.evaluate import Evaluation
 from platecheck.evaluation.metrics import (
     EvaluationResult,
     UnreadablePhoto,
@@ -22,7 +23,6 @@ from platecheck.evaluation.metrics import (
 )
 from platecheck.evaluation.plots import AnsweredPhoto
 from platecheck.evaluation.report import (
-    NamedEvaluation,
     ReportData,
     RunFacts,
     render,
@@ -70,7 +70,7 @@ def evaluation(
     classes: Sequence[str] = ("clean", "dirty"),
     unreadable: Sequence[UnreadablePhoto] = (),
     wrong: int = 16,
-) -> NamedEvaluation:
+) -> Evaluation:
     """251 photos of which `wrong` are named wrongly."""
     labels = np.arange(251) % 2
     probabilities = np.where(labels[:, None] == [0, 1], 0.93, 0.07)
@@ -78,7 +78,7 @@ def evaluation(
     metrics = evaluate_probabilities(probabilities, labels, classes)
     found = mistakes(probabilities, labels, classes, [f"{i}.jpg" for i in range(251)])
     result = EvaluationResult(**dict(metrics), mistakes=found, unreadable=list(unreadable))
-    return NamedEvaluation(name, result, probabilities, labels)
+    return Evaluation(name, result, probabilities, labels, ())
 
 
 def photo(name: str, predicted: str, truth: str | None, size: int = 400) -> AnsweredPhoto:
@@ -320,7 +320,7 @@ def test_an_auroc_that_does_not_exist_is_a_dash() -> None:
     metrics = evaluate_probabilities(probabilities, labels, ["clean", "dirty"])
     result = EvaluationResult(**dict(metrics), mistakes=[], unreadable=[])
     words = Page(
-        render(replace(FULL, evaluations=[NamedEvaluation("one", result, probabilities, labels)]))
+        render(replace(FULL, evaluations=[Evaluation("one", result, probabilities, labels, ())]))
     ).words
     assert "1.000 1.000 1.000 – 0.150" in words
 

@@ -11,12 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from platecheck.audit.duplicates import duplicate_findings, find_groups, group_numbers
+from platecheck.audit.duplicates import duplicate_findings, find_groups, group_numbers, propose
 from platecheck.audit.findings import Finding, Severity, worst_first
 from platecheck.audit.labels import cross_validated, label_findings
 from platecheck.audit.looks import look_at_all
-from platecheck.audit.probes import PROBES
-from platecheck.audit.proposals import propose
 from platecheck.audit.quality import (
     blur_findings,
     extension_findings,
@@ -24,8 +22,8 @@ from platecheck.audit.quality import (
     size_findings,
     unreadable_findings,
 )
-from platecheck.audit.scores import Score
 from platecheck.audit.shortcuts import (
+    PROBES,
     ProbeResult,
     find_shortcuts,
     shortcut_findings,
@@ -78,8 +76,14 @@ class Audit:
                 "No shortcut was found: neither the table nor the camera nor the files tell the"
                 " class."
             )
-        strongest = max(found, key=lambda probe: probe.telling.balanced)
+        strongest = max(found, key=lambda probe: probe.telling.balanced_accuracy)
         return verdict(strongest, others=self.tried_on)
+
+    @property
+    def severities(self) -> dict[str, int]:
+        """Number of findings by severity."""
+        counted = Counter(finding.severity for finding in self.findings)
+        return {str(severity): counted[severity] for severity in Severity}
 
     def next_steps(self, table: Path | None = None) -> list[str]:
         """Shell lines that go on from here; `table` of photos to leave out, if it was written."""
@@ -105,10 +109,7 @@ class Audit:
             "counts": self.photos.counts(),
             "unreadable": len(self.photos.unreadable),
             "verdict": self.verdict,
-            "severities": {
-                str(severity): sum(finding.severity is severity for finding in self.findings)
-                for severity in Severity
-            },
+            "severities": self.severities,
             "kinds": dict(sorted(Counter(finding.kind for finding in self.findings).items())),
             "findings": [finding.as_dict() for finding in self.findings],
             "shortcuts": [self._probe_as_dict(probe) for probe in self.probes],
@@ -122,9 +123,8 @@ class Audit:
             "sees": result.probe.sees,
             "found": result.found,
             "sentence": verdict(result, others=self.tried_on),
-            "cross_validated": _score_as_dict(result.inside) | {"splits": [self.learned_from]},
-            "tested": result.outside
-            and _score_as_dict(result.outside) | {"splits": list(self.tried_on)},
+            "cross_validated": result.inside.as_dict() | {"splits": [self.learned_from]},
+            "tested": result.outside and result.outside.as_dict() | {"splits": list(self.tried_on)},
         }
 
 
@@ -168,7 +168,11 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
         )
     tried_on = tuple(split for split in photos.splits if split != learn_from)
     probabilities = cross_validated(looks, numbers, answers, seed=seed)
-    labels = np.array([look.photo.label for look in looks])
+    doubts, agreed = [], None
+    if probabilities is not None:
+        doubts = label_findings(looks, probabilities, photos.classes)
+        labels = np.array([look.photo.label for look in looks])
+        agreed = float((probabilities.argmax(axis=1) == labels).mean())
     groups = find_groups(looks)
     unreadable = [(_name(error, photos), error) for error in photos.unreadable]
     findings = [
@@ -176,11 +180,7 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
         *unreadable_findings(unreadable),
         *shortcut_findings(probes, others=tried_on),
         *extension_findings(looks),
-        *(
-            label_findings(looks, probabilities, photos.classes)
-            if probabilities is not None
-            else ()
-        ),
+        *doubts,
         *picture_findings(looks),
         *blur_findings(looks),
         *size_findings(looks),
@@ -191,11 +191,7 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
         probes=tuple(probes),
         learned_from=learn_from,
         tried_on=tried_on,
-        label_accuracy=(
-            None
-            if probabilities is None
-            else float((probabilities.argmax(axis=1) == labels).mean())
-        ),
+        label_accuracy=agreed,
         label_notes=_label_notes(classifier, photos, looked_into=probabilities is not None),
         exclusions=tuple(propose(groups, [name for name, _ in unreadable])),
     )
@@ -238,17 +234,3 @@ def _label_notes(classifier: Classifier, photos: PhotoSet, *, looked_into: bool)
 
 def _name(error: PhotoError, photos: PhotoSet) -> str:
     return Path(os.path.relpath(error.source, base_of(photos.folder))).as_posix()
-
-
-def _score_as_dict(score: Score) -> dict[str, Any]:
-    return {
-        "photos": score.photos,
-        "correct": score.correct,
-        "accuracy": score.accuracy,
-        "accuracy_ci95": list(score.interval),
-        "majority": score.majority,
-        "balanced_accuracy": score.balanced,
-        "balanced_accuracy_low": score.balanced_low,
-        "chance": score.chance,
-        "tells": score.tells,
-    }

@@ -1,13 +1,17 @@
 """The same picture twice: within a split, across splits (a leak), under two classes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from platecheck.audit.findings import Finding, Severity
 from platecheck.audit.looks import Look
+from platecheck.data.exclusions import Exclusion
+from platecheck.data.folders import Photo
 
 # Of the 64 bits of the perceptual hash, so many may differ, and the thumbnails must be as alike
 # as this (cosine). Looser limits take the same dish, photographed before and after washing, for
@@ -16,6 +20,8 @@ MAX_BITS = 4
 MIN_ALIKE = 0.99
 # Rows compared at a time: bounds memory.
 _CHUNK = 1024
+# Of a picture in several splits, the copies in the earliest go; other splits come last.
+_ORDER = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -30,17 +36,14 @@ class Group:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the photos."""
         return tuple(look.photo.name for look in self.looks)
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Splits that hold the picture."""
         return tuple(sorted({look.photo.split for look in self.looks}))
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """Classes that hold the picture."""
         return tuple(sorted({look.photo.label for look in self.looks}))
 
     @property
@@ -83,17 +86,10 @@ def find_groups(looks: Sequence[Look]) -> list[Group]:
 
 def group_numbers(looks: Sequence[Look]) -> list[int]:
     """For each photo the number of its group: the same for near-identical photos alone."""
-    parents = list(range(len(looks)))
-
-    def root(at: int) -> int:
-        while parents[at] != at:
-            parents[at] = parents[parents[at]]
-            at = parents[at]
-        return at
-
-    for one, other in _alike(looks):
-        parents[root(other)] = root(one)
-    return [root(at) for at in range(len(looks))]
+    pairs = np.array(list(_alike(looks)), np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(looks), len(looks)))
+    numbers: list[int] = connected_components(graph, directed=False)[1].tolist()
+    return numbers
 
 
 def duplicate_findings(groups: Sequence[Group], classes: Sequence[str]) -> list[Finding]:
@@ -125,6 +121,34 @@ def duplicate_findings(groups: Sequence[Group], classes: Sequence[str]) -> list[
             words = f"{how} photos in '{group.splits[0]}': one picture counts {times}."
             duplicates.append(Finding("duplicate", severity, words, names, details))
     return leaks + contradictions + duplicates
+
+
+def propose(groups: Sequence[Group], unreadable: Iterable[str]) -> list[Exclusion]:
+    """Photos to leave out, ordered by path, each once.
+
+    Copies of photos that the model is judged on; byte-identical photos under two classes, all of
+    them, since nobody knows which label is right; photos that cannot be opened.
+
+    Args:
+        groups: from :func:`find_groups`.
+        unreadable: names of photos that cannot be opened.
+    """
+    found = {name: Exclusion("", name, "unreadable") for name in unreadable}
+    for group in groups:
+        gone = [
+            (look.photo, "contradiction") for same in group.contradicting for look in same.looks
+        ]
+        for same in group.leaking:
+            last = max(_place(look.photo) for look in same.looks)
+            gone += [(look.photo, "leak") for look in same.looks if _place(look.photo) < last]
+        for photo, reason in gone:
+            found.setdefault(photo.name, Exclusion(photo.sha256, photo.name, reason))
+    return [found[name] for name in sorted(found)]
+
+
+def _place(photo: Photo) -> tuple[int, str]:
+    order = _ORDER.index(photo.split) if photo.split in _ORDER else len(_ORDER)
+    return order, photo.split
 
 
 def _alike(looks: Sequence[Look]) -> Iterator[tuple[int, int]]:

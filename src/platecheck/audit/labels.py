@@ -9,16 +9,14 @@ import numpy as np
 from cleanlab.filter import find_label_issues
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.model_selection import cross_val_predict
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from platecheck.audit.findings import Finding, Severity
 from platecheck.audit.looks import Look
+from platecheck.audit.shortcuts import enough, folds
 
-FOLDS = 5
-# Fewer different photos of a class than this, and nothing is said.
-FEWEST = 10
 # A label that gets less than this is doubted whatever cleanlab says: where nearly all is right and
 # the classes are well apart, cleanlab asks for more certainty than a wrong label leaves.
 DOUBTED = 0.3
@@ -43,21 +41,22 @@ def cross_validated(
         seed: of the folds.
 
     Returns:
-        [photos, classes], each row sums to 1; None where a class has fewer than :data:`FEWEST`
-        different photos.
+        [photos, classes], each row sums to 1; None where a class has too few different
+        photos.
     """
     labels = np.array([look.photo.label for look in looks])
     numbers = np.asarray(groups)
-    classes = int(labels.max()) + 1
-    if any(len(np.unique(numbers[labels == k])) < FEWEST for k in range(classes)):
+    if not enough(labels, numbers, int(labels.max()) + 1):
         return None
     values = np.array([look.dish for look in looks], float)
     if answers is not None:
         values = np.hstack([values, np.log(np.clip(answers, 1e-4, 1))])
-    found = np.zeros((len(looks), classes))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for learned, tried in folds.split(values, labels, numbers):
-        found[tried] = _model().fit(values[learned], labels[learned]).predict_proba(values[tried])
+    model = make_pipeline(
+        StandardScaler(), LogisticRegression(C=_C, class_weight="balanced", max_iter=2000)
+    )
+    found: Floats = cross_val_predict(
+        model, values, labels, groups=numbers, cv=folds(seed), method="predict_proba"
+    )
     return found
 
 
@@ -78,24 +77,11 @@ def label_findings(
     findings = []
     for at in sorted(np.flatnonzero(doubted).tolist(), key=lambda at: float(of_label[at])):
         likely = int(probabilities[at].argmax())
-        findings.append(
-            Finding(
-                "label",
-                Severity.WARNING,
-                f"The photo is filed as '{classes[labels[at]]}' but looks"
-                f" '{classes[likely]}' ({probabilities[at][likely]:.0%}).",
-                (looks[at].photo.name,),
-                {
-                    "label": classes[labels[at]],
-                    "likely": classes[likely],
-                    "probability_of_label": round(float(of_label[at]), 4),
-                },
-            )
-        )
+        filed, seen = classes[labels[at]], classes[likely]
+        share = f"{probabilities[at][likely]:.0%}"
+        words = f"The photo is filed as '{filed}' but looks '{seen}' ({share})."
+        probability = round(float(of_label[at]), 4)
+        details = {"label": filed, "likely": seen, "probability_of_label": probability}
+        name = looks[at].photo.name
+        findings.append(Finding("label", Severity.WARNING, words, (name,), details))
     return findings
-
-
-def _model() -> Pipeline:
-    return make_pipeline(
-        StandardScaler(), LogisticRegression(C=_C, class_weight="balanced", max_iter=2000)
-    )

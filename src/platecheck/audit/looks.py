@@ -3,25 +3,20 @@
 import contextlib
 import io
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import imagehash
 import numpy as np
-from cleanvision.issue_managers import IssueType
-from cleanvision.issue_managers.image_property import (
-    BrightnessProperty,
-    EntropyProperty,
-    ImageProperty,
-)
+from cleanvision.issue_managers.image_property import BrightnessProperty, EntropyProperty
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from platecheck.audit import features
-from platecheck.cpus import cpu_count
+from platecheck.cpus import in_threads
 from platecheck.data.composite import without_dish
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo
@@ -33,11 +28,6 @@ LOOKED_AT = 512
 # Side of the grey thumbnail that tells near-identical photos from similar ones.
 GREY = 32
 _LIES_ON_ITS_SIDE = range(5, 9)
-
-_PROPERTIES: tuple[ImageProperty, ...] = (
-    BrightnessProperty(IssueType.DARK.value),
-    EntropyProperty(),
-)
 
 
 @dataclass(frozen=True)
@@ -102,13 +92,7 @@ def look_at_all(
     Raises:
         PhotoError: one cannot be opened.
     """
-    looks = []
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        for look in pool.map(lambda photo: look_at(photo, cutouts), photos):
-            looks.append(look)
-            if on_photo:
-                on_photo()
-    return looks
+    return list(in_threads(partial(look_at, cutouts=cutouts), photos, on_done=on_photo))
 
 
 def look_at(photo: Photo, cutouts: CutoutCache) -> Look:
@@ -121,19 +105,20 @@ def look_at(photo: Photo, cutouts: CutoutCache) -> Look:
     Raises:
         PhotoError: it cannot be opened.
     """
-    header = _read_header(photo.path)
-    pixels = open_photo(photo.path, size=header.reduced)
+    facts, saving = _read_header(photo.path)
+    width, height = facts.width, facts.height
+    share = min(1.0, LOOKED_AT / max(width, height))
+    reduced = max(1, round(height * share)), max(1, round(width * share))
+    pixels = open_photo(photo.path, size=reduced if share < 1 else None)
     picture = Image.fromarray(pixels)
-    properties: dict[str, float] = {}
-    for of in _PROPERTIES:
+    properties = {"aspect_ratio": min(width, height) / max(width, height)}
+    for of in (BrightnessProperty("dark"), EntropyProperty()):
         properties |= {name: float(value) for name, value in of.calculate(picture).items()}
-    width, height = header.facts.width, header.facts.height
-    properties["aspect_ratio"] = min(width, height) / max(width, height)
     cutout = cutouts.get(photo)
     mask = cutout.mask(*pixels.shape[:2]) if cutout.good else None
     return Look(
         photo=photo,
-        file=header.facts,
+        file=facts,
         phash=np.asarray(imagehash.phash(picture).hash, bool).ravel(),
         grey=_grey(pixels),
         properties=properties,
@@ -143,29 +128,12 @@ def look_at(photo: Photo, cutouts: CutoutCache) -> Look:
         blur=features.blur(pixels),
         dish=features.dish_features(pixels, mask),
         table=None if mask is None else features.table_features(pixels, mask),
-        table_bytes=None if mask is None else _bytes_without_dish(pixels, mask, header),
+        table_bytes=None if mask is None else _bytes_without_dish(pixels, mask, facts, saving),
     )
 
 
-@dataclass(frozen=True)
-class _Header:
-    """What a file says of itself before its pixels, and how to write such a file again."""
-
-    facts: FileFacts
-    saving: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def reduced(self) -> tuple[int, int] | None:
-        """Height and width to look at; None for the photo's own."""
-        longer = max(self.facts.width, self.facts.height)
-        if longer <= LOOKED_AT:
-            return None
-        share = LOOKED_AT / longer
-        return max(1, round(self.facts.height * share)), max(1, round(self.facts.width * share))
-
-
-def _read_header(path: Path) -> _Header:
-    """Format, size and compression; the pixels stay with :func:`platecheck.photo.open_photo`."""
+def _read_header(path: Path) -> tuple[FileFacts, dict[str, Any]]:
+    """What a file says of itself before its pixels, and how Pillow writes such a file again."""
     with Image.open(path) as image:
         width, height = image.size
         with contextlib.suppress(Exception):  # a damaged EXIF block
@@ -179,11 +147,11 @@ def _read_header(path: Path) -> _Header:
             sampling = JpegImagePlugin.get_sampling(image)
             saving = {"format": "JPEG", "qtables": tables, "subsampling": max(sampling, 0)}
     facts = FileFacts(kind, width, height, path.stat().st_size, coarseness)
-    return _Header(facts, saving)
+    return facts, saving
 
 
 def _bytes_without_dish(
-    pixels: NDArray[np.uint8], mask: NDArray[np.uint8], header: _Header
+    pixels: NDArray[np.uint8], mask: NDArray[np.uint8], facts: FileFacts, saving: dict[str, Any]
 ) -> float | None:
     """The file's bytes, less the share that its dish takes when it is compressed the same way.
 
@@ -192,10 +160,8 @@ def _bytes_without_dish(
     table = table_of(pixels, mask, np.random.default_rng(0))
     if table is None:
         return None
-    whole, rest = (
-        _saved(picture, header.saving) for picture in (pixels, without_dish(pixels, mask, table))
-    )
-    return header.facts.bytes * rest / whole
+    rest = _saved(without_dish(pixels, mask, table), saving)
+    return facts.bytes * rest / _saved(pixels, saving)
 
 
 def _saved(pixels: NDArray[np.uint8], saving: dict[str, Any]) -> int:

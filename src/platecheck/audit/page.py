@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -115,10 +116,6 @@ def render(
         shortcut=shortcut,
         tables=_empty_tables(audit) if shortcut else {},
         sections=_sections(audit, on_finding or (lambda: None)),
-        severities={
-            severity: sum(finding.severity is severity for finding in audit.findings)
-            for severity in Severity
-        },
     )
 
 
@@ -172,13 +169,9 @@ def _empty_tables(audit: Audit) -> dict[str, list[Picture]]:
     tables: dict[str, list[Picture]] = {}
     for label, name in enumerate(audit.photos.classes):
         photos = [photo for photo in audit.photos.photos if photo.label == label]
-        pictures: list[Picture] = []
-        for at in np.random.default_rng(0).permutation(len(photos)):
-            if len(pictures) == EMPTY_TABLES:
-                break
-            if picture := _empty_table(photos[at], cutouts):
-                pictures.append(picture)
-        tables[name] = pictures
+        order = np.random.default_rng(0).permutation(len(photos))
+        found = (_empty_table(photos[at], cutouts) for at in order)
+        tables[name] = list(islice(filter(None, found), EMPTY_TABLES))
     return tables
 
 

@@ -1,10 +1,10 @@
 """Files that are not what they say, and pictures that show little."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from cleanvision.issue_managers import IssueType
 from cleanvision.issue_managers.image_property import (
     AspectRatioProperty,
     BrightnessProperty,
@@ -27,36 +27,13 @@ ODD_SIZE = 2.0
 # pixels at 256, 95 in 100 are.
 BLURRED = 0.57
 
-# cleanvision's sorts of issue: our kind, its measure, how bad, and in words.
-_ISSUES: tuple[tuple[IssueType, str, ImageProperty, Severity, str], ...] = (
-    (
-        IssueType.DARK,
-        "dark",
-        BrightnessProperty(IssueType.DARK.value),
-        Severity.WARNING,
-        "The photo is dark",
-    ),
-    (
-        IssueType.LIGHT,
-        "bright",
-        BrightnessProperty(IssueType.LIGHT.value),
-        Severity.WARNING,
-        "The photo is overexposed",
-    ),
-    (
-        IssueType.LOW_INFORMATION,
-        "low_information",
-        EntropyProperty(),
-        Severity.WARNING,
-        "The photo shows next to nothing",
-    ),
-    (
-        IssueType.ODD_ASPECT_RATIO,
-        "odd_shape",
-        AspectRatioProperty(),
-        Severity.NOTE,
-        "The photo is a narrow strip",
-    ),
+EMPTY = "low_information"
+# cleanvision's sorts of issue: its name, ours, its measure, how bad, and in words.
+_ISSUES: tuple[tuple[str, str, ImageProperty, Severity, str], ...] = (
+    ("dark", "dark", BrightnessProperty("dark"), Severity.WARNING, "is dark"),
+    ("light", "bright", BrightnessProperty("light"), Severity.WARNING, "is overexposed"),
+    (EMPTY, EMPTY, EntropyProperty(), Severity.WARNING, "shows next to nothing"),
+    ("odd_aspect_ratio", "odd_shape", AspectRatioProperty(), Severity.NOTE, "is a narrow strip"),
 )
 
 
@@ -80,15 +57,9 @@ def extension_findings(looks: Sequence[Look]) -> list[Finding]:
         suffix = look.photo.path.suffix.lower()
         wanted, found = promised.get(suffix), _SAME.get(look.file.format, look.file.format)
         if wanted and wanted != found:
-            findings.append(
-                Finding(
-                    "wrong_extension",
-                    Severity.WARNING,
-                    f"A {found} file is named {suffix}: other programs may not open it.",
-                    (look.photo.name,),
-                    {"format": found, "suffix": suffix},
-                )
-            )
+            words = f"A {found} file is named {suffix}: other programs may not open it."
+            kind = "wrong_extension"
+            findings.append(_of(look, kind, Severity.WARNING, words, format=found, suffix=suffix))
     return findings
 
 
@@ -101,33 +72,21 @@ def picture_findings(looks: Sequence[Look]) -> list[Finding]:
     limits = ImagePropertyIssueManager().get_default_params()
     findings = []
     for issue, kind, measure, severity, words in _ISSUES:
-        options = limits[issue.value]
-        scores = measure.get_scores(figures, issue.value, **options)
-        marked = measure.mark_issue(scores, issue.value, options.get("threshold"))
+        options = limits[issue]
+        scores = measure.get_scores(figures, issue, **options)
+        marked = measure.mark_issue(scores, issue, options.get("threshold"))
         for look, odd, value in zip(looks, marked.iloc[:, 0], scores.iloc[:, 0], strict=True):
             if odd:
-                findings.append(
-                    Finding(
-                        kind,
-                        severity,
-                        f"{words}{_seen(kind, look)}.",
-                        (look.photo.name,),
-                        {"score": round(float(value), 4)},
-                    )
-                )
+                size = f": {look.file.width}×{look.file.height}" if kind == "odd_shape" else ""
+                score = round(float(value), 4)
+                findings.append(_of(look, kind, severity, f"The photo {words}{size}.", score=score))
     return findings
 
 
 def blur_findings(looks: Sequence[Look]) -> list[Finding]:
     """A warning for each photo that is out of focus or was moved."""
     return [
-        Finding(
-            "blurred",
-            Severity.WARNING,
-            "The photo is blurred.",
-            (look.photo.name,),
-            {"blur": round(look.blur, 3)},
-        )
+        _of(look, "blurred", Severity.WARNING, "The photo is blurred.", blur=round(look.blur, 3))
         for look in looks
         if look.blur > BLURRED
     ]
@@ -138,18 +97,18 @@ def size_findings(looks: Sequence[Look]) -> list[Finding]:
     sides = np.array([np.sqrt(look.file.width * look.file.height) for look in looks])
     usual = float(np.median(sides))
     return [
-        Finding(
+        _of(
+            look,
             "odd_size",
             Severity.NOTE,
             f"The photo is much {'larger' if side > usual else 'smaller'} than most:"
             f" {look.file.width}×{look.file.height}.",
-            (look.photo.name,),
-            {"factor": round(float(side / usual), 3)},
+            factor=round(float(side / usual), 3),
         )
         for look, side in zip(looks, sides, strict=True)
         if not 1 / ODD_SIZE < side / usual < ODD_SIZE
     ]
 
 
-def _seen(kind: str, look: Look) -> str:
-    return f": {look.file.width}×{look.file.height}" if kind == "odd_shape" else ""
+def _of(look: Look, kind: str, severity: Severity, message: str, **details: Any) -> Finding:
+    return Finding(kind, severity, message, (look.photo.name,), details)

@@ -6,25 +6,165 @@ neural networks, 2020). Each probe here is a small classifier that sees one such
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import StratifiedGroupKFold
+from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
 from platecheck.audit.findings import Finding, Severity
 from platecheck.audit.looks import Look
-from platecheck.audit.probes import PROBES, Probe
-from platecheck.audit.scores import Score, score
+from platecheck.evaluation.metrics import wilson_interval
 
 TREES = 100
 FOLDS = 5
 # Fewer different photos of a class than this, and nothing is said.
 FEWEST = 10
+# A probe must beat chance by this much of the balanced accuracy, beyond what luck explains: dirt
+# on the rim of a dish, or a shadow, may tell a little.
+MARGIN = 0.05
+# Chance that any probe at all is called a shortcut by luck, in a set that has none.
+ALPHA = 0.05
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Something that is not the dish.
+
+    Attributes:
+        name: for machines.
+        words: what it is, to begin a sentence with.
+        sees: what exactly the classifier is given.
+        features: numbers of a photo, or None where it cannot be measured.
+    """
+
+    name: str
+    words: str
+    sees: str
+    features: Callable[[Look], NDArray[np.floating] | None]
+
+
+def _file_format(look: Look) -> Floats:
+    # A number for each format, the same on every machine.
+    return np.array([int.from_bytes(look.file.format.encode()[:6]), look.file.coarseness])
+
+
+def _image_size(look: Look) -> Floats:
+    height, width = look.file.height, look.file.width
+    return np.array([height, width, height * width, width / height])
+
+
+def _file_size(look: Look) -> Floats | None:
+    return None if look.table_bytes is None else np.array([look.table_bytes])
+
+
+PROBES = (
+    Probe(
+        "border",
+        "The table around the dish",
+        "the 5 outermost pixels of a thumbnail of 64×64",
+        lambda look: look.rim,
+    ),
+    Probe(
+        "table",
+        "The table beside the dish",
+        "colours and texture of the widest strip beside the dish, where the dish was found well",
+        lambda look: look.table,
+    ),
+    Probe("image_size", "The size of the picture", "height and width in pixels", _image_size),
+    Probe(
+        "file_size",
+        "The size of the file",
+        "bytes, less the share that compressing the dish takes",
+        _file_size,
+    ),
+    Probe(
+        "file_format",
+        "The file format",
+        "format and, of a JPEG, how coarsely it was compressed",
+        _file_format,
+    ),
+    Probe(
+        "brightness",
+        "The brightness of the border",
+        "mean and spread of the brightness along the photo's border",
+        lambda look: look.light,
+    ),
+    Probe(
+        "sharpness",
+        "The sharpness of the border",
+        "fine detail along the photo's border",
+        lambda look: look.sharpness,
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Score:
+    """How often a probe was right.
+
+    Attributes:
+        photos: how many it answered.
+        correct: how many of them rightly.
+        accuracy: share of these.
+        accuracy_ci95: Wilson's 95 % interval of the share.
+        majority: share of the commonest class: what no look at all gives.
+        balanced_accuracy: the mean over classes of the share found.
+        balanced_accuracy_low: what it exceeds unless by luck, all probes considered.
+        chance: 1 / number of classes, the balanced accuracy of a guess.
+    """
+
+    photos: int
+    correct: int
+    accuracy: float
+    accuracy_ci95: tuple[float, float]
+    majority: float
+    balanced_accuracy: float
+    balanced_accuracy_low: float
+    chance: float
+
+    @property
+    def tells(self) -> bool:
+        """Whether the class can be told this way, by more than luck and :data:`MARGIN`."""
+        return self.balanced_accuracy_low > self.chance + MARGIN
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"tells": self.tells}
+
+
+def score(labels: Ints, answers: Ints, classes: int) -> Score:
+    """Compare answers with labels.
+
+    The lower end of the balanced accuracy combines the classes' Wilson intervals (Zou and Donner,
+    Construction of confidence intervals about effect measures, 2008), one-sided, and at a level
+    divided by the number of questions asked: two a probe (Bonferroni).
+
+    Args:
+        labels: [N] index of the true class; each class occurs.
+        answers: [N] index of the class answered.
+        classes: how many there are.
+    """
+    correct = int((labels == answers).sum())
+    counts = np.bincount(labels, minlength=classes)
+    right = np.bincount(labels[labels == answers], minlength=classes)
+    rates, level = right / counts, 1 - ALPHA / len(PROBES)
+    ends = (wilson_interval(int(k), int(n), level) for k, n in zip(right, counts, strict=True))
+    lows = np.array([low for low, _ in ends])
+    return Score(
+        photos=len(labels),
+        correct=correct,
+        accuracy=correct / len(labels),
+        accuracy_ci95=wilson_interval(correct, len(labels)),
+        majority=float(counts.max() / len(labels)),
+        balanced_accuracy=float(rates.mean()),
+        balanced_accuracy_low=float(rates.mean() - np.sqrt(((rates - lows) ** 2).sum()) / classes),
+        chance=1 / classes,
+    )
 
 
 @dataclass(frozen=True)
@@ -106,29 +246,29 @@ def _try(
     labels = np.array([look.photo.label for _, look, _ in measured])
     group = np.array([group for _, _, group in measured])
     known = np.array([look.photo.split == learn_from for _, look, _ in measured])
-    if not _enough(labels[known], group[known], classes):
+    if not enough(labels[known], group[known], classes):
         return None
-    answers = _cross_validated(values[known], labels[known], group[known], seed)
+    forest = _forest(values.shape[1], seed)
+    answers = cross_val_predict(
+        forest, values[known], labels[known], groups=group[known], cv=folds(seed)
+    )
     inside = score(labels[known], answers, classes)
     other = ~known & ~np.isin(group, group[known])
     outside = None
-    if _enough(labels[other], group[other], classes):
-        forest = _forest(values.shape[1], seed).fit(values[known], labels[known])
+    if enough(labels[other], group[other], classes):
+        forest.fit(values[known], labels[known])
         outside = score(labels[other], forest.predict(values[other]), classes)
     return ProbeResult(probe, inside, outside)
 
 
-def _enough(labels: Ints, groups: Ints, classes: int) -> bool:
+def enough(labels: Ints, groups: Ints, classes: int) -> bool:
+    """Whether there are :data:`FEWEST` different photos of each class; groups are of one photo."""
     return all(len(np.unique(groups[labels == k])) >= FEWEST for k in range(classes))
 
 
-def _cross_validated(values: Floats, labels: Ints, groups: Ints, seed: int) -> Ints:
-    answers = np.full(len(labels), -1)
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for learned, tried in folds.split(values, labels, groups):
-        forest = _forest(values.shape[1], seed).fit(values[learned], labels[learned])
-        answers[tried] = forest.predict(values[tried])
-    return answers
+def folds(seed: int) -> StratifiedGroupKFold:
+    """How photos are cross-validated: near-identical ones stay in one fold."""
+    return StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
 
 
 def _forest(numbers: int, seed: int) -> RandomForestClassifier:
@@ -159,11 +299,12 @@ def verdict(result: ProbeResult, *, others: Sequence[str]) -> str:
             f"{words} does not tell the class: {told.accuracy:.0%} of the answers {where}, where"
             f" the commonest class alone gives {told.majority:.0%}."
         )
-    if told.interval[0] > told.majority:
+    if told.accuracy_ci95[0] > told.majority:
         gain = f"gives {told.accuracy:.0%} of the answers {where}"
         against = f"the commonest class alone gives {told.majority:.0%}"
     else:
-        gain = f"tells the classes apart with a balanced accuracy of {told.balanced:.0%} {where}"
+        share = f"a balanced accuracy of {told.balanced_accuracy:.0%}"
+        gain = f"tells the classes apart with {share} {where}"
         against = f"a guess gives {told.chance:.0%}"
     return (
         f"{words} alone {gain} ({against}): a model trained on this can score high without seeing"
@@ -181,9 +322,9 @@ def shortcut_findings(results: Sequence[ProbeResult], *, others: Sequence[str]) 
             details={
                 "probe": result.probe.name,
                 "accuracy": result.telling.accuracy,
-                "accuracy_ci95": list(result.telling.interval),
+                "accuracy_ci95": list(result.telling.accuracy_ci95),
                 "majority": result.telling.majority,
-                "balanced_accuracy": result.telling.balanced,
+                "balanced_accuracy": result.telling.balanced_accuracy,
             },
         )
         for result in results

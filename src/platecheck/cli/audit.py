@@ -11,8 +11,9 @@ import typer
 from rich.table import Table
 
 from platecheck.cli.data import show_notes
+from platecheck.cli.options import Json, Photos
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import count_table, show_first, shown, terminal
 from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
 
@@ -33,11 +34,11 @@ class FailOn(StrEnum):
 
 
 def audit(
-    folder: Annotated[Path, typer.Argument(help="Photos sorted into folders.")],
+    folder: Photos,
     report: Annotated[
         Path | None, typer.Option(help="Write one HTML page with thumbnails.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Json = False,
     fail_on: Annotated[
         FailOn, typer.Option(help="Exit with 1 when something as bad as this, or worse, is found.")
     ] = FailOn.ERROR,
@@ -87,10 +88,7 @@ def _stage(title: str, steps: int) -> Iterator[Callable[[int], None]]:
 def _show(found: "Audit") -> None:
     console = terminal()
     photos = found.photos
-    counts = Table("split", *map(shown, photos.classes), box=None, pad_edge=False)
-    for split, row in photos.counts().items():
-        counts.add_row(shown(split), *(str(row[name]) for name in photos.classes))
-    console.print(counts)
+    console.print(count_table(photos.counts()))
     console.print(f"\n[bold]{shown(found.verdict)}[/]")
     if found.probes:
         console.print("\nRight answers without the dish (95 % interval) vs the commonest class:")
@@ -103,10 +101,7 @@ def _show(found: "Audit") -> None:
                 kinds.setdefault(finding.kind, []).append(f"{finding.message} {names}")
         for kind, lines in kinds.items():
             console.print(f"\n[{colour}]{severity}[/] {kind.replace('_', ' ')}: {len(lines)}")
-            for line in lines[:SHOWN_OF_A_KIND]:
-                console.print(f"  {shown(line)}")
-            if len(lines) > SHOWN_OF_A_KIND:
-                console.print(f"  … and {len(lines) - SHOWN_OF_A_KIND} more (--json lists all)")
+            show_first(lines, console, most=SHOWN_OF_A_KIND, hint=" (--json lists all)")
     if not found.findings:
         console.print("\nNothing is wrong with these photos, as far as this audit can see.")
 
@@ -122,7 +117,7 @@ def _shortcuts(found: "Audit") -> Table:
             if score is None:
                 row.append("–")
                 continue
-            low, high = score.interval
+            low, high = score.accuracy_ci95
             row.append(f"{score.accuracy:.1%} ({low:.0%}–{high:.0%}) vs {score.majority:.0%}")
         table.add_row(*row, "[bold red]shortcut[/]" if probe.found else "")
     return table

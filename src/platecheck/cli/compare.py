@@ -8,8 +8,9 @@ import typer
 from rich.table import Table
 
 from platecheck.cli.models import complete_model
+from platecheck.cli.options import Data, Json, Split
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import show_first, shown, terminal
 from platecheck.errors import DataError
 
 if TYPE_CHECKING:
@@ -24,16 +25,13 @@ Model = Annotated[
         show_default=False,
     ),
 ]
-SHOWN_PHOTOS = 10
 
 
 def compare(
     a: Model,
     b: Model,
-    data: Annotated[Path, typer.Option(help="Photos sorted into folders.")],
-    split: Annotated[
-        str | None, typer.Option(help="Which split; test by default, or the only one.")
-    ] = None,
+    data: Data,
+    split: Split = None,
     margin: Annotated[
         float | None,
         typer.Option(
@@ -42,7 +40,7 @@ def compare(
             help="Also take B where it is at most this much worse; 0.03: three photos of 100.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Say whether model B is better than model A on photos that neither has learnt from.
 
@@ -89,7 +87,8 @@ def compare(
             if baseline.verdict != "better":
                 terminal().print(f"[yellow]{name}: {shown(str(baseline))}[/]")
         if margin is not None:
-            _show_margin(margin, not_worse=not_worse)
+            said, colour = ("is not", "green") if not_worse else ("may be", "yellow")
+            terminal().print(f"[{colour}]B {said} worse than A by {margin:.1%} or more.[/]")
     if result.verdict != "better" and not not_worse:
         raise typer.Exit(1)
 
@@ -98,11 +97,6 @@ def _right(evaluation: "Evaluation") -> dict[Path, bool]:
     """Whether each photo's most probable class is its own."""
     right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
     return {photo.path: bool(ok) for photo, ok in zip(evaluation.photos, right, strict=True)}
-
-
-def _show_margin(margin: float, *, not_worse: bool) -> None:
-    said, colour = ("is not", "green") if not_worse else ("may be", "yellow")
-    terminal().print(f"[{colour}]B {said} worse than A by {margin:.1%} or more.[/]")
 
 
 def _show(result: "Comparison", a: Path, b: Path, changed: dict[str, list[str]]) -> None:
@@ -125,10 +119,8 @@ def _show(result: "Comparison", a: Path, b: Path, changed: dict[str, list[str]])
         f" McNemar's test p = {result.p_value:.2g}"
     )
     for who, photos in (("A", changed["only_a"]), ("B", changed["only_b"])):
-        for photo in photos[:SHOWN_PHOTOS]:
-            console.print(f"  only {who} gets right: {shown(photo)}")
-        if len(photos) > SHOWN_PHOTOS:
-            console.print(f"  … and {len(photos) - SHOWN_PHOTOS} more (--json)")
+        lines = [f"only {who} gets right: {photo}" for photo in photos]
+        show_first(lines, console, hint=" (--json)")
     console.print(
         {
             "better": "[green]B is better than A.[/]",

@@ -9,9 +9,10 @@ from rich.table import Table
 
 from platecheck.cli.data import show_notes, show_unreadable
 from platecheck.cli.models import complete_model
+from platecheck.cli.options import Data, Json, Moved, RunFolder, Split, Strict
 from platecheck.cli.other_tables import show_tables
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import show_first, shown, terminal
 from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from platecheck.evaluation.metrics import EvaluationResult
     from platecheck.evaluation.table_result import TableResult
 
-SHOWN_MISTAKES = 10
-
 
 def evaluate(
     model: Annotated[
@@ -33,16 +32,14 @@ def evaluate(
             autocompletion=complete_model,
         ),
     ] = None,
-    data: Annotated[Path, typer.Option(help="Photos sorted into folders.")] = ...,  # type: ignore[assignment]
-    split: Annotated[
-        str | None, typer.Option(help="Which split; test by default, or the only one.")
-    ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")] = False,
+    data: Data = ...,  # type: ignore[assignment]
+    split: Split = None,
+    strict: Strict = False,
     tables: Annotated[
         bool, typer.Option("--tables", help="Also put the dishes on other tables.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Draws the tables.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Judge a model on photos: accuracy, macro figures, calibration, mistakes, tables."""
     from platecheck.evaluation.evaluate import evaluate as judge
@@ -148,22 +145,20 @@ def _show(result: "EvaluationResult", split: str) -> None:
     console.print(matrix)
     if result.mistakes:
         console.print(f"\n{len(result.mistakes)} mistakes, the most confident first:")
-    for mistake in result.mistakes[:SHOWN_MISTAKES]:
-        line = f"{mistake.path}: {mistake.label} taken for {mistake.predicted}"
-        console.print(f"  {shown(line)} ({mistake.probability:.1%})")
-    if len(result.mistakes) > SHOWN_MISTAKES:
-        console.print(f"  … and {len(result.mistakes) - SHOWN_MISTAKES} more (--json lists all)")
+    lines = [
+        f"{m.path}: {m.label} taken for {m.predicted} ({m.probability:.1%})"
+        for m in result.mistakes
+    ]
+    show_first(lines, console, hint=" (--json lists all)")
     show_unreadable([f"{photo.path}: {photo.reason}" for photo in result.unreadable])
 
 
 def report(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: RunFolder,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The page; by default RUN/report.html.")
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Where the photos are, if they were moved.")
-    ] = None,
+    data: Moved = None,
     tables: Annotated[
         bool, typer.Option("--tables", help="Also put the dishes on other tables; takes minutes.")
     ] = False,

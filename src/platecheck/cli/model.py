@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from platecheck.cli.models import complete_model
+from platecheck.cli.options import Json, Moved, RunFolder
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import DataError, MissingExtraError
@@ -20,7 +21,7 @@ KEPT = {"photos", "correct", "accuracy", "accuracy_ci95", "precision", "recall",
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run folder.")],
+    run: RunFolder,
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path(
         "model.onnx"
     ),
@@ -48,9 +49,7 @@ def export(
         float | None,
         typer.Option(min=0, help="One missed dirty dish is as bad as so many false alarms."),
     ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Where the photos are, if they were moved.")
-    ] = None,
+    data: Moved = None,
 ) -> None:
     """Export a run's network as one ONNX file, and check it on the validation photos."""
     try:
@@ -83,14 +82,15 @@ def export(
         return found
 
     report = write(opened, out, int8=int8, epoch=epoch, judge=judge, wrong=wrong)
-    kind = "int8" if int8 else "float32"
-    console = terminal()
-    console.print(f"{shown(out)}: {kind}, {report.bytes / 1e6:.2f} MB, epoch {report.epoch}")
+    info, console = Classifier.load(out).info, terminal()
+    console.print(
+        f"{shown(out)}: {info.precision}, {report.bytes / 1e6:.2f} MB, epoch {report.epoch}"
+    )
     console.print(
         f"checked on {report.photos} validation photos: {report.changed} answers changed,"
         f" probabilities differ by at most {report.max_difference:.2g}"
     )
-    never = [name for name, least in Classifier.load(out).info.thresholds.items() if least > 1]
+    never = [name for name, least in info.thresholds.items() if least > 1]
     if never:
         terminal(stderr=True).print(
             f"[bold yellow]never answered:[/] {', '.join(map(shown, never))}, since too few"
@@ -102,12 +102,7 @@ def export(
 def _promise(
     classes: Sequence[str], missed: float | None, alarm: float | None, cost: float | None
 ) -> dict[str, float] | None:
-    """By class, the largest share of wrong answers among those of the class; None: no promise.
-
-    Raises:
-        DataError: the classes are others than clean and dirty, or the options contradict, or ask
-            for what no number of photos can promise.
-    """
+    """By class, the largest share of wrong answers among those of the class; None: no promise."""
     if missed is None and alarm is None and cost is None:
         return None
     options = {"--max-missed-dirty": missed, "--max-false-alarm": alarm, "--cost": cost}
@@ -120,11 +115,10 @@ def _promise(
     if cost is not None:
         if (missed is None) == (alarm is None):
             raise DataError("--cost needs one of --max-missed-dirty and --max-false-alarm")
-        if missed is None:
-            assert alarm is not None
-            missed = alarm / cost
-        else:
+        if missed is not None:
             alarm = missed * cost
+        elif alarm is not None:
+            missed = alarm / cost
     # A share of 1 promises nothing.
     shares = {classes[clean]: missed, classes[dirty]: alarm}
     return {name: 1.0 if share is None else min(1.0, share) for name, share in shares.items()}
@@ -139,7 +133,7 @@ def model(
             autocompletion=complete_model,
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print what an exported file holds."""
     from platecheck.classifier import Classifier, find_model

@@ -2,12 +2,11 @@
 
 import os
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
-
-SHOWN = 10
+from rich.table import Table
 
 
 def terminal(*, stderr: bool = False) -> Console:
@@ -30,9 +29,18 @@ def shown(name: str | os.PathLike[str]) -> str:
     return escape("".join(printable))
 
 
-def show_first(lines: Sequence[str], console: Console) -> None:
+def show_first(lines: Sequence[str], console: Console, most: int = 10, hint: str = "") -> None:
     """Print the first of many lines, and how many more there are."""
-    for line in lines[:SHOWN]:
+    for line in lines[:most]:
         console.print(f"  {shown(line)}")
-    if len(lines) > SHOWN:
-        console.print(f"  … and {len(lines) - SHOWN} more")
+    if len(lines) > most:
+        console.print(f"  … and {len(lines) - most} more{hint}")
+
+
+def count_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
+    """How many photos of each class, by split."""
+    classes = list(next(iter(counts.values())))
+    table = Table("split", *map(shown, classes), box=None, pad_edge=False)
+    for split, row in counts.items():
+        table.add_row(shown(split), *(str(row[name]) for name in classes))
+    return table

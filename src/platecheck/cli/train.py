@@ -10,6 +10,7 @@ from rich.console import Console
 
 from platecheck.cli.data import show_unreadable
 from platecheck.cli.models import complete_model
+from platecheck.cli.options import Data, Strict
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.recipes import complete_recipe
 from platecheck.cli.terminal import shown, terminal
@@ -27,7 +28,7 @@ def train(
     recipe: Annotated[
         str, typer.Argument(help="Name or YAML file.", autocompletion=complete_recipe)
     ],
-    data: Annotated[Path, typer.Option(help="Photos sorted into folders.")],
+    data: Data,
     out: Annotated[
         Path | None, typer.Option(help="Run folder; by default runs/RECIPE, with a number.")
     ] = None,
@@ -50,7 +51,7 @@ def train(
         int, typer.Option(min=0, help="Of the division, where there are no validation photos.")
     ] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")] = False,
+    strict: Strict = False,
     exclude: Annotated[
         Path | None, typer.Option(help="Photos to leave out, as platecheck audit writes them.")
     ] = None,
@@ -91,7 +92,8 @@ def train(
         console.print(f"first its teacher, [bold]{name}[/], into {shown(teacher.folder)}")
 
     with progress_bar("reading photos", len(listed.photos)) as bar:
-        settings = training.Settings(accelerator, _devices(devices), nodes, precision, workers)
+        number = int(devices) if devices.isdigit() else devices
+        settings = training.Settings(accelerator, number, nodes, precision, workers)
         prepared = training.prepare(
             wanted,
             data,
@@ -151,16 +153,8 @@ def _conclude(console: Console, run: "Run", data: Path) -> None:
     console.print(f"next: {shown(shlex.join(following))}")
 
 
-def _devices(devices: str) -> int | str:
-    return int(devices) if devices.isdigit() else devices
-
-
 def _run_folder(out: Path | None, *, first: bool, nodes: int) -> Path | None:
-    """The run folder, the same in all processes that train together; None: the first one chooses.
-
-    Raises:
-        DataError: it has to be named.
-    """
+    """The same run folder in all processes that train together; None: the first one chooses."""
     if out is None and not first and (told := os.environ.get(RUN_FOLDER)):
         return Path(told)
     if out is None and (nodes > 1 or not first):

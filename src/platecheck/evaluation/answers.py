@@ -21,7 +21,8 @@ class Share(BaseModel):
     ci95: tuple[float, float] | None
 
     @classmethod
-    def made(cls, count: int, of: int) -> "Share":
+    def made(cls, counted: NDArray[np.bool_], among: NDArray[np.bool_]) -> "Share":
+        count, of = int(counted.sum()), int(among.sum())
         if not of:
             return cls(count=count, of=of, share=None, ci95=None)
         return cls(count=count, of=of, share=count / of, ci95=wilson_interval(count, of))
@@ -71,19 +72,12 @@ def judge_answers(
     truth = np.array(classes)[labels]
     answered = np.isin(given, classes)
     right = given == truth
+    every = np.ones(len(given), bool)
     return AnswerFigures(
-        coverage=Share.made(int(answered.sum()), len(given)),
-        accuracy=Share.made(int(right.sum()), int(answered.sum())),
-        unsure=Share.made(int((given == UNSURE).sum()), len(given)),
-        no_dish=Share.made(int((given == NO_DISH).sum()), len(given)),
-        wrong={
-            name: Share.made(int(((given == name) & ~right).sum()), int((given == name).sum()))
-            for name in classes
-        },
-        missed={
-            name: Share.made(
-                int(((truth == name) & answered & ~right).sum()), int((truth == name).sum())
-            )
-            for name in classes
-        },
+        coverage=Share.made(answered, every),
+        accuracy=Share.made(right, answered),
+        unsure=Share.made(given == UNSURE, every),
+        no_dish=Share.made(given == NO_DISH, every),
+        wrong={n: Share.made((given == n) & ~right, given == n) for n in classes},
+        missed={n: Share.made((truth == n) & answered & ~right, truth == n) for n in classes},
     )

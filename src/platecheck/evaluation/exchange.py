@@ -1,14 +1,13 @@
 """Dishes of a split on one another's tables: who goes where, and the pictures of it."""
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.classifier import Classifier, Model
-from platecheck.cpus import cpu_count
+from platecheck.cpus import in_threads
 from platecheck.data.cache import PixelCache
 from platecheck.data.composite import put_on, without_dish
 from platecheck.data.cutouts import Cutout, CutoutCache, Mask
@@ -77,15 +76,7 @@ class Exchange:
         """
         self.size, self.seed = size, seed
         self._cutouts, self._photos = CutoutCache(), PixelCache(size)
-        self.found: list[Found] = []
-        with ThreadPoolExecutor(cpu_count()) as pool:
-            try:
-                for found in pool.map(self._find, photos):
-                    self.found.append(found)
-                    if on_photo:
-                        on_photo()
-            finally:
-                pool.shutdown(cancel_futures=True)
+        self.found = list(in_threads(self._find, photos, on_done=on_photo))
         by_content = {f.photo.sha256: i for i, f in enumerate(self.found) if f.shows_table}
         self.tables = np.array([by_content[key] for key in sorted(by_content)], np.int64)
         self._keys = np.array([_key(found.photo) for found in self.found], np.uint64)
@@ -208,14 +199,9 @@ def probabilities_of(
         return model.probabilities(np.stack([make() for make in batch]))
 
     rows = [np.empty((0, len(model.classes)), np.float32)]
-    workers = cpu_count() if isinstance(model, Classifier) else 1
-    with ThreadPoolExecutor(workers) as pool:
-        try:
-            for found in pool.map(answer, batches):
-                rows.append(found)
-                for _ in found:
-                    if on_photo:
-                        on_photo()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    for found in in_threads(answer, batches, threads=None if isinstance(model, Classifier) else 1):
+        rows.append(found)
+        for _ in found:
+            if on_photo:
+                on_photo()
     return np.concatenate(rows)

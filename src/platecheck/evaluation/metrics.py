@@ -28,11 +28,13 @@ SIGNIFICANT = 0.05  # p-values below this count as shown
 ROW_SUM_TOLERANCE = 1e-3  # half-precision and quantised models round their softmax
 
 
-class _Frozen(BaseModel):
+class Frozen(BaseModel):
+    """Figures that stay as they were found."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ClassMetrics(_Frozen):
+class ClassMetrics(Frozen):
     """Precision, recall and F1 of one class, in [0, 1], and how many photos truly are of it."""
 
     precision: float
@@ -41,7 +43,7 @@ class ClassMetrics(_Frozen):
     support: int
 
 
-class MajorityBaseline(_Frozen):
+class MajorityBaseline(Frozen):
     """What always answering the most frequent class gets right, and whether the model beats it.
 
     Attributes:
@@ -75,7 +77,7 @@ class MajorityBaseline(_Frozen):
         return said + (f" Every answer is '{self.only_answer}'." if self.only_answer else "")
 
 
-class Metrics(_Frozen):
+class Metrics(Frozen):
     """The figures of one evaluation; its JSON has exactly these keys.
 
     Attributes:
@@ -122,7 +124,7 @@ def _printable(path: str) -> str:
 _PrintablePath = Annotated[str, AfterValidator(_printable)]
 
 
-class Mistake(_Frozen):
+class Mistake(Frozen):
     """A photo named wrongly; `probability` is that of the predicted class."""
 
     path: _PrintablePath
@@ -131,7 +133,7 @@ class Mistake(_Frozen):
     probability: float
 
 
-class UnreadablePhoto(_Frozen):
+class UnreadablePhoto(Frozen):
     """A photo that could not be opened, and so was not judged."""
 
     path: _PrintablePath
@@ -255,9 +257,9 @@ def _majority_baseline(
     )
 
 
-def wilson_interval(correct: int, photos: int) -> tuple[float, float]:
-    """95 % interval (low, high) of a share, by E. B. Wilson's score (1927); good for small sets."""
-    interval = binomtest(correct, photos).proportion_ci(method="wilson")
+def wilson_interval(correct: int, photos: int, level: float = 0.95) -> tuple[float, float]:
+    """Interval (low, high) of a share, by E. B. Wilson's score (1927); good for small sets."""
+    interval = binomtest(correct, photos).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 
 

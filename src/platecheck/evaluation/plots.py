@@ -61,6 +61,19 @@ class AnsweredPhoto:
     truth: str | None = None
     name: str = ""
 
+    @classmethod
+    def of(
+        cls,
+        pixels: NDArray[np.uint8],
+        probabilities: NDArray[np.floating[Any]],
+        classes: Sequence[str],
+        truth: str | None,
+        name: str,
+    ) -> "AnsweredPhoto":
+        """With the most probable of some classes, `probabilities` [C]."""
+        best = int(probabilities.argmax())
+        return cls(pixels, classes[best], float(probabilities[best]), truth, name)
+
     @property
     def correct(self) -> bool | None:
         """Whether the answer is right; None where the truth is unknown."""
@@ -265,10 +278,18 @@ def save(figure: Figure, path: Path) -> None:
     kind = path.suffix.lstrip(".").lower()
     if kind not in ("png", "svg"):
         raise DataError(f"{path}: a figure is saved as .png or .svg.")
-    picture = encode(figure, kind)
+    write(encode(figure, kind), path)
+
+
+def write(content: bytes, path: Path) -> None:
+    """Write a picture or a page, whole or not at all.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
     try:
         with replacing(path) as temporary:
-            temporary.write_bytes(picture)
+            temporary.write_bytes(content)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error.strerror}.") from error
 

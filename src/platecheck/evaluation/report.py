@@ -10,17 +10,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from platecheck.errors import DataError, MissingExtraError
+from platecheck.errors import MissingExtraError
 from platecheck.evaluation import plots
-from platecheck.evaluation.metrics import EvaluationResult, FloatArray, IntArray, reliability
+from platecheck.evaluation.evaluate import Evaluation
+from platecheck.evaluation.metrics import reliability
 from platecheck.evaluation.plots import AnsweredPhoto
 from platecheck.evaluation.table_result import Gap, Share, TableResult, left_out, meanings, verdict
-from platecheck.files import replacing
 
 try:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -57,23 +58,6 @@ class RunFacts:
     training_seconds: float | None = None
     planned_epochs: int | None = None
     trained: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class NamedEvaluation:
-    """A result, what it was measured on (such as "test"), and the answers it was made from.
-
-    Attributes:
-        name: of the split or the set of photos.
-        result: its figures.
-        probabilities: [N, C] in [0, 1], each row sums to 1.
-        labels: [N] index of the true class.
-    """
-
-    name: str
-    result: EvaluationResult
-    probabilities: FloatArray
-    labels: IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +110,7 @@ class ReportData:
     recipe: str
     facts: RunFacts
     history: Sequence[Mapping[str, float]] = ()
-    evaluations: Sequence[NamedEvaluation] = ()
+    evaluations: Sequence[Evaluation] = ()
     grid: Sequence[AnsweredPhoto] = ()
     mistakes: Sequence[AnsweredPhoto] = ()
     commands: Sequence[str] = ()
@@ -146,11 +130,7 @@ def write_report(data: ReportData, path: Path) -> None:
 
 def save_page(page: str, path: Path) -> None:
     """Write any page; what is no Unicode in a file's name becomes "?"."""
-    try:
-        with replacing(path) as temporary:
-            temporary.write_bytes(page.encode("utf-8", "replace"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error.strerror}.") from error
+    plots.write(page.encode("utf-8", "replace"), path)
 
 
 def templates(package: str) -> Environment:
@@ -189,22 +169,14 @@ def render(data: ReportData) -> str:
     )
 
 
-@dataclass(frozen=True)
-class _OtherTables:
-    """Figures and words of :class:`OtherTables`: name, right, figure, interval and meaning."""
-
-    verdict: str
-    left_out: str
-    lines: list[tuple[str, str, str, str, str]]
-
-
-def _other_tables(data: ReportData) -> _OtherTables | None:
+def _other_tables(data: ReportData) -> dict[str, Any] | None:
+    """Figures and words; a line is a name, right, a figure, its interval and its meaning."""
     if data.tables is None:
         return None
     result = data.tables.result
     classes = len(data.evaluations[0].result.classes)
     lines = [(name, *_cells(figure), says) for name, figure, says in meanings(result, classes)]
-    return _OtherTables(verdict(result, classes), left_out(result), lines)
+    return {"verdict": verdict(result, classes), "left_out": left_out(result), "lines": lines}
 
 
 def _cells(figure: Share | Gap) -> tuple[str, str, str]:
@@ -236,29 +208,29 @@ def _curves(data: ReportData) -> _Plot | None:
     return _Plot(_svg(plots.curves(data.history, data.facts.best_epoch)), words)
 
 
-def _matrix(evaluation: NamedEvaluation) -> _Plot:
+def _matrix(evaluation: Evaluation) -> _Plot:
     result = evaluation.result
-    words = f"Confusion matrix, {evaluation.name}."
+    words = f"Confusion matrix, {evaluation.split}."
     for truth, row in zip(result.classes, result.confusion_matrix, strict=True):
         called = ", ".join(
             f"{count} as {name}" for name, count in zip(result.classes, row, strict=True)
         )
         words += f" Of {sum(row)} {truth} photos: {called}."
-    figure = plots.confusion_matrix(result.confusion_matrix, result.classes, evaluation.name)
+    figure = plots.confusion_matrix(result.confusion_matrix, result.classes, evaluation.split)
     return _Plot(_svg(figure), words)
 
 
-def _diagram(evaluation: NamedEvaluation) -> _Plot:
+def _diagram(evaluation: Evaluation) -> _Plot:
     result = evaluation.result
     words = (
-        f"Reliability diagram, {evaluation.name}. Mean confidence {result.mean_confidence:.1%}, "
+        f"Reliability diagram, {evaluation.split}. Mean confidence {result.mean_confidence:.1%}, "
         f"accuracy {result.accuracy:.1%}, expected calibration error {result.ece:.3f}."
     )
     found = reliability(evaluation.probabilities, evaluation.labels)
-    return _Plot(_svg(plots.reliability_diagram(found, evaluation.name)), words)
+    return _Plot(_svg(plots.reliability_diagram(found, evaluation.split)), words)
 
 
-def _scale_from(evaluations: Sequence[NamedEvaluation]) -> float:
+def _scale_from(evaluations: Sequence[Evaluation]) -> float:
     """Where the little accuracy scales start, so that all intervals fit: a tenth below 1."""
     lows = [evaluation.result.accuracy_ci95[0] for evaluation in evaluations]
     return min(math.floor(10 * min(lows, default=0)) / 10, 0.9)

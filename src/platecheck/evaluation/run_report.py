@@ -13,7 +13,6 @@ from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
 from platecheck.evaluation.plots import AnsweredPhoto
 from platecheck.evaluation.report import (
     THUMBNAIL,
-    NamedEvaluation,
     OtherTables,
     ReportData,
     RunFacts,
@@ -96,9 +95,7 @@ def report_run(
             recipe=run.recipe.to_yaml(),
             facts=facts,
             history=run.history,
-            evaluations=[
-                NamedEvaluation(e.split, e.result, e.probabilities, e.labels) for e in evaluations
-            ],
+            evaluations=evaluations,
             grid=[p for e in evaluations[:1] for p in _answered(e, _spread(len(e.photos)))],
             mistakes=[p for e in evaluations[:1] for p in _answered(e, _mistakes(e))],
             commands=_commands(run, photos_folder, splits[0], asked),
@@ -144,15 +141,8 @@ def _answered(evaluation: Evaluation, indices: list[int]) -> list[AnsweredPhoto]
         except PhotoError:
             continue
         picture.thumbnail((THUMBNAIL, THUMBNAIL))
-        found.append(
-            AnsweredPhoto(
-                pixels=np.asarray(picture),
-                predicted=classes[int(row.argmax())],
-                probability=float(row.max()),
-                truth=classes[photo.label],
-                name=photo.name,
-            )
-        )
+        pixels, truth = np.asarray(picture), classes[photo.label]
+        found.append(AnsweredPhoto.of(pixels, row, classes, truth, photo.name))
     return found
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from platecheck.evaluation.plots import AnsweredPhoto
 from platecheck.evaluation.report import GalleryRow
@@ -40,13 +39,15 @@ def gallery(
         made = {"original": exchange.original(dish)}
         made |= {name: exchange.mixed(dish, own[at]) for name, own in measurement.tables.items()}
         pictures = [
-            _answered(pixels, measurement.probabilities[name][at], classes, TITLES[name], truth)
+            AnsweredPhoto.of(
+                pixels, measurement.probabilities[name][at], classes, truth, TITLES[name]
+            )
             for name, pixels in made.items()
         ]
         if dish in measurement.only_background:
             pixels = exchange.only_background(dish)
             row = measurement.only_background[dish]
-            pictures.append(_answered(pixels, row, classes, "Only-BG", None))
+            pictures.append(AnsweredPhoto.of(pixels, row, classes, None, "Only-BG"))
         found.append(GalleryRow(photo.name, truth, pictures))
     return found
 
@@ -62,14 +63,3 @@ def _worst_first(measurement: TableMeasurement) -> list[int]:
     order = np.lexsort((-drop, ~lost))
     found: list[int] = order[drop[order] > 0].tolist()
     return found
-
-
-def _answered(
-    pixels: NDArray[np.uint8],
-    row: NDArray[np.float32],
-    classes: Sequence[str],
-    title: str,
-    truth: str | None,
-) -> AnsweredPhoto:
-    best = int(row.argmax())
-    return AnsweredPhoto(pixels, classes[best], float(row[best]), truth, title)

@@ -6,23 +6,32 @@ worst-group accuracy of Sagawa, Koh, Hashimoto and Liang, *Distributionally robu
 for group shifts* (2020).
 """
 
-from pydantic import BaseModel, ConfigDict
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.evaluation.metrics import Frozen, wilson_interval
 
 # A smaller group's accuracy says little: it is listed, but is not called the worst.
 FEWEST_IN_GROUP = 10
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Share(_Frozen):
+class Share(Frozen):
     """A share of right answers: `correct` of `photos`, and its Wilson 95 % interval."""
 
     photos: int
     correct: int
     accuracy: float
     accuracy_ci95: tuple[float, float]
+
+    @classmethod
+    def of(cls, right: NDArray[np.bool_], **more: Any) -> Self:
+        """Of answers that are right or not, [N]; `more` is what a kind of share has beside it."""
+        photos, correct = len(right), int(right.sum())
+        interval = wilson_interval(correct, photos)
+        share = correct / photos
+        return cls(photos=photos, correct=correct, accuracy=share, accuracy_ci95=interval, **more)
 
 
 class OnlyBackground(Share):
@@ -35,7 +44,7 @@ class OnlyBackground(Share):
     majority_rate: float
 
 
-class Gap(_Frozen):
+class Gap(Frozen):
     """One accuracy less another on the same dishes, in [-1, 1].
 
     Attributes:
@@ -61,7 +70,7 @@ class Group(Share):
     kind: int
 
 
-class Kind(_Frozen):
+class Kind(Frozen):
     """A kind of table, and the mean colour of its borders as ``#rrggbb``."""
 
     kind: int
@@ -69,7 +78,7 @@ class Kind(_Frozen):
     photos: int
 
 
-class WorstGroup(_Frozen):
+class WorstGroup(Frozen):
     """The group with the lowest accuracy of those that hold enough photos to tell.
 
     Attributes:
@@ -91,7 +100,7 @@ class WorstTable(Share):
     tables: int
 
 
-class LeftOut(_Frozen):
+class LeftOut(Frozen):
     """Photos that not all was measured on.
 
     Attributes:
@@ -105,7 +114,7 @@ class LeftOut(_Frozen):
     tables: int
 
 
-class TableResult(_Frozen):
+class TableResult(Frozen):
     """The figures of one exchange of tables; its JSON has exactly these keys.
 
     Attributes:

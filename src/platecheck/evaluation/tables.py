@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from platecheck.classifier import Model
 from platecheck.evaluation.evaluate import Evaluation
 from platecheck.evaluation.exchange import Exchange, probabilities_of
-from platecheck.evaluation.metrics import reliability, wilson_interval
+from platecheck.evaluation.metrics import reliability
 from platecheck.evaluation.table_kinds import border_of, table_kinds
 from platecheck.evaluation.table_result import (
     FEWEST_IN_GROUP,
@@ -26,6 +26,7 @@ from platecheck.evaluation.table_result import (
 )
 
 RESAMPLES = 10_000
+MIXED = ("mixed_same", "mixed_rand", "mixed_next")
 
 Rows = NDArray[np.float32]
 Right = NDArray[np.bool_]
@@ -77,20 +78,15 @@ def measure_tables(
     choices = (exchange.same, exchange.others, exchange.next)
     tables = {
         name: [exchange.draw(dish, choice(dish), variant) for dish in dishes]
-        for variant, (name, choice) in enumerate(
-            zip(("mixed_same", "mixed_rand", "mixed_next"), choices, strict=True)
-        )
+        for variant, (name, choice) in enumerate(zip(MIXED, choices, strict=True))
     }
-    lots = [exchange.lot(dish) for dish in dishes]
     pictures = [
         partial(exchange.mixed, dish, table)
         for chosen in tables.values()
         for dish, table in zip(dishes, chosen, strict=True)
     ]
     pictures += [
-        partial(exchange.mixed, dish, table)
-        for dish, lot in zip(dishes, lots, strict=True)
-        for table in lot
+        partial(exchange.mixed, dish, table) for dish in dishes for table in exchange.lot(dish)
     ]
     backgrounds = [partial(exchange.only_background, index) for index in shown]
     if on_start:
@@ -109,21 +105,19 @@ def measure_tables(
     result = TableResult(
         split=evaluation.split,
         seed=seed,
-        original=_share(answered),
-        original_same_dishes=_share(right["original"]),
-        mixed_same=_share(right["mixed_same"]),
-        mixed_rand=_share(right["mixed_rand"]),
-        mixed_next=_share(right["mixed_next"]),
+        original=Share.of(answered),
+        original_same_dishes=Share.of(right["original"]),
+        mixed_same=Share.of(right["mixed_same"]),
+        mixed_rand=Share.of(right["mixed_rand"]),
+        mixed_next=Share.of(right["mixed_next"]),
         bg_gap=_gap(right["mixed_same"], right["mixed_rand"], seed),
         next_gap=_gap(right["mixed_same"], right["mixed_next"], seed),
-        only_bg=OnlyBackground(
-            **_share(alone.argmax(axis=1) == theirs).model_dump(),
+        only_bg=OnlyBackground.of(
+            alone.argmax(axis=1) == theirs,
             majority_rate=float(np.bincount(theirs).max() / len(theirs)),
         ),
         worst_group=_worst_group(exchange, evaluation, answered, seed),
-        worst_table=WorstTable(
-            **_share(everywhere.all(axis=1)).model_dump(), tables=everywhere.shape[1]
-        ),
+        worst_table=WorstTable.of(everywhere.all(axis=1), tables=everywhere.shape[1]),
         ece_original_and_mixed_rand=reliability(calibrated, np.tile(labels, 2)).ece,
         left_out=LeftOut(
             dishes=len(evaluation.photos) - n, tables=len(evaluation.photos) - len(shown)
@@ -131,16 +125,6 @@ def measure_tables(
     )
     return TableMeasurement(
         result, exchange, tables, probabilities, dict(zip(shown, alone, strict=True))
-    )
-
-
-def _share(right: Right) -> Share:
-    photos, correct = len(right), int(right.sum())
-    return Share(
-        photos=photos,
-        correct=correct,
-        accuracy=correct / photos,
-        accuracy_ci95=wilson_interval(correct, photos),
     )
 
 
@@ -166,8 +150,7 @@ def _worst_group(
         for kind in range(len(kinds.colours)):
             members = (evaluation.labels == label) & (kinds.kind == kind)
             if members.any():
-                share = _share(answered[members])
-                groups.append(Group(label=name, kind=kind + 1, **share.model_dump()))
+                groups.append(Group.of(answered[members], label=name, kind=kind + 1))
     counted = [group for group in groups if group.photos >= FEWEST_IN_GROUP]
     worst = min(counted, key=lambda group: group.accuracy, default=None)
     return WorstGroup(

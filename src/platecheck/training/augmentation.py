@@ -27,7 +27,6 @@ class Compose:
     """
 
     def __init__(self, changes: Sequence[v2.Transform], normalization: Normalization) -> None:
-        """Put `changes` before the conversion to float in [0, 1] and the normalisation."""
         self.changes = changes
         self.normalize = v2.Compose(
             [

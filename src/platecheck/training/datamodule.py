@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ torchvision_guard.install()
 
 from lightning.pytorch import LightningDataModule  # noqa: E402
 
-# (index of the photo, seed of its augmentation)
-Draw = tuple[int, int]
+# (index of the photo, seed of its augmentation, epoch)
+Draw = tuple[int, int, int]
 
 
+@dataclass(eq=False)
 class PhotoDataset(Dataset[tuple[Tensor, int]]):
     """Photos and labels; an item's augmentation depends on nothing but its draw.
 
@@ -42,19 +44,16 @@ class PhotoDataset(Dataset[tuple[Tensor, int]]):
     run sees the pictures that an unbroken one would have seen.
     """
 
-    def __init__(self, photos: Sequence[Photo], cache: PixelCache, transform: Transform) -> None:
-        """Serve `photos` through `cache` and `transform`."""
-        self.photos = photos
-        self.cache = cache
-        self.transform = transform
+    photos: Sequence[Photo]
+    cache: PixelCache
+    transform: Transform
 
     def __len__(self) -> int:
-        """Number of photos."""
         return len(self.photos)
 
     def __getitem__(self, draw: int | Draw) -> tuple[Tensor, int]:
         """A normalised photo [3, H, W] and its label."""
-        index, seed = draw if isinstance(draw, tuple) else (draw, 0)
+        index, seed = draw[:2] if isinstance(draw, tuple) else (draw, 0)
         photo = self.photos[index]
         pixels = self.cache.get(photo)
         with torch.random.fork_rng(devices=[]):
@@ -62,36 +61,37 @@ class PhotoDataset(Dataset[tuple[Tensor, int]]):
             return self.transform(pixels), photo.label
 
 
+@dataclass(eq=False)
 class VersionDataset(Dataset[tuple[Tensor, int]]):
-    """Features of every version of every photo; a draw picks one version."""
+    """Features [versions, N, F] of photos with labels [N]; a draw picks one version of one."""
 
-    def __init__(self, features: Tensor, labels: Tensor) -> None:
-        """Serve `features` [versions, N, F] and `labels` [N]."""
-        self.features = features
-        self.labels = labels
+    features: Tensor
+    labels: Tensor
 
     def __len__(self) -> int:
-        """Number of photos."""
         return len(self.labels)
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, int]:
         """Features [F] of one version, and the label."""
-        index, seed = draw
+        index, seed = draw[:2]
         generator = torch.Generator().manual_seed(seed)
         version = int(torch.randint(len(self.features), (), generator=generator))
         return self.features[version, index], int(self.labels[index])
 
 
+@dataclass(eq=False)
 class EpochSampler(Sampler[Draw]):
-    """A new order and new augmentation seeds every epoch, from the seed and the epoch alone."""
+    """A new order and new augmentation seeds every epoch, from the seed and the epoch alone.
 
-    def __init__(self, photos: int, *, seed: int, rank: int, world_size: int) -> None:
-        """Draw from `photos` photos; each of `world_size` processes gets every so-many-th."""
-        self.photos = photos
-        self.seed = seed
-        self.rank = rank
-        self.world_size = world_size
-        self.epoch = 0
+    Each of `world_size` processes gets every so-many-th of so many photos.
+    """
+
+    photos: int
+    _: KW_ONLY
+    seed: int
+    rank: int
+    world_size: int
+    epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before every epoch, after a resume too."""
@@ -102,22 +102,12 @@ class EpochSampler(Sampler[Draw]):
         return math.ceil(self.photos / self.world_size)
 
     def __iter__(self) -> Iterator[Draw]:
-        """The draws of this epoch."""
         generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
         order = torch.randperm(self.photos, generator=generator)
         seeds = torch.randint(2**62, (self.photos,), generator=generator)
         for turn in range(self.rank, len(self) * self.world_size, self.world_size):
             index = int(order[turn % self.photos])
-            yield index, int(seeds[index])
-
-
-class DatedSampler(EpochSampler):
-    """The same draws with their epoch, for what changes from epoch to epoch."""
-
-    def __iter__(self) -> Iterator[tuple[int, int, int]]:  # type: ignore[override]
-        """The draws of this epoch."""
-        for index, seed in super().__iter__():
-            yield index, seed, self.epoch
+            yield index, int(seeds[index]), self.epoch
 
 
 def mix(*numbers: int) -> int:
@@ -181,28 +171,20 @@ class PlateDataModule(LightningDataModule):
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
             epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
-        sampler = (DatedSampler if self.recipe.augmentation.robust else EpochSampler)(
-            len(dataset),  # type: ignore[arg-type]
-            seed=self.seed,
-            rank=rank,
-            world_size=world_size,
-        )
+        photos = len(dataset)  # type: ignore[arg-type]
+        sampler = EpochSampler(photos, seed=self.seed, rank=rank, world_size=world_size)
         # Lightning does so too, but in a resumed run only after workers began to read ahead.
         sampler.set_epoch(epoch)
         return self._loader(dataset, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Validation photos as they are (robust: and on other tables), or their features."""
-        if "val" not in self._datasets and self.recipe.augmentation.robust:
-            photos = self.photos.split("val")
-            self._datasets["val"] = ExchangedDataset(
-                photos, self.cache, self.cutouts, self.normalization
-            )
         if "val" not in self._datasets:
-            photos = self.photos.split("val")
-            transform = testing_transform(self.normalization)
+            photos, transform = self.photos.split("val"), testing_transform(self.normalization)
             dataset: Dataset[Any] = PhotoDataset(photos, self.cache, transform)
-            if self.frozen:
+            if self.recipe.augmentation.robust:
+                dataset = ExchangedDataset(photos, self.cache, self.cutouts, self.normalization)
+            elif self.frozen:
                 dataset = TensorDataset(self._features(photos, transform), _labels(photos))
             self._datasets["val"] = dataset
         return self._loader(self._datasets["val"], sampler=None)

@@ -1,6 +1,5 @@
 """Export a run as one ONNX file that is the whole model."""
 
-import hashlib
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from platecheck.classifier import Classifier
 from platecheck.data.cache import PixelCache
-from platecheck.data.folders import Photo
+from platecheck.data.folders import Photo, sha256_of
 from platecheck.errors import DataError, ModelError
 from platecheck.files import replacing
 from platecheck.model_info import METADATA_KEY, ModelInfo, Reference, match_classes
@@ -41,7 +40,6 @@ ODDNESS = "oddness"
 # The largest difference between a probability of the run and of its float32 export.
 TOLERANCE = 1e-4
 CALIBRATION_PHOTOS = 200
-BATCH = 16
 
 # Convolutions from the start that int8 leaves in float32: stem and first block. Little time is
 # spent there, and rounding errors made there go through the whole network.
@@ -125,7 +123,7 @@ def export(
         example = torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8)
         write_onnx(model.module, example, temporary, inputs=["pixels"], outputs=_outputs(model))
         if int8:
-            seen = _batches(_spread(present(run, "train"), CALIBRATION_PHOTOS), cache)
+            seen = batches(map(cache.get, _spread(present(run, "train"), CALIBRATION_PHOTOS)))
             _quantize(temporary, seen, first=FIRST_IN_FLOAT[run.recipe.network.name])
         _write_metadata(temporary, info)
         exported = Classifier.load(temporary)
@@ -179,7 +177,7 @@ def present(run: Run, split: str) -> tuple[Photo, ...]:
     for photo in photos:
         if not photo.path.is_file():
             state = "is gone"
-        elif hashlib.sha256(photo.path.read_bytes()).hexdigest() != photo.sha256:
+        elif sha256_of(photo.path) != photo.sha256:
             state = "has changed"
         else:
             continue
@@ -195,7 +193,7 @@ def _compare(
 ) -> tuple[float, int]:
     """Largest difference of a probability, and the number of answers that differ."""
     difference, changed = 0.0, 0
-    for pixels in _batches(photos, cache):
+    for pixels in batches(map(cache.get, photos)):
         ours, theirs = model.probabilities(pixels), exported.probabilities(pixels)
         difference = max(difference, float(np.abs(ours - theirs).max()))
         changed += int((ours.argmax(axis=1) != theirs.argmax(axis=1)).sum())
@@ -206,7 +204,7 @@ def _reference(exported: Classifier, photos: Sequence[Photo], cache: PixelCache)
     """What the file gives for the validation photos, so that drift shows in production."""
     given = [
         answer
-        for pixels in _batches(photos, cache)
+        for pixels in batches(map(cache.get, photos))
         for answer in exported.predict_pixels(pixels, [""] * len(pixels))
     ]
     oddness = [answer.oddness for answer in given if answer.oddness is not None]
@@ -214,11 +212,6 @@ def _reference(exported: Classifier, photos: Sequence[Photo], cache: PixelCache)
     return Reference(
         answers=dict(Counter(answer.label for answer in given)), oddness_deciles=tuple(deciles)
     )
-
-
-def _batches(photos: Sequence[Photo], cache: PixelCache) -> Iterator[NDArray[np.uint8]]:
-    for start in range(0, len(photos), BATCH):
-        yield np.stack([cache.get(photo) for photo in photos[start : start + BATCH]])
 
 
 def _spread(photos: Sequence[Photo], wanted: int) -> Sequence[Photo]:

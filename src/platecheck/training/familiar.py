@@ -8,6 +8,7 @@ hundred photos are enough.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -65,23 +66,15 @@ class Familiarity:
         return (self.mean + self.scale * apart).astype(np.float32)
 
     def save(self, path: Path) -> None:
-        numbers = {"precision": self.precision, "limit": self.limit}
-        arrays = {"mean": self.mean, "scale": self.scale, "directions": self.directions}
-        tensors = {name: torch.tensor(value) for name, value in numbers.items()}
-        tensors |= {name: torch.from_numpy(value) for name, value in arrays.items()}
+        tensors = {name: torch.tensor(value) for name, value in vars(self).items()}
         with replacing(path) as temporary:
             save_file(tensors, temporary)
 
     @classmethod
     def load(cls, path: Path) -> "Familiarity":
-        tensors = load_file(path)
-        return cls(
-            tensors["mean"].numpy(),
-            tensors["scale"].numpy(),
-            tensors["directions"].numpy(),
-            float(tensors["precision"]),
-            float(tensors["limit"]),
-        )
+        found: dict[str, Any] = {name: tensor.numpy() for name, tensor in load_file(path).items()}
+        numbers = {name: float(found[name]) for name in ("precision", "limit")}
+        return cls(**found | numbers)
 
 
 class OddnessHead(nn.Module):

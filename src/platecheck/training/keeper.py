@@ -16,7 +16,7 @@ from platecheck.files import replacing
 from platecheck.training import torchvision_guard
 from platecheck.training.module import PlateModule
 from platecheck.training.networks import learned_state
-from platecheck.training.run import History, Run, write_history
+from platecheck.training.run import HISTORY_KEYS, History, Run, write_history
 
 torchvision_guard.install()
 
@@ -30,7 +30,6 @@ class DivergedError(ModelError):
     """The weights have grown beyond all bounds; nothing of the epoch is kept."""
 
     def __init__(self, epoch: int, loss: float, rate: float) -> None:
-        """Say in which epoch, counted from 1, and what to do."""
         kept = "nothing was learnt before"
         if epoch > 1:
             kept = f"the {epoch - 1} before it are kept" if epoch > 2 else "the first one is kept"
@@ -52,18 +51,15 @@ class RunKeeper(Checkpoint):
     """
 
     def __init__(self, run: Run, on_epoch: OnEpoch | None = None) -> None:
-        """Keep `run`; call `on_epoch` in the first process after each epoch."""
         self.run = run
         self.history: History = []
         self.on_epoch = on_epoch
         self._started = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
         self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Save the epoch."""
         assert isinstance(pl_module, PlateModule)
         epoch = trainer.current_epoch + 1
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -71,17 +67,9 @@ class RunKeeper(Checkpoint):
         # The training loss may overflow in half precision: such a step is left out.
         if not math.isfinite(metrics["val_loss"]) or not all(map(_is_finite, state.values())):
             raise DivergedError(epoch, metrics["val_loss"], pl_module.epoch_learning_rate)
-        self.history.append(
-            {
-                "epoch": epoch,
-                "train_loss": metrics["train_loss"],
-                "train_accuracy": metrics["train_accuracy"],
-                "val_loss": metrics["val_loss"],
-                "val_accuracy": metrics["val_accuracy"],
-                "learning_rate": pl_module.epoch_learning_rate,
-                "seconds": round(time.monotonic() - self._started, 3),
-            }
-        )
+        seconds = round(time.monotonic() - self._started, 3)
+        facts = {"epoch": epoch, "learning_rate": pl_module.epoch_learning_rate, "seconds": seconds}
+        self.history.append({key: (metrics | facts)[key] for key in HISTORY_KEYS})
         first = trainer.is_global_zero
         if first:
             with replacing(self.run.weights(epoch)) as temporary:
@@ -99,7 +87,6 @@ class RunKeeper(Checkpoint):
         return {"history": self.history}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on with the checkpoint's history."""
         self.history = state_dict["history"]
 
 

@@ -118,7 +118,6 @@ class PlateModule(LightningModule):
         return step
 
     def validation_step(self, batch: Batch, _batch_idx: int) -> None:
-        """Log loss and accuracy of one validation batch."""
         logits = self(batch[0])
         self._step(batch, logits, "val", self.val_accuracy)
         if self.recipe.learns_doubt:

@@ -40,7 +40,6 @@ class PlateNet(nn.Module):
         frozen_statistics: bool = False,
         evidence: "DirtHead | None" = None,
     ) -> None:
-        """Put them together."""
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -85,7 +84,6 @@ class DirtHead(nn.Module):
     """Where the dirt is, from features of 8 and of 16 pixels a cell."""
 
     def __init__(self, fine: int, middle: int, channels: int = 32) -> None:
-        """Read `fine` and `middle` channels."""
         super().__init__()
         self.fine = nn.Conv2d(fine, channels, 1)
         self.middle = nn.Conv2d(middle, channels, 1)
@@ -144,16 +142,11 @@ def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
 
 
 def _vgg_block(channels_in: int, channels_out: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, padding=1),
-        nn.BatchNorm2d(channels_out),
-        nn.ReLU(),
-        nn.Conv2d(channels_out, channels_out, 3, padding=1),
-        nn.BatchNorm2d(channels_out),
-        nn.ReLU(),
-        nn.MaxPool2d(2),
-        nn.Dropout(dropout),
-    )
+    layers: list[nn.Module] = []
+    for seen in (channels_in, channels_out):
+        convolution = nn.Conv2d(seen, channels_out, 3, padding=1)
+        layers += [convolution, nn.BatchNorm2d(channels_out), nn.ReLU()]
+    return nn.Sequential(*layers, nn.MaxPool2d(2), nn.Dropout(dropout))
 
 
 def _tiny_vgg(recipe: Network, classes: int, size: int) -> tuple[nn.Module, nn.Module]:
@@ -164,41 +157,28 @@ def _tiny_vgg(recipe: Network, classes: int, size: int) -> tuple[nn.Module, nn.M
         _vgg_block(32, 64, recipe.dropout),
         nn.Flatten(),
     )
-    features = 64 * (size // 8) ** 2
-    if not recipe.head:
-        return backbone, _transfer_head(features, recipe, classes)
-    head = nn.Sequential(
-        nn.Linear(features, recipe.head),
-        nn.ReLU(),
-        nn.Dropout(recipe.head_dropout),
-        nn.Linear(recipe.head, classes),
-    )
-    return backbone, head
+    return backbone, _head(64 * (size // 8) ** 2, recipe, classes, dropped=not recipe.head)
 
 
-def _transfer_head(features: int, recipe: Network, classes: int) -> nn.Module:
-    """The classifier that replaces ImageNet's."""
-    if not recipe.head:
-        return nn.Sequential(nn.Dropout(recipe.head_dropout), nn.Linear(features, classes))
-    return nn.Sequential(
-        nn.Dropout(recipe.head_dropout),
-        nn.Linear(features, recipe.head),
-        nn.ReLU(),
-        nn.Dropout(recipe.head_dropout),
-        nn.Linear(recipe.head, classes),
-    )
+def _head(features: int, recipe: Network, classes: int, *, dropped: bool = True) -> nn.Module:
+    """The classifier; it replaces ImageNet's. `dropped`: dropout of the features, too."""
+    layers: list[nn.Module] = [nn.Dropout(recipe.head_dropout)] if dropped else []
+    if recipe.head:
+        layers += [nn.Linear(features, recipe.head), nn.ReLU(), nn.Dropout(recipe.head_dropout)]
+        features = recipe.head
+    return nn.Sequential(*layers, nn.Linear(features, classes))
 
 
 def _efficientnet_b2(recipe: Network, classes: int, _size: int) -> tuple[nn.Module, nn.Module]:
     network = torchvision.models.efficientnet_b2(weights=None)
     backbone = nn.Sequential(network.features, network.avgpool, nn.Flatten())
-    return backbone, _transfer_head(1408, recipe, classes)
+    return backbone, _head(1408, recipe, classes)
 
 
 def _efficientnet_lite2(recipe: Network, classes: int, size: int) -> tuple[nn.Module, nn.Module]:
     backbone = timm.create_model("tf_efficientnet_lite2", pretrained=False, num_classes=0)
     _pad_for(backbone, size)
-    return backbone, _transfer_head(1280, recipe, classes)
+    return backbone, _head(1280, recipe, classes)
 
 
 class _PaddedConv2d(nn.Conv2d):
@@ -266,11 +246,6 @@ def _pad_for(backbone: nn.Module, size: int) -> None:
         total = get_same_padding(sides[module], module.kernel_size[0], module.stride[0], 1)
         module.__class__ = _PaddedConv2d  # type: ignore[assignment]
         vars(module)["same_padding"] = (total // 2, total - total // 2)
-
-
-def parameter_count(network: nn.Module) -> int:
-    """Number of parameters, frozen ones included."""
-    return sum(parameter.numel() for parameter in network.parameters())
 
 
 def learned_state(network: PlateNet) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from platecheck.classifier import Classifier
 from platecheck.errors import ModelError
+from platecheck.model_info import first_line
 from platecheck.training import torchvision_guard
 from platecheck.training.exported import (
     explain_classes,
@@ -77,10 +78,10 @@ def read_state(path: Path) -> State:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, OSError, EOFError, ValueError, RuntimeError) as error:
-        raise ModelError(f"{path} cannot be read as weights: {_first_line(error)}") from error
+        raise ModelError(f"{path} cannot be read as weights: {first_line(error)}") from error
     except Exception as error:  # what torch.load raises for foreign bytes has no common type
         raise ModelError(
-            f"{path} is not a file of plain tensors (weights_only): {_first_line(error)}"
+            f"{path} is not a file of plain tensors (weights_only): {first_line(error)}"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise ModelError(f"{path} holds no state dict: expected a tensor for every name")
@@ -124,7 +125,7 @@ def _download_b2() -> State:
     except Exception as error:  # urllib, ssl, a proxy, a full disk, a wrong hash: all end here
         raise ModelError(
             "the ImageNet weights of EfficientNet-B2 could not be downloaded"
-            f" ({_first_line(error)}); fetch {weights.url} yourself and give"
+            f" ({first_line(error)}); fetch {weights.url} yourself and give"
             " --set network.weights=FILE"
         ) from error
 
@@ -186,7 +187,3 @@ def _our_key(name: str, key: str) -> str | None:
     if name == "efficientnet_b2" and key.startswith("features."):
         return "backbone.0." + key.removeprefix("features.")
     return "backbone." + key
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from platecheck.errors import RecipeError
+from platecheck.model_info import first_line
 
 
 class _Part(BaseModel):
@@ -265,11 +266,7 @@ def _override(content: dict[str, Any], override: str) -> None:
 
 
 def _parse_yaml(text: str) -> Any:
-    """What a YAML text says; 1e-3 stays a string, which pydantic reads as the number it is.
-
-    Raises:
-        ValueError: it is not YAML; in one line.
-    """
+    """What a YAML text says; 1e-3 stays a string, which pydantic reads as the number it is."""
     try:
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
@@ -277,7 +274,7 @@ def _parse_yaml(text: str) -> Any:
         said = ", ".join(part for part in (error.context, error.problem) if part)
         raise ValueError(said + line) from error
     except Exception as error:  # PyYAML lets through what an impossible date, say, raises
-        raise ValueError((str(error).splitlines() or [type(error).__name__])[0]) from error
+        raise ValueError(first_line(error)) from error
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
@@ -313,7 +310,6 @@ def _hint(key: str) -> str:
 
 
 def _name(key: str) -> str:
-    """Last part of a key."""
     return key.rpartition(".")[2]
 
 

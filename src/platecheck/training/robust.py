@@ -5,8 +5,10 @@ Signal, 2020), moved, turned, lit and coloured differently. Patterns are put on 
 dishes, rendered dirt on clean ones.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -47,6 +49,12 @@ class Scene:
     label: int
     dish: Mask | None  # None: the cut-out is not good enough
     dirt: Mask | None  # None: it is there, but nobody knows where
+
+    def change(self, way: Callable[[NDArray[np.uint8]], NDArray[np.uint8]]) -> None:
+        """Do the same to the photo and to its masks."""
+        self.pixels = way(self.pixels)
+        self.dish = None if self.dish is None else way(self.dish)
+        self.dirt = None if self.dirt is None else way(self.dirt)
 
 
 class RobustDataset(Dataset[Item]):
@@ -104,7 +112,11 @@ class RobustDataset(Dataset[Item]):
             for index, cutout in enumerate(self.cutouts)
             if cutout.good and dirty is not None and photos[index].label != dirty
         ]
-        self.with_table = [index for index in range(len(photos)) if self._has_table(index)]
+        self.with_table = [
+            index
+            for index, cutout in enumerate(self.cutouts)
+            if cutout.good and widest_strip(cache.get(photos[index]), self._mask(index)) is not None
+        ]
 
     def __len__(self) -> int:
         return len(self.photos) + (self.robust.rendered if self._synthetic else 0)
@@ -126,17 +138,10 @@ class RobustDataset(Dataset[Item]):
         taught = self.teacher and self.teacher.probabilities(scene.pixels)
         if rng.random() < self.robust.photometric:
             scene.pixels = change_photo(rng, scene.pixels)
-        self._shrink(scene)
+        if scene.pixels.shape[0] != self.size:  # the teacher's
+            scene.change(partial(resized, size=self.size))
         item = _tensor(scene.pixels, self.normalization), scene.label, _target(scene)
         return item if taught is None else (*item, torch.from_numpy(taught))
-
-    def _shrink(self, scene: Scene) -> None:
-        """From the teacher's size to that of the student."""
-        if scene.pixels.shape[0] == self.size:
-            return
-        scene.pixels = resized(scene.pixels, self.size)
-        scene.dish = None if scene.dish is None else resized(scene.dish, self.size)
-        scene.dirt = None if scene.dirt is None else resized(scene.dirt, self.size)
 
     def _photo(self, index: int) -> Scene:
         photo = self.photos[index]
@@ -189,16 +194,12 @@ class RobustDataset(Dataset[Item]):
         angle = rng.uniform(-1, 1) * self.augmentation.rotation
         shift = rng.uniform(-robust.shift, robust.shift, 2)
         where = Placement(rng.uniform(*robust.scale), angle, (float(shift[0]), float(shift[1])))
-        whole = table is None or scene.dish is None
-        # What a mirrored photo shows twice is twice in its masks too.
-        border = cv2.BORDER_REFLECT if whole else cv2.BORDER_CONSTANT
-        if scene.dirt is not None:
-            scene.dirt = where.warp(scene.dirt, border)
         if table is None or scene.dish is None:
-            scene.pixels = where.warp(scene.pixels, border)
-            if scene.dish is not None:
-                scene.dish = where.warp(scene.dish, border)
+            # What a mirrored photo shows twice is twice in its masks too.
+            scene.change(partial(where.warp, border=cv2.BORDER_REFLECT))
             return
+        if scene.dirt is not None:
+            scene.dirt = where.warp(scene.dirt, cv2.BORDER_CONSTANT)
         way = rng.uniform(-0.03, 0.03, 2)
         shadow = Shadow(
             rng.uniform(0, 1.5 * CONTACT.strength), rng.uniform(0.01, 0.05), (way[0], way[1])
@@ -234,11 +235,6 @@ class RobustDataset(Dataset[Item]):
             table = np.clip(tinted, 0, 255).astype(np.uint8)
         return np.ascontiguousarray(table)
 
-    def _has_table(self, index: int) -> bool:
-        if not self.cutouts[index].good:
-            return False
-        return widest_strip(self.cache.get(self.photos[index]), self._mask(index)) is not None
-
     def _mask(self, index: int) -> Mask:
         size = self.cache.size
         return self.cutouts[index].mask(size, size)
@@ -250,9 +246,7 @@ class RobustDataset(Dataset[Item]):
         )
         for wanted, way in ways:
             if wanted and rng.random() < 0.5:
-                scene.pixels = scene.pixels[way]
-                scene.dish = None if scene.dish is None else scene.dish[way]
-                scene.dirt = None if scene.dirt is None else scene.dirt[way]
+                scene.change(itemgetter(way))
 
 
 class ExchangedDataset(Dataset[Item]):
@@ -336,7 +330,4 @@ def resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
 
 def _small(mask: Mask) -> Mask:
-    size = (mask.shape[1] // CELL, mask.shape[0] // CELL)
-    return np.asarray(
-        cv2.resize(np.ascontiguousarray(mask), size, interpolation=cv2.INTER_AREA), np.uint8
-    )
+    return resized(mask, mask.shape[0] // CELL)

@@ -20,17 +20,18 @@ import csv
 import io
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from platecheck.data.folders import Photo, PhotoSet, base_of
 from platecheck.errors import DataError, ModelError, PhotoError
 from platecheck.files import write_text
-from platecheck.model_info import Division
+from platecheck.model_info import Division, first_line
 from platecheck.training.recipe import Normalization, Recipe, parse_recipe
 
 HISTORY_KEYS = (
@@ -108,12 +109,10 @@ class Run:
 
     @property
     def calibration(self) -> Path:
-        """File of the temperature."""
         return self.folder / "calibration.json"
 
     @property
     def familiarity(self) -> Path:
-        """File of what tells dishes from anything else, where the network gives evidence."""
         return self.folder / "familiarity.safetensors"
 
     @property
@@ -132,7 +131,6 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether every epoch of the recipe was trained."""
         return len(self.history) >= self.recipe.epochs
 
     @property
@@ -146,31 +144,23 @@ class Run:
 
     @property
     def frozen_weights(self) -> Path:
-        """File of the backbone, where it is frozen."""
         return self.folder / "weights" / "frozen.safetensors"
 
     @property
     def checkpoint(self) -> Path:
-        """State to resume from."""
         return self.folder / "last.ckpt"
 
     def save(self) -> None:
         """Write all but weights and history; ``run.json`` last, as it marks the folder a run."""
         write_text(self.folder / "recipe.yaml", self.recipe.to_yaml())
-        table = io.StringIO()
-        writer = csv.writer(table, lineterminator="\n")
-        writer.writerow(["name", "class", "split", "sha256"])
-        for photo in self.photos.photos:
-            writer.writerow(
-                [photo.name, self.photos.classes[photo.label], photo.split, photo.sha256]
-            )
-        write_text(self.folder / "photos.csv", table.getvalue())
+        classes = self.photos.classes
+        rows = [(p.name, classes[p.label], p.split, p.sha256) for p in self.photos.photos]
+        _write_csv(self.folder / "photos.csv", [("name", "class", "split", "sha256"), *rows])
         # Not pydantic's JSON, which refuses file names that are not UTF-8.
         write_text(self.folder / "run.json", json.dumps(self.facts.model_dump(), indent=2) + "\n")
 
     @staticmethod
     def is_run(folder: Path) -> bool:
-        """Whether a folder holds a run."""
         return (Path(folder) / "run.json").is_file()
 
     @staticmethod
@@ -196,15 +186,8 @@ class Run:
             )
             photos = _read_photos_csv(folder / "photos.csv", facts)
             history = read_history(folder / "history.csv")
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            yaml.YAMLError,
-            ValidationError,
-        ) as error:
-            raise ModelError(f"{folder} is damaged: {str(error).splitlines()[0]}") from error
+        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+            raise ModelError(f"{folder} is damaged: {first_line(error)}") from error
         return Run(folder, recipe, facts, photos, history)
 
 
@@ -235,9 +218,11 @@ def read_history(path: Path) -> History:
 
 def write_history(path: Path, history: History) -> None:
     """Write ``history.csv``, all rows at once."""
+    rows = ((int(row["epoch"]), *(row[key] for key in HISTORY_KEYS[1:])) for row in history)
+    _write_csv(path, [HISTORY_KEYS, *rows])
+
+
+def _write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:
     table = io.StringIO()
-    writer = csv.DictWriter(table, HISTORY_KEYS, lineterminator="\n")
-    writer.writeheader()
-    for row in history:
-        writer.writerow({**row, "epoch": int(row["epoch"])})
+    csv.writer(table, lineterminator="\n").writerows(rows)
     write_text(path, table.getvalue())

@@ -86,14 +86,7 @@ def _threshold(
     other: NDArray[np.bool_],
     allowed: float,
 ) -> float:
-    """Least threshold for one class.
-
-    Args:
-        scores: [N], the class's probability.
-        given: [N], it is the most probable class.
-        other: [N], the photo is of another class.
-        allowed: share of wrong answers.
-    """
+    """Least threshold for one class, of probability `scores` [N]; `other`: photos of others."""
     if allowed >= 1:  # nothing is promised
         return 0.0
     best = NEVER

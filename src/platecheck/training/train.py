@@ -47,7 +47,6 @@ from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
 from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from platecheck.training.calibrate import calibrate  # noqa: E402
 from platecheck.training.datamodule import PlateDataModule, dirty_class, mix  # noqa: E402
 from platecheck.training.export import export  # noqa: E402
 from platecheck.training.keeper import DivergedError, OnEpoch, RunKeeper  # noqa: E402
@@ -55,6 +54,7 @@ from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.networks import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
 from platecheck.training.teacher import Teacher  # noqa: E402
+from platecheck.training.trained import calibrate  # noqa: E402
 
 # Apart from the seeds that epochs and steps are given.
 SEED_OF_WEIGHTS = 2**32
@@ -147,7 +147,19 @@ def prepare(
         divided = with_validation(photos, seed=split_seed, learnt=recipe.learn_from_val)
         if exclude is not None:
             divided = without(divided, read_exclusions(exclude))
-        facts = _facts(recipe, photos, divided, seed, split_seed, settings)
+        facts = RunFacts(
+            platecheck=_version("platecheck"),
+            seed=seed,
+            data=str(photos.folder.resolve()),
+            fingerprint=divided.fingerprint(),
+            classes=photos.classes,
+            division=division_of(photos, seed=split_seed, learnt=recipe.learn_from_val),
+            normalization=_normalization(recipe, divided),
+            unreadable={error.source: error.reason for error in photos.unreadable},
+            settings={**vars(settings), "threads": torch.get_num_threads()},
+            versions={"python": platform.python_version()} | {n: _version(n) for n in RECORDED},
+            command=shlex.join([*_program(), *sys.argv[1:]]),
+        )
         if resumed and resumed.facts.fingerprint != facts.fingerprint:
             raise DataError(
                 f"{data} no longer holds the photos that {out} was started with, or they are"
@@ -219,12 +231,7 @@ def _check_empty(out: Path | None) -> None:
 
 
 def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
-    """Mistakes first, before anything is trained.
-
-    Raises:
-        ModelError, DataError: as :meth:`Teacher.check`.
-        RecipeError: the teacher's recipe cannot be used.
-    """
+    """Mistakes first, before anything is trained."""
     wanted = recipe.teacher
     if wanted and wanted.model:
         Teacher(wanted.model, facts.classes).check(facts.division)
@@ -352,11 +359,7 @@ def _learn(
 
 
 def _trainer(settings: Settings, **options: Any) -> Trainer:
-    """Lightning's trainer.
-
-    Raises:
-        ModelError: the accelerator, devices or precision are not to be had here.
-    """
+    """Lightning's trainer; an error where the accelerator, devices or precision are not there."""
     try:
         return Trainer(
             accelerator=settings.accelerator,
@@ -398,29 +401,6 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
             f"{out} has {len(run.history)} finished epochs; --epochs {recipe.epochs} would be fewer"
         )
     return run
-
-
-def _facts(
-    recipe: Recipe,
-    photos: PhotoSet,
-    divided: PhotoSet,
-    seed: int,
-    split_seed: int,
-    settings: Settings,
-) -> RunFacts:
-    return RunFacts(
-        platecheck=_version("platecheck"),
-        seed=seed,
-        data=str(photos.folder.resolve()),
-        fingerprint=divided.fingerprint(),
-        classes=photos.classes,
-        division=division_of(photos, seed=split_seed, learnt=recipe.learn_from_val),
-        normalization=_normalization(recipe, divided),
-        unreadable={error.source: error.reason for error in photos.unreadable},
-        settings={**vars(settings), "threads": torch.get_num_threads()},
-        versions={"python": platform.python_version()} | {n: _version(n) for n in RECORDED},
-        command=shlex.join([*_program(), *sys.argv[1:]]),
-    )
 
 
 def _program() -> list[str]:

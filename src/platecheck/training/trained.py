@@ -1,5 +1,6 @@
-"""The network of a run, ready to answer."""
+"""The network of a run, ready to answer, and what is fitted to it when it has learnt."""
 
+import json
 import math
 
 import numpy as np
@@ -8,13 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from platecheck.errors import ModelError
+from platecheck.files import write_text
 from platecheck.training.calibration import fit_temperature
-from platecheck.training.familiar import Familiarity, OddnessHead
+from platecheck.training.exported import exported_familiarity, started_from
+from platecheck.training.familiar import Familiarity, OddnessHead, fit_familiarity
 from platecheck.training.networks import PlateNet, build_network
 from platecheck.training.pretrained import read_state
 from platecheck.training.recipe import Normalization
 from platecheck.training.run import Run
-from platecheck.training.views import batches, views
+from platecheck.training.views import batches, changed_views, rendered_views, views
 
 # Log odds of dirt at a place. The dirt map learns with clean and dirty places weighing the same
 # (training/module.py); about one place of twenty is dirty.
@@ -34,7 +37,6 @@ class WholeModel(nn.Module):
         temperature: float,
         familiarity: Familiarity | None = None,
     ) -> None:
-        """Wrap a network."""
         super().__init__()
         self.network = network
         mean, std = torch.tensor(normalization.mean), torch.tensor(normalization.std)
@@ -44,32 +46,30 @@ class WholeModel(nn.Module):
         self.temperature = temperature
         self.oddness = OddnessHead(familiarity) if familiarity else None
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """Probabilities [N, classes] of photos uint8 [N, H, W, 3]."""
-        return torch.softmax(self.logits(pixels) / self.temperature, dim=1)
+    def forward(self, pixels: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Probabilities [N, classes] of photos uint8 [N, H, W, 3].
+
+        Beside them, where the network gives it, evidence [N, h, w] in [0, 1], and where it was
+        fitted, oddness [N].
+        """
+        if self.network.evidence is None:
+            return torch.softmax(self.logits(pixels) / self.temperature, dim=1)
+        logits, dirt, look = self.network.with_evidence(self._inputs(pixels))
+        evidence = torch.sigmoid(dirt + PRIOR)
+        found = (torch.softmax(logits / self.temperature, dim=1), evidence)
+        return found if self.oddness is None else (*found, self.oddness(look))
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Logits [N, classes] before the temperature."""
         found: Tensor = self.network(self._inputs(pixels))
         return found
 
+    def look(self, pixels: Tensor) -> Tensor:
+        """What tells dishes from anything else, [N, F]; of networks that give evidence."""
+        return self.network.with_evidence(self._inputs(pixels))[2]
+
     def _inputs(self, pixels: Tensor) -> Tensor:
         return pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
-
-
-class WholeModelWithEvidence(WholeModel):
-    """The same, with an evidence map, and with oddness where it was fitted."""
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
-        """Probabilities [N, classes], evidence [N, h, w] in [0, 1], and maybe oddness [N]."""
-        logits, dirt, look = self.network.with_evidence(self._inputs(pixels))
-        evidence = torch.sigmoid(dirt + PRIOR)
-        found = (torch.softmax(logits / self.temperature, dim=1), evidence)
-        return found if self.oddness is None else (*found, self.oddness(look))
-
-    def look(self, pixels: Tensor) -> Tensor:
-        """What tells dishes from anything else, [N, F]."""
-        return self.network.with_evidence(self._inputs(pixels))[2]
 
 
 class TrainedModel:
@@ -102,17 +102,16 @@ class TrainedModel:
                 f"the weights of epoch {self.epoch} in {run.folder} are not numbers: the training"
                 " diverged; choose an earlier epoch, or train again with a lower learning rate"
             )
-        whole = WholeModel if network.evidence is None else WholeModelWithEvidence
         # Fitted to the best epoch: to the features of another one every dish would be odd.
         fitted = bool(run.history) and self.epoch == run.best_epoch
         known = fitted and run.familiarity.is_file() and network.evidence is not None
         self.familiarity = Familiarity.load(run.familiarity) if known else None
         temperature = run.temperature if fitted else 1.0
-        self.module = whole(network, run.facts.normalization, temperature, self.familiarity).eval()
+        normalization = run.facts.normalization
+        self.module = WholeModel(network, normalization, temperature, self.familiarity).eval()
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the probabilities."""
         return self.run.facts.classes
 
     def fit_temperature(self) -> float:
@@ -128,7 +127,6 @@ class TrainedModel:
 
     @property
     def size(self) -> int:
-        """Pixels of the square input."""
         return self.run.recipe.input.size
 
     @torch.inference_mode()
@@ -141,7 +139,6 @@ class TrainedModel:
     @torch.inference_mode()
     def look(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What tells dishes from anything else, float32 [N, F]; of networks that give evidence."""
-        assert isinstance(self.module, WholeModelWithEvidence)
         found: NDArray[np.float32] = self.module.look(torch.from_numpy(pixels)).numpy()
         return found
 
@@ -150,3 +147,30 @@ class TrainedModel:
         """Logits float32 [N, classes], before the temperature."""
         found: NDArray[np.float32] = self.module.logits(torch.from_numpy(pixels)).numpy()
         return found
+
+
+def calibrate(run: Run) -> None:
+    """Fit the temperature; where the network gives evidence, what tells dishes from anything else.
+
+    Both files are written into the run folder.
+
+    Args:
+        run: with at least one finished epoch.
+    """
+    for stale in (run.familiarity, run.calibration):
+        stale.unlink(missing_ok=True)
+    model = TrainedModel(run)
+    pixels = views(run, "val").pixels
+    temperature = model.fit_temperature()
+    content = {"temperature": temperature, "epoch": model.epoch, "photos": len(pixels)}
+    if model.module.network.evidence is not None:
+        learnt = [*views(run, "train").pixels, *rendered_views(run)]
+        # A dim or blurred dish is a dish: half of what is shown is changed so.
+        train, val = (
+            np.concatenate([model.look(batch) for batch in batches([*some, *changed_views(some)])])
+            for some in (learnt, pixels)
+        )
+        start = started_from(run.recipe.network)
+        before = exported_familiarity(start) if start else None
+        fit_familiarity(train, val, before).save(run.familiarity)
+    write_text(run.calibration, json.dumps(content, indent=2) + "\n")

@@ -1,6 +1,7 @@
 """The photos that a run's answers are calibrated on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +59,8 @@ def changed_views(pixels: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.ui
         yield change_photo(np.random.default_rng([0, index]), photo)
 
 
-def batches(pixels: Sequence[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+def batches(pixels: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
     """Arrays uint8 [n, size, size, 3] of at most :data:`BATCH` photos."""
-    for start in range(0, len(pixels), BATCH):
-        yield np.stack(pixels[start : start + BATCH])
+    rest = iter(pixels)
+    while batch := list(islice(rest, BATCH)):
+        yield np.stack(batch)
