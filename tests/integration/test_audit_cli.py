@@ -47,6 +47,16 @@ def test_a_sound_set_passes(rendered: Path) -> None:
     assert "14     14" in result.stdout
 
 
+def test_photos_of_phones_are_audited_as_others(tmp_path: Path, rendered: Path) -> None:
+    folder = Path(shutil.copytree(rendered, tmp_path / "dishes"))
+    heic = Path(__file__).parents[1] / "unit" / "heif_fixtures" / "orientation6.heic"
+    shutil.copy(heic, folder / "train/clean/phone.HEIC")
+    shutil.copy(heic, folder / "train/clean/renamed.jpg")
+    found = json.loads(run(folder, "--json").stdout)["findings"]
+    wrong = [finding for finding in found if finding["kind"] == "wrong_extension"]
+    assert [finding["photos"] for finding in wrong] == [["train/clean/renamed.jpg"]]
+
+
 def test_each_mistake_is_found(sick: Path, tmp_path: Path) -> None:
     page, table = tmp_path / "audit.html", tmp_path / "exclusions.csv"
     result = run(sick, "--json", "--report", page, "--write-exclusions", table)

@@ -22,6 +22,7 @@ from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo
 from platecheck.data.tables import table_of
 from platecheck.photo import open_photo
+from platecheck.photo_formats import identify
 
 # Larger photos are looked at with this as their longer side.
 LOOKED_AT = 512
@@ -134,7 +135,7 @@ def look_at(photo: Photo, cutouts: CutoutCache) -> Look:
 
 def _read_header(path: Path) -> tuple[FileFacts, dict[str, Any]]:
     """What a file says of itself before its pixels, and how Pillow writes such a file again."""
-    with Image.open(path) as image:
+    with identify(path.read_bytes(), str(path)) as image:
         width, height = image.size
         with contextlib.suppress(Exception):  # a damaged EXIF block
             if image.getexif().get(ExifTags.Base.Orientation) in _LIES_ON_ITS_SIDE:

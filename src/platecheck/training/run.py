@@ -82,7 +82,10 @@ class Run:
             ModelError: no epoch was finished, or the training diverged in the first one.
         """
         if not self.history:
-            raise ModelError(f"{self.folder} has no finished epoch yet; resume it with --resume")
+            raise ModelError(
+                f"{self.folder} has no finished epoch: go on with --resume, or, if it diverged,"
+                " train into another folder with a lower learning rate"
+            )
         finite = [row for row in self.history if math.isfinite(row["val_loss"])]
         if not finite:
             raise ModelError(
