@@ -140,7 +140,7 @@ def test_a_run_without_a_finished_epoch(
 ) -> None:
     folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
     (folder / "history.csv").unlink()
-    with pytest.raises(ModelError, match="no finished epoch yet"):
+    with pytest.raises(ModelError, match="no finished epoch"):
         load_model(folder)
     answer = cli("evaluate", folder, "--data", dishes)
     assert answer.code == 2

@@ -130,7 +130,7 @@ def test_a_run_without_a_finished_epoch(cli: Cli, trained: Run, tmp_path: Path) 
     (folder / "history.csv").unlink()
     answer = cli("report", folder)
     assert answer.code == 2
-    assert "no finished epoch yet" in answer.err
+    assert "no finished epoch" in answer.err
     assert not (folder / "report.html").exists()
 
 

@@ -110,7 +110,7 @@ def test_the_best_epoch_has_the_lowest_validation_loss(
 
 def test_without_a_finished_epoch_there_is_no_best_one(run: Run) -> None:
     assert Run.load(run.folder).history == []
-    with pytest.raises(ModelError, match="no finished epoch yet; resume it with --resume"):
+    with pytest.raises(ModelError, match="no finished epoch: go on with --resume"):
         _ = Run.load(run.folder).best_epoch
 
 
