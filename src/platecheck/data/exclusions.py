@@ -35,10 +35,9 @@ class Exclusion:
 def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
     """Write the table, sorted by path."""
     file = io.StringIO()
+    rows = sorted(exclusions, key=lambda one: (one.path, one.sha256))
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for one in sorted(exclusions, key=lambda one: (one.path, one.sha256)):
-        writer.writerow((one.sha256, one.path, one.reason))
+    writer.writerows([COLUMNS, *((one.sha256, one.path, one.reason) for one in rows)])
     write_text(path, file.getvalue())
 
 

@@ -3,9 +3,8 @@
 import csv
 import io
 import shutil
-import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from platecheck.errors import DataError, PhotoError
 from platecheck.feedback.photos import sha256_in
 from platecheck.feedback.reviews import Decisions, Item, Reviews
 from platecheck.feedback.store import Store
-from platecheck.files import PART, write_text
+from platecheck.files import new_folder, write_text
 from platecheck.model_info import NO_DISH
 from platecheck.photo import open_photo
 
@@ -182,34 +181,15 @@ def _counts(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, dict[s
 def _write(
     folder: Path, photos: Sequence[Photo], numbers: Sequence[int], known: Sequence[_Labelled]
 ) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.parent / f"{PART}{uuid.uuid4().hex}"
-    try:
+    with new_folder(folder) as part:
         rows = []
         for photo, number, each in zip(photos, numbers, known, strict=True):
             path = Path(photo.split, each.label, photo.name.replace("/", ""))
             (part / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(photo.path, part / path)
-            rows.append(
-                {
-                    "path": path.as_posix(),
-                    "sha256": photo.sha256,
-                    "split": photo.split,
-                    "label": each.label,
-                    "reviewers": each.reviewers,
-                    "group": number,
-                    "feedback": " ".join(given.id for given in each.item.given),
-                }
-            )
-        write_text(part / MANIFEST, _csv(rows))
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _csv(rows: Sequence[Mapping[str, object]]) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: str(row["path"])))
-    return file.getvalue()
+            given = " ".join(given.id for given in each.item.given)
+            says = (photo.sha256, photo.split, each.label, each.reviewers, number, given)
+            rows.append((path.as_posix(), *says))
+        file = io.StringIO()
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *sorted(rows)])
+        write_text(part / MANIFEST, file.getvalue())

@@ -32,8 +32,7 @@ def _rings(shape: Shape, count: int) -> list[tuple[float, float]]:
 
 def _soft(mask: NDArray[np.uint8], blur: float) -> Floats:
     """A mask (0 to 255) as 0 to 1, blurred by as many pixels."""
-    soft: Floats = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.6, blur))
-    return soft
+    return cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.6, blur))
 
 
 def cast_shadow(shape: Shape, light: Light, camera: Camera, side: int) -> Floats:
@@ -57,8 +56,8 @@ def cast_shadow(shape: Shape, light: Light, camera: Camera, side: int) -> Floats
 
     key = light.key.mean() * light.direction[2]
     share = key / (key + flat_ambient(light).mean())
-    shadow: Floats = cv2.resize((1 - share * in_key) * (1 - (1 - share) * from_sky), (side, side))
-    return shadow
+    left = (1 - share * in_key) * (1 - (1 - share) * from_sky)
+    return np.asarray(cv2.resize(left, (side, side)))
 
 
 def place_dish(

@@ -100,8 +100,7 @@ def chart_of(shape: Shape, n: int) -> Chart:
 def look_up(table: Floats, r: Floats) -> Floats:
     """Values at r of a table over r."""
     index = (np.minimum(r, REACH - 0.01) * np.float32(STEPS / REACH)).astype(np.int32)
-    values: Floats = np.take(table, index)
-    return values
+    return np.take(table, index)
 
 
 def draw_shape(rng: np.random.Generator, kind: str) -> Shape:
@@ -126,9 +125,7 @@ def draw_shape(rng: np.random.Generator, kind: str) -> Shape:
 
 
 Points = list[tuple[float, float]]  # (r, height) from the middle to the rim
-Form = tuple[
-    Points, float, float
-]  # a profile, where its flat bottom ends, how soft its corners are
+Form = tuple[Points, float, float]  # a profile, where its flat bottom ends, how soft its corners
 
 
 def _round_off(points: Points, soft: float) -> Floats:
