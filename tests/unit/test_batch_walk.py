@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platecheck.batch.walk import files_below
+from platecheck.batch.places import files_below
 from platecheck.errors import DataError
 from platecheck.photo import is_photo_name
 from platecheck.walk import is_glob

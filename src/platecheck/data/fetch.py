@@ -179,7 +179,11 @@ def fetch(
             written (no permission, no space left).
         MissingExtraError: pooch or requests is not installed.
     """
-    entries = _wanted(read_manifest(manifest), splits)
+    entries = read_manifest(manifest)
+    known = sorted({entry.split for entry in entries})
+    if unknown := set(splits or ()) - set(known):
+        raise DataError(f"there is no split '{min(unknown)}'; the set has: {', '.join(known)}")
+    entries = [entry for entry in entries if not splits or entry.split in splits]
     registry = _registry(entries, folder, base_url, source)
     result = FetchResult(folder)
     now = FetchProgress("", 0, len(entries), 0, sum(entry.size for entry in entries))
@@ -208,15 +212,6 @@ def fetch(
             f" {', '.join(sorted({entry.split for entry in entries}))}"
         )
     return result
-
-
-def _wanted(entries: list[ManifestEntry], splits: Collection[str] | None) -> list[ManifestEntry]:
-    known = {entry.split for entry in entries}
-    if unknown := set(splits or ()) - known:
-        raise DataError(
-            f"there is no split '{min(unknown)}'; the set has: {', '.join(sorted(known))}"
-        )
-    return [entry for entry in entries if not splits or entry.split in splits]
 
 
 def _registry(

@@ -15,12 +15,12 @@ import numpy as np
 from PIL import Image
 
 from platecheck.cpus import cpu_count
+from platecheck.data.splits import SHARES
 from platecheck.data.synth.scene import LABELS, check_size, render_dish
 from platecheck.data.synth.tables import CLEAN_TABLES, DIRTY_TABLES
 from platecheck.errors import DataError
 from platecheck.files import new_folder
 
-SPLITS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
 QUALITY = 92
 MAIN_TABLE = 0.7  # share of a group's photos that are on its first table
 
@@ -48,8 +48,6 @@ class SynthSummary:
 
 @dataclass(frozen=True)
 class _Job:
-    """One photo to render."""
-
     index: int
     path: str
     label: str
@@ -64,10 +62,10 @@ def write_dataset(
     seed: int = 0,
     confound: float = 0.5,
     kind: str | None = None,
-    splits: Mapping[str, float] = SPLITS,
+    splits: Mapping[str, float] = SHARES,
     masks: bool = False,
     workers: int | None = None,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] = lambda photos: None,
 ) -> SynthSummary:
     """Render photos into ``folder/{split}/{clean,dirty}/0001.jpg`` and list them in synth.csv.
 
@@ -116,8 +114,7 @@ def write_dataset(
         rows = []
         for row in in_processes(render, jobs, workers):
             rows.append(row)
-            if on_progress:
-                on_progress(len(rows))
+            on_progress(len(rows))
         with (part / "synth.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("path", "label", "split", "table", "kind", "seed"))

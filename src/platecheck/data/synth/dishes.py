@@ -56,7 +56,7 @@ def draw_dish(rng: np.random.Generator, kind: str, n: int) -> Dish:
     """Draw a clean dish of one of the `KINDS` on a chart of n pixels a side."""
     shape = draw_shape(rng, kind)
     chart = chart_of(shape, n)
-    slope = shape.slope()
+    slope = np.gradient(shape.heights, REACH / STEPS).astype(np.float32)
     slope_r = look_up(slope, chart.r)
     if kind == "steel":
         albedo, rough = _steel(rng, chart)

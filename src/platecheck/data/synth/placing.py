@@ -8,7 +8,7 @@ from platecheck.data.synth.camera import Camera, across
 from platecheck.data.synth.light import Light
 from platecheck.data.synth.pixels import Floats, mix
 from platecheck.data.synth.shade import flat_ambient, light_dish, light_wall
-from platecheck.data.synth.shapes import EDGE, Shape
+from platecheck.data.synth.shapes import EDGE, Shape, look_up
 from platecheck.data.synth.surface import Surface
 
 SHIFT = 4  # OpenCV draws at 1/16 of a pixel
@@ -111,7 +111,7 @@ def _meet(shape: Shape, camera: Camera, a: Floats, b: Floats) -> tuple[Floats, F
     high = np.full_like(low, shape.height)
     for _ in range(7):
         z = (low + high) * np.float32(0.5)
-        under = z < shape.height_at(shape.radius(*camera.at_height(*few, z)))
+        under = z < look_up(shape.heights, shape.radius(*camera.at_height(*few, z)))
         low, high = np.where(under, z, low), np.where(under, high, z)
     height: Floats = cv2.resize(cv2.GaussianBlur(z, (0, 0), 0.8), a.shape[::-1])
     return camera.at_height(a, b, height)

@@ -11,7 +11,7 @@ from platecheck.data.synth.camera import Camera
 from platecheck.data.synth.dishes import Dish
 from platecheck.data.synth.light import Light, diffuse, reflected
 from platecheck.data.synth.pixels import Floats, grey, step, tinted
-from platecheck.data.synth.shapes import EDGE
+from platecheck.data.synth.shapes import EDGE, look_up
 from platecheck.data.synth.surface import Surface
 from platecheck.data.synth.tables import Table
 
@@ -123,7 +123,7 @@ def _wall_shadow(dish: Dish, light: Light) -> Floats:
     n = len(dish.chart.r)
     small = n // 3
     r = cv2.resize(dish.chart.r, (small, small))
-    height = dish.chart.shape.height_at(r)
+    height = look_up(dish.chart.shape.heights, r)
     flat = np.hypot(*light.direction[:2])
     slope, way = light.direction[2] / flat, light.direction[:2] / flat
     blocked = np.full_like(height, -1)

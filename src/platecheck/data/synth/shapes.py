@@ -53,14 +53,6 @@ class Shape:
             r = r * (1 + np.float32(self.wave) * np.cos(np.arctan2(v, u) * self.waves) * near_rim)
         return r
 
-    def height_at(self, r: Floats) -> Floats:
-        """The inner surface's height at r."""
-        return look_up(self.heights, r)
-
-    def slope(self) -> Floats:
-        """The inner surface's slope along r [STEPS]."""
-        return np.gradient(self.heights, REACH / STEPS).astype(np.float32)
-
     @cached_property
     def outline(self) -> Floats:
         """Points [240, 2] of the rim."""
