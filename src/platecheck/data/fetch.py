@@ -155,7 +155,7 @@ def fetch(
     splits: Collection[str] | None = None,
     workers: int = 8,
     on_progress: Callable[[FetchProgress], None] = lambda progress: None,
-    manifest: Path = MANIFEST,
+    manifest: Path | None = None,
 ) -> FetchResult:
     """Download the public photos, or copy them from a local copy of the set.
 
@@ -169,7 +169,7 @@ def fetch(
         splits: names of the splits wanted; all when None or empty.
         workers: how many files to fetch at a time.
         on_progress: called in the calling thread after every photo.
-        manifest: CSV file that lists the photos; the public set's by default.
+        manifest: CSV file that lists the photos; the public set's when None.
 
     Returns:
         The counts, and the photos that could not be brought.
@@ -179,7 +179,7 @@ def fetch(
             written (no permission, no space left).
         MissingExtraError: pooch or requests is not installed.
     """
-    entries = read_manifest(manifest)
+    entries = read_manifest(manifest or MANIFEST)
     known = sorted({entry.split for entry in entries})
     if unknown := set(splits or ()) - set(known):
         raise DataError(f"there is no split '{min(unknown)}'; the set has: {', '.join(known)}")
