@@ -31,13 +31,11 @@ class LateFile(io.RawIOBase):
     """A file whose content is brought when it is read, by the thread that decodes the photo."""
 
     def __init__(self, name: str, content: Callable[[], bytes]) -> None:
-        """Take its name, and what brings the content."""
         self.name = name
         self._content = content
         self._file: io.BytesIO | None = None
 
     def read(self, size: int = -1) -> bytes:
-        """Read what is left, or as much as wanted."""
         if self._file is None:
             self._file = io.BytesIO(self._content())
         return self._file.read(size)
@@ -60,23 +58,18 @@ def photo_sources(arguments: Iterable[str]) -> Iterator[str]:
         elif is_remote(argument):
             raise DataError(f"{argument}: only https:// is opened here; use platecheck batch")
         elif is_glob(argument) or Path(argument).is_dir():
-            yield from _below(argument)
+            results: list[Path] = []
+            found = list(files_below(argument, results=results))
+            if not found:
+                verb = "matches" if is_glob(argument) else "holds"
+                passed = f" but what platecheck wrote in {results[0]}" if results else ""
+                raise DataError(f"{argument} {verb} no photos{passed}; name others")
+            yield from found
         elif is_list(Path(argument)) and Path(argument).is_file():
             rows = read_list(Path(argument))
             yield from photo_sources(row.path for row in rows if not is_list(Path(row.path)))
         else:
             yield argument
-
-
-def _below(place: str) -> Iterator[str]:
-    results: list[Path] = []
-    found = list(files_below(place, results=results))
-    if not found:
-        passed = f" but what platecheck wrote in {results[0]}" if results else ""
-        raise DataError(
-            f"{place} {'matches' if is_glob(place) else 'holds'} no photos{passed}; name others"
-        )
-    yield from found
 
 
 def is_url(text: str) -> bool:

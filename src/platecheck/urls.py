@@ -44,12 +44,12 @@ def fetch_photo(url: str, *, allow_private: bool = False) -> bytes:
             if isinstance(found, bytes):
                 return found
             at = urljoin(at, found)
-    except PhotoError:
-        raise
     except (OSError, http.client.HTTPException, ValueError) as error:
         if time.monotonic() >= deadline:
             raise PhotoError(url, f"it did not arrive within {SECONDS:.0f} seconds") from None
-        raise PhotoError(url, f"cannot be fetched ({error or type(error).__name__})") from error
+        raise PhotoError(
+            url, f"cannot be fetched ({str(error) or type(error).__name__})"
+        ) from error
     raise PhotoError(url, f"it is redirected more than {REDIRECTS} times")
 
 

@@ -124,9 +124,9 @@ def files_below(
             names = (*inside, name)
             if not is_folder:
                 visible = not name.startswith(".") or name.endswith(NOT_DOWNLOADED)
-                if visible and wanted(name) and _matches(names, patterns):
+                if visible and wanted(name) and _fits(names, patterns):
                     yield _joined(base, names)
-            elif not is_system_folder(name) and _may_lead_to_one(names, patterns):
+            elif not is_system_folder(name) and _fits(names, patterns, so_far=True):
                 if not local or not is_result(Path(folder, name)):
                     (links if is_link else folders).append(names)
                 elif results is not None:
@@ -163,16 +163,11 @@ def _joined(base: str, names: Names) -> str:
     return str(Path(base, *names))
 
 
-def _matches(names: Names, patterns: Names) -> bool:
-    if not patterns:
-        return True  # to the end, or up to a folder that holds it
+def _fits(names: Names, patterns: Names, *, so_far: bool = False) -> bool:
+    """Whether names match to the end, or up to a folder that holds them; or may when continued."""
+    if not patterns or (so_far and not names):
+        return True
     first, rest = patterns[0], patterns[1:]
     if first == "**":
-        return any(_matches(names[skipped:], rest) for skipped in range(len(names) + 1))
-    return bool(names) and fnmatchcase(names[0], first) and _matches(names[1:], rest)
-
-
-def _may_lead_to_one(folders: Names, patterns: Names) -> bool:
-    if not folders or not patterns or patterns[0] == "**":
-        return True
-    return fnmatchcase(folders[0], patterns[0]) and _may_lead_to_one(folders[1:], patterns[1:])
+        return so_far or any(_fits(names[skipped:], rest) for skipped in range(len(names) + 1))
+    return bool(names) and fnmatchcase(names[0], first) and _fits(names[1:], rest, so_far=so_far)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platecheck.batch.walk import files_below
+from platecheck.batch.places import files_below
 from platecheck.errors import DataError
 from platecheck.photo import is_photo_name
 from platecheck.walk import is_glob
@@ -110,9 +110,9 @@ NAMES = st.lists(st.sampled_from(["a", "b", "c.jpg", "d.png"]), min_size=1, max_
 def test_folders_that_may_hold_a_match_are_always_entered(
     names: list[str], patterns: list[str]
 ) -> None:
-    from platecheck.walk import _matches, _may_lead_to_one
+    from platecheck.walk import _fits
 
-    if _matches(tuple(names), tuple(patterns)):
+    if _fits(tuple(names), tuple(patterns)):
         assert all(
-            _may_lead_to_one(tuple(names[:depth]), tuple(patterns)) for depth in range(len(names))
+            _fits(tuple(names[:depth]), tuple(patterns), so_far=True) for depth in range(len(names))
         )

@@ -132,3 +132,9 @@ def test_what_is_no_table_is_refused(tmp_path: Path, text: str, message: str) ->
 def test_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read"):
         read_exclusions(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize("path", [".", "./", "/"])
+def test_a_path_that_names_nothing_fits_nothing(photos: PhotoSet, path: str) -> None:
+    left = without(photos, {Exclusion("", path), Exclusion("", "test/a/001.png")})
+    assert names(photos) - names(left) == {"test/a/001.png"}

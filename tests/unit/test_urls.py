@@ -106,6 +106,15 @@ def test_fetch_photo_connects_to_the_address_that_was_looked_at(
     assert connected == [("8.8.8.8", 443)]
 
 
+def test_fetch_photo_names_an_error_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: object, **__: object) -> socket.socket:
+        raise ConnectionAbortedError
+
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("8.8.8.8", 443))])
+    monkeypatch.setattr(socket, "create_connection", connect)
+    refused("https://example.org/a.jpg", r"cannot be fetched \(ConnectionAbortedError\)")
+
+
 @pytest.mark.parametrize("url", ["http://example.org/a.jpg", "ftp://example.org/a.jpg"])
 def test_fetch_photo_other_schemes_are_refused(url: str) -> None:
     refused(url, "only https:// is opened")

@@ -3,11 +3,12 @@
 import json
 import math
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from io import BytesIO
 from itertools import repeat
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
@@ -20,16 +21,6 @@ from platecheck.model_info import first_line
 _ROWS = 100_000  # of a row group: many small ones make a slow file
 
 
-class Format(Protocol):
-    """One kind of file."""
-
-    def write(self, table: pa.Table, file: BinaryIO) -> None:
-        """Write a whole file."""
-
-    def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
-        """Make one file of those that :meth:`write` has written, a piece at a time."""
-
-
 class Parquet:
     """Columns with their types."""
 
@@ -37,6 +28,7 @@ class Parquet:
         pq.write_table(table, file, compression="zstd")
 
     def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
+        """Make one file of those that :meth:`write` has written, a piece at a time."""
         tables = map(read_table, parts)
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for table in cut(tables, repeat(_ROWS)):
@@ -49,13 +41,14 @@ def read_table(path: Path) -> pa.Table:
         return pq.ParquetFile(file).read()
 
 
-class Csv:
-    """With a line of names; what is absent is empty."""
+@dataclass(frozen=True)
+class Lines:
+    """Text with a row a line, maybe below a line of names."""
 
-    def write(self, table: pa.Table, file: BinaryIO) -> None:
-        pa_csv.write_csv(table, file)
+    write: Callable[[pa.Table, BinaryIO], None]
 
     def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
+        """As :meth:`Parquet.join`."""
         names = BytesIO()
         self.write(schema.empty_table(), names)
         file.write(names.getvalue())
@@ -65,19 +58,11 @@ class Csv:
                 shutil.copyfileobj(opened, file)
 
 
-class JsonLines:
-    """An object a line; what is absent is null."""
-
-    def write(self, table: pa.Table, file: BinaryIO) -> None:
-        columns = [_json_values(column) for column in table.columns]
-        for values in zip(*columns, strict=True):
-            row = dict(zip(table.column_names, values, strict=True))
-            file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
-
-    def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
-        for part in parts:
-            with part.open("rb") as opened:
-                shutil.copyfileobj(opened, file)
+def _write_json(table: pa.Table, file: BinaryIO) -> None:
+    columns = [_json_values(column) for column in table.columns]
+    for values in zip(*columns, strict=True):
+        row = dict(zip(table.column_names, values, strict=True))
+        file.write(json.dumps(row, ensure_ascii=False, default=str).encode() + b"\n")
 
 
 def _json_values(column: pa.ChunkedArray) -> list[Any]:
@@ -89,7 +74,12 @@ def _json_values(column: pa.ChunkedArray) -> list[Any]:
     return values
 
 
-FORMATS: dict[str, Format] = {".parquet": Parquet(), ".csv": Csv(), ".jsonl": JsonLines()}
+Format = Parquet | Lines
+FORMATS: dict[str, Format] = {
+    ".parquet": Parquet(),
+    ".csv": Lines(pa_csv.write_csv),
+    ".jsonl": Lines(_write_json),
+}
 """By the ending of the file's name."""
 
 

@@ -14,9 +14,8 @@ from platecheck.batch import local
 from platecheck.batch.formats import find_format
 from platecheck.batch.lists import PATH
 from platecheck.batch.parts import Parts
-from platecheck.batch.rows import Rows, cut
-from platecheck.batch.sources import Source, find_source
-from platecheck.batch.tally import Tally
+from platecheck.batch.rows import Rows, Tally, cut
+from platecheck.batch.sources import find_source
 from platecheck.classifier import Classifier, find_model
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, MissingExtraError, PlatecheckError
@@ -127,7 +126,11 @@ def run(job: Job, progress: Progress) -> Done:
             tally = parts.clear()
             return done(tally, tally.photos)
         try:
-            _list(parts, source, progress)
+            if not parts.listed:
+                progress.listing()
+                parts.list_photos(source.tables(), progress.advance)
+            elif source.given_once:
+                parts.compare(source.tables())
             resumed = parts.answered
             progress.answering(parts.photos, resumed)
             try:
@@ -152,14 +155,6 @@ def _check(job: Job) -> None:
             from platecheck.batch import ray_engine  # noqa: F401
         except ModuleNotFoundError as error:
             raise MissingExtraError("--engine ray", "batch") from error
-
-
-def _list(parts: Parts, source: Source, progress: Progress) -> None:
-    if not parts.listed:
-        progress.listing()
-        parts.list_photos(source.tables(), progress.advance)
-    elif source.given_once:
-        parts.compare(source.tables())
 
 
 def _answer(

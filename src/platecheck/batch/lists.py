@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -40,14 +40,13 @@ def kind_of_list(name: str) -> str | None:
 def read_text(file: BinaryIO, name: str, root: str) -> Iterator[pa.Table]:
     """Read a path a line, or paths that end in zero bytes (``find -print0``).
 
-    Empty lines are left out.
-
-    Args:
-        file: the list.
-        name: what errors call it.
-        root: where relative paths begin.
+    Empty lines are left out; relative paths begin at `root`, and errors call the list `name`.
     """
-    paths = (as_text(os.fsdecode(line), root) for line in _lines(file, name) if line)
+    return tables_of(as_text(os.fsdecode(line), root) for line in _lines(file, name) if line)
+
+
+def tables_of(paths: Iterator[str]) -> Iterator[pa.Table]:
+    """Paths in pieces."""
     while piece := list(islice(paths, _ROWS)):
         yield pa.table({PATH: pa.array(piece, pa.string())})
 
@@ -80,7 +79,7 @@ def read_csv(place: str, column: str, keep: Sequence[str], root: str) -> Iterato
         try:
             names = next(reader, [])
             places = [_index(place, names, name) for name in (column, *keep)]
-            rows = ([_cell(row, index) for index in places] for row in reader if row)
+            rows = ([row[i] if i < len(row) else None for i in places] for row in reader if row)
             while piece := list(islice(rows, _ROWS)):
                 paths, *kept = zip(*piece, strict=True)
                 columns = [[as_text(path or "", root) for path in paths]]
@@ -94,10 +93,6 @@ def _index(place: str, names: Sequence[str], wanted: str) -> int:
     if wanted not in names:
         raise DataError(f"{place} has no column '{wanted}'; it has: {', '.join(names) or 'none'}")
     return names.index(wanted)
-
-
-def _cell(row: list[str], index: int) -> str | None:
-    return row[index] if index < len(row) else None
 
 
 def _readable(value: str) -> str:
@@ -118,13 +113,7 @@ def parquet_types(place: str, keep: Sequence[str]) -> pa.Schema:
 
 
 def read_parquet(place: str, column: str, kept: pa.Schema, root: str) -> Iterator[pa.Table]:
-    """Read a Parquet file.
-
-    Args:
-        place: the file.
-        column: of paths, as text or as bytes.
-        kept: what else is read, of these types.
-        root: where relative paths begin.
+    """Read the column of paths, as text or as bytes, and what is `kept`, of a Parquet file.
 
     Raises:
         DataError: a column is missing or of another type, or it is no Parquet file.
@@ -143,18 +132,16 @@ def read_parquet(place: str, column: str, kept: pa.Schema, root: str) -> Iterato
 @contextmanager
 def _parquet(place: str) -> Iterator[pq.ParquetFile]:
     try:
+        if is_remote(place):
+            opener, path = filesystem(place)
+            opened = opener.open_input_file(path)
+        else:
+            opened = Path(place).open("rb")  # noqa: SIM115 (closed below)
         # Without a buffer, all of a row group would be read at once, however large.
-        with _opened(place) as source, pq.ParquetFile(source, buffer_size=2**20) as file:
+        with opened as source, pq.ParquetFile(source, buffer_size=2**20) as file:
             yield file
     except pa.ArrowException as error:
         raise DataError(f"{place} is not a Parquet file: {first_line(error)}") from error
-
-
-def _opened(place: str) -> Any:
-    if not is_remote(place):
-        return Path(place).open("rb")
-    opener, path = filesystem(place)
-    return opener.open_input_file(path)
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:

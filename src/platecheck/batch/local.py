@@ -35,14 +35,9 @@ def answer(
     root: str,
     workers: int | None = None,
 ) -> Generator[pa.Table, None, None]:
-    """Rows of answers, in the order of the listing, in small pieces.
+    """Rows of answers, in the order of the listing, in small pieces; tables are read as needed.
 
-    Args:
-        classifier: answers.
-        listed: tables of the listing, read as needed.
-        rows: how answers become rows.
-        root: where relative paths begin.
-        workers: photos at a time; by default one a core.
+    Relative paths begin at `root`; `workers` is photos at a time, by default one a core.
     """
     ahead, pieces = tee(cut(listed, repeat(_PIECE)))
     photos = (photo_at(path, root) for table in ahead for path in table.column(PATH).to_pylist())

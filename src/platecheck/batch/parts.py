@@ -29,8 +29,7 @@ import pyarrow.parquet as pq
 
 from platecheck.batch.formats import Format, read_table
 from platecheck.batch.lists import PATH
-from platecheck.batch.rows import cut
-from platecheck.batch.tally import Tally
+from platecheck.batch.rows import Tally, cut
 from platecheck.errors import DataError
 from platecheck.files import LOCK, PART, replacing, sync_folder
 
@@ -39,17 +38,10 @@ class Parts:
     """What is known of a job: all of it is in the folder."""
 
     def __init__(self, out: Path, form: Format, part_rows: int) -> None:
-        """Name the folder; nothing is touched yet.
-
-        Args:
-            out: what the answers become at the end.
-            form: how they are written.
-            part_rows: photos to a part.
-        """
         self.out = out
         self.form = form
         self.part_rows = part_rows
-        self.folder = folder_of(out)
+        self.folder = Path(f"{out}.parts")
         self._job = self.folder / "job.json"
         self._listed = self.folder / "listing.json"
         self._moving = self.folder / "moving.json"
@@ -90,12 +82,10 @@ class Parts:
 
     @property
     def listed(self) -> bool:
-        """Whether all photos are."""
         return self._listed.exists()
 
     @cached_property
     def photos(self) -> int:
-        """How many are listed."""
         photos: int = _read_json(self._listed)["photos"]
         return photos
 
@@ -122,9 +112,8 @@ class Parts:
         Raises:
             DataError: it does not.
         """
-        given = cut(tables, repeat(self.part_rows))
         listed = map(self.listing, range(self._number))
-        for now, then in zip_longest(given, listed):
+        for now, then in zip_longest(cut(tables, repeat(self.part_rows)), listed):
             if now is None or then is None or not now.equals(then):
                 raise DataError(
                     f"{self.folder} was begun with another list: to go on, give the same one;"
@@ -132,37 +121,30 @@ class Parts:
                 )
 
     def listing(self, part: int) -> pa.Table:
-        """The photos of a part, and what is carried with them."""
         return read_table(self.listed_in(part))
 
     def size(self, part: int) -> int:
-        """Photos of a part."""
         return min(self.part_rows, self.photos - part * self.part_rows)
 
     @property
     def _number(self) -> int:
-        """Of parts."""
         return -(-self.photos // self.part_rows)
 
     def listed_in(self, part: int) -> Path:
-        """The file of a part's listing."""
         return self._listing / f"{part:08d}.parquet"
 
     # --- the answers
 
     def unanswered(self) -> list[int]:
-        """Parts that are still to be answered."""
         names = self._answers.iterdir() if self._answers.is_dir() else ()
         answered = {int(path.stem) for path in names}
         return [part for part in range(self._number) if part not in answered]
 
     @property
     def answered(self) -> int:
-        """Photos that are."""
         return self.photos - sum(map(self.size, self.unanswered()))
 
     def keep(self, part: int, answers: pa.Table) -> None:
-        """Write the answers of a part."""
         if not answers.column(PATH).equals(self.listing(part).column(PATH)):
             raise RuntimeError(f"the answers of part {part} are not those of its photos")
         self._write_json(self._counts / f"{part:08d}.json", asdict(Tally.of(answers)))
@@ -254,11 +236,6 @@ class Parts:
     def _write_json(self, path: Path, content: Mapping[str, Any]) -> None:
         with self._whole(path) as file:
             file.write(json.dumps(content, indent=2).encode())
-
-
-def folder_of(out: Path) -> Path:
-    """The folder beside OUT."""
-    return Path(f"{out}.parts")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -11,11 +11,12 @@ from urllib.parse import quote, unquote_to_bytes
 import pyarrow as pa
 from pyarrow import fs
 
+from platecheck import walk
 from platecheck.errors import DataError, PhotoError
 from platecheck.model_info import first_line
 from platecheck.photo import MAX_BYTES, Source
 from platecheck.sources import LateFile
-from platecheck.walk import is_remote
+from platecheck.walk import Entry, is_remote
 
 PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
 """Endings of packed files, and what packed them."""
@@ -36,20 +37,13 @@ def as_text(path: str, root: str) -> str:
 
     One whose bytes are not UTF-8 becomes a ``file://`` URL, which says them all.
     """
-    if is_text(path):
-        return path
-    if is_remote(root):  # there, no file has such a name
-        return os.fsencode(path).decode(errors="backslashreplace")
-    return _FILE + quote(os.fsencode(Path(root, path)))
-
-
-def is_text(name: str) -> bool:
-    """Whether all bytes of a name are UTF-8."""
     try:
-        name.encode()
+        path.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        if is_remote(root):  # there, no file has such a name
+            return os.fsencode(path).decode(errors="backslashreplace")
+        return _FILE + quote(os.fsencode(Path(root, path)))
+    return path
 
 
 def filesystem(url: str) -> tuple[fs.FileSystem, str]:
@@ -74,6 +68,29 @@ def _host(scheme: str, host: str) -> tuple[fs.FileSystem, str]:
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{scheme}://{host} cannot be reached: {first_line(error)}") from error
     return found
+
+
+def files_below(place: str, wanted: Callable[[str], bool]) -> Iterator[str]:
+    """As :func:`platecheck.walk.files_below`, also for a URL."""
+    entries = _remote_entries if is_remote(place) else walk.local_entries
+    return walk.files_below(place, wanted, entries=entries)
+
+
+def _remote_entries(folder: str) -> list[Entry]:
+    opener, path = filesystem(folder)
+    try:
+        found = opener.get_file_info(fs.FileSelector(path))
+    except (OSError, pa.ArrowException) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise DataError(
+            f"{folder} cannot be listed ({reason}); to leave it out, give a list of photos instead"
+        ) from error
+    # A key such as "a//b" makes a store name the folder itself among what it holds.
+    return [
+        (info.base_name, info.type == fs.FileType.Directory, False)
+        for info in found
+        if info.path.rstrip("/") != path.rstrip("/")
+    ]
 
 
 def photo_at(path: str | None, root: str) -> Source:

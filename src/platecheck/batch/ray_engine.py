@@ -7,7 +7,6 @@ import socket
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -54,9 +53,12 @@ def answer(
             cluster.get_runtime_context().get_node_id(), soft=False
         )
         lister = cluster.remote(_Lister).options(num_cpus=0, scheduling_strategy=here).remote()
-        work = _Work(lister, cluster.put(model), rows, root, workers)
+        carried = cluster.put(model)
+        work = partial(
+            _answered, lister=lister, model=carried, rows=rows, root=root, workers=workers
+        )
         dataset = ray.data.from_items(pieces, override_num_blocks=len(pieces)).map_batches(
-            partial(_answered, work=work), batch_size=None, batch_format="pyarrow", num_cpus=1
+            work, batch_size=None, batch_format="pyarrow", num_cpus=1
         )
         yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
 
@@ -130,22 +132,12 @@ class _Lister:
         return self._read(Path(file)).slice(start, rows)
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What a task needs beside its piece: `model` is the content of its file, as Ray keeps it."""
-
-    lister: Any
-    model: Any
-    rows: Rows
-    root: str
-    workers: int
-
-
-def _answered(pieces: pa.Table, work: _Work) -> pa.Table:
-    """Rows of answers of the pieces of a task, which is one as a rule."""
-    listed = (ray.get(work.lister.rows.remote(**piece)) for piece in pieces.to_pylist())
-    classifier = _classifier(work.model)
-    return pa.concat_tables(local.answer(classifier, listed, work.rows, work.root, work.workers))
+def _answered(
+    pieces: pa.Table, *, lister: Any, model: Any, rows: Rows, root: str, workers: int
+) -> pa.Table:
+    """Rows of answers of the pieces of a task, which is one as a rule; `model` is as Ray has it."""
+    listed = (ray.get(lister.rows.remote(**piece)) for piece in pieces.to_pylist())
+    return pa.concat_tables(local.answer(_classifier(model), listed, rows, root, workers))
 
 
 @lru_cache(maxsize=1)  # for all tasks of a process

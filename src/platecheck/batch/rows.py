@@ -1,7 +1,8 @@
-"""What a row of answers is."""
+"""What a row of answers is, and how rows are cut and counted."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 
@@ -53,22 +54,44 @@ class Rows:
     def table(self, listed: pa.Table, predictions: Sequence[Prediction]) -> pa.Table:
         """Rows of what is listed and as many predictions, in one order."""
         found = [prediction.probabilities or {} for prediction in predictions]
-        failed = [prediction.error is not None for prediction in predictions]
         columns = [
             *listed.columns,
-            [None if bad else p.label for p, bad in zip(predictions, failed, strict=True)],
-            [None if bad else p.probability for p, bad in zip(predictions, failed, strict=True)],
+            [None if p.error else p.label for p in predictions],
+            [None if p.error else p.probability for p in predictions],
             *([probabilities.get(name) for probabilities in found] for name in self.classes),
-            [_reason(prediction) for prediction in predictions],
+            [
+                p.error and p.error.reason.encode(errors="backslashreplace").decode()
+                for p in predictions
+            ],
             [self.model] * len(predictions),
         ]
         return pa.table(columns, schema=self.schema)
 
 
-def _reason(prediction: Prediction) -> str | None:
-    if prediction.error is None:
-        return None
-    return prediction.error.reason.encode(errors="backslashreplace").decode()
+@dataclass(frozen=True)
+class Tally:
+    """How many photos had which answer.
+
+    Attributes:
+        photos: all of them.
+        labels: photos by answer.
+        errors: photos that could not be opened.
+    """
+
+    photos: int = 0
+    labels: Mapping[str, int] = field(default_factory=dict)
+    errors: int = 0
+
+    @classmethod
+    def of(cls, answers: pa.Table) -> "Tally":
+        """Count rows of answers."""
+        labels = Counter(answers.column(LABEL).drop_null().to_pylist())
+        errors = answers.num_rows - answers.column(ERROR).null_count
+        return cls(answers.num_rows, dict(labels), errors)
+
+    def __add__(self, other: "Tally") -> "Tally":
+        labels = Counter(self.labels) + Counter(other.labels)
+        return Tally(self.photos + other.photos, dict(labels), self.errors + other.errors)
 
 
 def cut(tables: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[pa.Table]:

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,14 @@ from platecheck.batch.lists import (
     read_csv,
     read_parquet,
     read_text,
+    tables_of,
 )
-from platecheck.batch.places import as_text, filesystem, local_path, open_list
-from platecheck.batch.walk import files_below
+from platecheck.batch.places import as_text, files_below, filesystem, local_path, open_list
 from platecheck.errors import DataError
 from platecheck.model_info import first_line
 from platecheck.walk import is_glob, is_photo_file, is_remote
 
 STDIN = "-"
-
-_ROWS = 4096  # of a piece
 
 
 @dataclass(frozen=True)
@@ -98,12 +96,9 @@ def _photos(place: str) -> Source:
 
     def tables() -> Iterator[pa.Table]:
         paths = (as_text(path, here) for path in files_below(place, is_photo_file))
-        piece = list(islice(paths, _ROWS))
-        if not piece:
+        if (first := next(paths, None)) is None:
             raise DataError(f"{place} holds no photos")
-        while piece:
-            yield pa.table({PATH: pa.array(piece, pa.string())})
-            piece = list(islice(paths, _ROWS))
+        yield from tables_of(chain([first], paths))
 
     return Source({"source": _absolute(place)}, pa.schema([]), tables, here)
 
@@ -127,18 +122,9 @@ def _lists(place: str, kind: str, column: str, keep: Sequence[str], root: str) -
             return read_csv(each, column, keep, root)
         return read_text(open_list(each), each, root)
 
-    return Source(
-        {
-            "source": _absolute(place),
-            "lists": states,
-            "root": root,
-            "column": column,
-            "keep": list(keep),
-        },
-        kept,
-        lambda: chain.from_iterable(map(read, places)),
-        root,
-    )
+    identity = {"source": _absolute(place), "lists": states, "root": root, "column": column}
+    identity["keep"] = list(keep)
+    return Source(identity, kept, lambda: chain.from_iterable(map(read, places)), root)
 
 
 def _absolute(place: str) -> str:

@@ -2,10 +2,8 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,7 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from platecheck.cli.models import complete_model
+from platecheck.cli.options import Model
 from platecheck.cli.predict import COLORS
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
@@ -49,13 +47,7 @@ def batch(
         ),
     ],
     out: Annotated[str, typer.Argument(help="File of answers: .parquet, .csv or .jsonl.")],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="An exported file, plate or tiny; plate when absent.",
-            autocompletion=complete_model,
-        ),
-    ] = None,
+    model: Model = None,
     column: Annotated[
         str | None, typer.Option(help="Of paths, in a list; path when absent.")
     ] = None,
@@ -116,8 +108,8 @@ def batch(
     )
     try:
         # Ray prints; our output is what follows.
-        with redirect_stdout(sys.stderr), _bar() as bar:
-            done = run(job, bar)
+        with redirect_stdout(sys.stderr), _progress() as progress:
+            done = run(job, _Bar(progress))
     except StoppedError as stopped:
         terminal(stderr=True).print(shown(str(stopped)))
         raise typer.Exit(STOPPED) from None
@@ -133,8 +125,6 @@ class _Rate(ProgressColumn):
 
 
 class _Bar:
-    """Shows how far a job is."""
-
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._task = progress.add_task("listing", total=None, visible=False)
@@ -150,9 +140,7 @@ class _Bar:
         self._progress.advance(self._task, photos)
 
 
-@contextmanager
-def _bar() -> Iterator[_Bar]:
-    """A bar on stderr, where a person looks."""
+def _progress() -> Progress:
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -162,10 +150,9 @@ def _bar() -> Iterator[_Bar]:
         _Rate(),
         TimeRemainingColumn(),
     )
-    with Progress(
+    return Progress(
         *columns, console=console, disable=not console.is_terminal, speed_estimate_period=60
-    ) as progress:
-        yield _Bar(progress)
+    )
 
 
 def _print(done: "Done", *, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from platecheck.cli.options import Json, Photos, Strict
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import show_first, shown, terminal
 from platecheck.errors import MissingExtraError
@@ -19,13 +20,13 @@ app = typer.Typer(help="Measure, download, render and collect photos.", no_args_
 
 @app.command()
 def stats(
-    folder: Annotated[Path, typer.Argument(help="Photos sorted into folders.")],
+    folder: Photos,
     size: Annotated[int, typer.Option(min=2, max=4096, help="Pixels to resize to.")] = 128,
     split: Annotated[
         str | None, typer.Option(help="Which split; train by default, or the only one.")
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    strict: Strict = False,
+    as_json: Json = False,
 ) -> None:
     """Channel mean and standard deviation of photos, and how many there are."""
     from platecheck.data.folders import checked, list_photos
@@ -40,35 +41,28 @@ def stats(
     with progress_bar("measuring", len(chosen)) as bar:
         paths = [photo.path for photo in chosen]
         found = channel_statistics(paths, size=size, on_photo=bar.advance)
-    unreadable = [{"path": e.source, "reason": e.reason} for e in photos.unreadable]
     if as_json:
         content = asdict(found) | {
             "split": wanted,
             "size": size,
             "counts": photos.counts(),
-            "unreadable": unreadable,
+            "unreadable": [{"path": e.source, "reason": e.reason} for e in photos.unreadable],
             "fingerprint": photos.fingerprint(),
         }
         print(json.dumps(content, indent=2))
-        raise typer.Exit(1 if unreadable else 0)
+        raise typer.Exit(1 if photos.unreadable else 0)
     console = terminal()
-    counts = Table("split", *map(shown, photos.classes), box=None, pad_edge=False)
-    for name, row in photos.counts().items():
-        counts.add_row(shown(name), *(str(row[label]) for label in photos.classes))
-    console.print(counts)
+    _print_counts(photos.counts())
     table = Table("", "red", "green", "blue", box=None, pad_edge=False)
-    for name, values in (
-        ("mean", found.mean),
-        ("std (mean over photos)", found.std),
-        ("std (pooled)", found.pooled_std),
-    ):
+    names = ("mean", "std (mean over photos)", "std (pooled)")
+    for name, values in zip(names, (found.mean, found.std, found.pooled_std), strict=True):
         table.add_row(name, *(f"{value:.4f}" for value in values))
     console.print(
         f"\n{found.photos} photos of '{shown(wanted)}' at {size}×{size}, values from 0 to 1:"
     )
     console.print(table)
     show_unreadable([str(error) for error in photos.unreadable])
-    raise typer.Exit(1 if unreadable else 0)
+    raise typer.Exit(1 if photos.unreadable else 0)
 
 
 @app.command()
@@ -126,15 +120,11 @@ def fetch(
     from platecheck.data.fetch import FetchProgress
     from platecheck.data.fetch import fetch as bring
 
-    started = False
-
     with progress_bar("fetching") as bar:
 
         def show(progress: FetchProgress) -> None:
-            nonlocal started
-            if not started:
+            if progress.done == 1:
                 bar.start(progress.total)
-                started = True
             bar.advance()
 
         result = bring(folder, source=source, splits=splits, workers=workers, on_progress=show)
@@ -153,7 +143,7 @@ def collect(
         bool, typer.Option("--unreviewed", help="Believe the users where nobody has reviewed.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the division into splits.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="For machines.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Make a folder to train with from reviewed feedback."""
     try:
@@ -180,11 +170,7 @@ def collect(
         print(json.dumps(asdict(found) | {"folder": str(folder)}, indent=2))
         return
     console = terminal()
-    classes = list(next(iter(found.counts.values())))
-    counts = Table("split", *map(shown, classes), box=None, pad_edge=False)
-    for split, row in found.counts.items():
-        counts.add_row(split, *(str(row[label]) for label in classes))
-    console.print(counts)
+    _print_counts(found.counts)
     total = sum(sum(row.values()) for row in found.counts.values())
     console.print(
         f"\n{total} photos in {shown(folder)}; {total - found.groups} are near-identical to"
@@ -192,6 +178,13 @@ def collect(
     )
     for reason, count in sorted(found.left_out.items()):
         console.print(f"left out, {reason}: {count}")
+
+
+def _print_counts(counts: dict[str, dict[str, int]]) -> None:
+    table = Table("split", *map(shown, next(iter(counts.values()))), box=None, pad_edge=False)
+    for split, row in counts.items():
+        table.add_row(shown(split), *map(str, row.values()))
+    terminal().print(table)
 
 
 def show_unreadable(lines: list[str]) -> None:

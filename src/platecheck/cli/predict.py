@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
-from platecheck.cli.models import complete_model
+from platecheck.cli.options import Model, Strict
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import show_first, shown, terminal
 from platecheck.errors import DataError, ModelError
@@ -36,13 +36,7 @@ def predict(
             " stdin.",
         ),
     ],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="An exported file, plate or tiny; plate when absent.",
-            autocompletion=complete_model,
-        ),
-    ] = None,
+    model: Model = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON list, for machines.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="For spreadsheets.")] = False,
     heatmap: Annotated[
@@ -51,7 +45,7 @@ def predict(
             metavar="DIR", help="Write each photo with its dirt in colour to a new folder."
         ),
     ] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")] = False,
+    strict: Strict = False,
     max_pixels: Annotated[
         int | None,
         typer.Option(min=1, max=200_000_000, help="Largest photo opened; 134 million when absent."),
@@ -107,7 +101,7 @@ def predict(
                 yield answer
 
         if as_json:
-            _print_json(answers())
+            print(json.dumps([answer.as_dict() for answer in answers()], indent=2))
         elif as_csv:
             _print_csv(answers(), classifier.classes)
         else:
@@ -132,10 +126,6 @@ def _opened(source: str, allow_private: bool) -> "Source":
         fetch = partial(fetch_photo, source, allow_private=allow_private)
         return cast("BinaryIO", LateFile(source, fetch))
     return source
-
-
-def _print_json(answers: Iterable["Prediction"]) -> None:
-    print(json.dumps([answer.as_dict() for answer in answers], indent=2))
 
 
 def _print_csv(answers: Iterable["Prediction"], classes: Iterable[str]) -> None:

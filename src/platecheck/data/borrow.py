@@ -56,8 +56,7 @@ def _what_is_on(pixels: NDArray[np.uint8], mask: Mask) -> NDArray[np.float32]:
     height, width = mask.shape
     small = cv2.resize(pixels, (WORKING_SIZE, WORKING_SIZE), interpolation=cv2.INTER_AREA)
     around = cv2.resize(cv2.medianBlur(small, AROUND), (width, height))
-    colours = (cv2.cvtColor(p, cv2.COLOR_RGB2Lab).astype(np.float32) for p in (pixels, around))
-    here, there = colours
+    here, there = (cv2.cvtColor(p, cv2.COLOR_RGB2Lab).astype(np.float32) for p in (pixels, around))
     # Lightness counts less than colour: shade and glare are no decoration, and no dirt.
     distance = np.linalg.norm((here - there) * (0.4, 1, 1), axis=2)
     inner = cv2.erode(mask, np.ones((3, 3), np.uint8), iterations=max(1, width // 32))

@@ -33,6 +33,13 @@ def default_folder() -> Path:
     return Path(base) / "platecheck"
 
 
+def entry_path(folder: Path, photo: Photo, end: str) -> Path:
+    """Where a cache keeps what belongs to the content of a photo."""
+    if not photo.sha256:
+        raise ValueError("the photo has no hash: read the folder with read_photos")
+    return folder / photo.sha256[:2] / f"{photo.sha256}-{end}"
+
+
 class PixelCache:
     """Photos at one size, as uint8 [size, size, 3].
 
@@ -45,7 +52,6 @@ class PixelCache:
     def __init__(
         self, size: int, *, folder: Path | None = None, max_bytes: int = DEFAULT_MAX_BYTES
     ) -> None:
-        """Open the cache for photos of `size` pixels in `folder`, which need not exist."""
         self.size = size
         self.folder = (folder or default_folder()) / "pixels"
         self.max_bytes = max_bytes
@@ -61,7 +67,7 @@ class PixelCache:
         Raises:
             PhotoError: the photo cannot be opened.
         """
-        entry = self._entry(photo.sha256)
+        entry = entry_path(self.folder, photo, f"{self.size}-v{DECODER_VERSION}.rgb")
         if (pixels := self._read(entry)) is not None:
             return pixels
         pixels = open_photo(photo.path, size=self.size)
@@ -69,11 +75,6 @@ class PixelCache:
             if sha256_of(photo.path) == photo.sha256:  # else it has changed since it was hashed
                 self._write(entry, pixels)
         return pixels
-
-    def _entry(self, sha256: str) -> Path:
-        if not sha256:
-            raise ValueError("the photo has no hash: read the folder with read_photos")
-        return self.folder / sha256[:2] / f"{sha256}-{self.size}-v{DECODER_VERSION}.rgb"
 
     def _entries(self) -> list[tuple[float, int, Path]]:
         """Time of last use, size and path of each entry and of what killed processes left."""

@@ -6,15 +6,17 @@ Rother et al., GrabCut: interactive foreground extraction using iterated graph c
 
 import contextlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.cpus import cpu_count
-from platecheck.data.cache import default_folder
+from platecheck.data.cache import default_folder, entry_path
 from platecheck.data.folders import Photo
 from platecheck.files import write_text
 from platecheck.photo import open_photo
@@ -71,11 +73,17 @@ def cut_out(pixels: NDArray[np.uint8]) -> Cutout:
     if pixels.shape[:2] != (WORKING_SIZE, WORKING_SIZE):
         size = (WORKING_SIZE, WORKING_SIZE)
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
-    found = _grab(pixels)
-    if found is None:
+    contour = max(_contours(pixels), key=cv2.contourArea, default=None)
+    if contour is None:
         return NOTHING
-    outline, quality = found
+    hull = cv2.convexHull(contour).astype(np.int32)
+    area, hull_area = cv2.contourArea(contour), cv2.contourArea(hull)
+    if hull_area < 1:
+        return NOTHING
+    solidity = area / hull_area
+    outline = hull if solidity > 0.85 else contour
     points = (outline[:, 0] + 0.5) / WORKING_SIZE
+    quality = _quality(solidity, hull_area / WORKING_SIZE**2, hull)
     return Cutout(tuple((round(float(x), 5), round(float(y), 5)) for x, y in points), quality)
 
 
@@ -94,9 +102,7 @@ class CutoutCache:
         Raises:
             PhotoError: the photo cannot be opened.
         """
-        if not photo.sha256:
-            raise ValueError("the photo has no hash: read the folder with read_photos")
-        entry = self.folder / photo.sha256[:2] / f"{photo.sha256}-v{VERSION}.json"
+        entry = entry_path(self.folder, photo, f"v{VERSION}.json")
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             content = json.loads(entry.read_text(encoding="utf-8"))
             outline = tuple((float(x), float(y)) for x, y in content["outline"])
@@ -111,8 +117,8 @@ class CutoutCache:
         return found
 
 
-def _grab(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.int32], float] | None:
-    """Outline [points, 1, 2] and quality, or None where nothing was found."""
+def _contours(pixels: NDArray[np.uint8]) -> Sequence[NDArray[Any]]:
+    """Outlines [points, 1, 2] of what GrabCut takes for foreground."""
     size = WORKING_SIZE
     guess = np.full((size, size), cv2.GC_PR_BGD, np.uint8)
     middle = (size // 2, size // 2)
@@ -123,28 +129,12 @@ def _grab(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.int32], float] | None:
         guess[side] = cv2.GC_BGD
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
-    cv2.grabCut(
-        cv2.cvtColor(pixels, cv2.COLOR_RGB2Lab),
-        guess,
-        (0, 0, 0, 0),  # no rectangle: the guess says it all
-        *models,
-        ITERATIONS,
-        cv2.GC_INIT_WITH_MASK,
-    )
+    lab, no_rectangle = cv2.cvtColor(pixels, cv2.COLOR_RGB2Lab), (0, 0, 0, 0)
+    cv2.grabCut(lab, guess, no_rectangle, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     foreground = ((guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD)).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
     foreground = cv2.morphologyEx(foreground, cv2.MORPH_OPEN, disc)
-    contours, _ = cv2.findContours(foreground, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not contours:
-        return None
-    contour = max(contours, key=cv2.contourArea)
-    hull = cv2.convexHull(contour).astype(np.int32)
-    area, hull_area = cv2.contourArea(contour), cv2.contourArea(hull)
-    if hull_area < 1:
-        return None
-    solidity = area / hull_area
-    outline = hull if solidity > 0.85 else contour
-    return outline.astype(np.int32), _quality(solidity, hull_area / size**2, hull)
+    return cv2.findContours(foreground, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
 
 
 def _quality(solidity: float, share: float, hull: NDArray[np.int32]) -> float:

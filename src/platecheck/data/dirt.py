@@ -25,20 +25,15 @@ def put_dirt(
     Returns:
         The photo and where its dirt is, uint8 [H, W]; None where none would be seen.
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    if not mask.any():
         return None
-    height, width = mask.shape
-    turn = cv2.getRotationMatrix2D(
-        (width / 2, height / 2), rng.uniform(0, 360), rng.uniform(0.6, 1.2)
-    )
-    for axis, along, side in ((0, columns, width), (1, rows, height)):
-        middle, reach = (along[0] + along[-1] + 1) / 2, along[-1] + 1 - along[0]
-        turn[axis, 2] += middle - side / 2 + rng.uniform(-0.1, 0.1) * reach
-    size = (width, height)
-    dirty = np.asarray(
-        cv2.warpAffine(source.dirty, turn, size, borderMode=cv2.BORDER_REFLECT), np.float32
-    )
+    size = mask.shape[::-1]
+    middle = (size[0] / 2, size[1] / 2)
+    turn = cv2.getRotationMatrix2D(middle, rng.uniform(0, 360), rng.uniform(0.6, 1.2))
+    corner, reach = np.reshape(cv2.boundingRect(mask), (2, 2))
+    turn[:, 2] = turn[:, 2] + (corner + reach / 2 - middle + rng.uniform(-0.1, 0.1, 2) * reach)
+    dirty = cv2.warpAffine(source.dirty, turn, size, borderMode=cv2.BORDER_REFLECT)
+    dirty = dirty.astype(np.float32)
     soft = cv2.GaussianBlur(cv2.warpAffine(source.dirt, turn, size), (0, 0), 0.7)
     inside = cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0
     over = soft.astype(np.float32) / 255 * np.float32(rng.uniform(0.6, 1)) * inside

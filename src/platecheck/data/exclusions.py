@@ -35,10 +35,9 @@ class Exclusion:
 def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
     """Write the table, sorted by path."""
     file = io.StringIO()
+    rows = sorted(exclusions, key=lambda one: (one.path, one.sha256))
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for one in sorted(exclusions, key=lambda one: (one.path, one.sha256)):
-        writer.writerow((one.sha256, one.path, one.reason))
+    writer.writerows([COLUMNS, *((one.sha256, one.path, one.reason) for one in rows)])
     write_text(path, file.getvalue())
 
 
@@ -129,11 +128,11 @@ def _named(path: str, by_end: dict[str, list[Photo]]) -> list[Photo]:
     The end of a longer path must be a photo's whole name, or name its folder too.
     """
     for text in (path, path.replace("\\", "/")):
-        whole, *shorter = _ends(text)
-        for end in (whole, *shorter):
+        ends = list(_ends(text))
+        for end in ends:
             found = by_end.get(end, [])
             exact = [photo for photo in found if next(_ends(photo.name)) == end]
-            if exact or (len(found) == 1 and (end == whole or "/" in end)):
+            if exact or (len(found) == 1 and (end == ends[0] or "/" in end)):
                 return exact or found
             if found:
                 break  # several photos: it cannot be told which

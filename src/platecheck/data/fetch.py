@@ -2,7 +2,6 @@
 
 import contextlib
 import csv
-import hashlib
 import os
 import re
 import ssl
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit
 
+from platecheck.data.folders import sha256_of
 from platecheck.errors import DataError, MissingExtraError
 
 try:
@@ -154,7 +154,7 @@ def fetch(
     source: Path | None = None,
     splits: Collection[str] | None = None,
     workers: int = 8,
-    on_progress: Callable[[FetchProgress], None] | None = None,
+    on_progress: Callable[[FetchProgress], None] = lambda progress: None,
     manifest: Path | None = None,
 ) -> FetchResult:
     """Download the public photos, or copy them from a local copy of the set.
@@ -169,7 +169,7 @@ def fetch(
         splits: names of the splits wanted; all when None or empty.
         workers: how many files to fetch at a time.
         on_progress: called in the calling thread after every photo.
-        manifest: CSV file that lists the photos, the public set's when None.
+        manifest: CSV file that lists the photos; the public set's when None.
 
     Returns:
         The counts, and the photos that could not be brought.
@@ -179,19 +179,30 @@ def fetch(
             written (no permission, no space left).
         MissingExtraError: pooch or requests is not installed.
     """
-    entries = _wanted(read_manifest(manifest or MANIFEST), splits)
+    entries = read_manifest(manifest or MANIFEST)
+    known = sorted({entry.split for entry in entries})
+    if unknown := set(splits or ()) - set(known):
+        raise DataError(f"there is no split '{min(unknown)}'; the set has: {', '.join(known)}")
+    entries = [entry for entry in entries if not splits or entry.split in splits]
     registry = _registry(entries, folder, base_url, source)
     result = FetchResult(folder)
-    progress = _Progress(entries, on_progress)
+    now = FetchProgress("", 0, len(entries), 0, sum(entry.size for entry in entries))
+
+    def advance(entry: ManifestEntry) -> None:
+        nonlocal now
+        done, size = now.done + 1, now.bytes_done + entry.size
+        now = replace(now, path=entry.path, done=done, bytes_done=size)
+        on_progress(now)
+
     todo = []
     try:
         for entry in entries:
             if _is_there(folder / entry.path, entry.sha256):
                 result.already_there += 1
-                progress.advance(entry)
+                advance(entry)
             else:
                 todo.append(entry)
-        _fetch(todo, registry, _copy if source else _download, workers, result, progress)
+        _fetch(todo, registry, _copy if source else _download, workers, result, advance)
     except OSError as error:  # the folder's: those of the network and of the source are caught
         reason = error.strerror or error
         raise DataError(f"cannot write the photos to {folder}: {reason}") from error
@@ -201,33 +212,6 @@ def fetch(
             f" {', '.join(sorted({entry.split for entry in entries}))}"
         )
     return result
-
-
-def _wanted(entries: list[ManifestEntry], splits: Collection[str] | None) -> list[ManifestEntry]:
-    known = {entry.split for entry in entries}
-    if unknown := set(splits or ()) - known:
-        raise DataError(
-            f"there is no split '{min(unknown)}'; the set has: {', '.join(sorted(known))}"
-        )
-    return [entry for entry in entries if not splits or entry.split in splits]
-
-
-class _Progress:
-    def __init__(
-        self, entries: list[ManifestEntry], report: Callable[[FetchProgress], None] | None
-    ) -> None:
-        self._now = FetchProgress("", 0, len(entries), 0, sum(entry.size for entry in entries))
-        self._report = report
-
-    def advance(self, entry: ManifestEntry) -> None:
-        self._now = replace(
-            self._now,
-            path=entry.path,
-            done=self._now.done + 1,
-            bytes_done=self._now.bytes_done + entry.size,
-        )
-        if self._report:
-            self._report(self._now)
 
 
 def _registry(
@@ -290,19 +274,14 @@ def _is_there(path: Path, sha256: str) -> bool:
         return False
     if not path.is_file():
         raise DataError(f"{path} is in the way: it should be a photo")
-    with path.open("rb") as file:
-        right = hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    right = sha256_of(path) == sha256
     if not right:
         path.unlink()
     return right
 
 
 class _NotAvailableError(Exception):
-    """The server or the local copy does not have this photo."""
-
-
-class _UnreadableError(Exception):
-    """The local copy has this photo, but it cannot be read."""
+    """The server or the local copy does not have this photo, or, with a reason, cannot read it."""
 
 
 def _download(url: str, file: str, registry: pooch.Pooch) -> None:
@@ -321,7 +300,7 @@ def _copy(path: str, file: str, _: pooch.Pooch) -> None:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise _UnreadableError(error.strerror) from error
+        raise _NotAvailableError(error.strerror) from error
     Path(file).write_bytes(content)
 
 
@@ -338,7 +317,7 @@ def _fetch(
     downloader: Callable[[str, str, pooch.Pooch], None],
     workers: int,
     result: FetchResult,
-    progress: _Progress,
+    advance: Callable[[ManifestEntry], None],
 ) -> None:
     """Fetch files in threads; give up when there is no connection."""
 
@@ -358,17 +337,17 @@ def _fetch(
             unreachable = unreachable + 1 if isinstance(error, _NO_CONNECTION) else 0
             if error is None:
                 result.fetched += 1
-            elif isinstance(error, _NotAvailableError):
+            elif isinstance(error, _NotAvailableError) and not error.args:
                 result.missing.append(entry.path)
             else:
                 result.failed[entry.path] = _reason(error)
-            progress.advance(entry)
+            advance(entry)
             if unreachable and unreachable == min(PATIENCE, len(entries)):
                 raise DataError(_no_connection(error, registry, entry.path, result)) from error
     finally:
         pool.shutdown(cancel_futures=True)
         _remove_empty_folders(entries, result.folder)
-    result.missing = sorted(result.missing)
+    result.missing.sort()
     result.failed = dict(sorted(result.failed.items()))
 
 
@@ -382,7 +361,7 @@ def _remove_empty_folders(entries: list[ManifestEntry], folder: Path) -> None:
 
 def _reason(error: BaseException) -> str:
     """Say in plain words why a photo could not be brought; raise what is no fault of its own."""
-    if isinstance(error, _UnreadableError):
+    if isinstance(error, _NotAvailableError):
         return f"cannot be read ({error})"
     if isinstance(error, _NO_CONNECTION):
         return "the connection broke off"

@@ -33,12 +33,11 @@ def draw_pattern(
     return np.clip(pixels * (1 - over) + colour * over, 0, 255).astype(np.uint8)
 
 
-def _polar(mask: Mask) -> tuple[Floats, Floats]:
-    """Radius (1 at the rim) and angle of every pixel, seen from the dish's middle."""
+def _from_middle(mask: Mask) -> tuple[Floats, Floats]:
+    """How far every pixel is to the right of the dish's middle and below it; 1 at the rim."""
     (x, y), (reach_x, reach_y) = _middle(mask)
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
-    right, down = (columns - x) / reach_x, (rows - y) / reach_y
-    return np.hypot(right, down), np.arctan2(down, right)
+    return (columns - x) / reach_x, (rows - y) / reach_y
 
 
 def _middle(mask: Mask) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -62,7 +61,8 @@ def _speckles(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
 
 def _rim(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
     """Lines along the rim, and a motif that repeats around it."""
-    radius, angle = _polar(mask)
+    right, down = _from_middle(mask)
+    radius, angle = np.hypot(right, down), np.arctan2(down, right)
     cover = np.zeros(mask.shape, bool)
     for _ in range(rng.integers(1, 4)):
         cover |= np.abs(radius - rng.uniform(0.4, 1)) < rng.uniform(0.01, 0.05)
@@ -114,14 +114,12 @@ def _shape(rng: np.random.Generator) -> Floats:
 
 def _glare(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
     """Lamps that the glaze reflects."""
-    (x, y), (reach_x, reach_y) = _middle(mask)
-    rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
+    right, down = _from_middle(mask)
     cover = np.zeros(mask.shape, np.float32)
     for _ in range(rng.integers(1, 4)):
-        (shift_x, shift_y), (wide, high) = rng.uniform(-0.6, 0.6, 2), rng.uniform(0.02, 0.2, 2)
-        right = ((columns - x) / reach_x - shift_x) / wide
-        down = ((rows - y) / reach_y - shift_y) / high
-        lamp = np.exp(-((right**2 + down**2) ** rng.uniform(0.6, 2)))
+        (x, y), (wide, high) = rng.uniform(-0.6, 0.6, 2), rng.uniform(0.02, 0.2, 2)
+        far = ((right - x) / wide) ** 2 + ((down - y) / high) ** 2
+        lamp = np.exp(-(far ** rng.uniform(0.6, 2)))
         cover = np.maximum(cover, lamp.astype(np.float32))
     return cover * np.float32(rng.uniform(0.4, 0.95)), np.array([255, 250, 245], np.float32)
 

@@ -2,21 +2,19 @@
 
 import contextlib
 import hashlib
-import multiprocessing
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.data.cache import default_folder
 from platecheck.data.cutouts import Mask
 from platecheck.data.synth import render_dish
+from platecheck.data.synth.dataset import in_processes
 from platecheck.files import replacing
 
 Pair = NDArray[np.uint8]
@@ -85,15 +83,7 @@ def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
 
 def _render_all(count: int, size: int, seed: int, workers: int) -> Iterator[Pair]:
     render = partial(_render, seed=seed, size=size)
-    if workers < 2 or count < FEWEST_FOR_WORKERS:
-        yield from map(render, range(count))
-        return
-    # Never a plain fork: the caller may hold threads.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        workers, context, initializer=cv2.setNumThreads, initargs=(1,)
-    ) as pool:
-        yield from pool.map(render, range(count), chunksize=8)
+    return in_processes(render, range(count), workers if count >= FEWEST_FOR_WORKERS else 1)
 
 
 def _render(index: int, *, seed: int, size: int) -> Pair:

@@ -1,12 +1,16 @@
 """Dividing photos: validation photos are taken from test where there are none."""
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 
 from platecheck.data.folders import WHOLE, Photo, PhotoSet
 from platecheck.errors import DataError
 from platecheck.model_info import Division
+
+SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
+"""Of photos that are not divided yet."""
 
 
 def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) -> tuple[Photo, ...]:
@@ -33,7 +37,7 @@ def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) ->
         owner = np.searchsorted(ends, np.arange(len(group)), side="right")
         for position, index in enumerate(rng.permutation(len(group))):
             divided.append(replace(group[index], split=names[owner[position]]))
-    return _by_name(tuple(divided))
+    return tuple(sorted(divided, key=lambda photo: photo.name))
 
 
 def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> PhotoSet:
@@ -82,10 +86,10 @@ def divided_as(photos: PhotoSet, division: Division | None) -> PhotoSet:
         return photos
     if _fingerprint(photos, division.split) != division.fingerprint:
         return photos
-    part = replace(photos, photos=photos.split(division.split))
-    divided = _divide_split(part, division)
-    others = tuple(photo for photo in photos.photos if photo.split != division.split)
-    return replace(photos, photos=_by_name(others + divided))
+    divided = _divide_split(photos, division)
+    others = (photo for photo in photos.photos if photo.split != division.split)
+    ordered = sorted((*others, *divided), key=lambda photo: photo.name)
+    return replace(photos, photos=tuple(ordered))
 
 
 def _fingerprint(photos: PhotoSet, split: str) -> str:
@@ -94,30 +98,21 @@ def _fingerprint(photos: PhotoSet, split: str) -> str:
 
 def _divide_split(photos: PhotoSet, division: Division) -> tuple[Photo, ...]:
     if division.split in (WHOLE, "train"):
-        shares = {"train": 0.7, "val": 0.15, "test": 0.15}
+        shares = SHARES
     elif division.learnt:
         # In this order the test half is the same whatever is learnt.
         learnt = division.learnt / 2
         shares = {"train": learnt, "val": 0.5 - learnt, "test": 0.5}
     else:
         shares = {"val": 0.5, "test": 0.5}
-    divided = divide(photos.photos, shares, seed=division.seed)
+    divided = divide(photos.split(division.split), shares, seed=division.seed)
+    filled = {(photo.split, photo.label) for photo in divided}
     # What is learnt beside the training photos may be nothing at all.
-    needed = tuple(split for split in shares if split != "train" or not division.learnt)
-    _check_divided(replace(photos, photos=divided), needed)
+    needed = [split for split in shares if split != "train" or not division.learnt]
+    for split, (label, name) in product(needed, enumerate(photos.classes)):
+        if (split, label) not in filled:
+            raise DataError(
+                f"{photos.folder} has too few photos of class '{name}' to divide:"
+                f" none would be left in '{split}'"
+            )
     return divided
-
-
-def _by_name(photos: tuple[Photo, ...]) -> tuple[Photo, ...]:
-    return tuple(sorted(photos, key=lambda photo: photo.name))
-
-
-def _check_divided(photos: PhotoSet, splits: tuple[str, ...]) -> None:
-    counts = photos.counts()
-    for split in splits:
-        for name in photos.classes:
-            if counts.get(split, {}).get(name, 0) == 0:
-                raise DataError(
-                    f"{photos.folder} has too few photos of class '{name}' to divide:"
-                    f" none would be left in '{split}'"
-                )

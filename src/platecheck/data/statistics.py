@@ -31,7 +31,7 @@ class ChannelStatistics:
 
 
 def channel_statistics(
-    paths: Iterable[Path], *, size: int, on_photo: Callable[[], None] | None = None
+    paths: Iterable[Path], *, size: int, on_photo: Callable[[], None] = lambda: None
 ) -> ChannelStatistics:
     """Measure photos, each resized to `size` × `size`.
 
@@ -50,8 +50,7 @@ def channel_statistics(
     with ThreadPoolExecutor(min(8, cpu_count())) as pool:
         for row in pool.map(moments, paths):
             rows.append(row)
-            if on_photo:
-                on_photo()
+            on_photo()
     if not rows:
         raise ValueError("no photos to measure")
     means, stds = np.stack(rows, axis=1)

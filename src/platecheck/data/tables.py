@@ -35,11 +35,11 @@ def widest_strip(pixels: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8] | N
     """The largest strip between the dish, with its shadow, and a side of the photo."""
     height, width = mask.shape
     room = max(2, round(0.03 * min(height, width)))
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    if not mask.any():
         return None
-    top, bottom = max(0, rows[0] - room), min(height, rows[-1] + 1 + room)
-    left, right = max(0, columns[0] - room), min(width, columns[-1] + 1 + room)
+    x, y, wide, high = cv2.boundingRect(mask)
+    top, bottom = max(0, y - room), min(height, y + high + room)
+    left, right = max(0, x - room), min(width, x + wide + room)
     strips = [pixels[:top], pixels[bottom:], pixels[:, :left], pixels[:, right:]]
     sides = [top / height, 1 - bottom / height, left / width, 1 - right / width]
     best = int(np.argmax(sides))

@@ -3,26 +3,25 @@
 import csv
 import io
 import shutil
-import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from platecheck.audit.duplicates import group_numbers
 from platecheck.audit.looks import look_at_all
 from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo, sha256_of
-from platecheck.data.splits import divide
+from platecheck.data.splits import SHARES, divide
 from platecheck.errors import DataError, PhotoError
 from platecheck.feedback.photos import sha256_in
 from platecheck.feedback.reviews import Decisions, Item, Reviews
 from platecheck.feedback.store import Store
-from platecheck.files import PART, write_text
+from platecheck.files import new_folder, write_text
 from platecheck.model_info import NO_DISH
 from platecheck.photo import open_photo
 
-SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 MANIFEST = "manifest.csv"
 COLUMNS = ("path", "sha256", "split", "label", "reviewers", "group", "feedback")
 
@@ -83,27 +82,15 @@ def collect(
         raise DataError(f"{folder} is not empty; name a new folder")
     reviews = Reviews(store)
     known, left_out = _labelled(reviews.items(), reviews.decisions(), unreviewed)
-    found = {each.item.photo: each for each in known}
-    photos = []
-    for each in known:
-        photo = Photo(
-            path=store.photos.path(each.item.photo),
-            name=each.item.photo,
-            label=0,
-            split="",
-            sha256=sha256_in(each.item.photo),
-        )
-        if _is_whole(photo):
-            photos.append(photo)
-        else:
-            left_out["unreadable"] += 1
-    classes = sorted({found[photo.name].label for photo in photos})
-    if not photos:
+    found = {each.item.photo: each for each in known if _is_whole(store, each.item.photo)}
+    left_out["unreadable"] = len(known) - len(found)
+    if not found:
         more = "" if unreviewed else "; platecheck review, or --unreviewed to believe the users"
         raise DataError(f"there is no feedback of which it is known what is right{more}")
+    classes = sorted({each.label for each in found.values()})
     labelled = [
-        replace(photo, label=classes.index(found[photo.name].label))
-        for photo in sorted(photos, key=lambda photo: photo.name)
+        Photo(store.photos.path(name), name, classes.index(each.label), "", sha256_in(name))
+        for name, each in sorted(found.items())
     ]
     on_start(len(labelled))
     looks = look_at_all(labelled, CutoutCache(), on_photo=on_photo)
@@ -111,7 +98,7 @@ def collect(
     divided = _divided(labelled, numbers, seed)
     counts = _counts(divided, classes)
     _write(folder, divided, numbers, [found[photo.name] for photo in divided])
-    return Collected(folder, counts, dict(left_out), len(set(numbers)))
+    return Collected(folder, counts, dict(+left_out), len(set(numbers)))
 
 
 def _labelled(
@@ -133,23 +120,17 @@ def _labelled(
     return known, left_out
 
 
-def _is_whole(photo: Photo) -> bool:
+def _is_whole(store: Store, name: str) -> bool:
     """Whether a photo is what its name says, and can be opened."""
     try:
-        open_photo(photo.path, size=8)
-        return sha256_of(photo.path) == photo.sha256
+        open_photo(store.photos.path(name), size=8)
+        return sha256_of(store.photos.path(name)) == sha256_in(name)
     except (PhotoError, OSError):
         return False
 
 
 def _divided(photos: Sequence[Photo], numbers: Sequence[int], seed: int) -> list[Photo]:
-    """Give each photo a split: that of the first photo of its group.
-
-    Args:
-        photos: ordered by name.
-        numbers: of the groups.
-        seed: of the division.
-    """
+    """Give each photo, ordered by name, the split of the first one of its group."""
     first: dict[int, Photo] = {}
     for photo, number in zip(photos, numbers, strict=True):
         first.setdefault(number, photo)
@@ -164,52 +145,31 @@ def _counts(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, dict[s
     """Photos by split and class, all of which a model needs."""
     if len(classes) < 2:
         raise DataError(f"all photos are of the class '{classes[0]}'; a model needs another one")
-    counted = Counter((photo.split, photo.label) for photo in photos)
-    for split in SHARES:
-        for label, name in enumerate(classes):
-            if not counted[split, label]:
-                total = sum(counted[each, label] for each in SHARES)
-                raise DataError(
-                    f"too few photos of class '{name}', which has {total}: none would be in"
-                    f" '{split}'; ten different ones are enough"
-                )
-    return {
-        split: {name: counted[split, label] for label, name in enumerate(classes)}
-        for split in SHARES
-    }
+    counts = {split: dict.fromkeys(classes, 0) for split in SHARES}
+    for photo in photos:
+        counts[photo.split][classes[photo.label]] += 1
+    for split, name in product(SHARES, classes):
+        if not counts[split][name]:
+            total = sum(row[name] for row in counts.values())
+            raise DataError(
+                f"too few photos of class '{name}', which has {total}: none would be in"
+                f" '{split}'; ten different ones are enough"
+            )
+    return counts
 
 
 def _write(
     folder: Path, photos: Sequence[Photo], numbers: Sequence[int], known: Sequence[_Labelled]
 ) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = folder.parent / f"{PART}{uuid.uuid4().hex}"
-    try:
+    with new_folder(folder) as part:
         rows = []
         for photo, number, each in zip(photos, numbers, known, strict=True):
             path = Path(photo.split, each.label, photo.name.replace("/", ""))
             (part / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(photo.path, part / path)
-            rows.append(
-                {
-                    "path": path.as_posix(),
-                    "sha256": photo.sha256,
-                    "split": photo.split,
-                    "label": each.label,
-                    "reviewers": each.reviewers,
-                    "group": number,
-                    "feedback": " ".join(given.id for given in each.item.given),
-                }
-            )
-        write_text(part / MANIFEST, _csv(rows))
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _csv(rows: Sequence[Mapping[str, object]]) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: str(row["path"])))
-    return file.getvalue()
+            given = " ".join(given.id for given in each.item.given)
+            says = (photo.sha256, photo.split, each.label, each.reviewers, number, given)
+            rows.append((path.as_posix(), *says))
+        file = io.StringIO()
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *sorted(rows)])
+        write_text(part / MANIFEST, file.getvalue())

@@ -75,10 +75,7 @@ class PhotoFolder:
     def keep(self, name: str, content: bytes, feedback: str) -> None:
         """Write a photo unless it is there; it is on the disk when this returns.
 
-        Args:
-            name: of the photo.
-            content: of its file.
-            feedback: id of what it belongs to: names the file while it is not whole.
+        The id of its feedback names the file while it is not whole.
         """
         path = self.path(name)
         path.parent.mkdir(exist_ok=True)

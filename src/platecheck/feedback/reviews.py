@@ -16,12 +16,7 @@ Decisions = dict[str, dict[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A photo to be reviewed, and all that was said of it.
-
-    Attributes:
-        photo: its name.
-        given: the feedback, one or more, the oldest first.
-    """
+    """A photo's name, and all the feedback that was given on it, the oldest first."""
 
     photo: str
     given: tuple[Feedback, ...]
@@ -33,7 +28,6 @@ class Item:
 
     @property
     def answer(self) -> Answer:
-        """The last one."""
         return self.given[-1].answer
 
 

@@ -8,6 +8,7 @@ looked for and deleted by one at a time. What a kill left half-way, :meth:`Store
 
 import uuid
 from collections import Counter
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -53,12 +54,7 @@ class Store:
     ) -> Feedback:
         """Keep one piece of feedback; it is on the disk when this returns.
 
-        Args:
-            photo: its file.
-            right: what is right.
-            answer: what the service said.
-            key: name of the API key it was given with.
-            client: what the giver's device had said by itself.
+        `photo` is the content of its file; see :class:`Feedback` for the rest.
 
         Raises:
             StorageError: it is not kept.
@@ -137,15 +133,11 @@ class Store:
         now = datetime.now(UTC)
         stays = FEEDBACK.c.state == STORED
         with self.database.reading() as connection:
-            left = connection.execute(
-                select(FEEDBACK.c.id).where(~stays, FEEDBACK.c.time <= _naive(now - stale))
-            )
-            ids = {str(row.id): "left" for row in left} | dict.fromkeys(self._unwanted, "left")
+            left = select(FEEDBACK.c.id).where(~stays, FEEDBACK.c.time <= _naive(now - stale))
+            ids = dict.fromkeys((*connection.scalars(left), *self._unwanted), "left")
             if keep is not None:
-                old = connection.execute(
-                    select(FEEDBACK.c.id).where(stays, FEEDBACK.c.time <= _naive(now - keep))
-                )
-                ids |= {str(row.id): "expired" for row in old}
+                old = select(FEEDBACK.c.id).where(stays, FEEDBACK.c.time <= _naive(now - keep))
+                ids |= dict.fromkeys(connection.scalars(old), "expired")
         for feedback in ids:
             self._discard(feedback)
             self._unwanted.discard(feedback)
@@ -175,10 +167,7 @@ class Store:
 def open_store(url: str, folder: Path, *, create: bool = False) -> Store:
     """Open a database and the folder of its photos.
 
-    Args:
-        url: of the database.
-        folder: of the photos.
-        create: make what is not there yet, and see that photos can be written.
+    With `create`, what is not there yet is made, and photos can be written.
 
     Raises:
         SettingsError: the URL is none, the folder cannot be used, or they do not belong together.
@@ -234,22 +223,14 @@ def _about(connection: Connection) -> dict[str, str]:
 
 
 def _as_row(given: Feedback) -> dict[str, Any]:
-    client = given.client
     return {
         "id": given.id,
         "photo": given.photo,
         "right_label": given.right,
-        "model": given.answer.model,
-        "label": given.answer.label,
-        "probabilities": dict(given.answer.probabilities),
+        **asdict(given.answer),
         "time": _naive(given.time),
         "key_name": given.key,
-        "client_answer": client
-        and {
-            "model": client.model,
-            "label": client.label,
-            "probabilities": dict(client.probabilities),
-        },
+        "client_answer": asdict(given.client) if given.client else None,
     }
 
 

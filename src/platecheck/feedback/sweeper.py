@@ -14,18 +14,14 @@ EVERY = timedelta(minutes=10)
 
 
 class Sweeper:
-    """Sweeps a store at once and every ten minutes, on a thread of its own, until stopped."""
+    """Sweeps a store at once and every ten minutes, on a thread of its own, until stopped.
+
+    Feedback that is older than `keep` is deleted; `on_swept` gets what :meth:`Store.sweep` found.
+    """
 
     def __init__(
         self, store: Store, keep: timedelta, on_swept: Callable[[dict[str, int]], None]
     ) -> None:
-        """Start.
-
-        Args:
-            store: what to sweep.
-            keep: feedback that is older is deleted.
-            on_swept: called with what :meth:`Store.sweep` found.
-        """
         self._store = store
         self._keep = keep
         self._on_swept = on_swept

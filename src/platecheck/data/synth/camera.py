@@ -45,8 +45,7 @@ class Camera:
     def project(self, points: Floats, side: int) -> Floats:
         """Pixel coordinates [n, 2] of points [n, 3] in a picture of `side` pixels."""
         p = (points - self.place) @ self.axes.T
-        pixels: Floats = (p[:, :2] / p[:, 2:] * np.float32(self.zoom) + 1) * (side / 2) - 0.5
-        return pixels
+        return np.asarray((p[:, :2] / p[:, 2:] * np.float32(self.zoom) + 1) * (side / 2) - 0.5)
 
 
 def across(side: int) -> Floats:
@@ -56,8 +55,7 @@ def across(side: int) -> Floats:
 
 def aim(rng: np.random.Generator) -> Camera:
     """Draw a camera: from above to 40 degrees off, near enough for the dish to fill the picture."""
-    tilt = np.radians(abs(rng.normal(0, 18)))
-    tilt = min(tilt, np.radians(40))
+    tilt = np.radians(min(abs(rng.normal(0, 18)), 40))
     around, roll = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.2)
     distance, fill = rng.uniform(3.2, 6), rng.uniform(0.58, 0.9)
     out = np.array([np.cos(around), np.sin(around)])
@@ -97,9 +95,8 @@ def develop(rng: np.random.Generator, light: Floats, size: int) -> NDArray[np.ui
     q = across(side)
     fade = 1 - np.float32(rng.uniform(0, 0.16)) * (q[None, :] ** 2 + q[:, None] ** 2)
     light = light * tinted(fade, gains)
-    bloom = cv2.GaussianBlur(
-        cv2.resize(light, (side // 4, side // 4), interpolation=cv2.INTER_AREA), (0, 0), side / 100
-    )
+    bloom = cv2.resize(light, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
+    bloom = cv2.GaussianBlur(bloom, (0, 0), side / 100)
     light += np.float32(rng.uniform(0.02, 0.07)) * (cv2.resize(bloom, (side, side)) - light)
     if side != size:
         light = cv2.resize(light, (size, size), interpolation=cv2.INTER_AREA)
@@ -116,5 +113,4 @@ def develop(rng: np.random.Generator, light: Floats, size: int) -> NDArray[np.ui
     ycc[..., 1:] = cv2.resize(half, (size, size))
     ycc[..., 0] += strength * rng.standard_normal((size, size), dtype=np.float32)
     photo = cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB)
-    developed: NDArray[np.uint8] = np.clip(photo + 0.5, 0, 255).astype(np.uint8)
-    return developed
+    return np.asarray(np.clip(photo + 0.5, 0, 255), np.uint8)

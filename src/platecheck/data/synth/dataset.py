@@ -2,29 +2,31 @@
 
 import csv
 import multiprocessing
-import os
-import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 from PIL import Image
 
 from platecheck.cpus import cpu_count
+from platecheck.data.splits import SHARES
 from platecheck.data.synth.scene import LABELS, check_size, render_dish
 from platecheck.data.synth.tables import CLEAN_TABLES, DIRTY_TABLES
 from platecheck.errors import DataError
+from platecheck.files import new_folder
 
-SPLITS: Mapping[str, float] = {"train": 0.7, "val": 0.15, "test": 0.15}
 QUALITY = 92
 MAIN_TABLE = 0.7  # share of a group's photos that are on its first table
+
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,6 @@ class SynthSummary:
 
 @dataclass(frozen=True)
 class _Job:
-    """One photo to render."""
-
     index: int
     path: str
     label: str
@@ -62,10 +62,10 @@ def write_dataset(
     seed: int = 0,
     confound: float = 0.5,
     kind: str | None = None,
-    splits: Mapping[str, float] = SPLITS,
+    splits: Mapping[str, float] = SHARES,
     masks: bool = False,
     workers: int | None = None,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Callable[[int], None] = lambda photos: None,
 ) -> SynthSummary:
     """Render photos into ``folder/{split}/{clean,dirty}/0001.jpg`` and list them in synth.csv.
 
@@ -98,12 +98,12 @@ def write_dataset(
         raise DataError(f"seed {seed} is negative; choose 0 or more")
     if workers is not None and workers < 1:
         raise DataError(f"workers {workers} is too few; choose 1 or more")
-    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty; choose a new folder")
     if workers is None:
         workers = cpu_count() if photos >= 64 else 1
 
-    with _whole(folder) as part:
+    with new_folder(folder) as part:
         for job in jobs:
             (part / job.path).parent.mkdir(parents=True, exist_ok=True)
             if masks:
@@ -112,17 +112,14 @@ def write_dataset(
             _render, part, size=size, seed=seed, confound=confound, kind=kind, masks=masks
         )
         rows = []
-        for row in _run(render, jobs, workers):
+        for row in in_processes(render, jobs, workers):
             rows.append(row)
-            if on_progress:
-                on_progress(len(rows))
+            on_progress(len(rows))
         with (part / "synth.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("path", "label", "split", "table", "kind", "seed"))
-            for job, (table, of_kind) in zip(jobs, rows, strict=True):
-                writer.writerow(
-                    (job.path, job.label, job.split, table, of_kind, f"{seed}:{job.index}")
-                )
+            for job, row in zip(jobs, rows, strict=True):
+                writer.writerow((job.path, job.label, job.split, *row, f"{seed}:{job.index}"))
     return SynthSummary(
         folder,
         photos,
@@ -197,11 +194,11 @@ def _render(
     return dish.table, dish.kind
 
 
-def _run(
-    render: Callable[[_Job], tuple[str, str]], jobs: list[_Job], workers: int
-) -> Iterator[tuple[str, str]]:
-    """Render all jobs, in order, here or in worker processes."""
-    if workers == 1:
+def in_processes(
+    render: Callable[[Job], Result], jobs: Iterable[Job], workers: int
+) -> Iterator[Result]:
+    """Render all jobs, in order: in this process where `workers` is 1, else in so many others."""
+    if workers < 2:
         yield from map(render, jobs)
         return
     # Never a plain fork: the caller may hold threads.
@@ -211,20 +208,3 @@ def _run(
         yield from pool.map(render, jobs, chunksize=8)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `folder`; it takes its name if the block succeeds."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    part = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-part-"))
-    try:
-        yield part
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o777 & ~umask)  # mkdtemp's folders are private, the result should not be
-        if folder.exists():
-            folder.rmdir()  # it was empty, and some systems do not rename onto a folder
-        part.replace(folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)

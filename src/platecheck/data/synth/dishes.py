@@ -56,7 +56,7 @@ def draw_dish(rng: np.random.Generator, kind: str, n: int) -> Dish:
     """Draw a clean dish of one of the `KINDS` on a chart of n pixels a side."""
     shape = draw_shape(rng, kind)
     chart = chart_of(shape, n)
-    slope = shape.slope()
+    slope = np.gradient(shape.heights, REACH / STEPS).astype(np.float32)
     slope_r = look_up(slope, chart.r)
     if kind == "steel":
         albedo, rough = _steel(rng, chart)
@@ -85,13 +85,10 @@ def draw_dish(rng: np.random.Generator, kind: str, n: int) -> Dish:
 
 def _colour(rng: np.random.Generator, kind: str) -> Floats:
     """The glaze's or plastic's colour [3] in sRGB."""
-    palette: tuple[tuple[int, int, int], ...]
-    if kind == "plastic":
-        palette = PLASTICS
-    elif kind in ("patterned", "splashed") or (kind != "speckled" and rng.random() < 0.5):
-        palette = WHITES
-    else:
-        palette = GLAZES
+    palette: tuple[tuple[int, int, int], ...] = PLASTICS
+    if kind != "plastic":
+        white = kind in ("patterned", "splashed") or (kind != "speckled" and rng.random() < 0.5)
+        palette = WHITES if white else GLAZES
     own = rng.normal(0, 4) + rng.normal(0, 1.5 if palette is WHITES else 4, 3)
     colour = np.array(palette[rng.integers(len(palette))]) + own
     return colour.clip(12, 247).astype(np.float32)

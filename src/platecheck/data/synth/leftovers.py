@@ -93,10 +93,8 @@ class _Drawing:
 
     def pixels(self, points: Points) -> NDArray[np.int32]:
         """Points in OpenCV's fixed-point pixels."""
-        fixed: NDArray[np.int32] = (
-            (((points + EDGE) / self.s.pixel - 0.5 - self.corner) * 16).round().astype(np.int32)
-        )
-        return fixed
+        fixed = ((points + EDGE) / self.s.pixel - 0.5 - self.corner) * 16
+        return np.asarray(fixed.round(), np.int32)
 
     def settle(self, rng: np.random.Generator, rounding: float, rough: float) -> None:
         """Lay what was drawn on the surface, rounded over a length and roughened."""
@@ -113,11 +111,7 @@ def _shade(rng: np.random.Generator, colours: tuple[Colour, ...]) -> tuple[int, 
 
 
 def _scatter(
-    rng: np.random.Generator,
-    s: Surface,
-    kind: str,
-    colours: tuple[Colour, ...],
-    sizes: NDArray[np.float64],
+    rng: np.random.Generator, s: Surface, kind: str, colours: tuple[Colour, ...], sizes: Points
 ) -> None:
     """Lay solids of these sizes, each with its own shape, turn and tone."""
     places = cluster(rng, s, len(sizes))
@@ -151,9 +145,8 @@ def _strands(rng: np.random.Generator, s: Surface, colours: tuple[Colour, ...]) 
         way = s.place(rng, 0.5) + np.cumsum(np.stack([np.cos(turn), np.sin(turn)], -1), 0) * 0.025
         inside = np.hypot(way[:, 0], way[:, 1] * s.dish.chart.shape.aspect) < 0.85
         points = [drawing.pixels(way[inside])]
-        cv2.polylines(
-            drawing.picture, points, False, _shade(rng, colours), pixels + 2, cv2.LINE_8, 4
-        )
+        shade = _shade(rng, colours)
+        cv2.polylines(drawing.picture, points, False, shade, pixels + 2, cv2.LINE_8, 4)
         cv2.polylines(drawing.cover, points, False, 255, pixels, cv2.LINE_AA, 4)
     solid = (drawing.cover > 127).astype(np.uint8)
     round_: Floats = cv2.distanceTransform(solid, cv2.DIST_L2, 3)

@@ -43,8 +43,7 @@ def room_directions() -> Floats:
     m = ((np.arange(SIDE, dtype=np.float32) + 0.5) / SIDE * 2 - 1) * REACH
     x, y = np.meshgrid(m, m)
     q = x * x + y * y
-    directions: Floats = np.stack([2 * x, 2 * y, 1 - q], -1) / (1 + q)[..., None]
-    return directions
+    return np.stack([2 * x, 2 * y, 1 - q], -1) / (1 + q)[..., None]
 
 
 @cache
@@ -68,14 +67,8 @@ def draw_light(rng: np.random.Generator, table: Floats) -> Light:
     A white surface lying flat receives about 1.0, whatever was drawn.
     """
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(38, 74))
-    direction = np.array(
-        [
-            np.cos(azimuth) * np.cos(elevation),
-            np.sin(azimuth) * np.cos(elevation),
-            np.sin(elevation),
-        ],
-        np.float32,
-    )
+    flat = np.array([np.cos(azimuth), np.sin(azimuth)]) * np.cos(elevation)
+    direction = np.array([*flat, np.sin(elevation)], np.float32)
     warmth = rng.uniform(-1, 1)
     tint = np.array([1 + 0.10 * warmth, 1.0, 1 - 0.14 * warmth], np.float32)
     share = rng.uniform(0.3, 0.62)  # of the flat surface's light that is the key's
@@ -94,10 +87,8 @@ def draw_light(rng: np.random.Generator, table: Floats) -> Light:
     cool = np.array([1 - 0.04 * warmth, 1.0, 1 + 0.05 * warmth], np.float32)
     sky = mix(tinted(room, cool), table * np.float32(0.7), step(0.12, -0.05, d[..., 2]))
 
-    ambient = diffuse_weights() @ cv2.resize(sky, (32, 32), interpolation=cv2.INTER_AREA).reshape(
-        -1, 3
-    )
-    ambient = ambient.reshape(COARSE, COARSE, 3)
+    coarse = cv2.resize(sky, (32, 32), interpolation=cv2.INTER_AREA).reshape(-1, 3)
+    ambient = (diffuse_weights() @ coarse).reshape(COARSE, COARSE, 3)
     middle = ambient[COARSE // 2, COARSE // 2].mean()
     scale = np.float32((1 - share) / middle)
     lamps, softness = _lamps(rng, d, direction)
@@ -144,21 +135,15 @@ def _lamps(rng: np.random.Generator, d: Floats, direction: Floats) -> tuple[Floa
 
 def reflected(room: Floats, x: Floats, y: Floats, z: Floats) -> Floats:
     """Radiance [h, w, 3] that comes from the unit directions (x, y, z), each [h, w]."""
-    scale = np.float32(SIDE / (2 * REACH)) / np.maximum(1 + z, 0.3)
-    middle = np.float32(SIDE / 2 - 0.5)
-    read: Floats = cv2.remap(
-        room, x * scale + middle, y * scale + middle, cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
-    return read
+    return _read(room, x, y, np.float32(SIDE / (2 * REACH)) / np.maximum(1 + z, 0.3))
 
 
 def diffuse(light: Light, nx: Floats, ny: Floats) -> Floats:
     """Ambient light [h, w, 3] on surfaces with upward unit normals (nx, ny, ...)."""
-    middle = np.float32(COARSE / 2 - 0.5)
-    half = np.float32(COARSE / 2)
-    read: Floats = cv2.remap(
-        light.ambient, nx * half + middle, ny * half + middle, cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
-    return read
+    return _read(light.ambient, nx, ny, np.float32(COARSE / 2))
+
+
+def _read(picture: Floats, x: Floats, y: Floats, scale: Floats | np.float32) -> Floats:
+    middle = np.float32(len(picture) / 2 - 0.5)
+    at = x * scale + middle, y * scale + middle
+    return cv2.remap(picture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -46,8 +46,7 @@ def sample(kind: str, x: Floats, y: Floats) -> Floats:
     # Wrapping by hand is six times faster than OpenCV's BORDER_WRAP.
     x = (x - np.floor(x)) * np.float32(TILE)
     y = (y - np.floor(y)) * np.float32(TILE)
-    read: Floats = cv2.remap(tile(kind), x, y, cv2.INTER_LINEAR)
-    return read
+    return cv2.remap(tile(kind), x, y, cv2.INTER_LINEAR)
 
 
 def spot(rng: np.random.Generator) -> tuple[np.float32, np.float32]:

@@ -17,16 +17,14 @@ Floats = NDArray[Any]
 
 def grey(values: Floats) -> Floats:
     """Values [h, w] as a picture of three equal channels."""
-    picture: Floats = cv2.merge((values, values, values))
-    return picture
+    return cv2.merge((values, values, values))
 
 
 def tinted(values: Floats, colour: Floats) -> Floats:
     """Values [h, w] times a colour [3], or a picture [h, w, 3]."""
     if colour.ndim == 3:
         return np.asarray(grey(values) * colour)
-    picture: Floats = cv2.merge([values * c for c in colour.astype(np.float32)])
-    return picture
+    return np.asarray(cv2.merge([values * c for c in colour.astype(np.float32)]))
 
 
 def mix(a: Floats, b: Floats, t: Floats) -> Floats:
@@ -42,8 +40,7 @@ def mean_colour(picture: Floats) -> Floats:
 def step(low: float, high: float, x: Floats) -> Floats:
     """Smooth step: 0 at `low`, 1 at `high` (which may be the lesser), a cubic in between."""
     t = np.clip((x - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    smooth: Floats = t * t * (3 - 2 * t)
-    return smooth
+    return np.asarray(t * t * (3 - 2 * t))
 
 
 def linear(rgb: tuple[float, float, float] | Floats) -> Floats:
@@ -59,5 +56,4 @@ def _srgb_table() -> Floats:
 
 def from_srgb(picture: NDArray[np.uint8]) -> Floats:
     """A picture in sRGB as linear light (0 to 1)."""
-    light: Floats = cv2.LUT(picture, _srgb_table())
-    return light
+    return cv2.LUT(picture, _srgb_table())

@@ -8,7 +8,7 @@ from platecheck.data.synth.camera import Camera, across
 from platecheck.data.synth.light import Light
 from platecheck.data.synth.pixels import Floats, mix
 from platecheck.data.synth.shade import flat_ambient, light_dish, light_wall
-from platecheck.data.synth.shapes import EDGE, Shape
+from platecheck.data.synth.shapes import EDGE, Shape, look_up
 from platecheck.data.synth.surface import Surface
 
 SHIFT = 4  # OpenCV draws at 1/16 of a pixel
@@ -32,8 +32,7 @@ def _rings(shape: Shape, count: int) -> list[tuple[float, float]]:
 
 def _soft(mask: NDArray[np.uint8], blur: float) -> Floats:
     """A mask (0 to 255) as 0 to 1, blurred by as many pixels."""
-    soft: Floats = cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.6, blur))
-    return soft
+    return cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.6, blur))
 
 
 def cast_shadow(shape: Shape, light: Light, camera: Camera, side: int) -> Floats:
@@ -57,8 +56,8 @@ def cast_shadow(shape: Shape, light: Light, camera: Camera, side: int) -> Floats
 
     key = light.key.mean() * light.direction[2]
     share = key / (key + flat_ambient(light).mean())
-    shadow: Floats = cv2.resize((1 - share * in_key) * (1 - (1 - share) * from_sky), (side, side))
-    return shadow
+    left = (1 - share * in_key) * (1 - (1 - share) * from_sky)
+    return np.asarray(cv2.resize(left, (side, side)))
 
 
 def place_dish(
@@ -112,7 +111,7 @@ def _meet(shape: Shape, camera: Camera, a: Floats, b: Floats) -> tuple[Floats, F
     high = np.full_like(low, shape.height)
     for _ in range(7):
         z = (low + high) * np.float32(0.5)
-        under = z < shape.height_at(shape.radius(*camera.at_height(*few, z)))
+        under = z < look_up(shape.heights, shape.radius(*camera.at_height(*few, z)))
         low, high = np.where(under, z, low), np.where(under, high, z)
     height: Floats = cv2.resize(cv2.GaussianBlur(z, (0, 0), 0.8), a.shape[::-1])
     return camera.at_height(a, b, height)

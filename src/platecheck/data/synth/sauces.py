@@ -92,9 +92,8 @@ def film(rng: np.random.Generator, s: Surface, sauce: Sauce, thickness: float) -
         wave = 0.03 * torn
         scraped = sample("cloud", (u * c + v * q) * 0.07 + a, (v * c - u * q + wave) * 0.7 + b)
     bits = s.noise(rng, "cloud", WHOLE, 0.6)
-    thick = (
-        0.22 + step(-0.2, 1.6, scraped + 0.5 * torn) + 1.3 * step(1.1, 2.2, bits + 0.6 * scraped)
-    )
+    thick = 0.22 + step(-0.2, 1.6, scraped + 0.5 * torn)
+    thick += 1.3 * step(1.1, 2.2, bits + 0.6 * scraped)
     thick *= shape * np.float32(thickness)
     s.pour(WHOLE, thick, sauce.colour, body=sauce.body, wet=rng.uniform(0.2, 0.8))
     s.relief += thick * np.float32(0.012)
@@ -129,9 +128,8 @@ def drips(rng: np.random.Generator, s: Surface, sauce: Sauce, count: int) -> Non
         part = s.around(at, size * (tail + 0.4))
         u, v = s.from_point(part, at)
         a, b = (u * c + v * q) / np.float32(tail), v * c - u * q
-        rho = cv2.magnitude(a, b) * (
-            1 + 0.14 * np.sin(3 * np.arctan2(b, a) + np.float32(at[0] * 40))
-        )
+        uneven = 0.14 * np.sin(3 * np.arctan2(b, a) + np.float32(at[0] * 40))
+        rho = cv2.magnitude(a, b) * (1 + uneven)
         depth = np.sqrt(np.maximum(1 - (rho / np.float32(size)) ** 2, 0))
         s.pour(part, depth * 0.8, sauce.colour, body=sauce.body, wet=1.0)
         s.relief[part] += depth * np.float32(size * 0.3)

@@ -11,7 +11,7 @@ from platecheck.data.synth.camera import Camera
 from platecheck.data.synth.dishes import Dish
 from platecheck.data.synth.light import Light, diffuse, reflected
 from platecheck.data.synth.pixels import Floats, grey, step, tinted
-from platecheck.data.synth.shapes import EDGE
+from platecheck.data.synth.shapes import EDGE, look_up
 from platecheck.data.synth.surface import Surface
 from platecheck.data.synth.tables import Table
 
@@ -20,8 +20,7 @@ def _fresnel(straight: float, along: Floats) -> Floats:
     """Reflectance at an angle of cosine `along`, from that at right angles (Schlick)."""
     q = 1 - along
     q2 = q * q
-    reflectance: Floats = straight + (1 - straight) * (q2 * q2 * q)
-    return reflectance
+    return np.asarray(straight + (1 - straight) * (q2 * q2 * q))
 
 
 def light_table(table: Table, light: Light, camera: Camera, a: Floats, b: Floats) -> Floats:
@@ -51,8 +50,7 @@ def light_table(table: Table, light: Light, camera: Camera, a: Floats, b: Floats
 def flat_ambient(light: Light) -> Floats:
     """Ambient light [3] on a surface that lies flat."""
     middle = np.zeros((1, 1), np.float32)
-    ambient: Floats = diffuse(light, middle, middle)[0, 0]
-    return ambient
+    return np.asarray(diffuse(light, middle, middle)[0, 0])
 
 
 def light_dish(surface: Surface, light: Light, camera: Camera) -> Floats:
@@ -110,18 +108,14 @@ def light_wall(
     sky = 0.25 + 0.35 * level
     below = ground * np.float32(0.25)
     falling = tinted(sky, diffuse(light, nx * 0.9, ny * 0.9)) + tinted(facing * 0.8, light.key)
-    out: Floats = dish.outside * (falling + below) + grey(0.3 * dish.reflectance * sky)
-    return out
+    return dish.outside * (falling + below) + grey(0.3 * dish.reflectance * sky)
 
 
 def _shifted(values: Floats, move: Floats, outside: float) -> Floats:
     """Values [n, n] read `move` (x, y) pixels further on."""
     matrix = np.array([[1, 0, move[0]], [0, 1, move[1]]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    moved: Floats = cv2.warpAffine(
-        values, matrix, values.shape[::-1], flags=flags, borderValue=outside
-    )
-    return moved
+    return cv2.warpAffine(values, matrix, values.shape[::-1], flags=flags, borderValue=outside)
 
 
 def _wall_shadow(dish: Dish, light: Light) -> Floats:
@@ -129,7 +123,7 @@ def _wall_shadow(dish: Dish, light: Light) -> Floats:
     n = len(dish.chart.r)
     small = n // 3
     r = cv2.resize(dish.chart.r, (small, small))
-    height = dish.chart.shape.height_at(r)
+    height = look_up(dish.chart.shape.heights, r)
     flat = np.hypot(*light.direction[:2])
     slope, way = light.direction[2] / flat, light.direction[:2] / flat
     blocked = np.full_like(height, -1)
@@ -139,5 +133,4 @@ def _wall_shadow(dish: Dish, light: Light) -> Floats:
         ahead = _shifted(height, way * distance * small / (2 * EDGE), -1.0)
         np.maximum(blocked, (ahead - height) / distance - slope, out=blocked)
     edge = 0.04 + light.softness * 0.5
-    shadow: Floats = cv2.resize(step(edge, -edge, blocked), (n, n))
-    return shadow
+    return cv2.resize(step(edge, -edge, blocked), (n, n))

@@ -53,14 +53,6 @@ class Shape:
             r = r * (1 + np.float32(self.wave) * np.cos(np.arctan2(v, u) * self.waves) * near_rim)
         return r
 
-    def height_at(self, r: Floats) -> Floats:
-        """The inner surface's height at r."""
-        return look_up(self.heights, r)
-
-    def slope(self) -> Floats:
-        """The inner surface's slope along r [STEPS]."""
-        return np.gradient(self.heights, REACH / STEPS).astype(np.float32)
-
     @cached_property
     def outline(self) -> Floats:
         """Points [240, 2] of the rim."""
@@ -100,8 +92,7 @@ def chart_of(shape: Shape, n: int) -> Chart:
 def look_up(table: Floats, r: Floats) -> Floats:
     """Values at r of a table over r."""
     index = (np.minimum(r, REACH - 0.01) * np.float32(STEPS / REACH)).astype(np.int32)
-    values: Floats = np.take(table, index)
-    return values
+    return np.take(table, index)
 
 
 def draw_shape(rng: np.random.Generator, kind: str) -> Shape:
@@ -126,9 +117,7 @@ def draw_shape(rng: np.random.Generator, kind: str) -> Shape:
 
 
 Points = list[tuple[float, float]]  # (r, height) from the middle to the rim
-Form = tuple[
-    Points, float, float
-]  # a profile, where its flat bottom ends, how soft its corners are
+Form = tuple[Points, float, float]  # a profile, where its flat bottom ends, how soft its corners
 
 
 def _round_off(points: Points, soft: float) -> Floats:
