@@ -497,7 +497,8 @@ def test_predict_looks_into_folders(model: Path, plates: Path) -> None:
 
 def test_predict_as_json(model: Path, plates: Path) -> None:
     (answer,) = json.loads(succeed("predict", plates / "b.PNG", "--model", model, "--json"))
-    assert list(answer) == ["photo", "label", "probability", "probabilities"]
+    keys = ["photo", "label", "probability", "probabilities", "top_class", "needed", "oddness"]
+    assert list(answer) == keys
     assert answer["probabilities"]["dirty"] == answer["probability"]
     assert answer["probability"] == pytest.approx(dirty(240), abs=1e-5)
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
@@ -685,6 +686,7 @@ EVALUATION_KEYS = [
     "classes",
     "confusion_matrix",
     "per_class",
+    "majority_baseline",
     "mistakes",
     "unreadable",
 ]
