@@ -128,6 +128,9 @@ def test_fields_that_are_not_photos_are_left_out() -> None:
         # A field for photos holds one, and a file is one, whatever the headers say or leave out.
         (b'name="photos"', b"", "photos"),
         (b'name="photo"', b"text/plain", "photo"),
+        (b'name="photo1"', b"", "photo1"),
+        (b'name="image_2"', b"text/plain", "image_2"),
+        (b'name="dish"', b"application/octet-stream", "dish"),
         (b'name="files[]"', b"application/json", "files[]"),
         (b'name="dish1"; filename="a.jpg"', b"text/plain", "a.jpg"),
         (b'name="thumb"; filename="a.jpg"', b"application/x-foo", "a.jpg"),

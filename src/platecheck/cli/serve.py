@@ -73,10 +73,7 @@ def serve(
     ] = None,
     idle_seconds: Annotated[
         float | None,
-        typer.Option(
-            help="Most seconds a client may be silent, also within an upload [10].",
-            rich_help_panel=LIMITS,
-        ),
+        typer.Option(help="Most seconds a client may be silent [10].", rich_help_panel=LIMITS),
     ] = None,
     keys: Annotated[
         Path | None,

@@ -15,11 +15,7 @@ from starlette.responses import Response
 from platecheck.serving import metrics
 from platecheck.serving.engine import Answered, EngineClosedError, QueueFullError
 from platecheck.serving.keys import find_key
-from platecheck.serving.problems import (
-    PROBLEM_JSON,
-    ProblemError,
-    problem_details,
-)
+from platecheck.serving.problems import PROBLEM_JSON, ProblemError, problem_details
 from platecheck.serving.schemas import ModelAnswer, PhotoAnswer, PredictAnswer, Status
 from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
@@ -87,7 +83,7 @@ _PREDICT_ERRORS = {
     400: "The body is not what its content type says",
     408: "The body did not come in time",
     413: "More photos, or more bytes, than the limits allow",
-    415: "The body is compressed, or it is JSON or another text",
+    415: "The body is compressed, base64, JSON or another text, or a form of another type",
     422: "No photo in the request, a raw body that cannot be opened, or a parameter that makes no"
     " sense. A form whose photos cannot be opened is answered 200, with `error` for each",
     503: "Too much to do: ask again after Retry-After seconds",

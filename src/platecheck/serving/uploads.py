@@ -17,7 +17,7 @@ from platecheck.serving.settings import Settings
 
 FIELD = "photos"
 # Other names that clients give the field: what is in one is a photo whatever its headers.
-_NAMES = re.compile(r"(photo|file|image|picture|img|upload)s?(\[\w*\])*", re.IGNORECASE)
+_NAMES = re.compile(r"(photo|file|image|picture|img|upload)s?[_-]?\d*(\[\w*\])*", re.IGNORECASE)
 _PHOTO_TYPE = re.compile(r"(image/.*|application/octet-stream|binary/octet-stream)?")
 # A file's name as RFC 5987 has it. Some clients send no other, and the parser leaves it out.
 _EXTENDED_NAME = re.compile(r"""filename\*\s*=\s*"?([\w-]*)'[^']*'([^;"]*)""", re.IGNORECASE)
@@ -167,7 +167,9 @@ class _Form:
             latin = extended[1].lower() == "iso-8859-1"
             name = unquote(extended[2].strip(), "latin-1" if latin else "utf-8")
         else:
-            return field if _NAMES.fullmatch(field) or kind.startswith("image/") else None
+            return (
+                field if _NAMES.fullmatch(field) or (kind and _PHOTO_TYPE.fullmatch(kind)) else None
+            )
         # Where there are fields to be kept with a photo, a file beside it may be something else.
         return None if self._wanted and not _NAMES.fullmatch(field) else name
 
@@ -208,11 +210,10 @@ def unreadable(headers: Mapping[str, str], body: bytes, reason: str) -> ProblemE
         return ProblemError(415, "this is a form: let the HTTP client set the Content-Type")
     if _BASE64.fullmatch(body.strip(b"\"' \r\n\t")):
         return ProblemError(415, f"this is base64: decode it first, then {HOW}")
-    curl = "with curl use --data-binary, not -d" if kind.endswith("/x-www-form-urlencoded") else ""
+    curl = " (with curl use --data-binary, not -d)" * kind.endswith("/x-www-form-urlencoded")
     if is_text and not _PHOTO_TYPE.fullmatch(kind):
-        what = f"the body is no photo but {kind[:NAME_LENGTH]}"
-        return ProblemError(415, f"{what}: {curl}{'; or ' * bool(curl)}{HOW}")
-    return ProblemError(422, f"{reason}; {curl}" if curl else reason)
+        return ProblemError(415, f"the body is no photo but {kind[:NAME_LENGTH]}{curl}: {HOW}")
+    return ProblemError(422, reason + curl)
 
 
 async def read_photos(
