@@ -167,9 +167,8 @@ class _Form:
             latin = extended[1].lower() == "iso-8859-1"
             name = unquote(extended[2].strip(), "latin-1" if latin else "utf-8")
         else:
-            return (
-                field if _NAMES.fullmatch(field) or (kind and _PHOTO_TYPE.fullmatch(kind)) else None
-            )
+            typed = kind and _PHOTO_TYPE.fullmatch(kind)
+            return field if typed or _NAMES.fullmatch(field) else None
         # Where there are fields to be kept with a photo, a file beside it may be something else.
         return None if self._wanted and not _NAMES.fullmatch(field) else name
 
