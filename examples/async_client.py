@@ -69,6 +69,15 @@ async def predict_many(
     finally:
         for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # of several that failed, one is said
+
+
+def reason(response: httpx.Response) -> str:
+    """Why a service refuses: problem details, unless something else answers there."""
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, LookupError, TypeError):
+        return response.reason_phrase
 
 
 async def main(url: str, photos: list[Path]) -> int:
@@ -88,5 +97,14 @@ async def main(url: str, photos: list[Path]) -> int:
 
 
 if __name__ == "__main__":
-    url, *paths = sys.argv[1:] or sys.exit(__doc__)
-    sys.exit(1 if asyncio.run(main(url, [Path(path) for path in paths])) else 0)
+    if len(sys.argv) < 3:
+        print(__doc__, file=sys.stderr)
+        sys.exit(2)
+    url, *paths = sys.argv[1:]
+    try:
+        failed = asyncio.run(main(url, [Path(path) for path in paths]))
+    except httpx.HTTPStatusError as error:
+        sys.exit(f"{url}: {error.response.status_code}: {reason(error.response)}")
+    except (httpx.RequestError, httpx.InvalidURL) as error:
+        sys.exit(f"{url}: {error}; is it the address of a service, such as http://127.0.0.1:8000?")
+    sys.exit(1 if failed else 0)

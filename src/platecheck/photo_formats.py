@@ -38,6 +38,7 @@ _BEGINNINGS = {
     "an image editor's file": rb"8BPS\0\x02|gimp xcf|v/1\x01|#\?RADIANCE",
     "a web page": rb"\s*<(!doctype )?html",
     "a ZIP archive": rb"PK\x03\x04",
+    "a compressed file (gzip, bzip2, xz or zstd)": rb"\x1f\x8b|BZh\d|\xfd7zXZ|\x28\xb5\x2f\xfd",
 }
 _ADVICE = "save the picture as JPEG or PNG"
 

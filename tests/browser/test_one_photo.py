@@ -207,7 +207,9 @@ def test_unsure_says_why_and_which_photo_would_help(page: Page) -> None:
     why = page.locator("#advice-why")
     expect(why).to_have_text(
         re.compile(
-            r"It leans towards “Dirty”, but is only 5\d% sure. To say so it must be 62% sure."
+            # About 60: processors differ in the last bits.
+            r"It leans towards “Dirty”, but is only (5\d|6[01])% sure."
+            r" To say so it must be 62% sure."
         )
     )
     advice = page.locator("#advice-list li")

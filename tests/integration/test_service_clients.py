@@ -4,6 +4,9 @@ import asyncio
 import gzip
 import importlib.util
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +16,8 @@ import pytest
 from benchmarks.serving.raw import RawConnection, request
 from benchmarks.serving.server import Server
 from serving_fixtures import ask, photo
+
+from platecheck.serving.keys import add_key
 
 pytest_plugins = ["serving_fixtures.fixtures"]
 
@@ -58,6 +63,36 @@ def test_form_of_any_client_is_answered(server: Server, head: bytes) -> None:
     answer = ask(server, request("POST", "/v1/predict", body, form))
     assert answer.status == 200, answer.body
     assert json.loads(answer.body)["photos"][0]["label"] == "dirty"
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        part('name="photos"'),
+        part('name="photos"', "text/plain"),
+        part('name="file"', "application/json"),
+        part('name="dish1"; filename="a.png"', "text/plain"),
+        part('name="thumb"; filename="a.png"', "application/x-foo"),
+    ],
+)
+def test_no_photo_of_a_form_is_left_out(server: Server, odd: bytes) -> None:
+    """A dark photo with unusual headers between bright ones, and a text that is none."""
+    plain = part('name="photos"; filename="b.png"', "image/png")
+    parts = [plain + photo(), part('name="note"') + b"hello", odd + photo(10), plain + b"damaged",
+             odd + b"damaged", plain + photo()]  # fmt: skip
+    body = b"\r\n".join(parts) + b"\r\n--e--\r\n"
+    form = {"Content-Type": "multipart/form-data; boundary=e"}
+    answer = ask(server, request("POST", "/v1/predict", body, form))
+    assert answer.status == 200, answer.body
+    labels = [each.get("label") for each in json.loads(answer.body)["photos"]]
+    assert labels == ["dirty", "clean", None, None, "dirty"]
+
+
+def test_compressed_file_of_a_form_is_said_to_be_compressed(server: Server) -> None:
+    body = part('name="photos"; filename="a.png.gz"') + gzip.compress(photo()) + b"\r\n--e--\r\n"
+    form = {"Content-Type": "multipart/form-data; boundary=e"}
+    answer = ask(server, request("POST", "/v1/predict", body, form))
+    assert "compressed" in json.loads(answer.body)["photos"][0]["error"]["detail"]
 
 
 @pytest.mark.parametrize(
@@ -117,6 +152,33 @@ def test_example_answers_many_photos_and_names_those_that_it_cannot(
     assert lines["plain.heic"].startswith(("clean", "dirty"))
     assert lines["notes.png"] == "it is not a photo in a format that can be read"
     assert lines["gone.png"] == "No such file or directory"
+
+
+def run_example(*arguments: str | Path, key: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, EXAMPLE, *arguments],
+        env={**os.environ, "PLATECHECK_API_KEY": key}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_example_says_in_a_line_why_no_service_answers(
+    bright_is_dirty: Path, tmp_path: Path
+) -> None:
+    photos = [tmp_path / f"{number}.png" for number in range(6)]
+    for each in photos:
+        each.write_bytes(photo())
+    add_key(tmp_path / "keys.txt", "cook")
+    with Server("--model", bright_is_dirty, "--keys", tmp_path / "keys.txt") as server:
+        no_scheme = server.url.removeprefix("http://")
+        refused = run_example(server.url, *photos, key="wrong")
+        tried = {"such as http": run_example(no_scheme, *photos), "Bearer KEY": refused}
+        assert run_example(server.url).returncode == 2
+        assert "URL PHOTO..." in run_example(server.url).stderr
+    tried["failed"] = run_example(server.url, *photos)  # it is gone
+    for says, found in tried.items():
+        assert (found.returncode, found.stdout) == (1, "")
+        assert found.stderr.count("\n") == 1, found.stderr
+        assert says in found.stderr
 
 
 def test_example_asks_a_busy_service_again_after_the_time_that_it_names(

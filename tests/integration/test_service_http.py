@@ -188,6 +188,36 @@ def test_a_long_head_is_refused_even_if_it_comes_at_once(server: Server) -> None
         assert connection.rest() == b""
 
 
+@pytest.mark.parametrize("begun", [b"", b"x" * 40])
+@pytest.mark.parametrize("kind", ["image/png", "multipart/form-data; boundary=e"])
+def test_body_that_stops_is_given_up_after_the_idle_time(
+    server: Server, kind: str, begun: bytes
+) -> None:
+    """Long before the thirty seconds that a request has in all; one that goes on is answered."""
+    begun = begun and b"--e\r\n" + begun
+    head = request("POST", "/v1/predict", headers={"Content-Length": "99", "Content-Type": kind})
+    start = time.monotonic()
+    with RawConnection(server.address, seconds=20) as connection:
+        connection.send(head)
+        connection.send(begun)
+        answer = connection.answer()
+        assert (answer.status, problem(answer)["status"]) == (408, 408)
+        assert 1.5 < time.monotonic() - start < 15
+        assert connection.rest() == b""
+
+
+def test_body_that_comes_slowly_but_goes_on_is_answered(server: Server) -> None:
+    whole = predict(photo())
+    head_ends = whole.index(b"\r\n\r\n") + 4
+    with RawConnection(server.address) as connection:
+        connection.send(whole[:head_ends])
+        for number in range(head_ends, head_ends + 5):  # 3 s: more than it may be silent
+            time.sleep(0.6)
+            connection.send(whole[number : number + 1])
+        connection.send(whole[head_ends + 5 :])
+        assert is_dirty(connection.answer())
+
+
 def slow_reader(server: Server, asked: bytes) -> socket.socket:
     """A client that has asked, and has room for little of the answer at a time."""
     client = socket.socket()

@@ -72,13 +72,18 @@ def test_description_is_fit_for_generated_clients(bright_is_dirty: Path, tmp_pat
         assert set(each["tags"]) <= tags
         for status, response in each["responses"].items():
             assert response["description"]
+            assert ("Retry-After" in response.get("headers", {})) == (status == "503")
+            if status >= "400":
+                assert set(response["content"]) == {"application/problem+json"}
             if status >= "400" and "application/problem+json" in response.get("content", {}):
                 example = response["content"]["application/problem+json"]["example"]
                 assert example["status"] == int(status)
                 assert example["detail"]
     predict = described["paths"]["/v1/predict"]["post"]
     assert predict["summary"] == "Predict"
-    assert {"400", "401", "413", "415", "422", "503"} <= set(predict["responses"])
-    assert {"multipart/form-data", "image/*"} <= set(predict["requestBody"]["content"])
+    assert {"400", "401", "403", "413", "415", "421", "422", "503"} <= set(predict["responses"])
+    assert {
+        "multipart/form-data", "image/*", "image/jpeg", "application/octet-stream"
+    } <= set(predict["requestBody"]["content"])  # fmt: skip
     assert described["components"]["schemas"]["PredictAnswer"]["example"]["photos"]
     assert described["components"]["securitySchemes"]

@@ -260,10 +260,14 @@ def test_keys_are_asked_for_and_logs_tell_no_secret(bright_is_dirty: Path, tmp_p
         for path in ("/", "/healthz", "/readyz", "/openapi.json"):
             assert ask(server, request("GET", path)).status == 200
         missing = ask(server, predict(content))
-        assert (missing.status, problem(missing)["detail"]) == (401, "the API key is missing")
+        how = "send it as 'Authorization: Bearer KEY'"
+        assert (missing.status, problem(missing)["detail"]) == (
+            401,
+            f"the API key is missing: {how}",
+        )
         assert missing.headers["www-authenticate"] == "Bearer"
         wrong = ask(server, predict(content, Authorization=f"Bearer {key[:-1]}"))
-        assert (wrong.status, problem(wrong)["detail"]) == (401, "the API key is wrong")
+        assert (wrong.status, problem(wrong)["detail"]) == (401, f"the API key is wrong: {how}")
         right = predict(
             content, **{"Authorization": f"Bearer {key}", "X-Request-ID": "chosen-by-me"}
         )

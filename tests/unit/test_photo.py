@@ -4,6 +4,7 @@ The pictures are drawn here: a picture with a different colour in every corner, 
 mirrored, turned or re-coloured result passes for the right one.
 """
 
+import gzip
 import io
 import os
 import signal
@@ -667,6 +668,7 @@ def test_what_is_not_a_photo(data: bytes) -> None:
         (b"\0\0\0\x18ftypcrx " + bytes(50), "a camera raw file"),
         (b"FUJIFILMCCD-RAW " + bytes(50), "a camera raw file"),
         (b"PK\3\4" + bytes(50), "a ZIP archive"),
+        (gzip.compress(PICTURE.tobytes()), "a compressed file (gzip, bzip2, xz or zstd)"),
         (b"gimp xcf v011" + bytes(50), "an image editor's file"),
     ],
 )

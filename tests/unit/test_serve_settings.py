@@ -32,7 +32,8 @@ def test_a_flag_goes_before_the_environment_before_a_file(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("prot: 1", "prot"),
+        ("prot: 1", "prot: unknown setting; port is one"),
+        ("no_such_thing: {}", "no_such_thing: unknown setting"),
         ("port: 99999", "port"),
         ("photos: 257", "never fits a queue of 256"),
         ("certificate: a.pem", "go together"),

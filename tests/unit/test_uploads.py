@@ -1,6 +1,7 @@
 """Reading requests: whole photos come out, too much is refused while it arrives."""
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -124,6 +125,19 @@ def test_fields_that_are_not_photos_are_left_out() -> None:
         (b"name=\"file\"; filename*=nonsense''a%FF.jpg", b"", "a\ufffd.jpg"),
         (b'name="file"; FileName* = "UTF-8\'\'a%3Bb.jpg"', b"", "a;b.jpg"),
         (b'name="photos"; filename="a.jpg"; filename*=UTF-8\'\'a.jpg', b"", "a.jpg"),
+        # A field for photos holds one, and a file is one, whatever the headers say or leave out.
+        (b'name="photos"', b"", "photos"),
+        (b'name="photo"', b"text/plain", "photo"),
+        (b'name="photo1"', b"", "photo1"),
+        (b'name="image_2"', b"text/plain", "image_2"),
+        (b'name="dish"', b"application/octet-stream", "dish"),
+        (b'name="files[]"', b"application/json", "files[]"),
+        (b'name="dish1"; filename="a.jpg"', b"text/plain", "a.jpg"),
+        (b'name="thumb"; filename="a.jpg"', b"application/x-foo", "a.jpg"),
+        (b'name="thumb"; filename="a.jpg"', b"multipart/mixed; boundary=x", "a.jpg"),
+        (b'name="meta"; filename="meta.json"', b"application/json", "meta.json"),
+        (b"name=\"dish\"; filename*=UTF-8''a.jpg", b"video/mp4", "a.jpg"),
+        (b'name="dish"; filename=""', b"text/plain", ""),
         (b'name="upload"', b"image/jpeg", "upload"),
         (b'name="photos"', b"IMAGE/JPEG; q=1", "photos"),
     ],
@@ -131,17 +145,20 @@ def test_fields_that_are_not_photos_are_left_out() -> None:
 def test_photo_of_a_form_whatever_the_client_calls_it(
     disposition: bytes, kind: bytes, name: str
 ) -> None:
-    body = part(disposition, kind, b"1") + part(b'name="note"', b"", b"hello") + b"--edge--\r\n"
-    assert read(body, FORM) == [(name, b"1")]
+    odd = part(disposition, kind, b"1") + part(b'name="note"', b"", b"hello")
+    assert read(odd + b"--edge--\r\n", FORM) == [(name, b"1")]
+    # Beside others: none is left out, and the order is kept.
+    assert read(odd + form(("b.jpg", b"2")), FORM) == [(name, b"1"), ("b.jpg", b"2")]
+    body = form(("b.jpg", b"2")).removesuffix(b"--edge--\r\n") + odd + b"--edge--\r\n"
+    assert read(body, FORM) == [("b.jpg", b"2"), (name, b"1")]
 
 
 @pytest.mark.parametrize(
     ("disposition", "kind"),
     [
-        (b'name="photos"', b""),
-        (b'name="photo"', b"text/plain"),
-        (b'name="meta"; filename="meta.json"', b"application/json"),
-        (b'name="meta"; filename="a.pdf"', b"application/pdf"),
+        (b'name="dish"', b""),
+        (b'name="note"', b"text/plain"),
+        (b'name="meta"', b"application/json"),
         (b"", b""),
     ],
 )
@@ -185,7 +202,6 @@ def test_compressed_body_is_refused_before_it_is_read(coding: str, headers: dict
         ("image/jpeg", b"text", 422),
         ("application/octet-stream", b"text", 422),
         ("", b"text", 422),
-        ("application/x-www-form-urlencoded", b"\xff\xd8\xff\0", 422),  # curl --data-binary
     ],
 )
 def test_body_of_another_kind_is_told_from_a_damaged_photo(
@@ -198,6 +214,45 @@ def test_body_of_another_kind_is_told_from_a_damaged_photo(
         assert "Content-Type: image/jpeg" in problem.detail
     else:
         assert problem.detail == "the file is damaged"
+
+
+JPEG = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 4
+MISTAKEN_FORM = "this is a form: let the HTTP client set the Content-Type"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "status", "says"),
+    [
+        # curl -d @plate.jpg, which leaves out line ends and zeros; and -d plate.jpg, without @.
+        ("application/x-www-form-urlencoded", JPEG, 422, "use --data-binary, not -d"),
+        ("application/x-www-form-urlencoded", b"plate.jpg", 415, "use --data-binary, not -d"),
+        ("image/jpeg", form(("a.jpg", JPEG)), 415, MISTAKEN_FORM),
+        ("", b"\r\n" + form(("a.jpg", JPEG)), 415, MISTAKEN_FORM),
+        ("multipart/mixed; boundary=edge", form(("a.txt", b"text")), 415, MISTAKEN_FORM),
+        ("application/json", b"--e\nContent-Type: a/b\ncontent-disposition: x", 415, MISTAKEN_FORM),
+        ("image/jpeg", base64.b64encode(JPEG), 415, "this is base64: decode it first"),
+        ("", base64.encodebytes(JPEG), 415, "this is base64: decode it first"),
+        ("text/plain", base64.urlsafe_b64encode(JPEG), 415, "this is base64: decode it first"),
+        ("application/json", b'"%s"' % base64.b64encode(JPEG), 415, "base64: decode it first"),
+        ("image/png", b"data:image/png;base64,iVBORw0KGgo=", 415, "base64: decode it first"),
+        ("image/jpeg", b"DATA:image/png;base64,iVBO\r\n", 415, "base64: decode it first"),
+        ("image/jpeg", b"--not a form", 422, "the file is damaged"),
+        ("image/jpeg", b"words that are no base64, " * 9, 422, "the file is damaged"),
+    ],
+)
+def test_body_that_was_wrapped_says_how_to_send_the_photo(
+    kind: str, body: bytes, status: int, says: str
+) -> None:
+    problem = unreadable({"content-type": kind}, body, "the file is damaged")
+    assert problem.status == status
+    assert says in problem.detail
+
+
+def test_what_is_too_large_in_a_form_is_named() -> None:
+    with pytest.raises(ProblemError) as error:
+        read(form(("a.jpg", b"x"), ("b.jpg", b"x" * 101), ("c.jpg", b"x")), FORM)
+    assert error.value.status == 413
+    assert error.value.detail == "'b.jpg' is too large: a photo may have at most 100 bytes"
 
 
 def test_names_are_shortened_and_may_be_no_text() -> None:

@@ -15,12 +15,7 @@ from starlette.responses import Response
 from platecheck.serving import metrics
 from platecheck.serving.engine import Answered, EngineClosedError, QueueFullError
 from platecheck.serving.keys import find_key
-from platecheck.serving.problems import (
-    PROBLEM_JSON,
-    ProblemDetails,
-    ProblemError,
-    problem_details,
-)
+from platecheck.serving.problems import PROBLEM_JSON, ProblemError, problem_details
 from platecheck.serving.schemas import ModelAnswer, PhotoAnswer, PredictAnswer, Status
 from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
@@ -28,6 +23,8 @@ from platecheck.serving.static import NO_CACHE
 from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos, unreadable
 
 FILE = {"type": "string", "format": "binary"}
+# Media types of a raw body; programs that write clients know no "image/*".
+RAW = ("image/*", "image/jpeg", "application/octet-stream")
 
 
 def _body(settings: Settings) -> dict[str, Any]:
@@ -53,7 +50,7 @@ def _body(settings: Settings) -> dict[str, Any]:
                     "maxProperties": 1 + OTHER_FIELDS,
                 }
             },
-            "image/*": {"schema": FILE},
+            **{kind: {"schema": FILE} for kind in RAW},
         },
     }
 
@@ -61,10 +58,11 @@ def _body(settings: Settings) -> dict[str, Any]:
 def errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     """Problem details by status, for OpenAPI."""
     schema = {"$ref": "#/components/schemas/ProblemDetails"}
+    retry = {"Retry-After": {"description": "seconds to wait", "schema": {"type": "integer"}}}
     return {
         status: {
             "description": what,
-            "model": ProblemDetails,
+            **({"headers": retry} if status == 503 else {}),
             "content": {
                 PROBLEM_JSON: {
                     "schema": schema,
@@ -72,17 +70,22 @@ def errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
                 }
             },
         }
-        for status, what in by_status.items()
+        for status, what in {**by_status, **_NOT_ALLOWED}.items()
     }
 
 
 NO_KEY = {401: "The API key is missing or wrong"}
+_NOT_ALLOWED = {
+    403: "A web page elsewhere asks (--origin lets it)",
+    421: "The service does not go by the name in Host (--name lets it)",
+}
 _PREDICT_ERRORS = {
     400: "The body is not what its content type says",
     408: "The body did not come in time",
     413: "More photos, or more bytes, than the limits allow",
-    415: "The body is compressed, or it is JSON or another text",
-    422: "No photo that can be opened, or a parameter that makes no sense",
+    415: "The body is compressed, base64, JSON or another text, or a form of another type",
+    422: "No photo in the request, a raw body that cannot be opened, or a parameter that makes no"
+    " sense. A form whose photos cannot be opened is answered 200, with `error` for each",
     503: "Too much to do: ask again after Retry-After seconds",
 }
 
@@ -223,7 +226,9 @@ def guard(keys: Mapping[str, str]) -> Callable[..., Awaitable[None]]:
             metrics.REJECTED.labels("key").inc()
             what = "wrong" if given else "missing"
             raise ProblemError(
-                401, f"the API key is {what}", headers={"WWW-Authenticate": "Bearer"}
+                401,
+                f"the API key is {what}: send it as 'Authorization: Bearer KEY'",
+                headers={"WWW-Authenticate": "Bearer"},
             )
         request.state.log["key"] = name
 

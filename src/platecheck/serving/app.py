@@ -97,7 +97,7 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     if is_loopback(settings.host):
         names = {name.lower() for name in (settings.host, *LOCAL_NAMES, *settings.names)}
     app.add_middleware(Callers, names=names, origins=settings.origins)
-    app.add_middleware(Deadline, seconds=settings.seconds)
+    app.add_middleware(Deadline, seconds=settings.seconds, idle_seconds=settings.idle_seconds)
     if settings.origins:
         app.add_middleware(
             CrossOrigin,

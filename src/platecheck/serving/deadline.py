@@ -20,15 +20,17 @@ class Deadline:
     connection of a client that stops reading (protocol.py).
     """
 
-    def __init__(self, app: ASGIApp, *, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, *, seconds: float, idle_seconds: float | None = None) -> None:
         """Wrap an application.
 
         Args:
             app: what answers.
             seconds: after which a request that has no answer yet gets none.
+            idle_seconds: most seconds between two pieces of its body; None: any.
         """
         self._app = app
         self._seconds = seconds
+        self._idle_seconds = idle_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,7 +41,8 @@ class Deadline:
 
         async def receive_and_note() -> Message:
             nonlocal uploaded
-            message = await receive()
+            async with asyncio.timeout(None if uploaded else self._idle_seconds):
+                message = await receive()
             uploaded = uploaded or not message.get("more_body", False)
             return message
 

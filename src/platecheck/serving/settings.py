@@ -1,6 +1,7 @@
 """What a service can be told: by flags, by the environment (``PLATECHECK_…``), by a file."""
 
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -141,6 +142,9 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "extra_forbidden":
+            close = get_close_matches(where, Settings.model_fields, 1)
+            reason = f"unknown setting; {close[0]} is one" if close else "unknown setting"
         raise SettingsError(f"{where}: {reason}" if where else reason) from error
     except NotJsonError as error:  # the environment's lists; it says of which field
         names = [f"PLATECHECK_{n.upper()}" for n in Settings.model_fields if f'"{n}"' in str(error)]

@@ -16,12 +16,14 @@ from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 
 FIELD = "photos"
-# Other names that clients give the field: a file in one is a photo whatever its media type. A file
-# in any further field is one if its type says so, or says nothing.
-_NAMES = re.compile(r"(photo|file|image|picture|img|upload)s?(\[\w*\])*", re.IGNORECASE)
+# Other names that clients give the field: what is in one is a photo whatever its headers.
+_NAMES = re.compile(r"(photo|file|image|picture|img|upload)s?[_-]?\d*(\[\w*\])*", re.IGNORECASE)
 _PHOTO_TYPE = re.compile(r"(image/.*|application/octet-stream|binary/octet-stream)?")
 # A file's name as RFC 5987 has it. Some clients send no other, and the parser leaves it out.
 _EXTENDED_NAME = re.compile(r"""filename\*\s*=\s*"?([\w-]*)'[^']*'([^;"]*)""", re.IGNORECASE)
+# Text that is a photo in base64, or a data URL; and where an HTTP client's form begins.
+_BASE64 = re.compile(rb"data:.*|[\w+/=\r\n-]{64,}", re.IGNORECASE | re.DOTALL)
+_FORM = re.compile(rb"\s{,9}--.{,999}Content-Disposition:", re.IGNORECASE | re.DOTALL)
 HOW = (
     "send the photo itself as the body (Content-Type: image/jpeg), or one or more as files of a"
     f" form (multipart/form-data), as in curl -F {FIELD}=@plate.jpg"
@@ -135,13 +137,14 @@ class _Form:
         field = options.get(b"name", b"").decode("utf-8", "replace")
         if field in self._wanted:
             self._part.content = self.texts[field] = bytearray()
-            self._part.limit = ("a text", TEXT_BYTES)
+            self._part.limit = (f"'{field}' is too long: a text", TEXT_BYTES)
         elif (name := self._photo_name(field, disposition, options)) is not None:
             if len(self.photos) == self._settings.photos:
                 raise ProblemError(413, f"more than {self._settings.photos} photos in a request")
             self._part.content = bytearray()
-            self._part.limit = ("a photo", self._settings.photo_bytes)
-            self.photos.append((name[:NAME_LENGTH], self._part.content))
+            name = name[:NAME_LENGTH]
+            self._part.limit = (f"'{name}' is too large: a photo", self._settings.photo_bytes)
+            self.photos.append((name, self._part.content))
         elif len(self.others) == OTHER_FIELDS:
             raise ProblemError(413, "too many form fields that are not photos")
         else:
@@ -150,7 +153,11 @@ class _Form:
     def _photo_name(
         self, field: str, disposition: bytes, options: Mapping[bytes, bytes]
     ) -> str | None:
-        """The file's name if the part is a photo, else None."""
+        """The file's name if the part is a photo, else None.
+
+        What is in a field for photos is one, and so is a file in any other field: left out, it
+        would not be missed, and the answers would seem to be those of other photos.
+        """
         header = self._part.headers.get(b"content-type", b"").decode("latin-1")
         kind = header.partition(";")[0].strip().lower()
         extended = _EXTENDED_NAME.search(disposition.decode("utf-8", "replace"))
@@ -160,10 +167,10 @@ class _Form:
             latin = extended[1].lower() == "iso-8859-1"
             name = unquote(extended[2].strip(), "latin-1" if latin else "utf-8")
         else:
-            return field if kind.startswith("image/") else None
+            typed = kind and _PHOTO_TYPE.fullmatch(kind)
+            return field if typed or _NAMES.fullmatch(field) else None
         # Where there are fields to be kept with a photo, a file beside it may be something else.
-        meant = _NAMES.fullmatch(field) or (not self._wanted and _PHOTO_TYPE.fullmatch(kind))
-        return name if meant else None
+        return None if self._wanted and not _NAMES.fullmatch(field) else name
 
     def _on_data(self, data: bytes, start: int, end: int) -> None:
         if self._part.content is None:
@@ -198,9 +205,14 @@ def unreadable(headers: Mapping[str, str], body: bytes, reason: str) -> ProblemE
     is_text = b"\0" not in body and not body.decode("utf-8", "replace").count("\ufffd")
     if body.startswith(b"\x1f\x8b"):
         return ProblemError(415, f"the body is compressed (gzip): {HOW}")
+    if _FORM.match(body):
+        return ProblemError(415, "this is a form: let the HTTP client set the Content-Type")
+    if _BASE64.fullmatch(body.strip(b"\"' \r\n\t")):
+        return ProblemError(415, f"this is base64: decode it first, then {HOW}")
+    curl = " (with curl use --data-binary, not -d)" * kind.endswith("/x-www-form-urlencoded")
     if is_text and not _PHOTO_TYPE.fullmatch(kind):
-        return ProblemError(415, f"the body is no photo but {kind[:NAME_LENGTH]}: {HOW}")
-    return ProblemError(422, reason)
+        return ProblemError(415, f"the body is no photo but {kind[:NAME_LENGTH]}{curl}: {HOW}")
+    return ProblemError(422, reason + curl)
 
 
 async def read_photos(
