@@ -128,7 +128,7 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
     from pydantic_settings import BaseSettings, EnvSettingsSource
     from pydantic_settings import SettingsError as NotJsonError
 
-    class Environment(BaseSettings, Settings):
+    class Environment(BaseSettings, Settings):  # type: ignore[misc]
         pass
 
     given = {name: value for name, value in flags.items() if value is not None}
