@@ -25,8 +25,6 @@ from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE, PAGE, PageFiles, service_worker
 
-logger = logging.getLogger("platecheck.serving")
-
 DESCRIPTION = "Tells clean dishes from dirty ones, and looks at the dish, not at the table."
 
 INTRODUCTION = (
@@ -68,12 +66,12 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
         service.start()
         if keeper:
             keeper.start()
-        event(logger, logging.INFO, "started", model=classifier.id)
+        event(logging.INFO, "started", model=classifier.id)
         yield
         await asyncio.to_thread(service.stop)
         if keeper:
             await asyncio.to_thread(keeper.stop)
-        event(logger, logging.INFO, "stopped", model=classifier.id)
+        event(logging.INFO, "stopped", model=classifier.id)
 
     app = FastAPI(
         title="platecheck",

@@ -5,14 +5,14 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from platecheck.feedback.entry import Answer, Feedback
 from platecheck.model_info import NO_DISH
 from platecheck.serving import metrics
-from platecheck.serving.api import FILE, NO_KEY, answered, check_room, errors, guard
+from platecheck.serving.api import FILE, answered, check_room, errors, guard
 from platecheck.serving.keeper import Keeper
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.service import Service
@@ -116,8 +116,7 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
         keys: hashes of API keys by name; None: no key is asked for.
         keeper: keeps it; None: feedback is off.
     """
-    guarded = [Depends(guard(keys))] if keys is not None else []
-    no_key = NO_KEY if keys is not None else {}
+    guarded, no_key = guard(keys)
     router = APIRouter(dependencies=guarded, tags=["feedback"])
     labels = (*service.classifier.classes, NO_DISH)
 
@@ -242,5 +241,5 @@ def _counted() -> Iterator[None]:
     try:
         yield
     except ProblemError as error:
-        metrics.FEEDBACK.labels("refused" if error.status < 500 else "failed").inc()
+        metrics.FEEDBACK.labels("refused" if error.status_code < 500 else "failed").inc()
         raise

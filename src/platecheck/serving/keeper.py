@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from platecheck.feedback.store import Store
     from platecheck.feedback.sweeper import Sweeper
 
-logger = logging.getLogger("platecheck.serving")
-
 T = TypeVar("T")
 
 # Threads that wait for the database, and most requests that wait for these threads.
@@ -83,7 +81,7 @@ class Keeper:
                 future.add_done_callback(undone)  # called on the thread that does the work
             raise
         except StorageError as error:
-            event(logger, logging.WARNING, "feedback failed", reason=str(error))
+            event(logging.WARNING, "feedback failed", reason=str(error))
             raise ProblemError(503, f"{otherwise}; try again later", headers=RETRY) from error
         finally:
             self.waiting -= 1

@@ -14,8 +14,6 @@ from platecheck.serving import metrics
 from platecheck.serving.keys import PREFIX
 from platecheck.serving.logs import event
 
-logger = logging.getLogger("platecheck.serving")
-
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -85,7 +83,6 @@ class Watch:
             metrics.REQUESTS.labels(method, path, str(status or "none")).inc()
             metrics.SECONDS.labels(path).observe(seconds)
             event(
-                logger,
                 logging.INFO,
                 "request",
                 request_id=request_id,
