@@ -61,15 +61,8 @@ class Prediction:
         """For JSON: everything but `evidence`; ``photo`` and ``error`` when it was not opened."""
         if self.error:
             return {"photo": self.source, "error": self.error.reason}
-        return {
-            "photo": self.source,
-            "label": self.label,
-            "probability": self.probability,
-            "probabilities": self.probabilities,
-            "top_class": self.top_class,
-            "needed": self.needed,
-            "oddness": self.oddness,
-        }
+        told = ("label", "probability", "probabilities", "top_class", "needed", "oddness")
+        return {"photo": self.source, **{name: getattr(self, name) for name in told}}
 
 
 class Model(Protocol):

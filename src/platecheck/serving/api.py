@@ -31,29 +31,26 @@ FILE = {"type": "string", "format": "binary"}
 
 def _body(settings: Settings) -> dict[str, Any]:
     """The body of a request to answer photos; FastAPI would read it by itself, without limits."""
+    photos = {"type": "array", "items": FILE, "minItems": 1, "maxItems": settings.photos}
     return {
         "description": "One photo as the body, or up to as many as the limits allow as files of a"
         " form: JPEG, PNG, HEIC, WebP, AVIF, TIFF and others. The content decides, not the name.",
         "required": True,
         "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        FIELD: {
-                            "type": "array",
-                            "items": FILE,
-                            "minItems": 1,
-                            "maxItems": settings.photos,
-                        }
-                    },
-                    "required": [FIELD],
-                    "additionalProperties": {"type": "string"},
-                    "maxProperties": 1 + OTHER_FIELDS,
-                }
-            },
+            "multipart/form-data": {"schema": form({FIELD: photos}, required=[FIELD])},
             "image/*": {"schema": FILE},
         },
+    }
+
+
+def form(fields: Mapping[str, Any], required: Sequence[str]) -> dict[str, Any]:
+    """The schema of a form with these fields, and some that are not read."""
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": required,
+        "additionalProperties": {"type": "string"},
+        "maxProperties": len(fields) + OTHER_FIELDS,
     }
 
 

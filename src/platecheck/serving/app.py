@@ -88,7 +88,17 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     app.state.keeper = keeper
     app.include_router(api(service, keys, content))
     app.include_router(feedback(service, keys, keeper))
-    _mount_page(app, classifier)
+    worker, files = service_worker([classifier.fingerprint.encode()]), PageFiles(directory=PAGE)
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
+
+    @app.get("/sw.js", include_in_schema=False)
+    async def worker_source() -> Response:  # at the root: it is to look after the whole page
+        return Response(worker, media_type="text/javascript", headers=NO_CACHE)
+
+    app.mount("/page", files)
     mount_docs(app)
     answer_errors(app)
     names = None
@@ -106,19 +116,3 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
         )
     app.add_middleware(Watch)
     return app
-
-
-def _mount_page(app: FastAPI, classifier: Classifier) -> None:
-    worker = service_worker([classifier.fingerprint.encode()])
-
-    files = PageFiles(directory=PAGE)
-
-    @app.get("/", include_in_schema=False)
-    async def page(request: Request) -> Response:
-        return await files.get_response("index.html", request.scope)
-
-    @app.get("/sw.js", include_in_schema=False)
-    async def worker_source() -> Response:  # at the root: it is to look after the whole page
-        return Response(worker, media_type="text/javascript", headers=NO_CACHE)
-
-    app.mount("/page", files)

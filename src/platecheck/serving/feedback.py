@@ -12,11 +12,11 @@ from starlette.responses import Response
 from platecheck.feedback.entry import Answer, Feedback
 from platecheck.model_info import NO_DISH
 from platecheck.serving import metrics
-from platecheck.serving.api import FILE, answered, check_room, errors, guard
+from platecheck.serving.api import FILE, answered, check_room, errors, form, guard
 from platecheck.serving.keeper import Keeper
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.service import Service
-from platecheck.serving.uploads import OTHER_FIELDS, read_form
+from platecheck.serving.uploads import read_form
 
 Id = Annotated[str, Path(alias="id", pattern="^[0-9a-f]{32}$")]
 FIELD, TEXTS = "photo", ("right", "consent", "answer")
@@ -47,14 +47,8 @@ def _body(labels: Sequence[str]) -> dict[str, Any]:
         # OpenAPI: an object in a form is sent as JSON.
         "answer": {"$ref": "#/components/schemas/GivenAnswer"},
     }
-    form = {
-        "type": "object",
-        "properties": fields,
-        "required": [FIELD, "right", "consent"],
-        "additionalProperties": {"type": "string"},
-        "maxProperties": len(fields) + OTHER_FIELDS,
-    }
-    content = {"schema": form, "encoding": {FIELD: {"contentType": "image/*"}}}
+    schema = form(fields, required=[FIELD, "right", "consent"])
+    content = {"schema": schema, "encoding": {FIELD: {"contentType": "image/*"}}}
     return {"required": True, "content": {"multipart/form-data": content}}
 
 
@@ -138,11 +132,7 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
         with _counted(), service.uploads.share() as share:
             check_room(service)
             named, texts = await read_form(
-                request.stream(),
-                request.headers,
-                service.settings,
-                share,
-                texts=TEXTS,
+                request.stream(), request.headers, service.settings, share, texts=TEXTS
             )
             right, client = _checked(texts, labels)
             found = (await answered(request, service, [named], counts=False))[0].prediction

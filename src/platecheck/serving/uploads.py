@@ -201,7 +201,13 @@ async def read_photos(
     boundary = _announced(headers, settings)
     limited = _limited(stream, settings, share)
     if boundary is None:
-        return [("photo", await _read_raw(limited, settings))]
+        content = bytearray()
+        async for chunk in limited:
+            content += chunk
+            _check_size("a photo", len(content), settings.photo_bytes)
+        if not content:
+            raise ProblemError(422, f"no photo, the body is empty: {HOW}")
+        return [("photo", bytes(content))]
     form = await _parse(_Form(settings), limited, boundary)
     return [(name, bytes(content)) for name, content in form.photos]
 
@@ -268,16 +274,6 @@ async def _limited(
         _check_size("a request", total, settings.request_bytes)
         share.grow_to(total)
         yield chunk
-
-
-async def _read_raw(stream: AsyncIterator[bytes], settings: Settings) -> bytes:
-    content = bytearray()
-    async for chunk in stream:
-        content += chunk
-        _check_size("a photo", len(content), settings.photo_bytes)
-    if not content:
-        raise ProblemError(422, f"no photo, the body is empty: {HOW}")
-    return bytes(content)
 
 
 async def _parse(form: _Form, stream: AsyncIterator[bytes], boundary: bytes) -> _Form:
