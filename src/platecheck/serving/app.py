@@ -88,7 +88,7 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     app.state.keeper = keeper
     app.include_router(api(service, keys, content))
     app.include_router(feedback(service, keys, keeper))
-    worker, files = service_worker([classifier.fingerprint.encode()]), PageFiles(directory=PAGE)
+    worker, files = service_worker(classifier.fingerprint), PageFiles(directory=PAGE)
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:

@@ -22,7 +22,6 @@ class QueueFullError(Exception):
     """
 
     def __init__(self, seconds: float) -> None:
-        """Say after how many seconds to ask again."""
         super().__init__(f"the queue is full; ask again after {seconds:.1f} s")
         self.seconds = seconds
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
@@ -78,15 +79,7 @@ class GivenFeedback(BaseModel):
 
     @classmethod
     def of(cls, given: Feedback, days: int) -> Self:
-        """Feedback that is kept for so many days."""
-        return cls(
-            id=given.id,
-            time=given.time,
-            expires=given.time + timedelta(days=days),
-            right=given.right,
-            answer=GivenAnswer.model_validate(given.answer),
-            client=GivenAnswer.model_validate(given.client) if given.client else None,
-        )
+        return cls(expires=given.time + timedelta(days=days), **asdict(given))
 
 
 class FeedbackFacts(BaseModel):

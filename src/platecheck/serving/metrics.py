@@ -20,8 +20,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the text
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-
 REQUESTS = Counter("platecheck_requests", "Requests answered.", ["method", "path", "status"])
 SECONDS = Histogram(
     "platecheck_request_seconds",
@@ -71,7 +69,7 @@ MODEL = Gauge(
 
 def exposition() -> bytes:
     """All figures, of all workers, in Prometheus' text format."""
-    folder = os.environ.get(SHARED)
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if not folder:
         return generate_latest(REGISTRY)
     _forget_dead(Path(folder))
