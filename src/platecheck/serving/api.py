@@ -14,12 +14,7 @@ from starlette.responses import Response
 from platecheck.serving import metrics
 from platecheck.serving.engine import Answered, EngineClosedError, QueueFullError
 from platecheck.serving.keys import find_key
-from platecheck.serving.problems import (
-    PROBLEM_JSON,
-    ProblemDetails,
-    ProblemError,
-    problem_details,
-)
+from platecheck.serving.problems import PROBLEM_JSON, ProblemDetails, ProblemError, problem_details
 from platecheck.serving.schemas import ModelAnswer, PhotoAnswer, PredictAnswer, Status
 from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
