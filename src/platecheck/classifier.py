@@ -2,28 +2,21 @@
 
 import hashlib
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from PIL import Image
 
-from platecheck.cpus import cpu_count
 from platecheck.errors import ModelError, PhotoError
-from platecheck.model_info import (
-    ModelInfo,
-    first_line,
-    read_info,
-)
+from platecheck.model_info import ModelInfo, first_line, read_info
 from platecheck.photo import MAX_PIXELS, Color, Source, open_photo, photo_name
+from platecheck.stream import Opened, answer_opened, stream, try_to_open
 
 # Names that stand for models that come with platecheck; the first one is the default.
 SHIPPED = ("plate", "tiny")
@@ -68,15 +61,8 @@ class Prediction:
         """For JSON: everything but `evidence`; ``photo`` and ``error`` when it was not opened."""
         if self.error:
             return {"photo": self.source, "error": self.error.reason}
-        return {
-            "photo": self.source,
-            "label": self.label,
-            "probability": self.probability,
-            "probabilities": self.probabilities,
-            "top_class": self.top_class,
-            "needed": self.needed,
-            "oddness": self.oddness,
-        }
+        told = ("label", "probability", "probabilities", "top_class", "needed", "oddness")
+        return {"photo": self.source, **{name: getattr(self, name) for name in told}}
 
 
 class Model(Protocol):
@@ -188,18 +174,15 @@ class Classifier:
                 raise ModelError(f"{name} cannot be used: its driver or its libraries are missing")
         fingerprint = hashlib.sha256(content).hexdigest()
         classifier = cls(session, read_info(metadata, where), fingerprint)
-        classifier._check_graph(where)
+        try:
+            fits = classifier._fits_metadata()
+        except (ModelError, UnicodeDecodeError):  # the latter is a damaged name
+            fits = False
+        if not fits:
+            raise ModelError(f"{where} does not take and give what its metadata says")
         shipped = where.parent == _WEIGHTS  # which another computer has elsewhere
         classifier._path = where.stem if shipped else where.absolute()
         return classifier
-
-    def _check_graph(self, where: Path) -> None:
-        try:
-            right = self._fits_metadata()
-        except (ModelError, UnicodeDecodeError):  # the latter is a damaged name
-            right = False
-        if not right:
-            raise ModelError(f"{where} does not take and give what its metadata says")
 
     def _fits_metadata(self) -> bool:
         inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
@@ -254,7 +237,7 @@ class Classifier:
 
     def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> dict[str, NDArray[np.float32]]:
         try:
-            found = self.session.run(outputs, {self._input_name: pixels})
+            found = self.session.run(outputs, {self.session.get_inputs()[0].name: pixels})
         except Exception as error:  # ONNX Runtime's errors have no common type
             raise ModelError(f"the model cannot be run: {first_line(error)}") from error
         if not all(np.isfinite(output).all() for output in found):
@@ -275,11 +258,6 @@ class Classifier:
     def _outputs(self) -> list[str]:
         known = ("probabilities", "evidence", "oddness")
         return [output.name for output in self.session.get_outputs() if output.name in known]
-
-    @cached_property
-    def _input_name(self) -> str:
-        name: str = self.session.get_inputs()[0].name
-        return name
 
     def predict(
         self, photo: Source, *, color: Color = "rgb", max_pixels: int = MAX_PIXELS
@@ -329,52 +307,48 @@ class Classifier:
             TypeError: `photos` is a single photo.
         """
 
-        def answer(names: list[str], pixels: NDArray[np.uint8]) -> list[Prediction]:
-            return self.predict_pixels(pixels, names)
+        def work(batch: list[Source]) -> list[Prediction]:
+            opened = [
+                try_to_open(photo, self.size, color=color, max_pixels=max_pixels) for photo in batch
+            ]
+            return self.predict_pixels(opened, [photo_name(photo) for photo in batch])
 
-        answers = _stream(
-            answer,
-            partial(open_photo, size=self.size, color=color, max_pixels=max_pixels),
-            photos,
-            batch_size=batch_size,
-            workers=workers,
-        )
-        return (
-            Prediction(name, error=found) if isinstance(found, PhotoError) else found
-            for name, found in answers
-        )
+        return stream(work, photos, batch_size, workers)
 
-    def predict_pixels(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[Prediction]:
-        """Answer for photos that already have the right size.
+    def predict_pixels(self, pixels: Iterable[Opened], names: Iterable[str]) -> list[Prediction]:
+        """Answer for photos that already have the right size; for an error, with that error.
 
         Args:
-            pixels: uint8 [N, size, size, 3], RGB.
+            pixels: N of uint8 [size, size, 3], RGB, or why one could not be opened.
             names: N, what the photos are called.
 
         Raises:
             ModelError: as :meth:`probabilities`.
         """
+        found = answer_opened(self._predictions, pixels)
+        return [
+            Prediction(name, error=each)
+            if isinstance(each, PhotoError)
+            else replace(each, source=name)
+            for each, name in zip(found, names, strict=True)
+        ]
+
+    def _predictions(self, pixels: NDArray[np.uint8]) -> Iterator[Prediction]:
         answers = self.answers(pixels)
-        predictions = []
-        for index, (name, row) in enumerate(zip(names, answers.probabilities, strict=True)):
-            best = int(row.argmax())
+        for index, row in enumerate(answers.probabilities):
             oddness = None if answers.oddness is None else float(answers.oddness[index])
-            predictions.append(
-                Prediction(
-                    name,
-                    self.info.label(row, oddness),
-                    float(row[best]),
-                    {c: float(value) for c, value in zip(self.classes, row, strict=True)},
-                    needed=self.info.needed(row),
-                    oddness=oddness,
-                    evidence=None if answers.evidence is None else answers.evidence[index],
-                )
+            yield Prediction(
+                "",
+                self.info.label(row, oddness),
+                float(row.max()),
+                {name: float(value) for name, value in zip(self.classes, row, strict=True)},
+                needed=self.info.needed(row),
+                oddness=oddness,
+                evidence=None if answers.evidence is None else answers.evidence[index],
             )
-        return predictions
 
 
 Row = NDArray[np.float32] | PhotoError
-Found = TypeVar("Found")
 
 
 def stream_probabilities(
@@ -397,93 +371,12 @@ def stream_probabilities(
         TypeError: `photos` is a single photo.
     """
 
-    def answer(_names: list[str], pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-        return list(model.probabilities(pixels))
+    def work(batch: list[Source]) -> list[tuple[str, Row]]:
+        opened = [try_to_open(photo, model.size) for photo in batch]
+        names = (photo_name(photo) for photo in batch)
+        return list(zip(names, answer_opened(model.probabilities, opened), strict=True))
 
-    opener = partial(open_photo, size=model.size)
-    return _stream(answer, opener, photos, batch_size=batch_size, workers=workers)
-
-
-def _stream(
-    answer: Callable[[list[str], NDArray[np.uint8]], Sequence[Found]],
-    opener: Callable[[Source], NDArray[np.uint8]],
-    photos: Iterable[Source],
-    *,
-    batch_size: int,
-    workers: int | None = None,
-) -> Iterator[tuple[str, Found | PhotoError]]:
-    """Name of each photo and what `answer` says of it, or its error, in order.
-
-    Each worker decodes a batch and then runs it, so while one decodes another infers, without a
-    queue between the two.
-    """
-    if _is_one_photo(photos):  # whose characters or rows would each be taken for a photo
-        raise TypeError(
-            "photos must be a list, or anything else that gives one photo at a time; this is one"
-        )
-    workers = workers if workers is not None else cpu_count()
-    if batch_size < 1 or workers < 1:
-        raise ValueError("batch_size and workers must be at least 1")
-
-    def work(batch: list[Source]) -> list[tuple[str, Found | PhotoError]]:
-        names = [photo_name(source) for source in batch]
-        opened = [_open(source, opener) for source in batch]
-        good = [
-            (name, pixels)
-            for name, pixels in zip(names, opened, strict=True)
-            if not isinstance(pixels, PhotoError)
-        ]
-        found = iter(
-            answer([name for name, _ in good], np.stack([pixels for _, pixels in good]))
-            if good
-            else ()
-        )
-        return [
-            (name, pixels if isinstance(pixels, PhotoError) else next(found))
-            for name, pixels in zip(names, opened, strict=True)
-        ]
-
-    failures: list[Exception] = []
-
-    def batches() -> Iterator[list[Source]]:
-        batch: list[Source] = []
-        try:
-            for photo in photos:
-                batch.append(photo)
-                if len(batch) == batch_size:
-                    yield batch
-                    batch = []
-        except Exception as error:  # raised again after the answers for what came before
-            failures.append(error)
-        if batch:
-            yield batch
-
-    def results() -> Iterator[tuple[str, Found | PhotoError]]:
-        remaining = batches()
-        under_way: deque[Future[list[tuple[str, Found | PhotoError]]]] = deque()
-        with ThreadPoolExecutor(workers) as pool:
-            try:
-                while True:
-                    while len(under_way) <= workers and (batch := next(remaining, None)):
-                        under_way.append(pool.submit(work, batch))
-                    if not under_way:
-                        break
-                    yield from under_way.popleft().result()
-            finally:
-                for future in under_way:
-                    future.cancel()
-        for failure in failures:
-            raise failure
-
-    return results()
-
-
-def _is_one_photo(photos: object) -> bool:
-    if isinstance(photos, np.ndarray):
-        return photos.dtype.kind in "biuf" and photos.ndim != 4
-    return hasattr(photos, "read") or isinstance(
-        photos, str | os.PathLike | bytes | bytearray | memoryview | Image.Image
-    )
+    return stream(work, photos, batch_size, workers)
 
 
 def find_model(path: str | os.PathLike[str] | None) -> Path:
@@ -495,9 +388,7 @@ def find_model(path: str | os.PathLike[str] | None) -> Path:
     if path is not None and Path(name).exists():
         return Path(name)
     shipped = SHIPPED[0] if name == DEFAULT else name
-    if shipped in SHIPPED:
-        return _WEIGHTS / f"{shipped}.onnx"
-    return Path(name)
+    return _WEIGHTS / f"{shipped}.onnx" if shipped in SHIPPED else Path(name)
 
 
 def _read_model(path: Path) -> bytes:
@@ -519,12 +410,3 @@ def _load_again(
     if classifier.fingerprint != fingerprint:
         raise ModelError(f"{path} is not the model that was pickled: it has changed since")
     return classifier
-
-
-def _open(
-    source: Source, opener: Callable[[Source], NDArray[np.uint8]]
-) -> NDArray[np.uint8] | PhotoError:
-    try:
-        return opener(source)
-    except PhotoError as error:
-        return error

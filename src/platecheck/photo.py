@@ -8,7 +8,7 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import index
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import IO, Any, Literal, NoReturn, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image
 
 from platecheck.errors import PhotoError
 from platecheck.photo_formats import (
@@ -147,8 +147,9 @@ def open_photo(
             file = identify(data, name)
             _check_pixels(file, max_pixels, name)
             check_scans(file, data, name)
-            if wanted:
-                _reduce(file, *wanted)
+            if wanted:  # a JPEG is then decoded at a fraction of its size
+                height, width = reversed(wanted) if _orientation(file) >= 5 else wanted
+                file.draft(None, (width * _DRAFT_FACTOR, height * _DRAFT_FACTOR))
             return _decode(file, wanted, max_pixels, name)
         except PhotoError:
             raise
@@ -273,13 +274,6 @@ def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
         raise PhotoError(name, "it has no pixels")
 
 
-def _reduce(file: ImageFile.ImageFile, height: int, width: int) -> None:
-    """Have a JPEG decoded at a fraction of its size, if much less is wanted."""
-    if _orientation(file) >= 5:  # lies on its side
-        height, width = width, height
-    file.draft(None, (width * _DRAFT_FACTOR, height * _DRAFT_FACTOR))
-
-
 def _decode(
     image: Image.Image, wanted: tuple[int, int] | None, max_pixels: int, name: str
 ) -> NDArray[np.uint8]:
@@ -338,57 +332,40 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16"):
-        return _grey(np.asarray(image), lambda numbers: numbers / np.float32(257))
-    if image.mode in ("I", "F"):
-        values = np.asarray(image)
-        return _grey(values, _scale_of(values))
+    if image.mode.startswith(("I", "F")):
+        return _stretched(np.asarray(image)).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _grey(
-    values: NDArray[Any], scale: Callable[[NDArray[Any]], NDArray[np.floating]]
-) -> Image.Image:
-    """Bring numbers, [H, W], to 0 to 255."""
-    grey = np.empty(values.size, np.uint8)
-    numbers = values.reshape(-1)
-    for part in _parts(values.size):
-        grey[part] = np.rint(scale(numbers[part]))
-    return Image.fromarray(grey.reshape(values.shape)).convert("RGB")
+def _stretched(values: NDArray[Any]) -> Image.Image:
+    """Bring deep numbers, [H, W], to 0 to 255.
 
-
-def _scale_of(
-    values: NDArray[np.int32] | NDArray[np.float32],
-) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
-    """What brings numbers of unknown range, [H, W], to 0 to 255.
-
-    The range is the smallest of 0 to 1 (floats only), 0 to 255 and 0 to 65535 that holds them
-    all; other numbers are stretched from their lowest to their highest.
+    The range is 0 to 65535 for 16 bits. For more, which do not say, it is the smallest of 0 to 1
+    (floats only), 0 to 255 and 0 to 65535 that holds them all; other numbers are stretched from
+    their lowest to their highest.
     """
     numbers = values.reshape(-1)
-    finite = (part[np.isfinite(part)] for part in map(numbers.__getitem__, _parts(values.size)))
+    # In parts: float64 copies of all of a large photo would take gigabytes.
+    parts = [slice(at, at + _PART) for at in range(0, values.size, _PART)]
+    unknown = values.dtype.itemsize > 2
+    finite = (numbers[part][np.isfinite(numbers[part])] for part in (parts if unknown else ()))
     ranges = [(float(part.min()), float(part.max())) for part in finite if part.size]
     low = min((lowest for lowest, _ in ranges), default=0.0)
     high = max((highest for _, highest in ranges), default=0.0)
+    start, span = 0.0, 65535.0
     if low < 0 or high > 65535:
         start, span = low, high - low or 1
-    else:
-        unit = high <= 1 and values.dtype.kind == "f"
-        start, span = 0.0, 1 if unit else 255 if high <= 255 else 65535
-
-    def scale(part: NDArray[Any]) -> NDArray[np.float64]:
-        known = np.nan_to_num(part.astype(np.float64), nan=low, posinf=high, neginf=low)
-        return (known - start) * (255 / span)
-
-    return scale
-
-
-def _parts(size: int) -> Iterator[slice]:
-    """Parts of a large photo: float64 copies of all of it would take gigabytes."""
-    return (slice(at, at + _PART) for at in range(0, size, _PART))
+    elif unknown and high <= 255:
+        span = 1 if high <= 1 and values.dtype.kind == "f" else 255
+    grey = np.empty(values.size, np.uint8)
+    for part in parts:
+        deep = numbers[part].astype(np.float64)
+        known = np.nan_to_num(deep, nan=low, posinf=high, neginf=low)
+        grey[part] = np.rint((known - start) * (255 / span))
+    return Image.fromarray(grey.reshape(values.shape))
 
 
 def _blame(error: Exception, data: bytes, name: str) -> NoReturn:

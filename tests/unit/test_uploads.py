@@ -53,7 +53,7 @@ def refused(
 ) -> int:
     with pytest.raises(ProblemError) as error:
         read(body, headers, settings)
-    return error.value.status
+    return error.value.status_code
 
 
 def read_or_status(body: bytes, headers: Mapping[str, str]) -> bool:
@@ -61,7 +61,7 @@ def read_or_status(body: bytes, headers: Mapping[str, str]) -> bool:
     try:
         return bool(read(body, headers))
     except ProblemError as error:
-        return error.status in {400, 413, 415, 422}
+        return error.status_code in {400, 413, 415, 422}
 
 
 @given(
@@ -167,7 +167,7 @@ def test_form_without_a_photo_says_what_it_has_and_what_to_send(
 ) -> None:
     with pytest.raises(ProblemError) as error:
         read(part(disposition, kind, b"1") + b"--edge--\r\n", FORM)
-    assert error.value.status == 422
+    assert error.value.status_code == 422
     assert "curl -F photos=@plate.jpg" in error.value.detail
     if b'name="' in disposition:
         assert disposition.split(b'"')[1].decode() in error.value.detail
@@ -183,7 +183,7 @@ def test_any_part_is_a_photo_or_a_problem(disposition: bytes, kind: bytes) -> No
 def test_compressed_body_is_refused_before_it_is_read(coding: str, headers: dict[str, str]) -> None:
     with pytest.raises(ProblemError) as error:
         read(b"", {**headers, "content-encoding": coding})
-    assert error.value.status == 415
+    assert error.value.status_code == 415
     assert "without Content-Encoding" in error.value.detail
     assert error.value.headers == {"Accept-Encoding": "identity"}
     assert read(b"1", {**RAW, "content-encoding": "identity"}) == [("photo", b"1")]
@@ -208,7 +208,7 @@ def test_body_of_another_kind_is_told_from_a_damaged_photo(
     kind: str, body: bytes, status: int
 ) -> None:
     problem = unreadable({"content-type": kind}, body, "the file is damaged")
-    assert problem.status == status
+    assert problem.status_code == status
     if status == 415:
         assert "curl -F photos=@plate.jpg" in problem.detail
         assert "Content-Type: image/jpeg" in problem.detail
@@ -301,7 +301,7 @@ def test_a_body_without_end_is_refused_when_it_is_too_much() -> None:
 
     with pytest.raises(ProblemError) as error, Budget(1000).share() as share:
         asyncio.run(read_photos(endless(), RAW, LIMITS, share))
-    assert error.value.status == 413
+    assert error.value.status_code == 413
     assert read_so_far == 150
 
 
@@ -317,7 +317,7 @@ def test_what_is_in_memory_at_a_time_is_bounded_and_given_back() -> None:
         # It is read, but not answered yet.
         with budget.share() as second, pytest.raises(ProblemError) as error:
             asyncio.run(read_photos(quick(), RAW, LIMITS, second))
-        assert error.value.status == 503
+        assert error.value.status_code == 503
         assert error.value.headers["Retry-After"] == "1"
     assert budget.taken == 0
     assert read(b"y" * 80, RAW, budget=budget) == photos

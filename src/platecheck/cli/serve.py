@@ -1,128 +1,26 @@
 """``platecheck serve`` and ``platecheck key``."""
 
+import inspect
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_origin
 
 import typer
+from pydantic.fields import FieldInfo
+from rich.markup import escape
 
 from platecheck.cli.models import complete_model
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import MissingExtraError
-
-LIMITS, ACCESS, FEEDBACK = "Limits", "Who may ask", "Feedback"
+from platecheck.serving.settings import MB, Settings, load_settings
 
 
 def serve(
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            help="An exported file, plate or tiny; plate when absent.",
-            autocompletion=complete_model,
-        ),
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on [127.0.0.1].")] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0: any free one [8000].")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that answer [1].")] = None,
-    threads: Annotated[
-        int | None, typer.Option(help="Photos answered at a time, a process \\[one a core].")
-    ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Most photos given to the model at once [1].")
-    ] = None,
-    provider: Annotated[
-        list[str] | None, typer.Option(help="Of ONNX Runtime, such as CUDAExecutionProvider.")
-    ] = None,
-    offline: Annotated[
-        bool | None,
-        typer.Option("--offline/--no-offline", help="Let the page keep the model \\[yes]."),
-    ] = None,
-    wait: Annotated[
-        float | None,
-        typer.Option(
-            help="Most seconds a request waits for the photos before it [1].",
-            rich_help_panel=LIMITS,
-        ),
-    ] = None,
-    queue: Annotated[
-        int | None,
-        typer.Option(
-            help="Most photos waiting or under way, a process [256].", rich_help_panel=LIMITS
-        ),
-    ] = None,
-    photos: Annotated[
-        int | None, typer.Option(help="Most photos a request [32].", rich_help_panel=LIMITS)
-    ] = None,
-    photo_bytes: Annotated[
-        int | None, typer.Option(help="Most bytes a photo [20 MB].", rich_help_panel=LIMITS)
-    ] = None,
-    request_bytes: Annotated[
-        int | None, typer.Option(help="Most bytes a request [64 MB].", rich_help_panel=LIMITS)
-    ] = None,
-    upload_bytes: Annotated[
-        int | None,
-        typer.Option(
-            help="Most bytes of requests in memory, a process [256 MB].", rich_help_panel=LIMITS
-        ),
-    ] = None,
-    pixels: Annotated[
-        int | None, typer.Option(help="Most pixels a photo [67108864].", rich_help_panel=LIMITS)
-    ] = None,
-    seconds: Annotated[
-        float | None,
-        typer.Option(help="Most seconds a request, upload included [30].", rich_help_panel=LIMITS),
-    ] = None,
-    idle_seconds: Annotated[
-        float | None,
-        typer.Option(help="Most seconds a client may be silent [10].", rich_help_panel=LIMITS),
-    ] = None,
-    keys: Annotated[
-        Path | None,
-        typer.Option(help="File of API keys, by platecheck key.", rich_help_panel=ACCESS),
-    ] = None,
-    without_key: Annotated[
-        bool | None,
-        typer.Option(
-            "--without-key", help="Listen beyond this machine without one.", rich_help_panel=ACCESS
-        ),
-    ] = None,
-    certificate: Annotated[
-        Path | None,
-        typer.Option(help="PEM file: serve by HTTPS.", rich_help_panel=ACCESS),
-    ] = None,
-    private_key: Annotated[
-        Path | None, typer.Option(help="PEM file of the certificate.", rich_help_panel=ACCESS)
-    ] = None,
-    origin: Annotated[
-        list[str] | None,
-        typer.Option(help="Web page elsewhere that may ask (CORS).", rich_help_panel=ACCESS),
-    ] = None,
-    name: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Host name that a proxy on this machine calls it by.", rich_help_panel=ACCESS
-        ),
-    ] = None,
-    feedback: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="Keep feedback: sqlite:///FILE or postgresql://…",
-            rich_help_panel=FEEDBACK,
-        ),
-    ] = None,
-    feedback_photos: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of its photos.", rich_help_panel=FEEDBACK),
-    ] = None,
-    feedback_days: Annotated[
-        int | None, typer.Option(help="Days until it is deleted [180].", rich_help_panel=FEEDBACK)
-    ] = None,
-    log_level: Annotated[
-        str | None, typer.Option(help="debug, info, warning or error \\[info].")
-    ] = None,
+    *,
     settings: Annotated[
         Path | None, typer.Option(help="YAML file of these options, with _ instead of -.")
     ] = None,
+    **flags: Any,
 ) -> None:
     """Open the page at / and the service at /v1 (see /docs).
 
@@ -133,49 +31,61 @@ def serve(
     try:
         from platecheck.serving.keeper import open_feedback
         from platecheck.serving.server import serve as run
-        from platecheck.serving.settings import load_settings
     except ModuleNotFoundError as error:
         raise MissingExtraError("The service", "serve") from error
 
-    flags: dict[str, Any] = {
-        "model": model,
-        "providers": provider or None,
-        "host": host,
-        "port": port,
-        "workers": workers,
-        "threads": threads,
-        "batch": batch,
-        "wait": wait,
-        "queue": queue,
-        "photos": photos,
-        "photo_bytes": photo_bytes,
-        "request_bytes": request_bytes,
-        "upload_bytes": upload_bytes,
-        "pixels": pixels,
-        "seconds": seconds,
-        "idle_seconds": idle_seconds,
-        "keys": keys,
-        "without_key": without_key,
-        "certificate": certificate,
-        "private_key": private_key,
-        "origins": origin or None,
-        "names": name or None,
-        "offline": offline,
-        "feedback": feedback,
-        "feedback_photos": feedback_photos,
-        "feedback_days": feedback_days,
-        "log_level": log_level,
-    }
     console = terminal()
 
     def say(url: str) -> None:
         console.print(f"platecheck answers at [bold]{shown(url)}[/]")
         console.print("Open it in a browser. For machines: /docs. Ctrl+C stops it.")
 
-    chosen = load_settings(settings, **flags)
+    given = {name: flags[_flag(name)] for name in Settings.model_fields}
+    chosen = load_settings(settings, **{n: value for n, value in given.items() if value != []})
     if store := open_feedback(chosen):  # what is wrong with it must show before it is served
         store.close()
     run(chosen, on_ready=say)
+
+
+def _flag(name: str) -> str:
+    """What a setting is called where it can be given several times: each time for one."""
+    several = get_origin(Settings.model_fields[name].annotation) is tuple
+    return name.removesuffix("s") if several else name
+
+
+def _options() -> Iterator[inspect.Parameter]:
+    """Each setting as an option of `serve`; None where it is not given."""
+    for name, field in Settings.model_fields.items():
+        kind: Any = {tuple: list[str], Literal: str}.get(
+            get_origin(field.annotation), field.annotation
+        )
+        extra: Any = field.json_schema_extra or {}
+        option = typer.Option(
+            *(["--without-key"] if field.default is False else []),
+            help=f"{field.description}{_default(name, field)}.".replace("….", "…"),
+            autocompletion=complete_model if name == "model" else None,
+            **extra,
+        )
+        yield inspect.Parameter(
+            _flag(name),
+            inspect.Parameter.KEYWORD_ONLY,
+            default=None,
+            annotation=Annotated[kind | None, option],
+        )
+
+
+def _default(name: str, field: FieldInfo) -> str:
+    default: Any = "one a core" if field.default_factory else field.default
+    if not default:
+        return ""
+    if name.endswith("_bytes"):
+        default = f"{default // MB} MB"
+    return escape(f" [{'yes' if default is True else default}]")
+
+
+# What typer makes the command line of.
+_own = inspect.signature(serve).parameters["settings"]
+serve.__signature__ = inspect.Signature([*_options(), _own])  # type: ignore[attr-defined]
 
 
 def key(

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -29,29 +28,26 @@ RAW = ("image/*", "image/jpeg", "application/octet-stream")
 
 def _body(settings: Settings) -> dict[str, Any]:
     """The body of a request to answer photos; FastAPI would read it by itself, without limits."""
+    photos = {"type": "array", "items": FILE, "minItems": 1, "maxItems": settings.photos}
     return {
         "description": "One photo as the body, or up to as many as the limits allow as files of a"
         " form: JPEG, PNG, HEIC, WebP, AVIF, TIFF and others. The content decides, not the name.",
         "required": True,
         "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        FIELD: {
-                            "type": "array",
-                            "items": FILE,
-                            "minItems": 1,
-                            "maxItems": settings.photos,
-                        }
-                    },
-                    "required": [FIELD],
-                    "additionalProperties": {"type": "string"},
-                    "maxProperties": 1 + OTHER_FIELDS,
-                }
-            },
+            "multipart/form-data": {"schema": form({FIELD: photos}, required=[FIELD])},
             **{kind: {"schema": FILE} for kind in RAW},
         },
+    }
+
+
+def form(fields: Mapping[str, Any], required: Sequence[str]) -> dict[str, Any]:
+    """The schema of a form with these fields, and some that are not read."""
+    return {
+        "type": "object",
+        "properties": fields,
+        "required": required,
+        "additionalProperties": {"type": "string"},
+        "maxProperties": len(fields) + OTHER_FIELDS,
     }
 
 
@@ -74,7 +70,6 @@ def errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     }
 
 
-NO_KEY = {401: "The API key is missing or wrong"}
 _NOT_ALLOWED = {
     403: "A web page elsewhere asks (--origin lets it)",
     421: "The service does not go by the name in Host (--name lets it)",
@@ -99,8 +94,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         model_file: content of the file that answers.
     """
     router = APIRouter()
-    guarded = [Depends(guard(keys))] if keys is not None else []
-    no_key = NO_KEY if keys is not None else {}
+    guarded, no_key = guard(keys)
     described = ModelAnswer.of(service.classifier, service.settings)
 
     @router.post(
@@ -213,8 +207,10 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
     return router
 
 
-def guard(keys: Mapping[str, str]) -> Callable[..., Awaitable[None]]:
-    """A dependency that lets requests with a known key through."""
+def guard(keys: Mapping[str, str] | None) -> tuple[list[Any], dict[int, str]]:
+    """Dependencies that let requests with a known key through, and their errors; None: anyone."""
+    if keys is None:
+        return [], {}
     bearer = HTTPBearer(auto_error=False, description="A key of `platecheck key`.")
 
     async def check(  # not async, it would cost each request a trip to a thread
@@ -232,7 +228,7 @@ def guard(keys: Mapping[str, str]) -> Callable[..., Awaitable[None]]:
             )
         request.state.log["key"] = name
 
-    return check
+    return [Depends(check)], {401: "The API key is missing or wrong"}
 
 
 def check_room(service: Service) -> None:
@@ -256,37 +252,22 @@ async def answered(
 
     Raises:
         ProblemError: there is no room for them.
-        ClientDisconnect: the client went away.
+        ClientDisconnect: the client went away; what was not begun will not be.
     """
     try:
         futures = service.engine.submit(photos, **options)
     except (QueueFullError, EngineClosedError) as error:
         raise _no_room(error) from None
-    return await _unless_gone(request, futures)
-
-
-def _no_room(error: QueueFullError | EngineClosedError) -> ProblemError:
-    if isinstance(error, QueueFullError):
-        metrics.REJECTED.labels("queue").inc()
-        # To the nearest second, as it is rather overestimated: who comes later finds it idle.
-        wait, detail = round(error.seconds), "too many photos are waiting; ask again a little later"
-    else:
-        wait, detail = 1, "the service is stopping"
-    return ProblemError(503, detail, headers={"Retry-After": str(max(1, wait))})
-
-
-async def _unless_gone(request: Request, futures: Sequence["Future[Answered]"]) -> list[Answered]:
-    """Wait for answers, but forget them when no one waits for them any more.
-
-    Raises:
-        ClientDisconnect: the client went away; what was not begun will not be.
-    """
 
     def forget(_: object = None) -> None:
         for future in futures:
             future.cancel()
 
-    gone = asyncio.ensure_future(_until_gone(request))
+    async def until_gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    gone = asyncio.ensure_future(until_gone())
     gone.add_done_callback(forget)
     try:
         answers = [await asyncio.wrap_future(future) for future in futures]
@@ -301,6 +282,11 @@ async def _unless_gone(request: Request, futures: Sequence["Future[Answered]"]) 
     return answers
 
 
-async def _until_gone(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+def _no_room(error: QueueFullError | EngineClosedError) -> ProblemError:
+    if isinstance(error, QueueFullError):
+        metrics.REJECTED.labels("queue").inc()
+        # To the nearest second, as it is rather overestimated: who comes later finds it idle.
+        wait, detail = round(error.seconds), "too many photos are waiting; ask again a little later"
+    else:
+        wait, detail = 1, "the service is stopping"
+    return ProblemError(503, detail, headers={"Retry-After": str(max(1, wait))})

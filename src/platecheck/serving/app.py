@@ -25,8 +25,6 @@ from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE, PAGE, PageFiles, service_worker
 
-logger = logging.getLogger("platecheck.serving")
-
 DESCRIPTION = "Tells clean dishes from dirty ones, and looks at the dish, not at the table."
 
 INTRODUCTION = (
@@ -68,12 +66,12 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
         service.start()
         if keeper:
             keeper.start()
-        event(logger, logging.INFO, "started", model=classifier.id)
+        event(logging.INFO, "started", model=classifier.id)
         yield
         await asyncio.to_thread(service.stop)
         if keeper:
             await asyncio.to_thread(keeper.stop)
-        event(logger, logging.INFO, "stopped", model=classifier.id)
+        event(logging.INFO, "stopped", model=classifier.id)
 
     app = FastAPI(
         title="platecheck",
@@ -90,7 +88,17 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     app.state.keeper = keeper
     app.include_router(api(service, keys, content))
     app.include_router(feedback(service, keys, keeper))
-    _mount_page(app, classifier)
+    worker, files = service_worker(classifier.fingerprint), PageFiles(directory=PAGE)
+
+    @app.get("/", include_in_schema=False)
+    async def page(request: Request) -> Response:
+        return await files.get_response("index.html", request.scope)
+
+    @app.get("/sw.js", include_in_schema=False)
+    async def worker_source() -> Response:  # at the root: it is to look after the whole page
+        return Response(worker, media_type="text/javascript", headers=NO_CACHE)
+
+    app.mount("/page", files)
     mount_docs(app)
     answer_errors(app)
     names = None
@@ -108,19 +116,3 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
         )
     app.add_middleware(Watch)
     return app
-
-
-def _mount_page(app: FastAPI, classifier: Classifier) -> None:
-    worker = service_worker([classifier.fingerprint.encode()])
-
-    files = PageFiles(directory=PAGE)
-
-    @app.get("/", include_in_schema=False)
-    async def page(request: Request) -> Response:
-        return await files.get_response("index.html", request.scope)
-
-    @app.get("/sw.js", include_in_schema=False)
-    async def worker_source() -> Response:  # at the root: it is to look after the whole page
-        return Response(worker, media_type="text/javascript", headers=NO_CACHE)
-
-    app.mount("/page", files)

@@ -19,48 +19,38 @@ LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class Callers:
-    """ASGI middleware that refuses requests that came by a wrong name, or from another origin."""
+    """ASGI middleware that refuses requests that came by a wrong name, or from another origin.
+
+    `names` are host names, None: any; `origins` web pages elsewhere, as ``https://app.example``.
+    """
 
     def __init__(
         self, app: ASGIApp, *, names: Collection[str] | None, origins: Collection[str]
     ) -> None:
-        """Wrap an application.
-
-        Args:
-            app: what answers.
-            names: host names that it may be called by; None: any.
-            origins: web pages elsewhere that may ask, as ``https://app.example``.
-        """
         self._app = app
         self._names = names
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            headers = Headers(scope=scope)
-            host, origin = headers.get("host", ""), headers.get("origin")
-            request_id = scope["state"]["request_id"]
-            name = _name(host)
-            if self._names is not None and name not in self._names:
-                refused = problem_response(
-                    421,
-                    f"the service does not go by this name; platecheck serve --name {name}"
-                    " would let it"
-                    if name
-                    else "the request does not say by which name it asks (Host)",
-                    request_id,
-                )
-                await refused(scope, receive, send)
-                return
-            if origin and origin not in self._origins and origin.partition("://")[2] != host:
-                refused = problem_response(
-                    403,
-                    "a web page elsewhere may not ask; platecheck serve --origin lets it",
-                    request_id,
-                )
-                await refused(scope, receive, send)
+            refused = self._refused(Headers(scope=scope))
+            if refused:
+                answer = problem_response(*refused, scope["state"]["request_id"])
+                await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _refused(self, headers: Headers) -> tuple[int, str] | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        name = _name(host)
+        if self._names is not None and name not in self._names:
+            if not name:
+                return 421, "the request does not say by which name it asks (Host)"
+            let = f"platecheck serve --name {name} would let it"
+            return 421, f"the service does not go by this name; {let}"
+        if origin and origin not in self._origins and origin.partition("://")[2] != host:
+            return 403, "a web page elsewhere may not ask; platecheck serve --origin lets it"
+        return None
 
 
 class CrossOrigin(CORSMiddleware):

@@ -10,14 +10,17 @@ tenth of the validation photos each.
 import threading
 from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log
+from typing import TypeVar
 
 from platecheck.classifier import Prediction
 from platecheck.model_info import Reference
 
 # Answers looked back on, and the least from which a distance says something.
 WINDOW, LEAST = 1000, 100
+
+Bin = TypeVar("Bin", str, int)
 
 
 class Drift:
@@ -44,17 +47,14 @@ class Drift:
         """Distance of the answers' distribution; None before there are :data:`LEAST`."""
         with self._lock:
             seen = Counter(self._labels)
-        bins = sorted(set(seen) | set(self._reference.answers))
-        return _stability(
-            [seen[name] for name in bins], [self._reference.answers.get(name, 0) for name in bins]
-        )
+        return _stability(seen, self._reference.answers)
 
     def features(self) -> float | None:
         """Distance of the features' distribution; None where the model does not tell."""
         with self._lock:
             seen = Counter(self._oddness)
-        bins = len(self._reference.oddness_deciles) + 1
-        return _stability([seen[number] for number in range(bins)], [1] * bins)
+        tenths = range(len(self._reference.oddness_deciles) + 1)
+        return _stability(seen, dict.fromkeys(tenths, 1))
 
 
 def population_stability_index(p: Sequence[float], q: Sequence[float]) -> float:
@@ -62,13 +62,10 @@ def population_stability_index(p: Sequence[float], q: Sequence[float]) -> float:
     return sum((a - b) * log(a / b) for a, b in zip(p, q, strict=True))
 
 
-def _stability(seen: Sequence[int], expected: Sequence[int]) -> float | None:
-    if sum(seen) < LEAST:
+def _stability(seen: Mapping[Bin, int], expected: Mapping[Bin, int]) -> float | None:
+    if sum(seen.values()) < LEAST:
         return None
-    return population_stability_index(_shares(seen), _shares(expected))
-
-
-def _shares(counts: Sequence[int]) -> list[float]:
-    """Shares, none of them 0: half a photo is added to each bin."""
-    total = sum(counts) + len(counts) / 2
-    return [(count + 0.5) / total for count in counts]
+    bins = sorted(seen.keys() | expected.keys())
+    # Half a photo is added to each bin, so that none is empty.
+    counts = [[count.get(name, 0) + 0.5 for name in bins] for count in (seen, expected)]
+    return population_stability_index(*([n / sum(each) for n in each] for each in counts))

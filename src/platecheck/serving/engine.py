@@ -8,13 +8,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import ceil
 
-import numpy as np
-
 from platecheck.classifier import Classifier, Prediction
-from platecheck.errors import PhotoError
 from platecheck.heatmap import evidence_png
-from platecheck.photo import open_photo
 from platecheck.serving.pace import Pace
+from platecheck.stream import try_to_open
 
 
 class QueueFullError(Exception):
@@ -25,7 +22,6 @@ class QueueFullError(Exception):
     """
 
     def __init__(self, seconds: float) -> None:
-        """Say after how many seconds to ask again."""
         super().__init__(f"the queue is full; ask again after {seconds:.1f} s")
         self.seconds = seconds
 
@@ -175,7 +171,7 @@ class Engine:
             answers: list[Answered] = []
             failure: Exception | None = None
             try:
-                answers = self._answer(wanted)
+                answers = self._answer(wanted) if wanted else []
             except Exception as error:  # whoever waits must hear of it, and the thread goes on
                 failure = error
             with self._changed:
@@ -197,36 +193,15 @@ class Engine:
             return [self._waiting.popleft() for _ in range(min(self._batch, fair))]
 
     def _answer(self, jobs: Sequence[_Job]) -> list[Answered]:
-        opened = [self._open(job) for job in jobs]
-        good = [
-            (job, pixels)
-            for job, pixels in zip(jobs, opened, strict=True)
-            if not isinstance(pixels, PhotoError)
+        opened = [
+            try_to_open(job.photo, self.classifier.size, max_pixels=self._pixels, name=job.name)
+            for job in jobs
         ]
-        predictions = iter(
-            self.classifier.predict_pixels(
-                np.stack([pixels for _, pixels in good]), [job.name for job, _ in good]
-            )
-            if good
-            else ()
-        )
+        predictions = self.classifier.predict_pixels(opened, [job.name for job in jobs])
         answers = []
-        for job, pixels in zip(jobs, opened, strict=True):
-            if isinstance(pixels, PhotoError):
-                answer = Answered(Prediction(job.name, error=pixels))
-            else:
-                found = next(predictions)
-                drawn = found.evidence if job.evidence else None
-                answer = Answered(found, None if drawn is None else evidence_png(drawn))
+        for job, found in zip(jobs, predictions, strict=True):
+            drawn = found.evidence if job.evidence else None
+            answers.append(Answered(found, None if drawn is None else evidence_png(drawn)))
             if job.counts:
-                self._on_answer(answer.prediction)
-            answers.append(answer)
+                self._on_answer(found)
         return answers
-
-    def _open(self, job: _Job) -> "np.typing.NDArray[np.uint8] | PhotoError":
-        try:
-            return open_photo(
-                job.photo, self.classifier.size, max_pixels=self._pixels, name=job.name
-            )
-        except PhotoError as error:
-            return error

@@ -2,21 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 from platecheck.feedback.entry import Answer, Feedback
 from platecheck.model_info import NO_DISH
 from platecheck.serving import metrics
-from platecheck.serving.api import FILE, NO_KEY, answered, check_room, errors, guard
+from platecheck.serving.api import FILE, answered, check_room, errors, form, guard
 from platecheck.serving.keeper import Keeper
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.service import Service
-from platecheck.serving.uploads import OTHER_FIELDS, read_form
+from platecheck.serving.uploads import read_form
 
 Id = Annotated[str, Path(alias="id", pattern="^[0-9a-f]{32}$")]
 FIELD, TEXTS = "photo", ("right", "consent", "answer")
@@ -47,14 +48,8 @@ def _body(labels: Sequence[str]) -> dict[str, Any]:
         # OpenAPI: an object in a form is sent as JSON.
         "answer": {"$ref": "#/components/schemas/GivenAnswer"},
     }
-    form = {
-        "type": "object",
-        "properties": fields,
-        "required": [FIELD, "right", "consent"],
-        "additionalProperties": {"type": "string"},
-        "maxProperties": len(fields) + OTHER_FIELDS,
-    }
-    content = {"schema": form, "encoding": {FIELD: {"contentType": "image/*"}}}
+    schema = form(fields, required=[FIELD, "right", "consent"])
+    content = {"schema": schema, "encoding": {FIELD: {"contentType": "image/*"}}}
     return {"required": True, "content": {"multipart/form-data": content}}
 
 
@@ -84,15 +79,7 @@ class GivenFeedback(BaseModel):
 
     @classmethod
     def of(cls, given: Feedback, days: int) -> Self:
-        """Feedback that is kept for so many days."""
-        return cls(
-            id=given.id,
-            time=given.time,
-            expires=given.time + timedelta(days=days),
-            right=given.right,
-            answer=GivenAnswer.model_validate(given.answer),
-            client=GivenAnswer.model_validate(given.client) if given.client else None,
-        )
+        return cls(expires=given.time + timedelta(days=days), **asdict(given))
 
 
 class FeedbackFacts(BaseModel):
@@ -116,8 +103,7 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
         keys: hashes of API keys by name; None: no key is asked for.
         keeper: keeps it; None: feedback is off.
     """
-    guarded = [Depends(guard(keys))] if keys is not None else []
-    no_key = NO_KEY if keys is not None else {}
+    guarded, no_key = guard(keys)
     router = APIRouter(dependencies=guarded, tags=["feedback"])
     labels = (*service.classifier.classes, NO_DISH)
 
@@ -139,11 +125,7 @@ def feedback(service: Service, keys: Mapping[str, str] | None, keeper: Keeper | 
         with _counted(), service.uploads.share() as share:
             check_room(service)
             named, texts = await read_form(
-                request.stream(),
-                request.headers,
-                service.settings,
-                share,
-                texts=TEXTS,
+                request.stream(), request.headers, service.settings, share, texts=TEXTS
             )
             right, client = _checked(texts, labels)
             found = (await answered(request, service, [named], counts=False))[0].prediction
@@ -242,5 +224,5 @@ def _counted() -> Iterator[None]:
     try:
         yield
     except ProblemError as error:
-        metrics.FEEDBACK.labels("refused" if error.status < 500 else "failed").inc()
+        metrics.FEEDBACK.labels("refused" if error.status_code < 500 else "failed").inc()
         raise

@@ -5,7 +5,6 @@ import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from platecheck.errors import MissingExtraError
@@ -18,8 +17,6 @@ from platecheck.serving.settings import Settings
 if TYPE_CHECKING:
     from platecheck.feedback.store import Store
     from platecheck.feedback.sweeper import Sweeper
-
-logger = logging.getLogger("platecheck.serving")
 
 T = TypeVar("T")
 
@@ -76,14 +73,18 @@ class Keeper:
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
-            undone = partial(_undo, undo=undo)
+
+            def undo_it(done: Future[T]) -> None:
+                if not done.cancelled() and not done.exception():
+                    undo(done.result())
+
             if future.done():
-                self._threads.submit(undone, future)
+                self._threads.submit(undo_it, future)
             else:
-                future.add_done_callback(undone)  # called on the thread that does the work
+                future.add_done_callback(undo_it)  # called on the thread that does the work
             raise
         except StorageError as error:
-            event(logger, logging.WARNING, "feedback failed", reason=str(error))
+            event(logging.WARNING, "feedback failed", reason=str(error))
             raise ProblemError(503, f"{otherwise}; try again later", headers=RETRY) from error
         finally:
             self.waiting -= 1
@@ -109,8 +110,3 @@ def open_feedback(settings: Settings) -> "Store | None":
 def _count(swept: Mapping[str, int]) -> None:
     for outcome, count in swept.items():
         metrics.FEEDBACK.labels(outcome).inc(count)
-
-
-def _undo(done: "Future[T]", undo: Callable[[T], None]) -> None:
-    if not done.cancelled() and not done.exception():
-        undo(done.result())

@@ -43,8 +43,8 @@ def config(level: str) -> dict[str, Any]:
     }
 
 
-def event(
-    logger: logging.Logger, level: int, name: str, *, exc_info: bool = False, **fields: Any
-) -> None:
+def event(level: int, name: str, *, exc_info: bool = False, **fields: Any) -> None:
     """Log an event with fields, and the exception that is being handled where wanted."""
-    logger.log(level, name, exc_info=exc_info, extra={FIELDS: fields})
+    logging.getLogger("platecheck.serving").log(
+        level, name, exc_info=exc_info, extra={FIELDS: fields}
+    )

@@ -20,8 +20,6 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the text
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-
 REQUESTS = Counter("platecheck_requests", "Requests answered.", ["method", "path", "status"])
 SECONDS = Histogram(
     "platecheck_request_seconds",
@@ -71,7 +69,7 @@ MODEL = Gauge(
 
 def exposition() -> bytes:
     """All figures, of all workers, in Prometheus' text format."""
-    folder = os.environ.get(SHARED)
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if not folder:
         return generate_latest(REGISTRY)
     _forget_dead(Path(folder))
@@ -83,8 +81,7 @@ def exposition() -> bytes:
 def _forget_dead(folder: Path) -> None:
     """Leave out the queues of workers that were killed; what they counted stays."""
     for file in folder.glob("gauge_live*.db"):
-        pid = int(file.stem.rpartition("_")[2])
-        if not _is_running(pid):
+        if not _is_running(int(file.stem.rpartition("_")[2])):
             file.unlink(missing_ok=True)  # whoever reads at the same time may be first
 
 
@@ -94,5 +91,5 @@ def _is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass
     return True

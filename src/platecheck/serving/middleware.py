@@ -14,8 +14,6 @@ from platecheck.serving import metrics
 from platecheck.serving.keys import PREFIX
 from platecheck.serving.logs import event
 
-logger = logging.getLogger("platecheck.serving")
-
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
@@ -85,7 +83,6 @@ class Watch:
             metrics.REQUESTS.labels(method, path, str(status or "none")).inc()
             metrics.SECONDS.labels(path).observe(seconds)
             event(
-                logger,
                 logging.INFO,
                 "request",
                 request_id=request_id,
@@ -112,9 +109,8 @@ def _parts(message: Message) -> Iterator[Message]:
 def _route(scope: Scope) -> str:
     """The route that answered, not the path: there are as many paths as someone can think of."""
     route = scope.get("route")
-    if route is not None:
-        return str(route.path)
-    return str(scope["root_path"] or "unknown")  # the former of static files
+    # Of static files there is only the folder's path.
+    return str(route.path if route else scope["root_path"] or "unknown")
 
 
 def _client(scope: Scope) -> str | None:

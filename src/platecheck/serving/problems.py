@@ -24,17 +24,8 @@ class ProblemDetails(BaseModel):
     request_id: str | None = Field(default=None, description="to find this request in the logs")
 
 
-class ProblemError(Exception):
+class ProblemError(HTTPException):
     """Stop answering a request, and say why."""
-
-    def __init__(
-        self, status: int, detail: str, *, headers: Mapping[str, str] | None = None
-    ) -> None:
-        """Name the HTTP status and what is wrong, in words for the caller."""
-        super().__init__(detail)
-        self.status = status
-        self.detail = detail
-        self.headers = dict(headers or {})
 
 
 def problem_details(
@@ -59,16 +50,8 @@ def problem_response(
 
 def answer_errors(app: FastAPI) -> None:
     """Have an application answer every error with problem details."""
-    app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-
-
-async def _on_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)
-    return problem_response(
-        error.status, error.detail, request.state.request_id, headers=error.headers
-    )
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:

@@ -29,7 +29,6 @@ class PatientProtocol(HttpToolsProtocol):
     _in_headers = True
     _header_bytes = 0  # since the last bytes of a body, or the end of the headers
     _broken = False
-    _too_long = False
     _cycles: tuple[RequestResponseCycle, ...] = ()  # requests without a whole answer
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -72,8 +71,8 @@ class PatientProtocol(HttpToolsProtocol):
         """A request has come in time."""
         head = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if head > HEADER_BYTES:  # though it came at once
-            self._too_long = True
-            raise ValueError
+            self._refuse(431, "the headers are too long")
+            raise ValueError  # for which uvicorn would refuse it, with 400
         self._stop_waiting()
         self._in_headers, self._header_bytes = False, 0
         super().on_headers_complete()
@@ -109,10 +108,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """What is not HTTP gets problem details, as any other mistake."""
-        if self._too_long:
-            self._refuse(431, "the headers are too long")
-        else:
-            self._refuse(400, msg)
+        self._refuse(400, msg)
 
     def _wait(self) -> None:
         self._silence = self.loop.call_later(self.timeout_keep_alive, self._too_slow)

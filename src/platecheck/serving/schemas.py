@@ -125,7 +125,7 @@ class ModelAnswer(BaseModel):
                 on=settings.feedback is not None,
                 days=None if settings.feedback is None else settings.feedback_days,
             ),
-            limits=Limits(**{name: getattr(settings, name) for name in Limits.model_fields}),
+            limits=Limits.model_validate(settings, from_attributes=True),
         )
 
 

@@ -23,8 +23,6 @@ from platecheck.serving.logs import event
 from platecheck.serving.protocol import PatientProtocol
 from platecheck.serving.settings import Settings
 
-logger = logging.getLogger("platecheck.serving")
-
 # Connections that the system accepts before a worker does.
 BACKLOG = 2048
 # Bytes that the system takes before they can be sent. It would take megabytes, and that someone
@@ -55,11 +53,9 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
             if settings.workers > 1:
                 # Where the workers' figures meet; read as their metrics module is imported.
                 os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
-            configured = _config(settings, keys)
-            if settings.workers > 1:
-                _Workers(configured, [listening]).run()
+                _Workers(_config(settings, keys), [listening]).run()
             else:
-                uvicorn.Server(configured).run([listening])
+                uvicorn.Server(_config(settings, keys)).run([listening])
     except KeyboardInterrupt:
         pass
     finally:
@@ -90,7 +86,7 @@ def _app(settings: Settings, keys: Mapping[str, str] | None) -> FastAPI:
         if settings.workers == 1:
             raise
         # A worker that was to take the place of one that died; the next one may find it mended.
-        event(logger, logging.ERROR, "a worker cannot start", reason=str(error))
+        event(logging.ERROR, "a worker cannot start", reason=str(error))
         sys.exit(1)
 
 

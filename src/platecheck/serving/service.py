@@ -55,9 +55,7 @@ class Service:
         self._drift.add(prediction)
         self._answers += 1
         if self._answers % _DRIFT_EVERY == 0:
-            for of, distance in (
-                ("answers", self._drift.answers()),
-                ("features", self._drift.features()),
-            ):
+            distances = {"answers": self._drift.answers(), "features": self._drift.features()}
+            for of, distance in distances.items():
                 if distance is not None:
                     metrics.DRIFT.labels(of).set(distance)

@@ -2,18 +2,12 @@
 
 import re
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
-from pydantic_settings import SettingsError as NotJsonError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from platecheck.cpus import cpu_count
 from platecheck.errors import SettingsError
@@ -21,6 +15,7 @@ from platecheck.errors import SettingsError
 MB = 2**20
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+Count = Annotated[int, Field(ge=1)]
 
 
 def _origin(text: str) -> str:
@@ -32,60 +27,69 @@ def _origin(text: str) -> str:
     return origin.removesuffix(usual)
 
 
-class Settings(BaseSettings):
-    """Settings of ``platecheck serve``; a flag goes before the environment, that before a file."""
+def _field(panel: str, default: Any, description: str, **option: str) -> Any:
+    """A field, and where and how the help of ``platecheck serve`` shows it."""
+    return Field(
+        default, description=description, json_schema_extra={"rich_help_panel": panel, **option}
+    )
 
-    model_config = SettingsConfigDict(env_prefix="PLATECHECK_", extra="forbid", frozen=True)
 
-    model: Path | None = Field(None, description="an exported file, plate or tiny")
-    providers: tuple[str, ...] = Field((), description="of ONNX Runtime, instead of the CPU")
-    host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(8000, ge=0, le=65535, description="port to listen on; 0: any free one")
-    workers: int = Field(1, ge=1, le=256, description="processes that answer")
+_limit = partial(_field, "Limits")
+_access = partial(_field, "Who may ask")
+_feedback = partial(_field, "Feedback")
+
+
+class Settings(BaseModel):
+    """Settings of ``platecheck serve``: its options, with _ instead of -, are made of these."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    model: Path | None = Field(
+        None, description="An exported file, plate or tiny; plate when absent"
+    )
+    host: str = Field("127.0.0.1", description="Address to listen on")
+    port: int = Field(8000, ge=0, le=65535, description="Port; 0: any free one")
+    workers: int = Field(1, ge=1, le=256, description="Processes that answer")
     threads: int = Field(
         default_factory=cpu_count,  # a container's limit counts, and affinity
         ge=1,
         le=1024,
-        description="of each process: photos decoded and answered at a time; one a core",
+        description="Photos answered at a time, a process",
     )
-    batch: int = Field(
-        1,
-        ge=1,
-        le=256,
-        description="most photos given to the model at once; on a CPU one by one is fastest",
+    batch: int = Field(1, ge=1, le=256, description="Most photos given to the model at once")
+    providers: tuple[str, ...] = Field(
+        (), description="Of ONNX Runtime, such as CUDAExecutionProvider"
     )
-    wait: Seconds = Field(1, description="most seconds that a request waits for those before it")
-    queue: int = Field(256, ge=1, description="most photos waiting or under way, a process")
+    offline: bool = Field(True, description="Let the page keep the model")
 
-    photos: int = Field(32, ge=1, description="most photos a request")
-    photo_bytes: int = Field(20 * MB, ge=1, description="most bytes a photo")
-    request_bytes: int = Field(64 * MB, ge=1, description="most bytes a request")
-    upload_bytes: int = Field(
-        256 * MB, ge=1, description="most bytes of requests in memory, a process"
-    )
-    pixels: int = Field(2**26, ge=1, le=2**27, description="most pixels a photo")
-    seconds: Seconds = Field(30, description="most seconds a request, upload included")
-    idle_seconds: Seconds = Field(10, description="most seconds that a client may say nothing")
+    wait: Seconds = _limit(1, "Most seconds a request waits for the photos before it")
+    queue: Count = _limit(256, "Most photos waiting or under way, a process")
+    photos: Count = _limit(32, "Most photos a request")
+    photo_bytes: Count = _limit(20 * MB, "Most bytes a photo")
+    request_bytes: Count = _limit(64 * MB, "Most bytes a request")
+    upload_bytes: Count = _limit(256 * MB, "Most bytes of requests in memory, a process")
+    pixels: Annotated[Count, Field(le=2**27)] = _limit(2**26, "Most pixels a photo")
+    seconds: Seconds = _limit(30, "Most seconds a request, upload included")
+    idle_seconds: Seconds = _limit(10, "Most seconds a client may be silent")
 
-    keys: Path | None = Field(None, description="file of API keys, by platecheck key")
-    without_key: bool = Field(False, description="listen beyond this machine without a key")
-    certificate: Path | None = Field(None, description="PEM file: serve by HTTPS")
-    private_key: Path | None = Field(None, description="PEM file that goes with the certificate")
-    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
-        (), description="web pages elsewhere that may ask (CORS)"
+    keys: Path | None = _access(None, "File of API keys, by platecheck key")
+    without_key: bool = _access(False, "Listen beyond this machine without one")
+    certificate: Path | None = _access(None, "PEM file: serve by HTTPS")
+    private_key: Path | None = _access(None, "PEM file of the certificate")
+    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = _access(
+        (), "Web page elsewhere that may ask (CORS)"
     )
-    names: tuple[str, ...] = Field(
-        (), description="more names that it goes by, as behind a proxy, on a loopback address"
-    )
-    offline: bool = Field(True, description="let the page keep the model, to answer offline")
+    names: tuple[str, ...] = _access((), "Host name that a proxy on this machine calls it by")
 
-    feedback: str | None = Field(None, description="keep feedback: URL of a database")
-    feedback_photos: Path | None = Field(None, description="folder of the feedback's photos")
-    feedback_days: int = Field(
-        180, ge=1, le=36500, description="days after which feedback is deleted"
+    feedback: str | None = _feedback(
+        None, "Keep feedback: sqlite:///FILE or postgresql://…", metavar="URL"
     )
+    feedback_photos: Path | None = _feedback(None, "Folder of its photos", metavar="DIR")
+    feedback_days: Annotated[Count, Field(le=36500)] = _feedback(180, "Days until it is deleted")
 
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="debug, info, warning or error"
+    )
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
@@ -103,18 +107,6 @@ class Settings(BaseSettings):
             raise ValueError("feedback and feedback_photos go together")
         return self
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags, then the environment, then the file that the configuration names."""
-        return init_settings, env_settings, YamlConfigSettingsSource(settings_cls)
-
 
 def load_settings(file: Path | None = None, **flags: Any) -> Settings:
     """Settings from flags, the environment and a YAML file, in this order.
@@ -126,18 +118,17 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
     Raises:
         SettingsError: a value makes no sense, or the file cannot be read.
     """
+    # The command line shows the options also where these are not installed.
+    from pydantic_settings import BaseSettings, EnvSettingsSource
+    from pydantic_settings import SettingsError as NotJsonError
 
-    class _FromFile(Settings):
-        model_config = SettingsConfigDict(yaml_file=file)
+    class Environment(BaseSettings, Settings):  # type: ignore[misc]
+        pass
 
-    if file is not None and not file.is_file():
-        raise SettingsError(f"{file}: there is no such file of settings")
+    given = {name: value for name, value in flags.items() if value is not None}
     try:
-        if file is not None:
-            _check_mapping(file)
-        return _as_settings(
-            _FromFile(**{name: value for name, value in flags.items() if value is not None})
-        )
+        environment = EnvSettingsSource(Environment, env_prefix="PLATECHECK_")()
+        return Settings(**{**(_read(file) if file else {}), **environment, **given})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -155,13 +146,10 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
         raise SettingsError(f"{file or 'settings'}: {' '.join(str(error).split())}") from error
 
 
-def _check_mapping(file: Path) -> None:
+def _read(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise SettingsError(f"{file}: there is no such file of settings")
     found = yaml.safe_load(file.read_bytes()) or {}
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise SettingsError(f"{file}: not settings by their names, such as port: 8000")
-
-
-def _as_settings(found: Settings) -> Settings:
-    """The same of the public class, which other processes can be given."""
-    fields = {name: getattr(found, name) for name in Settings.model_fields}
-    return Settings.model_construct(**fields)
+    return found

@@ -1,7 +1,6 @@
 """The page's files."""
 
 import hashlib
-from collections.abc import Iterable
 from importlib.resources import files
 from pathlib import Path
 
@@ -31,16 +30,11 @@ class PageFiles(StaticFiles):
         return response
 
 
-def service_worker(contents: Iterable[bytes]) -> str:
-    """The service worker's source, with a version that changes with the page and the model.
-
-    Args:
-        contents: what else the version must change with.
-    """
+def service_worker(model: str) -> str:
+    """The service worker's source, with a version that changes with the page and the `model`."""
     digest = hashlib.sha256()
     for path in sorted(path for path in PAGE.rglob("*") if path.is_file()):
         digest.update(path.relative_to(PAGE).as_posix().encode() + path.read_bytes())
-    for content in contents:
-        digest.update(content)
+    digest.update(model.encode())
     source = (PAGE / "sw.js").read_text(encoding="utf-8")
     return source.replace(VERSION, digest.hexdigest()[:12])

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
@@ -36,13 +36,12 @@ TEXT_BYTES = 16 * 1024
 BOUNDARY_LENGTH = 70
 
 
+@dataclass
 class Budget:
     """Bytes that may be in memory for requests, from when they arrive until they are answered."""
 
-    def __init__(self, total: int) -> None:
-        """Start with all of it free."""
-        self.total = total
-        self.taken = 0
+    total: int
+    taken: int = 0
 
     @contextmanager
     def share(self) -> Iterator["Share"]:
@@ -70,22 +69,10 @@ class Share:
         more = max(0, size - self.taken)
         if self.budget.taken + more > self.budget.total:
             metrics.REJECTED.labels("uploads").inc()
-            raise ProblemError(
-                503,
-                "too much is being uploaded or waits at this moment",
-                headers={"Retry-After": "1"},
-            )
+            detail = "too much is being uploaded or waits at this moment"
+            raise ProblemError(503, detail, {"Retry-After": "1"})
         self.budget.taken += more
         self.taken += more
-
-
-@dataclass
-class _Part:
-    """What is known of a part of a form so far."""
-
-    headers: dict[bytes, bytes] = field(default_factory=dict)
-    content: bytearray | None = None  # None: nobody wants it
-    limit: tuple[str, int] = ("a part", 0)  # what it is, and the most bytes that it may have
 
 
 class _Form:
@@ -104,47 +91,40 @@ class _Form:
         self.ended = False
         self._settings = settings
         self._wanted = texts
-        self._part = _Part()
         self._header, self._value = bytearray(), bytearray()
 
     def callbacks(self) -> dict[str, Any]:
-        return {
-            "on_part_begin": self._begin,
-            "on_header_field": self._on_header_field,
-            "on_header_value": self._on_header_value,
-            "on_header_end": self._on_header_end,
-            "on_headers_finished": self._on_headers_finished,
-            "on_part_data": self._on_data,
-            "on_end": self._on_end,
-        }
+        return {name: getattr(self, name) for name in dir(self) if name.startswith("on_")}
 
-    def _begin(self) -> None:
-        self._part = _Part()
+    def on_part_begin(self) -> None:
+        self._headers: dict[bytes, bytes] = {}
+        self._content: bytearray | None = None  # nobody wants it
+        self._limit = ("a part", 0)  # what it is, and the most bytes that it may have
 
-    def _on_header_field(self, data: bytes, start: int, end: int) -> None:
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
 
-    def _on_header_value(self, data: bytes, start: int, end: int) -> None:
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
         self._value += data[start:end]
 
-    def _on_header_end(self) -> None:
-        self._part.headers[bytes(self._header).lower()] = bytes(self._value)
+    def on_header_end(self) -> None:
+        self._headers[bytes(self._header).lower()] = bytes(self._value)
         self._header, self._value = bytearray(), bytearray()
 
-    def _on_headers_finished(self) -> None:
-        disposition = self._part.headers.get(b"content-disposition", b"")
+    def on_headers_finished(self) -> None:
+        disposition = self._headers.get(b"content-disposition", b"")
         _, options = parse_options_header(disposition)
         field = options.get(b"name", b"").decode("utf-8", "replace")
         if field in self._wanted:
-            self._part.content = self.texts[field] = bytearray()
-            self._part.limit = (f"'{field}' is too long: a text", TEXT_BYTES)
+            self._content = self.texts[field] = bytearray()
+            self._limit = (f"'{field}' is too long: a text", TEXT_BYTES)
         elif (name := self._photo_name(field, disposition, options)) is not None:
             if len(self.photos) == self._settings.photos:
                 raise ProblemError(413, f"more than {self._settings.photos} photos in a request")
-            self._part.content = bytearray()
+            self._content = bytearray()
             name = name[:NAME_LENGTH]
-            self._part.limit = (f"'{name}' is too large: a photo", self._settings.photo_bytes)
-            self.photos.append((name, self._part.content))
+            self._limit = (f"'{name}' is too large: a photo", self._settings.photo_bytes)
+            self.photos.append((name, self._content))
         elif len(self.others) == OTHER_FIELDS:
             raise ProblemError(413, "too many form fields that are not photos")
         else:
@@ -158,7 +138,7 @@ class _Form:
         What is in a field for photos is one, and so is a file in any other field: left out, it
         would not be missed, and the answers would seem to be those of other photos.
         """
-        header = self._part.headers.get(b"content-type", b"").decode("latin-1")
+        header = self._headers.get(b"content-type", b"").decode("latin-1")
         kind = header.partition(";")[0].strip().lower()
         extended = _EXTENDED_NAME.search(disposition.decode("utf-8", "replace"))
         if b"filename" in options:
@@ -172,14 +152,14 @@ class _Form:
         # Where there are fields to be kept with a photo, a file beside it may be something else.
         return None if self._wanted and not _NAMES.fullmatch(field) else name
 
-    def _on_data(self, data: bytes, start: int, end: int) -> None:
-        if self._part.content is None:
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._content is None:
             return
-        if len(self._part.content) + end - start > self._part.limit[1]:
-            raise _too_large(*self._part.limit)
-        self._part.content += data[start:end]
+        what, limit = self._limit
+        _check_size(what, len(self._content) + end - start, limit)
+        self._content += data[start:end]
 
-    def _on_end(self) -> None:
+    def on_end(self) -> None:
         self.ended = True
 
 
@@ -230,14 +210,17 @@ async def read_photos(
         ProblemError: it is not a form, holds no photo, is compressed, or is more than the limits
             allow.
     """
-    expected, boundary = _announced(headers, settings)
-    if boundary is None and expected > settings.photo_bytes:
-        raise _too_large("a photo", settings.photo_bytes)
+    boundary = _announced(headers, settings)
     limited = _limited(stream, settings, share)
     if boundary is None:
-        return [("photo", await _read_raw(limited, settings))]
-    form = _Form(settings)
-    await _fill(form, limited, boundary)
+        content = bytearray()
+        async for chunk in limited:
+            content += chunk
+            _check_size("a photo", len(content), settings.photo_bytes)
+        if not content:
+            raise ProblemError(422, f"no photo, the body is empty: {HOW}")
+        return [("photo", bytes(content))]
+    form = await _parse(_Form(settings), limited, boundary)
     return [(name, bytes(content)) for name, content in form.photos]
 
 
@@ -261,11 +244,10 @@ async def read_form(
     Raises:
         ProblemError: it is not a form, holds no photo or several, or is more than the limits allow.
     """
-    _, boundary = _announced(headers, settings)
+    boundary = _announced(headers, settings)
     if boundary is None:
         raise ProblemError(400, "the body is not a form (multipart/form-data)")
-    form = _Form(settings, texts)
-    await _fill(form, _limited(stream, settings, share), boundary)
+    form = await _parse(_Form(settings, texts), _limited(stream, settings, share), boundary)
     if len(form.photos) > 1:
         raise ProblemError(422, "more than one photo in the form")
     name, content = form.photos[0]
@@ -273,15 +255,15 @@ async def read_form(
     return (name, bytes(content)), found
 
 
-def _announced(headers: Mapping[str, str], settings: Settings) -> tuple[int, bytes | None]:
-    """Bytes that a body is said to have, and the boundary if it is a form.
+def _announced(headers: Mapping[str, str], settings: Settings) -> bytes | None:
+    """The boundary of a body that is a form; None for another.
 
     What announces too much is refused before it is read. But nothing is set aside for what is
     announced: a few who announce much and send nothing would keep out everyone else.
     """
     declared = headers.get("content-length", "")
     expected = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
-    _check_size(expected, settings)
+    _check_size("a request", expected, settings.request_bytes)
     if (coding := headers.get("content-encoding", "").strip().lower()) not in ("", "identity"):
         raise ProblemError(
             415,
@@ -289,8 +271,10 @@ def _announced(headers: Mapping[str, str], settings: Settings) -> tuple[int, byt
             " photos are compressed already",
             headers={"Accept-Encoding": "identity"},
         )
-    _, options = parse_options_header(headers.get("content-type"))
-    return expected, options.get(b"boundary", b"") if is_form(headers) else None
+    if is_form(headers):
+        return parse_options_header(headers["content-type"])[1].get(b"boundary", b"")
+    _check_size("a photo", expected, settings.photo_bytes)
+    return None
 
 
 async def _limited(
@@ -299,28 +283,15 @@ async def _limited(
     total = 0
     async for chunk in stream:
         total += len(chunk)
-        _check_size(total, settings)
+        _check_size("a request", total, settings.request_bytes)
         share.grow_to(total)
         yield chunk
 
 
-async def _read_raw(stream: AsyncIterator[bytes], settings: Settings) -> bytes:
-    content = bytearray()
-    async for chunk in stream:
-        content += chunk
-        if len(content) > settings.photo_bytes:
-            raise _too_large("a photo", settings.photo_bytes)
-    if not content:
-        raise ProblemError(422, f"no photo, the body is empty: {HOW}")
-    return bytes(content)
-
-
-async def _fill(form: _Form, stream: AsyncIterator[bytes], boundary: bytes) -> None:
+async def _parse(form: _Form, stream: AsyncIterator[bytes], boundary: bytes) -> _Form:
     if not 1 <= len(boundary) <= BOUNDARY_LENGTH:
-        raise ProblemError(
-            400,
-            "the form's boundary is missing or too long: let the HTTP client set Content-Type",
-        )
+        detail = "the form's boundary is missing or too long: let the HTTP client set Content-Type"
+        raise ProblemError(400, detail)
     try:
         parser = MultipartParser(boundary, form.callbacks())  # type: ignore[arg-type]
         async for chunk in stream:
@@ -337,12 +308,9 @@ async def _fill(form: _Form, stream: AsyncIterator[bytes], boundary: bytes) -> N
             f"no photo: the form has no file (its fields: {fields}); send each photo as a file, as"
             f" in curl -F {FIELD}=@plate.jpg",
         )
+    return form
 
 
-def _check_size(size: int, settings: Settings) -> None:
-    if size > settings.request_bytes:
-        raise ProblemError(413, f"a request may have at most {settings.request_bytes} bytes")
-
-
-def _too_large(what: str, limit: int) -> ProblemError:
-    return ProblemError(413, f"{what} may have at most {limit} bytes")
+def _check_size(what: str, size: int, limit: int) -> None:
+    if size > limit:
+        raise ProblemError(413, f"{what} may have at most {limit} bytes")

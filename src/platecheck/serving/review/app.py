@@ -5,14 +5,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Self
 
-from fastapi import FastAPI, Query
+from fastapi import Body, FastAPI, Query
 from fastapi import Path as PathParameter
 from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, Response
 
 from platecheck.errors import PhotoError
-from platecheck.feedback.agreement import agreements, disagreed
+from platecheck.feedback.agreement import Agreement, agreements, disagreed
 from platecheck.feedback.errors import StorageError
 from platecheck.feedback.reviews import Item, Reviews, labels
 from platecheck.feedback.store import Store
@@ -61,21 +61,6 @@ class ReviewQueue(BaseModel):
     photos: list[ReviewItem]
 
 
-class Decision(BaseModel):
-    """What a reviewer decides of a photo."""
-
-    label: str
-
-
-class Pair(BaseModel):
-    """How far two reviewers agree."""
-
-    reviewers: tuple[str, str]
-    photos: int = Field(description="that both decided")
-    agreed: int = Field(description="of these, decided alike")
-    kappa: float | None = Field(description="Cohen's; none where it is not defined")
-
-
 class Disputed(BaseModel):
     """A photo of which reviewers said different things."""
 
@@ -86,7 +71,7 @@ class Disputed(BaseModel):
 class AgreementAnswer(BaseModel):
     """How far reviewers agree, and on what they do not."""
 
-    pairs: list[Pair]
+    pairs: list[Agreement]
     disputed: list[Disputed] = Field(description="that the one who asks has decided")
 
 
@@ -131,11 +116,13 @@ def create_review(store: Store) -> FastAPI:
         return Response(file.getvalue(), media_type="image/jpeg", headers=NO_STORE)
 
     @app.put("/v1/decisions/{photo:path}", status_code=204)
-    def decide(photo: PhotoName, reviewer: Reviewer, decision: Decision) -> None:
+    def decide(
+        photo: PhotoName, reviewer: Reviewer, label: Annotated[str, Body(embed=True)]
+    ) -> None:
         known = labels(reviews.items())
-        if decision.label not in known:
+        if label not in known:
             raise ProblemError(422, f"label must be one of: {', '.join(known)}")
-        if not reviews.decide(photo, reviewer, decision.label):
+        if not reviews.decide(photo, reviewer, label):
             raise ProblemError(404, "the photo was deleted")
 
     @app.delete("/v1/decisions/{photo:path}", status_code=204)
@@ -146,15 +133,7 @@ def create_review(store: Store) -> FastAPI:
     def agreement(reviewer: Reviewer) -> AgreementAnswer:
         decisions = reviews.decisions()
         return AgreementAnswer(
-            pairs=[
-                Pair(
-                    reviewers=each.reviewers,
-                    photos=each.photos,
-                    agreed=each.agreed,
-                    kappa=each.kappa,
-                )
-                for each in agreements(decisions)
-            ],
+            pairs=agreements(decisions),
             disputed=[
                 Disputed(photo=photo, decisions=decisions[photo])
                 for photo in disagreed(decisions)
