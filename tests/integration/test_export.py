@@ -20,6 +20,7 @@ from platecheck.training import export as exporting
 from platecheck.training.export import ExportReport, export
 from platecheck.training.run import Run
 from platecheck.training.trained import TrainedModel
+from platecheck.training.views import BATCH
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -186,7 +187,7 @@ class TestInt8:
         pixels = validation(trained)
         ours = log_odds(TrainedModel(trained).probabilities(pixels))
         theirs = log_odds(run_file(int8.path, pixels))
-        photo = np.abs(ours - theirs)[: exporting.BATCH].argmax()  # not in the last batch alone
+        photo = np.abs(ours - theirs)[:BATCH].argmax()  # not in the last batch alone
         between = (ours[photo] + theirs[photo]) / 2 * trained.temperature
         run = Run.load(Path(shutil.copytree(trained.folder, tmp_path / "run")))
         state = load_file(run.weights(run.best_epoch))
