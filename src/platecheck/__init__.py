@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from platecheck.classifier import Classifier, Prediction
-    from platecheck.errors import PhotoError, PlatecheckError
+    from platecheck.errors import ModelError, PhotoError, PlatecheckError
     from platecheck.photo import open_photo
 
     __version__: str
 
 __all__ = [
     "Classifier",
+    "ModelError",
     "PhotoError",
     "PlatecheckError",
     "Prediction",
@@ -39,6 +40,7 @@ if _imported := sys.modules.get("onnxruntime"):
 
 _HOMES = {
     "Classifier": "platecheck.classifier",
+    "ModelError": "platecheck.errors",
     "PhotoError": "platecheck.errors",
     "PlatecheckError": "platecheck.errors",
     "Prediction": "platecheck.classifier",

@@ -51,6 +51,8 @@ MAX_PIXELS = 2**27
 MAX_BYTES = 2**30
 """Largest file read."""
 
+LONGEST_NAME = 4096  # of a path; what is longer is a photo in base64, say
+
 # Pillow decodes QOI, plain PPM and a few other formats in Python, up to three seconds a megapixel;
 # of those it gets this share of the pixels, so that a small file cannot keep a service busy.
 _SLOW_SHARE = 1 / 32
@@ -169,7 +171,8 @@ def _height_and_width(size: int | tuple[int, int], max_pixels: int) -> tuple[int
 def photo_name(source: Source) -> str:
     """What a photo is called: its path, the open file's name, or its type, such as ``<bytes>``."""
     if isinstance(source, str | os.PathLike):
-        return os.fsdecode(source)
+        path = os.fsdecode(source)
+        return path if len(path) <= LONGEST_NAME else f"{path[:LONGEST_NAME]}…"
     name = getattr(source, "filename" if isinstance(source, Image.Image) else "name", None)
     if name and isinstance(name, str):
         return name

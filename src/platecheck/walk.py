@@ -10,7 +10,12 @@ from pathlib import Path
 
 from platecheck.errors import DataError
 from platecheck.files import is_output
-from platecheck.photo_formats import NOT_DOWNLOADED, PHOTO_SUFFIXES, UNSUPPORTED_SUFFIXES
+from platecheck.photo_formats import (
+    NOT_DOWNLOADED,
+    PHOTO_SUFFIXES,
+    UNSUPPORTED_SUFFIXES,
+    is_photo_name,
+)
 
 Names = tuple[str, ...]
 Entry = tuple[str, bool, bool]
@@ -28,6 +33,8 @@ SYSTEM_FOLDERS = frozenset({
 # fmt: on
 """Lower-case names of folders that hold copies, thumbnails and rubbish, not photos of their own."""
 
+# Beside a photo of the same name: the film of a Live Photo.
+_FILMS = (".mov", ".mp4")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -120,10 +127,14 @@ def files_below(
             return
         seen.add(identity)
         folders: list[Names] = []
-        for name, is_folder, is_link in sorted(entries(folder)):
+        listed = sorted(entries(folder))
+        photos = {Path(name).stem for name, *_ in listed if is_photo_name(name)}
+        for name, is_folder, is_link in listed:
             names = (*inside, name)
             if not is_folder:
                 visible = not name.startswith(".") or name.endswith(NOT_DOWNLOADED)
+                if name.lower().endswith(_FILMS) and Path(name).stem in photos:
+                    continue
                 if visible and wanted(name) and _fits(names, patterns):
                     yield _joined(base, names)
             elif not is_system_folder(name) and _fits(names, patterns, so_far=True):

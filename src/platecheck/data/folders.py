@@ -165,6 +165,11 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
             paths = list(files_below(str(class_folder), besides=besides, results=results))
             if paths or not (results or _only_results(class_folder)):
                 found.setdefault((split, class_folder.name), []).extend(map(Path, paths))
+    for split in sorted({split for split, _ in found} - {WHOLE}):
+        if split_of(split) is None:
+            notes.append(
+                f"'{split}' is no usual name of a split: its photos are not used"
+            )
     found = _by_class_name(folder, found, classes or ())
     names = tuple(classes) if classes else tuple(sorted({name for _, name in found}))
     _check_classes(folder, found, names, fixed=classes is not None)
