@@ -15,7 +15,6 @@ import sys
 import torch
 
 from platecheck.errors import PlatecheckError
-from platecheck.model_info import first_line
 
 OPERATORS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
@@ -65,7 +64,8 @@ def _declare_missing() -> None:
 
 
 def _broken(error: Exception) -> PlatecheckError:
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
     return PlatecheckError(
-        f"torchvision cannot be imported beside torch {torch.__version__}: {first_line(error)};"
-        " install versions that belong together (https://github.com/pytorch/vision#installation)"
+        f"torchvision cannot be imported beside torch {torch.__version__}: {reason}; install"
+        " versions that belong together (https://github.com/pytorch/vision#installation)"
     )
