@@ -176,7 +176,6 @@ def _is_raw(image: ImageFile.ImageFile, data: bytes) -> bool:
 
 
 def _why_not(data: bytes, name: str, looks_like_one: bool, missing: str) -> str:
-    """Say why a file cannot be read, and what to do about it."""
     if missing:
         package = "pi-heif" if missing == "HEIF" else f"a Pillow built with {missing}"
         return f"{missing} photos need {package}, which is not installed; or {_ADVICE}"

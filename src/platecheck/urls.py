@@ -54,7 +54,6 @@ def fetch_photo(url: str, *, allow_private: bool = False) -> bytes:
 
 
 def _get(at: str, url: str, deadline: float, allow_private: bool) -> bytes | str:
-    """The content, or where else to look."""
     parts = urlsplit(at)
     secure = parts.scheme == "https"
     if not (secure or (parts.scheme == "http" and allow_private)):

@@ -151,7 +151,6 @@ def files_below(
 
 
 def _identity(folder: Path) -> object:
-    """What tells a folder from others, whatever path leads to it."""
     with suppress(OSError):
         found = folder.stat()
         return found.st_dev, found.st_ino

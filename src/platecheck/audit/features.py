@@ -96,7 +96,6 @@ def dish_features(pixels: Pixels, mask: Mask | None) -> Floats:
 
 
 def _colours(pixels: Pixels, where: NDArray[np.bool_]) -> Floats:
-    """Mean, spread and percentiles of each channel of Lab."""
     lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2Lab)[where].astype(np.float32)
     levels = np.percentile(lab, (5, 25, 50, 75, 95), axis=0)
     return np.concatenate([lab.mean(axis=0), lab.std(axis=0), levels.ravel()]).astype(np.float32)

@@ -145,7 +145,6 @@ def _parquet(place: str) -> Iterator[pq.ParquetFile]:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """A type without its encoding."""
     if pa.types.is_dictionary(kind):
         return _plain(kind.value_type)
     return pa.string() if any(is_it(kind) for is_it in _STRINGS) else kind

@@ -95,7 +95,6 @@ def _connected(address: str | None) -> Iterator[Any]:
 
 
 def _check_address(address: str) -> None:
-    """See that someone is there, which Ray would wait for for minutes."""
     if "://" in address:
         raise DataError(
             f"{address} is for Ray's client: give this command on a machine of the cluster,"

@@ -85,7 +85,6 @@ def find_source(
 
 
 def _photos(place: str) -> Source:
-    """The photos of a folder or a glob."""
     if not is_glob(place) and not _is_folder(place):
         if _state(place) is None:
             raise DataError(f"there is no {place}")
@@ -104,7 +103,6 @@ def _photos(place: str) -> Source:
 
 
 def _lists(place: str, kind: str, column: str, keep: Sequence[str], root: str) -> Source:
-    """The rows of one list, or of those of a glob, one after the other."""
     places = [place]
     if is_glob(place):
         places = list(files_below(place, lambda name: kind_of_list(name) == kind))

@@ -94,7 +94,6 @@ def compare(
 
 
 def _right(evaluation: "Evaluation") -> dict[Path, bool]:
-    """Whether each photo's most probable class is its own."""
     right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
     return {photo.path: bool(ok) for photo, ok in zip(evaluation.photos, right, strict=True)}
 

@@ -76,7 +76,6 @@ def evaluate(
 
 
 def _judge_answers(model: "Model", found: "Evaluation") -> "AnswerFigures | None":
-    """What is answered and what is not, where the model may say unsure or not a dish."""
     from platecheck.classifier import Classifier
     from platecheck.evaluation.answers import judge_answers
 

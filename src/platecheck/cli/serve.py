@@ -54,7 +54,6 @@ def _flag(name: str) -> str:
 
 
 def _options() -> Iterator[inspect.Parameter]:
-    """Each setting as an option of `serve`; None where it is not given."""
     for name, field in Settings.model_fields.items():
         kind: Any = {tuple: list[str], Literal: str}.get(
             get_origin(field.annotation), field.annotation

@@ -104,7 +104,6 @@ class PixelCache:
         self._bytes += pixels.nbytes
 
     def _make_room(self, wanted: int) -> bool:
-        """Remove old entries; count anew, since other processes use the folder too."""
         known = sorted(self._entries())
         self._bytes = sum(size for _, size, _ in known)
         for used, size, entry in known:

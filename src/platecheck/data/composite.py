@@ -100,5 +100,4 @@ def without_dish(
 
 
 def _bytes(picture: Any) -> NDArray[np.uint8]:
-    """The same picture: OpenCV keeps the type, and its annotations do not say so."""
     return np.asarray(picture, np.uint8)

@@ -118,7 +118,6 @@ class CutoutCache:
 
 
 def _contours(pixels: NDArray[np.uint8]) -> Sequence[NDArray[Any]]:
-    """Outlines [points, 1, 2] of what GrabCut takes for foreground."""
     size = WORKING_SIZE
     guess = np.full((size, size), cv2.GC_PR_BGD, np.uint8)
     middle = (size // 2, size // 2)

@@ -269,7 +269,6 @@ def _check_environment(url: str) -> None:
 
 
 def _is_there(path: Path, sha256: str) -> bool:
-    """Say whether a file is there and right; remove it when it is wrong."""
     if not path.exists():
         return False
     if not path.is_file():
@@ -352,7 +351,6 @@ def _fetch(
 
 
 def _remove_empty_folders(entries: list[ManifestEntry], folder: Path) -> None:
-    """Leave no split or class without a photo behind."""
     below = {parent for entry in entries for parent in PurePosixPath(entry.path).parents}
     for parent in sorted(below - {PurePosixPath()}, reverse=True):  # the deepest first
         with contextlib.suppress(OSError):  # not empty

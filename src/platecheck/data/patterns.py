@@ -52,7 +52,6 @@ def _colour(rng: np.random.Generator) -> Floats:
 
 
 def _speckles(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
-    """Dots all over the glaze."""
     dots = (rng.random(mask.shape) < rng.uniform(0.004, 0.05)).astype(np.float32)
     soft = np.asarray(cv2.GaussianBlur(dots, (0, 0), rng.uniform(0.5, 1.1)), np.float32)
     cover = np.clip(soft * rng.uniform(3, 7), 0, 1) * rng.uniform(0.3, 0.9)
@@ -60,7 +59,6 @@ def _speckles(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
 
 
 def _rim(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
-    """Lines along the rim, and a motif that repeats around it."""
     right, down = _from_middle(mask)
     radius, angle = np.hypot(right, down), np.arctan2(down, right)
     cover = np.zeros(mask.shape, bool)
@@ -74,7 +72,6 @@ def _rim(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
 
 
 def _motifs(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
-    """Printed flowers, leaves, hearts and stars: strewn, around the rim, or one in the middle."""
     (x, y), reach = _middle(mask)
     paint = np.zeros((*mask.shape, 3), np.uint8)
     cover = np.zeros(mask.shape, np.uint8)
@@ -113,7 +110,6 @@ def _shape(rng: np.random.Generator) -> Floats:
 
 
 def _glare(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
-    """Lamps that the glaze reflects."""
     right, down = _from_middle(mask)
     cover = np.zeros(mask.shape, np.float32)
     for _ in range(rng.integers(1, 4)):
@@ -125,7 +121,6 @@ def _glare(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
 
 
 def _mottled(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
-    """Clouds in the glaze."""
     cells = int(rng.uniform(6, 50))
     grain = rng.random((cells, cells), np.float32)
     clouds = cv2.resize(grain, mask.shape[::-1], interpolation=cv2.INTER_CUBIC)
@@ -134,7 +129,6 @@ def _mottled(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
 
 
 def _scratches(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
-    """Fine straight lines, lighter or darker than the glaze."""
     (x, y), (reach_x, reach_y) = _middle(mask)
     lines = np.zeros(mask.shape, np.uint8)
     for _ in range(rng.integers(4, 40)):

@@ -21,7 +21,6 @@ def change_photo(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray
 
 
 def _light(rng: np.random.Generator, picture: Floats) -> Floats:
-    """Brightness, contrast, tint, saturation, gamma, and light from one side."""
     height, width = picture.shape[:2]
     if rng.random() < 0.8:
         picture = picture * np.float32(rng.uniform(0.5, 1.2))
@@ -45,7 +44,6 @@ def _light(rng: np.random.Generator, picture: Floats) -> Floats:
 
 
 def _camera(rng: np.random.Generator, picture: Floats) -> Floats:
-    """Blur and noise."""
     if rng.random() < 0.25:
         blurred = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.8))
         picture = np.asarray(blurred, np.float32)
@@ -56,7 +54,6 @@ def _camera(rng: np.random.Generator, picture: Floats) -> Floats:
 
 
 def _file(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """JPEG compression, and a smaller photo that is enlarged again."""
     height, width = pixels.shape[:2]
     if rng.random() < 0.25:
         quality = int(rng.integers(15, 90))

@@ -300,7 +300,6 @@ def _figure(width: float, height: float, fixed_aspect: bool = False) -> Figure:
 
 
 def _tidy(axes: Axes, title: str, grid: bool = True) -> None:
-    """Give all figures the same look."""
     axes.set_title(title, loc="left", color=INK, fontsize=12, fontweight="bold", parse_math=False)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(MUTED)
@@ -311,6 +310,5 @@ def _tidy(axes: Axes, title: str, grid: bool = True) -> None:
 
 
 def _shorten(name: str, length: int = 22) -> str:
-    """One line of at most `length` characters."""
     name = " ".join(name.split())
     return name if len(name) <= length else name[: length - 1] + "…"

@@ -107,7 +107,6 @@ def report_run(
 
 
 def _trained(run: Run, photos: Path) -> dict[str, str]:
-    """What was trained on what, in a few words each."""
     network, size = run.recipe.network, run.recipe.input.size
     start = f"from {network.weights} weights" if network.weights else "from random weights"
     frozen = ", backbone frozen" if network.frozen else ""
@@ -119,7 +118,6 @@ def _trained(run: Run, photos: Path) -> dict[str, str]:
 
 
 def _commands(run: Run, photos: Path, split: str, options: list[str]) -> list[str]:
-    """Shell lines that repeat the run and this page."""
     chosen = [] if split == "test" else ["--split", split]
     where = [str(run.folder), "--data", str(photos)]
     return [
@@ -154,7 +152,6 @@ def _spread(photos: int) -> list[int]:
 
 
 def _mistakes(evaluation: Evaluation) -> list[int]:
-    """Indices of the most confident ones."""
     wrong = np.flatnonzero(evaluation.probabilities.argmax(axis=1) != evaluation.labels)
     confidence = evaluation.probabilities[wrong].max(axis=1)
     found: list[int] = wrong[np.argsort(-confidence, kind="stable")][:MISTAKES].tolist()

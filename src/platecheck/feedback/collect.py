@@ -142,7 +142,6 @@ def _divided(photos: Sequence[Photo], numbers: Sequence[int], seed: int) -> list
 
 
 def _counts(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Photos by split and class, all of which a model needs."""
     if len(classes) < 2:
         raise DataError(f"all photos are of the class '{classes[0]}'; a model needs another one")
     counts = {split: dict.fromkeys(classes, 0) for split in SHARES}

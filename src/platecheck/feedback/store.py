@@ -147,7 +147,6 @@ class Store:
         self.database.close()
 
     def _discard(self, feedback: str) -> None:
-        """Delete a row in whatever state, and its photo unless others have it."""
         mine = FEEDBACK.c.id == feedback
         with self.database.writing() as connection:
             row = connection.execute(select(FEEDBACK.c.photo).where(mine)).first()

@@ -36,7 +36,6 @@ _POST_ERRORS = {
 
 
 def _body(labels: Sequence[str]) -> dict[str, Any]:
-    """The body of a request to keep feedback, which FastAPI does not read by itself."""
     fields = {
         FIELD: FILE,
         "right": {"type": "string", "enum": list(labels), "description": "what is right"},
@@ -201,7 +200,6 @@ def _unknown() -> ProblemError:
 
 
 def _checked(texts: Mapping[str, str], labels: tuple[str, ...]) -> tuple[str, Answer | None]:
-    """What is right, and what the client had said, of a form's texts."""
     if texts.get("consent") != "true":
         raise ProblemError(422, "without consent nothing is kept: send consent=true")
     right = texts.get("right")
@@ -220,7 +218,6 @@ def _checked(texts: Mapping[str, str], labels: tuple[str, ...]) -> tuple[str, An
 
 @contextmanager
 def _counted() -> Iterator[None]:
-    """Count feedback that is not stored."""
     try:
         yield
     except ProblemError as error:

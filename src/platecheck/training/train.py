@@ -176,7 +176,6 @@ def prepare(
 
 
 def _network(recipe: Recipe, facts: RunFacts, resumed: Run | None) -> tuple[PlateNet, str]:
-    """The network with the weights that it starts from, and what is to be said of its classes."""
     torch.manual_seed(mix(facts.seed, SEED_OF_WEIGHTS))
     network = build_network(recipe.network, classes=len(facts.classes), size=recipe.input.size)
     if resumed and network.frozen:
@@ -359,7 +358,6 @@ def _learn(
 
 
 def _trainer(settings: Settings, **options: Any) -> Trainer:
-    """Lightning's trainer; an error where the accelerator, devices or precision are not there."""
     try:
         return Trainer(
             accelerator=settings.accelerator,
@@ -404,7 +402,6 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
 
 
 def _program() -> list[str]:
-    """What was typed to start this process."""
     name = Path(sys.argv[0]).name
     return ["python", "-m", "platecheck"] if name == "__main__.py" else [name]
 

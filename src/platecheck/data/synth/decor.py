@@ -87,7 +87,6 @@ def _speckles(rng: np.random.Generator, albedo: Floats, chart: Chart) -> None:
 
 
 def _ribs(rng: np.random.Generator, albedo: Floats, chart: Chart) -> None:
-    """A rim pressed into ribs."""
     ribs = np.cos(chart.angle * np.float32(2 * np.pi * rng.integers(40, 90)))
     rim = step(0.9, 0.93, chart.r) * step(0.99, 0.97, chart.r)
     albedo *= grey(1 - np.float32(0.1) * rim * ribs)

@@ -104,7 +104,6 @@ class _Drawing:
 
 
 def _shade(rng: np.random.Generator, colours: tuple[Colour, ...]) -> tuple[int, int, int]:
-    """One of the colours, a little lighter or darker."""
     tone = np.array(colours[rng.integers(len(colours))]) * rng.uniform(0.8, 1.15)
     r, g, b = tone.clip(0, 250).astype(int).tolist()
     return r, g, b
@@ -113,7 +112,6 @@ def _shade(rng: np.random.Generator, colours: tuple[Colour, ...]) -> tuple[int, 
 def _scatter(
     rng: np.random.Generator, s: Surface, kind: str, colours: tuple[Colour, ...], sizes: Points
 ) -> None:
-    """Lay solids of these sizes, each with its own shape, turn and tone."""
     places = cluster(rng, s, len(sizes))
     drawing = _Drawing(s, places, 3 * float(sizes.max()))
     flat, rough = (0.3, 0.01) if kind in ("herb", "leaf") else (0.8, 0.08)
@@ -135,7 +133,6 @@ def _scatter(
 
 
 def _strands(rng: np.random.Generator, s: Surface, colours: tuple[Colour, ...]) -> None:
-    """Curling strands of pasta."""
     width = rng.uniform(0.025, 0.045)
     pixels = max(2, round(width / s.pixel))
     drawing = _Drawing(s, np.array([[-0.9, -0.9], [0.9, 0.9]]), 0.1)

@@ -73,7 +73,6 @@ def soil(rng: np.random.Generator, dish: Dish) -> Surface:
 
 
 def _leave_little(rng: np.random.Generator, s: Surface, sauce: Sauce) -> None:
-    """A trace of sauce, or none."""
     trace = rng.integers(4)
     if trace == 0:
         drips(rng, s, sauce, int(rng.integers(3, 12)))
