@@ -395,7 +395,7 @@ def _read_model(path: Path) -> bytes:
     if path.is_dir():
         raise ModelError(f"{path} is a folder; a run becomes a model file with: platecheck export")
     if not path.is_file():
-        raise ModelError(f"no model file at {path}; models that ship: {', '.join(SHIPPED)}")
+        raise ModelError(f"no model file at {path}")
     try:
         return path.read_bytes()
     except OSError as error:

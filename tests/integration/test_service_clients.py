@@ -112,7 +112,10 @@ def test_photo_as_the_body_is_answered_whatever_its_type(server: Server, kind: s
         ({"Content-Type": "application/json"}, b'{"image": "data:image/png;base64,iVBORw0KGgo="}'),
         ({"Content-Type": "application/x-www-form-urlencoded"}, b"image=iVBORw0KGgo%3D"),
         ({"Content-Type": "text/plain"}, b"iVBORw0KGgo="),
-        ({"Content-Type": "image/png", "Content-Encoding": "gzip"}, gzip.compress(photo(), mtime=0)),
+        (
+            {"Content-Type": "image/png", "Content-Encoding": "gzip"},
+            gzip.compress(photo(), mtime=0),
+        ),
         ({"Content-Type": "image/png"}, gzip.compress(photo(), mtime=0)),
     ],
 )

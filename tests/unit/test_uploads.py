@@ -244,14 +244,14 @@ def test_body_that_was_wrapped_says_how_to_send_the_photo(
     kind: str, body: bytes, status: int, says: str
 ) -> None:
     problem = unreadable({"content-type": kind}, body, "the file is damaged")
-    assert problem.status == status
+    assert problem.status_code == status
     assert says in problem.detail
 
 
 def test_what_is_too_large_in_a_form_is_named() -> None:
     with pytest.raises(ProblemError) as error:
         read(form(("a.jpg", b"x"), ("b.jpg", b"x" * 101), ("c.jpg", b"x")), FORM)
-    assert error.value.status == 413
+    assert error.value.status_code == 413
     assert error.value.detail == "'b.jpg' is too large: a photo may have at most 100 bytes"
 
 

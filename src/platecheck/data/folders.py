@@ -167,7 +167,7 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
                 found.setdefault((split, class_folder.name), []).extend(map(Path, paths))
     for split in sorted({split for split, _ in found} - {WHOLE}):
         if split_of(split) is None:
-            notes.append(f"'{split}' is no usual name of a split: its photos are not used")
+            notes.append(f"'{split}' is no usual name of a split: training leaves it out")
     found = _by_class_name(folder, found, classes or ())
     names = tuple(classes) if classes else tuple(sorted({name for _, name in found}))
     _check_classes(folder, found, names, fixed=classes is not None)
