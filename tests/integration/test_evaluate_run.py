@@ -144,7 +144,7 @@ def test_a_run_without_a_finished_epoch(
         load_model(folder)
     answer = cli("evaluate", folder, "--data", dishes)
     assert answer.code == 2
-    assert "resume it with --resume" in answer.err
+    assert "go on with --resume" in answer.err
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut short", "another network's"])
