@@ -37,6 +37,8 @@ test: $(VENV)/.installed-dev lint
 	@sh tests/webkit.sh
 	@sh tests/postgres.sh
 	@sh tests/promtool.sh $(BIN)
+	@command -v strace >/dev/null || apt-get install -qq -y strace >/dev/null 2>&1 \
+		|| echo "no strace: what is sent is not looked at"
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 lint: $(VENV)/.installed-dev
