@@ -92,8 +92,20 @@ def test_serve_sends_nothing_and_leaves_no_file(traced: Traced, workers: str) ->
     assert traced.sent() == []
 
 
-def test_train_sends_nothing_and_leaves_no_file(traced: Traced, rendered: Path) -> None:
-    traced.run("train", "tiny_vgg", f"--data={rendered}", "--out=run", *TINY)
+def test_train_to_export_sends_nothing_and_leaves_no_file(traced: Traced, rendered: Path) -> None:
+    for command in (
+        ["train", "tiny_vgg", f"--data={rendered}", "--out=run", *TINY],
+        ["evaluate", "run", f"--data={rendered}"],
+        ["report", "run"],
+        ["export", "run", "--out=model.onnx"],
+    ):
+        traced.run(*command)
+        assert traced.files() == set()
+        assert traced.sent() == []
+
+
+def test_audit_sends_nothing_and_leaves_no_file(traced: Traced, rendered: Path) -> None:
+    traced.run("audit", rendered, "--report=audit.html")
     assert traced.files() == set()
     assert traced.sent() == []
 

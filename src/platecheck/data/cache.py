@@ -33,6 +33,10 @@ def default_folder() -> Path:
     return Path(base) / "platecheck"
 
 
+# matplotlib keeps a list of fonts: beside our own cache, and never in the way.
+os.environ.setdefault("MPLCONFIGDIR", str(default_folder() / "matplotlib"))
+
+
 def entry_path(folder: Path, photo: Photo, end: str) -> Path:
     """Where a cache keeps what belongs to the content of a photo."""
     if not photo.sha256:

@@ -6,7 +6,6 @@ from the colour-blind safe palette of Okabe and Ito; nothing is told by colour o
 
 import io
 import logging
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,13 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.data.cache import default_folder
+import platecheck.data.cache  # noqa: F401 (says where matplotlib keeps its fonts)
 from platecheck.errors import DataError, MissingExtraError
 from platecheck.evaluation.metrics import Reliability, wilson_interval
 from platecheck.files import replacing
 
-# matplotlib keeps a list of fonts: beside our own cache, and never in the way.
-os.environ.setdefault("MPLCONFIGDIR", str(default_folder() / "matplotlib"))
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 try:
