@@ -1,5 +1,6 @@
-"""What people hand to a command as photos: files, folders, globs, lists and web addresses."""
+"""The photos that a command was given: files, folders, globs, lists and web addresses."""
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -88,7 +89,11 @@ def read_list(path: Path) -> list[Listed]:
         DataError: it cannot be read, has no column of paths, or names no photo.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        with path.open("rb") as file:  # Windows PowerShell writes UTF-16
+            utf16 = file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        text = path.read_text(
+            *(("utf-16", "replace") if utf16 else ("utf-8-sig", "surrogateescape"))
+        )
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if path.suffix.lower() == ".txt":

@@ -1,5 +1,6 @@
 """Lists give every row once and in order, whatever the names of their photos."""
 
+import codecs
 import csv
 import gzip
 import io
@@ -10,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -35,6 +36,7 @@ TEXTS = st.text(
     st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=30
 )
 ROOT = "/archive"
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def paths(tables: Iterable[pa.Table]) -> list[str | None]:
@@ -55,6 +57,7 @@ def below_root(name: bytes) -> bytes:
 
 @given(st.lists(NAMES))
 def test_names_that_end_in_zero_bytes(names: list[bytes]) -> None:
+    assume(not names or names[0][:2] not in UTF_16)
     file = io.BytesIO(b"".join(name + b"\0" for name in names))
     assert [bytes_of(str(path)) for path in paths(read_text(file, "list", ROOT))] == [
         below_root(name) for name in names
@@ -64,6 +67,8 @@ def test_names_that_end_in_zero_bytes(names: list[bytes]) -> None:
 @given(st.lists(NAMES.map(lambda name: name.replace(b"\n", b"-").replace(b"\r", b"-"))))
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_a_name_a_line(end: bytes, names: list[bytes]) -> None:
+    assume(not any(name.startswith(b"#") for name in names))
+    assume(not names or (names[0][:2] not in UTF_16 and names[0][:3] != codecs.BOM_UTF8))
     for last in (b"", end):
         file = io.BytesIO(end.join(names) + last)
         assert [bytes_of(str(path)) for path in paths(read_text(file, "list", ROOT))] == [
@@ -76,6 +81,20 @@ def test_empty_lines_are_no_photos() -> None:
         "a.jpg",
         "b.jpg",
     ]
+
+
+def test_lines_that_begin_with_a_hash_are_comments_but_names_from_find_are_not() -> None:
+    text = b"# plates\r\na.jpg\r\n#b.jpg"
+    assert paths(read_text(io.BytesIO(codecs.BOM_UTF8 + text), "list", ROOT)) == ["a.jpg"]
+    found = io.BytesIO(b"a.jpg\0#b.jpg\0")
+    assert paths(read_text(found, "list", ROOT)) == ["a.jpg", "#b.jpg"]
+
+
+@pytest.mark.parametrize("bom", UTF_16)
+def test_a_list_in_utf_16_is_named(bom: bytes) -> None:
+    text = bom + "a.jpg\r\n".encode("utf-16-le" if bom == UTF_16[0] else "utf-16-be")
+    with pytest.raises(DataError, match=r"list is in UTF-16; save it in UTF-8"):
+        paths(read_text(io.BytesIO(text), "list", ROOT))
 
 
 def test_a_long_list_is_read_a_piece_at_a_time() -> None:

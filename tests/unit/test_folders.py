@@ -15,6 +15,7 @@ from platecheck import walk
 from platecheck.data.folders import Photo, PhotoSet, checked, list_photos, read_photos
 from platecheck.data.synth import write_dataset
 from platecheck.errors import DataError
+from platecheck.sources import read_list
 from platecheck.walk import files_below
 
 WritePhotos = Callable[[Path, Mapping[str, int]], Path]
@@ -524,6 +525,17 @@ def test_list_photos_from_a_list(tmp_path: Path, write_photos: WritePhotos) -> N
     assert photos.counts() == {s: {"clean": 1, "dirty": 1} for s in ("train", "val")}
     assert photos.folder == table
     assert photos.photos[0].name == "pool/000.png"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize("name", ["list.txt", "list.csv"])
+def test_a_list_of_any_encoding_that_windows_writes(
+    tmp_path: Path, name: str, encoding: str
+) -> None:
+    text = "path\r\nКрас.jpg\r\n" if name.endswith("csv") else "Крас.jpg\r\n# no photo\r\n"
+    bom = "\ufeff" if encoding == "utf-16-be" else ""
+    (tmp_path / name).write_bytes((bom + text).encode(encoding))
+    assert [row.path for row in read_list(tmp_path / name)] == [str(tmp_path / "Крас.jpg")]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Lists of photos in files, read a piece at a time: Parquet, CSV, or a path a line."""
 
+import codecs
 import csv
 import io
 import os
@@ -40,7 +41,8 @@ def kind_of_list(name: str) -> str | None:
 def read_text(file: BinaryIO, name: str, root: str) -> Iterator[pa.Table]:
     """Read a path a line, or paths that end in zero bytes (``find -print0``).
 
-    Empty lines are left out; relative paths begin at `root`, and errors call the list `name`.
+    Empty lines, and lines that begin with ``#``, are left out; relative paths begin at `root`, and
+    errors call the list `name`.
     """
     return tables_of(as_text(os.fsdecode(line), root) for line in _lines(file, name) if line)
 
@@ -53,17 +55,24 @@ def tables_of(paths: Iterator[str]) -> Iterator[pa.Table]:
 
 def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
     rest = file.read(_LONGEST_PATH)
+    if rest.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise DataError(f"{name} is in UTF-16; save it in UTF-8")
     end = b"\0" if b"\0" in rest else b"\n"
+    rest = rest if end == b"\0" else rest.removeprefix(codecs.BOM_UTF8)
     while True:
         *lines, rest = rest.split(end)
-        yield from (line.removesuffix(b"\r") for line in lines) if end == b"\n" else lines
+        yield from lines if end == b"\0" else _paths_of(lines)
         if len(rest) > _LONGEST_PATH:
             raise DataError(f"{name} is not a list of paths: a line is longer than a path can be")
         more = file.read(_LONGEST_PATH)
         if not more:
-            yield rest
+            yield from [rest] if end == b"\0" else _paths_of([rest])
             return
         rest += more
+
+
+def _paths_of(lines: list[bytes]) -> Iterator[bytes]:
+    return (line.removesuffix(b"\r") for line in lines if not line.startswith(b"#"))
 
 
 def read_csv(place: str, column: str, keep: Sequence[str], root: str) -> Iterator[pa.Table]:
