@@ -102,7 +102,6 @@ def how_to_install(extra: str) -> str:
 
 
 def _packages(required: list[str], extras: list[str]) -> list[str]:
-    """What extras need, also by way of other extras."""
     found: dict[str, None] = {}
     for line in required:
         requirement, _, marker = (part.strip() for part in line.partition(";"))

@@ -146,7 +146,6 @@ def _answers(model: Model, paths: Iterable[Path], batch_size: int) -> Iterator[t
 
 
 def _only(photos: PhotoSet) -> str:
-    """The split to evaluate when none is named and there is no ``test``."""
     if len(photos.splits) > 1:
         raise DataError(
             f"{photos.folder} has no test split; name one of: {', '.join(photos.splits)}"

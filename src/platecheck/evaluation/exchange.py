@@ -172,7 +172,6 @@ class Exchange:
 
 
 def _key(photo: Photo) -> int:
-    """The photo's content as a number, for chance and for telling photos apart."""
     return int(photo.sha256[:16], 16)
 
 

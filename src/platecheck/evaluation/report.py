@@ -231,7 +231,6 @@ def _diagram(evaluation: Evaluation) -> _Plot:
 
 
 def _scale_from(evaluations: Sequence[Evaluation]) -> float:
-    """Where the little accuracy scales start, so that all intervals fit: a tenth below 1."""
     lows = [evaluation.result.accuracy_ci95[0] for evaluation in evaluations]
     return min(math.floor(10 * min(lows, default=0)) / 10, 0.9)
 

@@ -128,7 +128,6 @@ def _commands(run: Run, photos: Path, split: str, options: list[str]) -> list[st
 
 
 def _answered(evaluation: Evaluation, indices: list[int]) -> list[AnsweredPhoto]:
-    """Pictures for the page; a photo that has gone since is left out."""
     found = []
     for index in indices:
         photo = evaluation.photos[index]
@@ -145,7 +144,6 @@ def _answered(evaluation: Evaluation, indices: list[int]) -> list[AnsweredPhoto]
 
 
 def _spread(photos: int) -> list[int]:
-    """Indices spread evenly over all photos, and so over all classes."""
     chosen = np.linspace(0, photos - 1, min(photos, GRID_PHOTOS)).round().astype(int)
     found: list[int] = np.unique(chosen).tolist()
     return found
@@ -159,7 +157,6 @@ def _mistakes(evaluation: Evaluation) -> list[int]:
 
 
 def _warnings(run: Run, evaluations: list[Evaluation]) -> Iterator[str]:
-    """What makes the figures less trustworthy than they look."""
     bad = [int(row["epoch"]) for row in run.history if not np.isfinite(row["val_loss"])]
     if bad:
         yield (

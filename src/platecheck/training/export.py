@@ -215,7 +215,6 @@ def _reference(exported: Classifier, photos: Sequence[Photo], cache: PixelCache)
 
 
 def _spread(photos: Sequence[Photo], wanted: int) -> Sequence[Photo]:
-    """Up to `wanted` photos, evenly from the whole list and so from all classes."""
     if len(photos) <= wanted:
         return photos
     return [photos[i * len(photos) // wanted] for i in range(wanted)]
@@ -262,7 +261,6 @@ def _kept_in_float(graph: onnx.GraphProto, first: int) -> list[str]:
 
 
 def _needed_for(graph: onnx.GraphProto, output: str) -> set[int]:
-    """Indices of the nodes that an output is computed by."""
     tensors, nodes = {output}, set()
     for index in reversed(range(len(graph.node))):  # nodes are in the order of computation
         if tensors.intersection(graph.node[index].output):

@@ -130,7 +130,6 @@ def fit_familiarity(
 
 
 def _limit(oddness: NDArray[np.float32]) -> float:
-    """The conformal quantile, and a margin."""
     seen = np.sort(oddness)
     rank = min(len(seen) - 1, int(np.ceil((1 - FALSE_ALARMS) * (len(seen) + 1))) - 1)
     return MARGIN * float(seen[rank])

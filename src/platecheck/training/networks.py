@@ -150,7 +150,6 @@ def _vgg_block(channels_in: int, channels_out: int, dropout: float) -> nn.Sequen
 
 
 def _tiny_vgg(recipe: Network, classes: int, size: int) -> tuple[nn.Module, nn.Module]:
-    """Three blocks of 16, 32 and 64 channels, each halving the picture."""
     backbone = nn.Sequential(
         _vgg_block(3, 16, recipe.dropout),
         _vgg_block(16, 32, recipe.dropout),

@@ -181,7 +181,6 @@ def _load_into(network: PlateNet, name: str, state: State, where: str) -> None:
 
 
 def _our_key(name: str, key: str) -> str | None:
-    """Our name for a tensor of the original network; None for its ImageNet classifier."""
     if key.startswith("classifier."):
         return None
     if name == "efficientnet_b2" and key.startswith("features."):

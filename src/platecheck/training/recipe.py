@@ -300,7 +300,6 @@ def _place(loc: tuple[int | str, ...], *, unknown: bool) -> str:
 
 
 def _hint(key: str) -> str:
-    """Name the right key: one of the same name elsewhere, or the nearest one beside it."""
     keys = list(_keys(Recipe))
     parent = key.removesuffix(_name(key))
     beside = [_name(k) for k in keys if k.removesuffix(_name(k)) == parent]
@@ -314,7 +313,6 @@ def _name(key: str) -> str:
 
 
 def _keys(model: type[BaseModel], parent: str = "") -> Iterator[str]:
-    """Every key that a recipe may have, with those above it: ``optimizer.lr``."""
     for name, field in model.model_fields.items():
         yield parent + name
         for part in _models_in(field.annotation):

@@ -214,7 +214,6 @@ class RobustDataset(Dataset[Item]):
         )
 
     def _table(self, rng: np.random.Generator) -> NDArray[np.uint8]:
-        """One from any photo, a rendered one or noise; turned, mirrored, lit differently."""
         size = self.cache.size
         kind = rng.random()
         table: NDArray[np.uint8] | None = None
@@ -303,7 +302,6 @@ def mixed_rand(
 
 
 def _tensor(pixels: NDArray[np.uint8], normalization: Normalization) -> Tensor:
-    """Normalised float32 [3, H, W]."""
     channels = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     mean, std = (torch.tensor(v)[:, None, None] for v in (normalization.mean, normalization.std))
     return (torch.from_numpy(channels).float() / 255 - mean) / std

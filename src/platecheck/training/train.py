@@ -230,7 +230,6 @@ def _check_empty(out: Path | None) -> None:
 
 
 def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
-    """Mistakes first, before anything is trained."""
     wanted = recipe.teacher
     if wanted and wanted.model:
         Teacher(wanted.model, facts.classes).check(facts.division)
@@ -376,7 +375,6 @@ def _trainer(settings: Settings, **options: Any) -> Trainer:
 
 
 def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
-    """The run to go on with, or None when it was killed before it wrote anything."""
     if not out.exists():
         raise ModelError(f"nothing to resume: there is no {out}")
     if not Run.is_run(out):
