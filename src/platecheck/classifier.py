@@ -395,7 +395,8 @@ def _read_model(path: Path) -> bytes:
     if path.is_dir():
         raise ModelError(f"{path} is a folder; a run becomes a model file with: platecheck export")
     if not path.is_file():
-        raise ModelError(f"no model file at {path}")
+        is_name = not path.suffix and len(path.parts) == 1
+        raise ModelError(f"no model file at {path}" + "; shipped: plate, tiny" * is_name)
     try:
         return path.read_bytes()
     except OSError as error:

@@ -57,7 +57,7 @@ def photo_sources(arguments: Iterable[str]) -> Iterator[str]:
         if argument in (STDIN, "") or is_url(argument):
             yield argument
         elif is_remote(argument):
-            raise DataError(f"{argument}: only https:// is opened here; use platecheck batch")
+            raise DataError(f"{argument}: only https:// is opened here; batch opens s3:// too")
         elif is_glob(argument) or Path(argument).is_dir():
             results: list[Path] = []
             found = list(files_below(argument, results=results))

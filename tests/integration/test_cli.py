@@ -182,6 +182,7 @@ def mistakes(
     ("arguments", "says"),
     [
         (["predict", "a.jpg", "--model", "gone.onnx"], "no model file at gone.onnx"),
+        (["predict", "a.jpg", "--model", "Plate"], "no model file at Plate; shipped: plate, tiny"),
         (["predict", "a.jpg", "--model", "."], ". is a folder; a run becomes a model file with"),
         (["predict", "empty", "--model", "tiny.onnx"], "empty holds no photos"),
         (["predict", "a", "--json", "--csv"], "choose one of --json and --csv"),
