@@ -17,9 +17,9 @@ import torch
 
 from benchmarks import predicting, training
 from benchmarks.timing import Row
-from platecheck.classifier import SHIPPED
+from platecheck.classifier import BUNDLED_MODELS
 from platecheck.data.folders import list_photos
-from platecheck.data.synth import write_dataset
+from platecheck.data.render import write_dataset
 
 HERE = Path(__file__).parent
 
@@ -57,7 +57,7 @@ def benchmarks(data: Path, spread: list[Path]) -> dict[str, Callable[[], list[Ro
     return {
         "start": lambda: [predicting.whole_process(spread[0], rounds=5)],
         "one": lambda: [
-            predicting.one_photo(spread[:20], rounds=5, model=model) for model in SHIPPED
+            predicting.one_photo(spread[:20], rounds=5, model=model) for model in BUNDLED_MODELS
         ],
         "many": lambda: [predicting.many_photos(spread, rounds=5)],
         "epoch": lambda: training.epochs_from_scratch(data, rounds=3),

@@ -24,8 +24,8 @@ from PIL import Image
 
 from benchmarks.serving.server import peak_bytes
 from platecheck.batch.job import Job, run
-from platecheck.classifier import SHIPPED, Classifier
-from platecheck.data.synth import write_dataset
+from platecheck.classifier import BUNDLED_MODELS, Classifier
+from platecheck.data.render import write_dataset
 
 RENDERED = 64
 SIDES = (256, 512)
@@ -150,7 +150,7 @@ def speed(folder: Path) -> None:
     kinds[f"a phone's, {PHONE[0]} × {PHONE[1]}"] = (of_a_phone(folder), 300)
     print("| photos | model | photos a second and core | core-hours a million |\n|---|---|---|---|")
     for name, (photos, rows) in kinds.items():
-        for model in SHIPPED:
+        for model in BUNDLED_MODELS:
             # The difference of two runs leaves out what starting takes.
             short, long = (
                 batch(listed(folder, photos, count), folder / "out.parquet", "--model", model)

@@ -11,10 +11,10 @@ from pathlib import Path
 from PIL import Image, ImageEnhance
 
 from benchmarks.__main__ import photos
-from platecheck.classifier import SHIPPED, Classifier, Source
+from platecheck.classifier import BUNDLED_MODELS, Classifier, Source
 from platecheck.data.folders import checked, list_photos
-from platecheck.data.splits import divided_as
-from platecheck.data.synth import write_dataset
+from platecheck.data.render import write_dataset
+from platecheck.data.splits import apply_split
 from platecheck.photo import open_photo
 from platecheck.serving.drift import Drift
 
@@ -27,7 +27,7 @@ def main() -> None:
         folder = Path(name)
         data, described = photos(folder)
         division = Classifier.load().info.division
-        divided = divided_as(checked(list_photos(data)), division)
+        divided = apply_split(checked(list_photos(data)), division)
         test: list[Source] = [photo.path for photo in divided.split("test")]
         write_dataset(folder / "rendered", photos=200)
         rendered: list[Source] = [photo.path for photo in list_photos(folder / "rendered").photos]
@@ -37,7 +37,7 @@ def main() -> None:
             "rendered dishes": rendered,
         }
         print("| model | photos | n | answers | features |\n|---|---|---|---|---|")
-        for model in SHIPPED:
+        for model in BUNDLED_MODELS:
             classifier = Classifier.load(model)
             for described, chosen in sets.items():
                 print(

@@ -16,10 +16,10 @@ import torch
 from numpy.typing import NDArray
 
 from platecheck.classifier import Classifier, find_model
-from platecheck.data.synth import render_dish
+from platecheck.data.render import render_dish
 from platecheck.evaluation.answers import Share
 from platecheck.training.run import Run
-from platecheck.training.trained import TrainedModel
+from platecheck.training.torch_predictor import TorchPredictor
 
 COUNT = 300
 SEED = 2**21
@@ -70,11 +70,11 @@ def explainer(path: Path | None) -> tuple[int, Callable[[NDArray[np.uint8]], Flo
             return evidence[0]
 
         return classifier.size, given
-    model = TrainedModel(Run.load(path))
+    model = TorchPredictor(Run.load(path))
     return model.size, lambda photo: grad_cam(model, photo)
 
 
-def grad_cam(model: TrainedModel, photo: NDArray[np.uint8]) -> Floats:
+def grad_cam(model: TorchPredictor, photo: NDArray[np.uint8]) -> Floats:
     """Grad-CAM of ``dirty`` at TinyVGG's last convolution."""
     kept = {}
     last = [m for m in model.module.network.modules() if isinstance(m, torch.nn.Conv2d)][-1]

@@ -26,7 +26,7 @@ import httpx
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from platecheck.data.folders import list_photos
-from platecheck.data.synth import write_dataset
+from platecheck.data.render import write_dataset
 
 NAMES = {"clean": "Clean", "dirty": "Dirty"}
 KEYS = {"clean": "1", "dirty": "2"}

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.classifier import Classifier
-from platecheck.data.synth import render_dish
-from platecheck.data.tables import noise_table, table_of
+from platecheck.data.backgrounds import extract_background, noise_background
+from platecheck.data.render import render_dish
 from platecheck.evaluation.answers import Share
 from platecheck.model_info import NO_DISH, UNSURE
 
@@ -38,7 +38,7 @@ def white_noise(rng: np.random.Generator, size: int) -> Picture:
 
 def texture(rng: np.random.Generator, size: int) -> Picture:
     """Coloured clouds of several grains."""
-    return noise_table(rng, size, size)
+    return noise_background(rng, size, size)
 
 
 def stripes(rng: np.random.Generator, size: int) -> Picture:
@@ -121,7 +121,9 @@ def bare_table(rng: np.random.Generator, size: int) -> Picture:
     """A rendered table without a dish."""
     while True:
         dish = render_dish(rng, size=size)
-        table = table_of(dish.photo, np.where(dish.dish_mask, 255, 0).astype(np.uint8), rng)
+        table = extract_background(
+            dish.photo, np.where(dish.dish_mask, 255, 0).astype(np.uint8), rng
+        )
         if table is not None:
             return table
 

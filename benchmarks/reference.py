@@ -16,7 +16,7 @@ from platecheck.evaluation.metrics import EvaluationResult
 from platecheck.training.progress import TrainingProgress
 from platecheck.training.recipe import load_recipe
 from platecheck.training.run import Run
-from platecheck.training.train import Settings, fit, prepare
+from platecheck.training.train import TrainerSettings, fit, prepare
 
 
 def main() -> None:
@@ -38,7 +38,7 @@ def trained(recipe: str, data: Path, runs: Path, seed: int) -> Run:
     folder = runs / f"{recipe}-seed{seed}"
     if Run.is_run(folder) and (run := Run.load(folder)).finished:
         return run
-    settings = Settings(accelerator="cpu", devices=1)
+    settings = TrainerSettings(accelerator="cpu", devices=1)
     ready = prepare(
         load_recipe(recipe), data, folder, seed=seed, resume=folder.exists(), settings=settings
     )

@@ -13,10 +13,10 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from platecheck.evaluation.background_evaluation import evaluate_backgrounds
+from platecheck.evaluation.background_metrics import BackgroundMetrics, Gap, Share
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
 from platecheck.evaluation.plots import BLUE, GREEN, GRID, INK, MUTED, VERMILLION
-from platecheck.evaluation.table_result import Gap, Share, TableResult
-from platecheck.evaluation.tables import measure_tables
 
 FIGURE = Path("docs/images/side-by-side.png")
 # What is drawn, and what it is called there.
@@ -32,7 +32,7 @@ COLOURS = (VERMILLION, BLUE, GREEN)
 # Of what is answered, this share is to be right.
 SURE = 0.995
 
-Measured = dict[str, tuple[Evaluation, TableResult]]
+Measured = dict[str, tuple[Evaluation, BackgroundMetrics]]
 
 
 def main() -> None:
@@ -47,7 +47,7 @@ def main() -> None:
     for path, name in zip(options.models, options.names or options.models, strict=True):
         model, division = load_model(path)
         evaluation = evaluate(model, options.data, split=options.split, division=division)
-        measured[str(name)] = evaluation, measure_tables(model, evaluation, seed=0).result
+        measured[str(name)] = evaluation, evaluate_backgrounds(model, evaluation, seed=0).result
     print("\n".join(table(measured)))
     with mpl.rc_context({"font.size": 10, "text.color": INK, "axes.labelcolor": INK}):
         draw(measured).savefig(FIGURE, dpi=160)

@@ -10,7 +10,7 @@ from benchmarks.timing import Row
 from platecheck.data.folders import PhotoSet
 from platecheck.training import torchvision_guard
 from platecheck.training.recipe import Recipe, load_recipe
-from platecheck.training.train import Prepared, Settings, fit, prepare
+from platecheck.training.train import TrainerSettings, TrainingSetup, fit, prepare
 
 torchvision_guard.install()
 
@@ -41,9 +41,11 @@ class Clock(Callback):
     stop_when_good = False
 
 
-def _prepared(recipe: Recipe, data: Path, folder: Path, precision: str = "32-true") -> Prepared:
+def _prepared(
+    recipe: Recipe, data: Path, folder: Path, precision: str = "32-true"
+) -> TrainingSetup:
     shutil.rmtree(folder, ignore_errors=True)
-    settings = Settings(accelerator="cpu", devices=1, precision=precision)
+    settings = TrainerSettings(accelerator="cpu", devices=1, precision=precision)
     return prepare(recipe, data, folder, settings=settings)
 
 

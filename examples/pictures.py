@@ -16,10 +16,10 @@ from playwright.sync_api import sync_playwright
 from platecheck import Classifier
 from platecheck.audit.audit import audit
 from platecheck.audit.page import write_page
-from platecheck.data.composite import put_on, without_dish
-from platecheck.data.cutouts import cut_out
-from platecheck.data.synth import KINDS, TABLES, render_dish, write_dataset
-from platecheck.data.tables import table_of
+from platecheck.data.backgrounds import extract_background
+from platecheck.data.composite import composite, remove_foreground
+from platecheck.data.render import KINDS, TABLES, render_dish, write_dataset
+from platecheck.data.segmentation import segment_dish
 from platecheck.evaluation import plots
 from platecheck.evaluation.evaluate import evaluate, load_model
 from platecheck.heatmap import overlay
@@ -76,16 +76,18 @@ def other_tables() -> None:
     rows = []
     for label, kind, index in (("clean", KINDS[0], 5), ("dirty", KINDS[1], 8)):
         dish = render_dish(np.random.default_rng([3, index]), size=SIDE, label=label, kind=kind)
-        mask = cut_out(dish.photo).mask(SIDE, SIDE)
+        mask = segment_dish(dish.photo).mask(SIDE, SIDE)
         shown = [dish.photo, np.where(mask[..., None] > 0, dish.photo, 255).astype(np.uint8)]
         rng = np.random.default_rng(index)
         for table in TABLES * 3:
             other = render_dish(rng, size=SIDE, table=table)
-            top = table_of(other.photo, np.where(other.dish_mask, 255, 0).astype(np.uint8), rng)
+            top = extract_background(
+                other.photo, np.where(other.dish_mask, 255, 0).astype(np.uint8), rng
+            )
             if top is not None and len(shown) < 6:
-                shown.append(put_on(top, dish.photo, mask)[0])
-        own = table_of(dish.photo, mask, rng)
-        shown.append(without_dish(dish.photo, mask, own if own is not None else dish.photo))
+                shown.append(composite(top, dish.photo, mask)[0])
+        own = extract_background(dish.photo, mask, rng)
+        shown.append(remove_foreground(dish.photo, mask, own if own is not None else dish.photo))
         rows.append(np.concatenate(shown, axis=1))
     Image.fromarray(np.concatenate(rows)).save(IMAGES / "tables.jpg", quality=88)
 

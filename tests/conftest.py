@@ -50,7 +50,7 @@ def environment(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """40 rendered dishes of 64 × 64 pixels: train 28, val 6, test 6. Not to be changed."""
-    from platecheck.data.synth import write_dataset
+    from platecheck.data.render import write_dataset
 
     folder = tmp_path_factory.mktemp("rendered") / "dishes"
     write_dataset(folder, photos=40, size=64, seed=0, workers=1)

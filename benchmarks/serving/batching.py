@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.serving.photos import read_photos
 from benchmarks.timing import seconds
-from platecheck.classifier import SHIPPED, Classifier
+from platecheck.classifier import BUNDLED_MODELS, Classifier
 from platecheck.photo import open_photo
 
 SIZES = (1, 2, 4, 8, 16)
@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.batching")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--photos", type=int, default=64, help="a round; divisible by 16")
-    parser.add_argument("--models", nargs="*", default=list(SHIPPED))
+    parser.add_argument("--models", nargs="*", default=list(BUNDLED_MODELS))
     parser.add_argument("--out", type=Path, help="file of JSON")
     options = parser.parse_args()
     rows = [

@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, features
 
-from platecheck.data.synth import render_dish
+from platecheck.data.render import render_dish
 
 # Pillow writes more formats than these, but they are documents, drawings or containers.
 FORMATS = (

@@ -19,7 +19,7 @@ from benchmarks.serving.client import form, keep_asking
 from benchmarks.serving.photos import described, read_photos
 from benchmarks.serving.server import Server, cpu_seconds
 from benchmarks.timing import seconds
-from platecheck.classifier import SHIPPED, Classifier
+from platecheck.classifier import BUNDLED_MODELS, Classifier
 
 # Connections by photos a request: enough that the service always has something to do.
 CONNECTIONS = {1: 8, 8: 4, 32: 2}
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--photos", type=int, default=768, help="a round; divisible by 32")
     parser.add_argument("--folder", type=Path, help="of photos, instead of samples/")
-    parser.add_argument("--models", nargs="*", default=list(SHIPPED))
+    parser.add_argument("--models", nargs="*", default=list(BUNDLED_MODELS))
     parser.add_argument("--serve", default="", help="options of platecheck serve")
     parser.add_argument("--out", type=Path, help="file of JSON")
     options = parser.parse_args()

@@ -19,7 +19,7 @@ from platecheck.photo import MAX_PIXELS, Color, Source, open_photo, photo_name
 from platecheck.stream import Opened, answer_opened, stream, try_to_open
 
 # Names that stand for models that come with platecheck; the first one is the default.
-SHIPPED = ("plate", "tiny")
+BUNDLED_MODELS = ("plate", "tiny")
 DEFAULT = "default"
 _WEIGHTS = Path(str(files("platecheck") / "weights"))
 
@@ -136,7 +136,7 @@ class Classifier:
         there are cores.
 
         Args:
-            path: an ONNX file written by ``platecheck export``, or one of :data:`SHIPPED`;
+            path: an ONNX file written by ``platecheck export``, or one of :data:`BUNDLED_MODELS`;
                 the first of these when absent.
             providers: of ONNX Runtime, such as ``["CUDAExecutionProvider"]``; the CPU when absent.
 
@@ -387,8 +387,8 @@ def find_model(path: str | os.PathLike[str] | None) -> Path:
     name = DEFAULT if path is None else os.fspath(path)
     if path is not None and Path(name).exists():
         return Path(name)
-    shipped = SHIPPED[0] if name == DEFAULT else name
-    return _WEIGHTS / f"{shipped}.onnx" if shipped in SHIPPED else Path(name)
+    shipped = BUNDLED_MODELS[0] if name == DEFAULT else name
+    return _WEIGHTS / f"{shipped}.onnx" if shipped in BUNDLED_MODELS else Path(name)
 
 
 def _read_model(path: Path) -> bytes:

@@ -43,7 +43,7 @@ def overlay(
     return Image.fromarray(np.rint(over * COLOUR + (1 - over) * pixels).astype(np.uint8))
 
 
-def evidence_png(evidence: NDArray[np.float32], scale: int = 4) -> bytes:
+def heatmap_png(evidence: NDArray[np.float32], scale: int = 4) -> bytes:
     """The dirty places alone: a PNG file, transparent elsewhere, to be stretched over the photo.
 
     Args:

@@ -23,7 +23,7 @@ from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from platecheck import Classifier
 from platecheck.classifier import find_model
-from platecheck.heatmap import evidence_png
+from platecheck.heatmap import heatmap_png
 from platecheck.photo import open_photo
 
 PAGE = Path(__file__).parents[2] / "src" / "platecheck" / "serving" / "page"
@@ -273,7 +273,7 @@ def test_a_shipped_model_answers_as_in_python(shipped: tuple[Page, Classifier]) 
         assert entry["needed"] == classifier.info.thresholds[likeliest]
         assert ("evidence" in entry) == classifier.gives_evidence
         if expected.evidence is not None:
-            there, here = overlay_of(entry), read(evidence_png(expected.evidence))
+            there, here = overlay_of(entry), read(heatmap_png(expected.evidence))
             assert there.shape == here.shape
             strength = here[..., 3].astype(int)
             assert np.abs(there[..., 3] - strength).mean() < 2
@@ -354,7 +354,7 @@ def test_the_answers_beside_the_classes(
     assert entry["label"] == expected.label == label
     assert entry["needed"] == expected.needed
     assert entry["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
-    assert overlay_of(entry).shape == read(evidence_png(expected.evidence)).shape
+    assert overlay_of(entry).shape == read(heatmap_png(expected.evidence)).shape
 
 
 def test_a_model_without_thresholds_and_of_three_classes(

@@ -15,7 +15,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from platecheck import Classifier
-from platecheck.batch import places
+from platecheck.batch import storage
 from platecheck.cli import app
 
 WriteModel = Callable[..., Path]
@@ -48,14 +48,14 @@ def store(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
-    places._host.cache_clear()
+    storage._host.cache_clear()
     client = boto3.client("s3")
     client.create_bucket(Bucket="dishes")
     for number, key in enumerate(KEYS):
         client.put_object(Bucket="dishes", Key=key, Body=png(number * 45))
     client.put_object(Bucket="dishes", Key="b/torn.png", Body=png(200)[:40])
     yield client
-    places._host.cache_clear()
+    storage._host.cache_clear()
     for entry in client.list_objects_v2(Bucket="dishes").get("Contents", []):
         client.delete_object(Bucket="dishes", Key=entry["Key"])
     client.delete_bucket(Bucket="dishes")

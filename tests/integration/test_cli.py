@@ -20,17 +20,17 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import platecheck
-from platecheck.classifier import DEFAULT, SHIPPED
+from platecheck.classifier import BUNDLED_MODELS, DEFAULT
 from platecheck.cli import app
 from platecheck.cli.models import complete_model
 from platecheck.cli.recipes import complete_recipe
 from platecheck.cli.terminal import shown
-from platecheck.data import fetch as fetching
+from platecheck.data import download as fetching
 from platecheck.data.folders import list_photos, read_photos
-from platecheck.data.splits import division_of
+from platecheck.data.splits import describe_split
 from platecheck.data.statistics import channel_statistics
 from platecheck.errors import PlatecheckError, how_to_install
-from platecheck.training.recipe import load_recipe, shipped_recipes
+from platecheck.training.recipe import bundled_recipes, load_recipe
 
 WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 WriteModel = Callable[..., Path]
@@ -667,7 +667,7 @@ def test_model_as_json(model: Path) -> None:
 def test_the_shipped_model_says_what_it_is() -> None:
     content = json.loads(succeed("model", "--json"))
     assert content["classes"] == ["clean", "dirty"]
-    assert content["recipe"] in shipped_recipes()
+    assert content["recipe"] in bundled_recipes()
     for figures in content["metrics"].values():
         low, high = figures["accuracy_ci95"]
         assert low < figures["accuracy"] < high
@@ -783,7 +783,7 @@ def test_evaluate_judges_only_photos_that_the_model_was_not_chosen_on(
 ) -> None:
     counts = {"train/clean": 1, "train/dirty": 1, "test/clean": 6, "test/dirty": 9}
     photos = read_photos(write_photos(tmp_path / "set", counts))
-    chosen = write_model(tmp_path / "m.onnx", division=division_of(photos, seed=0))
+    chosen = write_model(tmp_path / "m.onnx", division=describe_split(photos, seed=0))
     evaluated = ["evaluate", chosen, "--data", tmp_path / "set", "--json"]
     assert json.loads(succeed(*evaluated))["photos"] == 8
     assert json.loads(succeed(*evaluated, "--split", "val"))["photos"] == 7
@@ -917,7 +917,7 @@ def test_the_published_statistics_of_the_real_photos(real_photos: Path) -> None:
 
 def test_recipes_are_listed() -> None:
     printed = succeed("recipes")
-    for name in shipped_recipes():
+    for name in bundled_recipes():
         assert name in printed
         assert load_recipe(name).summary.split()[0] in printed
 
@@ -942,7 +942,7 @@ def test_models_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     monkeypatch.chdir(tmp_path)
-    assert complete_model("") == [*SHIPPED, DEFAULT, "runs/", "mine.onnx"]
+    assert complete_model("") == [*BUNDLED_MODELS, DEFAULT, "runs/", "mine.onnx"]
     assert complete_model("pl") == ["plate"]
     assert complete_model("m") == ["mine.onnx"]
     assert complete_model("runs/") == ["runs/a/"]
@@ -954,7 +954,7 @@ def test_models_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_names_of_recipes_are_completed() -> None:
     assert complete_recipe("efficientnet_b") == ["efficientnet_b2"]
-    assert set(complete_recipe("")) == set(shipped_recipes())
+    assert set(complete_recipe("")) == set(bundled_recipes())
     assert complete_recipe("zzz") == []
 
 

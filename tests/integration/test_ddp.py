@@ -21,8 +21,8 @@ from training_fixtures import (
 
 from platecheck.photo import open_photo
 from platecheck.training.run import Run
+from platecheck.training.torch_predictor import TorchPredictor
 from platecheck.training.train import prepare
-from platecheck.training.trained import TrainedModel
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -84,7 +84,7 @@ def test_what_they_learned_is_what_is_saved(together: Trained) -> None:
     labels = [photo.label for photo in photos]
     for epoch, row in enumerate(run.history, 1):
         assert all(tensor.isfinite().all() for tensor in load_file(run.weights(epoch)).values())
-        logits = TrainedModel(run, epoch).logits(pixels)
+        logits = TorchPredictor(run, epoch).logits(pixels)
         # Each process judges all validation photos; their mean is one network's figure.
         assert row["val_loss"] == pytest.approx(cross_entropy(logits, labels), abs=1e-5)
         assert row["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())

@@ -17,10 +17,10 @@ from platecheck.errors import DataError, ModelError
 from platecheck.evaluation.evaluate import evaluate
 from platecheck.photo import open_photo
 from platecheck.training import export as exporting
+from platecheck.training.calibration_set import BATCH
 from platecheck.training.export import ExportReport, export
 from platecheck.training.run import Run
-from platecheck.training.trained import TrainedModel
-from platecheck.training.views import BATCH
+from platecheck.training.torch_predictor import TorchPredictor
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -54,7 +54,7 @@ class TestFloat32:
     ) -> None:
         pixels = validation(trained)
         found = run_file(report.path, pixels)
-        model = TrainedModel(trained)
+        model = TorchPredictor(trained)
         assert abs(trained.temperature - 1) > 0.05, "this run shows nothing"
         wanted = softmax(model.logits(pixels).astype(float) / trained.temperature)
         np.testing.assert_allclose(found, wanted, atol=1e-4)
@@ -62,7 +62,7 @@ class TestFloat32:
 
     def test_the_report_is_right(self, report: ExportReport, trained: Run) -> None:
         pixels = validation(trained)
-        theirs = TrainedModel(trained).probabilities(pixels)
+        theirs = TorchPredictor(trained).probabilities(pixels)
         difference = np.abs(run_file(report.path, pixels) - theirs).max()
         assert report.epoch == trained.best_epoch
         assert report.photos == len(pixels) == 24
@@ -89,7 +89,7 @@ class TestFloat32:
     def test_a_photo_is_answered_as_by_the_run(self, report: ExportReport, trained: Run) -> None:
         photo = trained.photos.split("test")[5].path
         prediction = Classifier.load(report.path).predict(photo)
-        row = TrainedModel(trained).probabilities(open_photo(photo, size=32)[None])[0]
+        row = TorchPredictor(trained).probabilities(open_photo(photo, size=32)[None])[0]
         assert prediction.label == ("clean", "dirty")[int(row.argmax())]
         assert prediction.probability == pytest.approx(float(row.max()), abs=1e-4)
 
@@ -124,11 +124,11 @@ class TestFloat32:
         assert found.epoch == Classifier.load(found.path).info.epoch == other
         pixels = validation(trained)
         probabilities = run_file(found.path, pixels)
-        model = TrainedModel(trained, other)
+        model = TorchPredictor(trained, other)
         if trained.recipe.calibrate:
             model.fit_temperature()
         theirs = model.probabilities(pixels)
-        best = TrainedModel(trained).probabilities(pixels)
+        best = TorchPredictor(trained).probabilities(pixels)
         np.testing.assert_allclose(probabilities, theirs, atol=1e-4)
         assert np.abs(probabilities - best).max() > 1e-2
 
@@ -139,7 +139,7 @@ class TestFloat32:
         pixels = validation(run)
         np.testing.assert_allclose(
             run_file(tmp_path / "frozen.onnx", pixels),
-            TrainedModel(run).probabilities(pixels),
+            TorchPredictor(run).probabilities(pixels),
             atol=1e-4,
         )
 
@@ -170,7 +170,7 @@ class TestInt8:
     def test_the_greatest_difference_is_told(self, int8: ExportReport, trained: Run) -> None:
         pixels = validation(trained)
         difference = np.abs(
-            TrainedModel(trained).probabilities(pixels) - run_file(int8.path, pixels)
+            TorchPredictor(trained).probabilities(pixels) - run_file(int8.path, pixels)
         )
         assert int8.max_difference == pytest.approx(difference.max(), abs=1e-6)
         # More than a float32 file may differ by, and the same network all the same.
@@ -185,7 +185,7 @@ class TestInt8:
             return np.diff(np.log(probabilities.astype(float)), axis=1)[:, 0]
 
         pixels = validation(trained)
-        ours = log_odds(TrainedModel(trained).probabilities(pixels))
+        ours = log_odds(TorchPredictor(trained).probabilities(pixels))
         theirs = log_odds(run_file(int8.path, pixels))
         photo = np.abs(ours - theirs)[:BATCH].argmax()  # not in the last batch alone
         between = (ours[photo] + theirs[photo]) / 2 * trained.temperature
@@ -195,7 +195,7 @@ class TestInt8:
         save_file(state, run.weights(run.best_epoch))
 
         report = export(run, tmp_path / "int8.onnx", int8=True)
-        answers = TrainedModel(run).probabilities(pixels).argmax(axis=1)
+        answers = TorchPredictor(run).probabilities(pixels).argmax(axis=1)
         changed = sum(answers != run_file(report.path, pixels).argmax(axis=1))
         assert report.changed == changed > 0
 

@@ -21,8 +21,8 @@ from platecheck.errors import SettingsError
 from platecheck.feedback.entry import Answer
 from platecheck.feedback.errors import StorageError
 from platecheck.feedback.photos import OWNER, PhotoFolder, photo_name
+from platecheck.feedback.schema import ABOUT, FEEDBACK, PENDING
 from platecheck.feedback.store import STALE, Store, open_store
-from platecheck.feedback.tables import ABOUT, FEEDBACK, PENDING
 
 pytest_plugins = ["feedback_fixtures.fixtures"]
 
@@ -106,7 +106,7 @@ class TestSweeping:
         with monkeypatch.context() as patch:
             # As a kill does, this leaves a row that is pending, with its photo.
             patch.setattr(PhotoFolder, "keep", _keep_and_break)
-            patch.setattr(Store, "take_back", lambda *_: None)
+            patch.setattr(Store, "rollback", lambda *_: None)
             with pytest.raises(StorageError):
                 store.add(photo(9), "dirty", ANSWER)
         assert store.all() == []

@@ -19,8 +19,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from platecheck.data import fetch as fetching
-from platecheck.data.fetch import FetchProgress, fetch, read_manifest
+from platecheck.data import download as fetching
+from platecheck.data.download import FetchProgress, fetch, read_manifest
 from platecheck.errors import DataError
 
 NAMES = [
@@ -404,7 +404,7 @@ def test_a_killed_fetch_leaves_nothing_wrong_under_a_photos_name(
 ) -> None:
     server.bad[NAMES[2]] = ("stall", 1)
     program = (
-        "import sys; from pathlib import Path; from platecheck.data.fetch import fetch;"
+        "import sys; from pathlib import Path; from platecheck.data.download import fetch;"
         "fetch(Path(sys.argv[1]), base_url=sys.argv[2], manifest=Path(sys.argv[3]))"
     )
     with subprocess.Popen(

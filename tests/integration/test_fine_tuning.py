@@ -18,11 +18,11 @@ from platecheck.data.folders import list_photos
 from platecheck.errors import ModelError
 from platecheck.photo import open_photo
 from platecheck.training.export import export
-from platecheck.training.exported import exported_familiarity, fine_tuning, load_exported
 from platecheck.training.networks import build_network
+from platecheck.training.onnx_import import fine_tuning, import_ood, load_onnx_weights
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
-from platecheck.training.trained import WholeModel
+from platecheck.training.torch_predictor import InferenceModel
 
 WriteModel = Callable[..., Path]
 
@@ -32,15 +32,15 @@ pytest_plugins = ["training_fixtures.fixtures"]
 CLASSES = ("clean", "dirty")
 
 
-def as_loaded(recipe: Recipe, model: Path, classes: tuple[str, ...] = CLASSES) -> WholeModel:
+def as_loaded(recipe: Recipe, model: Path, classes: tuple[str, ...] = CLASSES) -> InferenceModel:
     """A recipe's network that starts from a file, with the file's normalisation."""
     started = fine_tuning(recipe, str(model))
     network = build_network(started.network, classes=len(classes), size=started.input.size)
-    load_exported(network, started.network.name, model, classes)
+    load_onnx_weights(network, started.network.name, model, classes)
     normalization = started.input.normalize
     assert not isinstance(normalization, str)
     temperature = Classifier.load(model).info.temperature
-    return WholeModel(network, normalization, temperature).eval()
+    return InferenceModel(network, normalization, temperature).eval()
 
 
 def difference(whole: torch.nn.Module, model: Classifier, photos: list[Path]) -> float:
@@ -79,12 +79,12 @@ def test_a_file_says_what_was_familiar_to_its_model() -> None:
     pixels = np.stack([open_photo(photo, classifier.size) for photo in samples])
     with torch.no_grad():
         look = whole.look(torch.from_numpy(pixels)).numpy()
-    familiarity = exported_familiarity(path)
+    familiarity = import_ood(path)
     assert familiarity is not None
     assert familiarity.limit == classifier.info.oddness_limit
     said = [answer.oddness for answer in classifier.predict_many(samples)]
     np.testing.assert_allclose(familiarity.oddness(look), np.array(said, float), rtol=0.05)
-    assert exported_familiarity(find_model("tiny")) is None
+    assert import_ood(find_model("tiny")) is None
 
 
 def test_int8_weights_begin_anywhere_between_their_roundings() -> None:
@@ -92,7 +92,7 @@ def test_int8_weights_begin_anywhere_between_their_roundings() -> None:
     path = find_model("tiny")
     recipe = load_recipe("tiny_vgg_plate")
     network = build_network(recipe.network, classes=2, size=recipe.input.size)
-    load_exported(network, "tiny_vgg", path, ("clean", "dirty"))
+    load_onnx_weights(network, "tiny_vgg", path, ("clean", "dirty"))
     constants = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
     (name,) = [n for n, t in constants.items() if n.endswith("_quantized") and len(t.dims) == 2]
     rounded = numpy_helper.to_array(constants[name]).astype(np.float32)

@@ -28,13 +28,13 @@ from platecheck.model_info import NO_DISH, UNSURE
 from platecheck.training import export as exporting
 from platecheck.training import thresholds as choosing
 from platecheck.training import torchvision_guard
+from platecheck.training.calibration_set import batches, views
 from platecheck.training.export import export
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
-from platecheck.training.thresholds import choose_thresholds, least_favourable
+from platecheck.training.thresholds import choose_thresholds, worst_view
+from platecheck.training.torch_predictor import TorchPredictor
 from platecheck.training.train import fit, prepare
-from platecheck.training.trained import TrainedModel
-from platecheck.training.views import batches, views
 
 torchvision_guard.install()
 
@@ -87,7 +87,7 @@ class TestAveragedWeights:
         """Photos as they are and on other tables, answered by the weights in the file."""
         pixels, labels, _ = views(unbroken, "val")
         for epoch, row in enumerate(unbroken.history, 1):
-            model = TrainedModel(unbroken, epoch)
+            model = TorchPredictor(unbroken, epoch)
             logits = np.concatenate([model.logits(batch) for batch in batches(pixels)])
             assert row["val_loss"] == pytest.approx(cross_entropy(logits, list(labels)), abs=1e-4)
             assert row["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
@@ -112,7 +112,7 @@ class TestAveragedWeights:
         run = train(recipe, rendered, tmp_path / "run")
         pixels, labels, _ = views(run, "val")
         for epoch, row in enumerate(run.history, 1):
-            logits = TrainedModel(run, epoch).logits(np.stack(pixels))
+            logits = TorchPredictor(run, epoch).logits(np.stack(pixels))
             assert row["val_loss"] == pytest.approx(cross_entropy(logits, list(labels)), abs=1e-4)
 
 
@@ -262,7 +262,7 @@ class TestEvidence:
             assert not torch.equal(first[key], last[key]), key
 
     def test_most_validation_photos_are_dishes(self, evidence: Run) -> None:
-        model = TrainedModel(evidence)
+        model = TorchPredictor(evidence)
         assert model.familiarity is not None
         odd = model.familiarity.oddness(model.look(pixels_of(evidence)))
         assert (odd <= model.familiarity.limit * (1 + 1e-5)).all()  # too few to leave one out
@@ -273,7 +273,7 @@ class TestEvidence:
         pixels = pixels_of(evidence)
         found = asked(report.path, pixels)
         assert list(found) == ["probabilities", "evidence", "oddness"]
-        model = TrainedModel(evidence)
+        model = TorchPredictor(evidence)
         with torch.inference_mode():
             wanted = [part.numpy() for part in model.module(torch.from_numpy(pixels))]
         for ours, theirs in zip(found.values(), wanted, strict=True):
@@ -331,7 +331,7 @@ class TestEvidence:
         classifier = Classifier.load(path)
         answers = list(classifier.predict_many(photos))
         # Nor does it answer with the temperature of the best epoch.
-        wanted = TrainedModel(evidence, other).fit_temperature()
+        wanted = TorchPredictor(evidence, other).fit_temperature()
         assert classifier.info.temperature == pytest.approx(wanted) != evidence.temperature
         assert [answer.label for answer in answers].count(NO_DISH) < len(photos) / 2
         assert all(answer.evidence is not None for answer in answers)
@@ -358,7 +358,7 @@ class TestAPromise:
         assert answer.code == 0, answer.err
         classifier = Classifier.load(path)
         pixels, labels, owners = views(evidence, "val")
-        worst = least_favourable(classifier.probabilities(np.stack(pixels)), labels, owners)
+        worst = worst_view(classifier.probabilities(np.stack(pixels)), labels, owners)
         assert len(worst[1]) == len(evidence.photos.split("val")) < len(labels)
         wanted, promise = choose_thresholds(
             *worst, ("clean", "dirty"), {"clean": 0.45, "dirty": 0.8}

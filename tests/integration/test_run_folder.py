@@ -18,11 +18,11 @@ from training_fixtures import COMMAND, ONE_PROCESS, Cli, finish, gentle, options
 
 from platecheck.errors import DataError, ModelError, OutputError
 from platecheck.files import LOCK, OUTPUT_MARKER, is_output, locked
-from platecheck.training import keeper
-from platecheck.training.keeper import DivergedError
+from platecheck.training import callbacks
+from platecheck.training.callbacks import DivergedError
 from platecheck.training.run import Run, write_history
-from platecheck.training.train import Settings, fit, prepare
-from platecheck.training.trained import TrainedModel
+from platecheck.training.torch_predictor import TorchPredictor
+from platecheck.training.train import TrainerSettings, fit, prepare
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -97,15 +97,15 @@ class TestMistakesFirst:
     @pytest.mark.parametrize(
         "settings",
         [
-            Settings(precision="17"),
-            Settings(accelerator="abacus"),
-            Settings(accelerator="cpu", devices=0),
-            Settings(accelerator="cpu", devices="some"),
-            Settings(precision="transformer-engine"),
+            TrainerSettings(precision="17"),
+            TrainerSettings(accelerator="abacus"),
+            TrainerSettings(accelerator="cpu", devices=0),
+            TrainerSettings(accelerator="cpu", devices="some"),
+            TrainerSettings(precision="transformer-engine"),
         ],
     )
     def test_settings_are_tried_before_photos_are_read(
-        self, settings: Settings, tmp_path: Path
+        self, settings: TrainerSettings, tmp_path: Path
     ) -> None:
         out = tmp_path / "run"
         with pytest.raises(ModelError, match=f"--precision {settings.precision}: "):
@@ -191,7 +191,7 @@ class TestAFullDisk:
         def full(*_: Any, **__: Any) -> None:
             raise RuntimeError(f"I/O error: (os error {number})")
 
-        monkeypatch.setattr(keeper, "save_file", full)
+        monkeypatch.setattr(callbacks, "save_file", full)
         out = tmp_path / "run"
         with pytest.raises(OutputError) as caught:
             train(gentle(epochs=1), dishes, out)
@@ -220,7 +220,7 @@ class TestDivergence:
         run = Run.load(out)
         assert [row["epoch"] for row in run.history] == [1, 2]
         assert run.calibration.is_file()
-        assert TrainedModel(run).epoch == run.best_epoch
+        assert TorchPredictor(run).epoch == run.best_epoch
         assert not run.weights(3).exists()
 
     def test_the_command_says_so_and_nothing_is_exported(
@@ -251,7 +251,7 @@ class TestDivergence:
         state = {key: tensor * torch.nan for key, tensor in _state(run).items()}
         save_file(state, run.weights(2))
         with pytest.raises(ModelError, match=r"weights of epoch 2 .* are not numbers"):
-            TrainedModel(run, epoch=2)
+            TorchPredictor(run, epoch=2)
 
 
 def _state(run: Run) -> dict[str, torch.Tensor]:

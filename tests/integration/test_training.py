@@ -20,16 +20,16 @@ from training_fixtures import (
 )
 
 from platecheck.data.folders import read_photos
-from platecheck.data.splits import division_of, with_validation
+from platecheck.data.splits import describe_split, with_validation
 from platecheck.data.statistics import channel_statistics
 from platecheck.errors import DataError, ModelError
 from platecheck.photo import open_photo
-from platecheck.training.frozen import FrozenBackbone
+from platecheck.training.feature_cache import FrozenBackbone
 from platecheck.training.networks import build_network
 from platecheck.training.recipe import load_recipe
 from platecheck.training.run import HISTORY_KEYS, Run
-from platecheck.training.train import Settings, fit, prepare
-from platecheck.training.trained import TrainedModel
+from platecheck.training.torch_predictor import TorchPredictor
+from platecheck.training.train import TrainerSettings, fit, prepare
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -87,7 +87,7 @@ class TestTheRunFolder:
         assert facts.classes == ("clean", "dirty")
         assert facts.unreadable == {}
         assert facts.fingerprint == divided.fingerprint()
-        assert facts.division == division_of(photos, seed=0)
+        assert facts.division == describe_split(photos, seed=0)
         assert trained.photos.photos == divided.photos
         assert trained.photos.counts()["val"] == {"clean": 12, "dirty": 12}
         assert facts.versions["torch"] == torch.__version__
@@ -104,14 +104,14 @@ class TestTheRunFolder:
         labels = [photo.label for photo in photos]
         assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4, 5]
         for epoch, row in enumerate(trained.history, 1):
-            logits = TrainedModel(trained, epoch).logits(pixels)
+            logits = TorchPredictor(trained, epoch).logits(pixels)
             assert row["val_loss"] == pytest.approx(cross_entropy(logits, labels), abs=1e-5)
             assert row["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
 
     def test_the_best_epoch_has_the_lowest_validation_loss(self, trained: Run) -> None:
         losses = [row["val_loss"] for row in trained.history]
         assert trained.best_epoch == 1 + losses.index(min(losses))
-        assert TrainedModel(trained).epoch == trained.best_epoch
+        assert TorchPredictor(trained).epoch == trained.best_epoch
 
     def test_tensorboard_shows_the_history(self, trained: Run) -> None:
         events = EventAccumulator(str(trained.folder / "tensorboard")).Reload()
@@ -125,7 +125,7 @@ class TestTheRunFolder:
         assert content["photos"] == 24
         photos = trained.photos.split("val")
         pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
-        logits = TrainedModel(trained).logits(pixels)
+        logits = TorchPredictor(trained).logits(pixels)
 
         def loss(temperature: float) -> float:
             return cross_entropy(logits / temperature, [photo.label for photo in photos])
@@ -172,7 +172,7 @@ class TestRepeating:
     def test_the_number_of_workers_does_not_matter(
         self, trained: Run, dishes: Path, tmp_path: Path
     ) -> None:
-        settings = Settings("cpu", 1, workers=2)
+        settings = TrainerSettings("cpu", 1, workers=2)
         shared = fit(prepare(gentle(epochs=2), dishes, tmp_path / "shared", settings=settings))
         for epoch in (1, 2):
             assert shared.weights(epoch).read_bytes() == trained.weights(epoch).read_bytes()
@@ -186,7 +186,7 @@ class TestRepeating:
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
 def test_lower_precision_trains(precision: str, dishes: Path, tmp_path: Path) -> None:
-    settings = Settings("cpu", 1, precision=precision, workers=0)
+    settings = TrainerSettings("cpu", 1, precision=precision, workers=0)
     run = fit(prepare(gentle(epochs=2), dishes, tmp_path / "run", settings=settings))
     assert run.facts.settings["precision"] == precision
     assert all(np.isfinite(list(row.values())).all() for row in run.history)
@@ -195,7 +195,7 @@ def test_lower_precision_trains(precision: str, dishes: Path, tmp_path: Path) ->
     assert {tensor.dtype for tensor in state.values() if tensor.is_floating_point()} == {wanted}
     assert all(tensor.isfinite().all() for tensor in state.values())
     pixels = np.zeros((1, 32, 32, 3), np.uint8)
-    assert TrainedModel(run).probabilities(pixels).sum() == pytest.approx(1)
+    assert TorchPredictor(run).probabilities(pixels).sum() == pytest.approx(1)
 
 
 class TestFrozen:
@@ -252,14 +252,14 @@ class TestFrozen:
         # What was learned on features is what the whole network answers with.
         photos = run.photos.split("val")
         pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
-        logits = TrainedModel(run, 2).logits(pixels)
+        logits = TorchPredictor(run, 2).logits(pixels)
         labels = [photo.label for photo in photos]
         assert run.history[1]["val_loss"] == pytest.approx(cross_entropy(logits, labels), abs=1e-4)
 
     def test_in_half_precision_too(self, dishes: Path, tmp_path: Path) -> None:
         recipe = gentle(*self.RECIPE, "augmentation={horizontal_flip: true}", epochs=1)
         for precision in ("bf16-mixed", "bf16-true"):
-            settings = Settings("cpu", 1, precision=precision, workers=0)
+            settings = TrainerSettings("cpu", 1, precision=precision, workers=0)
             run = fit(prepare(recipe, dishes, tmp_path / precision, settings=settings))
             assert np.isfinite(run.history[0]["val_loss"])
 
@@ -368,14 +368,14 @@ class TestWhatGoesWrong:
     @pytest.mark.parametrize(
         "settings",
         [
-            Settings("cpu", "many"),
-            Settings("abacus"),
-            Settings("cpu", 1, precision="64-ish"),
-            Settings("gpu", 99),
+            TrainerSettings("cpu", "many"),
+            TrainerSettings("abacus"),
+            TrainerSettings("cpu", 1, precision="64-ish"),
+            TrainerSettings("gpu", 99),
         ],
     )
     def test_a_device_that_is_not_to_be_had(
-        self, settings: Settings, dishes: Path, tmp_path: Path
+        self, settings: TrainerSettings, dishes: Path, tmp_path: Path
     ) -> None:
         with pytest.raises(ModelError, match="cannot train with") as caught:
             prepare(gentle(), dishes, tmp_path / "run", settings=settings)

@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
-from platecheck.evaluation.answers import AnswerFigures, Share, judge_answers
+from platecheck.evaluation.answers import DecisionMetrics, Proportion, evaluate_decisions
 from platecheck.evaluation.metrics import wilson_interval
 from platecheck.model_info import NO_DISH, UNSURE
 
 CLASSES = ("clean", "dirty")
 
 
-def figures(*pairs: tuple[str, str]) -> AnswerFigures:
+def figures(*pairs: tuple[str, str]) -> DecisionMetrics:
     """Judge (answer, truth) pairs."""
     labels = np.array([CLASSES.index(truth) for _, truth in pairs])
-    return judge_answers([answer for answer, _ in pairs], labels, CLASSES)
+    return evaluate_decisions([answer for answer, _ in pairs], labels, CLASSES)
 
 
-def counts(share: Share) -> tuple[int, int]:
+def counts(share: Proportion) -> tuple[int, int]:
     return share.count, share.of
 
 

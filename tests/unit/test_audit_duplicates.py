@@ -6,12 +6,17 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from platecheck.audit.duplicates import duplicate_findings, find_groups, group_numbers, propose
+from platecheck.audit.duplicates import (
+    duplicate_findings,
+    find_groups,
+    group_numbers,
+    suggest_exclusions,
+)
+from platecheck.audit.features import PhotoFeatures, extract_all_features
 from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.looks import Look, look_at_all
-from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import read_photos
-from platecheck.data.synth.scene import render_dish
+from platecheck.data.render.scene import render_dish
+from platecheck.data.segmentation import MaskCache
 
 
 @pytest.fixture
@@ -20,8 +25,8 @@ def folder(tmp_path: Path, rendered: Path) -> Path:
     return Path(shutil.copytree(rendered, tmp_path / "dishes"))
 
 
-def looks_of(folder: Path) -> list[Look]:
-    return look_at_all(read_photos(folder).photos, CutoutCache())
+def looks_of(folder: Path) -> list[PhotoFeatures]:
+    return extract_all_features(read_photos(folder).photos, MaskCache())
 
 
 def findings_of(folder: Path) -> list[Finding]:
@@ -80,7 +85,7 @@ def test_a_near_copy_of_the_other_class_is_doubtful_only(folder: Path) -> None:
     Image.open(folder / "train/clean/0001.jpg").save(folder / "test/dirty/copy.png")
     (found,) = findings_of(folder)
     assert (found.kind, found.severity) == ("contradiction", Severity.WARNING)
-    assert propose(find_groups(looks_of(folder)), []) == []
+    assert suggest_exclusions(find_groups(looks_of(folder)), []) == []
 
 
 def test_a_chain_of_copies_is_one_group(folder: Path) -> None:
@@ -91,14 +96,14 @@ def test_a_chain_of_copies_is_one_group(folder: Path) -> None:
     assert (found.kind, found.severity) == ("duplicate", Severity.NOTE)
     assert len(found.photos) == 4
     assert "4 times" in found.message
-    looks = looks_of(folder)
+    features = looks_of(folder)
     same = {
         n
-        for look, n in zip(looks, group_numbers(looks), strict=True)
-        if look.photo.name in found.photos
+        for photo_features, n in zip(features, group_numbers(features), strict=True)
+        if photo_features.photo.name in found.photos
     }
     assert len(same) == 1
-    assert len(set(group_numbers(looks))) == len(looks) - 3
+    assert len(set(group_numbers(features))) == len(features) - 3
 
 
 def test_equal_files_and_one_saved_anew_are_listed_once_together(folder: Path) -> None:
@@ -118,7 +123,7 @@ def test_a_copy_in_a_group_of_two_classes_is_still_an_error(folder: Path) -> Non
         ("leak", "error"),
         ("contradiction", "warning"),
     ]
-    proposed = propose(find_groups(looks_of(folder)), [])
+    proposed = suggest_exclusions(find_groups(looks_of(folder)), [])
     assert [(one.path, one.reason) for one in proposed] == [("train/clean/0001.jpg", "leak")]
 
 
@@ -155,7 +160,7 @@ def test_a_dish_before_and_after_is_never_an_error(tmp_path: Path) -> None:
 def test_copies_are_proposed_to_be_left_out_where_a_model_learns(folder: Path) -> None:
     shutil.copy(folder / "test/clean/0001.jpg", folder / "train/clean/copy.jpg")
     shutil.copy(folder / "test/clean/0001.jpg", folder / "val/clean/copy.jpg")
-    proposed = propose(find_groups(looks_of(folder)), ["train/dirty/broken.jpg"])
+    proposed = suggest_exclusions(find_groups(looks_of(folder)), ["train/dirty/broken.jpg"])
     assert [(one.path, one.reason) for one in proposed] == [
         ("train/clean/copy.jpg", "leak"),
         ("train/dirty/broken.jpg", "unreadable"),
@@ -170,7 +175,7 @@ def test_all_of_a_contradiction_are_proposed(folder: Path) -> None:
     Image.open(io.BytesIO((folder / "test/clean/0001.jpg").read_bytes())).save(
         folder / "train/clean/anew.png"
     )
-    proposed = propose(find_groups(looks_of(folder)), [])
+    proposed = suggest_exclusions(find_groups(looks_of(folder)), [])
     assert [(one.path, one.reason) for one in proposed] == [
         ("test/clean/0001.jpg", "contradiction"),
         ("train/dirty/copy.jpg", "contradiction"),
@@ -179,7 +184,7 @@ def test_all_of_a_contradiction_are_proposed(folder: Path) -> None:
 
 def test_a_copy_within_a_split_is_not_proposed(folder: Path) -> None:
     shutil.copy(folder / "train/clean/0001.jpg", folder / "train/clean/copy.jpg")
-    assert propose(find_groups(looks_of(folder)), []) == []
+    assert suggest_exclusions(find_groups(looks_of(folder)), []) == []
 
 
 @pytest.mark.real_photos

@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from platecheck.audit.features import FileFacts, PhotoFeatures
 from platecheck.audit.labels import cross_validated, label_findings
-from platecheck.audit.looks import FileFacts, Look
 from platecheck.data.folders import Photo
 
 CLASSES = ("clean", "dirty")
 
 
-def told_by(values: Sequence[float], labels: Sequence[int]) -> list[Look]:
+def told_by(values: Sequence[float], labels: Sequence[int]) -> list[PhotoFeatures]:
     """Looks of which some numbers of the dish tell the class; the others are noise."""
     rng = np.random.default_rng(0)
     nothing = np.zeros(1, np.float32)
     return [
-        Look(
+        PhotoFeatures(
             photo=Photo(Path(f"{at}.jpg"), f"{at}.jpg", label, "all", str(at)),
             file=FileFacts("JPEG", 9, 9, 9, 0),
             phash=np.zeros(64, bool),
@@ -34,7 +34,7 @@ def told_by(values: Sequence[float], labels: Sequence[int]) -> list[Look]:
 
 
 @pytest.fixture
-def looks() -> list[Look]:
+def features() -> list[PhotoFeatures]:
     """100 photos, well apart; numbers 3, 50 and 77 are filed wrongly."""
     truth = np.arange(100) % 2
     labels = truth.copy()
@@ -43,10 +43,10 @@ def looks() -> list[Look]:
     return told_by(truth * 2 - 1 + noise, labels.tolist())
 
 
-def test_wrong_labels_are_found_with_what_they_look_like(looks: list[Look]) -> None:
-    probabilities = cross_validated(looks, range(100), None)
+def test_wrong_labels_are_found_with_what_they_look_like(features: list[PhotoFeatures]) -> None:
+    probabilities = cross_validated(features, range(100), None)
     assert probabilities is not None
-    found = label_findings(looks, probabilities, CLASSES)
+    found = label_findings(features, probabilities, CLASSES)
     assert {finding.photos for finding in found} == {("3.jpg",), ("50.jpg",), ("77.jpg",)}
     of_3 = next(finding for finding in found if finding.photos == ("3.jpg",))
     assert of_3.details["label"] == "clean"
@@ -58,14 +58,14 @@ def test_wrong_labels_are_found_with_what_they_look_like(looks: list[Look]) -> N
 
 def test_right_labels_are_left_alone() -> None:
     truth = np.arange(100) % 2
-    looks = told_by((truth * 2 - 1).tolist(), truth.tolist())
-    probabilities = cross_validated(looks, range(100), None)
+    features = told_by((truth * 2 - 1).tolist(), truth.tolist())
+    probabilities = cross_validated(features, range(100), None)
     assert probabilities is not None
-    assert label_findings(looks, probabilities, CLASSES) == []
+    assert label_findings(features, probabilities, CLASSES) == []
 
 
-def test_probabilities_are_rows_that_sum_to_one(looks: list[Look]) -> None:
-    probabilities = cross_validated(looks, range(100), None)
+def test_probabilities_are_rows_that_sum_to_one(features: list[PhotoFeatures]) -> None:
+    probabilities = cross_validated(features, range(100), None)
     assert probabilities is not None
     assert probabilities.shape == (100, 2)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)
@@ -73,7 +73,10 @@ def test_probabilities_are_rows_that_sum_to_one(looks: list[Look]) -> None:
 
 def test_a_classifiers_answers_help() -> None:
     truth = np.arange(100) % 2
-    blind = [replace(look, dish=look.dish[9:]) for look in told_by([0] * 100, truth.tolist())]
+    blind = [
+        replace(photo_features, dish=photo_features.dish[9:])
+        for photo_features in told_by([0] * 100, truth.tolist())
+    ]
     answers = np.stack([1 - 0.9 * truth, 0.9 * truth], axis=1)
     without, helped = (cross_validated(blind, range(100), given) for given in (None, answers))
     assert without is not None
@@ -86,11 +89,11 @@ def test_a_photo_is_not_judged_by_its_copies() -> None:
     # Labels of pure chance, each photo five times: only its copies could tell.
     rng = np.random.default_rng(0)
     single = told_by(rng.standard_normal(40).tolist(), (np.arange(40) % 2).tolist())
-    single = [replace(look, dish=rng.standard_normal(200)) for look in single]
-    looks = [look for look in single for _ in range(5)]
-    labels = np.array([look.photo.label for look in looks])
-    apart = cross_validated(looks, [at // 5 for at in range(200)], None)
-    together = cross_validated(looks, range(200), None)
+    single = [replace(photo_features, dish=rng.standard_normal(200)) for photo_features in single]
+    features = [photo_features for photo_features in single for _ in range(5)]
+    labels = np.array([photo_features.photo.label for photo_features in features])
+    apart = cross_validated(features, [at // 5 for at in range(200)], None)
+    together = cross_validated(features, range(200), None)
     assert apart is not None
     assert together is not None
     assert (together.argmax(axis=1) == labels).mean() > 0.9

@@ -5,21 +5,21 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from platecheck.audit.features import PhotoFeatures, extract_all_features, extract_features
 from platecheck.audit.findings import Finding, Severity, worst_first
-from platecheck.audit.looks import Look, look_at, look_at_all
 from platecheck.audit.quality import (
     blur_findings,
     extension_findings,
     picture_findings,
     size_findings,
 )
-from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo, read_photos, sha256_of
-from platecheck.data.synth.scene import render_dish
+from platecheck.data.render.scene import render_dish
+from platecheck.data.segmentation import MaskCache
 
 
-def look_of(path: Path) -> Look:
-    return look_at(Photo(path, path.name, 0, "all", sha256_of(path)), CutoutCache())
+def look_of(path: Path) -> PhotoFeatures:
+    return extract_features(Photo(path, path.name, 0, "all", sha256_of(path)), MaskCache())
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def dish() -> Image.Image:
     return Image.fromarray(dish.photo).crop((0, 40, 320, 280))
 
 
-def kinds(*looks: Look) -> dict[str, tuple[str, ...]]:
+def kinds(*features: PhotoFeatures) -> dict[str, tuple[str, ...]]:
     found: dict[str, tuple[str, ...]] = {}
-    for finding in picture_findings(looks):
+    for finding in picture_findings(features):
         found[finding.kind] = (*found.get(finding.kind, ()), *finding.photos)
     return found
 
@@ -100,9 +100,9 @@ def test_blurred_photos_are_found_whatever_their_contrast(
 
 
 def test_rendered_dishes_are_fine(rendered: Path) -> None:
-    looks = look_at_all(read_photos(rendered).photos, CutoutCache())
-    assert picture_findings(looks) == blur_findings(looks) == []
-    assert size_findings(looks) == extension_findings(looks) == []
+    features = extract_all_features(read_photos(rendered).photos, MaskCache())
+    assert picture_findings(features) == blur_findings(features) == []
+    assert size_findings(features) == extension_findings(features) == []
 
 
 def test_odd_sizes_are_those_far_from_most(tmp_path: Path, dish: Image.Image) -> None:
@@ -144,9 +144,9 @@ def test_large_photos_are_looked_at_as_small_ones(tmp_path: Path, dish: Image.Im
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (8, 6)])
 def test_tiny_photos_can_be_looked_at(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, "red").save(tmp_path / "tiny.png")
-    look = look_of(tmp_path / "tiny.png")
-    assert np.isfinite(look.dish).all()
-    assert np.isfinite(look.sharpness).all()
+    photo_features = look_of(tmp_path / "tiny.png")
+    assert np.isfinite(photo_features.dish).all()
+    assert np.isfinite(photo_features.sharpness).all()
 
 
 def test_the_worst_comes_first_and_equals_keep_their_order() -> None:
@@ -165,6 +165,6 @@ def test_looks_keep_the_order_of_photos_and_tell_each(rendered: Path, tmp_path: 
     shutil.copytree(rendered, tmp_path / "dishes")
     photos = read_photos(tmp_path / "dishes").photos
     told: list[None] = []
-    looks = look_at_all(photos, CutoutCache(), on_photo=lambda: told.append(None))
-    assert [look.photo for look in looks] == list(photos)
+    features = extract_all_features(photos, MaskCache(), on_photo=lambda: told.append(None))
+    assert [photo_features.photo for photo_features in features] == list(photos)
     assert len(told) == len(photos)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from platecheck.audit.looks import FileFacts, Look, look_at_all
+from platecheck.audit.features import FileFacts, PhotoFeatures, extract_all_features
 from platecheck.audit.shortcuts import (
     PROBES,
     ProbeResult,
@@ -16,8 +16,8 @@ from platecheck.audit.shortcuts import (
     shortcut_findings,
     verdict,
 )
-from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo, read_photos
+from platecheck.data.segmentation import MaskCache
 from platecheck.evaluation.metrics import wilson_interval
 
 BORDER, LIGHT = PROBES[0], PROBES[5]
@@ -26,15 +26,15 @@ FACTS = FileFacts("JPEG", 100, 100, 9000, 5.0)
 
 def made_up(
     count: int, *, seed: int = 0, clean_share: float = 0.5, split: str = "train"
-) -> list[Look]:
+) -> list[PhotoFeatures]:
     """Looks of noise: nothing tells the class."""
     rng = np.random.default_rng(seed)
-    looks = []
+    features = []
     for number in range(count):
         label = int(number >= count * clean_share)
         name = f"{split}/{label}/{number}.jpg"
-        looks.append(
-            Look(
+        features.append(
+            PhotoFeatures(
                 photo=Photo(Path(name), name, label, split, f"{split}{seed}{number}"),
                 file=replace(FACTS, bytes=int(rng.integers(5000, 15000))),
                 phash=rng.random(64) > 0.5,
@@ -49,15 +49,15 @@ def made_up(
                 table_bytes=float(rng.uniform(4000, 9000)),
             )
         )
-    return looks
+    return features
 
 
-def found(looks: Sequence[Look], *names: str, **options: object) -> set[str]:
+def found(features: Sequence[PhotoFeatures], *names: str, **options: object) -> set[str]:
     """Shortcuts among the probes of these names, or of all."""
     options["probes"] = [probe for probe in PROBES if not names or probe.name in names]
     results = find_shortcuts(
-        looks,
-        range(len(looks)),
+        features,
+        range(len(features)),
         2,
         learn_from="train",
         **options,  # type: ignore[arg-type]
@@ -66,14 +66,14 @@ def found(looks: Sequence[Look], *names: str, **options: object) -> set[str]:
 
 
 def render(folder: Path, confound: float, seed: int) -> Path:
-    from platecheck.data.synth import write_dataset
+    from platecheck.data.render import write_dataset
 
     write_dataset(folder, photos=240, size=64, seed=seed, confound=confound, workers=1)
     return folder
 
 
-def looks_of(folder: Path) -> list[Look]:
-    return look_at_all(read_photos(folder).photos, CutoutCache())
+def looks_of(folder: Path) -> list[PhotoFeatures]:
+    return extract_all_features(read_photos(folder).photos, MaskCache())
 
 
 @pytest.fixture(scope="module")
@@ -138,33 +138,37 @@ def test_a_camera_or_format_that_tells_the_class_is_found(
 
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_is_no_shortcut(seed: int) -> None:
-    looks = made_up(120, seed=seed) + made_up(40, seed=seed + 99, split="test")
-    assert found(looks, seed=seed) == set()
+    features = made_up(120, seed=seed) + made_up(40, seed=seed + 99, split="test")
+    assert found(features, seed=seed) == set()
 
 
 def test_what_tells_the_class_is_found_even_where_one_class_is_rare() -> None:
-    looks = [
-        replace(look, light=look.light / 255 + 100 * look.photo.label)
-        for look in made_up(200, clean_share=0.85)
+    features = [
+        replace(photo_features, light=photo_features.light / 255 + 100 * photo_features.photo.label)
+        for photo_features in made_up(200, clean_share=0.85)
     ]
-    assert found(looks) == {"brightness"}
+    assert found(features) == {"brightness"}
 
 
 def test_a_shortcut_in_other_photos_only_is_found_too() -> None:
     # As in the public set: weak in training, strong in test.
     rng = np.random.default_rng(0)
 
-    def with_light(looks: list[Look], sure: float) -> list[Look]:
+    def with_light(features: list[PhotoFeatures], sure: float) -> list[PhotoFeatures]:
         return [
             replace(
-                look,
-                light=np.float32([look.photo.label if rng.random() < sure else rng.random(), 0]),
+                photo_features,
+                light=np.float32(
+                    [photo_features.photo.label if rng.random() < sure else rng.random(), 0]
+                ),
             )
-            for look in looks
+            for photo_features in features
         ]
 
-    looks = with_light(made_up(120), 0.35) + with_light(made_up(200, seed=5, split="test"), 0.95)
-    (result,) = find_shortcuts(looks, range(len(looks)), 2, learn_from="train", probes=[LIGHT])
+    features = with_light(made_up(120), 0.35) + with_light(made_up(200, seed=5, split="test"), 0.95)
+    (result,) = find_shortcuts(
+        features, range(len(features)), 2, learn_from="train", probes=[LIGHT]
+    )
     assert result.found
     assert result.outside is not None
     assert result.outside.tells
@@ -175,31 +179,35 @@ def test_a_shortcut_in_other_photos_only_is_found_too() -> None:
 def test_near_copies_stay_in_one_fold_and_are_not_tried_on() -> None:
     # Each photo is there four times, with numbers that a forest learns by heart.
     originals = made_up(60)
-    looks = [
+    features = [
         replace(one, photo=replace(one.photo, name=f"{copy}-{one.photo.name}"))
         for one in originals
         for copy in range(4)
     ]
-    looks += [replace(one, photo=replace(one.photo, split="test")) for one in originals]
+    features += [replace(one, photo=replace(one.photo, split="test")) for one in originals]
     groups = [at // 4 for at in range(240)] + list(range(60))
-    apart = find_shortcuts(looks, groups, 2, learn_from="train", probes=[BORDER])
+    apart = find_shortcuts(features, groups, 2, learn_from="train", probes=[BORDER])
     assert [result.found for result in apart] == [False]
     assert all(result.outside is None for result in apart)
-    together = find_shortcuts(looks, range(len(looks)), 2, learn_from="train", probes=[BORDER])
+    together = find_shortcuts(
+        features, range(len(features)), 2, learn_from="train", probes=[BORDER]
+    )
     assert all(result.found for result in together)
 
 
 def test_nothing_is_said_of_too_few_photos() -> None:
     assert find_shortcuts(made_up(18), range(18), 2, learn_from="train") == []
     # Many copies of few photos are few photos.
-    looks = made_up(60)
-    assert find_shortcuts(looks, [at % 9 for at in range(60)], 2, learn_from="train") == []
+    features = made_up(60)
+    assert find_shortcuts(features, [at % 9 for at in range(60)], 2, learn_from="train") == []
 
 
 def test_dishes_that_were_not_found_are_left_out_of_the_table_alone() -> None:
-    looks = made_up(80)
-    looks[:10] = [replace(look, table=None, table_bytes=None) for look in looks[:10]]
-    results = find_shortcuts(looks, range(80), 2, learn_from="train")
+    features = made_up(80)
+    features[:10] = [
+        replace(photo_features, table=None, table_bytes=None) for photo_features in features[:10]
+    ]
+    results = find_shortcuts(features, range(80), 2, learn_from="train")
     photos = {result.probe.name: result.inside.photos for result in results}
     assert photos == {
         probe.name: 70 if probe.name in ("table", "file_size") else 80 for probe in PROBES
@@ -207,9 +215,9 @@ def test_dishes_that_were_not_found_are_left_out_of_the_table_alone() -> None:
 
 
 def test_the_answer_depends_on_the_seed_alone() -> None:
-    looks = made_up(60)
+    features = made_up(60)
     first, second = (
-        find_shortcuts(looks, range(60), 2, learn_from="train", probes=[LIGHT]) for _ in range(2)
+        find_shortcuts(features, range(60), 2, learn_from="train", probes=[LIGHT]) for _ in range(2)
     )
     assert [result.inside for result in first] == [result.inside for result in second]
 

@@ -9,7 +9,7 @@ from platecheck.training import augmentation as augmentations
 from platecheck.training.augmentation import (
     IMAGENET,
     Compose,
-    every_version,
+    enumerate_augmentations,
     training_transform,
     v2,
 )
@@ -155,7 +155,9 @@ def test_a_flip_is_done_to_about_half_of_the_pictures(pixels: NDArray[np.uint8])
 def test_every_version_of_a_flipped_photo_comes_once(
     augmentation: Augmentation, flips: list[tuple[int, int]], pixels: NDArray[np.uint8]
 ) -> None:
-    found = [version(pixels).numpy() for version in every_version(augmentation, NORMALIZATION)]
+    found = [
+        version(pixels).numpy() for version in enumerate_augmentations(augmentation, NORMALIZATION)
+    ]
     assert len(found) == len(flips)
     for down, right in flips:
         wanted = normalized(pixels[::down, ::right])
@@ -174,4 +176,4 @@ def test_every_version_of_a_flipped_photo_comes_once(
 def test_an_augmentation_without_end_has_no_list_of_versions(augmentation: Augmentation) -> None:
     assert not augmentation.finite
     with pytest.raises(ValueError, match="no end of versions"):
-        every_version(augmentation, NORMALIZATION)
+        enumerate_augmentations(augmentation, NORMALIZATION)

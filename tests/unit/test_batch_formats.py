@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platecheck.batch.formats import FORMATS, find_format
-from platecheck.batch.rows import cut
+from platecheck.batch.rows import rechunk
 from platecheck.errors import DataError
 
 SCHEMA = pa.schema([("path", pa.string()), ("probability", pa.float32()), ("note", pa.string())])
@@ -67,7 +67,7 @@ def test_json_has_no_more_digits_than_the_model_gave_and_no_numbers_of_its_own()
 def test_parts_joined_are_the_whole(tmp_path: Path, suffix: str, size: int) -> None:
     rows = table([(f'{n}\n"ä', n / 7, None if n % 2 else "") for n in range(11)])
     parts = []
-    for number, part in enumerate(cut([rows], [size] * 11)):
+    for number, part in enumerate(rechunk([rows], [size] * 11)):
         parts.append(tmp_path / f"{number}{suffix}")
         parts[-1].write_bytes(written(suffix, part))
     joined = BytesIO()
@@ -126,6 +126,6 @@ def test_cut_neither_loses_nor_doubles_a_row(given_sizes: list[int], sizes: list
     whole = pa.table({"n": pa.array(numbers, pa.int64())})
     starts = [sum(given_sizes[:index]) for index in range(len(given_sizes))]
     pieces = [whole.slice(start, size) for start, size in zip(starts, given_sizes, strict=True)]
-    found = list(cut(pieces, sizes))
+    found = list(rechunk(pieces, sizes))
     assert [n for piece in found for n in piece.column("n").to_pylist()] == numbers[: sum(sizes)]
     assert [piece.num_rows for piece in found[:-1]] == sizes[: max(0, len(found) - 1)]

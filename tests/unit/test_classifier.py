@@ -20,7 +20,7 @@ from onnx import TensorProto
 from PIL import Image
 
 from platecheck.classifier import (
-    SHIPPED,
+    BUNDLED_MODELS,
     Classifier,
     Prediction,
     find_model,
@@ -243,18 +243,18 @@ MUTATIONS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_
 
 
 @settings(max_examples=60)
-@given(mutations=MUTATIONS, cut=st.none() | st.integers(1, 200))
+@given(mutations=MUTATIONS, rechunk=st.none() | st.integers(1, 200))
 def test_a_damaged_file_is_refused_or_answers(
     tmp_path_factory: pytest.TempPathFactory,
     write_model: WriteModel,
     mutations: list[tuple[int, int]],
-    cut: int | None,
+    rechunk: int | None,
 ) -> None:
     path = write_model(tmp_path_factory.mktemp("damaged") / "m.onnx")
     content = bytearray(path.read_bytes())
     for place, value in mutations:
         content[place % len(content)] = value
-    path.write_bytes(content[:-cut] if cut else content)
+    path.write_bytes(content[:-rechunk] if rechunk else content)
     try:
         loaded = Classifier.load(path)
         answer = loaded.predict(grey(200))
@@ -499,7 +499,7 @@ def test_several_threads_may_share_a_classifier(classifier: Classifier) -> None:
 @pytest.mark.parametrize(("name", "mistakes", "megabytes"), [("plate", 0, 6), ("tiny", 2, 2.5)])
 def test_the_shipped_models(name: str, mistakes: int, megabytes: float) -> None:
     shipped = Classifier.load(name)
-    assert name in SHIPPED
+    assert name in BUNDLED_MODELS
     assert shipped.info.precision == "int8"
     assert shipped.classes == ("clean", "dirty")
     photos = sorted(SAMPLES.glob("*.jpg"))
@@ -516,7 +516,7 @@ def test_the_shipped_models(name: str, mistakes: int, megabytes: float) -> None:
 
 
 def test_the_default_is_the_first_of_them() -> None:
-    assert SHIPPED == ("plate", "tiny")
+    assert BUNDLED_MODELS == ("plate", "tiny")
     assert Classifier.load().info == Classifier.load("plate").info
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platecheck.data.composite import Placement, Shadow, put_on, without_dish
+from platecheck.data.composite import Placement, Shadow, composite, remove_foreground
 
 SIZE = 120
 MIDDLE = SIZE // 2
@@ -30,7 +30,7 @@ def table() -> np.ndarray:
 
 
 def test_the_dish_and_the_far_table_stay_what_they_are(dish: np.ndarray, table: np.ndarray) -> None:
-    picture, where = put_on(table, dish, disc(30))
+    picture, where = composite(table, dish, disc(30))
     inside, far = disc(26) > 0, disc(48) == 0
     np.testing.assert_array_equal(picture[inside], dish[inside])
     np.testing.assert_array_equal(picture[far], table[far])
@@ -42,25 +42,25 @@ def test_no_rim_of_the_old_table_comes_along(table: np.ndarray) -> None:
     white_on_red = np.zeros((SIZE, SIZE, 3), np.uint8)
     white_on_red[..., 0] = 255
     white_on_red[disc(30) > 0] = 255
-    picture, _ = put_on(np.full_like(table, 128), white_on_red, disc(30))
+    picture, _ = composite(np.full_like(table, 128), white_on_red, disc(30))
     redder = picture[..., 0].astype(int) - picture[..., 1]
     assert redder.max() < 40
 
 
 def test_the_edge_is_soft(dish: np.ndarray, table: np.ndarray) -> None:
-    _, where = put_on(table, dish, disc(30))
+    _, where = composite(table, dish, disc(30))
     assert len(np.unique(where)) > 5
 
 
 def test_the_shadow_darkens_the_table_at_the_dish_more_below_than_above() -> None:
     grey = np.full((SIZE, SIZE, 3), 200, np.uint8)
-    picture, where = put_on(grey, grey, disc(30))
+    picture, where = composite(grey, grey, disc(30))
     shade = 200 - picture[..., 0].astype(int)
     assert (shade[where == 255] == 0).all()
     below, above = shade[MIDDLE + 32, MIDDLE], shade[MIDDLE - 33, MIDDLE]
     assert below > above > 0
     assert below > 15
-    bare, _ = put_on(grey, grey, disc(30), shadow=Shadow(strength=0))
+    bare, _ = composite(grey, grey, disc(30), shadow=Shadow(strength=0))
     assert (bare == 200).all()
 
 
@@ -69,7 +69,7 @@ def test_a_dish_can_be_moved_scaled_and_turned(dish: np.ndarray, table: np.ndarr
     mask[MIDDLE - 20 : MIDDLE + 20, MIDDLE - 10 : MIDDLE + 10] = 255
 
     def extent(placement: Placement) -> tuple[float, float, int, int]:
-        _, where = put_on(table, dish, mask, placement=placement)
+        _, where = composite(table, dish, mask, placement=placement)
         rows, columns = np.nonzero(where > 127)
         return rows.mean(), columns.mean(), int(np.ptp(rows)), int(np.ptp(columns))
 
@@ -82,13 +82,13 @@ def test_a_dish_can_be_moved_scaled_and_turned(dish: np.ndarray, table: np.ndarr
 
 def test_the_table_shines_through_a_dish_that_is_not_opaque(table: np.ndarray) -> None:
     white = np.full((SIZE, SIZE, 3), 255, np.uint8)
-    half, _ = put_on(table, white, disc(30), shadow=Shadow(strength=0), opacity=0.5)
+    half, _ = composite(table, white, disc(30), shadow=Shadow(strength=0), opacity=0.5)
     wanted = (255 + table[MIDDLE, MIDDLE].astype(float)) / 2
     np.testing.assert_allclose(half[MIDDLE, MIDDLE], wanted, atol=1)
 
 
 def test_a_removed_dish_is_gone_and_the_rest_stays(dish: np.ndarray, table: np.ndarray) -> None:
-    picture = without_dish(dish, disc(30), table)
+    picture = remove_foreground(dish, disc(30), table)
     inside, far = disc(28) > 0, disc(42) == 0
     np.testing.assert_array_equal(picture[inside], table[inside])
     np.testing.assert_allclose(picture[disc(30) > 0], table[disc(30) > 0].astype(int), atol=6)
@@ -106,8 +106,8 @@ def test_any_mask_of_any_size(height: int, width: int, share: float, seed: int) 
     pixels, table = rng.integers(0, 256, (2, height, width, 3), np.uint8)
     mask = np.where(rng.random((height, width)) < share, 255, 0).astype(np.uint8)
     before = pixels.copy(), table.copy(), mask.copy()
-    picture, where = put_on(table, pixels, mask)
-    bare = without_dish(pixels, mask, table)
+    picture, where = composite(table, pixels, mask)
+    bare = remove_foreground(pixels, mask, table)
     for made in (picture, bare):
         assert made.shape == pixels.shape
         assert made.dtype == np.uint8

@@ -11,10 +11,10 @@ from platecheck.data.folders import PhotoSet, read_photos
 from platecheck.photo import open_photo
 from platecheck.training.augmentation import training_transform
 from platecheck.training.datamodule import (
-    EpochSampler,
+    CachedFeatures,
+    EpochAwareSampler,
     PhotoDataset,
     PlateDataModule,
-    VersionDataset,
     mix,
 )
 from platecheck.training.recipe import Normalization, Recipe, load_recipe
@@ -25,7 +25,7 @@ Batches = list[tuple[Tensor, Tensor]]
 
 
 def draws(photos: int, *, seed: int = 0, epoch: int = 0, rank: int = 0, ranks: int = 1) -> list:
-    sampler = EpochSampler(photos, seed=seed, rank=rank, world_size=ranks)
+    sampler = EpochAwareSampler(photos, seed=seed, rank=rank, world_size=ranks)
     sampler.set_epoch(epoch)
     found = [(index, seed) for index, seed, of in sampler if of == epoch]
     assert len(found) == len(sampler)
@@ -37,7 +37,7 @@ class TestSampler:
         assert sorted(index for index, _ in draws(50)) == list(range(50))
 
     def test_seed_and_epoch_alone_decide_the_draws(self) -> None:
-        sampler = EpochSampler(50, seed=3, rank=0, world_size=1)
+        sampler = EpochAwareSampler(50, seed=3, rank=0, world_size=1)
         for epoch in (4, 2, 4):
             sampler.set_epoch(epoch)
             torch.manual_seed(epoch * 7)
@@ -106,7 +106,7 @@ def module(photos: PhotoSet, *, seed: int = 0, workers: int = 0) -> PlateDataMod
 def epochs(datamodule: PlateDataModule, wanted: list[int]) -> Iterator[Batches]:
     loader = datamodule.train_dataloader()
     for epoch in wanted:
-        assert isinstance(loader.sampler, EpochSampler)
+        assert isinstance(loader.sampler, EpochAwareSampler)
         loader.sampler.set_epoch(epoch)
         yield [(inputs.clone(), labels.clone()) for inputs, labels in loader]
 
@@ -167,7 +167,7 @@ def test_validation_photos_come_as_they_are_and_in_order(photos: PhotoSet) -> No
 
 def test_a_draw_picks_one_of_a_photos_versions_and_all_in_their_turn() -> None:
     features = torch.arange(4 * 3).reshape(4, 3, 1).float()  # version v of photo p holds 3v + p
-    dataset = VersionDataset(features, torch.tensor([0, 1, 1]))
+    dataset = CachedFeatures(features, torch.tensor([0, 1, 1]))
     assert len(dataset) == 3
     picked = Counter()
     for seed in range(400):

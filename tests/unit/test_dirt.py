@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from platecheck.data.dirt import FEWEST_PIXELS, put_dirt
-from platecheck.data.rendered import RenderedPair
-from platecheck.data.synth import render_dish
+from platecheck.data.dirt import FEWEST_PIXELS, paste_dirt
+from platecheck.data.render import render_dish
+from platecheck.data.render.pairs import RenderedPair
 
 Mask = NDArray[np.uint8]
 
@@ -57,7 +57,9 @@ def test_it_lands_on_the_dish_and_its_mask_is_where_the_photo_changed(
     before = pixels.copy()
     landed = 0
     for seed in range(36):
-        found = put_dirt(np.random.default_rng(seed), pixels, mask, rendered[seed % len(rendered)])
+        found = paste_dirt(
+            np.random.default_rng(seed), pixels, mask, rendered[seed % len(rendered)]
+        )
         np.testing.assert_array_equal(pixels, before)  # what was given is not written to
         if found is None:
             continue
@@ -82,7 +84,7 @@ def test_spots_of_another_colour_change_just_what_the_mask_says() -> None:
     mask = disc(96, 0.4)
     spots = disc(96, 0.1, (0.4, 0.45)) | disc(96, 0.06, (0.6, 0.6))
     for seed in range(20):
-        found = put_dirt(np.random.default_rng(seed), grey(mask), mask, pair(spots))
+        found = paste_dirt(np.random.default_rng(seed), grey(mask), mask, pair(spots))
         assert found is not None
         difference = np.abs(found[0].astype(int) - grey(mask)).max(axis=2)
         inner = cv2.erode(found[1], np.ones((3, 3), np.uint8)) > 0  # the edge is soft
@@ -97,7 +99,7 @@ def test_spots_of_another_colour_change_just_what_the_mask_says() -> None:
 def test_it_is_the_dirts_own_colour() -> None:
     mask, spot = disc(96, 0.4), disc(96, 0.15)
     for colour in ((120, 20, 10), (20, 120, 10)):
-        found = put_dirt(np.random.default_rng(0), grey(mask), mask, pair(spot, colour))
+        found = paste_dirt(np.random.default_rng(0), grey(mask), mask, pair(spot, colour))
         assert found is not None
         seen = found[0][found[1] > 0].mean(axis=0)
         assert seen.argmax() == np.argmax(colour)
@@ -108,7 +110,7 @@ def test_in_the_dark_the_dirt_is_dark() -> None:
     brightness = []
     for level in (60, 130, 230):
         pixels = grey(mask, dish=level, table=level)
-        found = put_dirt(np.random.default_rng(0), pixels, mask, pair(spot, (200, 160, 60)))
+        found = paste_dirt(np.random.default_rng(0), pixels, mask, pair(spot, (200, 160, 60)))
         assert found is not None
         brightness.append(found[0][found[1] > 0].mean())
     assert brightness[0] < 0.7 * brightness[1] < 0.7 * brightness[2]
@@ -124,10 +126,10 @@ def test_nothing_where_nothing_would_be_seen() -> None:
         rng = np.random.default_rng(seed)
         for spots in (none, crumb, at_the_corner):
             mask = disc(size, 0.2)
-            assert put_dirt(rng, grey(mask), mask, pair(spots)) is None
+            assert paste_dirt(rng, grey(mask), mask, pair(spots)) is None
         # No dish, and one that is too small to have anything on it.
         for mask in (none, disc(size, 0.03)):
-            assert put_dirt(rng, grey(mask), mask, pair(disc(size, 0.3))) is None
+            assert paste_dirt(rng, grey(mask), mask, pair(disc(size, 0.3))) is None
 
 
 def test_chance_alone_decides_and_puts_it_elsewhere(rendered: list[RenderedPair]) -> None:
@@ -135,7 +137,7 @@ def test_chance_alone_decides_and_puts_it_elsewhere(rendered: list[RenderedPair]
     seen = set()
     for seed in range(10):
         ours, theirs = (
-            put_dirt(np.random.default_rng(seed), grey(mask), mask, rendered[0]) for _ in range(2)
+            paste_dirt(np.random.default_rng(seed), grey(mask), mask, rendered[0]) for _ in range(2)
         )
         assert ours is not None
         assert theirs is not None
@@ -155,7 +157,7 @@ def test_photos_need_not_be_square(shape: tuple[int, int]) -> None:
     pixels = grey(mask)
     dirty = np.where(spots[..., None] > 0, (90, 40, 10), pixels).astype(np.uint8)
     source = RenderedPair(pixels, dirty, mask, spots)
-    found = put_dirt(np.random.default_rng(1), pixels, mask, source)
+    found = paste_dirt(np.random.default_rng(1), pixels, mask, source)
     assert found is not None
     assert found[0].shape == pixels.shape
     assert found[1].any()

@@ -18,10 +18,10 @@ from tests.conftest import WriteModel
 from platecheck.feedback.entry import Answer
 from platecheck.feedback.errors import StorageError
 from platecheck.feedback.photos import PhotoFolder
+from platecheck.feedback.schema import FEEDBACK
 from platecheck.feedback.store import Store, open_store
-from platecheck.feedback.tables import FEEDBACK
 from platecheck.serving.app import create_app
-from platecheck.serving.keeper import WAITING
+from platecheck.serving.feedback_service import WAITING
 from platecheck.serving.keys import add_key
 from platecheck.serving.settings import Settings
 

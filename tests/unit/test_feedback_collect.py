@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from platecheck.cli import app
 from platecheck.data.folders import read_photos
+from platecheck.data.render.scene import render_dish
 from platecheck.data.splits import with_validation
-from platecheck.data.synth.scene import render_dish
 from platecheck.errors import DataError
 from platecheck.feedback.collect import Collected, collect
 from platecheck.feedback.entry import Answer, Feedback

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from platecheck import walk
+from platecheck import glob
 from platecheck.data.folders import Photo, PhotoSet, checked, list_photos, read_photos
-from platecheck.data.synth import write_dataset
+from platecheck.data.render import write_dataset
 from platecheck.errors import DataError
-from platecheck.sources import read_list
-from platecheck.walk import files_below
+from platecheck.glob import files_below
+from platecheck.inputs import read_list
 
 WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 
 # The smallest set in splits, and the smallest without.
 SPLIT = {"train/clean": 2, "train/dirty": 3, "test/clean": 1, "test/dirty": 2}
-WHOLE = {"clean": 2, "dirty": 3}
+UNSPLIT = {"clean": 2, "dirty": 3}
 
 
 def names(photos: PhotoSet) -> set[str]:
@@ -52,7 +52,7 @@ def test_photos_in_splits(tmp_path: Path, write_photos: WritePhotos) -> None:
 
 
 def test_photos_without_splits(tmp_path: Path, write_photos: WritePhotos) -> None:
-    photos = list_photos(write_photos(tmp_path, WHOLE))
+    photos = list_photos(write_photos(tmp_path, UNSPLIT))
     assert photos.splits == ("all",)
     assert photos.counts() == {"all": {"clean": 2, "dirty": 3}}
 
@@ -73,7 +73,7 @@ def test_nested_folders_belong_to_their_class(tmp_path: Path, write_photos: Writ
 
 
 def test_only_visible_photos_count(tmp_path: Path, write_photos: WritePhotos) -> None:
-    write_photos(tmp_path, WHOLE)
+    write_photos(tmp_path, UNSPLIT)
     photo = (tmp_path / "clean/000.png").read_bytes()
     for name in (
         "clean/._000.png",  # what macOS leaves on other disks
@@ -92,7 +92,7 @@ def test_only_visible_photos_count(tmp_path: Path, write_photos: WritePhotos) ->
 
 @pytest.mark.parametrize("suffix", [".JPG", ".Jpeg", ".jpg", ".PNG", ".WebP", ".bmp", ".TIF"])
 def test_endings_count_in_any_case(tmp_path: Path, write_photos: WritePhotos, suffix: str) -> None:
-    write_photos(tmp_path, WHOLE)
+    write_photos(tmp_path, UNSPLIT)
     Image.new("RGB", (4, 4)).save(tmp_path / f"clean/a{suffix}")
     assert f"clean/a{suffix}" in names(read_photos(tmp_path))
 
@@ -136,7 +136,7 @@ def test_the_order_is_that_of_names_not_of_the_disk(
 ) -> None:
     write_photos(tmp_path, {"clean": 9, "dirty": 3, "clean/inner": 2})
     expected = list_photos(tmp_path)
-    entries = walk.local_entries
+    entries = glob.local_entries
     monkeypatch.setattr(
         files_below,
         "__kwdefaults__",
@@ -150,7 +150,7 @@ def test_the_order_is_that_of_names_not_of_the_disk(
 
 
 def test_a_loop_of_links_ends(tmp_path: Path, write_photos: WritePhotos) -> None:
-    write_photos(tmp_path, WHOLE)
+    write_photos(tmp_path, UNSPLIT)
     (tmp_path / "clean/again").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "dirty/self.png").symlink_to(tmp_path / "dirty/self.png")
     photos = read_photos(tmp_path)
@@ -168,7 +168,7 @@ def test_a_class_may_be_a_link_to_a_folder_elsewhere(
 
 
 def test_a_pipe_is_not_waited_for(tmp_path: Path, write_photos: WritePhotos) -> None:
-    write_photos(tmp_path, WHOLE)
+    write_photos(tmp_path, UNSPLIT)
     os.mkfifo(tmp_path / "clean/pipe.jpg")
     code = "import sys; from platecheck.data.folders import read_photos"
     code += "; print(*read_photos(sys.argv[1]).unreadable)"
@@ -183,7 +183,7 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path, write_photos: WritePhotos) -> 
 
 
 def test_names_that_are_no_text(tmp_path: Path, write_photos: WritePhotos) -> None:
-    write_photos(tmp_path, WHOLE)
+    write_photos(tmp_path, UNSPLIT)
     photo = (tmp_path / "clean/000.png").read_bytes()
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/clean/caf\xe9.png")).write_bytes(photo)
     (tmp_path / "dirty/two\nlines\t.png").write_bytes(photo)
@@ -227,7 +227,7 @@ def test_strict_refuses_them(with_bad_photos: Path) -> None:
 
 
 def test_a_photo_that_vanishes_is_unreadable(tmp_path: Path, write_photos: WritePhotos) -> None:
-    listed = list_photos(write_photos(tmp_path, WHOLE))
+    listed = list_photos(write_photos(tmp_path, UNSPLIT))
     (tmp_path / "dirty/001.png").unlink()
     photos = checked(listed)
     assert [error.reason for error in photos.unreadable] == ["there is no such file"]
@@ -304,7 +304,7 @@ def test_a_split_that_is_not_there_is_named_with_those_that_are(
 
 
 def test_labels_follow_the_model(tmp_path: Path, write_photos: WritePhotos) -> None:
-    photos = list_photos(write_photos(tmp_path, WHOLE), classes=("dirty", "greasy", "clean"))
+    photos = list_photos(write_photos(tmp_path, UNSPLIT), classes=("dirty", "greasy", "clean"))
     assert photos.classes == ("dirty", "greasy", "clean")
     assert {photo.name.split("/")[0]: photo.label for photo in photos.photos} == {
         "dirty": 0,
@@ -323,7 +323,7 @@ def test_a_model_may_be_judged_on_one_class_alone(
 def test_a_class_that_the_model_does_not_know_is_named(
     tmp_path: Path, write_photos: WritePhotos
 ) -> None:
-    write_photos(tmp_path, {**WHOLE, "broken": 1})
+    write_photos(tmp_path, {**UNSPLIT, "broken": 1})
     with pytest.raises(DataError, match="a class 'broken' that the model does not know; it knows"):
         list_photos(tmp_path, classes=("clean", "dirty"))
 
@@ -483,7 +483,7 @@ def test_list_photos_a_class_named_as_an_answer_is_refused(
     tmp_path: Path, write_photos: WritePhotos, name: str
 ) -> None:
     with pytest.raises(DataError, match="rename it"):
-        list_photos(write_photos(tmp_path, {**WHOLE, name: 1}))
+        list_photos(write_photos(tmp_path, {**UNSPLIT, name: 1}))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from platecheck.training.module import PlateModule, evidence_loss, moving_average
+from platecheck.training.module import PlateModule, ema_copy, heatmap_loss
 from platecheck.training.networks import build_network
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.robust import CLEAN, DIRT, UNKNOWN
@@ -40,24 +40,24 @@ class TestWhereTheTruthIsKnown:
         torch.manual_seed(0)
         dirt, target = torch.randn(2, SIDE, SIDE), truth()
         target[0, :2, :3] = DIRT
-        found = evidence_loss(dirt, target, flags(True, False))
+        found = heatmap_loss(dirt, target, flags(True, False))
         chance = torch.sigmoid(dirt)
         clean = -torch.log(1 - chance[target == CLEAN]).mean()
         dirty = -torch.log(chance[target == DIRT]).mean()
         assert value(found) == pytest.approx(float(clean + dirty) / 2, rel=1e-5)
 
     def test_clean_alone_and_dirt_alone(self) -> None:
-        assert value(evidence_loss(maps(), truth(), flags(False, False))) == pytest.approx(
+        assert value(heatmap_loss(maps(), truth(), flags(False, False))) == pytest.approx(
             math.log(2)
         )
         dirty = truth(value=DIRT)
-        assert value(evidence_loss(maps(level=9), dirty, flags(True, True))) < 1e-3
-        assert value(evidence_loss(maps(level=-9), dirty, flags(True, True))) > 8
+        assert value(heatmap_loss(maps(level=9), dirty, flags(True, True))) < 1e-3
+        assert value(heatmap_loss(maps(level=-9), dirty, flags(True, True))) > 8
 
     def test_the_gradient_raises_dirt_and_lowers_the_rest(self) -> None:
         dirt, target = maps(), truth()
         target[1, 4:7, 4:7] = DIRT
-        evidence_loss(dirt, target, flags(False, True)).backward()
+        heatmap_loss(dirt, target, flags(False, True)).backward()
         assert dirt.grad is not None
         assert (dirt.grad[target == DIRT] < 0).all()
         assert (dirt.grad[target == CLEAN] > 0).all()
@@ -70,7 +70,7 @@ class TestWhereItIsNot:
         with torch.no_grad():
             dirt[0, 7, 7:11] = 2.0  # the four that are likeliest
             dirt[0, 0, 0] = 5.0  # likelier still, but known to be clean
-        loss = evidence_loss(dirt, target, flags(True))
+        loss = heatmap_loss(dirt, target, flags(True))
         loss.backward()
         assert dirt.grad is not None
         raised = (dirt.grad < 0).nonzero().tolist()
@@ -80,7 +80,7 @@ class TestWhereItIsNot:
 
     def test_of_a_clean_dish_nothing_unknown_counts(self) -> None:
         dirt, target = maps(1, level=3), truth(1, UNKNOWN)
-        loss = evidence_loss(dirt, target, flags(False))
+        loss = heatmap_loss(dirt, target, flags(False))
         loss.backward()
         assert value(loss) == 0
         assert dirt.grad is not None
@@ -90,7 +90,7 @@ class TestWhereItIsNot:
         dirt, target = maps(3), truth(3, UNKNOWN)
         with torch.no_grad():
             dirt[0] += 5  # a dish with plenty of dirt does not make up for another's
-        evidence_loss(dirt, target, flags(True, True, False)).backward()
+        heatmap_loss(dirt, target, flags(True, True, False)).backward()
         assert dirt.grad is not None
         assert [int((grad < 0).sum()) for grad in dirt.grad] == [4, 4, 0]
         assert dirt.grad[1].min() < dirt.grad[0].min() < 0
@@ -100,7 +100,7 @@ class TestWhereItIsNot:
         """What lies outside of it must not be counted in their stead."""
         dirt, target = maps(1), truth(1)
         target[0, 0, :unknown] = UNKNOWN
-        loss = evidence_loss(dirt, target, flags(True))
+        loss = heatmap_loss(dirt, target, flags(True))
         loss.backward()
         assert value(loss) == pytest.approx(math.log(2), rel=1e-5)
         assert dirt.grad is not None
@@ -110,7 +110,7 @@ class TestWhereItIsNot:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_added_up_in_full(dtype: torch.dtype) -> None:
     dirt = torch.zeros(2, SIDE, SIDE, dtype=dtype)
-    loss = evidence_loss(dirt, truth(), flags(True, False))
+    loss = heatmap_loss(dirt, truth(), flags(True, False))
     assert loss.dtype == torch.float32
     assert value(loss) == pytest.approx(math.log(2), rel=1e-6)
 
@@ -119,7 +119,7 @@ def test_half_precision_is_added_up_in_full(dtype: torch.dtype) -> None:
 def test_it_is_finite_and_differentiable_whatever_is_known(photos: list[tuple[int, bool]]) -> None:
     dirt = torch.randn(len(photos), 4, 4, requires_grad=True)
     target = torch.stack([torch.full((4, 4), value) for value, _ in photos])
-    loss = evidence_loss(dirt, target, flags(*(dirty for _, dirty in photos)))
+    loss = heatmap_loss(dirt, target, flags(*(dirty for _, dirty in photos)))
     loss.backward()
     assert loss.isfinite()
     assert loss >= 0
@@ -129,7 +129,7 @@ def test_it_is_finite_and_differentiable_whatever_is_known(photos: list[tuple[in
 
 class TestTheAverageOfWeights:
     def test_it_starts_with_a_short_memory_and_grows_into_the_decay(self) -> None:
-        average = moving_average(0.9)
+        average = ema_copy(0.9)
         zero, one = torch.zeros(1), torch.ones(1)
         kept = [float(average(one, zero, steps)) for steps in range(300)]
         assert kept[0] == pytest.approx(0.1)
@@ -141,16 +141,16 @@ class TestTheAverageOfWeights:
     def test_a_constant_stays_what_it_is(self) -> None:
         value = torch.tensor([1.5, -2.0])
         for steps in (1, 5, 1000):
-            assert torch.allclose(moving_average(0.99)(value, value, steps), value)
+            assert torch.allclose(ema_copy(0.99)(value, value, steps), value)
 
     def test_counters_are_copied(self) -> None:
-        found = moving_average(0.9)(torch.tensor(3), torch.tensor(17), 5)
+        found = ema_copy(0.9)(torch.tensor(3), torch.tensor(17), 5)
         assert (found.dtype, int(found)) == (torch.int64, 17)
 
     def test_of_a_network_weights_and_statistics(self) -> None:
         torch.manual_seed(0)
         network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-        averaged = AveragedModel(network, avg_fn=moving_average(0.5), use_buffers=True)
+        averaged = AveragedModel(network, avg_fn=ema_copy(0.5), use_buffers=True)
         by_hand: dict[str, Tensor] = {}
         for step in range(6):
             with torch.no_grad():
@@ -182,15 +182,15 @@ def module(*changes: str, classes: int = 2) -> PlateModule:
 class TestWhichNetworkAnswers:
     def test_without_averaging_the_one_that_learns(self) -> None:
         plain = module()
-        assert plain.answering is plain.network
+        assert plain.ema_network is plain.network
 
     @pytest.mark.parametrize("frozen", [False, True])
     def test_with_averaging_the_averaged_one(self, frozen: bool) -> None:
         averaging = module("averaging=0.9", f"network.frozen={frozen}")
         if frozen:
             averaging.frozen = averaging.network.backbone  # type: ignore[assignment]
-        assert averaging.answering is not averaging.network
-        assert not any(p.requires_grad for p in averaging.answering.parameters())
+        assert averaging.ema_network is not averaging.network
+        assert not any(p.requires_grad for p in averaging.ema_network.parameters())
         averaging.eval()
         photos = torch.randn(2, 3, 32, 32)
         before = averaging(photos)
@@ -198,7 +198,7 @@ class TestWhichNetworkAnswers:
             averaging.network.head[-1].bias += torch.tensor([5.0, -5.0])
         # Learning alone does not change its answers; being averaged in does.
         assert torch.equal(averaging(photos), before)
-        assert torch.allclose(averaging.answering(photos), before, atol=1e-5)
+        assert torch.allclose(averaging.ema_network(photos), before, atol=1e-5)
         assert averaging.averaged is not None
         averaging.averaged.update_parameters(averaging.network)
         assert not torch.allclose(averaging(photos), before)
@@ -209,4 +209,4 @@ class TestWhichNetworkAnswers:
         photos = torch.randn(4, 3, 32, 32)
         averaging(photos).sum().backward()
         assert all(p.grad is not None for p in averaging.network.parameters())
-        assert all(p.grad is None for p in averaging.answering.parameters())
+        assert all(p.grad is None for p in averaging.ema_network.parameters())

@@ -184,10 +184,10 @@ def test_open_photo_of_one_lazily_opened_image_in_many_threads() -> None:
 def test_open_photo_of_a_bad_pil_image_is_an_error() -> None:
     closed = Image.open(io.BytesIO(PNG))
     closed.close()
-    cut = Image.open(io.BytesIO(encode(draw(texture=30), "PNG")[:2000]))
+    rechunk = Image.open(io.BytesIO(encode(draw(texture=30), "PNG")[:2000]))
 
     assert "cannot be read" in reason(closed)
-    assert "cut short" in reason(cut)
+    assert "cut short" in reason(rechunk)
     assert reason(Image.new("RGB", (0, 5))) == "it has no pixels"
     assert "limit of 3071" in reason(Image.fromarray(PICTURE), max_pixels=3071)
     assert not ImageFile.LOAD_TRUNCATED_IMAGES

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from platecheck.data.photometric import change_photo
-from platecheck.data.synth import render_dish
+from platecheck.data.photometric import photometric_augment
+from platecheck.data.render import render_dish
 
 SEEDS = range(60)
 
@@ -27,17 +27,17 @@ def test_any_photo_stays_a_photo_of_its_size_and_chance_alone_decides(
     if level is not None:
         pixels[:] = level
     before = pixels.copy()
-    found = change_photo(np.random.default_rng(seed), pixels)
+    found = photometric_augment(np.random.default_rng(seed), pixels)
     assert found.dtype == np.uint8
     assert found.shape == pixels.shape
     np.testing.assert_array_equal(pixels, before)  # what was given is not written to
-    np.testing.assert_array_equal(found, change_photo(np.random.default_rng(seed), pixels))
+    np.testing.assert_array_equal(found, photometric_augment(np.random.default_rng(seed), pixels))
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 64), (64, 1), (2, 3), (37, 64)])
 def test_sizes_at_the_edge(shape: tuple[int, int]) -> None:
     for seed in SEEDS:
-        assert change_photo(np.random.default_rng(seed), noise(*shape)).shape == (*shape, 3)
+        assert photometric_augment(np.random.default_rng(seed), noise(*shape)).shape == (*shape, 3)
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_a_view_is_as_good_as_a_copy(view: tuple[slice, ...]) -> None:
     pixels = noise(40, 40)[view]
     for seed in SEEDS:
         np.testing.assert_array_equal(
-            change_photo(np.random.default_rng(seed), pixels),
-            change_photo(np.random.default_rng(seed), pixels.copy()),
+            photometric_augment(np.random.default_rng(seed), pixels),
+            photometric_augment(np.random.default_rng(seed), pixels.copy()),
         )
 
 
 def test_the_generator_moves_on() -> None:
     rng = np.random.default_rng(0)
     pixels = noise(32, 32)
-    changed = {change_photo(rng, pixels).tobytes() for _ in SEEDS}
+    changed = {photometric_augment(rng, pixels).tobytes() for _ in SEEDS}
     assert len(changed) > 0.9 * len(SEEDS)
 
 
@@ -67,7 +67,7 @@ def test_nearly_every_photo_really_changes_and_stays_recognisable() -> None:
         """Correlation of the brightness."""
         return float(np.corrcoef(found.mean(axis=2).ravel(), other.mean(axis=2).ravel())[0, 1])
 
-    found = [change_photo(np.random.default_rng(seed), dish) for seed in SEEDS]
+    found = [photometric_augment(np.random.default_rng(seed), dish) for seed in SEEDS]
     differences = [np.abs(pixels.astype(float) - dish).mean() for pixels in found]
     assert sum(difference > 2 for difference in differences) > 0.9 * len(SEEDS)
     alike = [likeness(pixels, dish) for pixels in found]
@@ -80,7 +80,10 @@ def test_each_kind_of_change_is_among_them() -> None:
     """Darker, brighter, tinted, paler, blurred, noisier: some photo is so, by a good measure."""
     pixels = np.full((64, 64, 3), (150, 120, 90), np.uint8)
     pixels[24:40, 24:40] = (60, 80, 100)
-    found = [change_photo(np.random.default_rng(seed), pixels).astype(float) for seed in range(200)]
+    found = [
+        photometric_augment(np.random.default_rng(seed), pixels).astype(float)
+        for seed in range(200)
+    ]
     flat = [f[:20, :20] for f in found]
     brightness = np.array([f.mean() for f in found]) / pixels.mean()
     assert brightness.min() < 0.65

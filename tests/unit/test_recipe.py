@@ -17,9 +17,9 @@ from platecheck.training.recipe import (
     Optimizer,
     Recipe,
     Schedule,
+    bundled_recipes,
     load_recipe,
     parse_recipe,
-    shipped_recipes,
 )
 
 AUGMENTATION = Augmentation(
@@ -45,8 +45,8 @@ def refusal(name: str | Path, *overrides: str) -> str:
 
 
 def test_every_shipped_recipe_loads_under_its_name() -> None:
-    assert {"tiny_vgg", "efficientnet_b2", "efficientnet_lite2"} <= set(shipped_recipes())
-    for name, path in shipped_recipes().items():
+    assert {"tiny_vgg", "efficientnet_b2", "efficientnet_lite2"} <= set(bundled_recipes())
+    for name, path in bundled_recipes().items():
         recipe = load_recipe(name)
         assert recipe.name == name
         assert recipe.summary
@@ -120,7 +120,7 @@ def test_flips_alone_are_few_enough_to_compute_all() -> None:
 
 def test_a_file_is_a_recipe_too_and_is_called_after_itself(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
-    path.write_text(shipped_recipes()["tiny_vgg"].read_text())
+    path.write_text(bundled_recipes()["tiny_vgg"].read_text())
     assert load_recipe(path) == load_recipe(str(path))
     assert load_recipe(path).name == "mine"
     path.write_text("\ufeffname: Grün\n" + path.read_text(), encoding="utf-8")  # Windows' Notepad
@@ -378,13 +378,13 @@ def test_any_bytes_are_a_recipe_or_refused(scratch: Path, content: bytes) -> Non
 def test_anything_in_the_place_of_a_value_is_accepted_or_refused(
     scratch: Path, content: dict[str, Any]
 ) -> None:
-    whole = yaml.safe_load(shipped_recipes()["tiny_vgg"].read_text()) | content
+    whole = yaml.safe_load(bundled_recipes()["tiny_vgg"].read_text()) | content
     loads_or_is_refused(scratch, yaml.dump(whole).encode("utf-8", "surrogatepass"))
 
 
 @given(data=st.data())
 def test_a_recipe_with_a_slip_is_a_recipe_or_refused(scratch: Path, data: st.DataObject) -> None:
-    text = shipped_recipes()["efficientnet_lite2"].read_text()
+    text = bundled_recipes()["efficientnet_lite2"].read_text()
     at = data.draw(st.integers(0, len(text)))
     gone = data.draw(st.integers(0, 4))
     slip = data.draw(st.text(alphabet=" :-{}[]*&!|>'\"%@\n\t#a0.", max_size=4))
@@ -393,7 +393,7 @@ def test_a_recipe_with_a_slip_is_a_recipe_or_refused(scratch: Path, data: st.Dat
 
 @given(override=st.text() | st.builds("{}={}".format, KEYS, st.text()))
 def test_any_override_is_set_or_refused(scratch: Path, override: str) -> None:
-    loads_or_is_refused(scratch, shipped_recipes()["tiny_vgg"].read_bytes(), override)
+    loads_or_is_refused(scratch, bundled_recipes()["tiny_vgg"].read_bytes(), override)
 
 
 # --- there and back

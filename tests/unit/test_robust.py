@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from platecheck.data.cache import PixelCache
-from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo, PhotoSet, read_photos
-from platecheck.data.rendered import RenderedDishes, RenderedPair
+from platecheck.data.render.pairs import RenderedPair, RenderedPairs
+from platecheck.data.segmentation import MaskCache
 from platecheck.training.datamodule import PlateDataModule
 from platecheck.training.recipe import Augmentation, Normalization, Robust, load_recipe
 from platecheck.training.robust import (
@@ -23,8 +23,8 @@ from platecheck.training.robust import (
     CLEAN,
     DIRT,
     UNKNOWN,
-    ExchangedDataset,
     RobustDataset,
+    SwappedDataset,
     mixed_rand,
 )
 from platecheck.training.teacher import Teacher
@@ -69,13 +69,13 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
     return read_photos(folder)
 
 
-def caches(photos: PhotoSet) -> tuple[PixelCache, CutoutCache]:
+def caches(photos: PhotoSet) -> tuple[PixelCache, MaskCache]:
     """Beside the photos: what is cut out once need not be cut out for every test."""
     folder = photos.folder.with_name(f"{photos.folder.name}-kept")
-    return PixelCache(SIZE, folder=folder), CutoutCache(folder)
+    return PixelCache(SIZE, folder=folder), MaskCache(folder)
 
 
-class Magenta(RenderedDishes):
+class Magenta(RenderedPairs):
     """Pairs whose dirt is of a colour that nothing else has."""
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ def dataset(
     photos: PhotoSet,
     *,
     dirty: int | None = DIRTY,
-    pairs: RenderedDishes | None = None,
+    pairs: RenderedPairs | None = None,
     epochs: int = 10,
     normalization: Normalization = PLAIN,
     changes: dict[str, Any] | None = None,
@@ -396,7 +396,7 @@ class TestDirt:
 
     @pytest.mark.parametrize("pairs", [None, Magenta()])
     def test_other_classes_than_clean_and_dirty_get_no_dirt(
-        self, pairs: RenderedDishes | None, photos: PhotoSet
+        self, pairs: RenderedPairs | None, photos: PhotoSet
     ) -> None:
         items = dataset(photos, pairs=pairs, dirty=None, dirt=1, patterns=1, rendered=4)
         assert len(items) == len(photos.photos)
@@ -471,7 +471,7 @@ class TestValidation:
     def test_photos_as_they_are_then_on_other_tables(self, photos: PhotoSet) -> None:
         norm = Normalization(mean=(0.5, 0.4, 0.3), std=(0.25, 0.2, 0.1))
         cache, cutouts = caches(photos)
-        items = ExchangedDataset(photos.photos, cache, cutouts, norm)
+        items = SwappedDataset(photos.photos, cache, cutouts, norm)
         mixed = [found[:2] for found in mixed_rand(photos.photos, cache, cutouts, seed=0)]
         count = len(photos.photos)
         assert len(mixed) == 12
@@ -486,7 +486,7 @@ class TestValidation:
             assert target.eq(UNKNOWN).all()
 
     def test_it_is_the_same_every_time(self, photos: PhotoSet) -> None:
-        first, second = (ExchangedDataset(photos.photos, *caches(photos), PLAIN) for _ in range(2))
+        first, second = (SwappedDataset(photos.photos, *caches(photos), PLAIN) for _ in range(2))
         for index in range(len(first)):
             assert torch.equal(first[index][0], second[index][0])
             assert torch.equal(first[index][0], first[index][0])

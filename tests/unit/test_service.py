@@ -18,11 +18,11 @@ from tests.conftest import WriteModel
 
 from platecheck.errors import ModelError
 from platecheck.model_info import Reference
-from platecheck.serving import api
+from platecheck.serving import routes
 from platecheck.serving.app import create_app
 from platecheck.serving.drift import LEAST
-from platecheck.serving.engine import Engine, QueueFullError
 from platecheck.serving.keys import PREFIX, add_key
+from platecheck.serving.pool import PredictionPool, QueueFullError
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import PAGE, VERSION
 
@@ -110,9 +110,9 @@ class TestPredict:
             "/v1/predict", files=form(("IMG_1.HEIC", heic), ("cut.heic", heic[:600]))
         )
         assert raw.json()["photos"][0]["label"] in ("clean", "dirty", "unsure")
-        good, cut = sent.json()["photos"]
+        good, rechunk = sent.json()["photos"]
         assert good["probabilities"] == raw.json()["photos"][0]["probabilities"]
-        assert cut["error"]["detail"] == "the file is cut short"
+        assert rechunk["error"]["detail"] == "the file is cut short"
 
     def test_a_raw_body_is_one_photo(self, serve: Serve) -> None:
         client = serve()
@@ -149,7 +149,7 @@ class TestPredict:
         def full(*_: object) -> None:
             raise QueueFullError(2.3)
 
-        monkeypatch.setattr(Engine, "check", full)
+        monkeypatch.setattr(PredictionPool, "check", full)
         response = client.post("/v1/predict", content=b"")  # no photo: not even looked at
         assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
         assert response.headers["content-type"] == PROBLEM
@@ -162,7 +162,7 @@ class TestPredict:
         def broken(*_: object, **__: object) -> None:
             raise ModelError("the model cannot be run")
 
-        monkeypatch.setattr(Engine, "_answer", broken)
+        monkeypatch.setattr(PredictionPool, "_answer", broken)
         response = client.post("/v1/predict", content=photo(1))
         assert (response.status_code, response.headers["content-type"]) == (500, PROBLEM)
         assert "cannot be run" not in response.text
@@ -264,9 +264,9 @@ class TestOthers:
             client.get("/nowhere", headers=origin),
             client.get("/v1/model", headers={**origin, "Host": "evil.example"}),
         ]
-        monkeypatch.setattr(Engine, "_answer", broken)
+        monkeypatch.setattr(PredictionPool, "_answer", broken)
         refused.append(client.post("/v1/predict", content=photo(1), headers=origin))
-        monkeypatch.setattr(api, "read_photos", late)
+        monkeypatch.setattr(routes, "read_photos", late)
         refused.append(client.post("/v1/predict", content=photo(1), headers=origin))
         assert [response.status_code for response in refused] == [400, 404, 421, 500, 408]
         for response in refused:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platecheck.data.folders import Photo, PhotoSet, read_photos
-from platecheck.data.splits import divide, divided_as, division_of, with_validation
+from platecheck.data.splits import apply_split, describe_split, divide, with_validation
 from platecheck.errors import DataError
 from platecheck.model_info import Division
 
@@ -164,7 +164,7 @@ def test_learning_from_validation_leaves_test_alone(share: float, clean: int, di
     assert kept | learnt == val
     assert not kept & learnt
     assert len(learnt) == pytest.approx(share * len(val), abs=2)
-    again = divided_as(photos, division_of(photos, seed=3, learnt=share))
+    again = apply_split(photos, describe_split(photos, seed=3, learnt=share))
     assert again.photos == lent.photos
 
 
@@ -179,7 +179,7 @@ def test_learning_from_validation_leaves_test_alone(share: float, clean: int, di
 def test_with_val_nothing_changes(splits: dict[str, list[int]]) -> None:
     photos = photo_set(splits)
     assert with_validation(photos) == photos
-    assert division_of(photos, seed=0) is None
+    assert describe_split(photos, seed=0) is None
 
 
 def test_a_folder_without_splits_is_divided_70_15_15() -> None:
@@ -200,7 +200,7 @@ def test_with_validation_train_alone_is_divided_as_a_whole(others: dict[str, lis
         "val": {"clean": 15, "dirty": 9},
         "test": {"clean": 15, "dirty": 9},
     }
-    assert divided_as(before, division_of(before, seed=0)) == after
+    assert apply_split(before, describe_split(before, seed=0)) == after
 
 
 @pytest.mark.parametrize(
@@ -224,21 +224,21 @@ def test_what_cannot_be_divided_is_refused(splits: dict[str, list[int]], says: s
 @pytest.mark.parametrize("splits", [{"train": [9, 9], "test": [20, 30]}, {"all": [40, 50]}])
 def test_a_division_is_replayed_for_the_same_photos(splits: dict[str, list[int]]) -> None:
     photos = photo_set(splits)
-    division = division_of(photos, seed=5)
+    division = describe_split(photos, seed=5)
     assert division is not None
     assert division.seed == 5
     again = Division.model_validate_json(division.model_dump_json())
     backwards = replace(photos, photos=photos.photos[::-1])
-    assert divided_as(photos, again) == with_validation(photos, seed=5)
-    assert divided_as(backwards, again) == with_validation(photos, seed=5)
+    assert apply_split(photos, again) == with_validation(photos, seed=5)
+    assert apply_split(backwards, again) == with_validation(photos, seed=5)
 
 
 def test_other_splits_do_not_matter_to_a_division() -> None:
-    division = division_of(photo_set({"train": [9, 9], "test": [20, 30]}), seed=0)
+    division = describe_split(photo_set({"train": [9, 9], "test": [20, 30]}), seed=0)
     alone = photo_set({"test": [20, 30]})
-    assert Counter(p.split for p in divided_as(alone, division).photos) == {"val": 25, "test": 25}
+    assert Counter(p.split for p in apply_split(alone, division).photos) == {"val": 25, "test": 25}
     more = photo_set({"train": [2, 2], "test": [20, 30], "hidden": [3, 3]})
-    assert divided_as(more, division).counts()["hidden"] == {"clean": 3, "dirty": 3}
+    assert apply_split(more, division).counts()["hidden"] == {"clean": 3, "dirty": 3}
 
 
 @pytest.mark.parametrize(
@@ -253,19 +253,19 @@ def test_other_splits_do_not_matter_to_a_division() -> None:
 )
 def test_other_photos_are_left_alone(change: Callable[[Photo], Photo | None]) -> None:
     photos = photo_set({"test": [20, 30]})
-    division = division_of(photo_set({"train": [9, 9], "test": [20, 30]}), seed=0)
+    division = describe_split(photo_set({"train": [9, 9], "test": [20, 30]}), seed=0)
     first = change(photos.photos[0])
     others = photos.photos[1:]
     changed = replace(photos, photos=((first, *others) if first else others))
-    assert divided_as(changed, division) == changed
-    assert divided_as(photos, division) != photos
+    assert apply_split(changed, division) == changed
+    assert apply_split(photos, division) != photos
 
 
 def test_without_a_division_or_its_split_nothing_is_divided() -> None:
     photos = photo_set({"train": [9, 9], "test": [20, 30]})
-    assert divided_as(photos, None) == photos
+    assert apply_split(photos, None) == photos
     elsewhere = photo_set({"hidden": [20, 30]})
-    assert divided_as(elsewhere, division_of(photos, seed=0)) == elsewhere
+    assert apply_split(elsewhere, describe_split(photos, seed=0)) == elsewhere
 
 
 def test_photos_on_disk_are_divided_alike_wherever_they_lie(
@@ -273,9 +273,9 @@ def test_photos_on_disk_are_divided_alike_wherever_they_lie(
 ) -> None:
     counts = {"train/clean": 1, "train/dirty": 1, "test/clean": 8, "test/dirty": 9}
     here, there = (read_photos(write_photos(tmp_path / name, counts)) for name in "ab")
-    division = division_of(here, seed=3)
-    assert division == division_of(there, seed=3)
-    assert split_by_name(divided_as(there, division).photos) == split_by_name(
+    division = describe_split(here, seed=3)
+    assert division == describe_split(there, seed=3)
+    assert split_by_name(apply_split(there, division).photos) == split_by_name(
         with_validation(here, seed=3).photos
     )
 

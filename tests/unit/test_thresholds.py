@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from platecheck.training.thresholds import NEVER, choose_thresholds, least_favourable
+from platecheck.training.thresholds import NEVER, choose_thresholds, worst_view
 
 TWO = ("clean", "dirty")
 THREE = ("clean", "dirty", "greasy")
@@ -163,7 +163,7 @@ def test_float32_probabilities_meet_their_own_threshold() -> None:
 def test_of_several_views_the_one_that_speaks_least_for_its_own_class() -> None:
     probabilities = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0.7, 0.3], [0.1, 0.9]])
     labels, owners = np.array([0, 1, 0, 1, 1]), np.array([7, 3, 7, 3, 5])
-    found, of = least_favourable(probabilities, labels, owners)
+    found, of = worst_view(probabilities, labels, owners)
     assert of.tolist() == [1, 1, 0]  # in the order of the owners: 3, 5, 7
     np.testing.assert_allclose(found, probabilities[[3, 4, 2]])
 
@@ -176,6 +176,6 @@ def test_every_dish_counts_once_however_often_it_was_seen(
     photos = draw(rng, count)
     order = rng.permutation(count * times)
     seen = [np.tile(photos[0], (times, 1))[order], np.tile(photos[1], times)[order]]
-    found = least_favourable(*seen, np.tile(np.arange(count), times)[order])
+    found = worst_view(*seen, np.tile(np.arange(count), times)[order])
     wrong = {"clean": 0.2, "dirty": 0.2}
     assert choose_thresholds(*found, TWO, wrong) == choose_thresholds(*photos, TWO, wrong)

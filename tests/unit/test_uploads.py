@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
-from platecheck.serving.uploads import Budget, read_photos, unreadable
+from platecheck.serving.uploads import MemoryLimiter, read_photos, unreadable
 
 LIMITS = Settings(photos=3, photo_bytes=100, request_bytes=1000, upload_bytes=1000)
 FORM = {"content-type": "multipart/form-data; boundary=edge"}
@@ -38,13 +38,13 @@ def read(
     body: bytes | Sequence[bytes],
     headers: Mapping[str, str],
     settings: Settings = LIMITS,
-    budget: Budget | None = None,
+    budget: MemoryLimiter | None = None,
 ) -> list[tuple[str, bytes]]:
     async def stream() -> AsyncIterator[bytes]:
         for chunk in [body] if isinstance(body, bytes) else body:
             yield chunk
 
-    with (budget or Budget(settings.upload_bytes)).share() as share:
+    with (budget or MemoryLimiter(settings.upload_bytes)).share() as share:
         return asyncio.run(read_photos(stream(), headers, settings, share))
 
 
@@ -74,7 +74,7 @@ def test_photos_come_out_as_they_were_however_the_body_is_cut(
     # A boundary inside a photo would be a boundary.
     contents = [content.replace(b"--edge", b"") for content in contents]
     body = form(*((f"{number}.jpg", content) for number, content in enumerate(contents)))
-    places = sorted({0, len(body), *(cut for cut in cuts if cut < len(body))})
+    places = sorted({0, len(body), *(rechunk for rechunk in cuts if rechunk < len(body))})
     chunks = [body[a:b] for a, b in pairwise(places)]
     assert read(chunks, FORM) == [(f"{n}.jpg", content) for n, content in enumerate(contents)]
 
@@ -299,14 +299,14 @@ def test_a_body_without_end_is_refused_when_it_is_too_much() -> None:
             read_so_far += 50
             yield b"x" * 50
 
-    with pytest.raises(ProblemError) as error, Budget(1000).share() as share:
+    with pytest.raises(ProblemError) as error, MemoryLimiter(1000).share() as share:
         asyncio.run(read_photos(endless(), RAW, LIMITS, share))
     assert error.value.status_code == 413
     assert read_so_far == 150
 
 
 def test_what_is_in_memory_at_a_time_is_bounded_and_given_back() -> None:
-    budget = Budget(150)
+    budget = MemoryLimiter(150)
 
     async def quick() -> AsyncIterator[bytes]:
         yield b"y" * 80
@@ -324,7 +324,7 @@ def test_what_is_in_memory_at_a_time_is_bounded_and_given_back() -> None:
 
 
 def test_who_announces_much_and_sends_nothing_keeps_no_one_out() -> None:
-    budget = Budget(150)
+    budget = MemoryLimiter(150)
 
     async def others() -> None:
         never = asyncio.Event()

@@ -11,10 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from platecheck.audit.duplicates import duplicate_findings, find_groups, group_numbers, propose
+from platecheck.audit.duplicates import (
+    duplicate_findings,
+    find_groups,
+    group_numbers,
+    suggest_exclusions,
+)
+from platecheck.audit.features import extract_all_features
 from platecheck.audit.findings import Finding, Severity, worst_first
 from platecheck.audit.labels import cross_validated, label_findings
-from platecheck.audit.looks import look_at_all
 from platecheck.audit.quality import (
     blur_findings,
     extension_findings,
@@ -30,10 +35,10 @@ from platecheck.audit.shortcuts import (
     verdict,
 )
 from platecheck.classifier import Classifier, stream_probabilities
-from platecheck.data.cutouts import CutoutCache
 from platecheck.data.exclusions import Exclusion
 from platecheck.data.folders import PhotoSet, base_of, checked, list_photos
-from platecheck.data.splits import divided_as
+from platecheck.data.segmentation import MaskCache
+from platecheck.data.splits import apply_split
 from platecheck.errors import PhotoError
 
 Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
@@ -120,7 +125,7 @@ class Audit:
     def _probe_as_dict(self, result: ProbeResult) -> dict[str, Any]:
         return {
             "probe": result.probe.name,
-            "sees": result.probe.sees,
+            "sees": result.probe.description,
             "found": result.found,
             "sentence": verdict(result, others=self.tried_on),
             "cross_validated": result.inside.as_dict() | {"splits": [self.learned_from]},
@@ -151,39 +156,39 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
     with stage("reading", len(listed.photos)) as advance:
         photos = checked(listed, on_photo=lambda: advance(1))
     with stage("looking", len(photos.photos)) as advance:
-        looks = look_at_all(photos.photos, CutoutCache(), on_photo=lambda: advance(1))
+        features = extract_all_features(photos.photos, MaskCache(), on_photo=lambda: advance(1))
     classifier = Classifier.load()
     with stage("answering", len(photos.photos)) as advance:
         answers = _answers(classifier, photos, advance)
-    numbers = group_numbers(looks)
+    numbers = group_numbers(features)
     learn_from = _to_learn_from(photos)
-    with stage("trying shortcuts", len(PROBES) * len(looks)) as advance:
+    with stage("trying shortcuts", len(PROBES) * len(features)) as advance:
         probes = find_shortcuts(
-            looks,
+            features,
             numbers,
             len(photos.classes),
             learn_from=learn_from,
             seed=seed,
-            on_probe=lambda: advance(len(looks)),
+            on_probe=lambda: advance(len(features)),
         )
     tried_on = tuple(split for split in photos.splits if split != learn_from)
-    probabilities = cross_validated(looks, numbers, answers, seed=seed)
+    probabilities = cross_validated(features, numbers, answers, seed=seed)
     doubts, agreed = [], None
     if probabilities is not None:
-        doubts = label_findings(looks, probabilities, photos.classes)
-        labels = np.array([look.photo.label for look in looks])
+        doubts = label_findings(features, probabilities, photos.classes)
+        labels = np.array([photo_features.photo.label for photo_features in features])
         agreed = float((probabilities.argmax(axis=1) == labels).mean())
-    groups = find_groups(looks)
+    groups = find_groups(features)
     unreadable = [(_name(error, photos), error) for error in photos.unreadable]
     findings = [
         *duplicate_findings(groups, photos.classes),
         *unreadable_findings(unreadable),
         *shortcut_findings(probes, others=tried_on),
-        *extension_findings(looks),
+        *extension_findings(features),
         *doubts,
-        *picture_findings(looks),
-        *blur_findings(looks),
-        *size_findings(looks),
+        *picture_findings(features),
+        *blur_findings(features),
+        *size_findings(features),
     ]
     return Audit(
         photos=photos,
@@ -193,7 +198,7 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
         tried_on=tried_on,
         label_accuracy=agreed,
         label_notes=_label_notes(classifier, photos, looked_into=probabilities is not None),
-        exclusions=tuple(propose(groups, [name for name, _ in unreadable])),
+        exclusions=tuple(suggest_exclusions(groups, [name for name, _ in unreadable])),
     )
 
 
@@ -223,7 +228,7 @@ def _label_notes(classifier: Classifier, photos: PhotoSet, *, looked_into: bool)
         " and blemishes of the dish and on the answer of the shipped model"
         f" ({classifier.info.recipe}, {classifier.info.network})."
     ]
-    known = divided_as(photos, classifier.info.division).fingerprint()
+    known = apply_split(photos, classifier.info.division).fingerprint()
     if known == classifier.info.data_fingerprint:
         notes.append(
             "The shipped model was trained on these very photos: wrong labels that it has learned"

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from platecheck.audit.features import PhotoFeatures
 from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.looks import Look
 from platecheck.data.exclusions import Exclusion
 from platecheck.data.folders import Photo
 
@@ -32,32 +32,32 @@ class Group:
         looks: two or more, ordered by name.
     """
 
-    looks: tuple[Look, ...]
+    features: tuple[PhotoFeatures, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(look.photo.name for look in self.looks)
+        return tuple(photo_features.photo.name for photo_features in self.features)
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return tuple(sorted({look.photo.split for look in self.looks}))
+        return tuple(sorted({photo_features.photo.split for photo_features in self.features}))
 
     @property
     def labels(self) -> tuple[int, ...]:
-        return tuple(sorted({look.photo.label for look in self.looks}))
+        return tuple(sorted({photo_features.photo.label for photo_features in self.features}))
 
     @property
     def copies(self) -> list["Group"]:
         """Those of them that are the same byte for byte."""
-        by_content: dict[str, list[Look]] = {}
-        for look in self.looks:
-            by_content.setdefault(look.photo.sha256, []).append(look)
+        by_content: dict[str, list[PhotoFeatures]] = {}
+        for photo_features in self.features:
+            by_content.setdefault(photo_features.photo.sha256, []).append(photo_features)
         return [Group(tuple(same)) for same in by_content.values() if len(same) > 1]
 
     @property
     def exact(self) -> bool:
         """Whether all files are the same, byte for byte."""
-        return len({look.photo.sha256 for look in self.looks}) == 1
+        return len({photo_features.photo.sha256 for photo_features in self.features}) == 1
 
     @property
     def contradicting(self) -> list["Group"]:
@@ -71,23 +71,23 @@ class Group:
         return [group for group in alike if len(group.splits) > 1]
 
 
-def find_groups(looks: Sequence[Look]) -> list[Group]:
+def find_groups(features: Sequence[PhotoFeatures]) -> list[Group]:
     """Groups of identical and near-identical photos, each photo in one group at most."""
-    members: dict[int, list[Look]] = {}
-    for look, number in zip(looks, group_numbers(looks), strict=True):
-        members.setdefault(number, []).append(look)
+    members: dict[int, list[PhotoFeatures]] = {}
+    for photo_features, number in zip(features, group_numbers(features), strict=True):
+        members.setdefault(number, []).append(photo_features)
     groups = [
-        Group(tuple(sorted(alike, key=lambda look: look.photo.name)))
+        Group(tuple(sorted(alike, key=lambda photo_features: photo_features.photo.name)))
         for alike in members.values()
         if len(alike) > 1
     ]
     return sorted(groups, key=lambda group: (not group.exact, group.names))
 
 
-def group_numbers(looks: Sequence[Look]) -> list[int]:
+def group_numbers(features: Sequence[PhotoFeatures]) -> list[int]:
     """For each photo the number of its group: the same for near-identical photos alone."""
-    pairs = np.array(list(_alike(looks)), np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(looks), len(looks)))
+    pairs = np.array(list(_alike(features)), np.int64).reshape(-1, 2)
+    graph = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(features), len(features)))
     numbers: list[int] = connected_components(graph, directed=False)[1].tolist()
     return numbers
 
@@ -123,7 +123,7 @@ def duplicate_findings(groups: Sequence[Group], classes: Sequence[str]) -> list[
     return leaks + contradictions + duplicates
 
 
-def propose(groups: Sequence[Group], unreadable: Iterable[str]) -> list[Exclusion]:
+def suggest_exclusions(groups: Sequence[Group], unreadable: Iterable[str]) -> list[Exclusion]:
     """Photos to leave out, ordered by path, each once.
 
     Copies of photos that the model is judged on; byte-identical photos under two classes, all of
@@ -136,11 +136,17 @@ def propose(groups: Sequence[Group], unreadable: Iterable[str]) -> list[Exclusio
     found = {name: Exclusion("", name, "unreadable") for name in unreadable}
     for group in groups:
         gone = [
-            (look.photo, "contradiction") for same in group.contradicting for look in same.looks
+            (photo_features.photo, "contradiction")
+            for same in group.contradicting
+            for photo_features in same.features
         ]
         for same in group.leaking:
-            last = max(_place(look.photo) for look in same.looks)
-            gone += [(look.photo, "leak") for look in same.looks if _place(look.photo) < last]
+            last = max(_place(photo_features.photo) for photo_features in same.features)
+            gone += [
+                (photo_features.photo, "leak")
+                for photo_features in same.features
+                if _place(photo_features.photo) < last
+            ]
         for photo, reason in gone:
             found.setdefault(photo.name, Exclusion(photo.sha256, photo.name, reason))
     return [found[name] for name in sorted(found)]
@@ -151,16 +157,22 @@ def _place(photo: Photo) -> tuple[int, str]:
     return order, photo.split
 
 
-def _alike(looks: Sequence[Look]) -> Iterator[tuple[int, int]]:
+def _alike(features: Sequence[PhotoFeatures]) -> Iterator[tuple[int, int]]:
     """Pairs of positions whose photos show the same picture."""
     first: dict[str, int] = {}
-    for at, look in enumerate(looks):
-        if (earlier := first.setdefault(look.photo.sha256, at)) != at:
+    for at, photo_features in enumerate(features):
+        if (earlier := first.setdefault(photo_features.photo.sha256, at)) != at:
             yield earlier, at
     # Bits as ±1: the product of two hashes is 64 − 2 × the bits that differ.
-    signs = np.array([look.phash for look in looks], np.float32).reshape(len(looks), -1) * 2 - 1
-    greys = np.array([look.grey for look in looks], np.float32)
-    for start in range(0, len(looks), _CHUNK):
+    signs = (
+        np.array([photo_features.phash for photo_features in features], np.float32).reshape(
+            len(features), -1
+        )
+        * 2
+        - 1
+    )
+    greys = np.array([photo_features.grey for photo_features in features], np.float32)
+    for start in range(0, len(features), _CHUNK):
         products = signs[start : start + _CHUNK] @ signs[start:].T
         rows, columns = np.nonzero(products >= signs.shape[1] - 2 * MAX_BITS)
         later: NDArray[np.bool_] = columns > rows

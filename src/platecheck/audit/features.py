@@ -1,146 +1,179 @@
-"""Numbers that describe a part of a photo: its rim, its table, its dish."""
+"""One look at each photo: all that the audit needs to know of it, so that it is decoded once."""
+
+import contextlib
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import cv2
+import imagehash
 import numpy as np
+from cleanvision.issue_managers.image_property import BrightnessProperty, EntropyProperty
 from numpy.typing import NDArray
+from PIL import ExifTags, Image, JpegImagePlugin
 
-from platecheck.data.cutouts import Mask
-from platecheck.data.tables import widest_strip
+from platecheck.audit import descriptors
+from platecheck.cpus import in_threads
+from platecheck.data.backgrounds import extract_background
+from platecheck.data.composite import remove_foreground
+from platecheck.data.folders import Photo
+from platecheck.data.segmentation import MaskCache
+from platecheck.photo import open_photo
+from platecheck.photo_formats import identify
 
-# The rim: five pixels of a thumbnail of 64 × 64, far from most dishes.
-THUMBNAIL = 64
-RIM = 5
-# Tables and dishes are measured at this length of the photo's longer side, for one scale of grain.
-SIDE = 256
-_SCALES = (1.0, 2.0, 4.0)
-_DIRECTIONS = 8
-_BLUR = 9
-
-Floats = NDArray[np.float32]
-Pixels = NDArray[np.uint8]
-
-
-def rim(pixels: Pixels) -> Floats:
-    """The outermost pixels of the thumbnail, [pixels × 3], 0 to 255."""
-    size = (THUMBNAIL, THUMBNAIL)
-    thumbnail = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(thumbnail[_frame(THUMBNAIL, THUMBNAIL, RIM)], np.float32).ravel()
+# Larger photos are looked at with this as their longer side.
+LOOKED_AT = 512
+# Side of the grey thumbnail that tells near-identical photos from similar ones.
+GREY = 32
+_LIES_ON_ITS_SIDE = range(5, 9)
 
 
-def rim_light(pixels: Pixels) -> Floats:
-    """Mean and standard deviation of the rim's brightness, [2], 0 to 255."""
-    grey = _grey(pixels)
-    values = grey[_photo_frame(grey)]
-    return np.array([values.mean(), values.std()], np.float32)
+@dataclass(frozen=True)
+class FileFacts:
+    """What a file is, whatever it shows.
 
-
-def rim_sharpness(pixels: Pixels) -> Floats:
-    """How much fine detail the rim has, at full size: over its contrast, and as such, [2]."""
-    grey = _grey(pixels)
-    frame = _photo_frame(grey)
-    detail = np.abs(cv2.Laplacian(grey, cv2.CV_32F))[frame].mean()
-    return np.array([detail / (grey[frame].std() + 1), detail], np.float32)
-
-
-def blur(pixels: Pixels) -> float:
-    """How blurred the photo is, 0 to 1: how little is lost when it is blurred once more.
-
-    Crété-Roffet et al., The blur effect: perception and estimation with a new no-reference
-    perceptual blur metric, 2007. cleanvision's measure takes low contrast for blur, and misses
-    blur in photos of high contrast.
+    Attributes:
+        format: Pillow's name of it, such as ``JPEG``.
+        width: pixels of the upright photo.
+        height: pixels of the upright photo.
+        bytes: size of the file.
+        coarseness: mean of a JPEG's first quantisation table, 1 and up: the higher, the lower
+            the quality; 0 in other formats.
     """
-    grey = _grey(_small(pixels, np.zeros(pixels.shape[:2], np.uint8))[0])
-    shares = []
-    for axis, window in ((0, (1, _BLUR)), (1, (_BLUR, 1))):
-        before = np.abs(np.diff(grey, axis=axis))
-        after = np.abs(np.diff(cv2.blur(grey, window), axis=axis))
-        lost = np.maximum(0, before - after).sum()
-        shares.append(1 - lost / before.sum() if before.sum() else 0.0)
-    return float(max(shares))
+
+    format: str
+    width: int
+    height: int
+    bytes: int
+    coarseness: float
 
 
-def table_features(pixels: Pixels, mask: Mask) -> Floats | None:
-    """Colours and texture of the table beside the dish, or None where too little is seen.
+@dataclass(frozen=True, eq=False)
+class PhotoFeatures:
+    """All that the audit knows of a photo.
 
-    Nothing of the dish's outline goes in: only the strip's pixels, in no order.
+    Attributes:
+        photo: which.
+        file: what the file is.
+        phash: perceptual hash, bool [64].
+        grey: grey thumbnail of mean 0 and length 1, [GREY²]; all 0 for a photo of one colour.
+        properties: cleanvision's figures.
+        rim: outermost pixels of a thumbnail, [pixels × 3].
+        light: of the rim, [2].
+        sharpness: of the rim, [2].
+        blur: of the whole photo, 0 to 1.
+        dish: colours, texture and blemishes of the dish.
+        table: colours and texture beside the dish; None where the dish was not found well, or
+            leaves too little of the table.
+        table_bytes: about how large the file would be without the dish; None as above.
     """
-    small, small_mask = _small(pixels, mask)
-    strip = widest_strip(small, small_mask)
-    if strip is None or min(strip.shape[:2]) < 3:
-        return None
-    everywhere = np.ones(strip.shape[:2], bool)
-    return np.concatenate([_colours(strip, everywhere), _texture(strip, everywhere)])
+
+    photo: Photo
+    file: FileFacts
+    phash: NDArray[np.bool_]
+    grey: descriptors.Floats
+    properties: dict[str, float]
+    rim: descriptors.Floats
+    light: descriptors.Floats
+    sharpness: descriptors.Floats
+    blur: float
+    dish: descriptors.Floats
+    table: descriptors.Floats | None = None
+    table_bytes: float | None = None
 
 
-def dish_features(pixels: Pixels, mask: Mask | None) -> Floats:
-    """Colours, texture and blemishes of the dish.
+def extract_all_features(
+    photos: Sequence[Photo], cutouts: MaskCache, *, on_photo: Callable[[], None] | None = None
+) -> list[PhotoFeatures]:
+    """Look at photos, in order, as many at a time as there are cores.
+
+    Raises:
+        PhotoError: one cannot be opened.
+    """
+    return list(in_threads(partial(extract_features, cutouts=cutouts), photos, on_done=on_photo))
+
+
+def extract_features(photo: Photo, cutouts: MaskCache) -> PhotoFeatures:
+    """Look at one photo.
 
     Args:
-        pixels: uint8 [H, W, 3].
-        mask: uint8 [H, W], not 0 on the dish; None for a disc in the middle.
+        photo: with its `sha256`.
+        cutouts: where the dishes are.
+
+    Raises:
+        PhotoError: it cannot be opened.
     """
-    small, found = _small(pixels, mask if mask is not None else _disc(pixels))
-    inside = cv2.erode(found, np.ones((3, 3), np.uint8)) > 0
-    if inside.sum() < 50:
-        inside = _disc(small) > 0
-    lab = cv2.cvtColor(small, cv2.COLOR_RGB2Lab).astype(np.float32)
-    dish = lab[inside]
-    away = np.linalg.norm(dish - np.median(dish, axis=0), axis=1)
-    colourful = np.linalg.norm(dish[:, 1:] - 128, axis=1)
-    blemishes = [(away > limit).mean() for limit in (10, 20, 40)]
-    spread = [np.percentile(values, (50, 75, 90, 95, 99)) for values in (away, colourful)]
-    tints = [np.histogram(dish[:, c], bins=12, range=(60, 200))[0] / len(dish) for c in (1, 2)]
-    return np.concatenate(
-        [_colours(small, inside), _texture(small, inside), blemishes, *spread, *tints]
-    ).astype(np.float32)
+    facts, saving = _read_header(photo.path)
+    width, height = facts.width, facts.height
+    share = min(1.0, LOOKED_AT / max(width, height))
+    reduced = max(1, round(height * share)), max(1, round(width * share))
+    pixels = open_photo(photo.path, size=reduced if share < 1 else None)
+    picture = Image.fromarray(pixels)
+    properties = {"aspect_ratio": min(width, height) / max(width, height)}
+    for of in (BrightnessProperty("dark"), EntropyProperty()):
+        properties |= {name: float(value) for name, value in of.calculate(picture).items()}
+    cutout = cutouts.get(photo)
+    mask = cutout.mask(*pixels.shape[:2]) if cutout.good else None
+    return PhotoFeatures(
+        photo=photo,
+        file=facts,
+        phash=np.asarray(imagehash.phash(picture).hash, bool).ravel(),
+        grey=_grey(pixels),
+        properties=properties,
+        rim=descriptors.rim(pixels),
+        light=descriptors.rim_light(pixels),
+        sharpness=descriptors.rim_sharpness(pixels),
+        blur=descriptors.blur(pixels),
+        dish=descriptors.dish_features(pixels, mask),
+        table=None if mask is None else descriptors.table_features(pixels, mask),
+        table_bytes=None if mask is None else _bytes_without_dish(pixels, mask, facts, saving),
+    )
 
 
-def _colours(pixels: Pixels, where: NDArray[np.bool_]) -> Floats:
-    lab = cv2.cvtColor(pixels, cv2.COLOR_RGB2Lab)[where].astype(np.float32)
-    levels = np.percentile(lab, (5, 25, 50, 75, 95), axis=0)
-    return np.concatenate([lab.mean(axis=0), lab.std(axis=0), levels.ravel()]).astype(np.float32)
+def _read_header(path: Path) -> tuple[FileFacts, dict[str, Any]]:
+    """What a file says of itself before its pixels, and how Pillow writes such a file again."""
+    with identify(path.read_bytes(), str(path)) as image:
+        width, height = image.size
+        with contextlib.suppress(Exception):  # a damaged EXIF block
+            if image.getexif().get(ExifTags.Base.Orientation) in _LIES_ON_ITS_SIDE:
+                width, height = height, width
+        tables = getattr(image, "quantization", None)
+        coarseness = float(np.mean(tables[min(tables)])) if tables else 0.0
+        kind = str(image.format)
+        saving: dict[str, Any] = {"format": "PNG"}
+        if tables:
+            sampling = JpegImagePlugin.get_sampling(image)
+            saving = {"format": "JPEG", "qtables": tables, "subsampling": max(sampling, 0)}
+    facts = FileFacts(kind, width, height, path.stat().st_size, coarseness)
+    return facts, saving
 
 
-def _texture(pixels: Pixels, where: NDArray[np.bool_]) -> Floats:
-    """Detail at each scale, and which way it runs (planks, cloth)."""
-    grey = _grey(pixels)
-    details: list[float] = []
-    for scale in _SCALES:
-        band = cv2.GaussianBlur(grey, (0, 0), scale / 2) - cv2.GaussianBlur(grey, (0, 0), scale)
-        details += [float(band[where].std()), *np.percentile(np.abs(band[where]), (50, 90, 99))]
-    across, down = (cv2.Sobel(grey, cv2.CV_32F, *way)[where] for way in ((1, 0), (0, 1)))
-    angle = np.arctan2(down, across) % np.pi
-    steep = np.hypot(across, down)
-    runs = np.histogram(angle, bins=_DIRECTIONS, range=(0, np.pi), weights=steep)[0]
-    return np.array([*details, *(runs / (runs.sum() + 1e-6))], np.float32)
+def _bytes_without_dish(
+    pixels: NDArray[np.uint8], mask: NDArray[np.uint8], facts: FileFacts, saving: dict[str, Any]
+) -> float | None:
+    """The file's bytes, less the share that its dish takes when it is compressed the same way.
+
+    A dirty dish takes more bytes than a clean one, which is no shortcut.
+    """
+    table = extract_background(pixels, mask, np.random.default_rng(0))
+    if table is None:
+        return None
+    rest = _saved(remove_foreground(pixels, mask, table), saving)
+    return facts.bytes * rest / _saved(pixels, saving)
 
 
-def _grey(pixels: Pixels) -> Floats:
-    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+def _saved(pixels: NDArray[np.uint8], saving: dict[str, Any]) -> int:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, **saving)
+    return file.tell()
 
 
-def _photo_frame(grey: Floats) -> NDArray[np.bool_]:
-    height, width = grey.shape
-    return _frame(height, width, max(1, round(min(height, width) * RIM / THUMBNAIL)))
-
-
-def _frame(height: int, width: int, thickness: int) -> NDArray[np.bool_]:
-    frame = np.ones((height, width), bool)
-    frame[thickness : height - thickness, thickness : width - thickness] = False
-    return frame
-
-
-def _disc(pixels: Pixels) -> Mask:
-    height, width = pixels.shape[:2]
-    disc = np.zeros((height, width), np.uint8)
-    axes = (int(width * 0.35), int(height * 0.35))
-    cv2.ellipse(disc, (width // 2, height // 2), axes, 0, 0, 360, 255, -1)
-    return disc
-
-
-def _small(pixels: Pixels, mask: Mask) -> tuple[Pixels, Mask]:
-    height, width = mask.shape
-    share = min(1.0, SIDE / max(height, width))
-    size = (max(8, round(width * share)), max(8, round(height * share)))
-    small = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8), np.asarray(cv2.resize(mask, size), np.uint8)
+def _grey(pixels: NDArray[np.uint8]) -> descriptors.Floats:
+    small = cv2.resize(pixels, (GREY, GREY), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32).ravel()
+    grey -= grey.mean()
+    length = float(np.linalg.norm(grey))
+    return grey / length if length > 1 else np.zeros_like(grey)

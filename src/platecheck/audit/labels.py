@@ -13,8 +13,8 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from platecheck.audit.features import PhotoFeatures
 from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.looks import Look
 from platecheck.audit.shortcuts import enough, folds
 
 # A label that gets less than this is doubted whatever cleanlab says: where nearly all is right and
@@ -27,7 +27,11 @@ Floats = NDArray[np.floating]
 
 
 def cross_validated(
-    looks: Sequence[Look], groups: Sequence[int], answers: Floats | None, *, seed: int = 0
+    features: Sequence[PhotoFeatures],
+    groups: Sequence[int],
+    answers: Floats | None,
+    *,
+    seed: int = 0,
 ) -> Floats | None:
     """Probabilities of each photo's classes, by a model that has not seen the photo.
 
@@ -44,11 +48,11 @@ def cross_validated(
         [photos, classes], each row sums to 1; None where a class has too few different
         photos.
     """
-    labels = np.array([look.photo.label for look in looks])
+    labels = np.array([photo_features.photo.label for photo_features in features])
     numbers = np.asarray(groups)
     if not enough(labels, numbers, int(labels.max()) + 1):
         return None
-    values = np.array([look.dish for look in looks], float)
+    values = np.array([photo_features.dish for photo_features in features], float)
     if answers is not None:
         values = np.hstack([values, np.log(np.clip(answers, 1e-4, 1))])
     model = make_pipeline(
@@ -61,7 +65,7 @@ def cross_validated(
 
 
 def label_findings(
-    looks: Sequence[Look], probabilities: Floats, classes: Sequence[str]
+    features: Sequence[PhotoFeatures], probabilities: Floats, classes: Sequence[str]
 ) -> list[Finding]:
     """A warning for each photo whose label is probably wrong, the least likely label first.
 
@@ -70,7 +74,7 @@ def label_findings(
         probabilities: from :func:`cross_validated`.
         classes: names.
     """
-    labels = np.array([look.photo.label for look in looks])
+    labels = np.array([photo_features.photo.label for photo_features in features])
     of_label = probabilities[np.arange(len(labels)), labels]
     doubted = find_label_issues(labels, probabilities, filter_by="both", n_jobs=1)
     doubted = doubted | (of_label < DOUBTED)
@@ -82,6 +86,6 @@ def label_findings(
         words = f"The photo is filed as '{filed}' but looks '{seen}' ({share})."
         probability = round(float(of_label[at]), 4)
         details = {"label": filed, "likely": seen, "probability_of_label": probability}
-        name = looks[at].photo.name
+        name = features[at].photo.name
         findings.append(Finding("label", Severity.WARNING, words, (name,), details))
     return findings

@@ -10,10 +10,10 @@ import numpy as np
 
 from platecheck.audit.audit import Audit
 from platecheck.audit.findings import Finding, Severity
-from platecheck.data.composite import without_dish
-from platecheck.data.cutouts import CutoutCache
+from platecheck.data.backgrounds import extract_background
+from platecheck.data.composite import remove_foreground
 from platecheck.data.folders import Photo
-from platecheck.data.tables import table_of
+from platecheck.data.segmentation import MaskCache
 from platecheck.errors import PhotoError
 from platecheck.evaluation.report import save_page, templates, thumbnail
 from platecheck.photo import open_photo
@@ -165,7 +165,7 @@ def _empty_tables(audit: Audit) -> dict[str, list[Picture]]:
     """By class, photos with their dish taken away: what a shortcut sees."""
     if not any(result.found and result.probe.name in _OF_TABLES for result in audit.probes):
         return {}
-    cutouts = CutoutCache()
+    cutouts = MaskCache()
     tables: dict[str, list[Picture]] = {}
     for label, name in enumerate(audit.photos.classes):
         photos = [photo for photo in audit.photos.photos if photo.label == label]
@@ -175,13 +175,13 @@ def _empty_tables(audit: Audit) -> dict[str, list[Picture]]:
     return tables
 
 
-def _empty_table(photo: Photo, cutouts: CutoutCache) -> Picture | None:
+def _empty_table(photo: Photo, cutouts: MaskCache) -> Picture | None:
     cutout = cutouts.get(photo)
     if not cutout.good:
         return None
     pixels = open_photo(photo.path, size=THUMBNAIL)
     mask = cutout.mask(THUMBNAIL, THUMBNAIL)
-    table = table_of(pixels, mask, np.random.default_rng(0))
+    table = extract_background(pixels, mask, np.random.default_rng(0))
     if table is None:
         return None
-    return Picture(thumbnail(without_dish(pixels, mask, table), THUMBNAIL), photo.name)
+    return Picture(thumbnail(remove_foreground(pixels, mask, table), THUMBNAIL), photo.name)

@@ -14,8 +14,8 @@ from cleanvision.issue_managers.image_property import (
 from cleanvision.issue_managers.image_property_issue_manager import ImagePropertyIssueManager
 from PIL import Image
 
+from platecheck.audit.features import PhotoFeatures
 from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.looks import Look
 from platecheck.errors import PhotoError
 
 # Formats that go by the name of another one.
@@ -47,68 +47,94 @@ def unreadable_findings(unreadable: Iterable[tuple[str, PhotoError]]) -> list[Fi
     ]
 
 
-def extension_findings(looks: Sequence[Look]) -> list[Finding]:
+def extension_findings(features: Sequence[PhotoFeatures]) -> list[Finding]:
     """A warning for each file whose name promises another format than it has."""
     promised = {
         suffix: _SAME.get(name, name) for suffix, name in Image.registered_extensions().items()
     }
     findings = []
-    for look in looks:
-        suffix = look.photo.path.suffix.lower()
-        wanted, found = promised.get(suffix), _SAME.get(look.file.format, look.file.format)
+    for photo_features in features:
+        suffix = photo_features.photo.path.suffix.lower()
+        wanted, found = (
+            promised.get(suffix),
+            _SAME.get(photo_features.file.format, photo_features.file.format),
+        )
         if wanted and wanted != found:
             words = f"A {found} file is named {suffix}: other programs may not open it."
             kind = "wrong_extension"
-            findings.append(_of(look, kind, Severity.WARNING, words, format=found, suffix=suffix))
+            findings.append(
+                _of(photo_features, kind, Severity.WARNING, words, format=found, suffix=suffix)
+            )
     return findings
 
 
-def picture_findings(looks: Sequence[Look]) -> list[Finding]:
+def picture_findings(features: Sequence[PhotoFeatures]) -> list[Finding]:
     """Dark, overexposed, empty and oddly shaped photos.
 
     Measures and limits are cleanvision's.
     """
-    figures = pd.DataFrame([look.properties for look in looks])
+    figures = pd.DataFrame([photo_features.properties for photo_features in features])
     limits = ImagePropertyIssueManager().get_default_params()
     findings = []
     for issue, kind, measure, severity, words in _ISSUES:
         options = limits[issue]
         scores = measure.get_scores(figures, issue, **options)
         marked = measure.mark_issue(scores, issue, options.get("threshold"))
-        for look, odd, value in zip(looks, marked.iloc[:, 0], scores.iloc[:, 0], strict=True):
+        for photo_features, odd, value in zip(
+            features, marked.iloc[:, 0], scores.iloc[:, 0], strict=True
+        ):
             if odd:
-                size = f": {look.file.width}×{look.file.height}" if kind == "odd_shape" else ""
+                size = (
+                    f": {photo_features.file.width}×{photo_features.file.height}"
+                    if kind == "odd_shape"
+                    else ""
+                )
                 score = round(float(value), 4)
-                findings.append(_of(look, kind, severity, f"The photo {words}{size}.", score=score))
+                findings.append(
+                    _of(photo_features, kind, severity, f"The photo {words}{size}.", score=score)
+                )
     return findings
 
 
-def blur_findings(looks: Sequence[Look]) -> list[Finding]:
+def blur_findings(features: Sequence[PhotoFeatures]) -> list[Finding]:
     """A warning for each photo that is out of focus or was moved."""
     return [
-        _of(look, "blurred", Severity.WARNING, "The photo is blurred.", blur=round(look.blur, 3))
-        for look in looks
-        if look.blur > BLURRED
+        _of(
+            photo_features,
+            "blurred",
+            Severity.WARNING,
+            "The photo is blurred.",
+            blur=round(photo_features.blur, 3),
+        )
+        for photo_features in features
+        if photo_features.blur > BLURRED
     ]
 
 
-def size_findings(looks: Sequence[Look]) -> list[Finding]:
+def size_findings(features: Sequence[PhotoFeatures]) -> list[Finding]:
     """A note for each photo that is much larger or smaller than most."""
-    sides = np.array([np.sqrt(look.file.width * look.file.height) for look in looks])
+    sides = np.array(
+        [
+            np.sqrt(photo_features.file.width * photo_features.file.height)
+            for photo_features in features
+        ]
+    )
     usual = float(np.median(sides))
     return [
         _of(
-            look,
+            photo_features,
             "odd_size",
             Severity.NOTE,
             f"The photo is much {'larger' if side > usual else 'smaller'} than most:"
-            f" {look.file.width}×{look.file.height}.",
+            f" {photo_features.file.width}×{photo_features.file.height}.",
             factor=round(float(side / usual), 3),
         )
-        for look, side in zip(looks, sides, strict=True)
+        for photo_features, side in zip(features, sides, strict=True)
         if not 1 / ODD_SIZE < side / usual < ODD_SIZE
     ]
 
 
-def _of(look: Look, kind: str, severity: Severity, message: str, **details: Any) -> Finding:
-    return Finding(kind, severity, message, (look.photo.name,), details)
+def _of(
+    photo_features: PhotoFeatures, kind: str, severity: Severity, message: str, **details: Any
+) -> Finding:
+    return Finding(kind, severity, message, (photo_features.photo.name,), details)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
+from platecheck.audit.features import PhotoFeatures
 from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.looks import Look
 from platecheck.evaluation.metrics import wilson_interval
 
 TREES = 100
@@ -45,22 +45,24 @@ class Probe:
 
     name: str
     words: str
-    sees: str
-    features: Callable[[Look], NDArray[np.floating] | None]
+    description: str
+    features: Callable[[PhotoFeatures], NDArray[np.floating] | None]
 
 
-def _file_format(look: Look) -> Floats:
+def _file_format(photo_features: PhotoFeatures) -> Floats:
     # A number for each format, the same on every machine.
-    return np.array([int.from_bytes(look.file.format.encode()[:6]), look.file.coarseness])
+    return np.array(
+        [int.from_bytes(photo_features.file.format.encode()[:6]), photo_features.file.coarseness]
+    )
 
 
-def _image_size(look: Look) -> Floats:
-    height, width = look.file.height, look.file.width
+def _image_size(photo_features: PhotoFeatures) -> Floats:
+    height, width = photo_features.file.height, photo_features.file.width
     return np.array([height, width, height * width, width / height])
 
 
-def _file_size(look: Look) -> Floats | None:
-    return None if look.table_bytes is None else np.array([look.table_bytes])
+def _file_size(photo_features: PhotoFeatures) -> Floats | None:
+    return None if photo_features.table_bytes is None else np.array([photo_features.table_bytes])
 
 
 PROBES = (
@@ -68,13 +70,13 @@ PROBES = (
         "border",
         "The table around the dish",
         "the 5 outermost pixels of a thumbnail of 64×64",
-        lambda look: look.rim,
+        lambda photo_features: photo_features.rim,
     ),
     Probe(
         "table",
         "The table beside the dish",
         "colours and texture of the widest strip beside the dish, where the dish was found well",
-        lambda look: look.table,
+        lambda photo_features: photo_features.table,
     ),
     Probe("image_size", "The size of the picture", "height and width in pixels", _image_size),
     Probe(
@@ -93,13 +95,13 @@ PROBES = (
         "brightness",
         "The brightness of the border",
         "mean and spread of the brightness along the photo's border",
-        lambda look: look.light,
+        lambda photo_features: photo_features.light,
     ),
     Probe(
         "sharpness",
         "The sharpness of the border",
         "fine detail along the photo's border",
-        lambda look: look.sharpness,
+        lambda photo_features: photo_features.sharpness,
     ),
 )
 
@@ -196,7 +198,7 @@ class ProbeResult:
 
 
 def find_shortcuts(
-    looks: Sequence[Look],
+    features: Sequence[PhotoFeatures],
     groups: Sequence[int],
     classes: int,
     *,
@@ -224,7 +226,9 @@ def find_shortcuts(
     """
     results = []
     for probe in probes:
-        result = _try(probe, looks, np.asarray(groups), classes, learn_from=learn_from, seed=seed)
+        result = _try(
+            probe, features, np.asarray(groups), classes, learn_from=learn_from, seed=seed
+        )
         if result:
             results.append(result)
         if on_probe:
@@ -233,19 +237,27 @@ def find_shortcuts(
 
 
 def _try(
-    probe: Probe, looks: Sequence[Look], groups: Ints, classes: int, *, learn_from: str, seed: int
+    probe: Probe,
+    features: Sequence[PhotoFeatures],
+    groups: Ints,
+    classes: int,
+    *,
+    learn_from: str,
+    seed: int,
 ) -> ProbeResult | None:
     measured = [
-        (numbers, look, int(group))
-        for look, group in zip(looks, groups, strict=True)
-        if (numbers := probe.features(look)) is not None
+        (numbers, photo_features, int(group))
+        for photo_features, group in zip(features, groups, strict=True)
+        if (numbers := probe.features(photo_features)) is not None
     ]
     if not measured:
         return None
     values = np.array([numbers for numbers, _, _ in measured], float)
-    labels = np.array([look.photo.label for _, look, _ in measured])
+    labels = np.array([photo_features.photo.label for _, photo_features, _ in measured])
     group = np.array([group for _, _, group in measured])
-    known = np.array([look.photo.split == learn_from for _, look, _ in measured])
+    known = np.array(
+        [photo_features.photo.split == learn_from for _, photo_features, _ in measured]
+    )
     if not enough(labels[known], group[known], classes):
         return None
     forest = _forest(values.shape[1], seed)

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from platecheck.batch.rows import cut
+from platecheck.batch.rows import rechunk
 from platecheck.errors import DataError
 from platecheck.model_info import first_line
 
@@ -31,7 +31,7 @@ class Parquet:
         """Make one file of those that :meth:`write` has written, a piece at a time."""
         tables = map(read_table, parts)
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            for table in cut(tables, repeat(_ROWS)):
+            for table in rechunk(tables, repeat(_ROWS)):
                 writer.write_table(table)
 
 

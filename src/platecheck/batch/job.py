@@ -12,15 +12,15 @@ import pyarrow as pa
 
 from platecheck.batch import local
 from platecheck.batch.formats import find_format
-from platecheck.batch.lists import PATH
-from platecheck.batch.parts import Parts
-from platecheck.batch.rows import Rows, Tally, cut
-from platecheck.batch.sources import find_source
+from platecheck.batch.manifests import PATH
+from platecheck.batch.rows import LabelCounts, Rows, rechunk
+from platecheck.batch.shards import Shards
+from platecheck.batch.sources import find_batch_source
 from platecheck.classifier import Classifier, find_model
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, MissingExtraError, PlatecheckError
 from platecheck.files import locked
-from platecheck.walk import is_remote
+from platecheck.glob import is_remote
 
 PART_ROWS = 1000
 
@@ -92,7 +92,7 @@ class Done:
 
     out: Path
     model: str
-    tally: Tally
+    tally: LabelCounts
     resumed: int
     seconds: float
 
@@ -109,12 +109,12 @@ def run(job: Job, progress: Progress) -> Done:
     started = time.monotonic()
     _check(job)
     classifier = Classifier.load(job.model)
-    source = find_source(job.source, column=job.column, keep=job.keep, root=job.root)
+    source = find_batch_source(job.source, column=job.column, keep=job.keep, root=job.root)
     rows = Rows(source.kept, classifier.classes, classifier.id)
     out = Path(job.out)
-    parts = Parts(out, find_format(out, rows.schema), job.part_rows)
+    parts = Shards(out, find_format(out, rows.schema), job.part_rows)
 
-    def done(tally: Tally, resumed: int) -> Done:
+    def done(tally: LabelCounts, resumed: int) -> Done:
         return Done(out, classifier.id, tally, resumed, time.monotonic() - started)
 
     with locked(parts.folder):
@@ -158,7 +158,7 @@ def _check(job: Job) -> None:
 
 
 def _answer(
-    job: Job, classifier: Classifier, parts: Parts, rows: Rows, root: str, progress: Progress
+    job: Job, classifier: Classifier, parts: Shards, rows: Rows, root: str, progress: Progress
 ) -> None:
     """Answer the parts that are missing, and keep each once it is whole."""
     missing = parts.unanswered()
@@ -182,11 +182,11 @@ def _answer(
         found = local.answer(classifier, map(parts.listing, missing), rows, root, workers)
     with closing(found):
         pieces = _counted(found, progress)
-        for part, answers in zip(missing, cut(pieces, map(parts.size, missing)), strict=True):
+        for part, answers in zip(missing, rechunk(pieces, map(parts.size, missing)), strict=True):
             parts.keep(part, answers)
 
 
-def _is_far(parts: Parts, root: str) -> bool:
+def _is_far(parts: Shards, root: str) -> bool:
     """Whether the first photo is on another machine."""
     path = parts.listing(0).column(PATH)[0].as_py() or ""
     return is_remote(path) or (is_remote(root) and not Path(path).is_absolute())
@@ -198,7 +198,7 @@ def _counted(tables: Iterable[pa.Table], progress: Progress) -> Iterator[pa.Tabl
         yield table
 
 
-def _how_to_go_on(parts: Parts) -> str:
+def _how_to_go_on(parts: Shards) -> str:
     if not parts.listed:
         return "not all photos were listed, and nothing is kept"
     return (

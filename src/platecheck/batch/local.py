@@ -5,9 +5,9 @@ from itertools import islice, repeat, tee
 
 import pyarrow as pa
 
-from platecheck.batch.lists import PATH
-from platecheck.batch.places import photo_at
-from platecheck.batch.rows import Rows, cut
+from platecheck.batch.manifests import PATH
+from platecheck.batch.rows import Rows, rechunk
+from platecheck.batch.storage import photo_at
 from platecheck.classifier import Classifier
 
 # Rows that are handed on at once: few, so that progress can be seen.
@@ -25,7 +25,7 @@ def answer(
 
     Relative paths begin at `root`; `workers` is photos at a time, by default one a core.
     """
-    ahead, pieces = tee(cut(listed, repeat(_PIECE)))
+    ahead, pieces = tee(rechunk(listed, repeat(_PIECE)))
     photos = (photo_at(path, root) for table in ahead for path in table.column(PATH).to_pylist())
     # One by one, an answer does not depend on which others were asked for with it, and a job that
     # was stopped, or divided among machines, has the same rows. On a CPU it is faster, too.

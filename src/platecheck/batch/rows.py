@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pyarrow as pa
 
-from platecheck.batch.lists import PATH
+from platecheck.batch.manifests import PATH
 from platecheck.classifier import Prediction
 from platecheck.errors import DataError
 
@@ -69,7 +69,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class Tally:
+class LabelCounts:
     """How many photos had which answer.
 
     Attributes:
@@ -83,18 +83,18 @@ class Tally:
     errors: int = 0
 
     @classmethod
-    def of(cls, answers: pa.Table) -> "Tally":
+    def of(cls, answers: pa.Table) -> "LabelCounts":
         """Count rows of answers."""
         labels = Counter(answers.column(LABEL).drop_null().to_pylist())
         errors = answers.num_rows - answers.column(ERROR).null_count
         return cls(answers.num_rows, dict(labels), errors)
 
-    def __add__(self, other: "Tally") -> "Tally":
+    def __add__(self, other: "LabelCounts") -> "LabelCounts":
         labels = Counter(self.labels) + Counter(other.labels)
-        return Tally(self.photos + other.photos, dict(labels), self.errors + other.errors)
+        return LabelCounts(self.photos + other.photos, dict(labels), self.errors + other.errors)
 
 
-def cut(tables: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[pa.Table]:
+def rechunk(tables: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[pa.Table]:
     """The same rows in tables of these sizes; the last may be smaller."""
     remaining = iter(tables)
     pending: list[pa.Table] = []

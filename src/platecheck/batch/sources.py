@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import fs
 
-from platecheck.batch.lists import (
+from platecheck.batch.manifests import (
     CSV,
     PARQUET,
     PATH,
@@ -22,10 +22,10 @@ from platecheck.batch.lists import (
     read_text,
     tables_of,
 )
-from platecheck.batch.places import as_text, files_below, filesystem, local_path, open_list
+from platecheck.batch.storage import as_text, files_below, filesystem, local_path, open_list
 from platecheck.errors import DataError
+from platecheck.glob import is_glob, is_photo_file, is_remote
 from platecheck.model_info import first_line
-from platecheck.walk import is_glob, is_photo_file, is_remote
 
 STDIN = "-"
 
@@ -37,7 +37,7 @@ class Source:
     Attributes:
         identity: what tells this source from others, for JSON.
         kept: types of the columns that are carried beside the path.
-        tables: reads it: pieces with the column :data:`~platecheck.batch.lists.PATH` and those.
+        tables: reads it: pieces with the column :data:`~platecheck.batch.manifests.PATH` and those.
         root: where relative paths begin.
         given_once: whether only reading it again tells if it is still the same.
     """
@@ -49,7 +49,7 @@ class Source:
     given_once: bool = False
 
 
-def find_source(
+def find_batch_source(
     text: str, *, column: str | None = None, keep: Sequence[str] = (), root: str | None = None
 ) -> Source:
     """Find out what is meant, and that it is there.

@@ -86,7 +86,7 @@ def synth(
 ) -> None:
     """Render artificial dishes, clean and dirty, on tables."""
     try:
-        from platecheck.data.synth import write_dataset
+        from platecheck.data.render import write_dataset
     except ModuleNotFoundError as error:
         raise MissingExtraError("Rendering dishes", "data") from error
 
@@ -117,8 +117,8 @@ def fetch(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at a time.")] = 8,
 ) -> None:
     """Download the public set of 1178 photos; go on where a download was broken off."""
-    from platecheck.data.fetch import FetchProgress
-    from platecheck.data.fetch import fetch as bring
+    from platecheck.data.download import FetchProgress
+    from platecheck.data.download import fetch as bring
 
     with progress_bar("fetching") as bar:
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from platecheck.cli.background_table import show_tables
 from platecheck.cli.data import show_notes, show_unreadable
 from platecheck.cli.models import complete_model
 from platecheck.cli.options import Data, Json, Moved, RunFolder, Split, Strict
-from platecheck.cli.other_tables import show_tables
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import show_first, shown, terminal
 from platecheck.errors import MissingExtraError
@@ -18,10 +18,10 @@ from platecheck.files import check_writable
 
 if TYPE_CHECKING:
     from platecheck.classifier import Model
-    from platecheck.evaluation.answers import AnswerFigures
+    from platecheck.evaluation.answers import DecisionMetrics
+    from platecheck.evaluation.background_metrics import BackgroundMetrics
     from platecheck.evaluation.evaluate import Evaluation
     from platecheck.evaluation.metrics import EvaluationResult
-    from platecheck.evaluation.table_result import TableResult
 
 
 def evaluate(
@@ -75,18 +75,18 @@ def evaluate(
     raise typer.Exit(1 if found.result.unreadable else 0)
 
 
-def _judge_answers(model: "Model", found: "Evaluation") -> "AnswerFigures | None":
+def _judge_answers(model: "Model", found: "Evaluation") -> "DecisionMetrics | None":
     from platecheck.classifier import Classifier
-    from platecheck.evaluation.answers import judge_answers
+    from platecheck.evaluation.answers import evaluate_decisions
 
     if not isinstance(model, Classifier) or found.answers is None:
         return None
     if not model.info.thresholds and model.info.oddness_limit is None:
         return None
-    return judge_answers(found.answers, found.labels, model.classes)
+    return evaluate_decisions(found.answers, found.labels, model.classes)
 
 
-def _show_answers(figures: "AnswerFigures") -> None:
+def _show_answers(figures: "DecisionMetrics") -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_row("answered", str(figures.coverage))
     table.add_row("right of these", str(figures.accuracy))
@@ -101,14 +101,14 @@ def _show_answers(figures: "AnswerFigures") -> None:
     console.print(table)
 
 
-def _measure_tables(model: "Model", found: "Evaluation", seed: int) -> "TableResult":
+def _measure_tables(model: "Model", found: "Evaluation", seed: int) -> "BackgroundMetrics":
     try:
-        from platecheck.evaluation.tables import measure_tables
+        from platecheck.evaluation.background_evaluation import evaluate_backgrounds
     except ModuleNotFoundError as error:
         raise MissingExtraError("Exchanging tables", "data") from error
 
     with progress_bar("exchanging tables") as bar:
-        return measure_tables(
+        return evaluate_backgrounds(
             model, found, seed=seed, on_start=bar.start, on_photo=bar.advance
         ).result
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 def complete_model(incomplete: str) -> list[str]:
     """Names of shipped models, exported files, and folders on the way to them."""
-    from platecheck.classifier import DEFAULT, SHIPPED
+    from platecheck.classifier import BUNDLED_MODELS, DEFAULT
 
-    names = [name for name in (*SHIPPED, DEFAULT) if name.startswith(incomplete)]
+    names = [name for name in (*BUNDLED_MODELS, DEFAULT) if name.startswith(incomplete)]
     head, slash, start = incomplete.rpartition("/")
     folder = Path(head + slash) if slash else Path()
     try:

@@ -17,8 +17,8 @@ from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import show_first, shown, terminal
 from platecheck.errors import DataError, ModelError
 from platecheck.files import check_writable
+from platecheck.inputs import STDIN
 from platecheck.model_info import NO_DISH, UNSURE, class_columns
-from platecheck.sources import STDIN
 
 if TYPE_CHECKING:
     from platecheck.classifier import Prediction
@@ -61,8 +61,8 @@ def predict(
     from platecheck.classifier import Classifier
     from platecheck.files import is_output, mark_output, replacing
     from platecheck.heatmap import overlay
+    from platecheck.inputs import photo_sources
     from platecheck.photo import MAX_PIXELS
-    from platecheck.sources import photo_sources
 
     if as_json and as_csv:
         raise DataError("choose one of --json and --csv")
@@ -114,8 +114,8 @@ def predict(
 
 
 def _opened(source: str, allow_private: bool) -> "Source":
+    from platecheck.inputs import LazyFile, is_url
     from platecheck.photo import MAX_BYTES
-    from platecheck.sources import LateFile, is_url
     from platecheck.urls import fetch_photo
 
     if source == STDIN:
@@ -124,7 +124,7 @@ def _opened(source: str, allow_private: bool) -> "Source":
         return stdin
     if is_url(source):
         fetch = partial(fetch_photo, source, allow_private=allow_private)
-        return cast("BinaryIO", LateFile(source, fetch))
+        return cast("BinaryIO", LazyFile(source, fetch))
     return source
 
 

@@ -12,9 +12,9 @@ app = typer.Typer(help="List the recipes, or show one.", invoke_without_command=
 
 def complete_recipe(incomplete: str) -> list[str]:
     """Names of shipped recipes, for tab completion."""
-    from platecheck.training.recipe import shipped_recipes
+    from platecheck.training.recipe import bundled_recipes
 
-    return [name for name in shipped_recipes() if name.startswith(incomplete)]
+    return [name for name in bundled_recipes() if name.startswith(incomplete)]
 
 
 @app.callback()
@@ -22,12 +22,12 @@ def recipes(context: typer.Context) -> None:
     """List the recipes that come with platecheck, a line each."""
     if context.invoked_subcommand is not None:
         return
-    from platecheck.training.recipe import load_recipe, shipped_recipes
+    from platecheck.training.recipe import bundled_recipes, load_recipe
 
     table = Table(box=None, pad_edge=False)
     table.add_column("recipe", style="bold", no_wrap=True)
     table.add_column("what it is")
-    for name in shipped_recipes():
+    for name in bundled_recipes():
         table.add_row(shown(name), shown(load_recipe(name).summary))
     terminal().print(table)
 

@@ -29,7 +29,7 @@ def serve(
     A flag goes before the environment, and the environment before the file.
     """
     try:
-        from platecheck.serving.keeper import open_feedback
+        from platecheck.serving.feedback_service import open_feedback
         from platecheck.serving.server import serve as run
     except ModuleNotFoundError as error:
         raise MissingExtraError("The service", "serve") from error

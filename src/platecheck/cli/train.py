@@ -18,7 +18,7 @@ from platecheck.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
     from platecheck.training.run import Run
-    from platecheck.training.train import Prepared
+    from platecheck.training.train import TrainingSetup
 
 # Processes that Lightning starts beside the first one learn the run folder by this name.
 RUN_FOLDER = "PLATECHECK_RUN_FOLDER"
@@ -73,7 +73,7 @@ def train(
     try:
         from platecheck.evaluation import plots
         from platecheck.training import train as training
-        from platecheck.training.exported import fine_tuning
+        from platecheck.training.onnx_import import fine_tuning
         from platecheck.training.progress import TrainingProgress
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Training", "train") from error
@@ -93,7 +93,7 @@ def train(
 
     with progress_bar("reading photos", len(listed.photos)) as bar:
         number = int(devices) if devices.isdigit() else devices
-        settings = training.Settings(accelerator, number, nodes, precision, workers)
+        settings = training.TrainerSettings(accelerator, number, nodes, precision, workers)
         prepared = training.prepare(
             wanted,
             data,
@@ -124,7 +124,7 @@ def train(
     _conclude(console, run, data)
 
 
-def _announce(console: Console, prepared: "Prepared") -> None:
+def _announce(console: Console, prepared: "TrainingSetup") -> None:
     run = prepared.run
     counts = run.photos.counts()
     console.print(f"[bold]{shown(run.recipe.name)}[/]: {shown(run.recipe.summary)}")

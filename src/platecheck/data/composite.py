@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.data.cutouts import Mask
+from platecheck.data.segmentation import Mask
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ HERE = Placement()
 CONTACT = Shadow()
 
 
-def put_on(
+def composite(
     table: NDArray[np.uint8],
     pixels: NDArray[np.uint8],
     mask: Mask,
@@ -89,10 +89,10 @@ def put_on(
     return np.rint(over * pixels + (1 - over) * lit).astype(np.uint8), alpha
 
 
-def without_dish(
+def remove_foreground(
     pixels: NDArray[np.uint8], mask: Mask, table: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """The photo with its own table (see :func:`platecheck.data.tables.table_of`) over the dish."""
+    """Cover the dish with the photo's own background, as `extract_background` gives it."""
     width = mask.shape[1]
     grown = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=max(2, width // 40))
     over = (cv2.GaussianBlur(grown, (0, 0), width / 100).astype(np.float32) / 255)[..., None]

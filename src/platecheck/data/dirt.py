@@ -4,14 +4,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.data.cutouts import Mask
-from platecheck.data.rendered import RenderedPair
+from platecheck.data.render.pairs import RenderedPair
+from platecheck.data.segmentation import Mask
 
 # Fewer pixels of dirt than this cannot be seen, and the dish is left as it is.
 FEWEST_PIXELS = 12
 
 
-def put_dirt(
+def paste_dirt(
     rng: np.random.Generator, pixels: NDArray[np.uint8], mask: Mask, source: RenderedPair
 ) -> tuple[NDArray[np.uint8], Mask] | None:
     """The dish with the dirt of a rendered one, lit as brightly as the dish is.

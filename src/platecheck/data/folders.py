@@ -11,13 +11,13 @@ from pathlib import Path
 
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, PhotoError
+from platecheck.glob import files_below, is_photo_file, is_result, is_system_folder
+from platecheck.inputs import is_list, read_list
 from platecheck.model_info import NO_DISH, UNSURE, class_key
 from platecheck.photo import open_photo
-from platecheck.sources import is_list, read_list
-from platecheck.walk import files_below, is_photo_file, is_result, is_system_folder
 
 # The only split of a folder that is not divided into splits.
-WHOLE = "all"
+UNSPLIT = "all"
 # How folders are called that hold splits, in any case: "Train", "test_set", "validation" …
 _SPLIT_NAME = re.compile(
     r"(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id(?:ation)?)?|dev|eval(?:uation)?)"
@@ -152,7 +152,7 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
     found: dict[tuple[str, str], list[Path]] = {}
     if is_list(folder) and folder.is_file():
         for row in read_list(folder):
-            split = split_of(row.split) or row.split.lower() or WHOLE
+            split = split_of(row.split) or row.split.lower() or UNSPLIT
             if not row.label:
                 raise DataError(f"{folder} gives no label for {row.path}; it needs a column label")
             found.setdefault((split, row.label), []).append(Path(row.path))
@@ -165,7 +165,7 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
             paths = list(files_below(str(class_folder), besides=besides, results=results))
             if paths or not (results or _only_results(class_folder)):
                 found.setdefault((split, class_folder.name), []).extend(map(Path, paths))
-    for split in sorted({split for split, _ in found} - {WHOLE}):
+    for split in sorted({split for split, _ in found} - {UNSPLIT}):
         if split_of(split) is None:
             notes.append(f"'{split}' is no usual name of a split: training leaves it out")
     found = _by_class_name(folder, found, classes or ())
@@ -214,7 +214,7 @@ def _class_folders(folder: Path, notes: list[str]) -> list[tuple[str, Path]]:
         others = [p for p in _folders(above) if split_of(p.name) and not p.samefile(folder)]
         if split_of(folder.resolve().name) and others:
             notes.append(f"{folder} is one split; its other splits are in {above}")
-        return [(WHOLE, c) for c in first]
+        return [(UNSPLIT, c) for c in first]
     where = []
     for p in first:
         inside = _folders(p)
@@ -284,7 +284,7 @@ def _check_classes(
     for split in sorted({split for split, _ in found}):
         for name in names:
             if not found.get((split, name)) and not fixed:
-                place = f"{folder}/{name}" if split == WHOLE else f"{folder}/{split}/{name}"
+                place = f"{folder}/{name}" if split == UNSPLIT else f"{folder}/{split}/{name}"
                 state = "is empty" if (split, name) in found else "is missing"
                 raise DataError(f"class folder {place} {state}; every class needs photos there")
 

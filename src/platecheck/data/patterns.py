@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.data.cutouts import Mask
+from platecheck.data.segmentation import Mask
 
 Floats = NDArray[np.float32]
 

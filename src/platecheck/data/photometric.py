@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 
-def change_photo(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def photometric_augment(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The same scene in another light, through another camera, as another file.
 
     Each kind of change comes with its own chance; dirt of a few pixels stays visible.
@@ -16,11 +16,11 @@ def change_photo(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray
         rng: where all chance comes from.
         pixels: uint8 [H, W, 3].
     """
-    picture = _camera(rng, _light(rng, pixels.astype(np.float32)))
+    picture = _camera_noise(rng, _lighting(rng, pixels.astype(np.float32)))
     return _file(rng, np.clip(picture, 0, 255).astype(np.uint8))
 
 
-def _light(rng: np.random.Generator, picture: Floats) -> Floats:
+def _lighting(rng: np.random.Generator, picture: Floats) -> Floats:
     height, width = picture.shape[:2]
     if rng.random() < 0.8:
         picture = picture * np.float32(rng.uniform(0.5, 1.2))
@@ -43,7 +43,7 @@ def _light(rng: np.random.Generator, picture: Floats) -> Floats:
     return picture.astype(np.float32)
 
 
-def _camera(rng: np.random.Generator, picture: Floats) -> Floats:
+def _camera_noise(rng: np.random.Generator, picture: Floats) -> Floats:
     if rng.random() < 0.25:
         blurred = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.8))
         picture = np.asarray(blurred, np.float32)

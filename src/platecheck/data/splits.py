@@ -5,7 +5,7 @@ from itertools import product
 
 import numpy as np
 
-from platecheck.data.folders import WHOLE, Photo, PhotoSet
+from platecheck.data.folders import UNSPLIT, Photo, PhotoSet
 from platecheck.errors import DataError
 from platecheck.model_info import Division
 
@@ -57,16 +57,16 @@ def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> 
     Raises:
         DataError: there is no ``train`` split, or too few photos to divide.
     """
-    if photos.splits != (WHOLE,) and "train" not in photos.splits:
+    if photos.splits != (UNSPLIT,) and "train" not in photos.splits:
         has = ", ".join(photos.splits)
         raise DataError(f"{photos.folder} has no train folder; it has: {has}")
-    return divided_as(photos, division_of(photos, seed=seed, learnt=learnt))
+    return apply_split(photos, describe_split(photos, seed=seed, learnt=learnt))
 
 
-def division_of(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> Division | None:
+def describe_split(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> Division | None:
     """What :func:`with_validation` divides, to be kept with a model; None when it does not."""
-    if photos.splits == (WHOLE,):
-        split = WHOLE
+    if photos.splits == (UNSPLIT,):
+        split = UNSPLIT
     elif "train" in photos.splits and "val" not in photos.splits:
         split = "test" if "test" in photos.splits else "train"
     else:
@@ -76,7 +76,7 @@ def division_of(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> Division
     return Division(split=split, seed=seed, fingerprint=fingerprint, learnt=learnt)
 
 
-def divided_as(photos: PhotoSet, division: Division | None) -> PhotoSet:
+def apply_split(photos: PhotoSet, division: Division | None) -> PhotoSet:
     """Divide photos as a model's were, if they are the same photos; else leave them alone.
 
     A model that was chosen on one half of ``test`` must be judged on the other half. Photos that
@@ -97,7 +97,7 @@ def _fingerprint(photos: PhotoSet, split: str) -> str:
 
 
 def _divide_split(photos: PhotoSet, division: Division) -> tuple[Photo, ...]:
-    if division.split in (WHOLE, "train"):
+    if division.split in (UNSPLIT, "train"):
         shares = SHARES
     elif division.learnt:
         # In this order the test half is the same whatever is learnt.

@@ -10,7 +10,7 @@ from platecheck.evaluation.metrics import wilson_interval
 from platecheck.model_info import NO_DISH, UNSURE
 
 
-class Share(BaseModel):
+class Proportion(BaseModel):
     """A count among others, its share, and the 95 % Wilson interval; no share of nothing."""
 
     model_config = ConfigDict(frozen=True)
@@ -21,7 +21,7 @@ class Share(BaseModel):
     ci95: tuple[float, float] | None
 
     @classmethod
-    def made(cls, counted: NDArray[np.bool_], among: NDArray[np.bool_]) -> "Share":
+    def made(cls, counted: NDArray[np.bool_], among: NDArray[np.bool_]) -> "Proportion":
         count, of = int(counted.sum()), int(among.sum())
         if not of:
             return cls(count=count, of=of, share=None, ci95=None)
@@ -34,7 +34,7 @@ class Share(BaseModel):
         return f"{self.count}/{self.of} = {self.share:.2%}  ({low:.1%} to {high:.1%})"
 
 
-class AnswerFigures(BaseModel):
+class DecisionMetrics(BaseModel):
     """Figures of answers.
 
     Attributes:
@@ -50,17 +50,17 @@ class AnswerFigures(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    coverage: Share
-    accuracy: Share
-    unsure: Share
-    no_dish: Share
-    wrong: dict[str, Share]
-    missed: dict[str, Share]
+    coverage: Proportion
+    accuracy: Proportion
+    unsure: Proportion
+    no_dish: Proportion
+    wrong: dict[str, Proportion]
+    missed: dict[str, Proportion]
 
 
-def judge_answers(
+def evaluate_decisions(
     answers: Sequence[str], labels: NDArray[np.integer], classes: Sequence[str]
-) -> AnswerFigures:
+) -> DecisionMetrics:
     """Count answers.
 
     Args:
@@ -73,11 +73,11 @@ def judge_answers(
     answered = np.isin(given, classes)
     right = given == truth
     every = np.ones(len(given), bool)
-    return AnswerFigures(
-        coverage=Share.made(answered, every),
-        accuracy=Share.made(right, answered),
-        unsure=Share.made(given == UNSURE, every),
-        no_dish=Share.made(given == NO_DISH, every),
-        wrong={n: Share.made((given == n) & ~right, given == n) for n in classes},
-        missed={n: Share.made((truth == n) & answered & ~right, truth == n) for n in classes},
+    return DecisionMetrics(
+        coverage=Proportion.made(answered, every),
+        accuracy=Proportion.made(right, answered),
+        unsure=Proportion.made(given == UNSURE, every),
+        no_dish=Proportion.made(given == NO_DISH, every),
+        wrong={n: Proportion.made((given == n) & ~right, given == n) for n in classes},
+        missed={n: Proportion.made((truth == n) & answered & ~right, truth == n) for n in classes},
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from platecheck.classifier import Classifier, Model, Row, find_model, stream_probabilities
 from platecheck.data.folders import Photo, PhotoSet, checked, list_photos
-from platecheck.data.splits import divided_as
+from platecheck.data.splits import apply_split
 from platecheck.errors import DataError, MissingExtraError, ModelError, PhotoError
 from platecheck.evaluation.metrics import (
     EvaluationResult,
@@ -58,11 +58,11 @@ def load_model(path: Path | None) -> tuple[Model, Division | None]:
     if path is not None and path.is_dir():
         try:
             from platecheck.training.run import Run
-            from platecheck.training.trained import TrainedModel
+            from platecheck.training.torch_predictor import TorchPredictor
         except ModuleNotFoundError as error:
             raise MissingExtraError("Evaluating a run folder", "train") from error
         run = Run.load(path)
-        return TrainedModel(run), run.facts.division
+        return TorchPredictor(run), run.facts.division
     if not find_model(path).exists():
         raise ModelError(f"no run folder or model file at {path}")
     classifier = Classifier.load(path)
@@ -99,7 +99,7 @@ def evaluate(
     listed = list_photos(folder, classes=model.classes)
     if division is not None and division.split in listed.splits:
         # To see whether they are the photos that were divided, their contents must be known.
-        listed = divided_as(checked(listed), division)
+        listed = apply_split(checked(listed), division)
     wanted = split or ("test" if "test" in listed.splits else _only(listed))
     chosen = listed.split(wanted)
     if on_start:

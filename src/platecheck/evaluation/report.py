@@ -18,10 +18,17 @@ from PIL import Image
 
 from platecheck.errors import MissingExtraError
 from platecheck.evaluation import plots
+from platecheck.evaluation.background_metrics import (
+    BackgroundMetrics,
+    Gap,
+    Proportion,
+    left_out,
+    meanings,
+    verdict,
+)
 from platecheck.evaluation.evaluate import Evaluation
 from platecheck.evaluation.metrics import reliability
 from platecheck.evaluation.plots import AnsweredPhoto
-from platecheck.evaluation.table_result import Gap, Share, TableResult, left_out, meanings, verdict
 
 try:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -85,7 +92,7 @@ class OtherTables:
         gallery: the dishes that changed most, worst first.
     """
 
-    result: TableResult
+    result: BackgroundMetrics
     gallery: Sequence[GalleryRow]
 
 
@@ -179,7 +186,7 @@ def _other_tables(data: ReportData) -> dict[str, Any] | None:
     return {"verdict": verdict(result, classes), "left_out": left_out(result), "lines": lines}
 
 
-def _cells(figure: Share | Gap) -> tuple[str, str, str]:
+def _cells(figure: Proportion | Gap) -> tuple[str, str, str]:
     if isinstance(figure, Gap):
         low, high = (100 * end for end in figure.gap_ci95)
         return "", f"{100 * figure.gap:+.1f} points", f"{low:+.1f} to {high:+.1f}"

@@ -9,7 +9,9 @@ import numpy as np
 from PIL import Image
 
 from platecheck.errors import PhotoError
+from platecheck.evaluation.background_evaluation import evaluate_backgrounds
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
+from platecheck.evaluation.gallery import gallery
 from platecheck.evaluation.plots import AnsweredPhoto
 from platecheck.evaluation.report import (
     THUMBNAIL,
@@ -18,8 +20,6 @@ from platecheck.evaluation.report import (
     RunFacts,
     write_report,
 )
-from platecheck.evaluation.table_gallery import gallery
-from platecheck.evaluation.tables import measure_tables
 from platecheck.photo import open_photo
 from platecheck.training.run import Run
 
@@ -75,7 +75,9 @@ def report_run(
     other_tables = None
     if tables and evaluations:
         first = evaluations[0]
-        measured = measure_tables(model, first, seed=seed, on_start=on_start, on_photo=on_photo)
+        measured = evaluate_backgrounds(
+            model, first, seed=seed, on_start=on_start, on_photo=on_photo
+        )
         rows = gallery(measured, first.result.classes)
         other_tables = OtherTables(measured.result, rows)
     facts = RunFacts(

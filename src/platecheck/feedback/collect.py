@@ -10,9 +10,9 @@ from itertools import product
 from pathlib import Path
 
 from platecheck.audit.duplicates import group_numbers
-from platecheck.audit.looks import look_at_all
-from platecheck.data.cutouts import CutoutCache
+from platecheck.audit.features import extract_all_features
 from platecheck.data.folders import Photo, sha256_of
+from platecheck.data.segmentation import MaskCache
 from platecheck.data.splits import SHARES, divide
 from platecheck.errors import DataError, PhotoError
 from platecheck.feedback.photos import sha256_in
@@ -93,8 +93,8 @@ def collect(
         for name, each in sorted(found.items())
     ]
     on_start(len(labelled))
-    looks = look_at_all(labelled, CutoutCache(), on_photo=on_photo)
-    numbers = group_numbers(looks)
+    features = extract_all_features(labelled, MaskCache(), on_photo=on_photo)
+    numbers = group_numbers(features)
     divided = _divided(labelled, numbers, seed)
     counts = _counts(divided, classes)
     _write(folder, divided, numbers, [found[photo.name] for photo in divided])

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, delete, insert, select
 
 from platecheck.feedback.entry import Answer, Feedback
+from platecheck.feedback.schema import FEEDBACK, REVIEW, STORED
 from platecheck.feedback.store import Store
-from platecheck.feedback.tables import FEEDBACK, REVIEW, STORED
 from platecheck.model_info import NO_DISH
 
 Decisions = dict[str, dict[str, str]]

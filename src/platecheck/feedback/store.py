@@ -20,7 +20,7 @@ from platecheck.feedback.database import Database
 from platecheck.feedback.entry import Answer, Feedback
 from platecheck.feedback.errors import StorageError
 from platecheck.feedback.photos import PhotoFolder, photo_name
-from platecheck.feedback.tables import (
+from platecheck.feedback.schema import (
     ABOUT,
     DELETING,
     FEEDBACK,
@@ -71,7 +71,7 @@ class Store:
                     raise StorageError("it took so long that it was swept away")
                 self.photos.keep(name, photo, given.id)
         except Exception:
-            self.take_back(given.id)
+            self.rollback(given.id)
             raise
         return given
 
@@ -110,7 +110,7 @@ class Store:
         self._discard(feedback)
         return True
 
-    def take_back(self, feedback: str) -> None:
+    def rollback(self, feedback: str) -> None:
         """See that what was said not to be stored is not, now or by the next sweep."""
         try:
             self._discard(feedback)

@@ -11,19 +11,19 @@ from starlette.responses import Response
 import platecheck
 from platecheck.classifier import Classifier, find_model
 from platecheck.serving.addresses import is_loopback
-from platecheck.serving.api import api
 from platecheck.serving.api_docs import mount_docs
-from platecheck.serving.callers import LOCAL_NAMES, Callers, CrossOrigin
-from platecheck.serving.deadline import Deadline
-from platecheck.serving.feedback import feedback
-from platecheck.serving.keeper import Keeper, open_feedback
+from platecheck.serving.feedback_routes import feedback
+from platecheck.serving.feedback_service import FeedbackService, open_feedback
+from platecheck.serving.host_origin import LOCAL_NAMES, CrossOrigin, HostOriginMiddleware
 from platecheck.serving.keys import read_keys
 from platecheck.serving.logs import event
-from platecheck.serving.middleware import Watch
+from platecheck.serving.middleware import RequestContextMiddleware
 from platecheck.serving.problems import answer_errors
+from platecheck.serving.routes import api
 from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE, PAGE, PageFiles, service_worker
+from platecheck.serving.timeout import TimeoutMiddleware
 
 DESCRIPTION = "Tells clean dishes from dirty ones, and looks at the dish, not at the table."
 
@@ -59,7 +59,7 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
         keys = read_keys(settings.keys)
     service = Service(classifier, settings)
     store = open_feedback(settings)
-    keeper = Keeper(store, settings.feedback_days) if store else None
+    keeper = FeedbackService(store, settings.feedback_days) if store else None
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -104,8 +104,10 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     names = None
     if is_loopback(settings.host):
         names = {name.lower() for name in (settings.host, *LOCAL_NAMES, *settings.names)}
-    app.add_middleware(Callers, names=names, origins=settings.origins)
-    app.add_middleware(Deadline, seconds=settings.seconds, idle_seconds=settings.idle_seconds)
+    app.add_middleware(HostOriginMiddleware, names=names, origins=settings.origins)
+    app.add_middleware(
+        TimeoutMiddleware, seconds=settings.seconds, idle_seconds=settings.idle_seconds
+    )
     if settings.origins:
         app.add_middleware(
             CrossOrigin,
@@ -114,5 +116,5 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],
         )
-    app.add_middleware(Watch)
+    app.add_middleware(RequestContextMiddleware)
     return app

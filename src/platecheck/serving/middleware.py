@@ -42,7 +42,7 @@ PART = 64 * 1024
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
-class Watch:
+class RequestContextMiddleware:
     """ASGI middleware around everything else."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from platecheck.classifier import Classifier
 from platecheck.model_info import Promise
-from platecheck.serving.engine import Answered
+from platecheck.serving.pool import Answered
 from platecheck.serving.problems import ProblemDetails, problem_details
 from platecheck.serving.settings import Settings
 

@@ -3,9 +3,9 @@
 from platecheck.classifier import Classifier, Prediction
 from platecheck.serving import metrics
 from platecheck.serving.drift import Drift
-from platecheck.serving.engine import Engine
+from platecheck.serving.pool import PredictionPool
 from platecheck.serving.settings import Settings
-from platecheck.serving.uploads import Budget
+from platecheck.serving.uploads import MemoryLimiter
 
 # Answers after which the drift is computed again.
 _DRIFT_EVERY = 25
@@ -17,15 +17,15 @@ class Service:
     def __init__(self, classifier: Classifier, settings: Settings) -> None:
         self.classifier = classifier
         self.settings = settings
-        self.uploads = Budget(settings.upload_bytes)
-        self.engine: Engine
+        self.uploads = MemoryLimiter(settings.upload_bytes)
+        self.engine: PredictionPool
         self.stopping = False
         self._answers = 0
         self._drift = Drift(classifier.info.reference) if classifier.info.reference else None
 
     def start(self) -> None:
         settings, info = self.settings, self.classifier.info
-        self.engine = Engine(
+        self.engine = PredictionPool(
             self.classifier,
             threads=settings.threads,
             queue=settings.queue,

@@ -37,16 +37,16 @@ BOUNDARY_LENGTH = 70
 
 
 @dataclass
-class Budget:
+class MemoryLimiter:
     """Bytes that may be in memory for requests, from when they arrive until they are answered."""
 
     total: int
     taken: int = 0
 
     @contextmanager
-    def share(self) -> Iterator["Share"]:
+    def share(self) -> Iterator["Reservation"]:
         """What one request takes of it, given back at the end."""
-        share = Share(self)
+        share = Reservation(self)
         try:
             yield share
         finally:
@@ -54,10 +54,10 @@ class Budget:
 
 
 @dataclass
-class Share:
+class Reservation:
     """What one request has taken of a :class:`Budget`."""
 
-    budget: Budget
+    budget: MemoryLimiter
     taken: int = 0
 
     def grow_to(self, size: int) -> None:
@@ -196,7 +196,7 @@ def unreadable(headers: Mapping[str, str], body: bytes, reason: str) -> ProblemE
 
 
 async def read_photos(
-    stream: AsyncIterator[bytes], headers: Mapping[str, str], settings: Settings, share: Share
+    stream: AsyncIterator[bytes], headers: Mapping[str, str], settings: Settings, share: Reservation
 ) -> list[tuple[str, bytes]]:
     """Name and file of each photo of a request: a form's files, or the raw body.
 
@@ -228,7 +228,7 @@ async def read_form(
     stream: AsyncIterator[bytes],
     headers: Mapping[str, str],
     settings: Settings,
-    share: Share,
+    share: Reservation,
     *,
     texts: Collection[str],
 ) -> tuple[tuple[str, bytes], dict[str, str]]:
@@ -278,7 +278,7 @@ def _announced(headers: Mapping[str, str], settings: Settings) -> bytes | None:
 
 
 async def _limited(
-    stream: AsyncIterator[bytes], settings: Settings, share: Share
+    stream: AsyncIterator[bytes], settings: Settings, share: Reservation
 ) -> AsyncIterator[bytes]:
     total = 0
     async for chunk in stream:

@@ -65,7 +65,9 @@ def training_transform(augmentation: Augmentation, normalization: Normalization)
     return Compose(changes, normalization)
 
 
-def every_version(augmentation: Augmentation, normalization: Normalization) -> list[Transform]:
+def enumerate_augmentations(
+    augmentation: Augmentation, normalization: Normalization
+) -> list[Transform]:
     """All versions of a photo that a finite augmentation can give, each equally likely.
 
     Raises:

@@ -12,20 +12,20 @@ from torch.utils.data import DataLoader, Dataset, Sampler, TensorDataset
 
 from platecheck.cpus import cpu_count
 from platecheck.data.cache import PixelCache
-from platecheck.data.cutouts import CutoutCache
 from platecheck.data.folders import Photo, PhotoSet
-from platecheck.data.rendered import RenderedDishes
+from platecheck.data.render.pairs import RenderedPairs
+from platecheck.data.segmentation import MaskCache
 from platecheck.model_info import match_classes
 from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import (
     Transform,
-    every_version,
+    enumerate_augmentations,
     testing_transform,
     training_transform,
 )
-from platecheck.training.frozen import FrozenBackbone
+from platecheck.training.feature_cache import FrozenBackbone
 from platecheck.training.recipe import Normalization, Recipe, Robust
-from platecheck.training.robust import ExchangedDataset, RobustDataset
+from platecheck.training.robust import RobustDataset, SwappedDataset
 from platecheck.training.teacher import Teacher
 
 torchvision_guard.install()
@@ -62,7 +62,7 @@ class PhotoDataset(Dataset[tuple[Tensor, int]]):
 
 
 @dataclass(eq=False)
-class VersionDataset(Dataset[tuple[Tensor, int]]):
+class CachedFeatures(Dataset[tuple[Tensor, int]]):
     """Features [versions, N, F] of photos with labels [N]; a draw picks one version of one."""
 
     features: Tensor
@@ -80,7 +80,7 @@ class VersionDataset(Dataset[tuple[Tensor, int]]):
 
 
 @dataclass(eq=False)
-class EpochSampler(Sampler[Draw]):
+class EpochAwareSampler(Sampler[Draw]):
     """A new order and new augmentation seeds every epoch, from the seed and the epoch alone.
 
     Each of `world_size` processes gets every so-many-th of so many photos.
@@ -152,7 +152,7 @@ class PlateDataModule(LightningDataModule):
         self.teacher = teacher
         self.workers = min(4, cpu_count()) if workers is None else workers
         self.cache = PixelCache(recipe.input.size, folder=cache_folder)
-        self.cutouts = CutoutCache(cache_folder)
+        self.cutouts = MaskCache(cache_folder)
         self.cache_folder = cache_folder
         self._datasets: dict[str, Dataset[Any]] = {}
 
@@ -172,7 +172,7 @@ class PlateDataModule(LightningDataModule):
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
             epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         photos = len(dataset)  # type: ignore[arg-type]
-        sampler = EpochSampler(photos, seed=self.seed, rank=rank, world_size=world_size)
+        sampler = EpochAwareSampler(photos, seed=self.seed, rank=rank, world_size=world_size)
         # Lightning does so too, but in a resumed run only after workers began to read ahead.
         sampler.set_epoch(epoch)
         return self._loader(dataset, sampler=sampler)
@@ -183,7 +183,7 @@ class PlateDataModule(LightningDataModule):
             photos, transform = self.photos.split("val"), testing_transform(self.normalization)
             dataset: Dataset[Any] = PhotoDataset(photos, self.cache, transform)
             if self.recipe.augmentation.robust:
-                dataset = ExchangedDataset(photos, self.cache, self.cutouts, self.normalization)
+                dataset = SwappedDataset(photos, self.cache, self.cutouts, self.normalization)
             elif self.frozen:
                 dataset = TensorDataset(self._features(photos, transform), _labels(photos))
             self._datasets["val"] = dataset
@@ -193,9 +193,9 @@ class PlateDataModule(LightningDataModule):
         photos = self.photos.split("train")
         augmentation = self.recipe.augmentation
         if self.frozen and augmentation.finite:
-            versions = every_version(augmentation, self.normalization)
+            versions = enumerate_augmentations(augmentation, self.normalization)
             features = torch.stack([self._features(photos, version) for version in versions])
-            return VersionDataset(features, _labels(photos))
+            return CachedFeatures(features, _labels(photos))
         if augmentation.robust:
             return self._robust_set(augmentation.robust)
         transform = training_transform(augmentation, self.normalization)
@@ -207,7 +207,7 @@ class PlateDataModule(LightningDataModule):
         if self.teacher:
             cache = PixelCache(self.teacher.size, folder=self.cache_folder)
         if dirty is not None and (robust.rendered or robust.dirt):
-            rendered = RenderedDishes(
+            rendered = RenderedPairs(
                 robust.pairs,
                 cache.size,
                 seed=self.seed,
@@ -232,9 +232,11 @@ class PlateDataModule(LightningDataModule):
         loader = self._loader(PhotoDataset(photos, self.cache, transform), sampler=None)
         return self.frozen.of_all(batch for batch, _ in loader)
 
-    def _loader(self, dataset: Dataset[Any], *, sampler: EpochSampler | None) -> DataLoader[Any]:
+    def _loader(
+        self, dataset: Dataset[Any], *, sampler: EpochAwareSampler | None
+    ) -> DataLoader[Any]:
         # Features lie in memory: there is nothing for workers to do.
-        in_memory = isinstance(dataset, VersionDataset | TensorDataset)
+        in_memory = isinstance(dataset, CachedFeatures | TensorDataset)
         workers = 0 if in_memory else self.workers
         return DataLoader(
             dataset,

@@ -25,12 +25,12 @@ from platecheck.data.folders import Photo, sha256_of
 from platecheck.errors import DataError, ModelError
 from platecheck.files import replacing
 from platecheck.model_info import METADATA_KEY, ModelInfo, Reference, match_classes
-from platecheck.training.exported import started_from
+from platecheck.training.calibration_set import batches, views
 from platecheck.training.onnx_graph import write_onnx
+from platecheck.training.onnx_import import started_from
 from platecheck.training.run import Run
-from platecheck.training.thresholds import choose_thresholds, least_favourable
-from platecheck.training.trained import TrainedModel
-from platecheck.training.views import batches, views
+from platecheck.training.thresholds import choose_thresholds, worst_view
+from platecheck.training.torch_predictor import TorchPredictor
 
 # Figures by split.
 Metrics = dict[str, dict[str, Any]]
@@ -98,7 +98,7 @@ def export(
         ModelError: the float32 file's probabilities differ by more than :data:`TOLERANCE`; no
             file is written.
     """
-    model = TrainedModel(run, epoch)
+    model = TorchPredictor(run, epoch)
     if run.recipe.calibrate and model.epoch != run.best_epoch:
         model.fit_temperature()
     cache = PixelCache(model.size)
@@ -135,7 +135,7 @@ def export(
         if wrong is not None:
             shown = views(run, "val")
             found = [exported.probabilities(batch) for batch in batches(shown.pixels)]
-            judged = least_favourable(np.concatenate(found), shown.labels, shown.owners)
+            judged = worst_view(np.concatenate(found), shown.labels, shown.owners)
             thresholds, promise = choose_thresholds(*judged, info.classes, wrong)
             info = info.model_copy(update={"thresholds": thresholds, "promise": promise})
             _write_metadata(temporary, info)
@@ -161,7 +161,7 @@ def _thresholds_before(run: Run) -> dict[str, float]:
     return {names[name]: least for name, least in before.thresholds.items()}
 
 
-def _outputs(model: TrainedModel) -> list[str]:
+def _outputs(model: TorchPredictor) -> list[str]:
     if model.module.network.evidence is None:
         return ["probabilities"]
     return ["probabilities", "evidence", *([ODDNESS] if model.familiarity else [])]
@@ -189,7 +189,7 @@ def present(run: Run, split: str) -> tuple[Photo, ...]:
 
 
 def _compare(
-    model: TrainedModel, exported: Classifier, photos: Sequence[Photo], cache: PixelCache
+    model: TorchPredictor, exported: Classifier, photos: Sequence[Photo], cache: PixelCache
 ) -> tuple[float, int]:
     """Largest difference of a probability, and the number of answers that differ."""
     difference, changed = 0.0, 0

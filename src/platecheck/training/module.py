@@ -14,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 from platecheck.training import torchvision_guard
 from platecheck.training.calibration import fit_temperature
 from platecheck.training.datamodule import mix
-from platecheck.training.frozen import FrozenBackbone
+from platecheck.training.feature_cache import FrozenBackbone
 from platecheck.training.networks import PlateNet
 from platecheck.training.recipe import Recipe
 from platecheck.training.robust import CLEAN, DIRT, UNKNOWN
@@ -30,7 +30,7 @@ Batch = (
 )
 
 # How much the dirt map counts beside the class.
-EVIDENCE_WEIGHT = 0.5
+HEATMAP_WEIGHT = 0.5
 # Of a dirty dish whose dirt nobody marked, this share of the dish is taken to be dirt.
 SHARE_OF_DIRT = 0.01
 
@@ -60,7 +60,7 @@ class PlateModule(LightningModule):
         self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.averaged: AveragedModel | None = None
         if recipe.averaging:
-            average = moving_average(recipe.averaging)
+            average = ema_copy(recipe.averaging)
             self.averaged = AveragedModel(network, avg_fn=average, use_buffers=True)
             self.averaged.requires_grad_(False)
         self.train_accuracy = MulticlassAccuracy(classes, average="micro")
@@ -71,7 +71,7 @@ class PlateModule(LightningModule):
         self._validated: list[tuple[NDArray[np.float32], NDArray[np.int64]]] = []
 
     @property
-    def answering(self) -> PlateNet:
+    def ema_network(self) -> PlateNet:
         """The network that is validated and kept: the average of weights where there is one."""
         if self.averaged is None:
             return self.network
@@ -84,7 +84,7 @@ class PlateModule(LightningModule):
             self.frozen = FrozenBackbone(self.network.backbone, size=size, device=self.device)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        network = self.network if self.training else self.answering
+        network = self.network if self.training else self.ema_network
         if self.frozen is None:
             logits: Tensor = network(inputs.to(memory_format=torch.channels_last))
             return logits
@@ -114,13 +114,13 @@ class PlateModule(LightningModule):
         logits, dirt, _ = self.network.with_evidence(photos)
         step = self._step(batch, logits, "train", self.train_accuracy)
         dirty = batch[1] == (-1 if self.dirty is None else self.dirty)
-        step["loss"] = step["loss"] + EVIDENCE_WEIGHT * evidence_loss(dirt, batch[2], dirty)
+        step["loss"] = step["loss"] + HEATMAP_WEIGHT * heatmap_loss(dirt, batch[2], dirty)
         return step
 
     def validation_step(self, batch: Batch, _batch_idx: int) -> None:
         logits = self(batch[0])
         self._step(batch, logits, "val", self.val_accuracy)
-        if self.recipe.learns_doubt:
+        if self.recipe.soft_targets:
             self._validated.append((logits.float().cpu().numpy(), batch[1].cpu().numpy()))
 
     def on_validation_epoch_end(self) -> None:
@@ -151,7 +151,7 @@ class PlateModule(LightningModule):
         if split == "train":
             self.log("loss", loss, prog_bar=True, logger=False)
         n = len(labels)
-        if split == "train" or not self.recipe.learns_doubt:
+        if split == "train" or not self.recipe.soft_targets:
             name = f"{split}_loss"
             self.log(name, loss, on_step=False, on_epoch=True, sync_dist=True, batch_size=n)
         self.log(f"{split}_accuracy", accuracy, on_step=False, on_epoch=True, batch_size=n)
@@ -223,7 +223,7 @@ class PlateModule(LightningModule):
         self._schedule_state = checkpoint.get("schedule")
 
 
-def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def ema_copy(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """An exponential moving average that forgets its beginning: it starts with a short memory."""
 
     def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
@@ -235,7 +235,7 @@ def moving_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Ten
     return average
 
 
-def evidence_loss(dirt: Tensor, target: Tensor, dirty: Tensor) -> Tensor:
+def heatmap_loss(dirt: Tensor, target: Tensor, dirty: Tensor) -> Tensor:
     """What the dirt map costs.
 
     Where the truth is known, binary cross-entropy, dirt weighing as much as all that is clean. On

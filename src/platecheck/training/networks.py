@@ -38,7 +38,7 @@ class PlateNet(nn.Module):
         *,
         frozen: bool,
         frozen_statistics: bool = False,
-        evidence: "DirtHead | None" = None,
+        evidence: "HeatmapHead | None" = None,
     ) -> None:
         super().__init__()
         self.backbone = backbone
@@ -80,7 +80,7 @@ class PlateNet(nn.Module):
         return self
 
 
-class DirtHead(nn.Module):
+class HeatmapHead(nn.Module):
     """Where the dirt is, from features of 8 and of 16 pixels a cell."""
 
     def __init__(self, fine: int, middle: int, channels: int = 32) -> None:
@@ -137,7 +137,7 @@ def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
         head,
         frozen=recipe.frozen,
         frozen_statistics=recipe.frozen_statistics,
-        evidence=DirtHead(FINE_CHANNELS, MIDDLE_CHANNELS) if recipe.evidence else None,
+        evidence=HeatmapHead(FINE_CHANNELS, MIDDLE_CHANNELS) if recipe.evidence else None,
     )
 
 

@@ -14,13 +14,13 @@ from platecheck.classifier import Classifier
 from platecheck.errors import ModelError
 from platecheck.model_info import first_line
 from platecheck.training import torchvision_guard
-from platecheck.training.exported import (
+from platecheck.training.networks import PlateNet
+from platecheck.training.onnx_import import (
     explain_classes,
-    load_exported,
+    load_onnx_weights,
     rows_by_name,
     started_from,
 )
-from platecheck.training.networks import PlateNet
 from platecheck.training.recipe import Network
 
 torchvision_guard.install()
@@ -52,7 +52,7 @@ def load_pretrained(network: PlateNet, recipe: Network, classes: Sequence[str]) 
     if recipe.weights is None:
         return ""
     if exported := started_from(recipe):
-        load_exported(network, recipe.name, exported, classes)
+        load_onnx_weights(network, recipe.name, exported, classes)
         return explain_classes(recipe.weights, classes, Classifier.load(exported).classes)
     if recipe.weights != "imagenet":
         return _load_file(network, recipe.name, Path(recipe.weights), classes)

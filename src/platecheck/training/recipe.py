@@ -114,7 +114,7 @@ class Optimizer(_Part):
     clip_gradient: float | None = Field(None, gt=0, description="largest norm of the gradient")
 
 
-class Teaching(_Part):
+class Distillation(_Part):
     """A model whose answers are learnt beside the labels."""
 
     model: str | None = Field(None, description="a shipped model's name, or an exported file")
@@ -125,7 +125,7 @@ class Teaching(_Part):
     flips: bool = Field(False, description="its answer is the mean over all mirrored versions")
 
     @model_validator(mode="after")
-    def _is_one(self) -> "Teaching":
+    def _is_one(self) -> "Distillation":
         if (self.model is None) == (self.recipe is None):
             raise ValueError("give either a model or a recipe")
         return self
@@ -166,7 +166,7 @@ class Recipe(_Part):
     averaging: float = Field(
         0.0, ge=0, lt=1, description="decay of the average of weights that is kept; 0: the last"
     )
-    teacher: Teaching | None = None
+    teacher: Distillation | None = None
     calibrate: bool = Field(False, description="fit a temperature on validation photos")
 
     @model_validator(mode="after")
@@ -182,7 +182,7 @@ class Recipe(_Part):
         return self
 
     @property
-    def learns_doubt(self) -> bool:
+    def soft_targets(self) -> bool:
         """Whether what is learnt is less sure than the labels, so that answers are too."""
         return bool(self.label_smoothing or self.teacher)
 
@@ -191,7 +191,7 @@ class Recipe(_Part):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
-def shipped_recipes() -> dict[str, Path]:
+def bundled_recipes() -> dict[str, Path]:
     """Names and files of the recipes that come with platecheck."""
     folder = files("platecheck") / "recipes"
     paths = [Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".yaml")]
@@ -235,7 +235,7 @@ def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
 
 
 def _find(name: str) -> Path:
-    shipped = shipped_recipes()
+    shipped = bundled_recipes()
     if name in shipped:
         return shipped[name]
     path = Path(name)

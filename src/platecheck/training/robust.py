@@ -17,16 +17,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from platecheck.data.borrow import borrow
+from platecheck.data.backgrounds import background_strip, extract_background, noise_background
 from platecheck.data.cache import PixelCache
-from platecheck.data.composite import CONTACT, Placement, Shadow, put_on
-from platecheck.data.cutouts import CutoutCache, Mask
-from platecheck.data.dirt import put_dirt
+from platecheck.data.composite import CONTACT, Placement, Shadow, composite
+from platecheck.data.dirt import paste_dirt
 from platecheck.data.folders import Photo
+from platecheck.data.pattern_transfer import transfer_pattern
 from platecheck.data.patterns import draw_pattern
-from platecheck.data.photometric import change_photo
-from platecheck.data.rendered import RenderedDishes, RenderedPair
-from platecheck.data.tables import noise_table, table_of, widest_strip
+from platecheck.data.photometric import photometric_augment
+from platecheck.data.render.pairs import RenderedPair, RenderedPairs
+from platecheck.data.segmentation import Mask, MaskCache
 from platecheck.training.recipe import Augmentation, Normalization, Robust
 from platecheck.training.teacher import Teacher
 
@@ -42,7 +42,7 @@ Item = tuple[Tensor, int, Tensor] | tuple[Tensor, int, Tensor, Tensor]
 
 
 @dataclass
-class Scene:
+class Sample:
     """A photo on its way: everything that the changes need to know of it."""
 
     pixels: NDArray[np.uint8]
@@ -67,14 +67,14 @@ class RobustDataset(Dataset[Item]):
         self,
         photos: Sequence[Photo],
         cache: PixelCache,
-        cutouts: CutoutCache,
+        cutouts: MaskCache,
         augmentation: Augmentation,
         normalization: Normalization,
         *,
         dirty: int | None,
         size: int,
         epochs: int,
-        rendered: RenderedDishes | None,
+        rendered: RenderedPairs | None,
         teacher: Teacher | None = None,
     ) -> None:
         """Serve `photos` and, after them, as many rendered dishes as the recipe wants.
@@ -115,7 +115,8 @@ class RobustDataset(Dataset[Item]):
         self.with_table = [
             index
             for index, cutout in enumerate(self.cutouts)
-            if cutout.good and widest_strip(cache.get(photos[index]), self._mask(index)) is not None
+            if cutout.good
+            and background_strip(cache.get(photos[index]), self._mask(index)) is not None
         ]
 
     def __len__(self) -> int:
@@ -137,31 +138,31 @@ class RobustDataset(Dataset[Item]):
         self._flip(rng, scene)
         taught = self.teacher and self.teacher.probabilities(scene.pixels)
         if rng.random() < self.robust.photometric:
-            scene.pixels = change_photo(rng, scene.pixels)
+            scene.pixels = photometric_augment(rng, scene.pixels)
         if scene.pixels.shape[0] != self.size:  # the teacher's
             scene.change(partial(resized, size=self.size))
         item = _tensor(scene.pixels, self.normalization), scene.label, _target(scene)
         return item if taught is None else (*item, torch.from_numpy(taught))
 
-    def _photo(self, index: int) -> Scene:
+    def _photo(self, index: int) -> Sample:
         photo = self.photos[index]
         pixels = self.cache.get(photo)
         dish = self._mask(index) if self.cutouts[index].good else None
         clean = self.dirty is not None and photo.label != self.dirty
-        return Scene(pixels, photo.label, dish, np.zeros_like(pixels[..., 0]) if clean else None)
+        return Sample(pixels, photo.label, dish, np.zeros_like(pixels[..., 0]) if clean else None)
 
-    def _rendered(self, rng: np.random.Generator) -> Scene:
+    def _rendered(self, rng: np.random.Generator) -> Sample:
         assert self.dirty is not None
         pair = self._pair(rng)
         if rng.random() < 0.5:
-            return Scene(pair.clean, 1 - self.dirty, pair.dish, np.zeros_like(pair.dirt))
-        return Scene(pair.dirty, self.dirty, pair.dish, pair.dirt)
+            return Sample(pair.clean, 1 - self.dirty, pair.dish, np.zeros_like(pair.dirt))
+        return Sample(pair.dirty, self.dirty, pair.dish, pair.dirt)
 
     def _pair(self, rng: np.random.Generator) -> RenderedPair:
         assert self.rendered is not None
         return self.rendered[int(rng.integers(len(self.rendered)))]
 
-    def _change_dish(self, rng: np.random.Generator, scene: Scene) -> None:
+    def _change_dish(self, rng: np.random.Generator, scene: Sample) -> None:
         """A pattern more, half of them borrowed; dirt on a clean dish, which makes it dirty."""
         if scene.dish is None or self.dirty is None:
             return
@@ -170,13 +171,13 @@ class RobustDataset(Dataset[Item]):
             scene.pixels = borrowed[0] if borrowed else draw_pattern(rng, scene.pixels, scene.dish)
         if self.rendered is None or scene.label == self.dirty or rng.random() >= self.robust.dirt:
             return
-        soiled = put_dirt(rng, scene.pixels, scene.dish, self._pair(rng))
+        soiled = paste_dirt(rng, scene.pixels, scene.dish, self._pair(rng))
         if soiled is not None:
             scene.pixels, scene.dirt = soiled
             scene.label = self.dirty
 
     def _borrowed(
-        self, rng: np.random.Generator, scene: Scene
+        self, rng: np.random.Generator, scene: Sample
     ) -> tuple[NDArray[np.uint8], Mask] | None:
         """The dish with what is on a random clean dish."""
         assert scene.dish is not None
@@ -184,10 +185,10 @@ class RobustDataset(Dataset[Item]):
             return None
         index = self.lenders[int(rng.integers(len(self.lenders)))]
         pixels = self.cache.get(self.photos[index])
-        return borrow(rng, scene.pixels, scene.dish, pixels, self._mask(index))
+        return transfer_pattern(rng, scene.pixels, scene.dish, pixels, self._mask(index))
 
     def _place(
-        self, rng: np.random.Generator, scene: Scene, table: NDArray[np.uint8] | None
+        self, rng: np.random.Generator, scene: Sample, table: NDArray[np.uint8] | None
     ) -> None:
         """Move, turn and scale the dish on another table, or the whole photo."""
         robust = self.robust
@@ -204,7 +205,7 @@ class RobustDataset(Dataset[Item]):
         shadow = Shadow(
             rng.uniform(0, 1.5 * CONTACT.strength), rng.uniform(0.01, 0.05), (way[0], way[1])
         )
-        scene.pixels, scene.dish = put_on(
+        scene.pixels, scene.dish = composite(
             table,
             scene.pixels,
             scene.dish,
@@ -219,13 +220,13 @@ class RobustDataset(Dataset[Item]):
         table: NDArray[np.uint8] | None = None
         if kind < RENDERED_TABLES and self.rendered is not None:
             pair = self._pair(rng)
-            table = table_of(pair.clean, pair.dish, rng)
+            table = extract_background(pair.clean, pair.dish, rng)
         elif kind >= RENDERED_TABLES + NOISE_TABLES and self.with_table:
             index = self.with_table[int(rng.integers(len(self.with_table)))]
             pixels = self.cache.get(self.photos[index])
-            table = table_of(pixels, self._mask(index), rng)
+            table = extract_background(pixels, self._mask(index), rng)
         if table is None:
-            table = noise_table(rng, size, size)
+            table = noise_background(rng, size, size)
         table = np.rot90(table, int(rng.integers(4)))
         if rng.random() < 0.5:
             table = table[:, ::-1]
@@ -238,7 +239,7 @@ class RobustDataset(Dataset[Item]):
         size = self.cache.size
         return self.cutouts[index].mask(size, size)
 
-    def _flip(self, rng: np.random.Generator, scene: Scene) -> None:
+    def _flip(self, rng: np.random.Generator, scene: Sample) -> None:
         ways = (
             (self.augmentation.horizontal_flip, np.s_[:, ::-1]),
             (self.augmentation.vertical_flip, np.s_[::-1]),
@@ -248,7 +249,7 @@ class RobustDataset(Dataset[Item]):
                 scene.change(itemgetter(way))
 
 
-class ExchangedDataset(Dataset[Item]):
+class SwappedDataset(Dataset[Item]):
     """Validation photos as they are, then their dishes on random other tables.
 
     The second part is the same in every epoch: Mixed-Rand, drawn once.
@@ -258,7 +259,7 @@ class ExchangedDataset(Dataset[Item]):
         self,
         photos: Sequence[Photo],
         cache: PixelCache,
-        cutouts: CutoutCache,
+        cutouts: MaskCache,
         normalization: Normalization,
     ) -> None:
         self.photos = photos
@@ -278,7 +279,7 @@ class ExchangedDataset(Dataset[Item]):
 
 
 def mixed_rand(
-    photos: Sequence[Photo], cache: PixelCache, cutouts: CutoutCache, *, seed: int
+    photos: Sequence[Photo], cache: PixelCache, cutouts: MaskCache, *, seed: int
 ) -> Iterator[tuple[NDArray[np.uint8], int, int]]:
     """Every dish that can be cut out on the table of another photo, drawn at random.
 
@@ -291,14 +292,14 @@ def mixed_rand(
     tables = {}
     for index in dishes:
         mask, rng = found[index].mask(size, size), np.random.default_rng([seed, index])
-        if (table := table_of(cache.get(photos[index]), mask, rng)) is not None:
+        if (table := extract_background(cache.get(photos[index]), mask, rng)) is not None:
             tables[index] = table
     for index in dishes:
         others = [table for owner, table in tables.items() if owner != index]
         if others:
             table = others[int(np.random.default_rng([seed, index, 1]).integers(len(others)))]
             mask = found[index].mask(size, size)
-            yield put_on(table, cache.get(photos[index]), mask)[0], photos[index].label, index
+            yield composite(table, cache.get(photos[index]), mask)[0], photos[index].label, index
 
 
 def _tensor(pixels: NDArray[np.uint8], normalization: Normalization) -> Tensor:
@@ -307,7 +308,7 @@ def _tensor(pixels: NDArray[np.uint8], normalization: Normalization) -> Tensor:
     return (torch.from_numpy(channels).float() / 255 - mean) / std
 
 
-def _target(scene: Scene) -> Tensor:
+def _target(scene: Sample) -> Tensor:
     """CLEAN, DIRT or UNKNOWN for every pixel of the dirt map; a table is clean."""
     if scene.dirt is not None:
         return torch.from_numpy(np.where(_small(scene.dirt) > 32, DIRT, CLEAN))

@@ -55,7 +55,7 @@ def choose_thresholds(
     return thresholds, promise
 
 
-def least_favourable(
+def worst_view(
     probabilities: NDArray[np.floating],
     labels: NDArray[np.integer],
     owners: NDArray[np.integer],

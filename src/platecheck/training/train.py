@@ -19,7 +19,7 @@ import torch
 
 from platecheck.data.exclusions import read_exclusions, without
 from platecheck.data.folders import PhotoSet, read_photos
-from platecheck.data.splits import division_of, with_validation
+from platecheck.data.splits import describe_split, with_validation
 from platecheck.data.statistics import channel_statistics
 from platecheck.errors import DataError, ModelError, RecipeError
 from platecheck.files import (
@@ -47,14 +47,14 @@ from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
 from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
+from platecheck.training.callbacks import DivergedError, OnEpoch, RunCheckpoint  # noqa: E402
 from platecheck.training.datamodule import PlateDataModule, dirty_class, mix  # noqa: E402
 from platecheck.training.export import export  # noqa: E402
-from platecheck.training.keeper import DivergedError, OnEpoch, RunKeeper  # noqa: E402
 from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.networks import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
 from platecheck.training.teacher import Teacher  # noqa: E402
-from platecheck.training.trained import calibrate  # noqa: E402
+from platecheck.training.torch_predictor import calibrate  # noqa: E402
 
 # Apart from the seeds that epochs and steps are given.
 SEED_OF_WEIGHTS = 2**32
@@ -65,7 +65,7 @@ RECORDED = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow", "onn
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrainerSettings:
     """How to run, none of which belongs to the recipe; handed to Lightning's ``Trainer``."""
 
     accelerator: str = "auto"
@@ -80,12 +80,12 @@ class Interrupted(Exception):  # noqa: N818 -- it is no error
 
 
 @dataclass(frozen=True)
-class Prepared:
+class TrainingSetup:
     """A run that is ready to train: photos read, network built, run folder begun and locked."""
 
     run: Run
     network: PlateNet
-    settings: Settings
+    settings: TrainerSettings
     checkpoint: Path | None
     note: str = ""
     """One line about classes that the weights to start from do not know."""
@@ -102,9 +102,9 @@ def prepare(
     resume: bool = False,
     strict: bool = False,
     exclude: Path | None = None,
-    settings: Settings | None = None,
+    settings: TrainerSettings | None = None,
     on_photo: Callable[[], None] | None = None,
-) -> Prepared:
+) -> TrainingSetup:
     """Read the photos, build the network and begin the run folder.
 
     Args:
@@ -130,7 +130,7 @@ def prepare(
         OutputError: the run folder cannot be written.
         RecipeError: the resumed run was started with another recipe.
     """
-    settings = settings or Settings()
+    settings = settings or TrainerSettings()
     _quieten()
     _trainer(settings, logger=False, enable_checkpointing=False)  # mistakes first
     with ExitStack() as held:
@@ -153,7 +153,7 @@ def prepare(
             data=str(photos.folder.resolve()),
             fingerprint=divided.fingerprint(),
             classes=photos.classes,
-            division=division_of(photos, seed=split_seed, learnt=recipe.learn_from_val),
+            division=describe_split(photos, seed=split_seed, learnt=recipe.learn_from_val),
             normalization=_normalization(recipe, divided),
             unreadable={error.source: error.reason for error in photos.unreadable},
             settings={**vars(settings), "threads": torch.get_num_threads()},
@@ -172,7 +172,7 @@ def prepare(
         assert out is not None, "only the first process chooses a folder"
         run = Run(out, recipe, facts, divided)
         checkpoint = _begin(run, network, resumed=resumed is not None)
-        return Prepared(run, network, settings, checkpoint, note, held.pop_all())
+        return TrainingSetup(run, network, settings, checkpoint, note, held.pop_all())
 
 
 def _network(recipe: Recipe, facts: RunFacts, resumed: Run | None) -> tuple[PlateNet, str]:
@@ -245,7 +245,7 @@ def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
 
 
 def fit(
-    prepared: Prepared,
+    prepared: TrainingSetup,
     *,
     on_epoch: OnEpoch | None = None,
     on_teacher: Callable[[Run], None] | None = None,
@@ -271,7 +271,7 @@ def fit(
     with prepared.held, writing(run.folder, "make room, then go on with --resume"):
         teacher = _teacher(prepared, on_epoch, on_teacher, callbacks)
         try:
-            trainer = _learn(prepared, teacher, on_epoch, callbacks)
+            trainer = _run_trainer(prepared, teacher, on_epoch, callbacks)
         except DivergedError:
             if run.recipe.calibrate and first_process() and Run.load(run.folder).history:
                 calibrate(Run.load(run.folder))
@@ -283,7 +283,7 @@ def fit(
 
 
 def _teacher(
-    prepared: Prepared,
+    prepared: TrainingSetup,
     on_epoch: OnEpoch | None,
     on_teacher: Callable[[Run], None] | None,
     callbacks: Sequence[Callback],
@@ -301,10 +301,10 @@ def _teacher(
         resumed = Run.is_run(run.teacher)
         network, _ = _network(recipe, facts, theirs if resumed else None)
         checkpoint = _begin(theirs, network, resumed=resumed)
-        ready = Prepared(theirs, network, prepared.settings, checkpoint)
+        ready = TrainingSetup(theirs, network, prepared.settings, checkpoint)
         if on_teacher:
             on_teacher(theirs)
-        trainer = _learn(ready, None, on_epoch, callbacks)
+        trainer = _run_trainer(ready, None, on_epoch, callbacks)
         if trainer.is_global_zero:
             if recipe.calibrate:
                 calibrate(Run.load(run.teacher))
@@ -314,8 +314,8 @@ def _teacher(
     return Teacher(str(file), run.facts.classes, flips=wanted.flips)
 
 
-def _learn(
-    prepared: Prepared,
+def _run_trainer(
+    prepared: TrainingSetup,
     teacher: Teacher | None,
     on_epoch: OnEpoch | None,
     callbacks: Sequence[Callback],
@@ -340,7 +340,7 @@ def _learn(
     trainer = _trainer(
         settings,
         max_epochs=recipe.epochs,
-        callbacks=[*callbacks, RunKeeper(run, on_epoch)],
+        callbacks=[*callbacks, RunCheckpoint(run, on_epoch)],
         logger=TensorBoardLogger(run.folder, name="", version="tensorboard"),
         default_root_dir=run.folder,
         use_distributed_sampler=False,
@@ -356,7 +356,7 @@ def _learn(
     return trainer
 
 
-def _trainer(settings: Settings, **options: Any) -> Trainer:
+def _trainer(settings: TrainerSettings, **options: Any) -> Trainer:
     try:
         return Trainer(
             accelerator=settings.accelerator,

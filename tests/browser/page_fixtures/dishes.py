@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from platecheck.data.synth import TABLES, render_dish
-from platecheck.data.synth.tables import draw_table
+from platecheck.data.render import TABLES, render_dish
+from platecheck.data.render.tabletops import draw_table
 
 SIDE = 640
 

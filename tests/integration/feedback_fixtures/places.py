@@ -11,8 +11,8 @@ from sqlalchemy import select
 
 from platecheck.feedback.entry import Answer
 from platecheck.feedback.photos import OWNER, photo_name
+from platecheck.feedback.schema import FEEDBACK, STORED
 from platecheck.feedback.store import Store, open_store
-from platecheck.feedback.tables import FEEDBACK, STORED
 from platecheck.files import PART
 
 NOW = timedelta(0)

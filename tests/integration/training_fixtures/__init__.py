@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import History, Run
-from platecheck.training.train import Settings, fit, prepare
+from platecheck.training.train import TrainerSettings, fit, prepare
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("platecheck")
-ONE_PROCESS = Settings("cpu", 1, workers=0)
+ONE_PROCESS = TrainerSettings("cpu", 1, workers=0)
 PATIENCE = 300  # seconds that a process gets before its test gives up
 
 # TinyVGG so small, and so gentle, that it learns wood from concrete within five epochs. Dropout,

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from platecheck.cli import main
-from platecheck.data.synth import render_dish
+from platecheck.data.render import render_dish
 from platecheck.training.run import Run
 from training_fixtures import Answer, Cli, gentle, train
 

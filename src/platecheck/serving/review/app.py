@@ -17,11 +17,11 @@ from platecheck.feedback.errors import StorageError
 from platecheck.feedback.reviews import Item, Reviews, labels
 from platecheck.feedback.store import Store
 from platecheck.photo import open_photo
-from platecheck.serving.callers import LOCAL_NAMES, Callers
-from platecheck.serving.deadline import Deadline
-from platecheck.serving.middleware import Watch
+from platecheck.serving.host_origin import LOCAL_NAMES, HostOriginMiddleware
+from platecheck.serving.middleware import RequestContextMiddleware
 from platecheck.serving.problems import ProblemError, answer_errors, problem_response
 from platecheck.serving.static import NO_CACHE, PAGE, PageFiles
+from platecheck.serving.timeout import TimeoutMiddleware
 
 OWN = Path(str(files("platecheck.serving.review") / "page"))
 # Photos are shown with this as their longer side at most.
@@ -145,7 +145,7 @@ def create_review(store: Store) -> FastAPI:
     app.add_exception_handler(
         StorageError, lambda request, error: problem_response(503, str(error))
     )
-    app.add_middleware(Callers, names=LOCAL_NAMES, origins=())
-    app.add_middleware(Deadline, seconds=SECONDS)
-    app.add_middleware(Watch)
+    app.add_middleware(HostOriginMiddleware, names=LOCAL_NAMES, origins=())
+    app.add_middleware(TimeoutMiddleware, seconds=SECONDS)
+    app.add_middleware(RequestContextMiddleware)
     return app

@@ -1,0 +1,65 @@
+"""Table tops: taken from the dish-free part of a photo, or made of noise."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.data.segmentation import Mask
+
+# A strip narrower than this share of the photo repeats too often to look like a table.
+NARROWEST = 0.06
+
+
+def extract_background(
+    pixels: NDArray[np.uint8], mask: Mask, rng: np.random.Generator
+) -> NDArray[np.uint8] | None:
+    """The photo's table without its dish, as large as the photo, or None where too little is seen.
+
+    The widest strip beside the dish is repeated, every other time mirrored, so that no seam shows.
+
+    Args:
+        pixels: uint8 [H, W, 3].
+        mask: uint8 [H, W], not 0 on the dish.
+        rng: where the first strip begins, and which way round.
+    """
+    strip = background_strip(pixels, mask)
+    if strip is None:
+        return None
+    height, width = pixels.shape[:2]
+    rows = _mirrored(strip.shape[0], height, int(rng.integers(2 * strip.shape[0])))
+    columns = _mirrored(strip.shape[1], width, int(rng.integers(2 * strip.shape[1])))
+    return np.ascontiguousarray(strip[np.ix_(rows, columns)])
+
+
+def background_strip(pixels: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8] | None:
+    """The largest strip between the dish, with its shadow, and a side of the photo."""
+    height, width = mask.shape
+    room = max(2, round(0.03 * min(height, width)))
+    if not mask.any():
+        return None
+    x, y, wide, high = cv2.boundingRect(mask)
+    top, bottom = max(0, y - room), min(height, y + high + room)
+    left, right = max(0, x - room), min(width, x + wide + room)
+    strips = [pixels[:top], pixels[bottom:], pixels[:, :left], pixels[:, right:]]
+    sides = [top / height, 1 - bottom / height, left / width, 1 - right / width]
+    best = int(np.argmax(sides))
+    return strips[best] if sides[best] >= NARROWEST else None
+
+
+def noise_background(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
+    """Coloured noise of several grains, uint8 [height, width, 3]: a table like no other."""
+    table = np.zeros((height, width, 3), np.float32)
+    for cells in (2, 5, 13, 34, 89):
+        rows, columns = (max(2, int(cells * rng.uniform(0.7, 1.4))) for _ in range(2))
+        grain = rng.standard_normal((rows, columns, 3)).astype(np.float32)
+        grain = grain.mean(axis=2, keepdims=True) * rng.uniform(0.5, 1.5) + 0.5 * grain
+        grown = cv2.resize(grain, (width, height), interpolation=cv2.INTER_CUBIC)
+        table += rng.uniform(0, 22) * grown
+    table += rng.uniform(30, 225) + rng.uniform(-35, 35, 3)
+    return np.clip(table, 0, 255).astype(np.uint8)
+
+
+def _mirrored(length: int, wanted: int, start: int) -> NDArray[np.intp]:
+    """`wanted` indices that go to and fro over `length`."""
+    at = (np.arange(wanted) + start) % (2 * length)
+    return np.where(at < length, at, 2 * length - 1 - at)

@@ -1,0 +1,26 @@
+"""Artificial photos of clean and dirty dishes, rendered from numbers: no real photo is needed."""
+
+from platecheck.errors import MissingExtraError
+
+try:
+    import cv2  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError("Rendering artificial dishes", "data") from error
+
+from platecheck.data.render.dataset import SynthSummary, write_dataset
+from platecheck.data.render.samples import write_samples
+from platecheck.data.render.scene import LABELS, RenderedDish, render_dish
+from platecheck.data.render.shapes import KINDS, RARE_KINDS
+from platecheck.data.render.tabletops import TABLES
+
+__all__ = [
+    "KINDS",
+    "LABELS",
+    "RARE_KINDS",
+    "TABLES",
+    "RenderedDish",
+    "SynthSummary",
+    "render_dish",
+    "write_dataset",
+    "write_samples",
+]

@@ -1,0 +1,116 @@
+"""The camera: where each pixel looks, and what it makes of the light it catches."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.data.render.pixels import Floats, tinted
+
+
+@dataclass
+class Camera:
+    """A pinhole camera that looks at a dish of radius 1 at the origin, table at height 0.
+
+    Attributes:
+        place: where it is [3].
+        axes: rows are right, down and forward [3, 3].
+        zoom: focal length in half widths of the picture.
+    """
+
+    place: Floats
+    axes: Floats
+    zoom: float
+
+    def slopes(self, columns: Floats, rows: Floats) -> tuple[Floats, Floats]:
+        """How far pixels' rays move in x and in y while they fall by 1; [rows, columns] each.
+
+        Columns and rows are places across the picture, -1 at its left and top to 1.
+        """
+        qx = columns[None, :] / np.float32(self.zoom)
+        qy = rows[:, None] / np.float32(self.zoom)
+        right, down, forward = self.axes
+        fall = -(forward[2] + right[2] * qx + down[2] * qy)
+        a = (forward[0] + right[0] * qx + down[0] * qy) / fall
+        b = (forward[1] + right[1] * qx + down[1] * qy) / fall
+        return a, b
+
+    def at_height(self, a: Floats, b: Floats, z: Floats | float) -> tuple[Floats, Floats]:
+        """Where (x, y) rays of slopes (a, b) are at height z."""
+        fall = self.place[2] - z
+        return self.place[0] + a * fall, self.place[1] + b * fall
+
+    def project(self, points: Floats, side: int) -> Floats:
+        """Pixel coordinates [n, 2] of points [n, 3] in a picture of `side` pixels."""
+        p = (points - self.place) @ self.axes.T
+        return np.asarray((p[:, :2] / p[:, 2:] * np.float32(self.zoom) + 1) * (side / 2) - 0.5)
+
+
+def across(side: int) -> Floats:
+    """Where the middles of `side` pixels lie, from -1 to 1."""
+    return (np.arange(side, dtype=np.float32) + 0.5) * np.float32(2 / side) - 1
+
+
+def aim(rng: np.random.Generator) -> Camera:
+    """Draw a camera: from above to 40 degrees off, near enough for the dish to fill the picture."""
+    tilt = np.radians(min(abs(rng.normal(0, 18)), 40))
+    around, roll = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.2)
+    distance, fill = rng.uniform(3.2, 6), rng.uniform(0.58, 0.9)
+    out = np.array([np.cos(around), np.sin(around)])
+    place = distance * np.array([*(np.sin(tilt) * out), np.cos(tilt)])
+    target = np.array([*rng.normal(0, 0.07, 2), 0.1])
+    forward = target - place
+    forward /= np.linalg.norm(forward)
+    right = np.array([-out[1], out[0], 0.0])
+    down = np.cross(forward, right)
+    down /= np.linalg.norm(down)
+    right = np.cross(down, forward)
+    c, s = np.cos(roll), np.sin(roll)
+    axes = np.stack([c * right + s * down, c * down - s * right, forward])
+    return Camera(place.astype(np.float32), axes.astype(np.float32), float(fill * distance))
+
+
+@cache
+def _tone_curve() -> NDArray[np.float32]:
+    """sRGB values (0 to 255) of linear light 0 to 4 in steps of 1/1024, with a soft shoulder."""
+    light = np.arange(4096) / 1024
+    knee = 0.7
+    over = np.maximum(light - knee, 0) / (1 - knee)
+    light = np.where(light > knee, knee + (1 - knee) * (1 - np.exp(-over)), light)
+    srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return (srgb * 255).astype(np.float32)
+
+
+def develop(rng: np.random.Generator, light: Floats, size: int) -> NDArray[np.uint8]:
+    """Turn linear light [h, w, 3] into a photo [size, size, 3] as a phone would.
+
+    White balance, exposure, vignette, blur, tone curve, noise and soft colours are drawn from rng.
+    """
+    side = light.shape[0]
+    exposure = np.exp(rng.normal(-0.3, 0.22))
+    red, blue = np.exp(rng.normal(0, 0.05, 2))
+    gains = np.array([red, 1, blue], np.float32) * np.float32(exposure)
+    q = across(side)
+    fade = 1 - np.float32(rng.uniform(0, 0.16)) * (q[None, :] ** 2 + q[:, None] ** 2)
+    light = light * tinted(fade, gains)
+    bloom = cv2.resize(light, (side // 4, side // 4), interpolation=cv2.INTER_AREA)
+    bloom = cv2.GaussianBlur(bloom, (0, 0), side / 100)
+    light += np.float32(rng.uniform(0.02, 0.07)) * (cv2.resize(bloom, (side, side)) - light)
+    if side != size:
+        light = cv2.resize(light, (size, size), interpolation=cv2.INTER_AREA)
+    blur = min(abs(rng.normal(0, 0.5)), 1.1) * size / 256
+    if blur > 0.3:
+        light = cv2.GaussianBlur(light, (0, 0), blur)
+    photo: Floats = np.take(_tone_curve(), (light.clip(0, 3.99) * 1024).astype(np.int32))
+
+    # Noise in brightness is fine, in colour coarse: phones keep colours at half the resolution.
+    strength = np.float32(rng.uniform(0.6, 3.2))
+    ycc: Floats = cv2.cvtColor(photo, cv2.COLOR_RGB2YCrCb)
+    half: Floats = cv2.resize(ycc[..., 1:], (size // 2, size // 2), interpolation=cv2.INTER_AREA)
+    half += strength * rng.standard_normal(half.shape, dtype=np.float32)
+    ycc[..., 1:] = cv2.resize(half, (size, size))
+    ycc[..., 0] += strength * rng.standard_normal((size, size), dtype=np.float32)
+    photo = cv2.cvtColor(ycc, cv2.COLOR_YCrCb2RGB)
+    return np.asarray(np.clip(photo + 0.5, 0, 255), np.uint8)

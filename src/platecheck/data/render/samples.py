@@ -1,0 +1,41 @@
+"""The sample photos that come with the project."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from platecheck.data.render.dataset import QUALITY
+from platecheck.data.render.scene import RenderedDish, render_dish
+
+SIZE = 512
+# name: (kind, seed); every table is there once clean and once dirty
+SAMPLES: dict[str, tuple[str, int]] = {
+    "clean-patterned-rim-on-cloth": ("patterned", 8),
+    "clean-white-plate-on-concrete": ("plate", 8),
+    "clean-steel-bowl-on-wood": ("steel", 8),
+    "clean-speckled-bowl-on-stone": ("speckled", 9),
+    "dirty-sauce-on-wood": ("plate", 1),
+    "dirty-mustard-on-cloth": ("deep-plate", 7),
+    "dirty-steel-dish-on-concrete": ("steel", 3),
+    "dirty-crumbs-on-stone": ("plate", 19),
+}
+
+
+def render_sample(name: str) -> RenderedDish:
+    """Render one of the `SAMPLES`, whose name says its label first and its table last."""
+    kind, seed = SAMPLES[name]
+    label, *_, table = name.split("-")
+    rng = np.random.default_rng(seed)
+    return render_dish(rng, size=SIZE, label=label, table=table, kind=kind)
+
+
+def write_samples(folder: Path) -> list[Path]:
+    """Write the `SAMPLES` as JPEG files of 512 x 512 pixels; give back their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name in SAMPLES:
+        path = folder / f"{name}.jpg"
+        Image.fromarray(render_sample(name).photo).save(path, quality=QUALITY)
+        paths.append(path)
+    return paths

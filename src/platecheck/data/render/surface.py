@@ -1,0 +1,107 @@
+"""A dish's inner surface while dirt is laid on it, layer by layer."""
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.data.render.dishes import Dish
+from platecheck.data.render.noise import sample, spot
+from platecheck.data.render.pixels import Floats, from_srgb, mix, step
+from platecheck.data.render.shapes import EDGE
+
+Part = tuple[slice, slice]  # rows and columns of the chart
+
+
+@dataclass
+class Surface:
+    """The dish's surface under its dirt, all [n, n] or [n, n, 3].
+
+    Attributes:
+        dish: the dish that the dirt lies on.
+        albedo: linear RGB.
+        relief: height of the dirt, in units of the dish's radius.
+        bare: 1 where the dish's own material shines, 0 where dirt covers it.
+        wet: how much the dirt itself shines, 0 to 1.
+        dirt: how plainly dirt covers the dish, 0 to 1.
+    """
+
+    dish: Dish
+    albedo: Floats = field(init=False)
+    relief: Floats = field(init=False)
+    bare: Floats = field(init=False)
+    wet: Floats = field(init=False)
+    dirt: Floats = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.albedo = self.dish.albedo.copy()
+        self.relief, self.wet, self.dirt = (np.zeros_like(self.dish.chart.r) for _ in range(3))
+        self.bare = np.ones_like(self.dish.chart.r)
+
+    @property
+    def pixel(self) -> float:
+        """Width of a pixel in units of the dish's radius."""
+        return 2 * EDGE / len(self.relief)
+
+    def part(self, low: tuple[float, float], high: tuple[float, float]) -> Part:
+        """The part of the chart between two corners (u, v)."""
+        n = len(self.relief)
+        first = [min(max(int((q + EDGE) / self.pixel), 0), n - 1) for q in low]
+        last = [min(max(int((q + EDGE) / self.pixel) + 2, 1), n) for q in high]
+        return slice(first[1], last[1]), slice(first[0], last[0])
+
+    def around(self, at: tuple[float, float], reach: float) -> Part:
+        """The part of the chart within `reach` of a point."""
+        return self.part((at[0] - reach, at[1] - reach), (at[0] + reach, at[1] + reach))
+
+    def from_point(self, part: Part, at: tuple[float, float]) -> tuple[Floats, Floats]:
+        """Coordinates of a part's pixels, from a point."""
+        chart = self.dish.chart
+        return chart.u[part] - np.float32(at[0]), chart.v[part] - np.float32(at[1])
+
+    def noise(self, rng: np.random.Generator, kind: str, part: Part, scale: float) -> Floats:
+        """Noise over a part, `scale` tiles to the dish's radius."""
+        a, b = spot(rng)
+        k = np.float32(scale)
+        return sample(kind, self.dish.chart.u[part] * k + a, self.dish.chart.v[part] * k + b)
+
+    def place(self, rng: np.random.Generator, far: float) -> tuple[float, float]:
+        """A point on the surface with r up to `far`."""
+        r, angle = far * np.sqrt(rng.random()), rng.uniform(0, 2 * np.pi)
+        return float(r * np.cos(angle)), float(r * np.sin(angle) / self.dish.chart.shape.aspect)
+
+    def pour(
+        self,
+        part: Part,
+        thickness: Floats,
+        colour: Floats,
+        *,
+        body: float,
+        wet: float,
+        tone: Floats | float = 1.0,
+    ) -> None:
+        """Lay a liquid on a part; what is below shines through where it is thin (Beer-Lambert).
+
+        `colour` [3] is linear, and `tone` [h, w] lightens it; `body` says how fast thickness turns
+        opaque; `wet` is how much the liquid shines, 0 to 1.
+        """
+        thickness = thickness * step(1.0, 0.95, self.dish.chart.r[part])  # the rim's edge stays dry
+        depth = thickness * np.float32(-body)
+        # Each colour of light goes deeper where the liquid has that colour itself.
+        through = [np.exp(depth * np.float32(1.5 - c / colour.max())) for c in colour]
+        own = [(1 - t) * tone * c for t, c in zip(through, colour, strict=True)]
+        self.albedo[part] = self.albedo[part] * cv2.merge(through) + cv2.merge(own)
+        left = np.exp(depth)
+        self.bare[part] *= left
+        self.wet[part] = np.float32(wet) + (self.wet[part] - np.float32(wet)) * left
+        np.maximum(self.dirt[part], 1 - left, out=self.dirt[part])
+
+    def lay(self, part: Part, cover: Floats, picture: NDArray[np.uint8], relief: Floats) -> None:
+        """Lay solids on a part: their cover [h, w] (0 to 1), picture (sRGB) and relief [h, w]."""
+        cover = cover * step(1.0, 0.97, self.dish.chart.r[part])
+        self.albedo[part] = mix(self.albedo[part], from_srgb(picture), cover)
+        self.relief[part] += relief * cover
+        self.bare[part] *= 1 - cover
+        self.wet[part] *= 1 - 0.75 * cover
+        np.maximum(self.dirt[part], cover, out=self.dirt[part])

@@ -1,0 +1,172 @@
+"""The dish of a photo, cut out: GrabCut from an ellipse in the middle, then a smooth outline.
+
+Rother et al., GrabCut: interactive foreground extraction using iterated graph cuts, 2004; the
+"interaction" here is the habit of people to put the dish in the middle of the photo.
+"""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.cpus import cpu_count
+from platecheck.data.cache import default_folder, entry_path
+from platecheck.data.folders import Photo
+from platecheck.files import write_text
+from platecheck.photo import open_photo
+
+# OpenCV sees the limit of a container, but not that of a group within it.
+cv2.setNumThreads(min(cv2.getNumThreads(), cpu_count()))
+
+# Found at this size: finer outlines cost much time and are not better.
+WORKING_SIZE = 128
+ITERATIONS = 4
+# Cut-outs below this quality are left out wherever dishes are put on other tables.
+GOOD = 0.5
+# Part of the cache's key: raise it when any outline changes.
+VERSION = 1
+
+Mask = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class DishMask:
+    """A dish's place in a photo.
+
+    Attributes:
+        outline: points (x, y) in shares of the photo's sides; empty where no dish was found.
+        quality: in [0, 1]; below :data:`GOOD` the outline is probably not the dish's.
+    """
+
+    outline: tuple[tuple[float, float], ...]
+    quality: float
+
+    @property
+    def good(self) -> bool:
+        """Whether the dish can be put on another table."""
+        return self.quality >= GOOD
+
+    def mask(self, height: int, width: int) -> Mask:
+        """The dish in a photo of that size: uint8 [height, width], 255 on it, 0 elsewhere."""
+        mask = np.zeros((height, width), np.uint8)
+        if self.outline:
+            points = np.array(self.outline) * (width, height) - 0.5
+            cv2.fillPoly(mask, [np.rint(points).astype(np.int32)], 255)
+        return mask
+
+
+NOTHING = DishMask((), 0.0)
+
+
+def segment_dish(pixels: NDArray[np.uint8]) -> DishMask:
+    """Find the dish.
+
+    Args:
+        pixels: uint8 [H, W, 3]; the dish roughly in the middle.
+    """
+    if pixels.shape[:2] != (WORKING_SIZE, WORKING_SIZE):
+        size = (WORKING_SIZE, WORKING_SIZE)
+        pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    contour = max(_contours(pixels), key=cv2.contourArea, default=None)
+    if contour is None:
+        return NOTHING
+    hull = cv2.convexHull(contour).astype(np.int32)
+    area, hull_area = cv2.contourArea(contour), cv2.contourArea(hull)
+    if hull_area < 1:
+        return NOTHING
+    solidity = area / hull_area
+    outline = hull if solidity > 0.85 else contour
+    points = (outline[:, 0] + 0.5) / WORKING_SIZE
+    quality = _quality(solidity, hull_area / WORKING_SIZE**2, hull)
+    return DishMask(tuple((round(float(x), 5), round(float(y), 5)) for x, y in points), quality)
+
+
+class MaskCache:
+    """Cut-outs, kept on disk by the content of the photo; a damaged entry is made anew."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = (folder or default_folder()) / "cutouts"
+
+    def get(self, photo: Photo) -> DishMask:
+        """The photo's cut-out: from the cache, else found and put there.
+
+        Args:
+            photo: with its `sha256`.
+
+        Raises:
+            PhotoError: the photo cannot be opened.
+        """
+        entry = entry_path(self.folder, photo, f"v{VERSION}.json")
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            content = json.loads(entry.read_text(encoding="utf-8"))
+            outline = tuple((float(x), float(y)) for x, y in content["outline"])
+            found = DishMask(outline, float(content["quality"]))
+            shares = np.array([*outline, (found.quality, 0)])
+            if ((shares >= 0) & (shares <= 1)).all():  # what is no number is neither
+                return found
+        found = segment_dish(open_photo(photo.path, size=WORKING_SIZE))
+        with contextlib.suppress(OSError):  # a folder that cannot be written to costs time alone
+            content = {"outline": found.outline, "quality": found.quality}
+            write_text(entry, json.dumps(content))
+        return found
+
+
+def _contours(pixels: NDArray[np.uint8]) -> Sequence[NDArray[Any]]:
+    size = WORKING_SIZE
+    guess = np.full((size, size), cv2.GC_PR_BGD, np.uint8)
+    middle = (size // 2, size // 2)
+    cv2.ellipse(guess, middle, (int(size * 0.42), int(size * 0.42)), 0, 0, 360, cv2.GC_PR_FGD, -1)
+    cv2.ellipse(guess, middle, (int(size * 0.12), int(size * 0.12)), 0, 0, 360, cv2.GC_FGD, -1)
+    rim = max(2, size // 40)
+    for side in (np.s_[:rim], np.s_[-rim:], np.s_[:, :rim], np.s_[:, -rim:]):
+        guess[side] = cv2.GC_BGD
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    lab, no_rectangle = cv2.cvtColor(pixels, cv2.COLOR_RGB2Lab), (0, 0, 0, 0)
+    cv2.grabCut(lab, guess, no_rectangle, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+    foreground = ((guess == cv2.GC_FGD) | (guess == cv2.GC_PR_FGD)).astype(np.uint8)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
+    foreground = cv2.morphologyEx(foreground, cv2.MORPH_OPEN, disc)
+    return cv2.findContours(foreground, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+
+
+def _quality(solidity: float, share: float, hull: NDArray[np.int32]) -> float:
+    """Dishes are convex, neither tiny nor all of the photo, mostly inside of it, and regular."""
+    edge = WORKING_SIZE // 40 + 1
+    points = hull[:, 0]
+    cut = ((points <= edge) | (points >= WORKING_SIZE - 1 - edge)).any(axis=1).mean()
+    return float(
+        _ramp(solidity, 0.80, 0.95)
+        * _ramp(share, 0.05, 0.12)
+        * _ramp(-share, -0.92, -0.80)
+        * _ramp(-cut, -0.6, -0.3)
+        * _ramp(_regularity(hull), 0.86, 0.93)
+    )
+
+
+def _regularity(hull: NDArray[np.int32]) -> float:
+    """Overlap (intersection over union) with the nearest ellipse or rectangle."""
+    dish = _filled(hull)
+    if len(hull) < 5:
+        return 0.0
+    ellipse = np.zeros_like(dish)
+    cv2.ellipse(ellipse, cv2.fitEllipse(hull), 1, -1)
+    rectangle = _filled(cv2.boxPoints(cv2.minAreaRect(hull)).astype(np.int32))
+    overlaps = [(dish & shape).sum() / (dish | shape).sum() for shape in (ellipse, rectangle)]
+    return float(max(overlaps))
+
+
+def _filled(points: NDArray[np.int32]) -> Mask:
+    mask = np.zeros((WORKING_SIZE, WORKING_SIZE), np.uint8)
+    cv2.fillPoly(mask, [points], 1)
+    return mask
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    return float(np.clip((value - low) / (high - low), 0, 1))

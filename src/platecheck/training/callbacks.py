@@ -1,0 +1,94 @@
+"""Keeps the run folder complete while it trains."""
+
+import json
+import math
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from platecheck.errors import ModelError
+from platecheck.files import replacing
+from platecheck.training import torchvision_guard
+from platecheck.training.module import PlateModule
+from platecheck.training.networks import learned_state
+from platecheck.training.run import HISTORY_KEYS, History, Run, write_history
+
+torchvision_guard.install()
+
+from lightning.pytorch import LightningModule, Trainer  # noqa: E402
+from lightning.pytorch.callbacks import Checkpoint  # noqa: E402
+
+OnEpoch = Callable[[Run], None]
+
+
+class DivergedError(ModelError):
+    """The weights have grown beyond all bounds; nothing of the epoch is kept."""
+
+    def __init__(self, epoch: int, loss: float, rate: float) -> None:
+        kept = "nothing was learnt before"
+        if epoch > 1:
+            kept = f"the {epoch - 1} before it are kept" if epoch > 2 else "the first one is kept"
+        what = f"the validation loss is {loss}"
+        if math.isfinite(loss):
+            what = "there are weights that are not numbers"
+        super().__init__(
+            f"the training diverged in epoch {epoch}: {what}; {kept}. Train into another folder"
+            f" with a lower learning rate than {rate:g} (--set optimizer.lr=…), with"
+            " --set optimizer.clip_gradient=1 or with --precision 32-true"
+        )
+
+
+class RunCheckpoint(Checkpoint):
+    """After every epoch: its weights, the history, then the state to resume from.
+
+    In that order: the checkpoint says that an epoch is done, so what belongs to the epoch must
+    already be there. Being a :class:`Checkpoint`, Lightning calls it after everything else.
+    """
+
+    def __init__(self, run: Run, on_epoch: OnEpoch | None = None) -> None:
+        self.run = run
+        self.history: History = []
+        self.on_epoch = on_epoch
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, PlateModule)
+        epoch = trainer.current_epoch + 1
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        state = learned_state(pl_module.ema_network)
+        # The training loss may overflow in half precision: such a step is left out.
+        if not math.isfinite(metrics["val_loss"]) or not all(map(_is_finite, state.values())):
+            raise DivergedError(epoch, metrics["val_loss"], pl_module.epoch_learning_rate)
+        seconds = round(time.monotonic() - self._started, 3)
+        facts = {"epoch": epoch, "learning_rate": pl_module.epoch_learning_rate, "seconds": seconds}
+        self.history.append({key: (metrics | facts)[key] for key in HISTORY_KEYS})
+        first = trainer.is_global_zero
+        if first:
+            with replacing(self.run.weights(epoch)) as temporary:
+                names = {"classes": json.dumps(self.run.facts.classes)}
+                save_file(state, temporary, metadata=names)
+            write_history(self.run.folder / "history.csv", self.history)
+        # Every process must call save_checkpoint; only the first one writes.
+        with replacing(self.run.checkpoint) if first else nullcontext(Path()) as temporary:
+            trainer.save_checkpoint(temporary)
+        if first and self.on_epoch:
+            self.on_epoch(Run.load(self.run.folder))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The history travels in the checkpoint, so that the two always agree."""
+        return {"history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.history = state_dict["history"]
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    return bool(tensor.isfinite().all())

@@ -1,0 +1,257 @@
+"""Weights of an exported file, as a start: an ONNX graph back into our network.
+
+An export folds each BatchNorm into the convolution before it, and int8 rounds the weights. So a
+convolution gets the folded weights, and its BatchNorm is left with adding a bias; that is the same
+function as long as BatchNorm keeps its statistics (`frozen_statistics`).
+"""
+
+from collections.abc import Iterator, Sequence
+from math import ceil
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor, nn
+
+from platecheck.classifier import Classifier, find_model
+from platecheck.errors import ModelError
+from platecheck.model_info import match_classes
+from platecheck.training.networks import PlateNet
+from platecheck.training.ood import MahalanobisOOD
+from platecheck.training.recipe import Network, Normalization, Recipe
+
+# How names of the evidence head's tensors begin in the file.
+EVIDENCE = "network.evidence."
+
+# A layer's name, weight and bias.
+Layer = tuple[str, NDArray[np.float32], NDArray[np.float32]]
+Ours = TypeVar("Ours")
+
+
+def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequence[str]) -> None:
+    """Fill a network with the weights of an exported file.
+
+    Args:
+        network: keeps BatchNorm's statistics.
+        name: of the network.
+        path: of the file.
+        classes: of the network; those that the file knows keep its weights, the others begin at
+            zero.
+
+    Raises:
+        ModelError: it is no exported file, or one of another network.
+    """
+    info = Classifier.load(path).info
+    if info.network != name:
+        raise ModelError(f"{path} is a {info.network}, but the recipe asks for a {name}")
+    graph = onnx.load(path).graph
+    convolutions = list(_layers(graph, "Conv"))
+    plain = [layer for layer in convolutions if not layer[0].startswith(EVIDENCE)]
+    modules = [m for m in network.backbone.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
+    pairs = list(zip(modules[::2], modules[1::2], strict=True))
+    for (convolution, norm), (key, weight, bias) in _paired(pairs, plain, path):
+        _fill(convolution, (key, weight, np.zeros_like(bias)), path)
+        assert isinstance(norm, nn.BatchNorm2d)
+        _set_bias(norm, bias)
+    linear = [module for module in network.head.modules() if isinstance(module, nn.Linear)]
+    layers = list(_layers(graph, "Gemm"))
+    if layers:
+        key, *last = layers[-1]
+        rows, biases = (
+            rows_by_name(torch.from_numpy(each.copy()), classes, info.classes) for each in last
+        )
+        layers[-1] = (key, rows.numpy(), biases.numpy())
+    for each, layer in _paired(linear, layers, path):
+        _fill(each, layer, path)
+    if network.evidence is not None:
+        dirt = {layer[0]: layer for layer in convolutions if layer[0].startswith(EVIDENCE)}
+        for part, module in network.evidence.named_children():
+            if f"{EVIDENCE}{part}.weight" not in dirt:
+                raise ModelError(f"{path} does not say where the dirt is; the recipe asks for it")
+            _fill(module, dirt[f"{EVIDENCE}{part}.weight"], path)
+
+
+def rows_by_name(rows: Tensor, classes: Sequence[str], known: Sequence[str]) -> Tensor:
+    """Of a last layer's weight or bias, the rows of other classes: by name, 0 where it is new.
+
+    Args:
+        rows: [len(known), …].
+        classes: that are wanted.
+        known: whose rows these are.
+    """
+    found = rows.new_zeros((len(classes), *rows.shape[1:]))
+    for row, index in enumerate(match_classes(classes, known)):
+        if index is not None:
+            found[row] = rows[index]
+    return found
+
+
+def new_classes(classes: Sequence[str], known: Sequence[str]) -> list[str]:
+    """Classes that a model does not know."""
+    found = match_classes(classes, known)
+    return [name for name, index in zip(classes, found, strict=True) if index is None]
+
+
+def explain_classes(start: str, classes: Sequence[str], known: Sequence[str]) -> str:
+    """One line about what becomes of a model's classes; "" where they stay as they are."""
+    said = [
+        f"{name} is its {known[index]}"
+        for name, index in zip(classes, match_classes(classes, known), strict=True)
+        if index is not None and known[index] != name
+    ]
+    if new := new_classes(classes, known):
+        said.append(
+            f"{', '.join(new)} {'is' if len(new) == 1 else 'are'} new to it and learnt anew"
+        )
+    if gone := new_classes(known, classes):
+        said.append(f"its {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} left out")
+    return f"{start} tells {', '.join(known)}: {'; '.join(said)}" if said else ""
+
+
+def started_from(network: Network) -> Path | None:
+    """The exported file whose weights a network starts from; None where it starts from others."""
+    path = find_model(network.weights) if network.weights else None
+    return path if path and path.suffix == ".onnx" else None
+
+
+def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Recipe:
+    """The recipe as it starts from an exported model, and stays near it.
+
+    A quarter of the epochs, at a tenth of the learning rate; BatchNorm and the normalisation are
+    the model's; no teacher, since the photos may be just those that it gets wrong. Where a class is
+    new, the heads learn at the recipe's own rate.
+
+    Args:
+        recipe: of the model's network.
+        model: a shipped model's name, or an exported file.
+        classes: of the photos.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    path = find_model(model)
+    known = Classifier.load(path).classes
+    network = recipe.network.model_copy(update={"weights": model, "frozen_statistics": True})
+    seen = recipe.input.model_copy(update={"normalize": _normalization(path)})
+    usual = recipe.optimizer
+    head_lr = (usual.head_lr or usual.lr) if new_classes(classes, known) else None
+    optimizer = usual.model_copy(update={"lr": usual.lr / 10, "head_lr": head_lr})
+    return recipe.model_copy(
+        update={
+            "network": network,
+            "input": seen,
+            "optimizer": optimizer,
+            "epochs": ceil(recipe.epochs / 4),
+            "teacher": None,
+        }
+    )
+
+
+def import_ood(path: Path) -> MahalanobisOOD | None:
+    """What tells an exported model which photos are like those that it learnt from, if anything."""
+    graph = onnx.load(path).graph
+    constants = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in graph.initializer}
+    if "oddness.mean" not in constants:
+        return None
+    mine = [node for node in graph.node if node.name.startswith("/oddness/")]
+    (directions,) = (constants[node.input[1]].T for node in mine if node.op_type == "MatMul")
+    (precision,) = (
+        constants[name]
+        for node in mine
+        for name in node.input
+        if node.op_type == "Mul" and name in constants
+    )
+    limit = Classifier.load(path).info.oddness_limit
+    return MahalanobisOOD(
+        constants["oddness.mean"],
+        constants["oddness.scale"],
+        directions,
+        float(precision),
+        float("inf") if limit is None else limit,
+    )
+
+
+def _normalization(path: Path) -> Normalization:
+    constants = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
+    scale, shift = (numpy_helper.to_array(constants[name]).ravel() for name in ("scale", "shift"))
+    mean, std = -shift / scale / 255, 1 / scale / 255
+    return Normalization(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+
+
+def _layers(graph: onnx.GraphProto, kind: str) -> Iterator[Layer]:
+    """Layers of a kind in the order of computation, with float weights.
+
+    An int8 weight stands for all numbers that round to it; one of them is drawn. If all weights
+    began in the middle between two roundings, whatever fine-tuning adds to them would be rounded
+    away when the result is made int8 again.
+    """
+    dither = np.random.default_rng(0)
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    made_by = {node.output[0]: node for node in graph.node}
+
+    def value(name: str) -> tuple[str, NDArray[np.float32]]:
+        if name in constants:
+            return name, numpy_helper.to_array(constants[name]).astype(np.float32)
+        node = made_by[name]
+        if node.op_type != "DequantizeLinear":
+            raise KeyError(name)
+        key, numbers = value(node.input[0])
+        scale, zero = (value(each)[1] for each in node.input[1:3])
+        axes = [attribute.i for attribute in node.attribute if attribute.name == "axis"]
+        axis = axes[0] if axes else 1
+        if scale.ndim == 1 and scale.size > 1:
+            shape = [1] * numbers.ndim
+            shape[axis] = -1
+            scale, zero = scale.reshape(shape), zero.reshape(shape)
+        if constants[key].data_type == onnx.TensorProto.INT8:
+            numbers += dither.uniform(-0.5, 0.5, numbers.shape).astype(np.float32)
+        return key.removesuffix("_quantized"), (numbers - zero) * scale
+
+    for node in graph.node:
+        if node.op_type == kind:
+            try:
+                (key, weight), (_, bias) = value(node.input[1]), value(node.input[2])
+            except (KeyError, IndexError):  # computed from the photo, or without a bias
+                continue
+            transposed = [a.i for a in node.attribute if a.name == "transB"] == [1]
+            yield key, weight.T if kind == "Gemm" and not transposed else weight, bias
+
+
+def _paired(
+    ours: Sequence[Ours], layers: Sequence[Layer], path: Path
+) -> Iterator[tuple[Ours, Layer]]:
+    if len(ours) != len(layers):
+        raise ModelError(
+            f"{path} has {len(layers)} layers where the recipe's network has {len(ours)}"
+        )
+    return zip(ours, layers, strict=True)
+
+
+@torch.no_grad()
+def _fill(module: nn.Module, layer: Layer, path: Path) -> None:
+    """Give a convolution or a linear layer its weight, and its bias where it has one."""
+    assert isinstance(module, nn.Conv2d | nn.Linear)
+    key, weight, bias = layer
+    if module.weight.shape != weight.shape:
+        raise ModelError(
+            f"{path}: {key} is {'×'.join(map(str, weight.shape))}, the recipe's network needs"
+            f" {'×'.join(map(str, module.weight.shape))}"
+        )
+    module.weight.copy_(torch.from_numpy(weight.copy()))
+    if module.bias is not None:
+        module.bias.copy_(torch.from_numpy(bias.copy()))
+
+
+@torch.no_grad()
+def _set_bias(norm: nn.BatchNorm2d, bias: NDArray[np.float32]) -> None:
+    """Make a BatchNorm that keeps its statistics add a bias, and do nothing else."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1 - norm.eps)
+    norm.weight.fill_(1)
+    norm.bias.copy_(torch.from_numpy(bias.copy()))

@@ -1,0 +1,144 @@
+"""``evaluate --tables`` and ``report --tables`` as people use them."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from training_fixtures import Cli
+
+from platecheck.data.render import write_dataset
+from platecheck.errors import how_to_install
+from platecheck.evaluation.background_metrics import BackgroundMetrics
+from platecheck.training.run import Run
+
+pytest_plugins = ["training_fixtures.fixtures"]
+
+WriteModel = Callable[..., Path]
+
+FIGURES = [
+    "split",
+    "seed",
+    "original",
+    "original_same_dishes",
+    "mixed_same",
+    "mixed_rand",
+    "mixed_next",
+    "bg_gap",
+    "next_gap",
+    "only_bg",
+    "worst_group",
+    "worst_table",
+    "ece_original_and_mixed_rand",
+    "left_out",
+]
+
+
+@pytest.fixture(autouse=True)
+def one_cache(environment: None, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut-outs are kept by content, so these tests may share them."""
+    monkeypatch.setenv("PLATECHECK_CACHE", str(session_cache / "exchange"))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """24 rendered dishes whose tables tell the class."""
+    folder = tmp_path_factory.mktemp("tables") / "set"
+    splits = {"val": 1.0}
+    write_dataset(folder, photos=24, size=96, seed=1, confound=1.0, splits=splits, workers=1)
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path, write_model: WriteModel) -> Path:
+    return write_model(tmp_path / "model.onnx", size=96)
+
+
+def test_as_json(cli: Cli, model: Path, photos: Path) -> None:
+    plain = cli("evaluate", model, "--data", photos, "--json")
+    answer = cli("evaluate", model, "--data", photos, "--tables", "--json")
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    figures = found.pop("tables")
+    assert found == json.loads(plain.out)
+    assert list(figures) == FIGURES
+    result = BackgroundMetrics.model_validate(figures)
+    assert result.original.photos == 24
+    dishes = result.original_same_dishes.photos
+    assert dishes == 24 - result.left_out.dishes >= 20
+    assert result.mixed_same.photos == result.worst_table.photos == dishes
+    assert result.bg_gap.gap == pytest.approx(
+        result.mixed_same.accuracy - result.mixed_rand.accuracy
+    )
+
+
+def test_a_seed_gives_the_same_to_the_letter(cli: Cli, model: Path, photos: Path) -> None:
+    asked = ("evaluate", model, "--data", photos, "--tables", "--json")
+    first = cli(*asked).out
+    assert cli(*asked, "--seed", 0).out == first
+    other = json.loads(cli(*asked, "--seed", 1).out)["tables"]
+    assert other["seed"] == 1
+    assert other != json.loads(first)["tables"]
+
+
+def test_for_people(cli: Cli, model: Path, photos: Path) -> None:
+    figures = json.loads(cli("evaluate", model, "--data", photos, "--tables", "--json").out)[
+        "tables"
+    ]
+    answer = cli("evaluate", model, "--data", photos, "--tables")
+    assert answer.code == 0, answer.err
+    for key, name in (
+        ("original", "Original"),
+        ("mixed_same", "Mixed-Same"),
+        ("mixed_rand", "Mixed-Rand"),
+        ("mixed_next", "Mixed-Next"),
+        ("only_bg", "Only-BG"),
+        ("worst_table", "worst table"),
+    ):
+        share = figures[key]
+        (line,) = (line for line in answer.out.splitlines() if line.startswith(name))
+        low, high = share["accuracy_ci95"]
+        assert f"{share['correct']}/{share['photos']}" in line
+        assert f"{100 * share['accuracy']:.1f}" in line
+        assert f"{100 * low:.1f} to {100 * high:.1f}" in line
+    (line,) = (line for line in answer.out.splitlines() if line.startswith("BG-Gap"))
+    assert f"{100 * figures['bg_gap']['gap']:+.1f}" in line
+    assert f"Left out: {figures['left_out']['dishes']} of 24 dishes" in answer.out
+    assert "On the other class's tables it" in answer.out
+
+
+def test_too_few_dishes_are_one_plain_line(cli: Cli, model: Path, tmp_path: Path) -> None:
+    for label, level in (("clean", 40), ("dirty", 200)):
+        (tmp_path / "flat" / label).mkdir(parents=True)
+        for i in range(5):
+            Image.new("RGB", (96, 96), (level, level, i)).save(tmp_path / f"flat/{label}/{i}.png")
+    answer = cli("evaluate", model, "--data", tmp_path / "flat", "--tables")
+    assert (answer.code, answer.out) == (2, "")
+    assert "of 10 photos, the dishes of 0 can be cut out well" in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_without_opencv_it_says_what_to_install(
+    cli: Cli, model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("platecheck.")]:
+        if name.endswith((".tables", ".exchange", ".background_groups", ".cutouts", ".composite")):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    answer = cli("evaluate", model, "--data", photos, "--tables")
+    assert answer.code == 2
+    assert f"needs more packages: {how_to_install('data')}" in answer.err
+
+
+def test_a_report_with_other_tables(cli: Cli, trained: Run, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    answer = cli("report", trained.folder, "--tables", "--seed", 3, "--out", page)
+    assert answer.code == 0, answer.err
+    text = page.read_text()
+    for fact in ("On other tables", "Mixed-Next", "drawn with seed 3", "--tables --seed 3"):
+        assert fact in text
+    assert 'alt="Only-BG"' in text or "What other tables change" not in text
+    assert cli("report", trained.folder, "--out", page).code == 0
+    assert "On other tables" not in page.read_text()

@@ -1,0 +1,441 @@
+"""Models of which it is known what they look at get the figures that they must."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.neighbors import KNeighborsClassifier
+
+import platecheck.evaluation.background_swap as module
+from platecheck.data.folders import list_photos
+from platecheck.data.render import write_dataset
+from platecheck.errors import DataError, PhotoError
+from platecheck.evaluation.background_evaluation import BackgroundEvaluation, evaluate_backgrounds
+from platecheck.evaluation.background_metrics import BackgroundMetrics, Gap, verdict
+from platecheck.evaluation.background_swap import BackgroundSwap, probabilities_of
+from platecheck.evaluation.evaluate import evaluate
+from platecheck.evaluation.metrics import wilson_interval
+from platecheck.photo import open_photo
+
+SIZE = 64
+CLASSES = ("clean", "dirty")
+BLUE, RED, GREEN = (50, 60, 140), (140, 60, 50), (50, 140, 60)
+
+Look = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Fake:
+    """Gives the probabilities that `look` makes of photos [N, size, size, 3]."""
+
+    look: Look
+    classes: tuple[str, ...] = CLASSES
+    size: int = SIZE
+
+    def probabilities(self, pixels: np.ndarray) -> np.ndarray:
+        assert pixels.dtype == np.uint8
+        assert pixels.shape[1:] == (self.size, self.size, 3)
+        return self.look(pixels).astype(np.float32)
+
+
+def two(second: np.ndarray) -> np.ndarray:
+    return np.stack([1 - second, second], axis=1)
+
+
+def border(pixels: np.ndarray) -> np.ndarray:
+    """Mean colour of the outermost pixels [N, 3]."""
+    band = np.ones(pixels.shape[1:3], bool)
+    band[3:-3, 3:-3] = False
+    return pixels[:, band].mean(axis=1)
+
+
+def middle(pixels: np.ndarray) -> np.ndarray:
+    """Mean of the pixels in the very middle [N]."""
+    half = pixels.shape[1] // 2
+    return pixels[:, half - 3 : half + 3, half - 3 : half + 3].mean(axis=(1, 2, 3))
+
+
+# Clean dishes are white in the middle, dirty ones are not; blue tables are called clean.
+DISH = Fake(lambda pixels: two(np.where(middle(pixels) > 175, 0.1, 0.9)))
+TABLE = Fake(lambda pixels: two(np.where(border(pixels)[:, 2] > border(pixels)[:, 0], 0.2, 0.8)))
+
+
+def draw(path: Path, table: tuple[int, int, int], *, dirty: bool, dish: bool = True) -> None:
+    """A photo of a round dish, the same one whatever the folder it is in."""
+    rng = np.random.default_rng(list(f"{path.parent.name}/{path.name}".encode()))
+    pixels = np.array(table) + rng.integers(-12, 12, (SIZE, SIZE, 1))
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2
+    distance = np.hypot(x, y)
+    if dish:
+        pixels[distance < 21 + rng.integers(0, 3)] = 225
+        pixels[distance < (6 if dirty else 0)] = 130
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+
+
+def draw_all(folder: Path, counts: Mapping[tuple[str, tuple[int, int, int]], int]) -> Path:
+    for (place, table), count in counts.items():
+        label = place.rpartition("/")[2]
+        for number in range(count):
+            draw(folder / place / f"{table[0]}-{number:02}.png", table, dirty=label != "clean")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def one_cache(environment: None, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cut-outs are kept by content, so these tests may share them."""
+    monkeypatch.setenv("PLATECHECK_CACHE", str(session_cache / "exchange"))
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Clean dishes on blue tables and dirty ones on red, with few exceptions."""
+    counts = {("clean", BLUE): 15, ("clean", RED): 3, ("dirty", RED): 12, ("dirty", BLUE): 4}
+    return draw_all(tmp_path_factory.mktemp("drawn") / "set", counts)
+
+
+def measure(model: Any, folder: Path, seed: int = 0) -> BackgroundEvaluation:
+    return evaluate_backgrounds(model, evaluate(model, folder), seed=seed)
+
+
+def accuracies(result: BackgroundMetrics) -> tuple[float, ...]:
+    shares = (result.original_same_dishes, result.mixed_same, result.mixed_rand, result.mixed_next)
+    return tuple(share.accuracy for share in shares)
+
+
+# --- on rendered dishes, whose tables tell the class
+
+
+@pytest.fixture(scope="module")
+def confounded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("confounded") / "set"
+    write_dataset(folder, photos=48, size=96, seed=3, confound=1.0, splits={"val": 1.0}, workers=1)
+    return folder
+
+
+def test_a_model_that_reads_the_border_is_found_out(confounded: Path) -> None:
+    photos = list_photos(confounded).photos
+    pixels = np.stack([open_photo(photo.path, size=96) for photo in photos])
+    # It knows the tables of these photos by heart.
+    by_heart = KNeighborsClassifier(1).fit(border(pixels), [photo.label for photo in photos])
+    model = Fake(lambda pixels: by_heart.predict_proba(border(pixels)), size=96)
+    result = measure(model, confounded).result
+    assert result.original.accuracy == 1
+    assert result.mixed_same.accuracy > 0.8
+    # 10 of 47 on one processor, fewer on another: they round, and so cut out, a little differently.
+    assert result.mixed_next.accuracy < 0.25
+    assert result.mixed_next.accuracy_ci95[1] < 0.5
+    assert 0.3 < result.mixed_rand.accuracy < 0.7
+    assert result.bg_gap.gap_ci95[0] > 0.2
+    assert result.next_gap.gap > 0.6
+    assert result.only_bg.accuracy > 0.8
+    assert result.worst_table.accuracy < 0.1
+    assert "it looks at the table." in verdict(result, 2)
+
+
+def test_a_model_that_looks_at_the_dish_is_not(confounded: Path) -> None:
+    model = Fake(lambda pixels: two(middle(pixels) / 255), size=96)
+    found = measure(model, confounded)
+    for name in ("mixed_same", "mixed_rand", "mixed_next"):
+        np.testing.assert_array_equal(found.probabilities[name], found.probabilities["original"])
+    result = found.result
+    assert len(set(accuracies(result))) == 1
+    assert result.worst_table.accuracy == result.mixed_same.accuracy
+    for gap in (result.bg_gap, result.next_gap):
+        assert (gap.gap, gap.gap_ci95) == (0, (0, 0))
+    assert "loses nothing: no sign that it looks at the table" in verdict(result, 2)
+
+
+# --- on drawn dishes, where every figure is known
+
+
+def test_figures_of_a_model_that_looks_at_the_table(drawn: Path) -> None:
+    found = measure(TABLE, drawn)
+    result, exchange = found.result, found.exchange
+    assert (result.original.correct, result.original.photos) == (27, 34)
+    assert (result.left_out.dishes, result.left_out.tables) == (0, 0)
+    red = {i for i, f in enumerate(exchange.found) if f.photo.name.split("/")[1].startswith("140")}
+    labels = [exchange.found[dish].photo.label for dish in exchange.dishes]
+    for name, share in (
+        ("mixed_same", result.mixed_same),
+        ("mixed_rand", result.mixed_rand),
+        ("mixed_next", result.mixed_next),
+    ):
+        right = [
+            (table in red) == label for table, label in zip(found.tables[name], labels, strict=True)
+        ]
+        assert (share.correct, share.photos) == (sum(right), 34)
+        assert share.accuracy == sum(right) / 34
+        assert share.accuracy_ci95 == wilson_interval(sum(right), 34)
+    same, rand, next_ = (
+        share.accuracy for share in (result.mixed_same, result.mixed_rand, result.mixed_next)
+    )
+    assert same > 0.7 > rand > next_
+    assert result.bg_gap.gap == pytest.approx(same - rand)
+    assert result.next_gap.gap == pytest.approx(same - next_)
+    # Without its dish a photo still tells this model as much as with it.
+    assert (result.only_bg.correct, result.only_bg.photos) == (27, 34)
+    assert result.only_bg.majority_rate == 18 / 34
+    assert (result.worst_table.correct, result.worst_table.tables) == (0, 16)
+    # It says 0.8 always, and is right less often.
+    both = (result.original_same_dishes.correct + result.mixed_rand.correct) / 68
+    assert result.ece_original_and_mixed_rand == pytest.approx(abs(0.8 - both), abs=1e-6)
+
+
+def test_tables_are_drawn_from_the_right_class_and_never_the_dishs_own(drawn: Path) -> None:
+    found = measure(DISH, drawn)
+    for at, dish in enumerate(found.exchange.dishes):
+        own = found.exchange.found[dish].photo
+        chosen = {
+            name: found.exchange.found[tables[at]].photo for name, tables in found.tables.items()
+        }
+        assert chosen["mixed_same"].label == own.label
+        assert chosen["mixed_next"].label != own.label
+        assert own.sha256 not in {photo.sha256 for photo in chosen.values()}
+    rand = [found.exchange.found[table].photo.label for table in found.tables["mixed_rand"]]
+    assert 0 < sum(rand) < len(rand)
+
+
+def test_the_sixteen_tables_come_evenly_from_the_classes(drawn: Path) -> None:
+    exchange = BackgroundSwap(list_photos(drawn).photos, SIZE, seed=0)
+    lots = [exchange.lot(dish) for dish in exchange.dishes]
+    for dish, lot in zip(exchange.dishes, lots, strict=True):
+        assert len(set(lot)) == len(lot) == 16
+        assert dish not in lot
+        assert sum(exchange.found[table].photo.label for table in lot) == 8
+    assert len(set.union(*map(set, lots))) <= 18  # the same ones, but for the own
+    other = BackgroundSwap(list_photos(drawn).photos, SIZE, seed=1)
+    assert set(other.lot(0)) != set(lots[0])
+
+
+def test_a_model_must_be_right_on_every_table(drawn: Path) -> None:
+    def look(pixels: np.ndarray) -> np.ndarray:
+        dirty = middle(pixels) <= 175
+        # One picture in many, which it calls clean.
+        fooled = (pixels == fooling).all(axis=(1, 2, 3))
+        return two(np.where(dirty & ~fooled, 0.9, 0.1))
+
+    exchange = BackgroundSwap(list_photos(drawn).photos, SIZE, seed=0)
+    dirty = [dish for dish in exchange.dishes if exchange.found[dish].photo.label == 1]
+    fooling = exchange.mixed(dirty[0], exchange.lot(dirty[0])[5])
+    result = measure(Fake(look), drawn).result
+    assert result.original.accuracy == 1
+    assert (result.worst_table.correct, result.worst_table.photos) == (33, 34)
+
+
+def test_groups_of_class_and_kind_of_table(drawn: Path) -> None:
+    groups = measure(TABLE, drawn).result.worst_group
+    assert [(kind.kind, kind.photos) for kind in groups.kinds] == [(1, 19), (2, 15)]
+    colours = [[int(kind.colour[k : k + 2], 16) for k in (1, 3, 5)] for kind in groups.kinds]
+    np.testing.assert_allclose(colours, [BLUE, RED], atol=4)
+    assert {(g.label, g.kind): (g.correct, g.photos) for g in groups.groups} == {
+        ("clean", 1): (15, 15),
+        ("clean", 2): (0, 3),
+        ("dirty", 1): (0, 4),
+        ("dirty", 2): (12, 12),
+    }
+    # Groups of three and four photos are listed, but not called the worst.
+    assert groups.worst is not None
+    assert groups.worst.photos >= 10
+    assert groups.accuracy == groups.worst.accuracy == 1
+
+
+def test_no_group_is_large_enough(tmp_path: Path) -> None:
+    counts = {("clean", BLUE): 5, ("dirty", RED): 5}
+    groups = measure(DISH, draw_all(tmp_path, counts)).result.worst_group
+    assert (groups.accuracy, groups.worst) == (None, None)
+    assert len(groups.groups) == 2
+
+
+# --- the same seed gives the same
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_one_others(drawn: Path) -> None:
+    first = measure(TABLE, drawn).result
+    assert measure(TABLE, drawn).result == first
+    assert measure(TABLE, drawn, seed=1).result != first
+
+
+def test_a_picture_depends_on_the_seed_the_dish_and_the_table_alone(
+    drawn: Path, tmp_path: Path
+) -> None:
+    photos = list_photos(drawn).photos
+    whole = BackgroundSwap(photos, SIZE, seed=0)
+    for photo in photos[10:]:
+        name = f"renamed {photo.name.replace('/', ' ')}"
+        path = tmp_path / CLASSES[photo.label] / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo.path, path)
+    part = BackgroundSwap(list_photos(tmp_path).photos, SIZE, seed=0)
+    ours = {found.photo.sha256: i for i, found in enumerate(whole.found)}
+    keys = [found.photo.sha256 for found in part.found]
+    for dish in range(0, len(keys), 5):
+        table = dish - 1
+        np.testing.assert_array_equal(
+            part.mixed(dish, table), whole.mixed(ours[keys[dish]], ours[keys[table]])
+        )
+        np.testing.assert_array_equal(
+            part.only_background(dish), whole.only_background(ours[keys[dish]])
+        )
+    pictures = [BackgroundSwap(photos, SIZE, seed=seed).mixed(0, 20) for seed in (0, 1)]
+    assert (pictures[0] != pictures[1]).any()
+
+
+def test_copies_of_a_photo_do_not_lend_each_other_their_table(tmp_path: Path) -> None:
+    folder = draw_all(tmp_path, {("clean", BLUE): 5, ("dirty", RED): 5})
+    shutil.copy(folder / "dirty/140-00.png", folder / "dirty/copy.png")
+    shutil.copy(folder / "dirty/140-01.png", folder / "clean/wrong.png")
+    exchange = BackgroundSwap(list_photos(folder).photos, SIZE, seed=0)
+    assert len(exchange.found) == 12
+    assert len(exchange.tables) == 10
+    for dish in exchange.dishes:
+        own = exchange.found[dish].photo.sha256
+        for tables in (exchange.same(dish), exchange.next(dish), exchange.lot(dish)):
+            assert own not in {exchange.found[table].photo.sha256 for table in tables}
+        assert len(exchange.lot(dish)) == 9
+
+
+# --- sets of other sorts
+
+
+def test_three_classes_go_to_the_next_one_round_and_round(tmp_path: Path) -> None:
+    counts = {("clean", BLUE): 4, ("dirty", RED): 4, ("soapy", GREEN): 4}
+    folder = draw_all(tmp_path, counts)
+    classes = ("clean", "dirty", "soapy")
+    colours = np.array([2, 0, 1])  # the classes' channels
+
+    def look(pixels: np.ndarray) -> np.ndarray:
+        return np.eye(3)[np.argmax(border(pixels)[:, colours], axis=1)]
+
+    found = measure(Fake(look, classes), folder)
+    answered = found.probabilities["mixed_next"].argmax(axis=1)
+    labels = [found.exchange.found[dish].photo.label for dish in found.exchange.dishes]
+    assert answered.tolist() == [(label + 1) % 3 for label in labels]
+    assert found.result.mixed_same.accuracy == 1
+    assert found.result.mixed_next.accuracy == 0
+    assert verdict(found.result, 3).startswith("On the next class's tables it loses 100 points")
+    by_label = [0, 0, 0]
+    for table in found.exchange.lot(0):
+        by_label[found.exchange.found[table].photo.label] += 1
+    assert by_label == [3, 4, 4]  # all there are, but its own
+
+
+def test_photos_without_a_dish_are_left_out(tmp_path: Path) -> None:
+    folder = draw_all(tmp_path, {("clean", BLUE): 6, ("dirty", RED): 6})
+    for number in range(3):
+        draw(folder / "clean" / f"empty-{number}.png", BLUE, dirty=False, dish=False)
+    result = measure(DISH, folder).result
+    assert result.original.photos == 15
+    assert result.original_same_dishes.photos == result.mixed_next.photos == 12
+    assert (result.left_out.dishes, result.left_out.tables) == (3, 3)
+
+
+def test_a_dish_that_fills_its_photo_has_no_table_to_lend(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = draw_all(tmp_path, {("clean", BLUE): 6, ("dirty", RED): 6})
+    strip = module.background_strip
+    full = open_photo(folder / "dirty/140-00.png", size=SIZE)
+
+    def narrow(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+        return None if (pixels == full).all() else strip(pixels, mask)
+
+    monkeypatch.setattr(module, "background_strip", narrow)
+    found = measure(DISH, folder)
+    assert (found.result.left_out.dishes, found.result.left_out.tables) == (0, 1)
+    assert found.result.mixed_same.photos == 12
+    assert found.result.only_bg.photos == 11
+    assert 6 not in found.exchange.tables
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        ({("clean", BLUE): 3, ("dirty", RED): 3}, "the dishes of 6 can be cut out well"),
+        ({("clean", BLUE): 9}, "needs photos of two classes"),
+        ({("clean", BLUE): 7, ("dirty", RED): 1}, "7 dishes have another table of their class"),
+    ],
+)
+def test_too_little_to_exchange(
+    counts: dict[tuple[str, tuple[int, int, int]], int], message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        measure(DISH, draw_all(tmp_path, counts))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_photo_that_has_gone_is_named(drawn: Path) -> None:
+    evaluation = evaluate(DISH, drawn)
+    gone = replace(evaluation.photos[0], path=Path("gone.png"), sha256="")
+    changed = replace(evaluation, photos=(gone, *evaluation.photos[1:]))
+    with pytest.raises(PhotoError, match=r"gone\.png"):
+        evaluate_backgrounds(DISH, changed)
+
+
+# --- answering
+
+
+def test_pictures_are_answered_in_their_order_and_counted() -> None:
+    levels = np.random.default_rng(0).permutation(250)[:37]
+    makers = [partial(np.full, (SIZE, SIZE, 3), level, np.uint8) for level in levels]
+    counted: list[int] = []
+    model = Fake(lambda pixels: two(pixels.mean(axis=(1, 2, 3)) / 255))
+    found = probabilities_of(model, makers, on_photo=lambda: counted.append(1))
+    np.testing.assert_allclose(found[:, 1] * 255, levels, atol=1e-3)
+    assert len(counted) == 37
+
+
+def test_progress_is_told_twice(drawn: Path) -> None:
+    starts: list[int] = []
+    done = [0]
+
+    def start(steps: int) -> None:
+        starts.append(steps)
+        done.append(0)
+
+    def advance() -> None:
+        done[-1] += 1
+
+    evaluate_backgrounds(DISH, evaluate(DISH, drawn), on_start=start, on_photo=advance)
+    assert starts == [34, 34 * (3 + 16) + 34]
+    assert done[1:] == starts
+
+
+# --- what they say
+
+
+def with_gap(gap: float, low: float, high: float) -> BackgroundMetrics:
+    found = Gap(photos=200, gap=gap, gap_ci95=(low, high))
+    return BackgroundMetrics.model_construct(next_gap=found)
+
+
+@pytest.mark.parametrize(
+    ("gap", "sentence"),
+    [
+        ((0.21, 0.15, 0.27), "On the other class's tables it loses 21 points: it looks at the"),
+        ((0.03, 0.01, 0.05), "loses 3 points: it looks at the table a little."),
+        ((0.004, -0.01, 0.02), "loses 0.4 points: no sign that it looks at the table."),
+        ((0.01, -0.01, 0.03), "loses 1 point: no sign"),
+        ((0.0, 0.0, 0.0), "loses nothing: no sign"),
+        ((-0.02, -0.05, 0.01), "gains 2 points: no sign"),
+        ((0.1, -0.05, 0.25), "loses 10 points, which may be chance: too few dishes to tell."),
+    ],
+)
+def test_the_verdict(gap: tuple[float, float, float], sentence: str) -> None:
+    assert sentence in verdict(with_gap(*gap), 2)
+
+
+def test_the_interval_of_a_gap_is_that_of_the_paired_difference(drawn: Path) -> None:
+    found = measure(TABLE, drawn)
+    labels = np.array([found.exchange.found[dish].photo.label for dish in found.exchange.dishes])
+    right = {name: rows.argmax(axis=1) == labels for name, rows in found.probabilities.items()}
+    change = right["mixed_same"].astype(int) - right["mixed_next"]
+    drawn_anew = np.random.default_rng(5).choice(change, (4000, len(change))).mean(axis=1)
+    wanted = np.percentile(drawn_anew, (2.5, 97.5))
+    np.testing.assert_allclose(found.result.next_gap.gap_ci95, wanted, atol=1.01 / 34)

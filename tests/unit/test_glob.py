@@ -1,0 +1,177 @@
+"""What is passed over below a folder: systems' own folders, results, links that lead back."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from platecheck.data.folders import list_photos, read_photos
+from platecheck.errors import DataError
+from platecheck.files import is_output, mark_output
+from platecheck.glob import files_below, is_photo_file
+
+WritePhotos = Callable[[Path, Mapping[str, int]], Path]
+
+WHOLE = {"clean": 2, "dirty": 3}
+SPLIT = {f"{s}/{c}": 2 for s in ("train", "val", "test") for c in ("clean", "dirty")}
+
+
+def below(folder: Path) -> list[str]:
+    return [os.path.relpath(path, folder) for path in files_below(str(folder))]
+
+
+def write_run(folder: Path) -> None:
+    """A run folder as the first version left it: no marker, and a picture of its curves."""
+    (folder / "weights").mkdir(parents=True)
+    for name in ("run.json", "recipe.yaml", "photos.csv", "curves.png"):
+        (folder / name).write_bytes(b"x")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "@eaDir", "@EADIR", "#recycle", "#snapshot", "@Recycle", "@Recently-Snapshot", "@tmp",
+        "@__thumb", ".AppleDouble", "__MACOSX", "$RECYCLE.BIN", "System Volume Information",
+        "lost+found", ".Trash-1000", ".thumbnails", ".ipynb_checkpoints", ".dtrash",
+        ".picasaoriginals", ".sync", ".stversions", ".dropbox.cache", "Network Trash Folder",
+        "Temporary Items", ".Spotlight-V100", ".fseventsd", "~snapshot", "@GMT-2024.01.01-00.00.00",
+    ],
+)  # fmt: skip
+def test_files_below_folders_of_systems_are_skipped_at_any_depth(
+    tmp_path: Path, write_photos: WritePhotos, name: str
+) -> None:
+    write_photos(tmp_path, {**WHOLE, name: 1, f"clean/{name}/deep": 1, f"dirty/a/{name}": 1})
+    assert len(below(tmp_path)) == 5
+    assert list_photos(tmp_path).counts() == {"all": WHOLE}
+
+
+def test_files_below_a_folder_that_is_named_itself_is_read(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
+    assert below(write_photos(tmp_path / "@tmp", {"a": 1})) == ["a/000.png"]
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("a.JPG", True),
+        ("a.nef", True),  # cannot be read, and is told
+        (".a.jpg.icloud", True),
+        ("a.png.owncloud", True),
+        ("._a.jpg", False),
+        (".notes.txt.icloud", False),
+        ("README.txt", False),
+        ("labels.csv", False),
+        (".DS_Store", False),
+        ("Thumbs.db", False),
+        ("a.json", False),
+        ("a.xml", False),
+    ],
+)
+def test_is_photo_file(name: str, counts: bool) -> None:
+    assert is_photo_file(name) is counts
+
+
+def test_unsupported_kinds_and_placeholders_are_named(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
+    write_photos(tmp_path, WHOLE)
+    for name in ("clean/a.NEF", "dirty/.b.jpg.icloud", "dirty/c.jpg", "dirty/notes.txt"):
+        (tmp_path / name).write_bytes(b"" if name.endswith("c.jpg") else b"something")
+    photos = read_photos(tmp_path)
+    assert photos.counts() == {"all": WHOLE}
+    assert [Path(error.source).name for error in photos.unreadable] == [
+        "a.NEF",
+        ".b.jpg.icloud",
+        "c.jpg",
+    ]
+    assert "not been downloaded from the cloud" in photos.unreadable[1].reason
+    with pytest.raises(DataError, match=r"a\.NEF.* and 2 more"):
+        read_photos(tmp_path, strict=True)
+
+
+# --- results
+
+
+@pytest.mark.parametrize("layout", [WHOLE, SPLIT])
+@pytest.mark.parametrize(
+    "place",
+    ["runs/tiny_vgg", "run", "out/of/many/run", "train/run", "train/clean/run", "clean/run", "o/a"],
+)
+def test_runs_inside_the_photos_change_nothing(
+    tmp_path: Path, write_photos: WritePhotos, layout: dict[str, int], place: str
+) -> None:
+    if layout is SPLIT and place == "clean/run":
+        place = "val/dirty/deep/run"
+    if layout is WHOLE and place.startswith("train"):
+        place = f"clean/{place}"
+    before = read_photos(write_photos(tmp_path, layout))
+    write_run(tmp_path / place)
+    write_photos(tmp_path / place, {"teacher": 1})
+    assert read_photos(tmp_path) == before
+    assert read_photos(tmp_path).fingerprint() == before.fingerprint()
+    assert len(below(tmp_path)) == len(before.photos)
+
+
+def test_marked_folders_masks_and_feedback_are_passed_over(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
+    write_photos(tmp_path, {**SPLIT, "heat": 2, "masks/train/clean": 1, "store/ab": 3})
+    mark_output(tmp_path / "heat")
+    (tmp_path / "synth.csv").touch()
+    (tmp_path / "store/platecheck-feedback.txt").touch()
+    assert len(below(tmp_path)) == 12
+    assert list_photos(tmp_path).splits == ("test", "train", "val")
+    assert is_output(tmp_path / "masks")
+    assert not is_output(tmp_path / "train")
+
+
+def test_a_folder_of_models_and_tables_alone_is_no_class(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
+    write_photos(tmp_path, WHOLE)
+    for name in ("models/plate.onnx", "answers/a.parquet", "answers.parquet.parts/job.json"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).touch()
+    assert list_photos(tmp_path).classes == ("clean", "dirty")
+    (tmp_path / "greasy").mkdir()
+    with pytest.raises(DataError, match="greasy is empty"):
+        list_photos(tmp_path)
+
+
+def test_results_that_are_named_themselves_are_refused(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
+    write_run(tmp_path / "run")
+    for read in (below, list_photos):
+        with pytest.raises(DataError, match="what platecheck wrote"):
+            read(tmp_path / "run")
+    with pytest.raises(DataError, match="what platecheck wrote"):
+        list(files_below(f"{tmp_path}/run/*.png"))
+
+
+# --- links
+
+
+def test_links_to_folders_are_read_each_folder_once(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
+    write_photos(tmp_path, {"pool/monday": 2, "set/b": 1})
+    for name in ("a", "b/again", "z"):
+        (tmp_path / "set" / name).symlink_to(tmp_path / "pool", target_is_directory=True)
+    (tmp_path / "pool/back").symlink_to(tmp_path / "set", target_is_directory=True)
+    (tmp_path / "set/up").symlink_to(tmp_path, target_is_directory=True)
+    assert below(tmp_path / "set") == ["b/000.png", "a/monday/000.png", "a/monday/001.png"]
+
+
+def test_a_link_to_another_class_is_not_followed(tmp_path: Path, write_photos: WritePhotos) -> None:
+    write_photos(tmp_path, WHOLE)
+    (tmp_path / "clean/more").symlink_to(tmp_path / "dirty", target_is_directory=True)
+    assert list_photos(tmp_path).counts() == {"all": WHOLE}
+
+
+def test_a_split_may_be_a_link_to_another(tmp_path: Path, write_photos: WritePhotos) -> None:
+    write_photos(tmp_path, {"train/clean": 1, "train/dirty": 1, "test/clean": 1, "test/dirty": 1})
+    (tmp_path / "val").symlink_to(tmp_path / "test", target_is_directory=True)
+    assert list_photos(tmp_path).splits == ("test", "train", "val")
