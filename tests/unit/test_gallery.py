@@ -16,7 +16,7 @@ from platecheck.evaluation.background_metrics import (
     Gap,
     LeftOut,
     OnlyBackground,
-    Share,
+    Proportion,
     WorstBackground,
     WorstGroup,
     verdict,
@@ -122,8 +122,8 @@ def test_a_row_shows_the_dish_on_each_table_and_the_table_alone() -> None:
 # --- on the page
 
 
-def share(correct: int, photos: int = 235) -> Share:
-    return Share(
+def share(correct: int, photos: int = 235) -> Proportion:
+    return Proportion(
         photos=photos, correct=correct, accuracy=correct / photos, accuracy_ci95=(0.875, 0.925)
     )
 
