@@ -22,10 +22,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from benchmarks.serving.server import peak_bytes
 from platecheck.batch.job import Job, run
 from platecheck.classifier import BUNDLED_MODELS, Classifier
 from platecheck.data.render import write_dataset
+from tests.support.server import peak_bytes
 
 RENDERED = 64
 SIDES = (256, 512)

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwrig
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests/browser"))
 
+from conftest import FLAGS, chromium  # noqa: E402
 from page_fixtures.dishes import (  # noqa: E402
     NO_DISH_FROM_AFAR,
     UNSURE_FROM_AFAR,
@@ -26,8 +27,6 @@ from page_fixtures.dishes import (  # noqa: E402
 )
 from page_fixtures.service import Service  # noqa: E402
 from page_fixtures.visits import PHONE, answered, choose, photo, visit  # noqa: E402
-
-from conftest import FLAGS, chromium  # noqa: E402
 
 IMAGES = ROOT / "docs/images"
 DESKTOP = {"width": 1280, "height": 800}

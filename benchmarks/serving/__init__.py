@@ -1,1 +1,1 @@
-"""What the HTTP service can take: throughput, load, batches, hostile bodies."""
+"""What the HTTP service can take: throughput, load and batches."""

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.serving.photos import read_photos
 from benchmarks.timing import seconds
 from platecheck.classifier import BUNDLED_MODELS, Classifier
 from platecheck.photo import open_photo
+from tests.support.photos import read_photos
 
 SIZES = (1, 2, 4, 8, 16)
 

@@ -26,16 +26,16 @@ from pathlib import Path
 import numpy as np
 import uvloop
 
-from benchmarks.serving.client import Answer, Connection, connect, form, keep_asking
-from benchmarks.serving.photos import described, read_photos
-from benchmarks.serving.server import (
+from platecheck.serving.settings import Settings
+from tests.support.load_client import Answer, Connection, connect, form, keep_asking
+from tests.support.photos import described, read_photos
+from tests.support.server import (
     Server,
     busy_seconds,
     cpu_seconds,
     peak_bytes,
     resident_bytes,
 )
-from platecheck.serving.settings import Settings
 
 OVERLOAD = 2.0
 # Connections that the closed loop keeps busy, and most that the open loop opens.

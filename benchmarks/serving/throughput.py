@@ -15,11 +15,11 @@ from pathlib import Path
 
 import uvloop
 
-from benchmarks.serving.client import form, keep_asking
-from benchmarks.serving.photos import described, read_photos
-from benchmarks.serving.server import Server, cpu_seconds
 from benchmarks.timing import seconds
 from platecheck.classifier import BUNDLED_MODELS, Classifier
+from tests.support.load_client import form, keep_asking
+from tests.support.photos import described, read_photos
+from tests.support.server import Server, cpu_seconds
 
 # Connections by photos a request: enough that the service always has something to do.
 CONNECTIONS = {1: 8, 8: 4, 32: 2}

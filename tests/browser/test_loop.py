@@ -4,8 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from benchmarks.loop import Plan, labelled, run, table
 
+from experiments.feedback_loop import Plan, labelled, run, table
 from platecheck import Classifier
 from platecheck.feedback.reviews import Reviews
 from platecheck.feedback.store import open_store

@@ -26,6 +26,7 @@ from packaging_fixtures import (
     run,
     serving,
 )
+
 from tests.dockerfile import Instruction, read_dockerfile
 
 pytestmark = pytest.mark.slow

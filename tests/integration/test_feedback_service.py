@@ -16,9 +16,9 @@ import pytest
 from feedback_fixtures.places import ANSWER, Place, check
 from feedback_fixtures.postgres import Postgres
 from PIL import Image
-from tests.conftest import WriteModel
 
 from platecheck.errors import how_to_install
+from tests.conftest import WriteModel
 
 pytest_plugins = ["feedback_fixtures.fixtures"]
 

@@ -13,11 +13,11 @@ from types import ModuleType
 
 import httpx
 import pytest
-from benchmarks.serving.raw import RawConnection, request
-from benchmarks.serving.server import Server
 from serving_fixtures import ask, photo
 
 from platecheck.serving.keys import add_key
+from tests.support.raw_http import RawConnection, request
+from tests.support.server import Server
 
 pytest_plugins = ["serving_fixtures.fixtures"]
 

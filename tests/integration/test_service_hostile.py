@@ -1,19 +1,19 @@
-"""Bodies and connections that mean the service no good; benchmarks/serving sends ten thousand."""
+"""Hostile bodies and connections; ``python -m tests.fuzz.service`` sends ten thousand."""
 
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.serving.hostile import Attack, Attacker, attack
-from benchmarks.serving.hostile_forms import ODDITIES
-from benchmarks.serving.hostile_http import FAULTS, Broken
-from benchmarks.serving.hostile_photos import bombs
-from benchmarks.serving.raw import request
-from benchmarks.serving.server import Server, peak_bytes
 from serving_fixtures import metric, photo
 
 from platecheck.serving.keys import add_key
+from tests.fuzz.damaged_photos import bombs
+from tests.fuzz.forms import ODDITIES
+from tests.fuzz.malformed_http import FAULTS, Broken
+from tests.fuzz.service import Attack, Attacker, attack
+from tests.support.raw_http import request
+from tests.support.server import Server, peak_bytes
 
 pytest_plugins = ["serving_fixtures.fixtures"]
 

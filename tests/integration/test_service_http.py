@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from benchmarks.serving.raw import RawAnswer, RawConnection, request
-from benchmarks.serving.server import Server
 from serving_fixtures import ask, photo, predict, problem, wait_until
 
 from platecheck.classifier import find_model
+from tests.support.raw_http import RawAnswer, RawConnection, request
+from tests.support.server import Server
 
 pytest_plugins = ["serving_fixtures.fixtures"]
 

@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from benchmarks.serving.raw import request
-from benchmarks.serving.server import Server
 from serving_fixtures import ask, photo
 
 from platecheck.serving.keys import add_key
+from tests.support.raw_http import request
+from tests.support.server import Server
 
 pytest_plugins = ["serving_fixtures.fixtures"]
 

@@ -14,8 +14,6 @@ from pathlib import Path
 from zlib import crc32
 
 import pytest
-from benchmarks.serving.raw import NoAnswerError, RawConnection, request
-from benchmarks.serving.server import NotStartedError, Server
 from serving_fixtures import (
     answers_well,
     ask,
@@ -31,6 +29,8 @@ from serving_fixtures import (
 from platecheck.serving.keys import add_key
 from platecheck.serving.server import _config
 from platecheck.serving.settings import Settings
+from tests.support.raw_http import NoAnswerError, RawConnection, request
+from tests.support.server import NotStartedError, Server
 
 pytest_plugins = ["serving_fixtures.fixtures"]
 

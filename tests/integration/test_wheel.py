@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from benchmarks.size import Environment, build, copy_sources
 from packaging_fixtures import ROOT, SAMPLES, answers, right_answers, run, serving
 
 import platecheck
+from tests.support.wheel import Environment, build, copy_sources
 
 pytestmark = pytest.mark.slow
 
@@ -111,7 +111,7 @@ class TestContents:
             assert hashlib.sha256(content).hexdigest() not in photos, name
             if Path(name).suffix.lower() in PICTURES:
                 assert "platecheck/serving/page/icons/" in name, name
-            assert not {"tests", "benchmarks"} & set(Path(name).parts), name
+            assert not {"tests", "benchmarks", "experiments"} & set(Path(name).parts), name
             assert not Path(name).name.startswith(("test_", "conftest")), name
 
 

@@ -18,14 +18,14 @@ from PIL import Image
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
-from tests.conftest import WriteModel
-from tests.dockerfile import read_dockerfile
 
 from platecheck.model_info import Reference
 from platecheck.serving.app import create_app
 from platecheck.serving.drift import LEAST
 from platecheck.serving.keys import add_key
 from platecheck.serving.settings import MB, Settings, load_settings
+from tests.conftest import WriteModel
+from tests.dockerfile import read_dockerfile
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

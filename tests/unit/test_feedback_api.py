@@ -13,7 +13,6 @@ from PIL import Image
 from prometheus_client import REGISTRY
 from sqlalchemy import update
 from starlette.testclient import TestClient
-from tests.conftest import WriteModel
 
 from platecheck.feedback.entry import Answer
 from platecheck.feedback.errors import StorageError
@@ -24,6 +23,7 @@ from platecheck.serving.app import create_app
 from platecheck.serving.feedback_service import WAITING
 from platecheck.serving.keys import add_key
 from platecheck.serving.settings import Settings
+from tests.conftest import WriteModel
 
 BASE = "http://127.0.0.1:8000"
 PROBLEM = "application/problem+json"

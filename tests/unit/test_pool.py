@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from tests.conftest import WriteModel
 
 from platecheck.classifier import Classifier, Prediction
 from platecheck.errors import ModelError
 from platecheck.serving.latency import GUESS, MARGIN, PHOTOS
 from platecheck.serving.pool import PoolClosedError, PredictionPool, QueueFullError
+from tests.conftest import WriteModel
 
 MakeEngine = Callable[..., PredictionPool]
 # Seconds that a photo is expected to take at most before there has been one.

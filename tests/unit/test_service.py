@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 from prometheus_client import REGISTRY
 from starlette.testclient import TestClient
-from tests.conftest import WriteModel
 
 from platecheck.errors import ModelError
 from platecheck.model_info import Reference
@@ -25,6 +24,7 @@ from platecheck.serving.keys import PREFIX, add_key
 from platecheck.serving.pool import PredictionPool, QueueFullError
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import PAGE, VERSION
+from tests.conftest import WriteModel
 
 Serve = Callable[..., TestClient]
 BASE = "http://127.0.0.1:8000"

@@ -1,4 +1,4 @@
-"""Real services for tests: ``benchmarks.serving`` starts and asks them, photos are drawn here."""
+"""Real services for tests: ``tests.support`` starts them, photos are drawn here."""
 
 import json
 import time
@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.serving.raw import RawAnswer, RawConnection, request
-from benchmarks.serving.server import Server
 from PIL import Image
+
+from tests.support.raw_http import RawAnswer, RawConnection, request
+from tests.support.server import Server
 
 PNG = {"Content-Type": "image/png"}
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.serving.hostile``: bodies and connections that mean the service no good.
+"""``python -m tests.fuzz.service``: bodies and connections that mean the service no good.
 
 Every answer must be a success or problem details of 4xx or 503, the service must answer a good
 photo right after, its memory must stay bounded, and its log must hold nothing of what was sent.
@@ -16,20 +16,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.serving.hostile_forms import (
+from platecheck.serving.keys import add_key
+from tests.fuzz.damaged_photos import WRONG_TYPES, bombs, mutated
+from tests.fuzz.forms import (
     CANARY,
     content_type,
     form_of_photos,
     odd_form,
     part,
 )
-from benchmarks.serving.hostile_http import Broken, broken_http
-from benchmarks.serving.hostile_photos import WRONG_TYPES, bombs, mutated
-from benchmarks.serving.hostile_slow import ATTACKS, Target, attack_slowly
-from benchmarks.serving.photos import read_photos
-from benchmarks.serving.raw import NoAnswerError, RawAnswer, RawConnection, request
-from benchmarks.serving.server import Server, peak_bytes, resident_bytes
-from platecheck.serving.keys import add_key
+from tests.fuzz.malformed_http import Broken, broken_http
+from tests.fuzz.slow_clients import ATTACKS, Target, attack_slowly
+from tests.support.photos import read_photos
+from tests.support.raw_http import NoAnswerError, RawAnswer, RawConnection, request
+from tests.support.server import Server, peak_bytes, resident_bytes
 
 # Patience of the service under attack, so that slow clients do not take long.
 SECONDS, IDLE_SECONDS = 10, 2
@@ -244,7 +244,7 @@ def fault_of(answer: RawAnswer, status: int | None = None) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.serving.hostile")
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.service")
     parser.add_argument("--bodies", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, nargs="*", help="numbers of bodies")

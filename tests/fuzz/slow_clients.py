@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
-from benchmarks.serving.raw import NoAnswerError, RawAnswer, RawConnection, request
+from tests.support.raw_http import NoAnswerError, RawAnswer, RawConnection, request
 
 _PAUSE = 0.3
 

@@ -1,6 +1,6 @@
 """Train a recipe with several seeds and write a table of what each is worth.
 
-    python -m benchmarks.reference tiny_vgg --data ../shared/dishes
+    python -m experiments.reference tiny_vgg --data ../shared/dishes
 
 Runs that are already in the folder are used as they are; a stopped one goes on.
 """
@@ -20,7 +20,7 @@ from platecheck.training.train import TrainerSettings, fit, prepare
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.reference", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.reference", description=__doc__)
     parser.add_argument("recipe")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=5)

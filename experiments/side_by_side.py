@@ -1,6 +1,6 @@
 """Models side by side, on dishes on their own tables and on others: a table and a figure.
 
-    python -m benchmarks.side_by_side runs/tiny_vgg plate tiny --data ../shared/dishes
+    python -m experiments.side_by_side runs/tiny_vgg plate tiny --data ../shared/dishes
 
 MODEL is a run folder, an exported file or a shipped model's name; the first one is drawn as what
 the others are compared with. The split is ``test``, unless told otherwise.
@@ -37,7 +37,7 @@ Measured = dict[str, tuple[Evaluation, BackgroundMetrics]]
 
 def main() -> None:
     """Print the table, draw the figure."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.side_by_side", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.side_by_side", description=__doc__)
     parser.add_argument("models", nargs="+", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--split", default="test")

@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from benchmarks.serving.hostile_forms import CANARY
-from benchmarks.serving.hostile_photos import originals
+from tests.fuzz.damaged_photos import originals
+from tests.fuzz.forms import CANARY
 
 
 @dataclass(frozen=True)

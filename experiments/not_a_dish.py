@@ -1,6 +1,6 @@
 """How often a model says *not a dish* of pictures that show none, and of rendered dishes.
 
-    python -m benchmarks.not_a_dish [MODEL]
+    python -m experiments.not_a_dish [MODEL]
 
 All pictures are drawn here, none was seen in training.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from platecheck.classifier import Classifier
 from platecheck.data.backgrounds import extract_background, noise_background
 from platecheck.data.render import render_dish
-from platecheck.evaluation.answers import Share
+from platecheck.evaluation.answers import Proportion
 from platecheck.model_info import NO_DISH, UNSURE
 
 Picture = NDArray[np.uint8]
@@ -140,7 +140,7 @@ KINDS: tuple[Callable[[np.random.Generator, int], Picture], ...] = (
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.not_a_dish", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.not_a_dish", description=__doc__)
     parser.add_argument("model", nargs="?", type=Path)
     options = parser.parse_args()
     classifier = Classifier.load(options.model)
@@ -160,7 +160,7 @@ def main() -> None:
         count = labels.count
         others = " | ".join(str(count(name)) for name in (UNSURE, *classifier.classes))
         name = kind.__name__.replace("_", " ")
-        print(f"| {name} | {Share.made(count(NO_DISH), COUNT)} | {others} |")
+        print(f"| {name} | {Proportion.made(count(NO_DISH), COUNT)} | {others} |")
 
 
 if __name__ == "__main__":

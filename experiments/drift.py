@@ -1,4 +1,4 @@
-"""``python -m benchmarks.drift``: what the service's drift figures say of several sets of photos.
+"""``python -m experiments.drift``: what the service's drift figures say of several sets of photos.
 
 The test photos should be near validation's, dimmed and rendered ones far.
 """
@@ -22,7 +22,7 @@ DIM = 0.35
 
 
 def main() -> None:
-    argparse.ArgumentParser(prog="python -m benchmarks.drift", description=__doc__).parse_args()
+    argparse.ArgumentParser(prog="python -m experiments.drift", description=__doc__).parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data, described = photos(folder)

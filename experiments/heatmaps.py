@@ -1,6 +1,6 @@
 """Does the evidence map point at the dirt? On rendered dirty dishes, where its place is known.
 
-    python -m benchmarks.evidence [MODEL …]
+    python -m experiments.heatmaps [MODEL …]
 
 MODEL is an exported file with an evidence map, or the run folder of a TinyVGG, whose map is
 Grad-CAM (Selvaraju et al., 2017) of the class ``dirty`` at the last convolution.
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from platecheck.classifier import Classifier, find_model
 from platecheck.data.render import render_dish
-from platecheck.evaluation.answers import Share
+from platecheck.evaluation.answers import Proportion
 from platecheck.training.run import Run
 from platecheck.training.torch_predictor import TorchPredictor
 
@@ -29,7 +29,7 @@ Floats = NDArray[np.float32]
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.evidence", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m experiments.heatmaps", description=__doc__)
     parser.add_argument("models", nargs="*", type=Path, default=[None])
     options = parser.parse_args()
     print(
@@ -46,7 +46,7 @@ def main() -> None:
             energy = heat[dirt].sum() / total, heat[dish].sum() / total
             shares.append((*energy, dirt.mean(), dish.mean()))
         means = " | ".join(f"{value:.1%}" for value in np.mean(shares, axis=0))
-        print(f"| {path or 'shipped'} | {Share.made(hits, len(shares))} | {means} |")
+        print(f"| {path or 'shipped'} | {Proportion.made(hits, len(shares))} | {means} |")
 
 
 def dirty_dishes(

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.loop FOLDER``: from wrong answers to a better model, as people do it.
+"""``python -m experiments.feedback_loop FOLDER``: from wrong predictions to a better model.
 
 Rendered dishes of a kind that the shipped model gets wrong go through the page, in Chromium, where
 what is right is said of each; someone reviews them on the review page; and the commands of
@@ -83,7 +83,7 @@ class Outcome:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.loop")
+    parser = argparse.ArgumentParser(prog="python -m experiments.feedback_loop")
     parser.add_argument("folder", type=Path, help="a new folder")
     parser.add_argument("--photos", type=int, default=120, help="that people say something of")
     parser.add_argument(

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks.serving.raw import NoAnswerError, RawConnection, request
+from tests.support.raw_http import NoAnswerError, RawConnection, request
 
 _ADDRESS = re.compile(r"https?://\S+")
 _TICKS = os.sysconf("SC_CLK_TCK")

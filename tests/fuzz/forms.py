@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable
 
-from benchmarks.serving.hostile_photos import mutated, originals
+from tests.fuzz.damaged_photos import mutated, originals
 
 CANARY = "canary-4d7c1e"
 """Is in what is sent, and must not be in a log."""
