@@ -1,6 +1,7 @@
 # make demo   the main job on rendered dishes: train, judge, report, export, answer
 # make test   lint, types, floors, tests; brings Chromium, WebKit and PostgreSQL where there are none
 # make test-latest, make test-lowest   a smoke test with the newest and the oldest packages allowed
+# make docs   the documentation as a site, in build/site
 # make serve  the page and the service, on this machine
 # make bench  the table in benchmarks/
 #
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 DATA ?= dishes
 
-.PHONY: demo test test-latest test-lowest serve lint bench plate tiny clean
+.PHONY: demo docs test test-latest test-lowest serve lint bench plate tiny clean
 
 # One stamp a set of extras: a second run reuses the environment.
 $(VENV)/.installed-%: pyproject.toml constraints.txt
@@ -46,6 +47,10 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/.installed-dev
+	@$(BIN)/python docs/generate.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 # What users get who install today: the newest that the ranges in pyproject.toml allow.
 test-latest:

@@ -1,0 +1,80 @@
+"""Write the reference pages that are generated: ``python docs/generate.py``.
+
+docs/cli.md comes from the commands themselves, docs/recipes.md from the recipes and their schema.
+A test compares both with the files.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from platecheck.training.recipe import Recipe, bundled_recipes, load_recipe
+
+DOCS = Path(__file__).parent
+
+
+def command_line() -> str:
+    """Return the reference of all commands, in Markdown."""
+    command = [sys.executable, "-m", "typer", "platecheck.cli", "utils", "docs"]
+    made = subprocess.run(
+        [*command, "--name", "platecheck", "--title", "Command line"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return made.stdout.rstrip() + "\n"
+
+
+def recipes() -> str:
+    """Return the bundled recipes and all keys of a recipe, in Markdown."""
+    schema = Recipe.model_json_schema()
+    lines = [
+        "# Recipes",
+        "",
+        "A recipe is one YAML file that describes a whole experiment, apart from photos and seed.",
+        "`platecheck recipes show NAME` prints one with every default written out.",
+        "",
+        "| recipe | what it trains |",
+        "|---|---|",
+        *(f"| `{name}` | {load_recipe(name).summary} |" for name in bundled_recipes()),
+        "",
+        *_section("The recipe itself", schema, schema["$defs"]),
+    ]
+    for name, part in schema["$defs"].items():
+        lines += ["", *_section(name, part, schema["$defs"])]
+    return "\n".join(lines) + "\n"
+
+
+def _section(title: str, part: dict[str, Any], parts: dict[str, Any]) -> Iterator[str]:
+    yield f"## {title}"
+    yield ""
+    if title in parts:
+        yield from [part["description"].replace("``", "`"), ""]
+    yield "| key | type | default | |"
+    yield "|---|---|---|---|"
+    for key, field in part["properties"].items():
+        required = key in part.get("required", ())
+        default = "required" if required else f"`{field.get('default')}`"
+        yield f"| `{key}` | {_type(field)} | {default} | {field.get('description', '')} |"
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join(_type(kind) for kind in field["anyOf"] if kind.get("type") != "null")
+    if "$ref" in field:
+        name = field["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "enum" in field:
+        return ", ".join(f"`{value}`" for value in field["enum"])
+    if field["type"] == "array":
+        return ", ".join(_type(item) for item in field["prefixItems"])
+    signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
+    limits = [f"{sign} {field[name]}" for name, sign in signs.items() if name in field]
+    return " ".join([field["type"], ", ".join(limits)]).strip()
+
+
+if __name__ == "__main__":
+    (DOCS / "cli.md").write_text(command_line(), encoding="utf-8")
+    (DOCS / "recipes.md").write_text(recipes(), encoding="utf-8")
