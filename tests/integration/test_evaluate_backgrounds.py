@@ -124,7 +124,15 @@ def test_without_opencv_it_says_what_to_install(
     cli: Cli, model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("platecheck.")]:
-        if name.endswith((".tables", ".exchange", ".background_groups", ".cutouts", ".composite")):
+        if name.endswith(
+            (
+                ".background_evaluation",
+                ".background_swap",
+                ".background_groups",
+                ".segmentation",
+                ".composite",
+            )
+        ):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cv2", None)
     answer = cli("evaluate", model, "--data", photos, "--tables")
