@@ -110,7 +110,7 @@ def test_the_table_is_sorted_by_each_of_its_columns(
     def column(index: int) -> list[str]:
         return [row[index] for row in rows(page)]
 
-    header = page.locator("#visit th")
+    header = page.locator("#session th")
     page.get_by_role("button", name="Photo", exact=True).click()
     names = [*(f"{number}.jpg" for number in range(12)), "broken.jpg", "far.jpg"]
     assert column(0) == names  # 2 goes before 10
@@ -276,10 +276,10 @@ def test_clearing_forgets_everything_after_a_question(
     expect(clear).to_be_focused()
     clear.click()
     question.get_by_role("button", name="Clear").click()
-    expect(page.locator("#visit")).to_be_hidden()
+    expect(page.locator("#session")).to_be_hidden()
     choose(page, dishes[0])
     answered(page)
-    assert page.locator("#visit-rows tr").count() == 1
+    assert page.locator("#session-rows tr").count() == 1
 
 
 def test_thumbnails_are_small_and_photos_are_let_go(
@@ -311,5 +311,5 @@ def test_thumbnails_are_small_and_photos_are_let_go(
     assert sorted(sizes)[-2] < 6000
     page.locator("#clear").click()
     page.get_by_role("dialog").get_by_role("button", name="Clear").click()
-    expect(page.locator("#visit")).to_be_hidden()
+    expect(page.locator("#session")).to_be_hidden()
     assert page.evaluate("window.alive.size") == 0

@@ -211,7 +211,7 @@ def test_no_photo_is_taken_of_a_frozen_picture(page: Page, how: str) -> None:
     freeze, resume = (text.replace("watch-video", "camera-video") for text in FREEZES[how])
     page.get_by_role("button", name="Take a photo").click()
     dialog = page.get_by_role("dialog", name="Take a photo")
-    shoot = page.locator("#shoot")
+    shoot = page.locator("#capture")
     expect(shoot).to_be_enabled()
     page.evaluate(f"() => {{ {freeze} }}")
     shoot.evaluate("(button) => button.click()")  # at once, before the page has noticed
@@ -230,16 +230,16 @@ def test_no_photo_is_taken_of_a_frozen_picture(page: Page, how: str) -> None:
 
 def test_photo_of_a_camera_that_was_paused_is_a_new_frame(page: Page) -> None:
     page.get_by_role("button", name="Take a photo").click()
-    expect(page.locator("#shoot")).to_be_enabled()
+    expect(page.locator("#capture")).to_be_enabled()
     page.evaluate("document.getElementById('camera-video').pause()")
-    page.locator("#shoot").click()
+    page.locator("#capture").click()
     expect(page.locator("#verdict-name")).to_have_text("Dirty", timeout=20_000)
 
 
 def test_viewfinder_of_a_camera_that_ended_opens_it_again(page: Page) -> None:
     page.get_by_role("button", name="Take a photo").click()
-    expect(page.locator("#shoot")).to_be_enabled()
+    expect(page.locator("#capture")).to_be_enabled()
     page.evaluate(f"{TRACK}.stop()".replace("watch-video", "camera-video"))
     expect(page.locator("#camera-message")).to_have_text(ENDED)
-    expect(page.locator("#shoot")).to_be_disabled()
-    expect(page.locator("#shoot")).to_be_enabled(timeout=10_000)
+    expect(page.locator("#capture")).to_be_disabled()
+    expect(page.locator("#capture")).to_be_enabled(timeout=10_000)

@@ -171,7 +171,7 @@ def test_what_the_device_answered_is_kept_beside_the_services_answer(
     keeping.stop()
     choose(page, DIRTY)
     answered(page)
-    expect(page.locator("#by")).to_have_text("Answered on this device")
+    expect(page.locator("#predicted-by")).to_have_text("Answered on this device")
     expect(page.locator("#feedback")).to_be_hidden()  # there is nobody to give it to
     keeping.start()
     expect(page.locator("#feedback")).to_be_visible(timeout=30_000)

@@ -59,7 +59,7 @@ def test_heic_without_the_service_says_that_it_needs_it(browser: Browser, servic
         page.get_by_label("Always answer on this device").check()
         page.keyboard.press("Escape")
         choose(page, photo("IMG_1.HEIC", BROKEN, ""))
-        expect(page.locator("#sure")).to_contain_text(
+        expect(page.locator("#confidence")).to_contain_text(
             "this browser cannot read HEIC photos without the service", timeout=30_000
         )
 
@@ -96,7 +96,7 @@ def test_dropped_folder_names_what_is_no_photo(browser: Browser, service: Servic
     with visit(browser, service.url) as page:
         given = [[name, "", base64.b64encode(file).decode()] for name, file in files.items()]
         page.evaluate(FOLDER, given)
-        expect(page.locator("#visit-rows tr")).to_have_count(2)
+        expect(page.locator("#session-rows tr")).to_have_count(2)
         assert [row[0] for row in rows(page)] == ["plate.jpg", "IMG_0001"]
         expect(page.locator("#notice-text")).to_have_text(
             "2 files in there are no photos and were left out: notes.txt, film.mov"

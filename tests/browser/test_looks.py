@@ -30,7 +30,7 @@ def unsure(page: Page) -> None:
 def batch(page: Page) -> None:
     choose(page, *MANY, FAR, NOTHING, photo("broken.jpg", MANY[0]["buffer"][:700]))
     expect(page.locator("#stop")).to_be_hidden(timeout=20_000)
-    page.locator("#visit-rows button").nth(1).click()
+    page.locator("#session-rows button").nth(1).click()
     answered(page)
 
 
@@ -150,7 +150,7 @@ def test_the_systems_colours_leave_the_answer_and_the_bars(
         screenshot(page, "one-forced-colours")
         panel, bar, mark = (
             page.locator(each).first.evaluate("(e) => getComputedStyle(e).backgroundColor")
-            for each in ("#verdict", "#bars .bar", ".needed")
+            for each in ("#verdict", "#bars .bar", ".threshold")
         )
         assert panel == "rgb(168, 15, 60)"
         assert bar != mark
@@ -236,7 +236,7 @@ def test_skipping_to_the_content_does_not_leave_the_view(page: Page) -> None:
 def test_a_row_is_opened_with_the_keyboard_and_keeps_the_focus(page: Page) -> None:
     choose(page, *MANY)
     expect(page.locator("#progress-text")).to_have_text("6 photos answered")
-    row = page.locator("#visit-rows button").nth(3)
+    row = page.locator("#session-rows button").nth(3)
     row.focus()
     page.keyboard.press("Enter")
     assert answered(page) == "Dirty"

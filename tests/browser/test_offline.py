@@ -48,15 +48,15 @@ def test_an_installed_page_starts_and_answers_without_the_service(
         keep_model(page)
         choose(page, DIRTY)
         answered(page)
-        by_service = page.locator("#sure").inner_text()
+        by_service = page.locator("#confidence").inner_text()
         passing.stop()
         page.reload()
-        expect(page.locator("#where")).to_have_text("On this device")
+        expect(page.locator("#status")).to_have_text("On this device")
         expect(page.locator("#notice")).to_have_text(AWAY)
         choose(page, DIRTY)
         assert answered(page) == "Dirty"
-        expect(page.locator("#by")).to_have_text("Answered on this device")
-        assert page.locator("#sure").inner_text() == by_service
+        expect(page.locator("#predicted-by")).to_have_text("Answered on this device")
+        assert page.locator("#confidence").inner_text() == by_service
         expect(page.locator("#photo-map")).to_be_visible()
 
         choose(page, CLEAN, DIRTY, photo("no.jpg", b"no photo"))
@@ -69,11 +69,11 @@ def test_an_installed_page_starts_and_answers_without_the_service(
         ]  # fmt: skip
 
         passing.start()
-        expect(page.locator("#where")).to_have_text("Connected", timeout=20_000)
+        expect(page.locator("#status")).to_have_text("Connected", timeout=20_000)
         expect(page.locator("#notice")).to_have_text("The service is back.")
         choose(page, CLEAN)
         assert answered(page) == "Clean"
-        expect(page.locator("#by")).to_have_text("Answered by the service")
+        expect(page.locator("#predicted-by")).to_have_text("Answered by the service")
 
 
 def test_a_network_that_is_gone_for_the_browser_too(browser: Browser, service: Service) -> None:
@@ -83,9 +83,9 @@ def test_a_network_that_is_gone_for_the_browser_too(browser: Browser, service: S
         page.reload()
         choose(page, CLEAN)
         assert answered(page) == "Clean"
-        expect(page.locator("#by")).to_have_text("Answered on this device")
+        expect(page.locator("#predicted-by")).to_have_text("Answered on this device")
         page.context.set_offline(False)
-        expect(page.locator("#where")).to_have_text("Connected", timeout=20_000)
+        expect(page.locator("#status")).to_have_text("Connected", timeout=20_000)
 
 
 def test_a_photo_is_answered_though_the_service_goes_away_in_the_middle(
@@ -109,7 +109,7 @@ def test_a_service_that_is_stopping_is_left_for_the_device(
         page.route("**/readyz", lambda route: route.fulfill(status=502, body="bad gateway"))
         choose(page, CLEAN)
         assert answered(page) == "Clean"
-        expect(page.locator("#by")).to_have_text("Answered on this device")
+        expect(page.locator("#predicted-by")).to_have_text("Answered on this device")
 
 
 def test_before_the_model_is_kept_the_page_says_what_is_missing(
@@ -129,10 +129,10 @@ def test_before_the_model_is_kept_the_page_says_what_is_missing(
         )
         page.reload()
         message = "The service cannot be reached, and the model is not on this device yet."
-        expect(page.locator("#where")).to_have_text("Not connected")
+        expect(page.locator("#status")).to_have_text("Not connected")
         expect(page.locator("#notice")).to_contain_text(message)
         choose(page, CLEAN)
-        expect(page.locator("#sure")).to_contain_text(message)
+        expect(page.locator("#confidence")).to_contain_text(message)
         choose(page, CLEAN, DIRTY)
         expect(page.locator("#progress-text")).to_have_text("Stopped. 3 photos have no answer yet.")
         expect(page.get_by_role("button", name="Go on")).to_be_visible()
@@ -149,11 +149,11 @@ def test_a_device_without_the_model_does_not_claim_to_answer(
         passing.stop()
         choose(page, DIRTY)
         expect(verdict(page)).to_have_text("No answer")
-        expect(page.locator("#where")).to_have_text("Not connected")
+        expect(page.locator("#status")).to_have_text("Not connected")
         expect(page.locator("#notice")).to_contain_text("the model is not on this device yet")
         passing.start()
         assert answered(page) == "Dirty"  # asked again by itself
-        expect(page.locator("#where")).to_have_text("Connected")
+        expect(page.locator("#status")).to_have_text("Connected")
 
 
 def test_what_still_holds_is_still_said_after_the_next_photo(
@@ -180,18 +180,18 @@ def test_always_on_this_device(browser: Browser, service: Service) -> None:
         page.get_by_role("button", name="Settings").click()
         page.get_by_label("Always answer on this device").check()
         page.keyboard.press("Escape")
-        expect(page.locator("#where")).to_have_text("On this device")
+        expect(page.locator("#status")).to_have_text("On this device")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.method))
         choose(page, DIRTY)
         assert answered(page) == "Dirty"
-        expect(page.locator("#by")).to_have_text("Answered on this device")
+        expect(page.locator("#predicted-by")).to_have_text("Answered on this device")
         assert "POST" not in asked
         page.reload()  # the choice is remembered
-        expect(page.locator("#where")).to_have_text("On this device")
+        expect(page.locator("#status")).to_have_text("On this device")
         page.get_by_role("button", name="Settings").click()
         page.get_by_label("Always answer on this device").uncheck()
-        expect(page.locator("#where")).to_have_text("Connected")
+        expect(page.locator("#status")).to_have_text("Connected")
 
 
 def test_a_service_that_keeps_its_model_to_itself(browser: Browser) -> None:
@@ -204,7 +204,7 @@ def test_a_service_that_keeps_its_model_to_itself(browser: Browser) -> None:
         page.keyboard.press("Escape")
         strict.stop()
         choose(page, CLEAN)
-        expect(page.locator("#sure")).to_contain_text("does not let devices keep the model")
+        expect(page.locator("#confidence")).to_contain_text("does not let devices keep the model")
 
 
 def test_a_page_that_cannot_have_a_service_worker(browser: Browser, service: Service) -> None:

@@ -38,8 +38,8 @@ def test_a_chosen_photo_is_answered_with_its_evidence(page: Page) -> None:
     assert answered(page) == "Dirty"
     said = Classifier.load().predict(DIRTY["buffer"]).probability
     sure = f"very likely, {int(100 * said)}%"
-    expect(page.locator("#sure")).to_have_text(sure)
-    expect(page.locator("#by")).to_have_text("Answered by the service")
+    expect(page.locator("#confidence")).to_have_text(sure)
+    expect(page.locator("#predicted-by")).to_have_text("Answered by the service")
     expect(page.locator("#announcer")).to_have_text(f"dirty.jpg: Dirty, {sure}")
     shown, laid = page.locator("#photo"), page.locator("#photo-map")
     expect(laid).to_be_visible()
@@ -65,8 +65,8 @@ def test_each_class_has_a_bar_and_the_mark_from_which_it_is_said(page: Page) -> 
     bars = page.locator("#bars-list li")
     assert [name.split("\n")[0] for name in bars.all_inner_texts()] == ["Clean", "Dirty"]
     model = page.evaluate("fetch('/v1/model').then((response) => response.json())")
-    marks = page.locator(".needed").evaluate_all(
-        "(marks) => marks.map((mark) => Number(mark.style.getPropertyValue('--needed')))"
+    marks = page.locator(".threshold").evaluate_all(
+        "(marks) => marks.map((mark) => Number(mark.style.getPropertyValue('--threshold')))"
     )
     assert marks == pytest.approx(list(model["thresholds"].values()))
 
@@ -118,7 +118,7 @@ def test_a_later_photo_goes_before_an_earlier_one_which_is_answered_too(page: Pa
 def test_photos_given_faster_than_they_can_be_prepared_are_all_answered(page: Page) -> None:
     for number in range(4):
         choose(page, photo(f"{number}.jpg", jpeg(dish(number, size=512))))
-    expect(page.locator("#visit-rows .badge[data-kind=waiting]")).to_have_count(0)
+    expect(page.locator("#session-rows .badge[data-kind=waiting]")).to_have_count(0)
     expected = [[f"{number}.jpg", ("Clean", "Dirty")[number % 2]] for number in range(4)]
     assert [row[:2] for row in rows(page)] == expected
 
@@ -203,7 +203,7 @@ def test_a_photo_is_sent_and_shown_upright(page: Page) -> None:
 def test_unsure_says_why_and_which_photo_would_help(page: Page) -> None:
     choose(page, photo("far.jpg", jpeg(far_dish(UNSURE_FROM_AFAR))))
     assert answered(page) == "Unsure"
-    expect(page.locator("#sure")).to_have_text("Please look at this dish yourself.")
+    expect(page.locator("#confidence")).to_have_text("Please look at this dish yourself.")
     why = page.locator("#advice-why")
     expect(why).to_have_text(
         re.compile(
@@ -224,7 +224,7 @@ def test_unsure_says_why_and_which_photo_would_help(page: Page) -> None:
 def test_what_is_no_dish_is_not_guessed(page: Page) -> None:
     choose(page, photo("far.jpg", jpeg(far_dish(NO_DISH_FROM_AFAR))))
     assert answered(page) == "Not a dish"
-    expect(page.locator("#sure")).to_have_text("Is there a dish in the picture?")
+    expect(page.locator("#confidence")).to_have_text("Is there a dish in the picture?")
     expect(page.locator("#advice-why")).to_contain_text("too unlike the dishes")
     expect(page.locator("#advice-list li").first).to_contain_text("Come closer.")
     expect(page.locator("#advice-list li").first).to_contain_text("Clean, 99")

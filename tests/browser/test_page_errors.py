@@ -85,7 +85,7 @@ def test_a_photo_that_is_too_large_even_alone_says_so(page: Page) -> None:
     page.route("**/v1/predict*", lambda route: problem(route, 413, "too many bytes"))
     choose(page, DIRTY)
     expect(verdict(page)).to_have_text("No answer")
-    expect(page.locator("#sure")).to_have_text("the photo is too large")
+    expect(page.locator("#confidence")).to_have_text("the photo is too large")
 
 
 def test_a_fault_of_the_service_is_told_and_the_rest_goes_on(page: Page) -> None:
@@ -93,7 +93,7 @@ def test_a_fault_of_the_service_is_told_and_the_rest_goes_on(page: Page) -> None
         "**/v1/predict*", lambda route: problem(route, 500, "the service has a fault"), times=1
     )
     choose(page, DIRTY)
-    expect(page.locator("#sure")).to_have_text("the service has a fault (500)")
+    expect(page.locator("#confidence")).to_have_text("the service has a fault (500)")
     choose(page, CLEAN)
     assert answered(page) == "Clean"
 
@@ -136,12 +136,12 @@ def test_the_key_is_asked_for_kept_and_forgotten(
         field.fill(key)
         field.press("Enter")
         expect(dialog).to_be_hidden()
-        expect(page.locator("#where")).to_have_text("Connected")
+        expect(page.locator("#status")).to_have_text("Connected")
         choose(page, DIRTY)
         assert answered(page) == "Dirty"
 
         page.reload()
-        expect(page.locator("#where")).to_have_text("Connected")
+        expect(page.locator("#status")).to_have_text("Connected")
         expect(dialog).to_be_hidden()
         page.get_by_role("button", name="Settings").click()
         expect(page.locator("#offline-state")).to_contain_text("Ready", timeout=30_000)
@@ -174,7 +174,7 @@ def test_without_a_key_nothing_is_answered_and_it_can_be_given_later(
         choose(page, DIRTY)
         expect(dialog).to_be_visible()  # the question is asked again with the photo
         page.keyboard.press("Escape")
-        expect(page.locator("#sure")).to_have_text("Without a key the service does not answer.")
+        expect(page.locator("#confidence")).to_have_text("Without a key the service does not answer.")
         choose(page, DIRTY)
         dialog.get_by_label("API key").fill(key)
         dialog.get_by_role("button", name="Use it").click()
@@ -201,4 +201,4 @@ def test_an_answer_that_breaks_off_is_no_answer(page: Page) -> None:
     page.route("**/v1/predict*", lambda route: route.fulfill(body='{"model": "pl'), times=1)
     choose(page, DIRTY)
     assert answered(page) == "Dirty"
-    expect(page.locator("#by")).to_have_text("Answered on this device")
+    expect(page.locator("#predicted-by")).to_have_text("Answered on this device")

@@ -137,7 +137,7 @@ def test_percentages_never_promise_more_than_there_is(
     ],
 )
 def test_how_sure_in_words(page: Page, probability: float, words: str) -> None:
-    script = "(p) => import('/page/words.js').then(({ sureness }) => sureness(p))"
+    script = "(p) => import('/page/labels.js').then(({ likelihoodPhrase }) => likelihoodPhrase(p))"
     assert page.evaluate(script, probability) == words
 
 
@@ -172,7 +172,7 @@ def test_the_language_is_switched_everywhere_and_remembered(
         page.get_by_role("button", name="Закрити").click()
         expect(page.locator("html")).to_have_attribute("lang", "uk")
         expect(page.locator("#verdict-name")).to_have_text("Брудно")
-        expect(page.locator("#by")).to_have_text("Відповів сервіс")
+        expect(page.locator("#predicted-by")).to_have_text("Відповів сервіс")
         expect(page.locator("#progress-text")).to_have_text(
             "Є відповідь на 1 знімок, 1 без відповіді"
         )

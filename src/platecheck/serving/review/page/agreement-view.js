@@ -2,9 +2,9 @@
 
 import { notify } from "./announce.js";
 import { byId, icon, make } from "./elements.js";
-import { currentLanguage, onLanguage, t } from "./language.js";
+import { currentLanguage, onLanguageChange, t } from "./language.js";
 import { fetchAgreement, photoAddress } from "./review-service.js";
-import { kindOf, nameOf } from "./words.js";
+import { kindOf, labelName } from "./labels.js";
 
 const SMALL = 512;
 const LARGE = 2048;
@@ -13,7 +13,7 @@ export class AgreementView {
   #found = { pairs: [], disputed: [] };
 
   constructor() {
-    onLanguage(() => this.#show());
+    onLanguageChange(() => this.#show());
   }
 
   /** Ask for it anew, and show it. */
@@ -58,7 +58,7 @@ function pairRow({ reviewers: [one, other], photos, agreed, kappa }) {
 
 function disputedPhoto({ photo, decisions }) {
   const said = Object.entries(decisions).map(([reviewer, label]) => ({
-    text: t("reviewerSaid", { reviewer, label: nameOf(label) }),
+    text: t("reviewerSaid", { reviewer, label: labelName(label) }),
     kind: kindOf(label),
   }));
   return make(

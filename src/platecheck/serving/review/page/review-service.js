@@ -1,7 +1,7 @@
 /** The review server's HTTP interface. */
 
 /** The server does not do what it was asked. */
-export class Refused extends Error {
+export class ReviewServiceError extends Error {
   /**
    * @param {number} status of HTTP; 0: nobody answers
    * @param {string} detail in English
@@ -55,9 +55,9 @@ async function request(path, options = {}) {
   try {
     response = await fetch(path, { ...options, cache: "no-store" });
   } catch {
-    throw new Refused(0);
+    throw new ReviewServiceError(0);
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
-  throw new Refused(response.status, problem.detail);
+  throw new ReviewServiceError(response.status, problem.detail);
 }

@@ -2,15 +2,15 @@
 
 import { announce, notify } from "./announce.js";
 import { byId, icon, make } from "./elements.js";
-import { onLanguage, percent, t } from "./language.js";
+import { onLanguageChange, percent, t } from "./language.js";
 import { PhotoCache } from "./photo-cache.js";
 import { Queue } from "./queue.js";
 import { fetchQueue, photoAddress, sendDecision } from "./review-service.js";
-import { remember, remembered } from "./settings.js";
-import { isSure, kindOf, nameOf } from "./words.js";
+import { saveSetting, loadSetting } from "./settings.js";
+import { isConfident, kindOf, labelName } from "./labels.js";
 
 const AHEAD = 3; // photos that are fetched, the one that is shown included
-const NO_DISH = "not a dish";
+const NOT_A_DISH = "not a dish";
 
 export class ReviewView {
   #reviewer = "";
@@ -28,13 +28,13 @@ export class ReviewView {
       this.#show();
       byId("main").focus();
     });
-    byId("keys").checked = remembered("keys") !== "off";
+    byId("keys").checked = loadSetting("keys") !== "off";
     byId("keys").addEventListener("change", ({ target }) => {
-      remember("keys", target.checked ? null : "off");
+      saveSetting("keys", target.checked ? null : "off");
       this.#showKeys();
     });
     addEventListener("keydown", (event) => this.#onKey(event));
-    onLanguage(() => {
+    onLanguageChange(() => {
       this.#makeButtons();
       this.#show();
     });
@@ -71,7 +71,7 @@ export class ReviewView {
             ...(key ? { "aria-keyshortcuts": key } : {}),
           },
           icon(kindOf(label)),
-          make("span", { textContent: nameOf(label) }),
+          make("span", { textContent: labelName(label) }),
           key ? make("kbd", { textContent: key }) : null,
         );
       }),
@@ -81,13 +81,13 @@ export class ReviewView {
 
   /** 0 for no dish, 1 to 9 for the first classes; others have no key. */
   #keyOf(label) {
-    if (label === NO_DISH) return "0";
+    if (label === NOT_A_DISH) return "0";
     const number = this.#labels.indexOf(label) + 1;
     return number <= 9 ? String(number) : "";
   }
 
   #showKeys() {
-    byId("item").classList.toggle("keyless", !byId("keys").checked);
+    byId("item").classList.toggle("no-keys", !byId("keys").checked);
   }
 
   #onKey(event) {
@@ -109,7 +109,7 @@ export class ReviewView {
     if (!item) return;
     await this.#send(item, label, () => {
       this.#queue.decide(item, label);
-      this.#show(t("decided", { label: nameOf(label) }));
+      this.#show(t("decided", { label: labelName(label) }));
     });
   }
 
@@ -177,7 +177,7 @@ export class ReviewView {
   }
 
   #showItem(item, done) {
-    byId("service-said").replaceChildren(badge(item.label, surenessOf(item)));
+    byId("service-said").replaceChildren(badge(item.label, confidenceText(item)));
     byId("users-said").replaceChildren(
       ...Object.entries(item.said).map(([label, count]) =>
         badge(label, count > 1 ? `×${count}` : ""),
@@ -189,8 +189,8 @@ export class ReviewView {
     const next = t("next", {
       number: this.#queue.decided + this.#queue.skipped + 1,
       count: this.#queue.count,
-      answer: [nameOf(item.label), surenessOf(item)].filter(Boolean).join(", "),
-      said: Object.keys(item.said).map(nameOf).join(", "),
+      answer: [labelName(item.label), confidenceText(item)].filter(Boolean).join(", "),
+      said: Object.keys(item.said).map(labelName).join(", "),
     });
     if (done) announce(`${done} ${next}`);
   }
@@ -223,8 +223,8 @@ export class ReviewView {
   }
 }
 
-function surenessOf({ label, probability }) {
-  return isSure(label) ? percent(probability) : "";
+function confidenceText({ label, probability }) {
+  return isConfident(label) ? percent(probability) : "";
 }
 
 function badge(label, more) {
@@ -232,7 +232,7 @@ function badge(label, more) {
     "span",
     { class: "badge", data: { kind: kindOf(label) } },
     icon(kindOf(label)),
-    make("span", { textContent: nameOf(label) }),
+    make("span", { textContent: labelName(label) }),
     more ? make("span", { class: "more", textContent: more }) : null,
   );
 }

@@ -2,15 +2,15 @@
 
 import { AgreementView } from "./agreement-view.js";
 import { byId, make } from "./elements.js";
-import { currentLanguage, LANGUAGES, onLanguage, setLanguage, t, translate } from "./language.js";
+import { currentLanguage, LANGUAGES, onLanguageChange, setLanguage, t, translate } from "./language.js";
 import { ReviewView } from "./review-view.js";
-import { remember, remembered } from "./settings.js";
+import { saveSetting, loadSetting } from "./settings.js";
 import { TEXTS } from "./texts.js";
 
 translate();
 const review = new ReviewView();
 const agreement = new AgreementView();
-let reviewer = remembered("reviewer") ?? "";
+let reviewer = loadSetting("reviewer") ?? "";
 
 /** Show the view that the address names. */
 function showView() {
@@ -37,7 +37,7 @@ function showReviewer() {
 }
 
 /** Ask for the reviewer's name, and begin with it. */
-function askForName() {
+function promptForName() {
   const dialog = byId("name-dialog");
   byId("name-input").value = reviewer;
   dialog.querySelector("form").onsubmit = (event) => {
@@ -53,7 +53,7 @@ function askForName() {
 /** Review, and look at the agreement, in the name of someone. */
 function begin(name) {
   reviewer = name;
-  remember("reviewer", name);
+  saveSetting("reviewer", name);
   showReviewer();
   review.begin(name);
   showView();
@@ -66,7 +66,7 @@ byId("language").append(
 );
 byId("language").value = currentLanguage();
 byId("language").addEventListener("change", ({ target }) => setLanguage(target.value));
-byId("reviewer").addEventListener("click", askForName);
+byId("reviewer").addEventListener("click", promptForName);
 byId("name-dialog").addEventListener("cancel", (event) => {
   if (!reviewer) event.preventDefault(); // without a name nothing can be decided
 });
@@ -75,12 +75,12 @@ byId("skip").addEventListener("click", (event) => {
   byId("main").focus();
 });
 addEventListener("hashchange", showView);
-onLanguage(() => {
+onLanguageChange(() => {
   showReviewer();
   showView();
 });
 if (reviewer) begin(reviewer);
 else {
   showView();
-  askForName();
+  promptForName();
 }

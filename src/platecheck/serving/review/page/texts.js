@@ -1,5 +1,5 @@
 /**
- * Every text of the review page, by language; language.js and words.js are the main page's.
+ * Every text of the review page, by language; language.js and labels.js are the main page's.
  *
  * A text that depends on a count has its plural forms, by the names of Intl.PluralRules.
  * {name} is replaced by a value.
