@@ -261,9 +261,9 @@ FAILS = """(name) => {
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("NotAllowedError", "The camera is not allowed for this page."),
-        ("NotFoundError", "There is no camera."),
-        ("NotReadableError", "The camera does not start."),
+        ("NotAllowedError", "This page is not allowed to use the camera."),
+        ("NotFoundError", "No camera found."),
+        ("NotReadableError", "The camera did not start."),
     ],
 )
 def test_a_camera_that_cannot_be_used(page: Page, name: str, message: str) -> None:
@@ -301,7 +301,7 @@ def test_a_camera_that_is_taken_away(watching: Page) -> None:
     watching.locator("#watch-video").evaluate(
         "(video) => video.srcObject.getVideoTracks()[0].dispatchEvent(new Event('ended'))"
     )
-    expect(watching.locator("#watch-name")).to_have_text("The camera was unplugged or taken away.")
+    expect(watching.locator("#watch-name")).to_have_text("The camera was disconnected.")
     assert live_tracks(watching, "#watch-video") == 0
 
 
@@ -398,7 +398,7 @@ def test_a_tone_for_each_kind_of_answer_if_wanted(page: Page) -> None:
         expect(verdict(page)).to_have_text(("Clean", "Dirty")[number])
     assert page.evaluate("window.tones") == []  # off unless it is wanted
     page.get_by_role("button", name="Settings").click()
-    page.get_by_label("A tone for each answer").check()
+    page.get_by_label("Sound for each result").check()
     page.keyboard.press("Escape")
     assert page.evaluate("window.tones.splice(0)") == [660, 990]
     for number in (0, 1):

@@ -9,8 +9,8 @@ from page_fixtures.service import Service
 from page_fixtures.visits import Launch, visit
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-STUCK = "The camera sends no new pictures."
-ENDED = "The camera was unplugged or taken away."
+STUCK = "The camera is not sending new images."
+ENDED = "The camera was disconnected."
 VIDEO = "document.getElementById('watch-video')"
 TRACK = f"{VIDEO}.srcObject.getVideoTracks()[0]"
 
@@ -91,7 +91,7 @@ def test_frozen_picture_takes_the_answer_down_until_frames_advance(
     watching.evaluate(f"() => {{ {freeze} }}")
     expect(name(watching)).to_have_text(STUCK)
     expect(watching.locator("#announcer")).to_have_text(STUCK)
-    expect(watching.locator("#watch-sure")).to_contain_text("Watching continues")
+    expect(watching.locator("#watch-sure")).to_contain_text("Watching resumes")
     expect(watching.locator("#watch-map")).to_be_hidden()
     asked: list[str] = []
     watching.on("request", lambda request: asked.append(request.url))
@@ -168,7 +168,7 @@ def test_camera_that_is_forbidden_meanwhile_is_not_asked_for_again(watching: Pag
 
 def test_hidden_page_shows_no_old_answer_when_it_is_seen_again(watching: Page) -> None:
     watching.evaluate(HIDE, True)
-    expect(name(watching)).to_have_text("Looking …")
+    expect(name(watching)).to_have_text("Checking …")
     watching.evaluate(HIDE, False)
     expect(name(watching)).to_have_text("Dirty")
     expect(lines(watching)).to_have_count(1)
@@ -186,7 +186,7 @@ def test_service_that_does_not_answer_takes_the_answer_down(watching: Page) -> N
     held: list[Route] = []
     watching.route("**/v1/predict*", lambda route: held.append(route))  # noqa: PLW0108
     expect(name(watching)).to_have_text(
-        "This takes longer than usual. Is the network slow?", timeout=10_000
+        "This is taking longer than usual. Is the network slow?", timeout=10_000
     )
     expect(lines(watching)).to_have_count(1)
     watching.unroute("**/v1/predict*")

@@ -409,7 +409,7 @@ def test_a_model_that_the_service_keeps(browser: Browser) -> None:
 def test_a_file_of_another_model_is_refused(browser: Browser) -> None:
     with serving(find_model("plate")) as service, opened(browser, service) as page:
         service.model = find_model("tiny")
-        with pytest.raises(Error, match="the model has changed; load the page again"):
+        with pytest.raises(Error, match="the model has changed; reload the page"):
             page.evaluate(LOAD, KEY)
 
 

@@ -88,7 +88,7 @@ def rows(browser: WebDriver) -> list[str]:
 def test_a_photo_and_its_map(browser: WebDriver, service: Service, photos: list[Path]) -> None:
     open_page(browser, service.url, "Connected")
     choose(browser, photos[1:2])
-    until(browser, lambda: text(browser, "#predicted-by") == "Answered by the service")
+    until(browser, lambda: text(browser, "#predicted-by") == "Checked by the service")
     assert text(browser, "#verdict-name") == "Dirty"
     boxes = browser.execute_script(
         """return ["#photo", "#photo-map", ".answer .stack"].map((each) => {
@@ -117,4 +117,4 @@ def test_without_the_service_the_device_answers(browser: WebDriver, photos: list
         open_page(browser, passing.url, "On this device")
         choose(browser, photos)
         until(browser, lambda: rows(browser) == ["Clean", "Dirty"] * 2)
-        assert "without an answer" not in text(browser, "#progress-text")
+        assert "failed" not in text(browser, "#progress-text")

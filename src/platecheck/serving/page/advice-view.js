@@ -1,3 +1,4 @@
+// @ts-check
 /** Explain an unconfident prediction and advise how to take a better photo. */
 
 import { findFaults, tryOtherViews } from "./advice.js";

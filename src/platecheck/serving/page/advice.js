@@ -1,3 +1,4 @@
+// @ts-check
 /** Find out why the model is unsure of a photo, and what photo would help. */
 
 import { jpeg, scaled } from "./prepare.js";
@@ -104,7 +105,8 @@ function mean(values) {
 /** Return the sharpness in the blurrier direction, see BLURRED. */
 function sharpness(grey, columns) {
   const rows = grey.length / columns;
-  const ratio = (step, fits) => contrast(grey, step, fits) / (contrast(grey, EDGE_SPAN * step, fits) + 1);
+  const ratio = (step, fits) =>
+    contrast(grey, step, fits) / (contrast(grey, EDGE_SPAN * step, fits) + 1);
   return Math.min(
     ratio(1, (i) => (i % columns) + EDGE_SPAN < columns),
     ratio(columns, (i) => i / columns + EDGE_SPAN < rows),

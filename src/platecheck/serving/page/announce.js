@@ -1,3 +1,4 @@
+// @ts-check
 /** Screen reader announcements and the notice bar at the top. */
 
 import { byId } from "./elements.js";

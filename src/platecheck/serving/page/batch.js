@@ -1,3 +1,4 @@
+// @ts-check
 /** Classify many photos: a few per request, two requests at a time. */
 
 import { UnavailableError } from "./inference-client.js";

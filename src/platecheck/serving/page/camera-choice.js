@@ -1,3 +1,4 @@
+// @ts-check
 /** Select one of several cameras. */
 
 import { cameraId, chooseCamera, listCameras } from "./camera.js";

@@ -1,3 +1,4 @@
+// @ts-check
 /** Open, choose and close cameras. */
 
 import { loadSetting, saveSetting } from "./settings.js";

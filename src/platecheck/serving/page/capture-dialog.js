@@ -1,3 +1,4 @@
+// @ts-check
 /** Take a photo with the camera, or with the phone's camera app. */
 
 import { CameraChoice } from "./camera-choice.js";

@@ -1,3 +1,4 @@
+// @ts-check
 /** Export predictions as CSV (RFC 4180). */
 
 // Spreadsheets run cells that start like this as formulas; photo names are not trusted.
@@ -48,5 +49,5 @@ export function saveFile(name, text, type) {
   link.href = URL.createObjectURL(new Blob([text], { type }));
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000); // once the browser has started to read it
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000); // read by then
 }

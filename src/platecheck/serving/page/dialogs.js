@@ -1,3 +1,4 @@
+// @ts-check
 /** Modal dialogs for a key and for confirmation. */
 
 import { byId } from "./elements.js";

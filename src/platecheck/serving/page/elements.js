@@ -1,3 +1,4 @@
+// @ts-check
 /** Create elements; text is inserted as text, never as markup. */
 
 const SVG = "http://www.w3.org/2000/svg";

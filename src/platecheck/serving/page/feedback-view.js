@@ -1,3 +1,4 @@
+// @ts-check
 /** Send and delete feedback on a prediction, with the user's consent. */
 
 import { announce } from "./announce.js";
@@ -95,7 +96,8 @@ export class FeedbackView {
       });
       return "feedbackThanks";
     });
-    if (this.#row === row && row.feedback) byId("feedback-delete").focus(); // the focused button is hidden now
+    // Move the focus: the button that had it is hidden now.
+    if (this.#row === row && row.feedback) byId("feedback-delete").focus();
   }
 
   async #delete() {

@@ -1,3 +1,4 @@
+// @ts-check
 /** Detect HEIC and HEIF files, which most browsers cannot decode. */
 
 const BRANDS = ["heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1", "miaf"];

@@ -1,3 +1,4 @@
+// @ts-check
 /** Classify photos with the service, or with the model on this device when it is unreachable. */
 
 import {
@@ -46,7 +47,7 @@ export class InferenceClient extends EventTarget {
   #promptForKey;
   #connecting;
 
-  /** @param {(wrong: boolean) => Promise<string|null>} promptForKey resolves to null if cancelled */
+  /** @param {(wrong: boolean) => Promise<string|null>} promptForKey null: cancelled */
   constructor(promptForKey) {
     super();
     this.#promptForKey = promptForKey;
@@ -102,7 +103,10 @@ export class InferenceClient extends EventTarget {
     signal?.throwIfAborted();
     if (this.status === "unauthorized") throw new UnavailableError("unauthorized");
     if (this.status !== "service") {
-      return { predictions: await this.#predictLocally(photos, evidence, signal), source: "device" };
+      return {
+        predictions: await this.#predictLocally(photos, evidence, signal),
+        source: "device",
+      };
     }
     try {
       const response = await this.#withRetries(attempts, signal, () =>
@@ -113,7 +117,10 @@ export class InferenceClient extends EventTarget {
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error;
       this.#goOffline();
-      return { predictions: await this.#predictLocally(photos, evidence, signal), source: "device" };
+      return {
+        predictions: await this.#predictLocally(photos, evidence, signal),
+        source: "device",
+      };
     }
   }
 

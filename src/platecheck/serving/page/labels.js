@@ -1,3 +1,4 @@
+// @ts-check
 /** Present predictions: label name, kind (which sets shape and color), confidence, errors. */
 
 import { UnavailableError } from "./inference-client.js";

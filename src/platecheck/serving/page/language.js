@@ -1,3 +1,4 @@
+// @ts-check
 /** Translate texts and format numbers, dates and times. */
 
 import { loadSetting, saveSetting } from "./settings.js";
@@ -155,13 +156,18 @@ export function compareTexts(a, b) {
  */
 export function translate(root = document) {
   document.documentElement.lang = language;
-  for (const element of root.querySelectorAll("[data-t]")) {
+  for (const element of elementsWith("data-t", root)) {
     element.textContent = t(element.dataset.t);
   }
-  for (const element of root.querySelectorAll("[data-t-label]")) {
+  for (const element of elementsWith("data-t-label", root)) {
     element.setAttribute("aria-label", t(element.dataset.tLabel));
   }
-  for (const element of root.querySelectorAll("[data-t-title]")) {
+  for (const element of elementsWith("data-t-title", root)) {
     element.title = t(element.dataset.tTitle);
   }
+}
+
+/** @returns {NodeListOf<HTMLElement>} */
+function elementsWith(attribute, root) {
+  return root.querySelectorAll(`[${attribute}]`);
 }

@@ -1,4 +1,5 @@
-/** Detect a camera that delivers no new frames: a paused video or stuck camera shows its last one. */
+// @ts-check
+/** Detect a camera that delivers no new frames: a paused or stuck video shows its last one. */
 
 import { scaled } from "./prepare.js";
 

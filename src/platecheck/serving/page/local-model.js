@@ -1,3 +1,4 @@
+// @ts-check
 /** Classify photos on this device with the service's model, in a worker. */
 
 /**

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Worker that classifies photos with ONNX Runtime Web.
  *
@@ -52,7 +53,9 @@ async function fetchModel(headers) {
     throw new Error("the model is not on this device yet, and the service cannot be reached");
   }
   const problem = await response.json().catch(() => ({}));
-  throw new Error(problem.detail ?? `the service did not return the model (HTTP ${response.status})`);
+  throw new Error(
+    problem.detail ?? `the service did not return the model (HTTP ${response.status})`,
+  );
 }
 
 /**

@@ -1,3 +1,4 @@
+// @ts-check
 /** Entry point: create the views, show the connection status, handle new versions. */
 
 import { notify, notifyBriefly } from "./announce.js";
@@ -76,7 +77,7 @@ function showNewVersion() {
   );
 }
 
-/** Start watching if the camera is allowed already, so that #watch works as a kiosk's start page. */
+/** Start watching if the camera is allowed already, so that #watch can be a start page. */
 async function watchAtOnce() {
   if (location.hash !== "#watch") return;
   const permission = await navigator.permissions?.query({ name: "camera" }).catch(() => null);

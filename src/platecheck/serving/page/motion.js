@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Detect dish changes in a video and keep the displayed prediction from flickering.
  *

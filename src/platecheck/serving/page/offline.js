@@ -1,3 +1,4 @@
+// @ts-check
 /** Register the service worker, which caches the page and the model and updates both. */
 
 let available = "serviceWorker" in navigator;

@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Decode photos for the model on this device, as photo.py does in the service.
  *

@@ -1,3 +1,4 @@
+// @ts-check
 /** Draw the dirt heatmap, as the service does. */
 
 import { BICUBIC, filterWeights } from "./resize.js";

@@ -1,3 +1,4 @@
+// @ts-check
 /** Receive photos that are dropped or pasted on the page. */
 
 import { isHeif, readHeader } from "./heif.js";

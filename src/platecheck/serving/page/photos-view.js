@@ -1,3 +1,4 @@
+// @ts-check
 /** The photos view: classify one photo or a batch, list the results. */
 
 import { AdviceView } from "./advice-view.js";
@@ -71,12 +72,12 @@ export class PhotosView {
   }
 
   #listenToBatch() {
-    this.#batch.addEventListener("row", ({ detail }) => {
+    this.#batch.addEventListener("row", (/** @type {CustomEvent} */ { detail }) => {
       this.#session.update(detail);
       if (hasEnded(detail)) release(detail);
       this.#showProgress();
     });
-    this.#batch.addEventListener("error", ({ detail }) => {
+    this.#batch.addEventListener("error", (/** @type {CustomEvent} */ { detail }) => {
       this.#interrupted = true;
       notify("photos", () => errorMessage(detail));
     });
@@ -134,7 +135,7 @@ export class PhotosView {
     const focused = document.activeElement?.id;
     for (const [id, shown] of Object.entries(buttons)) byId(id).hidden = !shown;
     if (buttons[focused] === false) {
-      byId(Object.keys(buttons).find((id) => buttons[id])).focus(); // the focused button is hidden now
+      byId(Object.keys(buttons).find((id) => buttons[id])).focus(); // it is hidden now
     }
     byId("progress-text").textContent = running
       ? t("progress", { done, count })
@@ -148,7 +149,8 @@ export class PhotosView {
 
   /** Resume rows that were interrupted once a model is available. */
   #resumeInterrupted() {
-    if (!this.#interrupted || !["service", "device", "offline"].includes(this.#client.status)) return;
+    if (!this.#interrupted || !["service", "device", "offline"].includes(this.#client.status))
+      return;
     this.#interrupted = false;
     notify("photos", null);
     const shown = this.#opened;
@@ -172,7 +174,10 @@ export class PhotosView {
     if (signal.aborted) return;
     this.#prediction.showPhoto(row, prepared);
     byId("verdict").scrollIntoView({ block: "nearest" });
-    if (!row.prediction?.label || (this.#client.model?.gives_evidence && !row.prediction.evidence)) {
+    if (
+      !row.prediction?.label ||
+      (this.#client.model?.gives_evidence && !row.prediction.evidence)
+    ) {
       await this.#classify(row, prepared, signal);
       if (signal.aborted) return;
     }
@@ -199,7 +204,7 @@ export class PhotosView {
       Object.assign(row, { prediction: predictions[0], source, time: new Date() });
       this.#setState(row, row.prediction.error ? "failed" : "done");
     } catch (error) {
-      if (signal.aborted || row.prediction?.label) return; // handled elsewhere, or has a label but no heatmap
+      if (signal.aborted || row.prediction?.label) return; // handled elsewhere, or labeled
       Object.assign(row, { prediction: { error }, source: "", time: new Date() });
       this.#interrupted ||= error instanceof UnavailableError;
       this.#setState(row, error instanceof UnavailableError ? "stopped" : "failed");
@@ -215,14 +220,18 @@ export class PhotosView {
     const { prediction, name } = row;
     if (prediction.error) {
       this.#prediction.showError(prediction.error);
-      announce(t("answerIs", { name, answer: `${t("failed")}, ${errorMessage(prediction.error)}` }));
+      announce(
+        t("answerIs", { name, answer: `${t("failed")}, ${errorMessage(prediction.error)}` }),
+      );
       return;
     }
     this.#prediction.show(row, this.#client.model);
     this.#advice.show(row, prepared);
     this.#feedback.show(row, prepared);
     playSound(kindOf(prediction.label));
-    const answer = [labelName(prediction.label), confidenceText(prediction)].filter(Boolean).join(", ");
+    const answer = [labelName(prediction.label), confidenceText(prediction)]
+      .filter(Boolean)
+      .join(", ");
     announce(t("answerIs", { name, answer }));
   }
 

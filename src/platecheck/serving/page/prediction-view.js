@@ -1,9 +1,17 @@
+// @ts-check
 /** Show a photo with its label, confidence and heatmap. */
 
 import { announce } from "./announce.js";
 import { byId, breakableName, icon, make } from "./elements.js";
 import { formatThreshold, percent, t } from "./language.js";
-import { kindOf, showsHeatmap, labelName, likelihoodPhrase, isConfident, errorMessage } from "./labels.js";
+import {
+  kindOf,
+  showsHeatmap,
+  labelName,
+  likelihoodPhrase,
+  isConfident,
+  errorMessage,
+} from "./labels.js";
 
 const SLOW_AFTER = 5000; // milliseconds
 const VISIBLE_ALPHA = 20; // of 255; fainter pixels of a heatmap cannot be seen
@@ -63,7 +71,9 @@ export class PredictionView {
           ]
         : [t(prediction.label === "unsure" ? "checkYourself" : "isThereADish")]),
     );
-    byId("predicted-by").textContent = t(row.source === "device" ? "predictedOnDevice" : "predictedByService");
+    byId("predicted-by").textContent = t(
+      row.source === "device" ? "predictedOnDevice" : "predictedByService",
+    );
     this.#showBars(prediction, model);
     this.#showHeatmap(prediction);
   }

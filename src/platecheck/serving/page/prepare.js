@@ -1,3 +1,4 @@
+// @ts-check
 /** Prepare photos for upload: upright, scaled down, with a thumbnail. */
 
 import { makeThumbnail } from "./thumbnail.js";
@@ -73,9 +74,7 @@ export function jpeg(canvas) {
 }
 
 function sizeOf(image) {
-  return image.videoWidth
-    ? [image.videoWidth, image.videoHeight]
-    : [image.width, image.height];
+  return image.videoWidth ? [image.videoWidth, image.videoHeight] : [image.width, image.height];
 }
 
 function draw(image, width, height) {

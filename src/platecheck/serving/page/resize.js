@@ -1,3 +1,4 @@
+// @ts-check
 /**
  * Resize bit-identically to Pillow, so that the model's input is the same as in training.
  *
@@ -69,7 +70,10 @@ export function resize(photo, size) {
   const square = new Uint8Array(size * size * 3);
   const columns = { pixels: narrow, step: size * 3, line: 3, lines: size };
   filterLines(columns, integerWeights(height, size), {
-    pixels: square, start: 0, step: size * 3, line: 3,
+    pixels: square,
+    start: 0,
+    step: size * 3,
+    line: 3,
   });
   return square;
 }

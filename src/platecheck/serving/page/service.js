@@ -1,3 +1,4 @@
+// @ts-check
 /** HTTP client of the service. */
 
 // Milliseconds without a response after which the service counts as unreachable.
@@ -14,7 +15,7 @@ export class ServiceError extends Error {
    * @param {string} detail English message
    * @param {number} retryAfter seconds to wait before retrying
    */
-  constructor(status, detail, retryAfter) {
+  constructor(status, detail, retryAfter = 1) {
     super(detail);
     this.detail = detail;
     this.status = status;

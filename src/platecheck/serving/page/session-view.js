@@ -1,3 +1,4 @@
+// @ts-check
 /** The table of this session: sorted, filtered, updated row by row. */
 
 import { byId, breakableName, icon, make } from "./elements.js";
@@ -39,7 +40,9 @@ export class SessionView {
   /** @param {(row: object) => void} onOpen called to show a row's photo */
   constructor(onOpen) {
     this.#onOpen = onOpen;
-    for (const button of document.querySelectorAll("#session [data-sort]")) {
+    /** @type {NodeListOf<HTMLElement>} */
+    const buttons = document.querySelectorAll("#session [data-sort]");
+    for (const button of buttons) {
       button.addEventListener("click", () => this.#sortBy(button.dataset.sort));
     }
     onLanguageChange(() => {
@@ -112,7 +115,9 @@ export class SessionView {
     }
     if (!counts.has(this.#filter)) this.#filter = null;
     this.#showFilters(counts);
-    const shown = this.#rows.filter((row) => this.#filter === null || groupOf(row) === this.#filter);
+    const shown = this.#rows.filter(
+      (row) => this.#filter === null || groupOf(row) === this.#filter,
+    );
     if (this.#sort) {
       const [name, direction] = this.#sort;
       shown.sort((a, b) => direction * SORTS[name](a, b));
@@ -126,7 +131,7 @@ export class SessionView {
   /** Show a filter button with the count of each group. */
   #showFilters(counts) {
     const groups = [...counts.keys()].sort((a, b) => compareTexts(groupName(a), groupName(b)));
-    const focused = document.activeElement?.dataset.group;
+    const focused = /** @type {HTMLElement} */ (document.activeElement)?.dataset.group;
     const buttons = [null, ...groups].map((group) => {
       const count = group === null ? this.#rows.length : counts.get(group);
       return make(

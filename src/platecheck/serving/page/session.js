@@ -1,3 +1,4 @@
+// @ts-check
 /** The photos of this session and their predictions: in memory only, gone with the tab. */
 
 import { prepare } from "./prepare.js";

@@ -1,3 +1,4 @@
+// @ts-check
 /** The settings dialog: language, sound, where to run the model, what is stored on this device. */
 
 import { announce } from "./announce.js";
@@ -29,7 +30,8 @@ export class SettingsView {
   async cacheModelInBackground() {
     const { model, status } = this.#client;
     if (!canCache() || !model?.offline || status === "offline") return;
-    if (!(await isModelCached()) && !navigator.connection?.saveData) await this.#save();
+    if (!(await isModelCached()) && !(/** @type {any} */ (navigator).connection?.saveData))
+      await this.#save();
   }
 
   #listen() {

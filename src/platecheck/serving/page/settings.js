@@ -1,3 +1,4 @@
+// @ts-check
 /** Settings stored on this device: choices and the API key, never predictions or photos. */
 
 const PREFIX = "platecheck.";

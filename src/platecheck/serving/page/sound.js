@@ -1,3 +1,4 @@
+// @ts-check
 /** Play a sound for each kind of prediction, for users who do not look at the screen. */
 
 import { loadSetting, saveSetting } from "./settings.js";

@@ -1,11 +1,13 @@
+// @ts-check
 /**
  * Service worker: lets the page load and classify photos while the service is unreachable.
  *
- * The service replaces __VERSION__ with a hash of the page's files and the model. With any change
+ * The service replaces the version with a hash of the page's files and the model. With any change
  * browsers therefore install a new worker, which fills a cache of its own before it takes over, so
  * that files of different versions never mix. Predictions and photos are not cached.
  */
 
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const VERSION = "__VERSION__";
 const CACHE = `platecheck-${VERSION}`;
 // Milliseconds without a response after which the cached copy is used.
@@ -67,21 +69,21 @@ const MODEL_FILE = "/v1/model/file";
 
 // Pages of an earlier version send these, too: keep the names.
 const COMMANDS = {
-  "take over": () => self.skipWaiting(),
+  "take over": () => worker.skipWaiting(),
   keep: saveModel,
   "is kept": isModelSaved,
   forget: deleteModel,
 };
 
-self.addEventListener("install", (event) => {
+worker.addEventListener("install", (event) => {
   event.waitUntil(add(SHELL));
 });
 
-self.addEventListener("activate", (event) => {
-  event.waitUntil(deleteOldCaches().then(() => self.clients.claim()));
+worker.addEventListener("activate", (event) => {
+  event.waitUntil(deleteOldCaches().then(() => worker.clients.claim()));
 });
 
-self.addEventListener("message", (event) => {
+worker.addEventListener("message", (event) => {
   const { command, headers } = event.data;
   event.waitUntil(
     COMMANDS[command](headers).then(
@@ -91,9 +93,9 @@ self.addEventListener("message", (event) => {
   );
 });
 
-self.addEventListener("fetch", (event) => {
+worker.addEventListener("fetch", (event) => {
   const { pathname, origin } = new URL(event.request.url);
-  if (event.request.method !== "GET" || origin !== self.location.origin) return;
+  if (event.request.method !== "GET" || origin !== worker.location.origin) return;
   if (pathname === "/" || pathname.startsWith("/page/")) {
     event.respondWith(fromCache(pathname, event.request));
   } else if (pathname === MODEL || pathname === MODEL_FILE) {
@@ -159,7 +161,9 @@ async function saveModel(headers) {
 /** Whether the model and its runtime are cached. */
 async function isModelSaved() {
   const cache = await caches.open(CACHE);
-  const cached = await Promise.all([...RUNTIME, MODEL, MODEL_FILE].map((path) => cache.match(path)));
+  const cached = await Promise.all(
+    [...RUNTIME, MODEL, MODEL_FILE].map((path) => cache.match(path)),
+  );
   return cached.every(Boolean);
 }
 

@@ -1,3 +1,4 @@
+// @ts-check
 /** Thumbnails: of photos for the table, of video frames for motion detection. */
 
 const SIDE = 96;

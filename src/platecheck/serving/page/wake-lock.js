@@ -1,3 +1,4 @@
+// @ts-check
 /** Keep the screen on, where supported. */
 
 export class WakeLock {

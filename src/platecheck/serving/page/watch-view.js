@@ -1,3 +1,4 @@
+// @ts-check
 /** The view for a fixed camera: the label as large as possible, and a log of detections. */
 
 import { announce } from "./announce.js";
@@ -34,9 +35,15 @@ export class WatchView {
     this.#client = client;
     this.#watch = new Watch(client, this.#video);
     this.#watch.addEventListener("frame", () => this.#showFrame());
-    this.#watch.addEventListener("detection", ({ detail }) => this.#addDetection(detail));
-    this.#watch.addEventListener("error", ({ detail }) => this.#showError(detail));
-    this.#watch.addEventListener("stuck", ({ detail }) => this.#showStuck(detail));
+    this.#watch.addEventListener("detection", (/** @type {CustomEvent} */ { detail }) =>
+      this.#addDetection(detail),
+    );
+    this.#watch.addEventListener("error", (/** @type {CustomEvent} */ { detail }) =>
+      this.#showError(detail),
+    );
+    this.#watch.addEventListener("stuck", (/** @type {CustomEvent} */ { detail }) =>
+      this.#showStuck(detail),
+    );
     this.#listenToControls();
     onLanguageChange(() => {
       this.#showControls();
@@ -208,7 +215,9 @@ export class WatchView {
     byId("log-lines").children[MAX_LOG]?.remove();
     this.#showLogHead();
     playSound(kindOf(prediction.label));
-    const answer = [labelName(prediction.label), confidenceText(prediction)].filter(Boolean).join(", ");
+    const answer = [labelName(prediction.label), confidenceText(prediction)]
+      .filter(Boolean)
+      .join(", ");
     announce(t(isNewDish(detection) ? "newDishIs" : "answerChangedTo", { answer }));
   }
 
@@ -245,7 +254,11 @@ function isNewDish({ event, prediction }) {
 function line(detection) {
   const { event, prediction, time } = detection;
   const kind = kindOf(prediction.label);
-  const note = isNewDish(detection) ? t("newDish") : event === "new label" ? t("answerChanged") : "";
+  const note = isNewDish(detection)
+    ? t("newDish")
+    : event === "new label"
+      ? t("answerChanged")
+      : "";
   return make(
     "li",
     {},

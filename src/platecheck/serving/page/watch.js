@@ -1,3 +1,4 @@
+// @ts-check
 /** Classify frame after frame of a video, one at a time. */
 
 import { Liveness, stopReason } from "./liveness.js";
