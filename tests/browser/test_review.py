@@ -276,7 +276,7 @@ def test_it_says_when_it_does_not_run_any_more(page: Page, server: Running) -> N
     progress(page, "0 of 4")
     server.stop()
     page.keyboard.press("1")
-    expect(page.locator("#notice")).to_contain_text("does not run any more")
+    expect(page.locator("#notice")).to_contain_text("no longer running")
     progress(page, "0 of 4")
 
 

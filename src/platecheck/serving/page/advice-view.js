@@ -3,8 +3,8 @@
 
 import { findFaults, tryOtherViews } from "./advice.js";
 import { byId, make } from "./elements.js";
-import { formatThreshold, percent, t } from "./language.js";
 import { isConfident, labelName, topClass } from "./labels.js";
+import { formatThreshold, percent, t } from "./language.js";
 
 // Texts for a view whose label is the photo's top class, and for any other.
 const VIEW_TEXTS = {

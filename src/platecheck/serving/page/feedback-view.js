@@ -3,9 +3,9 @@
 
 import { announce } from "./announce.js";
 import { byId, make } from "./elements.js";
+import { errorMessage, isConfident, labelName } from "./labels.js";
 import { day, t } from "./language.js";
 import { UnreachableError } from "./service.js";
-import { isConfident, labelName, errorMessage } from "./labels.js";
 
 const NOT_A_DISH = "not a dish";
 

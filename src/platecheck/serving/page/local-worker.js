@@ -6,9 +6,9 @@
  * after the other, so only one photo is in memory at a time.
  */
 
-import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 import { openPhoto } from "./open-photo.js";
 import { overlay } from "./overlay.js";
+import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 
 // Otherwise ONNX Runtime starts workers of its own where the page is cross-origin isolated.
 ort.env.wasm.numThreads = 1;

@@ -3,20 +3,20 @@
 
 import { AdviceView } from "./advice-view.js";
 import { announce, notify } from "./announce.js";
-import { PredictionView } from "./prediction-view.js";
-import { UnavailableError } from "./inference-client.js";
 import { Batch } from "./batch.js";
+import { CaptureDialog } from "./capture-dialog.js";
 import { predictionsToCsv, saveFile } from "./csv.js";
 import { confirm } from "./dialogs.js";
 import { byId } from "./elements.js";
 import { FeedbackView } from "./feedback-view.js";
+import { UnavailableError } from "./inference-client.js";
+import { confidenceText, errorMessage, kindOf, labelName } from "./labels.js";
 import { onLanguageChange, t } from "./language.js";
 import { listenForPhotos } from "./photo-input.js";
-import { CaptureDialog } from "./capture-dialog.js";
-import { playSound } from "./sound.js";
+import { PredictionView } from "./prediction-view.js";
+import { dispose, newRow, prepareRow, release } from "./session.js";
 import { SessionView } from "./session-view.js";
-import { dispose, release, newRow, prepareRow } from "./session.js";
-import { confidenceText, errorMessage, kindOf, labelName } from "./labels.js";
+import { playSound } from "./sound.js";
 
 export class PhotosView {
   #client;

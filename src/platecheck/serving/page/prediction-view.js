@@ -2,8 +2,7 @@
 /** Show a photo with its label, confidence and heatmap. */
 
 import { announce } from "./announce.js";
-import { byId, breakableName, icon, make } from "./elements.js";
-import { formatThreshold, percent, t } from "./language.js";
+import { breakableName, byId, icon, make } from "./elements.js";
 import {
   kindOf,
   showsHeatmap,
@@ -12,6 +11,7 @@ import {
   isConfident,
   errorMessage,
 } from "./labels.js";
+import { formatThreshold, percent, t } from "./language.js";
 
 const SLOW_AFTER = 5000; // milliseconds
 const VISIBLE_ALPHA = 20; // of 255; fainter pixels of a heatmap cannot be seen

@@ -1,10 +1,10 @@
 // @ts-check
 /** The table of this session: sorted, filtered, updated row by row. */
 
-import { byId, breakableName, icon, make } from "./elements.js";
+import { breakableName, byId, icon, make } from "./elements.js";
+import { errorMessage, isConfident, kindOf, labelName } from "./labels.js";
 import { compareTexts, onLanguageChange, percent, t } from "./language.js";
 import { groupOf } from "./session.js";
-import { isConfident, kindOf, labelName, errorMessage } from "./labels.js";
 
 // Groups that are not labels: key of the text, icon.
 const STATES = {

@@ -4,7 +4,7 @@
 import { announce } from "./announce.js";
 import { byId, make } from "./elements.js";
 import { currentLanguage, LANGUAGES, onLanguageChange, setLanguage, t } from "./language.js";
-import { canCache, deleteModel, isModelCached, cacheModel } from "./offline.js";
+import { cacheModel, canCache, deleteModel, isModelCached } from "./offline.js";
 import { isSoundOn, setSound } from "./sound.js";
 import { TEXTS } from "./texts.js";
 

@@ -2,16 +2,16 @@
 /** The view for a fixed camera: the label as large as possible, and a log of detections. */
 
 import { announce } from "./announce.js";
-import { CameraChoice } from "./camera-choice.js";
 import { closeCamera, openCamera, showCamera } from "./camera.js";
+import { CameraChoice } from "./camera-choice.js";
 import { predictionsToCsv, saveFile } from "./csv.js";
 import { byId, icon, make } from "./elements.js";
+import { confidenceText, errorMessage, kindOf, labelName, showsHeatmap } from "./labels.js";
 import { onLanguageChange, t, timeOfDay } from "./language.js";
 import { REOPEN_AFTER } from "./liveness.js";
 import { isSoundOn, playSound, setSound } from "./sound.js";
 import { WakeLock } from "./wake-lock.js";
 import { Watch } from "./watch.js";
-import { confidenceText, errorMessage, kindOf, labelName, showsHeatmap } from "./labels.js";
 
 // Limits the memory of a page that runs for weeks.
 const MAX_LOG = 1000;

@@ -3,9 +3,9 @@
 
 import { notify } from "./announce.js";
 import { byId, icon, make } from "./elements.js";
+import { kindOf, labelName } from "./labels.js";
 import { currentLanguage, onLanguageChange, t } from "./language.js";
 import { fetchAgreement, photoUrl } from "./review-service.js";
-import { kindOf, labelName } from "./labels.js";
 
 const SMALL = 512;
 const LARGE = 2048;

@@ -3,12 +3,12 @@
 
 import { announce, notify } from "./announce.js";
 import { byId, icon, make } from "./elements.js";
+import { isConfident, kindOf, labelName } from "./labels.js";
 import { onLanguageChange, percent, t } from "./language.js";
 import { PhotoCache } from "./photo-cache.js";
 import { Queue } from "./queue.js";
 import { fetchQueue, photoUrl, sendDecision } from "./review-service.js";
-import { saveSetting, loadSetting } from "./settings.js";
-import { isConfident, kindOf, labelName } from "./labels.js";
+import { loadSetting, saveSetting } from "./settings.js";
 
 const PREFETCHED = 3; // photos, including the current one
 const NOT_A_DISH = "not a dish";

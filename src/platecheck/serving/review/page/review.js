@@ -12,7 +12,7 @@ import {
   translate,
 } from "./language.js";
 import { ReviewView } from "./review-view.js";
-import { saveSetting, loadSetting } from "./settings.js";
+import { loadSetting, saveSetting } from "./settings.js";
 import { TEXTS } from "./texts.js";
 
 translate();
