@@ -199,7 +199,7 @@ def test_answer_is_taken_down_while_the_service_is_busy(watching: Page) -> None:
         "**/v1/predict*",
         lambda route: route.fulfill(status=503, headers=headers, body='{"detail": "busy"}'),
     )
-    expect(name(watching)).to_contain_text("too much to do")
+    expect(name(watching)).to_contain_text("is busy")
     watching.locator("#open-settings").click()
     watching.get_by_label("Language").select_option("uk")
     watching.keyboard.press("Escape")

@@ -264,7 +264,7 @@ def test_a_screen_reader_hears_the_table(page: Page) -> None:
           - button "Dirty 1"
         - table:
           - rowgroup:
-            - row "Photo Answer How sure"
+            - row "Photo Result Confidence"
           - rowgroup:
             - row /Show IMG_2026_11_23_0000.jpg Clean .*%/
             - row /Show IMG_2026_11_23_0001.jpg Dirty .*%/

@@ -205,7 +205,7 @@ def test_a_service_that_keeps_its_model_to_itself(browser: Browser) -> None:
         page.keyboard.press("Escape")
         strict.stop()
         choose(page, CLEAN)
-        expect(page.locator("#confidence")).to_contain_text("does not let devices keep the model")
+        expect(page.locator("#confidence")).to_contain_text("does not allow devices to store")
 
 
 def test_a_page_that_cannot_have_a_service_worker(browser: Browser, service: Service) -> None:

@@ -146,7 +146,7 @@ def test_the_key_is_asked_for_kept_and_forgotten(
         page.get_by_role("button", name="Settings").click()
         expect(page.locator("#offline-state")).to_contain_text("Ready", timeout=30_000)
         page.get_by_role("button", name="Forget the key").click()
-        expect(page.locator("#announcer")).to_contain_text("forgotten")
+        expect(page.locator("#announcer")).to_contain_text("deleted")
         assert page.evaluate("localStorage.getItem('platecheck.key')") is None
         kept = page.evaluate(
             """async () => {
