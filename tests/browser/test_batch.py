@@ -269,7 +269,7 @@ def test_clearing_forgets_everything_after_a_question(
     clear = page.locator("#clear")
     clear.click()
     question = page.get_by_role("dialog", name="Clear this session?")
-    expect(question).to_contain_text("3 answers will be forgotten.")
+    expect(question).to_contain_text("3 results will be deleted.")
     expect(question.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Escape")
     assert len(rows(page)) == 3
