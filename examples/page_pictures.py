@@ -100,7 +100,7 @@ def batch(browser: Browser, url: str) -> None:
         files[3], files[5] = jpeg(far_dish(UNSURE_FROM_AFAR)), jpeg(far_dish(NO_DISH_FROM_AFAR))
         files[6] = files[6][:900]
         choose(page, *(photo(f"IMG_{2041 + i}.jpg", file) for i, file in enumerate(files[:200])))
-        expect(page.locator("#progress-text")).to_contain_text("answered", timeout=90_000)
+        expect(page.locator("#progress-text")).to_contain_text("checked", timeout=90_000)
 
 
 def dark(browser: Browser, url: str) -> None:

@@ -207,7 +207,7 @@ def say_what_is_right(browser: Browser, url: str, photos: Sequence[Labelled]) ->
         for path, label in photos:
             page.locator("#files").set_input_files(path)
             expect(page.locator("#photo-name")).to_have_text(path.name)
-            expect(page.locator("#by")).not_to_be_empty(timeout=PATIENCE)
+            expect(page.locator("#predicted-by")).not_to_be_empty(timeout=PATIENCE)
             page.locator("#feedback-title").click()
             page.get_by_label(NAMES[label], exact=True).check()
             page.get_by_label("I agree").check()

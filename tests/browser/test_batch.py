@@ -74,7 +74,7 @@ class Gate:
 
 def done(page: Page, count: int, *, failed: int = 0) -> None:
     """Wait until so many photos of the batch are answered, and so many others cannot be."""
-    said = f"{count} photos answered" + (f", {failed} without an answer" if failed else "")
+    said = f"{count} photos checked" + (f", {failed} failed" if failed else "")
     expect(page.locator("#progress-text")).to_have_text(said, timeout=90_000)
 
 
@@ -93,10 +93,10 @@ def test_two_hundred_photos_are_answered_as_by_the_model(
     classifier = Classifier.load()
     labels = [classifier.predict(each["buffer"]).label.capitalize() for each in dishes]
     expected = [labels[of] for of in numbers]
-    expected[70], expected[140] = "No answer the file is cut short", "Unsure"
+    expected[70], expected[140] = "No result the file is cut short", "Unsure"
     assert [answer for _, answer, _ in rows(page)] == expected
     counts = {label: expected.count(label) for label in set(expected)}
-    counts["No answer"] = counts.pop("No answer the file is cut short")
+    counts["No result"] = counts.pop("No result the file is cut short")
     assert groups(page) == {"All": MANY, **counts}
     screenshot(page, "batch")
 
@@ -110,7 +110,7 @@ def test_the_table_is_sorted_by_each_of_its_columns(
     def column(index: int) -> list[str]:
         return [row[index] for row in rows(page)]
 
-    header = page.locator("#visit th")
+    header = page.locator("#session th")
     page.get_by_role("button", name="Photo", exact=True).click()
     names = [*(f"{number}.jpg" for number in range(12)), "broken.jpg", "far.jpg"]
     assert column(0) == names  # 2 goes before 10
@@ -119,10 +119,10 @@ def test_the_table_is_sorted_by_each_of_its_columns(
     assert column(0) == names[::-1]
     expect(header.nth(0)).to_have_attribute("aria-sort", "descending")
 
-    page.get_by_role("button", name="Answer", exact=True).click()
+    page.get_by_role("button", name="Result", exact=True).click()
     assert column(1) == sorted(column(1))
     expect(header.nth(0)).not_to_have_attribute("aria-sort", "descending")
-    page.get_by_role("button", name="How sure").click()
+    page.get_by_role("button", name="Confidence").click()
     sure = [text.removeprefix("over ").rstrip("%") for text in column(2)]
     assert sure[:2] == ["–", "–"]
     assert [float(text) for text in sure[2:]] == sorted(float(text) for text in sure[2:])
@@ -133,13 +133,13 @@ def test_the_table_shows_only_the_answers_that_are_asked_for(
 ) -> None:
     choose(page, *dishes, BROKEN)
     done(page, 12, failed=1)
-    dirty = page.get_by_role("group", name="Show only these answers").get_by_text("Dirty")
+    dirty = page.get_by_role("group", name="Filter by result").get_by_text("Dirty")
     dirty.click()
     assert {answer for _, answer, _ in rows(page)} == {"Dirty"}
     expect(dirty).to_have_attribute("aria-pressed", "true")
     expect(dirty).to_be_focused()
-    page.get_by_role("button", name="No answer").click()
-    assert rows(page) == [["broken.jpg", "No answer the file is cut short", "–"]]
+    page.get_by_role("button", name="No result").click()
+    assert rows(page) == [["broken.jpg", "No result the file is cut short", "–"]]
     page.get_by_role("button", name="All").click()
     assert len(rows(page)) == 13
 
@@ -159,10 +159,10 @@ def test_a_row_opens_its_photo_with_the_evidence(
 
 def test_what_is_no_photo_is_a_row_with_its_reason(page: Page) -> None:
     give(page, "drop", photo("a.jpg", jpeg(dish(0))), NO_PHOTO, photo("empty.jpg", b""))
-    expect(page.locator("#progress-text")).to_have_text("1 photo answered, 2 without an answer")
+    expect(page.locator("#progress-text")).to_have_text("1 photo checked, 2 failed")
     assert rows(page)[1:] == [
-        ["notes.txt", "No answer it is not a photo in a format that can be read", "–"],
-        ["empty.jpg", "No answer the file is empty", "–"],
+        ["notes.txt", "No result not a photo in a supported format", "–"],
+        ["empty.jpg", "No result the file is empty", "–"],
     ]
 
 
@@ -179,7 +179,7 @@ def test_progress_is_shown_while_a_slow_network_goes_on(
     expect(bar).to_have_js_property("max", 48)
     gate.wait(2)
     expect(text).to_have_text("8 of 48")
-    assert groups(page) == {"All": 48, "Clean": 4, "Dirty": 4, "Looking …": 16, "Waiting": 24}
+    assert groups(page) == {"All": 48, "Clean": 4, "Dirty": 4, "Checking …": 16, "Waiting": 24}
     screenshot(page, "batch-progress")
     gate.let_one()
     expect(text).to_have_text("16 of 48")
@@ -207,16 +207,16 @@ def test_a_batch_can_be_stopped_and_goes_on(page: Page, dishes: list[dict[str, o
     page.on("request", lambda request: asked.append(request.url))
     page.get_by_role("button", name="Stop").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#progress-text")).to_have_text("Stopped. 40 photos have no answer yet.")
-    go_on = page.get_by_role("button", name="Go on")
+    expect(page.locator("#progress-text")).to_have_text("Stopped. 40 photos are not checked yet.")
+    go_on = page.get_by_role("button", name="Resume")
     expect(go_on).to_be_focused()
-    assert groups(page)["Not asked"] == 40
+    assert groups(page)["Not checked"] == 40
     page.wait_for_timeout(500)
     assert asked == []  # nothing more was sent
     gate.open()
     page.keyboard.press("Enter")
     done(page, 48)
-    assert "Not asked" not in groups(page)
+    assert "Not checked" not in groups(page)
 
 
 def test_more_photos_can_be_given_while_others_are_asked_about(
@@ -268,18 +268,18 @@ def test_clearing_forgets_everything_after_a_question(
     done(page, 3)
     clear = page.locator("#clear")
     clear.click()
-    question = page.get_by_role("dialog", name="Clear this visit?")
-    expect(question).to_contain_text("3 answers will be forgotten.")
+    question = page.get_by_role("dialog", name="Clear this session?")
+    expect(question).to_contain_text("3 results will be deleted.")
     expect(question.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Escape")
     assert len(rows(page)) == 3
     expect(clear).to_be_focused()
     clear.click()
     question.get_by_role("button", name="Clear").click()
-    expect(page.locator("#visit")).to_be_hidden()
+    expect(page.locator("#session")).to_be_hidden()
     choose(page, dishes[0])
     answered(page)
-    assert page.locator("#visit-rows tr").count() == 1
+    assert page.locator("#session-rows tr").count() == 1
 
 
 def test_thumbnails_are_small_and_photos_are_let_go(
@@ -311,5 +311,5 @@ def test_thumbnails_are_small_and_photos_are_let_go(
     assert sorted(sizes)[-2] < 6000
     page.locator("#clear").click()
     page.get_by_role("dialog").get_by_role("button", name="Clear").click()
-    expect(page.locator("#visit")).to_be_hidden()
+    expect(page.locator("#session")).to_be_hidden()
     assert page.evaluate("window.alive.size") == 0

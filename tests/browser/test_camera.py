@@ -74,7 +74,7 @@ def test_a_tap_that_comes_twice_takes_one_photo(page: Page) -> None:
     shoot.evaluate("(button) => { button.click(); button.click(); }")
     answered(page)
     page.wait_for_timeout(300)  # in which a second one would come
-    expect(page.locator("#visit-rows tr")).to_have_count(1)
+    expect(page.locator("#session-rows tr")).to_have_count(1)
 
 
 def test_closing_lets_go_of_the_camera(page: Page) -> None:
@@ -168,7 +168,7 @@ def test_every_word_fits_its_board(page: Page, language: str, width: int) -> Non
               const board = document.getElementById("watch-verdict");
               const name = document.getElementById("watch-name");
               board.dataset.kind = "clean";
-              board.classList.remove("words");
+              board.classList.remove("text-only");
               name.style.fontFamily = "DejaVu Sans";
               name.textContent = t(key);
               name.style.setProperty("--letters", name.textContent.length);
@@ -243,11 +243,11 @@ def test_a_service_that_goes_away_while_watching(camera: Browser) -> None:
         page.keyboard.press("Escape")
         expect(lines(page)).not_to_have_count(0, timeout=20_000)
         passing.stop()
-        expect(page.locator("#where")).to_have_text("On this device", timeout=20_000)
+        expect(page.locator("#status")).to_have_text("On this device", timeout=20_000)
         before = lines(page).count()
         expect(lines(page)).to_have_count(before + 2, timeout=60_000)
         passing.start()
-        expect(page.locator("#where")).to_have_text("Connected", timeout=20_000)
+        expect(page.locator("#status")).to_have_text("Connected", timeout=20_000)
         before = lines(page).count()
         expect(lines(page)).to_have_count(before + 1, timeout=30_000)
 
@@ -261,9 +261,9 @@ FAILS = """(name) => {
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("NotAllowedError", "The camera is not allowed for this page."),
-        ("NotFoundError", "There is no camera."),
-        ("NotReadableError", "The camera does not start."),
+        ("NotAllowedError", "This page is not allowed to use the camera."),
+        ("NotFoundError", "No camera found."),
+        ("NotReadableError", "The camera did not start."),
     ],
 )
 def test_a_camera_that_cannot_be_used(page: Page, name: str, message: str) -> None:
@@ -301,7 +301,7 @@ def test_a_camera_that_is_taken_away(watching: Page) -> None:
     watching.locator("#watch-video").evaluate(
         "(video) => video.srcObject.getVideoTracks()[0].dispatchEvent(new Event('ended'))"
     )
-    expect(watching.locator("#watch-name")).to_have_text("The camera was unplugged or taken away.")
+    expect(watching.locator("#watch-name")).to_have_text("The camera was disconnected.")
     assert live_tracks(watching, "#watch-video") == 0
 
 
@@ -331,15 +331,15 @@ def test_one_of_several_cameras_is_chosen_and_remembered(launch: Launch, service
         expect(page.locator("#watch-camera")).to_have_value(first)
 
 
-STEADY = """async ({ frames }) => {
-  const { Steady } = await import("/page/steady.js");
+MOTION = """async ({ frames }) => {
+  const { MotionDetector } = await import("/page/motion.js");
   const { greyThumbnail } = await import("/page/thumbnail.js");
-  const steady = new Steady();
+  const motion = new MotionDetector();
   const events = [];
   for (const [text, label] of frames) {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const bitmap = await createImageBitmap(new Blob([bytes]));
-    events.push([steady.step(greyThumbnail(bitmap), { label }), steady.changed]);
+    events.push([motion.update(greyThumbnail(bitmap), { label }), motion.changed]);
   }
   return events;
 }"""
@@ -348,14 +348,14 @@ STEADY = """async ({ frames }) => {
 def steps(page: Page, frames: list[tuple[bytes, str]]) -> list[tuple[str | None, bool]]:
     """What the watcher makes of frames and their answers: the event, and whether it is changing."""
     given = [[base64.b64encode(frame).decode(), label] for frame, label in frames]
-    return [tuple(step) for step in page.evaluate(STEADY, {"frames": given})]
+    return [tuple(step) for step in page.evaluate(MOTION, {"frames": given})]
 
 
 def test_an_answer_counts_when_two_in_a_row_agree(page: Page) -> None:
     same = jpeg(dish(0))
     labels = ["clean", "dirty", "clean", "clean", "dirty", "clean", "dirty", "dirty"]
     events = [event for event, _ in steps(page, [(same, label) for label in labels])]
-    assert events == [None, None, None, "new dish", None, None, None, "answer"]
+    assert events == [None, None, None, "new dish", None, None, None, "new label"]
 
 
 def test_a_dish_that_comes_to_rest_is_a_new_one(page: Page) -> None:
@@ -398,7 +398,7 @@ def test_a_tone_for_each_kind_of_answer_if_wanted(page: Page) -> None:
         expect(verdict(page)).to_have_text(("Clean", "Dirty")[number])
     assert page.evaluate("window.tones") == []  # off unless it is wanted
     page.get_by_role("button", name="Settings").click()
-    page.get_by_label("A tone for each answer").check()
+    page.get_by_label("Sound for each result").check()
     page.keyboard.press("Escape")
     assert page.evaluate("window.tones.splice(0)") == [660, 990]
     for number in (0, 1):

@@ -9,8 +9,8 @@ from page_fixtures.service import Service
 from page_fixtures.visits import Launch, visit
 from playwright.sync_api import Browser, Locator, Page, Route, expect
 
-STUCK = "The camera sends no new pictures."
-ENDED = "The camera was unplugged or taken away."
+STUCK = "The camera is not sending new images."
+ENDED = "The camera was disconnected."
 VIDEO = "document.getElementById('watch-video')"
 TRACK = f"{VIDEO}.srcObject.getVideoTracks()[0]"
 
@@ -91,7 +91,7 @@ def test_frozen_picture_takes_the_answer_down_until_frames_advance(
     watching.evaluate(f"() => {{ {freeze} }}")
     expect(name(watching)).to_have_text(STUCK)
     expect(watching.locator("#announcer")).to_have_text(STUCK)
-    expect(watching.locator("#watch-sure")).to_contain_text("Watching continues")
+    expect(watching.locator("#watch-sure")).to_contain_text("Watching resumes")
     expect(watching.locator("#watch-map")).to_be_hidden()
     asked: list[str] = []
     watching.on("request", lambda request: asked.append(request.url))
@@ -168,7 +168,7 @@ def test_camera_that_is_forbidden_meanwhile_is_not_asked_for_again(watching: Pag
 
 def test_hidden_page_shows_no_old_answer_when_it_is_seen_again(watching: Page) -> None:
     watching.evaluate(HIDE, True)
-    expect(name(watching)).to_have_text("Looking …")
+    expect(name(watching)).to_have_text("Checking …")
     watching.evaluate(HIDE, False)
     expect(name(watching)).to_have_text("Dirty")
     expect(lines(watching)).to_have_count(1)
@@ -186,7 +186,7 @@ def test_service_that_does_not_answer_takes_the_answer_down(watching: Page) -> N
     held: list[Route] = []
     watching.route("**/v1/predict*", lambda route: held.append(route))  # noqa: PLW0108
     expect(name(watching)).to_have_text(
-        "This takes longer than usual. Is the network slow?", timeout=10_000
+        "This is taking longer than usual. Is the network slow?", timeout=10_000
     )
     expect(lines(watching)).to_have_count(1)
     watching.unroute("**/v1/predict*")
@@ -199,7 +199,7 @@ def test_answer_is_taken_down_while_the_service_is_busy(watching: Page) -> None:
         "**/v1/predict*",
         lambda route: route.fulfill(status=503, headers=headers, body='{"detail": "busy"}'),
     )
-    expect(name(watching)).to_contain_text("too much to do")
+    expect(name(watching)).to_contain_text("is busy")
     watching.locator("#open-settings").click()
     watching.get_by_label("Language").select_option("uk")
     watching.keyboard.press("Escape")
@@ -211,7 +211,7 @@ def test_no_photo_is_taken_of_a_frozen_picture(page: Page, how: str) -> None:
     freeze, resume = (text.replace("watch-video", "camera-video") for text in FREEZES[how])
     page.get_by_role("button", name="Take a photo").click()
     dialog = page.get_by_role("dialog", name="Take a photo")
-    shoot = page.locator("#shoot")
+    shoot = page.locator("#capture")
     expect(shoot).to_be_enabled()
     page.evaluate(f"() => {{ {freeze} }}")
     shoot.evaluate("(button) => button.click()")  # at once, before the page has noticed
@@ -230,16 +230,16 @@ def test_no_photo_is_taken_of_a_frozen_picture(page: Page, how: str) -> None:
 
 def test_photo_of_a_camera_that_was_paused_is_a_new_frame(page: Page) -> None:
     page.get_by_role("button", name="Take a photo").click()
-    expect(page.locator("#shoot")).to_be_enabled()
+    expect(page.locator("#capture")).to_be_enabled()
     page.evaluate("document.getElementById('camera-video').pause()")
-    page.locator("#shoot").click()
+    page.locator("#capture").click()
     expect(page.locator("#verdict-name")).to_have_text("Dirty", timeout=20_000)
 
 
 def test_viewfinder_of_a_camera_that_ended_opens_it_again(page: Page) -> None:
     page.get_by_role("button", name="Take a photo").click()
-    expect(page.locator("#shoot")).to_be_enabled()
+    expect(page.locator("#capture")).to_be_enabled()
     page.evaluate(f"{TRACK}.stop()".replace("watch-video", "camera-video"))
     expect(page.locator("#camera-message")).to_have_text(ENDED)
-    expect(page.locator("#shoot")).to_be_disabled()
-    expect(page.locator("#shoot")).to_be_enabled(timeout=10_000)
+    expect(page.locator("#capture")).to_be_disabled()
+    expect(page.locator("#capture")).to_be_enabled(timeout=10_000)

@@ -70,14 +70,14 @@ def test_what_is_right_is_kept_and_deleted(page: Page, store: Store) -> None:
     assert choices == ["Clean", "Dirty", "Not a dish"]
     say(page, "Clean")
     message(page, "Thank you.")
-    expect(page.locator("#feedback-thanks")).to_contain_text("“Clean” is right")
+    expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Clean")
     (kept,) = store.all()
     assert page.locator("#feedback-id").inner_text() == kept.id
     assert (kept.right, kept.answer.label, kept.client) == ("clean", "dirty", None)
     assert store.photos.path(kept.photo).read_bytes() == DIRTY["buffer"]
 
-    page.get_by_role("button", name="Delete it").click()
-    message(page, "It is deleted: the photo, and what was said of it.")
+    page.get_by_role("button", name="Delete").click()
+    message(page, "Deleted: the photo and your feedback.")
     assert store.all() == []
     expect(page.locator("#feedback-form")).to_be_visible()  # and may be said anew
 
@@ -118,14 +118,14 @@ def test_each_photo_has_its_own(page: Page, store: Store) -> None:
         say(page, right)
         message(page, "Thank you.")
     page.get_by_role("button", name="clean.jpg").click()
-    expect(page.locator("#feedback-thanks")).to_contain_text("“Dirty” is right")
+    expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Dirty")
     assert sorted(kept.right for kept in store.all()) == ["dirty", "not a dish"]
 
 
 def test_what_could_not_be_kept_is_said(page: Page, store: Store) -> None:
     answers = [
-        (503, "It was not kept: the service cannot do that now; try again later."),
-        (413, "It was not kept: the photo is too large"),
+        (503, "Not stored: the service cannot do that now; try again later."),
+        (413, "Not stored: the photo is too large"),
     ]
     choose(page, DIRTY)
     answered(page)
@@ -141,7 +141,7 @@ def test_what_could_not_be_kept_is_said(page: Page, store: Store) -> None:
     page.get_by_role("button", name="Send").click()
     message(
         page,
-        "The service stopped answering, so nobody here knows whether that was done."
+        "The service became unreachable, so it is unknown whether this worked."
         " Try again when it is back.",
     )
     page.unroute("**/v1/feedback")
@@ -155,7 +155,7 @@ def test_a_disk_that_is_gone_is_said(page: Page, tmp_path: Path, store: Store) -
     answered(page)
     (tmp_path / "photos").rename(tmp_path / "elsewhere")
     say(page, "Clean")
-    message(page, "It was not kept: the service cannot do that now; try again later.")
+    message(page, "Not stored: the service cannot do that now; try again later.")
     (tmp_path / "elsewhere").rename(tmp_path / "photos")
     page.get_by_role("button", name="Send").click()
     message(page, "Thank you.")
@@ -171,7 +171,7 @@ def test_what_the_device_answered_is_kept_beside_the_services_answer(
     keeping.stop()
     choose(page, DIRTY)
     answered(page)
-    expect(page.locator("#by")).to_have_text("Answered on this device")
+    expect(page.locator("#predicted-by")).to_have_text("Checked on this device")
     expect(page.locator("#feedback")).to_be_hidden()  # there is nobody to give it to
     keeping.start()
     expect(page.locator("#feedback")).to_be_visible(timeout=30_000)

@@ -36,7 +36,7 @@ def test_heic_is_sent_as_it_is_and_shown_by_its_name(
         else:
             give(page, way, file)
         expect(page.locator("#photo-name")).to_have_text("IMG_0042.HEIC")
-        expect(page.locator("#verdict-name")).to_have_text("No answer")  # it is none, after all
+        expect(page.locator("#verdict-name")).to_have_text("No result")  # it is none, after all
         assert sent() == [BROKEN]
         expect(page.locator("#no-preview")).to_be_visible()
         expect(page.locator("#photo")).to_be_hidden()
@@ -50,16 +50,16 @@ def test_heic_is_answered_alone_and_among_others(
         assert answered(page) in ("Clean", "Dirty", "Unsure", "Not a dish")
         screenshot(page, "heic")
         choose(page, photo("IMG_2.HEIC", HEIC, ""), photo("b.jpg", jpeg(dish(0))))
-        expect(page.locator("#progress-text")).to_have_text("2 photos answered")
+        expect(page.locator("#progress-text")).to_have_text("2 photos checked")
 
 
 def test_heic_without_the_service_says_that_it_needs_it(browser: Browser, service: Service) -> None:
     with visit(browser, service.url) as page:
         page.get_by_role("button", name="Settings").click()
-        page.get_by_label("Always answer on this device").check()
+        page.get_by_label("Always check photos on this device").check()
         page.keyboard.press("Escape")
         choose(page, photo("IMG_1.HEIC", BROKEN, ""))
-        expect(page.locator("#sure")).to_contain_text(
+        expect(page.locator("#confidence")).to_contain_text(
             "this browser cannot read HEIC photos without the service", timeout=30_000
         )
 
@@ -96,8 +96,8 @@ def test_dropped_folder_names_what_is_no_photo(browser: Browser, service: Servic
     with visit(browser, service.url) as page:
         given = [[name, "", base64.b64encode(file).decode()] for name, file in files.items()]
         page.evaluate(FOLDER, given)
-        expect(page.locator("#visit-rows tr")).to_have_count(2)
+        expect(page.locator("#session-rows tr")).to_have_count(2)
         assert [row[0] for row in rows(page)] == ["plate.jpg", "IMG_0001"]
         expect(page.locator("#notice-text")).to_have_text(
-            "2 files in there are no photos and were left out: notes.txt, film.mov"
+            "Skipped 2 files that are not photos: notes.txt, film.mov"
         )

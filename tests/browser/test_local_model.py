@@ -49,7 +49,7 @@ ANSWER = """async ([photos, options]) => {
   const { bytes } = await import("/bytes.js");
   const answers = photos.map(([name, text]) => {
     const blob = name === null ? new Blob([bytes(text)]) : new File([bytes(text)], name);
-    return window.local.answer(blob, options).catch((error) => ({ failed: error.message }));
+    return window.local.predict(blob, options).catch((error) => ({ failed: error.message }));
   });
   return Promise.all(answers);
 }"""
@@ -57,7 +57,7 @@ ORDER = """async ([large, small]) => {
   const { bytes } = await import("/bytes.js");
   const order = [];
   const answer = async (name, text) => {
-    await window.local.answer(new Blob([bytes(text)]));
+    await window.local.predict(new Blob([bytes(text)]));
     order.push(name);
   };
   await Promise.all([answer("large", large), answer("small", small)]);
@@ -409,7 +409,7 @@ def test_a_model_that_the_service_keeps(browser: Browser) -> None:
 def test_a_file_of_another_model_is_refused(browser: Browser) -> None:
     with serving(find_model("plate")) as service, opened(browser, service) as page:
         service.model = find_model("tiny")
-        with pytest.raises(Error, match="the model has changed; load the page again"):
+        with pytest.raises(Error, match="the model has changed; reload the page"):
             page.evaluate(LOAD, KEY)
 
 

@@ -30,7 +30,7 @@ def unsure(page: Page) -> None:
 def batch(page: Page) -> None:
     choose(page, *MANY, FAR, NOTHING, photo("broken.jpg", MANY[0]["buffer"][:700]))
     expect(page.locator("#stop")).to_be_hidden(timeout=20_000)
-    page.locator("#visit-rows button").nth(1).click()
+    page.locator("#session-rows button").nth(1).click()
     answered(page)
 
 
@@ -150,7 +150,7 @@ def test_the_systems_colours_leave_the_answer_and_the_bars(
         screenshot(page, "one-forced-colours")
         panel, bar, mark = (
             page.locator(each).first.evaluate("(e) => getComputedStyle(e).backgroundColor")
-            for each in ("#verdict", "#bars .bar", ".needed")
+            for each in ("#verdict", "#bars .bar", ".threshold")
         )
         assert panel == "rgb(168, 15, 60)"
         assert bar != mark
@@ -194,7 +194,7 @@ def test_everything_that_is_touched_is_large_enough(browser: Browser, service: S
 
 def test_the_table_is_sorted_by_buttons_in_its_header(page: Page) -> None:
     choose(page, *MANY[:2])
-    header = page.get_by_role("columnheader", name="Answer")
+    header = page.get_by_role("columnheader", name="Result")
     header.get_by_role("button").click()
     expect(header).to_have_attribute("aria-sort", "ascending")
 
@@ -204,7 +204,7 @@ def test_with_the_keyboard_alone(page: Page) -> None:
     page.wait_for_timeout(500)  # Playwright does not say when it has begun to look for choosers
     focused = page.locator(":focus")
     page.keyboard.press("Tab")
-    expect(focused).to_have_text("Skip to the content")
+    expect(focused).to_have_text("Skip to content")
     expect(focused).to_be_in_viewport()
     page.keyboard.press("Enter")
     expect(page.locator("main")).to_be_focused()
@@ -213,7 +213,7 @@ def test_with_the_keyboard_alone(page: Page) -> None:
     page.keyboard.press("Tab")
     expect(focused).to_have_text("Choose photos")
     page.keyboard.press("Enter")
-    expect(page.locator("#progress-text")).to_have_text("2 photos answered")
+    expect(page.locator("#progress-text")).to_have_text("2 photos checked")
     reached = []
     for _ in range(10):
         page.keyboard.press("Tab")
@@ -221,7 +221,7 @@ def test_with_the_keyboard_alone(page: Page) -> None:
         outline = focused.evaluate("(element) => getComputedStyle(element).outlineStyle")
         assert outline != "none", reached
     assert reached[:2] == ["Save as CSV", "Clear"]
-    assert reached[5:8] == ["Photo", "Answer", "How sure"]
+    assert reached[5:8] == ["Photo", "Result", "Confidence"]
     assert reached[8:10] == [MANY[1]["name"], MANY[0]["name"]]
 
 
@@ -235,8 +235,8 @@ def test_skipping_to_the_content_does_not_leave_the_view(page: Page) -> None:
 
 def test_a_row_is_opened_with_the_keyboard_and_keeps_the_focus(page: Page) -> None:
     choose(page, *MANY)
-    expect(page.locator("#progress-text")).to_have_text("6 photos answered")
-    row = page.locator("#visit-rows button").nth(3)
+    expect(page.locator("#progress-text")).to_have_text("6 photos checked")
+    row = page.locator("#session-rows button").nth(3)
     row.focus()
     page.keyboard.press("Enter")
     assert answered(page) == "Dirty"
@@ -249,22 +249,22 @@ def test_a_row_is_opened_with_the_keyboard_and_keeps_the_focus(page: Page) -> No
 
 def test_a_screen_reader_hears_the_table(page: Page) -> None:
     choose(page, *MANY[:2])
-    expect(page.locator("#progress-text")).to_have_text("2 photos answered")
-    expect(page.get_by_role("region", name="This visit")).to_match_aria_snapshot("""
-      - region "This visit":
-        - heading "This visit" [level=2]
-        - paragraph: Kept in this tab only, until you close it.
+    expect(page.locator("#progress-text")).to_have_text("2 photos checked")
+    expect(page.get_by_role("region", name="This session")).to_match_aria_snapshot("""
+      - region "This session":
+        - heading "This session" [level=2]
+        - paragraph: Kept only in this tab, until you close it.
         - button "Save as CSV"
         - button "Clear"
-        - progressbar "Photos answered"
-        - text: 2 photos answered
-        - group "Show only these answers":
+        - progressbar "Photos checked"
+        - text: 2 photos checked
+        - group "Filter by result":
           - button "All 2" [pressed]
           - button "Clean 1"
           - button "Dirty 1"
         - table:
           - rowgroup:
-            - row "Photo Answer How sure"
+            - row "Photo Result Confidence"
           - rowgroup:
             - row /Show IMG_2026_11_23_0000.jpg Clean .*%/
             - row /Show IMG_2026_11_23_0001.jpg Dirty .*%/

@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect
 from platecheck.serving.static import PAGE
 
 CLEAN, DIRTY = photo("clean.jpg", jpeg(dish(0))), photo("dirty.jpg", jpeg(dish(1)))
-AWAY = "The service cannot be reached. Answers come from this device until it is back."
+AWAY = "The service is unreachable. This device checks the photos until it is back."
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def keep_model(page: Page) -> None:
     """Wait until the model is on the device."""
     page.get_by_role("button", name="Settings").click()
     expect(page.locator("#offline-state")).to_have_text(
-        "Ready: this page also answers when the service cannot be reached.", timeout=30_000
+        "Ready: this page also works when the service is unreachable.", timeout=30_000
     )
     page.keyboard.press("Escape")
 
@@ -48,32 +48,32 @@ def test_an_installed_page_starts_and_answers_without_the_service(
         keep_model(page)
         choose(page, DIRTY)
         answered(page)
-        by_service = page.locator("#sure").inner_text()
+        by_service = page.locator("#confidence").inner_text()
         passing.stop()
         page.reload()
-        expect(page.locator("#where")).to_have_text("On this device")
+        expect(page.locator("#status")).to_have_text("On this device")
         expect(page.locator("#notice")).to_have_text(AWAY)
         choose(page, DIRTY)
         assert answered(page) == "Dirty"
-        expect(page.locator("#by")).to_have_text("Answered on this device")
-        assert page.locator("#sure").inner_text() == by_service
+        expect(page.locator("#predicted-by")).to_have_text("Checked on this device")
+        assert page.locator("#confidence").inner_text() == by_service
         expect(page.locator("#photo-map")).to_be_visible()
 
         choose(page, CLEAN, DIRTY, photo("no.jpg", b"no photo"))
         expect(page.locator("#progress-text")).to_have_text(
-            "2 photos answered, 1 without an answer", timeout=20_000
+            "2 photos checked, 1 failed", timeout=20_000
         )
         assert [answer for _, answer, _ in rows(page)] == [
             "Dirty", "Clean", "Dirty",
-            "No answer it is not a photo in a format that can be read",
+            "No result not a photo in a supported format",
         ]  # fmt: skip
 
         passing.start()
-        expect(page.locator("#where")).to_have_text("Connected", timeout=20_000)
+        expect(page.locator("#status")).to_have_text("Connected", timeout=20_000)
         expect(page.locator("#notice")).to_have_text("The service is back.")
         choose(page, CLEAN)
         assert answered(page) == "Clean"
-        expect(page.locator("#by")).to_have_text("Answered by the service")
+        expect(page.locator("#predicted-by")).to_have_text("Checked by the service")
 
 
 def test_a_network_that_is_gone_for_the_browser_too(browser: Browser, service: Service) -> None:
@@ -83,9 +83,9 @@ def test_a_network_that_is_gone_for_the_browser_too(browser: Browser, service: S
         page.reload()
         choose(page, CLEAN)
         assert answered(page) == "Clean"
-        expect(page.locator("#by")).to_have_text("Answered on this device")
+        expect(page.locator("#predicted-by")).to_have_text("Checked on this device")
         page.context.set_offline(False)
-        expect(page.locator("#where")).to_have_text("Connected", timeout=20_000)
+        expect(page.locator("#status")).to_have_text("Connected", timeout=20_000)
 
 
 def test_a_photo_is_answered_though_the_service_goes_away_in_the_middle(
@@ -96,7 +96,7 @@ def test_a_photo_is_answered_though_the_service_goes_away_in_the_middle(
         choose(page, *([CLEAN, DIRTY] * 30))
         expect(page.locator("#progress-text")).to_contain_text(" of 60")
         passing.stop()
-        expect(page.locator("#progress-text")).to_have_text("60 photos answered", timeout=120_000)
+        expect(page.locator("#progress-text")).to_have_text("60 photos checked", timeout=120_000)
         assert [answer for _, answer, _ in rows(page)] == ["Clean", "Dirty"] * 30
 
 
@@ -109,7 +109,7 @@ def test_a_service_that_is_stopping_is_left_for_the_device(
         page.route("**/readyz", lambda route: route.fulfill(status=502, body="bad gateway"))
         choose(page, CLEAN)
         assert answered(page) == "Clean"
-        expect(page.locator("#by")).to_have_text("Answered on this device")
+        expect(page.locator("#predicted-by")).to_have_text("Checked on this device")
 
 
 def test_before_the_model_is_kept_the_page_says_what_is_missing(
@@ -128,16 +128,17 @@ def test_before_the_model_is_kept_the_page_says_what_is_missing(
             }"""
         )
         page.reload()
-        message = "The service cannot be reached, and the model is not on this device yet."
-        expect(page.locator("#where")).to_have_text("Not connected")
+        message = "The service is unreachable and the model is not on this device yet."
+        expect(page.locator("#status")).to_have_text("Not connected")
         expect(page.locator("#notice")).to_contain_text(message)
         choose(page, CLEAN)
-        expect(page.locator("#sure")).to_contain_text(message)
+        expect(page.locator("#confidence")).to_contain_text(message)
         choose(page, CLEAN, DIRTY)
-        expect(page.locator("#progress-text")).to_have_text("Stopped. 3 photos have no answer yet.")
-        expect(page.get_by_role("button", name="Go on")).to_be_visible()
+        progress = page.locator("#progress-text")
+        expect(progress).to_have_text("Stopped. 3 photos are not checked yet.")
+        expect(page.get_by_role("button", name="Resume")).to_be_visible()
         passing.start()  # and nobody needs to say "go on"
-        expect(page.locator("#progress-text")).to_have_text("3 photos answered", timeout=20_000)
+        expect(page.locator("#progress-text")).to_have_text("3 photos checked", timeout=20_000)
         assert [answer for _, answer, _ in rows(page)] == ["Clean", "Clean", "Dirty"]
         expect(page.locator("#notice")).to_have_text("The service is back.")
 
@@ -148,12 +149,12 @@ def test_a_device_without_the_model_does_not_claim_to_answer(
     with visit(browser, passing.url, service_workers="block") as page:
         passing.stop()
         choose(page, DIRTY)
-        expect(verdict(page)).to_have_text("No answer")
-        expect(page.locator("#where")).to_have_text("Not connected")
+        expect(verdict(page)).to_have_text("No result")
+        expect(page.locator("#status")).to_have_text("Not connected")
         expect(page.locator("#notice")).to_contain_text("the model is not on this device yet")
         passing.start()
         assert answered(page) == "Dirty"  # asked again by itself
-        expect(page.locator("#where")).to_have_text("Connected")
+        expect(page.locator("#status")).to_have_text("Connected")
 
 
 def test_what_still_holds_is_still_said_after_the_next_photo(
@@ -178,33 +179,33 @@ def test_what_still_holds_is_still_said_after_the_next_photo(
 def test_always_on_this_device(browser: Browser, service: Service) -> None:
     with visit(browser, service.url) as page:
         page.get_by_role("button", name="Settings").click()
-        page.get_by_label("Always answer on this device").check()
+        page.get_by_label("Always check photos on this device").check()
         page.keyboard.press("Escape")
-        expect(page.locator("#where")).to_have_text("On this device")
+        expect(page.locator("#status")).to_have_text("On this device")
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.method))
         choose(page, DIRTY)
         assert answered(page) == "Dirty"
-        expect(page.locator("#by")).to_have_text("Answered on this device")
+        expect(page.locator("#predicted-by")).to_have_text("Checked on this device")
         assert "POST" not in asked
         page.reload()  # the choice is remembered
-        expect(page.locator("#where")).to_have_text("On this device")
+        expect(page.locator("#status")).to_have_text("On this device")
         page.get_by_role("button", name="Settings").click()
-        page.get_by_label("Always answer on this device").uncheck()
-        expect(page.locator("#where")).to_have_text("Connected")
+        page.get_by_label("Always check photos on this device").uncheck()
+        expect(page.locator("#status")).to_have_text("Connected")
 
 
 def test_a_service_that_keeps_its_model_to_itself(browser: Browser) -> None:
     with Service("--no-offline") as strict, visit(browser, strict.url) as page:
         page.get_by_role("button", name="Settings").click()
         expect(page.locator("#offline-state")).to_have_text(
-            "This service does not let devices keep the model."
+            "This service does not allow devices to store the model."
         )
-        expect(page.get_by_label("Always answer on this device")).to_be_disabled()
+        expect(page.get_by_label("Always check photos on this device")).to_be_disabled()
         page.keyboard.press("Escape")
         strict.stop()
         choose(page, CLEAN)
-        expect(page.locator("#sure")).to_contain_text("does not let devices keep the model")
+        expect(page.locator("#confidence")).to_contain_text("does not allow devices to store")
 
 
 def test_a_page_that_cannot_have_a_service_worker(browser: Browser, service: Service) -> None:
@@ -226,7 +227,7 @@ def test_plain_http_in_a_kitchens_network(launch: Launch) -> None:
         chooser.value.set_files([DIRTY])  # type: ignore[list-item]
         assert answered(page) == "Dirty"
         page.get_by_role("button", name="Settings").click()
-        expect(page.locator("#offline-state")).to_contain_text("Only possible over HTTPS")
+        expect(page.locator("#offline-state")).to_contain_text("Available only over HTTPS")
         page.keyboard.press("Escape")
         page.get_by_role("link", name="Watch").click()
         page.get_by_role("button", name="Start watching").click()
@@ -237,7 +238,7 @@ def test_answers_and_photos_are_never_kept(browser: Browser, service: Service) -
     with visit(browser, service.url) as page:
         keep_model(page)
         choose(page, CLEAN, DIRTY)
-        expect(page.locator("#progress-text")).to_have_text("2 photos answered")
+        expect(page.locator("#progress-text")).to_have_text("2 photos checked")
         kept = page.evaluate(
             """async () => {
               const paths = [];
@@ -305,9 +306,9 @@ def test_a_new_version_replaces_the_old_one_as_a_whole(browser: Browser, tmp_pat
         choose(page, CLEAN)
         assert answered(page) == "Clean"
         first.start()
-        expect(page.locator("#notice")).to_contain_text("There is a new version", timeout=30_000)
+        expect(page.locator("#notice")).to_contain_text("A new version", timeout=30_000)
         expect(page.locator("#answer")).to_be_visible()
-        page.get_by_role("button", name="Load it").click()
+        page.get_by_role("button", name="Reload").click()
         expect(page.locator("h1").first).to_have_text("Clean or not?")
         assert complaints == []
 

@@ -38,8 +38,8 @@ def test_a_chosen_photo_is_answered_with_its_evidence(page: Page) -> None:
     assert answered(page) == "Dirty"
     said = Classifier.load().predict(DIRTY["buffer"]).probability
     sure = f"very likely, {int(100 * said)}%"
-    expect(page.locator("#sure")).to_have_text(sure)
-    expect(page.locator("#by")).to_have_text("Answered by the service")
+    expect(page.locator("#confidence")).to_have_text(sure)
+    expect(page.locator("#predicted-by")).to_have_text("Checked by the service")
     expect(page.locator("#announcer")).to_have_text(f"dirty.jpg: Dirty, {sure}")
     shown, laid = page.locator("#photo"), page.locator("#photo-map")
     expect(laid).to_be_visible()
@@ -51,7 +51,7 @@ def test_a_chosen_photo_is_answered_with_its_evidence(page: Page) -> None:
 def test_the_map_is_faded_by_its_slider(page: Page) -> None:
     choose(page, DIRTY)
     answered(page)
-    laid, slider = page.locator("#photo-map"), page.get_by_label("Where it sees dirt")
+    laid, slider = page.locator("#photo-map"), page.get_by_label("Where the dirt is")
     expect(laid).to_have_css("opacity", "0.65")
     slider.fill("0")
     expect(laid).to_have_css("opacity", "0")
@@ -65,17 +65,17 @@ def test_each_class_has_a_bar_and_the_mark_from_which_it_is_said(page: Page) -> 
     bars = page.locator("#bars-list li")
     assert [name.split("\n")[0] for name in bars.all_inner_texts()] == ["Clean", "Dirty"]
     model = page.evaluate("fetch('/v1/model').then((response) => response.json())")
-    marks = page.locator(".needed").evaluate_all(
-        "(marks) => marks.map((mark) => Number(mark.style.getPropertyValue('--needed')))"
+    marks = page.locator(".threshold").evaluate_all(
+        "(marks) => marks.map((mark) => Number(mark.style.getPropertyValue('--threshold')))"
     )
     assert marks == pytest.approx(list(model["thresholds"].values()))
 
 
 def test_a_dropped_photo(page: Page) -> None:
     give(page, "dragenter", DIRTY)
-    expect(page.get_by_text("Drop the photos here")).to_be_visible()
+    expect(page.get_by_text("Drop photos here")).to_be_visible()
     give(page, "drop", DIRTY)
-    expect(page.get_by_text("Drop the photos here")).to_be_hidden()
+    expect(page.get_by_text("Drop photos here")).to_be_hidden()
     assert answered(page) == "Dirty"
 
 
@@ -105,20 +105,20 @@ def test_a_later_photo_goes_before_an_earlier_one_which_is_answered_too(page: Pa
 
     page.route("**/v1/predict*", hold, times=1)
     choose(page, DIRTY)
-    expect(verdict(page)).to_have_text("Looking …")
+    expect(verdict(page)).to_have_text("Checking …")
     page.wait_for_function("() => document.querySelector('#photo').complete")
     choose(page, CLEAN)
     assert answered(page) == "Clean"
     assert len(held) == 1
     expect(page.locator("#photo-name")).to_have_text("clean.jpg")
-    expect(page.locator("#progress-text")).to_have_text("1 photo answered")
+    expect(page.locator("#progress-text")).to_have_text("1 photo checked")
     assert [row[:2] for row in rows(page)] == [["dirty.jpg", "Dirty"], ["clean.jpg", "Clean"]]
 
 
 def test_photos_given_faster_than_they_can_be_prepared_are_all_answered(page: Page) -> None:
     for number in range(4):
         choose(page, photo(f"{number}.jpg", jpeg(dish(number, size=512))))
-    expect(page.locator("#visit-rows .badge[data-kind=waiting]")).to_have_count(0)
+    expect(page.locator("#session-rows .badge[data-kind=waiting]")).to_have_count(0)
     expected = [[f"{number}.jpg", ("Clean", "Dirty")[number % 2]] for number in range(4)]
     assert [row[:2] for row in rows(page)] == expected
 
@@ -203,20 +203,20 @@ def test_a_photo_is_sent_and_shown_upright(page: Page) -> None:
 def test_unsure_says_why_and_which_photo_would_help(page: Page) -> None:
     choose(page, photo("far.jpg", jpeg(far_dish(UNSURE_FROM_AFAR))))
     assert answered(page) == "Unsure"
-    expect(page.locator("#sure")).to_have_text("Please look at this dish yourself.")
+    expect(page.locator("#confidence")).to_have_text("Please check this dish yourself.")
     why = page.locator("#advice-why")
     expect(why).to_have_text(
         re.compile(
             # About 60: processors differ in the last bits.
-            r"It leans towards “Dirty”, but is only (5\d|6[01])% sure."
-            r" To say so it must be 62% sure."
+            r"The model leans towards “Dirty” but is only (5\d|6[01])% sure."
+            r" It needs 62%."
         )
     )
     advice = page.locator("#advice-list li")
-    expect(advice.last).to_contain_text("Another photo from straight above")
+    expect(advice.last).to_contain_text("Take another photo from straight above")
     expect(advice.first).to_have_text(
         re.compile(
-            r"Come closer. With the dish filling the picture the answer would be: Dirty, 9\d.*%."
+            r"Move closer. With the dish filling the photo, the result would be: Dirty, 9\d.*%."
         )
     )
 
@@ -224,9 +224,9 @@ def test_unsure_says_why_and_which_photo_would_help(page: Page) -> None:
 def test_what_is_no_dish_is_not_guessed(page: Page) -> None:
     choose(page, photo("far.jpg", jpeg(far_dish(NO_DISH_FROM_AFAR))))
     assert answered(page) == "Not a dish"
-    expect(page.locator("#sure")).to_have_text("Is there a dish in the picture?")
+    expect(page.locator("#confidence")).to_have_text("Is there a dish in the photo?")
     expect(page.locator("#advice-why")).to_contain_text("too unlike the dishes")
-    expect(page.locator("#advice-list li").first).to_contain_text("Come closer.")
+    expect(page.locator("#advice-list li").first).to_contain_text("Move closer.")
     expect(page.locator("#advice-list li").first).to_contain_text("Clean, 99")
     expect(page.locator("#map")).to_be_hidden()
     expect(page.locator("#bars")).to_be_hidden()  # they would say "clean" beside it
@@ -253,7 +253,7 @@ def test_a_class_that_only_another_view_sees_is_not_promised(page: Page) -> None
     choose(page, CLEAN)
     assert answered(page) == "Unsure"
     expect(page.locator("#advice-list li").first).to_have_text(
-        "Come closer: with the dish filling the picture the answer may change."
+        "Move closer: the result may change when the dish fills the photo."
     )
 
 
@@ -261,7 +261,7 @@ def test_plain_grey_is_no_dish_and_no_other_view_helps(page: Page) -> None:
     choose(page, photo("wall.jpg", jpeg(np.full((300, 400, 3), 128, np.uint8))))
     assert answered(page) == "Not a dish"
     advice = page.locator("#advice-list")
-    expect(advice).to_contain_text("A closer view of this photo does not make it sure.")
+    expect(advice).to_contain_text("A closer view of this photo does not help.")
     expect(advice).to_contain_text("The photo is blurred")
 
 

@@ -66,7 +66,7 @@ def test_a_busy_service_holds_up_a_batch_and_loses_nothing(page: Page) -> None:
 
     page.route("**/v1/predict*", busy)
     choose(page, *([CLEAN, DIRTY] * 12))
-    expect(page.locator("#progress-text")).to_have_text("24 photos answered", timeout=30_000)
+    expect(page.locator("#progress-text")).to_have_text("24 photos checked", timeout=30_000)
     assert [answer for _, answer, _ in rows(page)] == ["Clean", "Dirty"] * 12
 
 
@@ -76,7 +76,7 @@ def test_a_request_that_is_too_large_is_split(browser: Browser) -> None:
         statuses: list[int] = []
         page.on("response", lambda answer: statuses.append(answer.status))
         choose(page, *([CLEAN, DIRTY] * 8))
-        expect(page.locator("#progress-text")).to_have_text("16 photos answered")
+        expect(page.locator("#progress-text")).to_have_text("16 photos checked")
         assert 413 in statuses
         assert [answer for _, answer, _ in rows(page)] == ["Clean", "Dirty"] * 8
 
@@ -84,8 +84,8 @@ def test_a_request_that_is_too_large_is_split(browser: Browser) -> None:
 def test_a_photo_that_is_too_large_even_alone_says_so(page: Page) -> None:
     page.route("**/v1/predict*", lambda route: problem(route, 413, "too many bytes"))
     choose(page, DIRTY)
-    expect(verdict(page)).to_have_text("No answer")
-    expect(page.locator("#sure")).to_have_text("the photo is too large")
+    expect(verdict(page)).to_have_text("No result")
+    expect(page.locator("#confidence")).to_have_text("the photo is too large")
 
 
 def test_a_fault_of_the_service_is_told_and_the_rest_goes_on(page: Page) -> None:
@@ -93,7 +93,7 @@ def test_a_fault_of_the_service_is_told_and_the_rest_goes_on(page: Page) -> None
         "**/v1/predict*", lambda route: problem(route, 500, "the service has a fault"), times=1
     )
     choose(page, DIRTY)
-    expect(page.locator("#sure")).to_have_text("the service has a fault (500)")
+    expect(page.locator("#confidence")).to_have_text("the service failed (HTTP 500)")
     choose(page, CLEAN)
     assert answered(page) == "Clean"
 
@@ -101,7 +101,7 @@ def test_a_fault_of_the_service_is_told_and_the_rest_goes_on(page: Page) -> None
 def test_a_map_that_cannot_be_had_costs_no_answer(page: Page) -> None:
     """A batch is asked about without maps; one is asked for when its photo is opened."""
     choose(page, CLEAN, DIRTY)
-    expect(page.locator("#progress-text")).to_have_text("2 photos answered")
+    expect(page.locator("#progress-text")).to_have_text("2 photos checked")
     before = rows(page)
     page.route("**/v1/predict*", lambda route: problem(route, 500, "a fault"))
     page.get_by_role("button", name="Show dirty.jpg").click()
@@ -113,8 +113,8 @@ def test_a_map_that_cannot_be_had_costs_no_answer(page: Page) -> None:
 def test_a_failed_photo_is_asked_about_again_when_its_row_is_opened(page: Page) -> None:
     page.route("**/v1/predict*", lambda route: problem(route, 500, "a fault"), times=1)
     choose(page, CLEAN, DIRTY)
-    expect(page.locator("#progress-text")).to_have_text("0 photos answered, 2 without an answer")
-    assert {answer for _, answer, _ in rows(page)} == {"No answer the service has a fault (500)"}
+    expect(page.locator("#progress-text")).to_have_text("0 photos checked, 2 failed")
+    assert {answer for _, answer, _ in rows(page)} == {"No result the service failed (HTTP 500)"}
     page.get_by_role("button", name="Show dirty.jpg").click()
     assert answered(page) == "Dirty"
     assert [answer for _, answer, _ in rows(page)][1] == "Dirty"
@@ -127,26 +127,26 @@ def test_the_key_is_asked_for_kept_and_forgotten(
     with browser.new_context(locale="en-GB") as context:
         page = context.new_page()
         page.goto(service.url)
-        dialog = page.get_by_role("dialog", name="A key is needed")
+        dialog = page.get_by_role("dialog", name="API key required")
         field = dialog.get_by_label("API key")
         expect(field).to_be_focused()
         field.fill("pck_wrong")
-        dialog.get_by_role("button", name="Use it").click()
-        expect(dialog.get_by_role("alert")).to_have_text("That key was not accepted.")
+        dialog.get_by_role("button", name="Use key").click()
+        expect(dialog.get_by_role("alert")).to_have_text("This key was not accepted.")
         field.fill(key)
         field.press("Enter")
         expect(dialog).to_be_hidden()
-        expect(page.locator("#where")).to_have_text("Connected")
+        expect(page.locator("#status")).to_have_text("Connected")
         choose(page, DIRTY)
         assert answered(page) == "Dirty"
 
         page.reload()
-        expect(page.locator("#where")).to_have_text("Connected")
+        expect(page.locator("#status")).to_have_text("Connected")
         expect(dialog).to_be_hidden()
         page.get_by_role("button", name="Settings").click()
         expect(page.locator("#offline-state")).to_contain_text("Ready", timeout=30_000)
         page.get_by_role("button", name="Forget the key").click()
-        expect(page.locator("#announcer")).to_contain_text("forgotten")
+        expect(page.locator("#announcer")).to_contain_text("deleted")
         assert page.evaluate("localStorage.getItem('platecheck.key')") is None
         kept = page.evaluate(
             """async () => {
@@ -168,16 +168,16 @@ def test_without_a_key_nothing_is_answered_and_it_can_be_given_later(
     with browser.new_context(locale="en-GB") as context:
         page = context.new_page()
         page.goto(service.url)
-        dialog = page.get_by_role("dialog", name="A key is needed")
+        dialog = page.get_by_role("dialog", name="API key required")
         dialog.get_by_role("button", name="Cancel").click()
-        expect(page.locator("#notice")).to_have_text("Without a key the service does not answer.")
+        expect(page.locator("#notice")).to_have_text("The service requires an API key.")
         choose(page, DIRTY)
         expect(dialog).to_be_visible()  # the question is asked again with the photo
         page.keyboard.press("Escape")
-        expect(page.locator("#sure")).to_have_text("Without a key the service does not answer.")
+        expect(page.locator("#confidence")).to_have_text("The service requires an API key.")
         choose(page, DIRTY)
         dialog.get_by_label("API key").fill(key)
-        dialog.get_by_role("button", name="Use it").click()
+        dialog.get_by_role("button", name="Use key").click()
         assert answered(page) == "Dirty"
 
 
@@ -188,12 +188,12 @@ def test_a_key_is_asked_for_once_however_many_requests_need_it(
     with browser.new_context(locale="en-GB") as context:
         page = context.new_page()
         page.goto(service.url)
-        dialog = page.get_by_role("dialog", name="A key is needed")
+        dialog = page.get_by_role("dialog", name="API key required")
         dialog.get_by_role("button", name="Cancel").click()
         choose(page, *([CLEAN, DIRTY] * 10))
         dialog.get_by_label("API key").fill(key)
-        dialog.get_by_role("button", name="Use it").click()
-        expect(page.locator("#progress-text")).to_have_text("20 photos answered")
+        dialog.get_by_role("button", name="Use key").click()
+        expect(page.locator("#progress-text")).to_have_text("20 photos checked")
         expect(dialog).to_be_hidden()
 
 
@@ -201,4 +201,4 @@ def test_an_answer_that_breaks_off_is_no_answer(page: Page) -> None:
     page.route("**/v1/predict*", lambda route: route.fulfill(body='{"model": "pl'), times=1)
     choose(page, DIRTY)
     assert answered(page) == "Dirty"
-    expect(page.locator("#by")).to_have_text("Answered on this device")
+    expect(page.locator("#predicted-by")).to_have_text("Checked on this device")

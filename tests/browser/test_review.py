@@ -150,7 +150,7 @@ def test_one_key_decides_and_brings_the_next(page: Page, store: Store) -> None:
     assert decided(store) == ["clean", "dirty", "not a dish", None]
     assert len(set(addresses)) == 3
     page.keyboard.press("2")
-    expect(page.get_by_role("heading", name="Every photo is decided.")).to_be_visible()
+    expect(page.get_by_role("heading", name="All photos are reviewed.")).to_be_visible()
     expect(page.locator("#done")).to_be_focused()
     page.keyboard.press("1")  # there is nothing left to decide
     assert decided(store) == ["clean", "dirty", "not a dish", "dirty"]
@@ -193,7 +193,7 @@ def test_what_was_skipped_or_decided_is_undone(page: Page, store: Store) -> None
 def test_skipped_photos_come_again_if_wanted(page: Page, store: Store) -> None:
     press(page, "s1ss")
     expect(page.get_by_role("heading", name="3 photos were skipped.")).to_be_visible()
-    page.get_by_role("button", name="Go through the skipped photos").click()
+    page.get_by_role("button", name="Review the skipped photos").click()
     for done in (2, 3, 4):
         page.get_by_role("button", name="Dirty 2").click()
         progress(page, f"{done} of 4")
@@ -209,7 +209,7 @@ def test_the_name_is_asked_once_and_decisions_stay(page: Page, store: Store) -> 
     expect(page.locator("#reviewer")).to_have_text("Ann")
     page.get_by_role("button", name="Ann: Change name").click()
     page.get_by_role("textbox").fill("  Bo ")
-    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("button", name="Start").click()
     progress(page, "0 of 4")
     page.keyboard.press("2")
     progress(page, "1 of 4")
@@ -221,7 +221,7 @@ def test_without_a_name_nothing_is_decided(browser: Browser, url: str, store: St
     with reviewing(browser, url, name="") as page:
         for key in ("Enter", "Escape", "1"):
             page.keyboard.press(key)
-        expect(page.get_by_role("dialog", name="Who reviews?")).to_be_visible()
+        expect(page.get_by_role("dialog", name="Who is reviewing?")).to_be_visible()
         assert decided(store, "") == [None] * 4
 
 
@@ -276,24 +276,24 @@ def test_it_says_when_it_does_not_run_any_more(page: Page, server: Running) -> N
     progress(page, "0 of 4")
     server.stop()
     page.keyboard.press("1")
-    expect(page.locator("#notice")).to_contain_text("does not run any more")
+    expect(page.locator("#notice")).to_contain_text("no longer running")
     progress(page, "0 of 4")
 
 
 def test_a_screen_reader_hears_what_was_done_and_what_is_next(page: Page) -> None:
     expect(page.get_by_role("main")).to_match_aria_snapshot("""
-      - heading "What is right?" [level=1]
-      - progressbar "Photos decided"
+      - heading "What is the correct label?" [level=1]
+      - progressbar "Photos reviewed"
       - text: 0 of 4
       - figure:
-        - link "The photo to decide on":
-          - img "The photo to decide on"
+        - link "Photo to review":
+          - img "Photo to review"
       - article:
         - term: The service said
         - definition: Dirty 90%
-        - term: Who sent it said
+        - term: Users said
         - definition: Clean Not a dish
-        - group "What is right?":
+        - group "What is the correct label?":
           - button "Clean 1"
           - button "Dirty 2"
           - button "Not a dish 0"
@@ -302,7 +302,7 @@ def test_a_screen_reader_hears_what_was_done_and_what_is_next(page: Page) -> Non
     """)
     page.keyboard.press("1")
     expect(page.locator("#announcer")).to_have_text(
-        "Clean. Photo 2 of 4. The service said: Clean, 95%. Who sent it said: Dirty."
+        "Clean. Photo 2 of 4. The service said: Clean, 95%. Users said: Dirty."
     )
 
 

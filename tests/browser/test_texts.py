@@ -115,11 +115,11 @@ def test_percentages_never_promise_more_than_there_is(
 ) -> None:
     said = page.evaluate(
         """async (probability) => {
-          const { setLanguage, percent, percentNeeded } = await import("/page/language.js");
+          const { setLanguage, percent, formatThreshold } = await import("/page/language.js");
           setLanguage("uk");
           const ukrainian = percent(probability);
           setLanguage("en");
-          return [percent(probability), ukrainian, percentNeeded(probability)];
+          return [percent(probability), ukrainian, formatThreshold(probability)];
         }""",
         probability,
     )
@@ -133,11 +133,11 @@ def test_percentages_never_promise_more_than_there_is(
         (0.95, "very likely"),
         (0.7, "probably"),
         (0.55, "more likely than not"),
-        (0.4, "the likeliest of several"),
+        (0.4, "the most likely of several"),
     ],
 )
 def test_how_sure_in_words(page: Page, probability: float, words: str) -> None:
-    script = "(p) => import('/page/words.js').then(({ sureness }) => sureness(p))"
+    script = "(p) => import('/page/labels.js').then(({ likelihoodPhrase }) => likelihoodPhrase(p))"
     assert page.evaluate(script, probability) == words
 
 
@@ -164,7 +164,7 @@ def test_the_language_is_switched_everywhere_and_remembered(
         choose(page, photo("a.jpg", jpeg(dish(1))))
         assert answered(page) == "Dirty"
         choose(page, photo("b.jpg", jpeg(dish(0))), photo("c.jpg", b"no"))
-        expect(page.locator("#progress-text")).to_have_text("1 photo answered, 1 without an answer")
+        expect(page.locator("#progress-text")).to_have_text("1 photo checked, 1 failed")
         page.get_by_role("button", name="Show a.jpg").click()
         answered(page)
         page.get_by_role("button", name="Settings").click()
@@ -172,7 +172,7 @@ def test_the_language_is_switched_everywhere_and_remembered(
         page.get_by_role("button", name="Закрити").click()
         expect(page.locator("html")).to_have_attribute("lang", "uk")
         expect(page.locator("#verdict-name")).to_have_text("Брудно")
-        expect(page.locator("#by")).to_have_text("Відповів сервіс")
+        expect(page.locator("#predicted-by")).to_have_text("Відповів сервіс")
         expect(page.locator("#progress-text")).to_have_text(
             "Є відповідь на 1 знімок, 1 без відповіді"
         )

@@ -73,7 +73,7 @@ def text(browser: WebDriver, selector: str) -> str:
 
 def open_page(browser: WebDriver, url: str, where: str) -> None:
     browser.get(url)
-    until(browser, lambda: text(browser, "#where") == where)
+    until(browser, lambda: text(browser, "#status") == where)
 
 
 def choose(browser: WebDriver, photos: list[Path]) -> None:
@@ -81,14 +81,14 @@ def choose(browser: WebDriver, photos: list[Path]) -> None:
 
 
 def rows(browser: WebDriver) -> list[str]:
-    script = "return [...document.querySelectorAll('#visit-rows .badge')].map((e) => e.innerText)"
+    script = "return [...document.querySelectorAll('#session-rows .badge')].map((e) => e.innerText)"
     return [str(each) for each in browser.execute_script(script)]
 
 
 def test_a_photo_and_its_map(browser: WebDriver, service: Service, photos: list[Path]) -> None:
     open_page(browser, service.url, "Connected")
     choose(browser, photos[1:2])
-    until(browser, lambda: text(browser, "#by") == "Answered by the service")
+    until(browser, lambda: text(browser, "#predicted-by") == "Checked by the service")
     assert text(browser, "#verdict-name") == "Dirty"
     boxes = browser.execute_script(
         """return ["#photo", "#photo-map", ".answer .stack"].map((each) => {
@@ -117,4 +117,4 @@ def test_without_the_service_the_device_answers(browser: WebDriver, photos: list
         open_page(browser, passing.url, "On this device")
         choose(browser, photos)
         until(browser, lambda: rows(browser) == ["Clean", "Dirty"] * 2)
-        assert "without an answer" not in text(browser, "#progress-text")
+        assert "failed" not in text(browser, "#progress-text")

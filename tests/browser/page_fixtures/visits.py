@@ -35,7 +35,7 @@ def visit(browser: Browser, url: str, path: str = "/", **options: Any) -> Iterat
         complaints = watch(context, url)
         page = context.new_page()
         page.goto(url + path)
-        expect(page.locator("#where")).not_to_have_attribute("data-where", "connecting")
+        expect(page.locator("#status")).not_to_have_attribute("data-status", "connecting")
         yield page
         assert not complaints, complaints
 
@@ -122,13 +122,13 @@ def verdict(page: Page) -> Locator:
 
 def answered(page: Page) -> str:
     """The answer in large letters, once it is there."""
-    expect(page.locator("#by")).not_to_be_empty(timeout=30_000)
+    expect(page.locator("#predicted-by")).not_to_be_empty(timeout=30_000)
     return verdict(page).inner_text()
 
 
 def rows(page: Page) -> list[list[str]]:
     """Name, answer and confidence of the table's rows, in their order."""
-    return page.locator("#visit-rows tr").evaluate_all(
+    return page.locator("#session-rows tr").evaluate_all(
         """(lines) => lines.map((line) => [
           line.querySelector(".name").textContent,
           line.querySelector("td:nth-child(2)").innerText.replaceAll("\\n", " ").trim(),
@@ -139,7 +139,7 @@ def rows(page: Page) -> list[list[str]]:
 
 def groups(page: Page) -> dict[str, int]:
     """The counts beside the answers."""
-    found: Iterable[list[str]] = page.locator("#visit-groups button").evaluate_all(
+    found: Iterable[list[str]] = page.locator("#session-groups button").evaluate_all(
         """(chips) => chips.map((chip) => {
           const count = chip.querySelector(".count").textContent;
           return [chip.textContent.slice(0, -count.length), count];

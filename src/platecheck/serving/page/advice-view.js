@@ -1,35 +1,37 @@
-/** What would make the model sure: why it is not, what is wrong with the photo, what other views say. */
+// @ts-check
+/** Explain an unconfident prediction and advise how to take a better photo. */
 
 import { findFaults, tryOtherViews } from "./advice.js";
 import { byId, make } from "./elements.js";
-import { percent, percentNeeded, t } from "./language.js";
-import { isSure, likeliest, nameOf } from "./words.js";
+import { isConfident, labelName, topClass } from "./labels.js";
+import { formatThreshold, percent, t } from "./language.js";
 
-const FOUND = {
+// Texts for a view whose label is the photo's top class, and for any other.
+const VIEW_TEXTS = {
   closer: ["tryCloser", "mayCloser"],
   brighter: ["tryBrighter", "mayBrighter"],
 };
 
 export class AdviceView {
-  #ask;
-  #work = null;
-  #why = () => "";
-  #lines = new Map(); // of the list, and for each what gives its text
+  #client;
+  #controller = null;
+  #explanation = () => "";
+  #lines = new Map(); // list items, with functions that return their texts
 
-  /** @param {import("./ask.js").Asker} ask */
-  constructor(ask) {
-    this.#ask = ask;
+  /** @param {import("./inference-client.js").InferenceClient} client */
+  constructor(client) {
+    this.#client = client;
   }
 
-  /** Advise on a row that has an answer; nothing is shown where that is sure. */
+  /** Show advice on a classified row, unless its prediction is confident. */
   async show(row, prepared) {
     this.clear();
-    if (isSure(row.entry.label)) return;
-    this.#work = new AbortController();
-    const { signal } = this.#work;
+    if (isConfident(row.prediction.label)) return;
+    this.#controller = new AbortController();
+    const { signal } = this.#controller;
     byId("advice").hidden = false;
-    this.#why = () => why(row.entry);
-    byId("advice-why").textContent = this.#why();
+    this.#explanation = () => explain(row.prediction);
+    byId("advice-why").textContent = this.#explanation();
     byId("advice-trying").hidden = !prepared.width;
     if (!prepared.width) {
       this.#add(() => t("takeAnother"));
@@ -41,21 +43,21 @@ export class AdviceView {
     for (const fault of faults.filter((each) => each !== "isBlurred")) {
       this.#add(() => t(fault, prepared));
     }
-    // A pattern can look blurred, and so does what is small; a view that helps is surer than that.
+    // Patterns and small photos can look blurred; a view that helps is better evidence.
     let blurred = faults.includes("isBlurred") && !faults.includes("isSmall");
     try {
       const { tried, found } = await tryOtherViews(prepared.blob, async (photos) => {
-        const { entries } = await this.#ask.answer(photos, { signal });
-        return entries;
+        const { predictions } = await this.#client.predict(photos, { signal });
+        return predictions;
       });
       if (signal.aborted) return;
-      // What was tried and helped goes before what was measured and may have nothing to do with it.
-      for (const view of found.reverse()) this.#addFirst(() => help(row.entry, view));
+      // Views that help go first: the faults measured above may be unrelated.
+      for (const view of found.reverse()) this.#addFirst(() => viewAdvice(row.prediction, view));
       blurred &&= !found.length;
-      const inVain = tried.length > 1 ? "triedInVain" : "triedCloserInVain";
-      if (!found.length) this.#add(() => t(inVain));
+      const noHelp = tried.length > 1 ? "noViewHelps" : "closerDoesNotHelp";
+      if (!found.length) this.#add(() => t(noHelp));
     } catch {
-      if (signal.aborted) return; // otherwise the general advice is left
+      if (signal.aborted) return; // otherwise only general advice is shown
     }
     byId("advice-trying").hidden = true;
     if (blurred) this.#add(() => t("isBlurred"));
@@ -63,14 +65,14 @@ export class AdviceView {
   }
 
   clear() {
-    this.#work?.abort();
+    this.#controller?.abort();
     this.#lines.clear();
     byId("advice-list").replaceChildren();
     byId("advice").hidden = true;
   }
 
   translate() {
-    byId("advice-why").textContent = this.#why();
+    byId("advice-why").textContent = this.#explanation();
     for (const [line, text] of this.#lines) line.textContent = text();
   }
 
@@ -89,18 +91,18 @@ export class AdviceView {
   }
 }
 
-function why(entry) {
-  if (entry.label === "not a dish") return t("whyNotADish");
+function explain(prediction) {
+  if (prediction.label === "not a dish") return t("whyNotADish");
   return t("whyUnsure", {
-    name: nameOf(likeliest(entry)),
-    percent: percent(entry.probability),
-    needed: percentNeeded(entry.needed),
+    name: labelName(topClass(prediction)),
+    percent: percent(prediction.probability),
+    needed: formatThreshold(prediction.needed),
   });
 }
 
-/** What another view is good for; a class that the photo itself does not lean to is not promised. */
-function help(entry, { change, entry: { label, probability } }) {
-  const [would, may] = FOUND[change];
-  if (entry.label === "unsure" && label !== likeliest(entry)) return t(may);
-  return t(would, { answer: nameOf(label), percent: percent(probability) });
+/** Describe a view that helps; its label is given only if it is the photo's top class. */
+function viewAdvice(prediction, { change, prediction: { label, probability } }) {
+  const [certain, possible] = VIEW_TEXTS[change];
+  if (prediction.label === "unsure" && label !== topClass(prediction)) return t(possible);
+  return t(certain, { answer: labelName(label), percent: percent(probability) });
 }

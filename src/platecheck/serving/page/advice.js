@@ -1,51 +1,53 @@
-/** Why a photo may leave the model unsure, and what photo would make it sure. */
+// @ts-check
+/** Find out why the model is unsure of a photo, and what photo would help. */
 
+import { isConfident } from "./labels.js";
 import { jpeg, scaled } from "./prepare.js";
 import { luminance } from "./thumbnail.js";
-import { isSure } from "./words.js";
 
 /*
- * The limits were chosen on 458 real photos of dishes and 60 rendered ones, as they are and made
- * worse. Each says, of the real ones, how many good photos it finds fault with, and how many bad.
+ * Thresholds were chosen on 458 real photos of dishes and 60 rendered ones, unchanged and degraded.
+ * The comments give the detection rates on the real ones.
  */
 
-// Brightness, 0 to 255. Of photos as they are 0.2 %; with a tenth of the light 98 %.
+// Mean luminance, 0 to 255. Unchanged 0.2 %; with a tenth of the light 98 %.
 const DARK = 60;
-// Share of pixels as bright as can be. As they are 0.2 %; with four times the light 71 %.
+// Share of saturated pixels. Unchanged 0.2 %; with four times the light 71 %.
 const OVEREXPOSED = 0.3;
 const WHITE = 250;
 /*
- * How much of a step in brightness happens within one pixel, at the photo's steepest places: the 99th
- * percentile of differences between neighbours by that of pixels six apart, along rows and along
- * columns, the smaller one: a moving hand blurs in one direction. It does not depend on contrast.
- * As they are 1.3 %; blurred with a deviation of 2 of 256 pixels 97 %; moved by 8 pixels 93 %.
+ * Sharpness: the 99th percentile of differences between adjacent pixels, divided by that of pixels
+ * EDGE_SPAN apart, so that contrast cancels out. The smaller value of rows and columns counts,
+ * because motion blurs in one direction.
+ * Unchanged 1.3 %; Gaussian blur with a sigma of 2 of 256 pixels 97 %; moved by 8 pixels 93 %.
  */
 const BLURRED = 0.21;
-const FAR = 6;
-// All this is measured at the same size, so that a phone's photo and a thumbnail compare.
+const EDGE_SPAN = 6;
+// Everything is measured at one size, so that photos of any size compare.
 const MEASURED_SIDE = 256;
-// Pixels of the shorter side; below it the model is given less than it can see.
+// Pixels of the shorter side, below which photos have less detail than the model's input.
 const SMALL = 160;
 
 /*
- * The two views that are tried. Of 40 photos that were taken from 1.5 to 3 times too far and so left
- * the model unsure, the middle half of each side was answered rightly 36 times and wrongly once; of
- * 22 that were too dark, the brighter one was answered rightly 14 times and wrongly twice.
+ * The two views that are tried. Of 40 photos taken 1.5 to 3 times too far away, so that the model
+ * was unsure, the central crop was classified correctly 36 times and wrongly once; of 22 that were
+ * too dark, the brighter view 14 times and twice.
  */
-const CLOSER = 0.5;
-const BRIGHTNESS = 125; // the mean that a brighter view has
+const CROP = 0.5;
+const TARGET_LUMINANCE = 125;
 const BRIGHT_ENOUGH = 100;
-const MOST_GAIN = 16;
+const MAX_GAIN = 16;
 
 /**
- * What is wrong with a photo.
+ * Check the quality of a photo.
  *
  * @param {Blob} blob
  * @param {{width: number, height: number}} size of the original
  * @returns {Promise<("isDark"|"isBright"|"isBlurred"|"isSmall")[]>} keys of texts
  */
 export async function findFaults(blob, { width, height }) {
-  const { grey, columns } = await measurable(blob);
+  const { grey, columns } = await measure(blob);
+  /** @type {("isDark"|"isBright"|"isBlurred"|"isSmall")[]} */
   const faults = [];
   if (mean(grey) < DARK) faults.push("isDark");
   if (grey.filter((value) => value >= WHITE).length > OVEREXPOSED * grey.length) {
@@ -57,17 +59,17 @@ export async function findFaults(blob, { width, height }) {
 }
 
 /**
- * Ask again about a closer view of a photo and, unless it is bright already, a brighter one.
+ * Classify a closer view of a photo and, if it is not bright, a brighter one.
  *
  * @param {Blob} blob
- * @param {(photos: {name: string, blob: Blob}[]) => Promise<object[]>} ask
- * @returns {Promise<{tried: string[], found: {change: string, entry: object}[]}>} changes are
- *   "closer" and "brighter"; found are those that make the model sure
+ * @param {(photos: {name: string, blob: Blob}[]) => Promise<any[]>} predict
+ * @returns {Promise<{tried: string[], found: {change: string, prediction: any}[]}>} changes are
+ *   "closer" and "brighter"; found: those with a confident prediction
  */
-export async function tryOtherViews(blob, ask) {
+export async function tryOtherViews(blob, predict) {
   const bitmap = await createImageBitmap(blob);
   const views = [{ change: "closer", canvas: closer(bitmap) }];
-  const { grey } = await measurable(blob);
+  const { grey } = await measure(blob);
   if (mean(grey) < BRIGHT_ENOUGH) {
     views.push({ change: "brighter", canvas: brighter(scaled(bitmap, 1024), gainFor(grey)) });
   }
@@ -78,17 +80,17 @@ export async function tryOtherViews(blob, ask) {
       blob: await jpeg(canvas),
     })),
   );
-  const entries = await ask(photos);
+  const predictions = await predict(photos);
   return {
     tried: views.map(({ change }) => change),
     found: views
-      .map(({ change }, index) => ({ change, entry: entries[index] }))
-      .filter(({ entry }) => entry.label && isSure(entry.label)),
+      .map(({ change }, index) => ({ change, prediction: predictions[index] }))
+      .filter(({ prediction }) => prediction.label && isConfident(prediction.label)),
   };
 }
 
-/** A photo's brightness, at the size at which things are measured. */
-async function measurable(blob) {
+/** Return a photo's luminance at MEASURED_SIDE. */
+async function measure(blob) {
   const bitmap = await createImageBitmap(blob);
   const canvas = scaled(bitmap, MEASURED_SIDE);
   bitmap.close();
@@ -100,29 +102,30 @@ function mean(values) {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-/** How steep the steepest places are, in the direction in which they are less so. */
+/** Return the sharpness in the blurrier direction, see BLURRED. */
 function sharpness(grey, columns) {
   const rows = grey.length / columns;
-  const steepness = (step, fits) => steep(grey, step, fits) / (steep(grey, FAR * step, fits) + 1);
+  const ratio = (step, fits) =>
+    contrast(grey, step, fits) / (contrast(grey, EDGE_SPAN * step, fits) + 1);
   return Math.min(
-    steepness(1, (i) => (i % columns) + FAR < columns),
-    steepness(columns, (i) => i / columns + FAR < rows),
+    ratio(1, (i) => (i % columns) + EDGE_SPAN < columns),
+    ratio(columns, (i) => i / columns + EDGE_SPAN < rows),
   );
 }
 
-/** The 99th percentile of differences between pixels `step` apart. */
-function steep(grey, step, fits) {
-  const steps = [];
+/** Return the 99th percentile of differences between pixels `step` apart. */
+function contrast(grey, step, fits) {
+  const differences = [];
   for (let i = 0; i < grey.length; i++) {
-    if (fits(i)) steps.push(Math.abs(grey[i + step] - grey[i]));
+    if (fits(i)) differences.push(Math.abs(grey[i + step] - grey[i]));
   }
-  steps.sort((a, b) => a - b);
-  return steps[Math.floor(0.99 * (steps.length - 1))] ?? 0;
+  differences.sort((a, b) => a - b);
+  return differences[Math.floor(0.99 * (differences.length - 1))] ?? 0;
 }
 
-/** The middle of a photo. */
+/** Return the central crop of a photo. */
 function closer(bitmap) {
-  const [width, height] = [bitmap.width * CLOSER, bitmap.height * CLOSER];
+  const [width, height] = [bitmap.width * CROP, bitmap.height * CROP];
   const canvas = new OffscreenCanvas(Math.ceil(width), Math.ceil(height));
   const [left, top] = [(bitmap.width - width) / 2, (bitmap.height - height) / 2];
   canvas
@@ -131,32 +134,32 @@ function closer(bitmap) {
   return canvas;
 }
 
-/** How much more light a photo needs. */
+/** Return the gain that brings a photo to TARGET_LUMINANCE. */
 function gainFor(grey) {
-  let [low, high] = [1, MOST_GAIN];
+  let [low, high] = [1, MAX_GAIN];
   for (let i = 0; i < 8; i++) {
     const gain = Math.sqrt(low * high);
-    const table = withGain(gain);
-    if (mean(grey.map((value) => table[Math.round(value)])) < BRIGHTNESS) low = gain;
+    const curve = toneCurve(gain);
+    if (mean(grey.map((value) => curve[Math.round(value)])) < TARGET_LUMINANCE) low = gain;
     else high = gain;
   }
   return Math.sqrt(low * high);
 }
 
-/** The same photo with more light; changes the canvas. */
+/** Multiply the light of a photo, in place. */
 function brighter(canvas, gain) {
   const context = canvas.getContext("2d");
-  const picture = context.getImageData(0, 0, canvas.width, canvas.height);
-  const table = withGain(gain);
-  for (let i = 0; i < picture.data.length; i++) {
-    if (i % 4 !== 3) picture.data[i] = table[picture.data[i]];
+  const image = context.getImageData(0, 0, canvas.width, canvas.height);
+  const curve = toneCurve(gain);
+  for (let i = 0; i < image.data.length; i++) {
+    if (i % 4 !== 3) image.data[i] = curve[image.data[i]];
   }
-  context.putImageData(picture, 0, 0);
+  context.putImageData(image, 0, 0);
   return canvas;
 }
 
-/** What each sRGB value becomes with `gain` times the light. */
-function withGain(gain) {
+/** Return the sRGB value for each sRGB value with `gain` times the light. */
+function toneCurve(gain) {
   return Uint8ClampedArray.from({ length: 256 }, (_, value) => {
     const light = Math.min(1, gain * linear(value / 255));
     return 255 * (light <= 0.0031308 ? 12.92 * light : 1.055 * light ** (1 / 2.4) - 0.055);

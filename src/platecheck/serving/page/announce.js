@@ -1,30 +1,34 @@
-/** What screen readers say when something happens, and the bar at the top. */
+// @ts-check
+/** Screen reader announcements and the notice bar at the top. */
 
 import { byId } from "./elements.js";
-import { onLanguage } from "./language.js";
+import { onLanguageChange } from "./language.js";
 
-const BRIEFLY = 5000; // milliseconds
+const BRIEF_DURATION = 5000; // milliseconds
 
-const messages = new Map(); // by whose they are; the bar shows the last one
-onLanguage(() => {
-  byId("announcer").textContent = ""; // what was said before was in another language
+const messages = new Map(); // by owner; the bar shows the latest
+onLanguageChange(() => {
+  byId("announcer").textContent = ""; // the previous announcement is in another language
   show();
 });
 
-/** Say it when nothing else is being said. */
+/**
+ * Announce a text to screen readers.
+ *
+ * @param {string} text
+ */
 export function announce(text) {
   const region = byId("announcer");
-  // The same text twice is no change, so it would be said once; a space makes it one.
+  // A repeated text is no change and would not be announced; alternate a trailing space.
   region.textContent = region.textContent === text ? `${text}\u00a0` : text;
 }
 
 /**
- * Show a message at the top of the page, and say it; null takes away the owner's own, so that one
- * which still holds is seen again.
+ * Show and announce a message at the top of the page.
  *
- * @param {string} owner whose message it is: each has at most one
- * @param {(() => string)|null} text gives it in the language in use
- * @param {(() => HTMLButtonElement)|null} button makes a button beside it
+ * @param {string} owner has at most one message
+ * @param {(() => string)|null} text returns the translated message; null removes the owner's
+ * @param {(() => HTMLButtonElement)|null} button creates a button beside it
  */
 export function notify(owner, text, button = null) {
   messages.delete(owner);
@@ -33,12 +37,17 @@ export function notify(owner, text, button = null) {
   if (text) announce(text());
 }
 
-/** Show a message for a few seconds. */
+/**
+ * Show a message for a few seconds.
+ *
+ * @param {string} owner
+ * @param {() => string} text
+ */
 export function notifyBriefly(owner, text) {
   notify(owner, text);
   setTimeout(() => {
     if (messages.get(owner)?.text === text) notify(owner, null);
-  }, BRIEFLY);
+  }, BRIEF_DURATION);
 }
 
 function show() {

@@ -1,107 +1,106 @@
-/** Asking about many photos: a few a request, two requests at a time, with a stop in between. */
+// @ts-check
+/** Classify many photos: a few per request, two requests at a time. */
 
-import { NobodyAnswers } from "./ask.js";
-import { Refused } from "./service.js";
+import { UnavailableError } from "./inference-client.js";
+import { ServiceError } from "./service.js";
 
-// Two requests at a time: while one is answered the next is scaled down and sent.
-const LANES = 2;
-const PHOTOS = 8;
-// A request should get through a slow network well within the service's time limit.
-const BYTES = 2 ** 20;
+// While one request is processed, the photos of the next are scaled down and sent.
+const WORKERS = 2;
+const MAX_PHOTOS = 8;
+// Small enough for a slow network to transfer well within the service's timeout.
+const MAX_BYTES = 2 ** 20;
 
 /**
- * Asks about rows until each has an answer.
- *
- * Fires "row" (detail: the row) when one has changed, "trouble" (detail: the error) when nobody
- * answers, and "end" when there is nothing left to do.
+ * Classifies rows until none is left. Dispatches "row" (detail: the row) when one has changed,
+ * "error" (detail: the UnavailableError) and "end" when the queue is empty.
  */
 export class Batch extends EventTarget {
-  #ask;
+  #client;
   #prepareRow;
-  #waiting = [];
-  #unanswered = new Set(); // waiting, or being asked about
-  #lanes = 0;
-  #stop = new AbortController();
+  #queue = [];
+  #pending = new Set(); // queued or running
+  #workers = 0;
+  #controller = new AbortController();
 
   /**
-   * @param {import("./ask.js").Asker} ask
-   * @param {(row: object) => Promise<object>} prepareRow gives what prepare() does
+   * @param {import("./inference-client.js").InferenceClient} client
+   * @param {typeof import("./session.js").prepareRow} prepareRow
    */
-  constructor(ask, prepareRow) {
+  constructor(client, prepareRow) {
     super();
-    this.#ask = ask;
+    this.#client = client;
     this.#prepareRow = prepareRow;
   }
 
   get isRunning() {
-    return this.#lanes > 0;
+    return this.#workers > 0;
   }
 
-  /** Ask about these rows too. */
+  /** Add rows to the queue. */
   add(rows) {
-    const others = rows.filter((row) => !this.#unanswered.has(row));
-    for (const row of others) this.#unanswered.add(row);
-    this.#waiting.push(...others);
+    const others = rows.filter((row) => !this.#pending.has(row));
+    for (const row of others) this.#pending.add(row);
+    this.#queue.push(...others);
     this.#start();
   }
 
-  /** Stop; rows that have no answer yet are "stopped", and can be added again. */
+  /** Stop. Rows without a prediction become "stopped" and can be added again. */
   stop() {
-    this.#stop.abort();
-    for (const row of this.#waiting) this.#set(row, "stopped");
-    this.#waiting = [];
+    this.#controller.abort();
+    for (const row of this.#queue) this.#setState(row, "stopped");
+    this.#queue = [];
   }
 
   #start() {
-    if (this.#stop.signal.aborted) this.#stop = new AbortController();
-    while (this.#lanes < LANES && this.#lanes < this.#waiting.length) {
-      this.#lanes += 1;
-      this.#lane(this.#stop.signal).finally(() => {
-        this.#lanes -= 1;
-        // Rows may wait again: it was stopped, and went on at once.
-        if (this.#waiting.length) this.#start();
+    if (this.#controller.signal.aborted) this.#controller = new AbortController();
+    while (this.#workers < WORKERS && this.#workers < this.#queue.length) {
+      this.#workers += 1;
+      this.#work(this.#controller.signal).finally(() => {
+        this.#workers -= 1;
+        // Rows may be queued again: stopped and resumed at once.
+        if (this.#queue.length) this.#start();
         else if (!this.isRunning) this.dispatchEvent(new Event("end"));
       });
     }
   }
 
-  async #lane(signal) {
-    while (!signal.aborted && this.#waiting.length) {
+  async #work(signal) {
+    while (!signal.aborted && this.#queue.length) {
       const chunk = await this.#take(signal);
-      if (chunk.length) await this.#answer(chunk, signal);
+      if (chunk.length) await this.#predict(chunk, signal);
     }
   }
 
-  /** The next rows, ready to be sent: as many as fit in a request. */
+  /** Take rows off the queue and prepare them: as many as fit in a request. */
   async #take(signal) {
-    await this.#ask.connected;
-    const limits = this.#ask.model?.limits;
-    // One that was opened may have been answered meanwhile.
-    for (const row of this.#waiting) if (row.state === "done") this.#unanswered.delete(row);
-    this.#waiting = this.#waiting.filter((row) => row.state !== "done");
-    // On this device photos are answered one by one, and each should be seen at once.
-    const most = this.#ask.where === "service" ? Math.min(PHOTOS, limits.photos) : 1;
-    const rows = this.#waiting.splice(0, most);
-    for (const row of rows) this.#set(row, "asking");
+    await this.#client.connected;
+    const limits = this.#client.model?.limits;
+    // Opening a row classifies it outside of the queue.
+    for (const row of this.#queue) if (row.state === "done") this.#pending.delete(row);
+    this.#queue = this.#queue.filter((row) => row.state !== "done");
+    // This device classifies photos one by one; show each result at once.
+    const most = this.#client.status === "service" ? Math.min(MAX_PHOTOS, limits.photos) : 1;
+    const rows = this.#queue.splice(0, most);
+    for (const row of rows) this.#setState(row, "running");
     const chunk = [];
     let bytes = 0;
     while (rows.length && !signal.aborted) {
       const { blob } = await this.#prepareRow(rows[0]);
       if (blob.size > limits?.photo_bytes) {
-        this.#fail(rows.shift(), new Refused(413, "the photo is too large"));
+        this.#fail(rows.shift(), new ServiceError(413, "the photo is too large"));
         continue;
       }
       bytes += blob.size;
-      if (chunk.length && bytes > BYTES) break;
+      if (chunk.length && bytes > MAX_BYTES) break;
       chunk.push(rows.shift());
     }
     if (signal.aborted) return [...chunk, ...rows];
-    for (const row of rows) this.#set(row, "waiting");
-    this.#waiting.unshift(...rows);
+    for (const row of rows) this.#setState(row, "waiting");
+    this.#queue.unshift(...rows);
     return chunk;
   }
 
-  async #answer(rows, signal) {
+  async #predict(rows, signal) {
     try {
       signal.throwIfAborted();
       const photos = await Promise.all(
@@ -110,43 +109,43 @@ export class Batch extends EventTarget {
           blob: (await this.#prepareRow(row)).blob,
         })),
       );
-      const { entries, where } = await this.#ask.answer(photos, { signal });
-      rows.forEach((row, index) => this.#done(row, entries[index], where));
+      const { predictions, source } = await this.#client.predict(photos, { signal });
+      rows.forEach((row, index) => this.#done(row, predictions[index], source));
     } catch (error) {
       if (signal.aborted) {
-        for (const row of rows) this.#set(row, "stopped");
-      } else if (error instanceof NobodyAnswers) {
+        for (const row of rows) this.#setState(row, "stopped");
+      } else if (error instanceof UnavailableError) {
         this.stop();
-        for (const row of rows) this.#set(row, "stopped");
-        this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
-      } else if (rows.length > 1 && isTooMuch(error)) {
+        for (const row of rows) this.#setState(row, "stopped");
+        this.dispatchEvent(new CustomEvent("error", { detail: error }));
+      } else if (rows.length > 1 && isTooLarge(error)) {
         const half = Math.ceil(rows.length / 2);
-        await this.#answer(rows.slice(0, half), signal);
-        await this.#answer(rows.slice(half), signal);
+        await this.#predict(rows.slice(0, half), signal);
+        await this.#predict(rows.slice(half), signal);
       } else {
         for (const row of rows) this.#fail(row, error);
       }
     }
   }
 
-  #done(row, entry, where) {
-    Object.assign(row, { entry, where, time: new Date() });
-    this.#set(row, entry.error ? "failed" : "done");
+  #done(row, prediction, source) {
+    Object.assign(row, { prediction, source, time: new Date() });
+    this.#setState(row, prediction.error ? "failed" : "done");
   }
 
   #fail(row, error) {
-    Object.assign(row, { entry: { error }, where: "", time: new Date() });
-    this.#set(row, "failed");
+    Object.assign(row, { prediction: { error }, source: "", time: new Date() });
+    this.#setState(row, "failed");
   }
 
-  #set(row, state) {
+  #setState(row, state) {
     row.state = state;
-    if (state !== "waiting" && state !== "asking") this.#unanswered.delete(row);
+    if (state !== "waiting" && state !== "running") this.#pending.delete(row);
     this.dispatchEvent(new CustomEvent("row", { detail: row }));
   }
 }
 
-/** Whether fewer photos in a request may get through. */
-function isTooMuch(error) {
-  return error instanceof Refused && (error.status === 413 || error.status === 408);
+/** Whether a request with fewer photos may succeed. */
+function isTooLarge(error) {
+  return error instanceof ServiceError && (error.status === 413 || error.status === 408);
 }

@@ -1,6 +1,7 @@
-/** A list to choose one of several cameras from. */
+// @ts-check
+/** Select one of several cameras. */
 
-import { cameraOf, chooseCamera, listCameras } from "./camera.js";
+import { cameraId, chooseCamera, listCameras } from "./camera.js";
 import { make } from "./elements.js";
 import { t } from "./language.js";
 
@@ -9,9 +10,9 @@ export class CameraChoice {
   #select;
 
   /**
-   * @param {HTMLElement} field shown where there is a choice
+   * @param {HTMLElement} field shown if there are several cameras
    * @param {HTMLSelectElement} select
-   * @param {() => void} onChoice another camera is to be opened
+   * @param {() => void} onChoice called to open the chosen camera
    */
   constructor(field, select, onChoice) {
     this.#field = field;
@@ -22,7 +23,11 @@ export class CameraChoice {
     });
   }
 
-  /** Show which cameras there are, now that one is open and their names are known. */
+  /**
+   * List the cameras. Their names are known once one is open.
+   *
+   * @param {MediaStream} stream of the open camera
+   */
   async show(stream) {
     const cameras = await listCameras();
     this.#field.hidden = cameras.length < 2;
@@ -31,7 +36,7 @@ export class CameraChoice {
         make("option", {
           value: deviceId,
           textContent: label || t("cameraNumber", { count: index + 1 }),
-          selected: deviceId === cameraOf(stream),
+          selected: deviceId === cameraId(stream),
         }),
       ),
     );

@@ -1,8 +1,9 @@
-/** The camera: opening it, choosing among several, taking a frame. */
+// @ts-check
+/** Open, choose and close cameras. */
 
-import { remembered, remember } from "./settings.js";
+import { loadSetting, saveSetting } from "./settings.js";
 
-/** The camera cannot be used; `key` is that of the text that says why. */
+/** The camera cannot be used; `key` is that of the text that gives the reason. */
 export class CameraError extends Error {
   constructor(key) {
     super(key);
@@ -17,26 +18,25 @@ const REASONS = {
   OverconstrainedError: "cameraMissing",
 };
 
-/** Whether this page may use a camera at all: browsers allow it over HTTPS and on localhost. */
+/** Whether this page may use a camera, which browsers allow over HTTPS and on localhost. */
 export function canUseCamera() {
   return Boolean(window.isSecureContext && navigator.mediaDevices?.getUserMedia);
 }
 
 /**
- * Open the camera that was chosen last on this device; where there is none, or it is gone, the one
- * that looks away from the person.
+ * Open the camera that was chosen last on this device, or else the rear camera.
  *
  * @returns {Promise<MediaStream>}
  * @throws {CameraError}
  */
 export async function openCamera() {
   if (!canUseCamera()) throw new CameraError("cameraInsecure");
-  const chosen = remembered("camera");
+  const chosen = loadSetting("camera");
   try {
     return await open(chosen ? { deviceId: { exact: chosen } } : { facingMode: "environment" });
   } catch (error) {
     if (chosen && REASONS[error.name] === "cameraMissing") {
-      remember("camera", null);
+      saveSetting("camera", null);
       return openCamera();
     }
     throw new CameraError(REASONS[error.name] ?? "cameraBusy");
@@ -49,29 +49,45 @@ function open(which) {
   });
 }
 
-/** Show what a camera sees. */
+/**
+ * Play a camera's stream.
+ *
+ * @param {MediaStream} stream
+ * @param {HTMLVideoElement} video
+ */
 export async function showCamera(stream, video) {
   video.srcObject = stream;
   await video.play();
 }
 
-/** Let go of a camera; null is none. */
+/** @param {MediaStream|null} stream */
 export function closeCamera(stream) {
   stream?.getTracks().forEach((track) => track.stop());
 }
 
-/** All cameras; their names are known once one has been opened. */
+/**
+ * List the cameras. Their names are known once one has been opened.
+ *
+ * @returns {Promise<MediaDeviceInfo[]>}
+ */
 export async function listCameras() {
   const devices = await navigator.mediaDevices.enumerateDevices();
   return devices.filter(({ kind }) => kind === "videoinput");
 }
 
-/** The id of the camera that a stream comes from. */
-export function cameraOf(stream) {
+/**
+ * @param {MediaStream} stream
+ * @returns {string|undefined} id of its camera
+ */
+export function cameraId(stream) {
   return stream.getVideoTracks()[0].getSettings().deviceId;
 }
 
-/** Use this camera from now on. */
+/**
+ * Open this camera from now on.
+ *
+ * @param {string} deviceId
+ */
 export function chooseCamera(deviceId) {
-  remember("camera", deviceId);
+  saveSetting("camera", deviceId);
 }

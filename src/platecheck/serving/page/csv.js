@@ -1,26 +1,28 @@
-/** Answers as a CSV file (RFC 4180) for spreadsheets and programs. */
+// @ts-check
+/** Export predictions as CSV (RFC 4180). */
 
-// A spreadsheet takes a cell that begins so for a formula, and a photo's name may come from anyone.
+// Spreadsheets run cells that start like this as formulas; photo names are not trusted.
 const FORMULA = /^[=+\-@\t\r]/;
-// Without it Excel takes UTF-8 for something else.
+// Without it Excel does not detect UTF-8.
 const BYTE_ORDER_MARK = "\ufeff";
 
 /**
- * Rows of answers as CSV. The header and the labels are the same in every language.
+ * Return predictions as CSV; header and labels are English in every language.
  *
- * @param {{name: string, entry: object, where: string, time: Date}[]} rows
+ * @param {{name: string, prediction: any, source: string, time: Date}[]} rows
  * @param {string[]} classes
+ * @returns {string}
  */
-export function answersAsCsv(rows, classes) {
+export function predictionsToCsv(rows, classes) {
   const header = ["photo", "label", "probability", ...classes, "answered_by", "time", "error"];
-  const lines = rows.map(({ name, entry, where, time }) => [
+  const lines = rows.map(({ name, prediction, source, time }) => [
     name,
-    entry.label ?? "",
-    entry.label === "not a dish" ? "" : (entry.probability ?? ""), // that is no class's
-    ...classes.map((each) => entry.probabilities?.[each] ?? ""),
-    where,
+    prediction.label ?? "",
+    prediction.label === "not a dish" ? "" : (prediction.probability ?? ""), // no class has it
+    ...classes.map((each) => prediction.probabilities?.[each] ?? ""),
+    source,
     time.toISOString(),
-    entry.error?.detail ?? "",
+    prediction.error?.detail ?? "",
   ]);
   return BYTE_ORDER_MARK + [header, ...lines].map((cells) => line(cells)).join("");
 }
@@ -35,11 +37,17 @@ function cell(value) {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
-/** Let a person save a text as a file. */
+/**
+ * Download a text as a file.
+ *
+ * @param {string} name
+ * @param {string} text
+ * @param {string} type MIME type
+ */
 export function saveFile(name, text, type) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([text], { type }));
   link.download = name;
   link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000); // after the browser has begun to read
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000); // read by then
 }

@@ -1,48 +1,56 @@
-/** Small dialogs that ask one thing. Each resolves to null when it is left without an answer. */
+// @ts-check
+/** Modal dialogs for a key and for confirmation. */
 
 import { byId } from "./elements.js";
 
 let open = null;
 
 /**
- * Ask for an API key. All who ask at the same time wait for the same answer.
+ * Prompt for an API key. Concurrent calls share one dialog.
  *
- * @param {boolean} wrong whether a key was refused just now
- * @returns {Promise<string|null>}
+ * @param {boolean} wrong whether a key has just been rejected
+ * @returns {Promise<string|null>} null if cancelled
  */
-export function askForKey(wrong) {
-  open ??= showForKey(wrong).finally(() => (open = null));
+export function promptForKey(wrong) {
+  open ??= showKeyDialog(wrong).finally(() => (open = null));
   return open;
 }
 
-async function showForKey(wrong) {
+async function showKeyDialog(wrong) {
   const input = byId("key-input");
   input.value = "";
   byId("key-wrong").hidden = !wrong;
   input.setAttribute("aria-invalid", String(wrong));
-  const used = await result(byId("key-dialog"));
-  return used ? input.value.trim() || null : null;
+  const submitted = await show(byId("key-dialog"));
+  return submitted ? input.value.trim() || null : null;
 }
 
-/** Ask whether to go on with something. */
+/**
+ * Ask for confirmation.
+ *
+ * @param {string} title
+ * @param {string} text
+ * @param {string} action label of the confirming button
+ * @returns {Promise<boolean>}
+ */
 export async function confirm(title, text, action) {
   byId("confirm-title").textContent = title;
   byId("confirm-text").textContent = text;
   byId("confirm-yes").textContent = action;
-  return result(byId("confirm-dialog"));
+  return show(byId("confirm-dialog"));
 }
 
-/** Open a dialog with a form and wait: true when the form was sent. */
-function result(dialog) {
+/** Show a dialog; resolve to whether its form was submitted. */
+function show(dialog) {
   const form = dialog.querySelector("form");
   return new Promise((resolve) => {
-    let sent = false;
+    let submitted = false;
     form.onsubmit = (event) => {
-      event.preventDefault(); // the page's policy lets no form go anywhere
-      sent = true;
+      event.preventDefault(); // the CSP forbids form submission
+      submitted = true;
       dialog.close();
     };
-    dialog.onclose = () => resolve(sent);
+    dialog.onclose = () => resolve(submitted);
     dialog.showModal();
   });
 }

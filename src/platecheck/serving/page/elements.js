@@ -1,19 +1,24 @@
-/** Making elements: text goes in as text, never as markup. */
+// @ts-check
+/** Create elements; text is inserted as text, never as markup. */
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** The element with that id. */
+/**
+ * @param {string} id
+ * @returns {any} the element, of whatever type index.html gives it
+ */
 export function byId(id) {
   return document.getElementById(id);
 }
 
 /**
- * Make an element.
+ * Create an element.
  *
  * @param {string} tag
- * @param {object} properties `class` and `data` as expected, `on` holds listeners by event, names
- *   with a hyphen and `role` are attributes; all others are properties of the element
- * @param {...(Node|string|null)} children null is left out
+ * @param {Record<string, any>} properties `class`; `data` for data attributes; `on` for listeners by
+ *   event; names with a hyphen and `role` are attributes; all others are element properties
+ * @param {...(Node|string|null)} children null is skipped
+ * @returns {any} the element
  */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
@@ -31,7 +36,12 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-/** One of the page's icons, a shape that says the same as the text beside it. */
+/**
+ * Create an icon. It is hidden from screen readers: the text beside it says the same.
+ *
+ * @param {string} name of a symbol in index.html
+ * @returns {SVGElement}
+ */
 export function icon(name) {
   const picture = document.createElementNS(SVG, "svg");
   picture.setAttribute("class", "icon");
@@ -42,8 +52,13 @@ export function icon(name) {
   return picture;
 }
 
-/** A file's name, for which a line breaks between its words and numbers, not inside of them. */
-export function fileName(name) {
+/**
+ * Allow line breaks in a file name between its words and numbers.
+ *
+ * @param {string} name
+ * @returns {(Node|string)[]}
+ */
+export function breakableName(name) {
   const parts = name.split(/(?<=[_\-\s(])|(?=\.\w+$)|(?<=\D)(?=\d)/);
   return parts.flatMap((part, index) => (index ? [document.createElement("wbr"), part] : [part]));
 }

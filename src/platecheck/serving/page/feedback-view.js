@@ -1,55 +1,56 @@
-/** Saying what is right of a photo: with consent, and deleted when asked. */
+// @ts-check
+/** Send and delete feedback on a prediction, with the user's consent. */
 
 import { announce } from "./announce.js";
 import { byId, make } from "./elements.js";
+import { errorMessage, isConfident, labelName } from "./labels.js";
 import { day, t } from "./language.js";
-import { Unreachable } from "./service.js";
-import { isSure, nameOf, whyNot } from "./words.js";
+import { UnreachableError } from "./service.js";
 
-const NO_DISH = "not a dish";
+const NOT_A_DISH = "not a dish";
 
 export class FeedbackView {
-  #ask;
-  #row = null; // whose answer is shown
+  #client;
+  #row = null;
   #blob = null;
 
-  /** @param {import("./ask.js").Asker} ask */
-  constructor(ask) {
-    this.#ask = ask;
+  /** @param {import("./inference-client.js").InferenceClient} client */
+  constructor(client) {
+    this.#client = client;
     byId("feedback-form").addEventListener("submit", (event) => {
-      event.preventDefault(); // the page's policy lets no form go anywhere
+      event.preventDefault(); // the CSP forbids form submission
       this.#send();
     });
     byId("feedback-delete").addEventListener("click", () => this.#delete());
-    ask.addEventListener("change", () => this.#showWhetherPossible());
+    client.addEventListener("change", () => this.#showAvailability());
   }
 
-  /** Offer it for a row that has an answer, or show what was given. */
+  /** Show the form for a classified row, or the receipt of feedback sent before. */
   show(row, { blob }) {
     this.#row = row;
     this.#blob = blob;
     byId("feedback").open = false;
     byId("feedback-form").reset();
-    const names = [...this.#ask.model.classes, NO_DISH];
+    const names = [...this.#client.model.classes, NOT_A_DISH];
     byId("feedback-choices").replaceChildren(...names.map(choice));
-    this.#say("");
+    this.#showMessage("");
     this.#showTexts();
   }
 
-  /** Say it in another language; what was chosen so far stays. */
+  /** Update the language without resetting the form. */
   translate() {
     if (!this.#row) return;
     for (const input of byId("feedback-choices").querySelectorAll("input")) {
-      input.nextElementSibling.textContent = nameOf(input.value);
+      input.nextElementSibling.textContent = labelName(input.value);
     }
     this.#showTexts();
   }
 
   #showTexts() {
-    const sure = isSure(this.#row.entry.label);
-    byId("feedback-title").textContent = t(sure ? "feedbackRightOrNot" : "feedbackKnow");
-    this.#showGiven();
-    this.#showWhetherPossible();
+    const confident = isConfident(this.#row.prediction.label);
+    byId("feedback-title").textContent = t(confident ? "feedbackIsRight" : "feedbackDoYouKnow");
+    this.#showReceipt();
+    this.#showAvailability();
   }
 
   clear() {
@@ -58,83 +59,83 @@ export class FeedbackView {
     byId("feedback").hidden = true;
   }
 
-  #showWhetherPossible() {
-    const days = this.#ask.feedbackDays;
+  #showAvailability() {
+    const days = this.#client.feedbackDays;
     byId("feedback").hidden = !this.#row || days === null;
     if (days !== null) byId("feedback-terms").textContent = t("feedbackTerms", { count: days });
   }
 
-  #showGiven() {
+  #showReceipt() {
     const { feedback } = this.#row;
     byId("feedback-form").hidden = Boolean(feedback);
-    byId("feedback-given").hidden = !feedback;
+    byId("feedback-receipt").hidden = !feedback;
     if (!feedback) return;
     const { id, right, expires } = feedback;
     byId("feedback").open = true;
     byId("feedback-thanks").textContent = t("feedbackKept", {
-      answer: nameOf(right),
+      answer: labelName(right),
       date: day(new Date(expires)),
     });
     byId("feedback-id").textContent = id;
   }
 
-  #say(text) {
+  #showMessage(text) {
     byId("feedback-message").textContent = text;
   }
 
   async #send() {
     const [row, form] = [this.#row, byId("feedback-form")];
-    const right = new FormData(form).get("right");
-    const { label, probabilities } = row.entry;
-    const byDevice = { model: this.#ask.model.id, label, probabilities };
-    await this.#work(row, "feedbackNotKept", async () => {
-      row.feedback = await this.#ask.giveFeedback({
+    const trueLabel = new FormData(form).get("right");
+    const { label, probabilities } = row.prediction;
+    const localPrediction = { model: this.#client.model.id, label, probabilities };
+    await this.#run(row, "feedbackNotKept", async () => {
+      row.feedback = await this.#client.sendFeedback({
         photo: { name: row.name, blob: this.#blob },
-        right,
-        answer: row.where === "device" ? byDevice : null,
+        trueLabel,
+        prediction: row.source === "device" ? localPrediction : null,
       });
       return "feedbackThanks";
     });
-    if (this.#row === row && row.feedback) byId("feedback-delete").focus(); // what had it is gone
+    // Move the focus: the button that had it is hidden now.
+    if (this.#row === row && row.feedback) byId("feedback-delete").focus();
   }
 
   async #delete() {
     const row = this.#row;
-    await this.#work(row, "feedbackNotDeleted", async () => {
-      await this.#ask.deleteFeedback(row.feedback.id);
+    await this.#run(row, "feedbackNotDeleted", async () => {
+      await this.#client.deleteFeedback(row.feedback.id);
       row.feedback = null;
       return "feedbackDeleted";
     });
     if (this.#row === row && !row.feedback) byId("feedback-title").focus();
   }
 
-  /** Do something that takes a while, and say how it ended, unless another photo is shown then. */
-  async #work(row, failed, work) {
+  /** Run an action and show its outcome; announce it if another photo is shown by then. */
+  async #run(row, failed, action) {
     const buttons = [byId("feedback-send"), byId("feedback-delete")];
     for (const button of buttons) button.disabled = true;
-    this.#say(t("feedbackWait"));
-    let said;
+    this.#showMessage(t("feedbackWait"));
+    let message;
     try {
-      said = t(await work());
+      message = t(await action());
     } catch (error) {
-      said = whyFailed(failed, error);
+      message = failureMessage(failed, error);
     }
     for (const button of buttons) button.disabled = false;
-    if (this.#row !== row) return announce(`${row.name}: ${said}`);
-    this.#say(said);
-    this.#showGiven();
+    if (this.#row !== row) return announce(`${row.name}: ${message}`);
+    this.#showMessage(message);
+    this.#showReceipt();
   }
 }
 
-/** One of the answers that may be right. */
+/** Create a radio button for a label. */
 function choice(name) {
   const input = make("input", { type: "radio", name: "right", value: name, required: true });
-  return make("label", { class: "check" }, input, make("span", { textContent: nameOf(name) }));
+  return make("label", { class: "check" }, input, make("span", { textContent: labelName(name) }));
 }
 
-/** That feedback was not kept, or not deleted, and why. */
-function whyFailed(failed, error) {
-  if (error instanceof Unreachable) return t("feedbackUnknown");
-  // 503: too much to do, or its disk or database is gone
-  return t(failed, { why: error.status === 503 ? t("feedbackNotNow") : whyNot(error) });
+function failureMessage(failed, error) {
+  if (error instanceof UnreachableError) return t("feedbackUnknown");
+  // 503: the service is busy, or its disk or database is unavailable
+  return t(failed, { why: error.status === 503 ? t("feedbackUnavailable") : errorMessage(error) });
 }

@@ -1,51 +1,62 @@
-/** The language of the page: texts, plural forms, numbers and times. */
+// @ts-check
+/** Translate texts and format numbers, dates and times. */
 
-import { remembered, remember } from "./settings.js";
+import { loadSetting, saveSetting } from "./settings.js";
 import { REASONS, TEXTS } from "./texts.js";
 
 const SAVE_AS = "save the picture as JPEG or PNG";
 
 export const LANGUAGES = Object.keys(TEXTS);
 
-let language = chosen() ?? preferred();
+let language = savedLanguage() ?? browserLanguage();
 const listeners = [];
 
-/** The language that was chosen on this device. */
-function chosen() {
-  const found = remembered("language");
-  return LANGUAGES.includes(found) ? found : null;
+/** Return the language that was chosen on this device, or null. */
+function savedLanguage() {
+  const tag = loadSetting("language");
+  return LANGUAGES.includes(tag) ? tag : null;
 }
 
-/** The first of the browser's languages that there are texts in. */
-function preferred() {
-  const wanted = (navigator.languages ?? []).map((tag) => tag.split("-")[0]);
-  return wanted.find((tag) => LANGUAGES.includes(tag)) ?? LANGUAGES[0];
+/** Return the first of the browser's languages that is supported, or English. */
+function browserLanguage() {
+  const tags = (navigator.languages ?? []).map((tag) => tag.split("-")[0]);
+  return tags.find((tag) => LANGUAGES.includes(tag)) ?? LANGUAGES[0];
 }
 
-/** The tag of the language in use. */
+/** @returns {string} tag of the current language */
 export function currentLanguage() {
   return language;
 }
 
-/** The language with the person's country, which decides how times are written. */
+/** Return the current language with the user's region, which sets the time format. */
 function locale() {
   return (navigator.languages ?? []).find((tag) => tag.split("-")[0] === language) ?? language;
 }
 
-/** Use a language, and remember it. */
+/**
+ * Switch the language and save it.
+ *
+ * @param {string} tag
+ */
 export function setLanguage(tag) {
   language = tag;
-  remember("language", tag);
+  saveSetting("language", tag);
   translate();
   listeners.forEach((listener) => listener());
 }
 
-/** Call a function whenever the language changes. */
-export function onLanguage(listener) {
+/** @param {() => void} listener called when the language has changed */
+export function onLanguageChange(listener) {
   listeners.push(listener);
 }
 
-/** A text in the language in use; values.count chooses the plural form. */
+/**
+ * Translate a text.
+ *
+ * @param {string} key
+ * @param {Record<string, any>} values for the placeholders; `count` also selects the plural form
+ * @returns {string}
+ */
 export function t(key, values = {}) {
   const text = TEXTS[language][key];
   const form = typeof text === "string" ? text : text[pluralForm(values.count)];
@@ -55,26 +66,31 @@ export function t(key, values = {}) {
   });
 }
 
-/** "one", "few", "many" or "other". */
 function pluralForm(count) {
   return new Intl.PluralRules(language).select(count);
 }
 
-/** Why a photo has no answer, in the language in use where its words are known. */
+/**
+ * Translate an error message of the service, if there is a translation.
+ *
+ * @param {string} english
+ * @returns {string}
+ */
 export function reason(english) {
   if (english in REASONS) return t(REASONS[english]);
-  // What kind of file it is has English words only; what to do about it is the same for all.
+  // The name of the file type is not translated; the advice is the same for all types.
   return language !== "en" && english.endsWith(SAVE_AS) ? t("otherFormat") : english;
 }
 
-/** A whole number, its digits grouped. */
 function number(value) {
   return new Intl.NumberFormat(locale()).format(value);
 }
 
 /**
- * A probability as a percentage that never promises more than it is: rounded down, and neither 0 %
- * nor 100 % is ever said.
+ * Format a probability as a percentage: rounded down, never 0 % or 100 %.
+ *
+ * @param {number} probability
+ * @returns {string}
  */
 export function percent(probability) {
   if (probability > 0.999) return t("over", { percent: formatPercent(0.999, 1) });
@@ -83,8 +99,13 @@ export function percent(probability) {
   return formatPercent(roundDown(probability, digits + 2), digits);
 }
 
-/** A probability that is needed, rounded up. */
-export function percentNeeded(probability) {
+/**
+ * Format a threshold as a percentage, rounded up.
+ *
+ * @param {number} probability
+ * @returns {string}
+ */
+export function formatThreshold(probability) {
   return formatPercent(-roundDown(-probability, 2), 0);
 }
 
@@ -101,34 +122,52 @@ function formatPercent(value, digits) {
   }).format(value);
 }
 
-/** A time of day. */
+/**
+ * @param {Date} date
+ * @returns {string} time of day
+ */
 export function timeOfDay(date) {
   return new Intl.DateTimeFormat(locale(), { timeStyle: "medium" }).format(date);
 }
 
-/** A day, its month in words. */
+/**
+ * @param {Date} date
+ * @returns {string} date with the month's name
+ */
 export function day(date) {
   return new Intl.DateTimeFormat(locale(), { dateStyle: "long" }).format(date);
 }
 
-/** Compare two texts for sorting; numbers in names count as numbers. */
+/**
+ * Compare two texts for sorting, with numbers in numeric order.
+ *
+ * @param {string} a
+ * @param {string} b
+ * @returns {number}
+ */
 export function compareTexts(a, b) {
   return a.localeCompare(b, language, { numeric: true });
 }
 
 /**
- * Fill in the texts of the page: data-t is an element's text, data-t-label its name for screen
- * readers, data-t-title its tooltip.
+ * Set the texts named by data-t (content), data-t-label (aria-label) and data-t-title (tooltip).
+ *
+ * @param {ParentNode} root
  */
 export function translate(root = document) {
   document.documentElement.lang = language;
-  for (const element of root.querySelectorAll("[data-t]")) {
+  for (const element of elementsWith("data-t", root)) {
     element.textContent = t(element.dataset.t);
   }
-  for (const element of root.querySelectorAll("[data-t-label]")) {
+  for (const element of elementsWith("data-t-label", root)) {
     element.setAttribute("aria-label", t(element.dataset.tLabel));
   }
-  for (const element of root.querySelectorAll("[data-t-title]")) {
+  for (const element of elementsWith("data-t-title", root)) {
     element.title = t(element.dataset.tTitle);
   }
+}
+
+/** @returns {NodeListOf<HTMLElement>} */
+function elementsWith(attribute, root) {
+  return root.querySelectorAll(`[${attribute}]`);
 }

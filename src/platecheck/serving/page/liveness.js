@@ -1,33 +1,34 @@
-/** Whether a camera still delivers new frames: a paused video or a stuck camera shows its last one. */
+// @ts-check
+/** Detect a camera that delivers no new frames: a paused or stuck video shows its last one. */
 
 import { scaled } from "./prepare.js";
 
-// Without a new frame for so many milliseconds the camera is taken for stuck.
+// Milliseconds without a new frame after which the camera counts as stuck.
 const STUCK_AFTER = 3000;
-const POLL_EVERY = 50;
-const CHECKED_SIDE = 320; // smaller is quicker, and still shows a sensor's noise
+const POLL_INTERVAL = 50;
+const CHECK_SIDE = 320; // smaller is quicker, and still shows a sensor's noise
 
-/** After how many milliseconds without a new frame a camera is opened anew, by the text of why. */
+/** Milliseconds without a new frame after which to reopen the camera, by reason. */
 export const REOPEN_AFTER = { cameraEnded: 3000, cameraStuck: 10000 };
 
 /**
- * Why a video shows no new frames, as far as it says so itself: the key of a text, or null.
+ * Return why a video reports that it delivers no frames.
  *
- * @param {HTMLVideoElement} video
+ * @param {any} video an HTMLVideoElement
+ * @returns {string|null} key of a text
  */
-export function whyStopped(video) {
+export function stopReason(video) {
   const [track] = video.srcObject?.getVideoTracks() ?? [];
   if (!track || track.readyState === "ended") return "cameraEnded";
   const delivers = !track.muted && track.enabled && !video.paused;
   return delivers && video.readyState >= video.HAVE_CURRENT_DATA ? null : "cameraStuck";
 }
 
-/** Tells new frames of a video from old ones: by how many it was given and, where a browser does not
- * count them, by their pixels. */
+/** Tells new frames of a video from old ones by their count or, if not counted, by their pixels. */
 export class Liveness {
   #count = -1;
   #pixels = null;
-  #since = Date.now(); // when the last new frame came; the clock that goes on while a laptop sleeps
+  #since = Date.now(); // time of the last new frame; Date counts the time a laptop sleeps
 
   /** Milliseconds since the last new frame. */
   get age() {
@@ -39,25 +40,28 @@ export class Liveness {
   }
 
   /**
-   * Look at a video, to be called twice a second: why what it shows is old, the key of a text, or
-   * null. A video that is paused, as phones do in the background, plays again.
+   * Check a video; call this twice a second. Also resumes a video that a phone paused.
+   *
+   * @param {HTMLVideoElement} video
+   * @returns {string|null} why its frame is stale, the key of a text
    */
-  whyOld(video) {
+  staleReason(video) {
     if (document.visibilityState !== "visible") {
       this.#since = Date.now(); // hidden pages get no frames
       return "watchWait";
     }
     if (video.paused && video.srcObject) video.play().catch(() => null);
-    const why = whyStopped(video);
-    if (!why) this.isNew(video, scaled(video, CHECKED_SIDE));
-    return why ?? (this.isStuck ? "cameraStuck" : null);
+    const reason = stopReason(video);
+    if (!reason) this.isNew(video, scaled(video, CHECK_SIDE));
+    return reason ?? (this.isStuck ? "cameraStuck" : null);
   }
 
   /**
-   * Take in what a video shows: whether it is another frame than before.
+   * Compare a frame with the last one.
    *
    * @param {HTMLVideoElement} video
    * @param {OffscreenCanvas} frame
+   * @returns {boolean} whether it is another one
    */
   isNew(video, frame) {
     const count = video.getVideoPlaybackQuality?.().totalVideoFrames ?? 0;
@@ -74,19 +78,20 @@ export class Liveness {
 }
 
 /**
- * The next frame that a video shows, its longer side at most `side`; null where none comes.
+ * Wait for the next frame of a video.
  *
  * @param {HTMLVideoElement} video
- * @returns {Promise<OffscreenCanvas|null>}
+ * @param {number} side pixels of its longer side at most
+ * @returns {Promise<OffscreenCanvas|null>} null if the video is stuck
  */
 export async function nextFrame(video, side) {
   const liveness = new Liveness();
   for (let first = true; !liveness.isStuck; first = false) {
-    if (!whyStopped(video)) {
+    if (!stopReason(video)) {
       const frame = scaled(video, side);
       if (liveness.isNew(video, frame) && !first) return frame;
     }
-    await new Promise((done) => setTimeout(done, POLL_EVERY));
+    await new Promise((done) => setTimeout(done, POLL_INTERVAL));
   }
   return null;
 }

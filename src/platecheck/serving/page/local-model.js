@@ -1,65 +1,65 @@
-/** Answers photos without the service, with the service's model run in a worker. */
+// @ts-check
+/** Classify photos on this device with the service's model, in a worker. */
 
 /**
- * Make the model ready; everything is fetched here, so answering needs no network.
+ * Load the model. All files are fetched here, so predicting needs no network.
  *
- * @param {object} model what GET /v1/model said
- * @param {HeadersInit} headers for fetching the model file, such as the key
+ * @param {object} model response of GET /v1/model
+ * @param {HeadersInit} headers for fetching the model file, such as the API key
  * @returns {Promise<LocalModel>}
  */
 export async function loadLocalModel(model, headers = {}) {
   const worker = new Worker(new URL("./local-worker.js", import.meta.url), { type: "module" });
-  const ask = conversation(worker);
+  const call = createCaller(worker);
   try {
-    await ask("load", { info: model, headers: Object.fromEntries(new Headers(headers)) });
+    await call("load", { info: model, headers: Object.fromEntries(new Headers(headers)) });
   } catch (error) {
     worker.terminate();
     throw error;
   }
-  return new LocalModel(ask);
+  return new LocalModel(call);
 }
 
-/** A model that is ready to answer. */
 class LocalModel {
-  #ask;
+  #call;
 
-  constructor(ask) {
-    this.#ask = ask;
+  constructor(call) {
+    this.#call = call;
   }
 
   /**
-   * Answer one photo, with the fields that the service gives for it.
+   * Classify a photo.
    *
-   * @param {Blob} blob the photo's file
-   * @param {{evidence?: boolean}} options whether to show where the dirt is
-   * @returns {Promise<object>} an entry of `photos`
-   * @throws {Error} in plain words, where the photo cannot be read
+   * @param {Blob} blob
+   * @param {{evidence?: boolean}} options whether to include the heatmap
+   * @returns {Promise<object>} an item of `photos` in the service's response
+   * @throws {Error} if the photo cannot be read; the message is for users
    */
-  answer(blob, { evidence = false } = {}) {
-    return this.#ask("answer", { blob, evidence });
+  predict(blob, { evidence = false } = {}) {
+    return this.#call("predict", { blob, evidence });
   }
 }
 
-/** A function that gives a worker a task and promises its result. */
-function conversation(worker) {
-  const waiting = new Map();
+/** Return a function that sends a task to a worker and resolves to its result. */
+function createCaller(worker) {
+  const pending = new Map();
   let number = 0;
   worker.addEventListener("message", ({ data }) => {
-    const { resolve, reject } = waiting.get(data.number);
-    waiting.delete(data.number);
+    const { resolve, reject } = pending.get(data.number);
+    pending.delete(data.number);
     if (data.error === undefined) resolve(data.result);
     else reject(new Error(data.error));
   });
   worker.addEventListener("error", () => {
-    for (const { reject } of waiting.values()) {
+    for (const { reject } of pending.values()) {
       reject(new Error("the model cannot be started in this browser"));
     }
-    waiting.clear();
+    pending.clear();
   });
   return (task, details) =>
     new Promise((resolve, reject) => {
       number += 1;
-      waiting.set(number, { resolve, reject });
+      pending.set(number, { resolve, reject });
       worker.postMessage({ number, task, ...details });
     });
 }

@@ -1,28 +1,29 @@
+// @ts-check
 /**
- * Answers photos inside the browser, away from the page so that it stays responsive.
+ * Worker that classifies photos with ONNX Runtime Web.
  *
- * Takes `{number, task, …}` and posts `{number, result}` or `{number, error}`, one after the other,
- * so that only one photo is in memory however many are asked for.
+ * Receives `{number, task, …}` and posts `{number, result}` or `{number, error}`. Tasks run one
+ * after the other, so only one photo is in memory at a time.
  */
 
-import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 import { openPhoto } from "./open-photo.js";
 import { overlay } from "./overlay.js";
+import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 
-// Else ONNX Runtime starts workers of its own wherever the page is cross-origin isolated.
+// Otherwise ONNX Runtime starts workers of its own where the page is cross-origin isolated.
 ort.env.wasm.numThreads = 1;
 
-const TASKS = { load, answer };
+const TASKS = { load, predict };
 let model = null;
 let session = null;
 let last = Promise.resolve();
 
 self.addEventListener("message", ({ data }) => {
-  last = last.then(() => carryOut(data));
+  last = last.then(() => runTask(data));
 });
 
-/** Carry out one task and post what came of it. */
-async function carryOut({ number, task, ...details }) {
+/** Run a task and post its result. */
+async function runTask({ number, task, ...details }) {
   try {
     self.postMessage({ number, result: await TASKS[task](details) });
   } catch (error) {
@@ -30,10 +31,10 @@ async function carryOut({ number, task, ...details }) {
   }
 }
 
-/** Fetch the model file and make it ready. */
+/** Fetch the model file and start a session. */
 async function load({ info, headers }) {
   const file = await fetchModel(headers);
-  await checkFingerprint(file, info.id);
+  await verifyDigest(file, info.id);
   try {
     session = await ort.InferenceSession.create(file, { executionProviders: ["wasm"] });
   } catch (error) {
@@ -42,7 +43,7 @@ async function load({ info, headers }) {
   model = info;
 }
 
-/** The model's ONNX file. */
+/** Return the model's ONNX file. */
 async function fetchModel(headers) {
   let response;
   try {
@@ -52,49 +53,51 @@ async function fetchModel(headers) {
     throw new Error("the model is not on this device yet, and the service cannot be reached");
   }
   const problem = await response.json().catch(() => ({}));
-  throw new Error(problem.detail ?? `the service does not give the model (${response.status})`);
+  throw new Error(
+    problem.detail ?? `the service did not return the model (HTTP ${response.status})`,
+  );
 }
 
 /**
- * Refuse a file of another model, as a cache may hold after an update: its classes and thresholds
- * would be wrong. The id ends in the start of the file's SHA-256.
+ * Reject the file of another model, which a cache may hold after an update: its classes and
+ * thresholds would be wrong. The id ends in the first digits of the file's SHA-256.
  */
-async function checkFingerprint(file, id) {
-  if (!self.isSecureContext) return; // browsers then neither hash nor keep files for offline use
+async function verifyDigest(file, id) {
+  if (!self.isSecureContext) return; // insecure contexts have neither hashing nor a cache
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", file));
   const hex = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
   if (!hex.startsWith(id.split("-").at(-1))) {
-    throw new Error("the model has changed; load the page again");
+    throw new Error("the model has changed; reload the page");
   }
 }
 
-/** What the service answers for one photo. */
-async function answer({ blob, evidence }) {
+/** Classify a photo; the result has the fields of the service's. */
+async function predict({ blob, evidence }) {
   const pixels = await openPhoto(blob, model.size);
   const input = new ort.Tensor("uint8", pixels, [1, model.size, model.size, 3]);
-  const found = await session.run({ [session.inputNames[0]]: input });
-  const probabilities = [...found.probabilities.data];
-  const oddness = found.oddness?.data[0];
+  const outputs = await session.run({ [session.inputNames[0]]: input });
+  const probabilities = [...outputs.probabilities.data];
+  const oodScore = outputs.oddness?.data[0];
   const probability = Math.max(...probabilities);
-  if (!Number.isFinite(probability)) throw new Error("the model's answer is not a number");
-  const likeliest = model.classes[probabilities.indexOf(probability)];
-  const needed = model.thresholds[likeliest] ?? 0;
-  const entry = {
+  if (!Number.isFinite(probability)) throw new Error("the model's output is not a number");
+  const topClass = model.classes[probabilities.indexOf(probability)];
+  const threshold = model.thresholds[topClass] ?? 0;
+  const prediction = {
     name: blob.name ?? "photo",
-    label: label(likeliest, probability >= needed, oddness),
+    label: decide(topClass, probability >= threshold, oodScore),
     probability,
     probabilities: Object.fromEntries(model.classes.map((name, i) => [name, probabilities[i]])),
-    needed,
+    needed: threshold,
   };
-  if (evidence && found.evidence) {
-    const [, height, width] = found.evidence.dims;
-    entry.evidence = await overlay(found.evidence.data, height, width);
+  if (evidence && outputs.evidence) {
+    const [, height, width] = outputs.evidence.dims;
+    prediction.evidence = await overlay(outputs.evidence.data, height, width);
   }
-  return entry;
+  return prediction;
 }
 
-/** The class, or what is answered instead of one; as ModelInfo.label. */
-function label(likeliest, sure, oddness) {
-  if (model.oddness_limit !== null && oddness > model.oddness_limit) return "not a dish";
-  return sure ? likeliest : "unsure";
+/** Return the class, "unsure" or "not a dish", like ModelInfo.label. */
+function decide(topClass, confident, oodScore) {
+  if (model.oddness_limit !== null && oodScore > model.oddness_limit) return "not a dish";
+  return confident ? topClass : "unsure";
 }

@@ -1,33 +1,34 @@
-/** The page: its views, who answers, new versions. */
+// @ts-check
+/** Entry point: create the views, show the connection status, handle new versions. */
 
 import { notify, notifyBriefly } from "./announce.js";
-import { Asker } from "./ask.js";
-import { askForKey } from "./dialogs.js";
+import { promptForKey } from "./dialogs.js";
 import { byId, make } from "./elements.js";
-import { onLanguage, t, translate } from "./language.js";
-import { lookForUpdate, startWorker } from "./offline.js";
+import { InferenceClient } from "./inference-client.js";
+import { onLanguageChange, t, translate } from "./language.js";
+import { checkForUpdate, registerWorker } from "./offline.js";
 import { PhotosView } from "./photos-view.js";
 import { SettingsView } from "./settings-view.js";
 import { WatchView } from "./watch-view.js";
 
-// What the corner says of who answers, and what the bar below it explains.
-const WHERE = {
+// For each status the text in the corner and, if it needs explaining, that of the notice.
+const STATUS_TEXTS = {
   connecting: ["connecting", ""],
-  service: ["whereService", ""],
-  device: ["whereDevice", ""],
-  alone: ["whereDevice", "unreachable"],
-  nobody: ["whereNobody", "nobody"],
-  keyless: ["keyTitle", "keyMissing"],
+  service: ["statusService", ""],
+  device: ["statusDevice", ""],
+  offline: ["statusDevice", "offline"],
+  unavailable: ["statusUnavailable", "unavailable"],
+  unauthorized: ["keyTitle", "unauthorized"],
 };
 
 translate();
-const ask = new Asker(askForKey);
-const photos = new PhotosView(ask, () => (location.hash = "#photos"));
-const watch = new WatchView(ask);
-const settings = new SettingsView(ask);
-let before = ask.where;
+const client = new InferenceClient(promptForKey);
+const photos = new PhotosView(client, () => (location.hash = "#photos"));
+const watch = new WatchView(client);
+const settings = new SettingsView(client);
+let previous = client.status;
 
-/** Show the view that the address names. */
+/** Show the view that the URL names. */
 function showView() {
   const watching = location.hash === "#watch";
   if (!watching && watch.isOn) watch.stop();
@@ -43,26 +44,26 @@ function showView() {
   document.title = `${t(watching ? "viewWatch" : "viewPhotos")} · platecheck`;
 }
 
-/** Show in the corner who answers. */
-function showWhere() {
-  byId("where").textContent = t(WHERE[ask.where][0]);
-  byId("where").dataset.where = ask.where;
+function showStatus() {
+  byId("status").textContent = t(STATUS_TEXTS[client.status][0]);
+  byId("status").dataset.status = client.status;
 }
 
-/** Explain who answers where that is not as usual. */
-function explainWhere() {
-  const long = WHERE[ask.where][1];
-  if (long) {
-    notify("where", () => t(long));
-  } else if (["alone", "nobody", "keyless"].includes(before) && ask.where !== "connecting") {
-    if (ask.where === "service") notifyBriefly("where", () => t("back"));
-    else notify("where", null);
-    lookForUpdate(); // a service that comes back may be a new one
+/** Explain a status that limits the page, and say when it is over. */
+function explainStatus() {
+  const explanation = STATUS_TEXTS[client.status][1];
+  const wasLimited = STATUS_TEXTS[previous][1] !== "";
+  if (explanation) {
+    notify("status", () => t(explanation));
+  } else if (wasLimited && client.status !== "connecting") {
+    if (client.status === "service") notifyBriefly("status", () => t("back"));
+    else notify("status", null);
+    checkForUpdate(); // the service may have been updated while it was down
   }
-  before = ask.where;
+  previous = client.status;
 }
 
-/** A new version has taken over: show it at once, unless answers would be lost. */
+/** Load a new version at once, unless that would lose predictions. */
 function showNewVersion() {
   if (photos.isEmpty && watch.isEmpty) {
     location.reload();
@@ -76,7 +77,7 @@ function showNewVersion() {
   );
 }
 
-/** A camera that is allowed already is watched at once: so #watch can be a kiosk's start page. */
+/** Start watching if the camera is allowed already, so that #watch can be a start page. */
 async function watchAtOnce() {
   if (location.hash !== "#watch") return;
   const permission = await navigator.permissions?.query({ name: "camera" }).catch(() => null);
@@ -87,22 +88,22 @@ for (const button of document.querySelectorAll("dialog [data-close]")) {
   button.addEventListener("click", () => button.closest("dialog").close());
 }
 byId("skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address names the view
+  event.preventDefault(); // the hash is used for the view
   byId("main").focus();
 });
 addEventListener("hashchange", showView);
-onLanguage(() => {
+onLanguageChange(() => {
   showView();
-  showWhere();
+  showStatus();
 });
-ask.addEventListener("change", () => {
-  showWhere();
-  explainWhere();
+client.addEventListener("change", () => {
+  showStatus();
+  explainStatus();
 });
 showView();
-showWhere();
+showStatus();
 watchAtOnce();
-startWorker(showNewVersion)
-  .then(() => ask.connected)
-  .then(() => settings.keepModelQuietly())
+registerWorker(showNewVersion)
+  .then(() => client.connected)
+  .then(() => settings.cacheModelInBackground())
   .catch(() => null); // without a service worker the page works, but not offline

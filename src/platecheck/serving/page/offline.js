@@ -1,28 +1,29 @@
-/** The service worker: keeping the page and the model on this device, and new versions of both. */
+// @ts-check
+/** Register the service worker, which caches the page and the model and updates both. */
 
 let available = "serviceWorker" in navigator;
 
-/** Whether this browser can keep pages here: over HTTPS and on localhost. */
-export function canKeep() {
+/** @returns {boolean} whether this browser can cache the page, as over HTTPS and on localhost */
+export function canCache() {
   return available;
 }
 
 /**
- * Start the service worker.
+ * Register the service worker.
  *
- * @param {() => void} onUpdate called when a new version has taken over from the one shown
+ * @param {() => void} onUpdate called when a new version has taken over
  */
-export async function startWorker(onUpdate) {
+export async function registerWorker(onUpdate) {
   if (!available) return;
-  let had = Boolean(navigator.serviceWorker.controller);
+  let controlled = Boolean(navigator.serviceWorker.controller);
   navigator.serviceWorker.addEventListener("controllerchange", () => {
-    if (had) onUpdate(); // the first worker changes nothing
-    had = true;
+    if (controlled) onUpdate(); // the first worker is no update
+    controlled = true;
   });
   const registration = await navigator.serviceWorker
     .register("/sw.js", { updateViaCache: "none" })
     .catch((error) => {
-      available = false; // such as with a certificate that is not trusted
+      available = false; // such as an untrusted certificate
       throw error;
     });
   const takeOver = () => registration.waiting?.postMessage({ command: "take over" });
@@ -32,29 +33,34 @@ export async function startWorker(onUpdate) {
   });
 }
 
-/** Look for a new version, as after the service was reached again. */
-export async function lookForUpdate() {
+/** Check for a new version, such as when the service is back. */
+export async function checkForUpdate() {
   const registration = await navigator.serviceWorker?.getRegistration();
-  await registration?.update().catch(() => null); // not reached after all
+  await registration?.update().catch(() => null); // unreachable after all
 }
 
-/** Whether the model is on this device. */
-export function isModelKept() {
-  return tell("is kept");
+/** @returns {Promise<boolean>} whether the model is saved on this device */
+export function isModelCached() {
+  return send("is kept");
 }
 
-/** Keep the model on this device. */
-export function keepModel(headers) {
-  return tell("keep", headers);
+/**
+ * Save the model on this device.
+ *
+ * @param {Record<string, string>} headers authorization
+ * @returns {Promise<boolean>} whether service workers are available
+ */
+export function cacheModel(headers) {
+  return send("keep", headers);
 }
 
-/** Keep it no longer. */
-export function forgetModel() {
-  return tell("forget");
+/** Delete the model from this device. */
+export function deleteModel() {
+  return send("forget");
 }
 
-/** Give the service worker a command and wait for what comes of it. */
-async function tell(command, headers = {}) {
+/** Send the service worker a command and wait for its result. */
+async function send(command, headers = {}) {
   if (!available) return false;
   const { active } = await navigator.serviceWorker.ready;
   const { port1, port2 } = new MessageChannel();

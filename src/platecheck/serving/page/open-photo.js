@@ -1,75 +1,75 @@
+// @ts-check
 /**
- * What photo.py is to the service: the door through which pixels enter.
+ * Decode photos for the model on this device, as photo.py does in the service.
  *
- * The browser decodes, so what can be read depends on it (TIFF cannot, HEIC only where the system
- * can), and a decoder may differ from the service's by a level or two.
+ * The browser decodes, so the formats depend on it (no TIFF, HEIC only with system support), and
+ * pixels may differ from the service's by a level or two.
  */
 
-import { isHeif, startOf } from "./heif.js";
+import { isHeif, readHeader } from "./heif.js";
 import { resize, shrink } from "./resize.js";
 
-// The service decodes a JPEG at 1/2, 1/4 or 1/8 of its size as long as twice the wanted sides are
-// left; so the means of as many pixels are taken here.
+// The service decodes a JPEG at 1/2, 1/4 or 1/8 of its size if that leaves at least twice the target
+// size; averaging as many pixels here gives the same result.
 const DRAFT_FACTOR = 2;
 
 /**
- * Decode a photo, upright, on white, as the model takes it.
+ * Decode a photo into the model's input: upright, on white, square.
  *
- * @param {Blob} blob the file
- * @param {number} size pixels of the square
+ * @param {Blob} blob
+ * @param {number} size side of the square in pixels
  * @returns {Promise<Uint8Array>} RGB [size, size, 3]
  */
 export async function openPhoto(blob, size) {
-  const start = await startOf(blob);
-  const bitmap = await decode(blob, start);
+  const header = await readHeader(blob);
+  const bitmap = await decode(blob, header);
   try {
     const photo = onWhite(bitmap);
-    const factor = isJpeg(start) ? draft(bitmap, size * DRAFT_FACTOR) : 1;
+    const factor = isJpeg(header) ? draftFactor(bitmap, size * DRAFT_FACTOR) : 1;
     return resize(factor > 1 ? shrink(photo, factor) : photo, size);
   } finally {
     bitmap.close();
   }
 }
 
-/** The browser's decoder, with EXIF's orientation applied and colour profiles left alone. */
-async function decode(blob, start) {
+/** Decode with the EXIF orientation applied and color profiles ignored. */
+async function decode(blob, header) {
   try {
     return await createImageBitmap(blob, {
       colorSpaceConversion: "none",
       premultiplyAlpha: "none",
     });
   } catch {
-    throw new Error(whyUnreadable(start));
+    throw new Error(decodeErrorMessage(header));
   }
 }
 
-/** The service's words for a file that cannot be decoded. */
-function whyUnreadable(start) {
-  const text = String.fromCharCode(...start);
+/** Return the service's message for a file that cannot be decoded. */
+function decodeErrorMessage(header) {
+  const text = String.fromCharCode(...header);
   if (!text) return "the file is empty";
-  if (isHeif(start)) return "this browser cannot read HEIC photos without the service";
-  const known = isJpeg(start) || ["\x89PNG", "GIF8", "RIFF"].includes(text.slice(0, 4));
+  if (isHeif(header)) return "this browser cannot read HEIC photos without the service";
+  const known = isJpeg(header) || ["\x89PNG", "GIF8", "RIFF"].includes(text.slice(0, 4));
   return known
     ? "the file is damaged or cut short"
     : "it is not a photo in a format that can be read";
 }
 
-/** Whether a file starts like a JPEG. */
-function isJpeg(start) {
-  return start[0] === 0xff && start[1] === 0xd8 && start[2] === 0xff;
+function isJpeg(header) {
+  return header[0] === 0xff && header[1] === 0xd8 && header[2] === 0xff;
 }
 
-/** The factor at which the service would decode a JPEG. */
-function draft({ width, height }, least) {
-  return [8, 4, 2].find((factor) => Math.min(width, height) >= factor * least) ?? 1;
+/** Return the factor by which the service would reduce a JPEG while decoding. */
+function draftFactor({ width, height }, minimum) {
+  return [8, 4, 2].find((factor) => Math.min(width, height) >= factor * minimum) ?? 1;
 }
 
-/** A bitmap as a photo for resize.js, drawn a few rows at a time on white. */
+/** Wrap a bitmap as a photo for resize.js, drawn on white a few rows at a time. */
 function onWhite(bitmap) {
   const { width, height } = bitmap;
   let context = null;
   const rows = (top, count) => {
-    if (context?.canvas.height !== count) context = canvas(width, count);
+    if (context?.canvas.height !== count) context = createContext(width, count);
     context.fillRect(0, 0, width, count);
     context.drawImage(bitmap, 0, top, width, count, 0, 0, width, count);
     return context.getImageData(0, 0, width, count).data;
@@ -77,8 +77,8 @@ function onWhite(bitmap) {
   return { width, height, rows };
 }
 
-/** A white canvas that is read often, so it is kept out of the graphics card. */
-function canvas(width, height) {
+/** Create a canvas context in CPU memory, since it is read often. */
+function createContext(width, height) {
   const context = new OffscreenCanvas(width, height).getContext("2d", {
     alpha: false,
     willReadFrequently: true,

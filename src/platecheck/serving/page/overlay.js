@@ -1,37 +1,40 @@
-/** What heatmap.py is to the command line: where the dirt is, to lay over the photo. */
+// @ts-check
+/** Draw the dirt heatmap, as the service does. */
 
 import { BICUBIC, filterWeights } from "./resize.js";
 
-const COLOUR = [255, 0, 90];
-// Below the first nothing is drawn, from the second on the colour is as strong as it gets.
-const FAINT = 0.22;
-const FULL = 0.7;
-const STRONGEST = 0.7;
-// As many pixels a cell as the service draws; the browser stretches the rest of the way.
-const SMOOTHED = 4;
+const COLOR = [255, 0, 90];
+// Heatmap values are transparent up to LOW and reach MAX_OPACITY at HIGH.
+const LOW = 0.22;
+const HIGH = 0.7;
+const MAX_OPACITY = 0.7;
+// Pixels per cell, as in the service's image; the browser scales it to the photo.
+const UPSAMPLING = 4;
 
 /**
- * Draw an evidence map as a picture to stretch over the upright photo.
+ * Draw a heatmap as an image to scale to the upright photo.
  *
- * @param {Float32Array} evidence in [0, 1], [height, width]
- * @returns {Promise<string>} a PNG as a data URL, transparent where there is no dirt
+ * @param {Float32Array} heatmap [height, width], values in [0, 1]
+ * @param {number} height
+ * @param {number} width
+ * @returns {Promise<string>} PNG as a data: URL
  */
-export async function overlay(evidence, height, width) {
-  const columns = stretchRows(evidence, height, width);
-  const smooth = stretchRows(columns, width * SMOOTHED, height);
-  const picture = new ImageData(width * SMOOTHED, height * SMOOTHED);
-  smooth.forEach((dirt, place) => {
-    const strength = Math.min(1, Math.max(0, (dirt - FAINT) / (FULL - FAINT)));
-    picture.data.set([...COLOUR, Math.round(255 * STRONGEST * strength)], place * 4);
+export async function overlay(heatmap, height, width) {
+  const columns = stretchRows(heatmap, height, width);
+  const smooth = stretchRows(columns, width * UPSAMPLING, height);
+  const image = new ImageData(width * UPSAMPLING, height * UPSAMPLING);
+  smooth.forEach((dirt, index) => {
+    const strength = Math.min(1, Math.max(0, (dirt - LOW) / (HIGH - LOW)));
+    image.data.set([...COLOR, Math.round(255 * MAX_OPACITY * strength)], index * 4);
   });
-  const canvas = new OffscreenCanvas(picture.width, picture.height);
-  canvas.getContext("2d").putImageData(picture, 0, 0);
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  canvas.getContext("2d").putImageData(image, 0, 0);
   return dataUrl(await canvas.convertToBlob({ type: "image/png" }));
 }
 
-/** Stretch the rows of a map, and exchange rows and columns: [rows, columns] → [wider, rows]. */
+/** Upsample the rows of a map and transpose it: [rows, columns] → [wider, rows]. */
 function stretchRows(map, rows, columns) {
-  const filters = filterWeights(columns, columns * SMOOTHED, BICUBIC);
+  const filters = filterWeights(columns, columns * UPSAMPLING, BICUBIC);
   const stretched = new Float32Array(filters.length * rows);
   filters.forEach(({ first, weights }, x) => {
     for (let y = 0; y < rows; y++) {
@@ -42,7 +45,6 @@ function stretchRows(map, rows, columns) {
   return stretched;
 }
 
-/** The content of a blob as a data: URL. */
 function dataUrl(blob) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();

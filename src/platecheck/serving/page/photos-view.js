@@ -1,121 +1,122 @@
-/** The view for photos: given in any way, answered one by one or in a batch, listed below. */
+// @ts-check
+/** The photos view: classify one photo or a batch, list the results. */
 
 import { AdviceView } from "./advice-view.js";
 import { announce, notify } from "./announce.js";
-import { AnswerView } from "./answer-view.js";
-import { NobodyAnswers } from "./ask.js";
 import { Batch } from "./batch.js";
-import { answersAsCsv, saveFile } from "./csv.js";
+import { CaptureDialog } from "./capture-dialog.js";
+import { predictionsToCsv, saveFile } from "./csv.js";
 import { confirm } from "./dialogs.js";
 import { byId } from "./elements.js";
 import { FeedbackView } from "./feedback-view.js";
-import { onLanguage, t } from "./language.js";
+import { UnavailableError } from "./inference-client.js";
+import { confidenceText, errorMessage, kindOf, labelName } from "./labels.js";
+import { onLanguageChange, t } from "./language.js";
 import { listenForPhotos } from "./photo-input.js";
-import { Shot } from "./shot.js";
-import { playTone } from "./sound.js";
-import { VisitView } from "./visit-view.js";
-import { forget, letGo, newRow, prepareRow } from "./visit.js";
-import { kindOf, nameOf, surenessOf, whyNot } from "./words.js";
+import { PredictionView } from "./prediction-view.js";
+import { dispose, newRow, prepareRow, release } from "./session.js";
+import { SessionView } from "./session-view.js";
+import { playSound } from "./sound.js";
 
 export class PhotosView {
-  #ask;
-  #answer = new AnswerView();
+  #client;
+  #prediction = new PredictionView();
   #advice;
   #feedback;
-  #visit = new VisitView((row) => this.#open(row));
+  #session = new SessionView((row) => this.#open(row));
   #batch;
-  #counted = new Set(); // the rows that the progress bar counts
-  #left = false; // whether rows have no answer since nobody could give one
-  #opened = null; // the row whose photo is shown
-  #work = new AbortController(); // of asking about it
+  #counted = new Set(); // rows counted by the progress bar
+  #interrupted = false; // whether rows are left because no model was available
+  #opened = null; // row whose photo is shown
+  #controller = new AbortController(); // for classifying it
 
   /**
-   * @param {import("./ask.js").Asker} ask
-   * @param {() => void} onPhotos called when photos come, from wherever in the page
+   * @param {import("./inference-client.js").InferenceClient} client
+   * @param {() => void} onPhotos called when photos are added from any view
    */
-  constructor(ask, onPhotos) {
-    this.#ask = ask;
-    this.#advice = new AdviceView(ask);
-    this.#feedback = new FeedbackView(ask);
-    this.#batch = new Batch(ask, prepareRow);
-    const take = (files, others = []) => {
+  constructor(client, onPhotos) {
+    this.#client = client;
+    this.#advice = new AdviceView(client);
+    this.#feedback = new FeedbackView(client);
+    this.#batch = new Batch(client, prepareRow);
+    const add = (files, skipped = []) => {
       onPhotos();
-      this.#take(files, others);
+      this.#add(files, skipped);
     };
-    this.#listenForFiles(take);
+    this.#listenForFiles(add);
     this.#listenToBatch();
     byId("export-csv").addEventListener("click", () => this.#export());
     byId("clear").addEventListener("click", () => this.#clear());
-    ask.addEventListener("change", () => this.#tryAgain());
+    client.addEventListener("change", () => this.#resumeInterrupted());
     addEventListener("beforeunload", (event) => this.#batch.isRunning && event.preventDefault());
-    onLanguage(() => this.#translate());
+    onLanguageChange(() => this.#translate());
   }
 
-  /** Whether nothing would be lost if the page were loaded again. */
+  /** Whether reloading the page loses nothing. */
   get isEmpty() {
-    return this.#visit.rows.length === 0;
+    return this.#session.rows.length === 0;
   }
 
-  #listenForFiles(take) {
-    const shot = new Shot((file) => take([file]));
-    byId("take-photo").addEventListener("click", () => shot.open());
+  #listenForFiles(add) {
+    const dialog = new CaptureDialog((file) => add([file]));
+    byId("take-photo").addEventListener("click", () => dialog.open());
     byId("choose-photos").addEventListener("click", () => byId("files").click());
     for (const input of [byId("files"), byId("phone-camera")]) {
       input.addEventListener("change", () => {
         const files = [...input.files];
-        input.value = ""; // so that the same photo can be chosen again
-        if (files.length) take(files);
+        input.value = ""; // allows choosing the same photo again
+        if (files.length) add(files);
       });
     }
-    listenForPhotos(take, (over) => (byId("drop-here").hidden = !over));
+    listenForPhotos(add, (over) => (byId("drop-here").hidden = !over));
   }
 
   #listenToBatch() {
-    this.#batch.addEventListener("row", ({ detail }) => {
-      this.#visit.changed(detail);
-      if (hasEnded(detail)) letGo(detail);
+    this.#batch.addEventListener("row", (/** @type {CustomEvent} */ { detail }) => {
+      this.#session.update(detail);
+      if (hasEnded(detail)) release(detail);
       this.#showProgress();
     });
-    this.#batch.addEventListener("trouble", ({ detail }) => {
-      this.#left = true;
-      notify("photos", () => whyNot(detail));
+    this.#batch.addEventListener("error", (/** @type {CustomEvent} */ { detail }) => {
+      this.#interrupted = true;
+      notify("photos", () => errorMessage(detail));
     });
     this.#batch.addEventListener("end", () => {
       this.#showProgress();
       announce(byId("progress-text").textContent);
     });
     byId("stop").addEventListener("click", () => this.#batch.stop());
-    byId("go-on").addEventListener("click", () => this.#askBatch(this.#stopped));
+    byId("resume").addEventListener("click", () => this.#classifyBatch(this.#stopped));
   }
 
   get #stopped() {
-    return this.#visit.rows.filter(({ state }) => state === "stopped");
+    return this.#session.rows.filter(({ state }) => state === "stopped");
   }
 
-  #take(files, others) {
-    const names = others.length > 3 ? [...others.slice(0, 3), "…"] : others;
-    const leftOut = () => t("leftOut", { count: others.length, names: names.join(", ") });
-    notify("photos", others.length ? leftOut : files.length ? null : () => t("noPhotos"));
+  #add(files, skipped) {
+    const names = skipped.length > 3 ? [...skipped.slice(0, 3), "…"] : skipped;
+    const leftOut = () => t("leftOut", { count: skipped.length, names: names.join(", ") });
+    notify("photos", skipped.length ? leftOut : files.length ? null : () => t("noPhotos"));
     if (!files.length) return;
     const rows = files.map(newRow);
-    this.#visit.add(rows);
-    byId("give").classList.add("compact");
-    byId("visit").hidden = this.#visit.rows.length < 2; // a single one is shown above
+    this.#session.add(rows);
+    byId("upload").classList.add("compact");
+    byId("session").hidden = this.#session.rows.length < 2; // a single photo is shown above
     if (rows.length === 1) {
       this.#open(rows[0]);
     } else {
       this.#leave();
-      this.#closeAnswer();
-      this.#askBatch(rows);
+      this.#closePhoto();
+      this.#classifyBatch(rows);
     }
   }
 
-  /** Ask about these rows among others, and count them. */
-  #askBatch(rows) {
-    if ([...this.#counted].every(hasEnded)) this.#counted.clear(); // another count begins
+  /** Add rows to the batch and to the progress bar. */
+  #classifyBatch(rows) {
+    if ([...this.#counted].every(hasEnded)) this.#counted.clear(); // start counting anew
     for (const row of rows) this.#counted.add(row);
     for (const row of rows) row.state = "waiting";
-    for (const row of rows) this.#visit.changed(row);
+    for (const row of rows) this.#session.update(row);
     this.#batch.add(rows);
     byId("progress").hidden = false;
     this.#showProgress();
@@ -127,14 +128,14 @@ export class PhotosView {
     const done = counted.filter(hasEnded).length;
     const failed = counted.filter(({ state }) => state === "failed").length;
     const stopped = this.#stopped.length;
-    const running = this.#batch.isRunning && !counted.every(isAtRest);
+    const running = this.#batch.isRunning && !counted.every(isIdle);
     byId("progress-bar").max = count || 1;
     byId("progress-bar").value = done;
-    const buttons = { stop: running, "go-on": !running && stopped > 0, "export-csv": true };
-    const inUse = document.activeElement?.id;
+    const buttons = { stop: running, resume: !running && stopped > 0, "export-csv": true };
+    const focused = document.activeElement?.id;
     for (const [id, shown] of Object.entries(buttons)) byId(id).hidden = !shown;
-    if (buttons[inUse] === false) {
-      byId(Object.keys(buttons).find((id) => buttons[id])).focus(); // the one in use is gone
+    if (buttons[focused] === false) {
+      byId(Object.keys(buttons).find((id) => buttons[id])).focus(); // it is hidden now
     }
     byId("progress-text").textContent = running
       ? t("progress", { done, count })
@@ -146,135 +147,143 @@ export class PhotosView {
           ].join(", ");
   }
 
-  /** What was left since nobody could answer is asked about once somebody can. */
-  #tryAgain() {
-    if (!this.#left || !["service", "device", "alone"].includes(this.#ask.where)) return;
-    this.#left = false;
+  /** Resume rows that were interrupted once a model is available. */
+  #resumeInterrupted() {
+    if (!this.#interrupted || !["service", "device", "offline"].includes(this.#client.status))
+      return;
+    this.#interrupted = false;
     notify("photos", null);
     const shown = this.#opened;
     const others = this.#stopped.filter((row) => row !== shown);
     if (shown?.state === "stopped") this.#open(shown);
-    if (others.length) this.#askBatch(others);
+    if (others.length) this.#classifyBatch(others);
   }
 
-  /** Show a row's photo, and ask about it unless its answer and map are there already. */
+  /** Show a row's photo; classify it unless its prediction and heatmap are there already. */
   async #open(row) {
     if (this.#opened !== row) this.#leave();
-    this.#work.abort();
-    this.#work = new AbortController();
-    const { signal } = this.#work;
+    this.#controller.abort();
+    this.#controller = new AbortController();
+    const { signal } = this.#controller;
     this.#opened = row;
-    this.#visit.open(row);
+    this.#session.open(row);
     this.#advice.clear();
     this.#feedback.clear();
-    this.#answer.wait(row);
+    this.#prediction.showPending(row);
     const prepared = await prepareRow(row);
     if (signal.aborted) return;
-    this.#answer.showPhoto(row, prepared);
+    this.#prediction.showPhoto(row, prepared);
     byId("verdict").scrollIntoView({ block: "nearest" });
-    if (!row.entry?.label || (this.#ask.model?.gives_evidence && !row.entry.evidence)) {
-      await this.#askOne(row, prepared, signal);
+    if (
+      !row.prediction?.label ||
+      (this.#client.model?.gives_evidence && !row.prediction.evidence)
+    ) {
+      await this.#classify(row, prepared, signal);
       if (signal.aborted) return;
     }
-    this.#showAnswer(row, prepared);
+    this.#showPrediction(row, prepared);
   }
 
-  /** Show another photo: one that has no answer yet is asked about among others. */
+  /** Leave the photo shown; if it has no prediction yet, move it to the batch. */
   #leave() {
-    this.#work.abort();
+    this.#controller.abort();
     const row = this.#opened;
     this.#opened = null;
     if (!row) return;
-    if (isAtRest(row)) letGo(row);
-    else this.#askBatch([row]);
+    if (isIdle(row)) release(row);
+    else this.#classifyBatch([row]);
   }
 
-  async #askOne(row, { blob }, signal) {
-    if (row.state !== "done") this.#setState(row, "asking");
+  async #classify(row, { blob }, signal) {
+    if (row.state !== "done") this.#setState(row, "running");
     try {
-      const { entries, where } = await this.#ask.answer([{ name: row.name, blob }], {
+      const { predictions, source } = await this.#client.predict([{ name: row.name, blob }], {
         evidence: true,
         signal,
       });
-      Object.assign(row, { entry: entries[0], where, time: new Date() });
-      this.#setState(row, row.entry.error ? "failed" : "done");
+      Object.assign(row, { prediction: predictions[0], source, time: new Date() });
+      this.#setState(row, row.prediction.error ? "failed" : "done");
     } catch (error) {
-      if (signal.aborted || row.entry?.label) return; // seen to elsewhere; answered, without a map
-      Object.assign(row, { entry: { error }, where: "", time: new Date() });
-      this.#left ||= error instanceof NobodyAnswers;
-      this.#setState(row, error instanceof NobodyAnswers ? "stopped" : "failed");
+      if (signal.aborted || row.prediction?.label) return; // handled elsewhere, or labeled
+      Object.assign(row, { prediction: { error }, source: "", time: new Date() });
+      this.#interrupted ||= error instanceof UnavailableError;
+      this.#setState(row, error instanceof UnavailableError ? "stopped" : "failed");
     }
   }
 
   #setState(row, state) {
     row.state = state;
-    this.#visit.changed(row);
+    this.#session.update(row);
   }
 
-  #showAnswer(row, prepared) {
-    const { entry, name } = row;
-    if (entry.error) {
-      this.#answer.fail(entry.error);
-      announce(t("answerIs", { name, answer: `${t("failed")}, ${whyNot(entry.error)}` }));
+  #showPrediction(row, prepared) {
+    const { prediction, name } = row;
+    if (prediction.error) {
+      this.#prediction.showError(prediction.error);
+      announce(
+        t("answerIs", { name, answer: `${t("failed")}, ${errorMessage(prediction.error)}` }),
+      );
       return;
     }
-    this.#answer.show(row, this.#ask.model);
+    this.#prediction.show(row, this.#client.model);
     this.#advice.show(row, prepared);
     this.#feedback.show(row, prepared);
-    playTone(kindOf(entry.label));
-    const said = [nameOf(entry.label), surenessOf(entry)].filter(Boolean).join(", ");
-    announce(t("answerIs", { name, answer: said }));
+    playSound(kindOf(prediction.label));
+    const answer = [labelName(prediction.label), confidenceText(prediction)]
+      .filter(Boolean)
+      .join(", ");
+    announce(t("answerIs", { name, answer }));
   }
 
-  #closeAnswer() {
-    this.#work.abort();
-    if (this.#opened) letGo(this.#opened);
+  #closePhoto() {
+    this.#controller.abort();
+    if (this.#opened) release(this.#opened);
     this.#opened = null;
-    this.#visit.open(null);
-    this.#answer.clear();
+    this.#session.open(null);
+    this.#prediction.clear();
     this.#advice.clear();
     this.#feedback.clear();
   }
 
   #export() {
-    const rows = this.#visit.rows.filter(hasEnded);
-    const text = answersAsCsv(rows, this.#ask.model?.classes ?? []);
+    const rows = this.#session.rows.filter(hasEnded);
+    const text = predictionsToCsv(rows, this.#client.model?.classes ?? []);
     saveFile("platecheck.csv", text, "text/csv;charset=utf-8");
   }
 
   async #clear() {
-    const count = this.#visit.rows.length;
+    const count = this.#session.rows.length;
     if (!(await confirm(t("clearTitle"), t("clearText", { count }), t("clear")))) return;
     this.#batch.stop();
-    this.#closeAnswer();
-    this.#visit.rows.forEach(forget);
-    this.#visit.clear();
+    this.#closePhoto();
+    this.#session.rows.forEach(dispose);
+    this.#session.clear();
     this.#counted.clear();
-    this.#left = false;
-    byId("visit").hidden = true;
+    this.#interrupted = false;
+    byId("session").hidden = true;
     byId("progress").hidden = true;
-    byId("give").classList.remove("compact");
+    byId("upload").classList.remove("compact");
     byId("choose-photos").focus();
     announce(t("cleared"));
   }
 
   #translate() {
     this.#showProgress();
-    const { entry } = this.#opened ?? {};
-    if (this.#opened && !isAtRest(this.#opened)) return;
-    if (entry?.error) this.#answer.fail(entry.error);
-    else if (entry) this.#answer.show(this.#opened, this.#ask.model);
+    const { prediction } = this.#opened ?? {};
+    if (this.#opened && !isIdle(this.#opened)) return;
+    if (prediction?.error) this.#prediction.showError(prediction.error);
+    else if (prediction) this.#prediction.show(this.#opened, this.#client.model);
     this.#advice.translate();
     this.#feedback.translate();
   }
 }
 
-/** Whether there is nothing more to do about a row. */
+/** Whether a row is classified or has failed. */
 function hasEnded({ state }) {
   return state === "done" || state === "failed";
 }
 
-/** Whether nothing is being done about a row. */
-function isAtRest({ state }) {
-  return state !== "waiting" && state !== "asking";
+/** Whether a row is neither queued nor running. */
+function isIdle({ state }) {
+  return state !== "waiting" && state !== "running";
 }

@@ -1,42 +1,50 @@
+// @ts-check
 /**
- * Pillow's antialiased resize, to the bit: what a model saw in training it must see in a browser.
+ * Resize bit-identically to Pillow, so that the model's input is the same as in training.
  *
- * A photo here is `{width, height, rows(top, count)}`, where `rows` gives RGBA [count, width, 4].
- * It is asked for a few rows at a time, so a large photo is never in memory twice.
+ * A photo here is `{width, height, rows(top, count)}`; `rows` returns RGBA [count, width, 4]. Rows
+ * are read a few at a time, so a large photo is never in memory twice.
+ *
+ * @typedef {{width: number, height: number,
+ *   rows: (top: number, count: number) => Uint8ClampedArray}} Photo
  */
 
 const ROWS_AT_ONCE = 32;
-// Pillow's weights for photos of 8 bits are whole numbers of 1 / 2^22.
+// Pillow's fixed-point weights for 8-bit images are multiples of 1 / 2^22.
 const PRECISION_BITS = 22;
 const HALF = 1 << (PRECISION_BITS - 1);
 
-/** Filters of Pillow, and how far from the centre each reaches. */
+/** Pillow's filters with their support (radius). */
 const BILINEAR = { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) };
 export const BICUBIC = { support: 2, at: bicubic };
 
-/** The cubic convolution with a = -0.5. */
+/** Cubic convolution kernel with a = -0.5. */
 function bicubic(x) {
-  const far = Math.abs(x);
-  if (far < 1) return (1.5 * far - 2.5) * far * far + 1;
-  return far < 2 ? (((far - 5) * far + 8) * far - 4) * -0.5 : 0;
+  const distance = Math.abs(x);
+  if (distance < 1) return (1.5 * distance - 2.5) * distance * distance + 1;
+  return distance < 2 ? (((distance - 5) * distance + 8) * distance - 4) * -0.5 : 0;
 }
 
 /**
- * How much of which input pixels goes into each output pixel.
+ * Compute the weights of the input pixels for each output pixel.
  *
- * @returns {{first: number, weights: number[]}[]} an entry an output pixel; weights sum to 1
+ * @param {number} inputs input pixels
+ * @param {number} outputs output pixels
+ * @param {{support: number, at: (x: number) => number}} filter
+ * @returns {{first: number, weights: number[]}[]} for each output pixel, the first input pixel and
+ *   weights that sum to 1
  */
 export function filterWeights(inputs, outputs, filter) {
   const scale = inputs / outputs;
-  const stretch = Math.max(scale, 1); // the filter is widened where the photo gets smaller
+  const stretch = Math.max(scale, 1); // widen the filter when downscaling
   const support = filter.support * stretch;
   return Array.from({ length: outputs }, (_, output) => {
-    const centre = (output + 0.5) * scale;
-    const first = Math.max(0, Math.trunc(centre - support + 0.5));
-    const end = Math.min(inputs, Math.trunc(centre + support + 0.5));
+    const center = (output + 0.5) * scale;
+    const first = Math.max(0, Math.trunc(center - support + 0.5));
+    const end = Math.min(inputs, Math.trunc(center + support + 0.5));
     const weights = [];
     for (let input = first; input < end; input++) {
-      weights.push(filter.at((input - centre + 0.5) * (1 / stretch)));
+      weights.push(filter.at((input - center + 0.5) * (1 / stretch)));
     }
     const sum = weights.reduce((total, weight) => total + weight, 0);
     return { first, weights: weights.map((weight) => (sum ? weight * (1 / sum) : weight)) };
@@ -44,14 +52,16 @@ export function filterWeights(inputs, outputs, filter) {
 }
 
 /**
- * Resize a photo to a square, as Pillow's `resize(…, BILINEAR)` does. Alpha is left out.
+ * Resize a photo to a square like Pillow's `resize(…, BILINEAR)`, without alpha.
  *
+ * @param {Photo} photo
+ * @param {number} size
  * @returns {Uint8Array} RGB [size, size, 3]
  */
 export function resize(photo, size) {
   const { height } = photo;
   const narrow = new Uint8Array(height * size * 3);
-  const across = wholeWeights(photo.width, size);
+  const across = integerWeights(photo.width, size);
   for (let top = 0; top < height; top += ROWS_AT_ONCE) {
     const count = Math.min(ROWS_AT_ONCE, height - top);
     const source = { pixels: photo.rows(top, count), step: 4, line: photo.width * 4, lines: count };
@@ -59,21 +69,24 @@ export function resize(photo, size) {
   }
   const square = new Uint8Array(size * size * 3);
   const columns = { pixels: narrow, step: size * 3, line: 3, lines: size };
-  filterLines(columns, wholeWeights(height, size), {
-    pixels: square, start: 0, step: size * 3, line: 3,
+  filterLines(columns, integerWeights(height, size), {
+    pixels: square,
+    start: 0,
+    step: size * 3,
+    line: 3,
   });
   return square;
 }
 
-/** Filter weights as the whole numbers that Pillow computes with. */
-function wholeWeights(inputs, outputs) {
+/** Return filter weights as Pillow's fixed-point integers. */
+function integerWeights(inputs, outputs) {
   return filterWeights(inputs, outputs, BILINEAR).map(({ first, weights }) => ({
     first,
     weights: Int32Array.from(weights, (weight) => Math.trunc(weight * (1 << PRECISION_BITS) + 0.5)),
   }));
 }
 
-/** Filter along every line; `step` leads to the next pixel of a line, `line` to the next line. */
+/** Filter every line; `step` is the offset of the next pixel, `line` that of the next line. */
 function filterLines(source, filters, target) {
   for (let line = 0; line < source.lines; line++) {
     let to = target.start + line * target.line;
@@ -97,9 +110,11 @@ function filterLines(source, filters, target) {
 }
 
 /**
- * A photo of 1 / factor of the sides, each pixel the mean of factor × factor.
+ * Shrink a photo by averaging blocks of factor × factor pixels.
  *
- * @returns a photo
+ * @param {Photo} photo
+ * @param {number} factor
+ * @returns {Photo}
  */
 export function shrink(photo, factor) {
   const width = Math.ceil(photo.width / factor);

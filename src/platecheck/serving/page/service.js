@@ -1,20 +1,21 @@
-/** The service's HTTP interface. */
+// @ts-check
+/** HTTP client of the service. */
 
-// A service that has not begun to answer after so many milliseconds is taken for unreachable.
-const PATIENCE_MODEL = 8000;
-const PATIENCE_PHOTOS = 40000; // the service itself gives up after 30 seconds
+// Milliseconds without a response after which the service counts as unreachable.
+const MODEL_TIMEOUT = 8000;
+const PREDICT_TIMEOUT = 40000; // longer than the service's own timeout of 30 s
 
-/** The service cannot be reached: no network, stopped, or a proxy that finds nothing behind it. */
-export class Unreachable extends Error {}
+/** The service is unreachable: no network, not running, or a proxy without an upstream. */
+export class UnreachableError extends Error {}
 
-/** The service answers, but not with what was asked for. */
-export class Refused extends Error {
+/** The service responded with an error. */
+export class ServiceError extends Error {
   /**
-   * @param {number} status of HTTP
-   * @param {string} detail in English
-   * @param {number} retryAfter seconds, where the service says so
+   * @param {number} status HTTP status code
+   * @param {string} detail English message
+   * @param {number} retryAfter seconds to wait before retrying
    */
-  constructor(status, detail, retryAfter) {
+  constructor(status, detail, retryAfter = 1) {
     super(detail);
     this.detail = detail;
     this.status = status;
@@ -22,31 +23,37 @@ export class Refused extends Error {
   }
 }
 
-/** Headers that carry the API key. */
+/**
+ * @param {string|null} key API key
+ * @returns {Record<string, string>} request headers
+ */
 export function authorization(key) {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
 /**
- * What the service says of its model and its limits.
+ * Fetch the description of the model and the service's limits.
  *
- * @returns {Promise<{model: object, kept: boolean}>} kept: it is a copy that the service worker
- *   kept, since the service cannot be reached
+ * @param {string|null} key API key
+ * @returns {Promise<{model: object, cached: boolean}>} cached: the service is unreachable and the
+ *   service worker returned its copy
  */
 export async function fetchModel(key) {
   const response = await request("/v1/model", {
     headers: authorization(key),
-    patience: PATIENCE_MODEL,
+    timeout: MODEL_TIMEOUT,
   });
-  return { model: await response.json(), kept: response.headers.has("X-Platecheck-Kept") };
+  return { model: await response.json(), cached: response.headers.has("X-Platecheck-Kept") };
 }
 
 /**
- * Answers for photos, in their order.
+ * Classify photos.
  *
  * @param {{name: string, blob: Blob}[]} photos
+ * @param {{key: string|null, evidence: boolean, signal?: AbortSignal, timeout?: number}} options
+ * @returns {Promise<{model: string, photos: object[]}>} photos: predictions in the photos' order
  */
-export async function predict(photos, { key, evidence, signal, patience = PATIENCE_PHOTOS }) {
+export async function predict(photos, { key, evidence, signal, timeout = PREDICT_TIMEOUT }) {
   const form = new FormData();
   for (const { name, blob } of photos) form.append("photos", blob, name);
   const response = await request(`/v1/predict?evidence=${evidence}`, {
@@ -54,84 +61,93 @@ export async function predict(photos, { key, evidence, signal, patience = PATIEN
     body: form,
     headers: authorization(key),
     signal,
-    patience,
+    timeout,
   });
-  const answer = await response.json().catch(() => {
-    throw new Unreachable("the answer broke off");
+  const body = await response.json().catch(() => {
+    throw new UnreachableError("the response was cut off");
   });
   signal?.throwIfAborted();
-  return answer;
+  return body;
 }
 
 /**
- * Have a photo kept with what is right of it; the person has agreed.
+ * Send a photo with its true label, after the user has consented.
  *
- * @param {{name: string, blob: Blob}} photo
- * @param {string} right a class of the model, or "not a dish"
- * @param {object|null} answer what this device said of it, where the service did not answer
+ * @param {{photo: {name: string, blob: Blob}, trueLabel: string, prediction: object|null}} feedback
+ *   trueLabel: a class of the model or "not a dish"; prediction: made on this device, otherwise null
+ * @param {string|null} key API key
  * @returns {Promise<{id: string, right: string, expires: string}>} expires: ISO 8601
  */
-export async function sendFeedback({ photo, right, answer }, key) {
+export async function sendFeedback({ photo, trueLabel, prediction }, key) {
   const form = new FormData();
   form.append("photo", photo.blob, photo.name);
-  form.append("right", right);
+  form.append("right", trueLabel);
   form.append("consent", "true");
-  if (answer) form.append("answer", JSON.stringify(answer));
+  if (prediction) form.append("answer", JSON.stringify(prediction));
   const response = await request("/v1/feedback", {
     method: "POST",
     body: form,
     headers: authorization(key),
-    patience: PATIENCE_PHOTOS,
+    timeout: PREDICT_TIMEOUT,
   });
   return response.json().catch(() => {
-    throw new Unreachable("the answer broke off");
+    throw new UnreachableError("the response was cut off");
   });
 }
 
-/** Have feedback deleted; it may have been already. */
+/**
+ * Delete feedback. Feedback that is gone already is not an error.
+ *
+ * @param {string} id
+ * @param {string|null} key API key
+ */
 export async function deleteFeedback(id, key) {
   try {
     await request(`/v1/feedback/${id}`, {
       method: "DELETE",
       headers: authorization(key),
-      patience: PATIENCE_MODEL,
+      timeout: MODEL_TIMEOUT,
     });
   } catch (error) {
     if (error.status !== 404) throw error;
   }
 }
 
-/** Whether the service takes photos now. */
+/**
+ * Check whether the service is ready to classify photos.
+ *
+ * @returns {Promise<boolean>}
+ */
 export async function isReady() {
   try {
-    await request("/readyz", { patience: PATIENCE_MODEL });
+    await request("/readyz", { timeout: MODEL_TIMEOUT });
     return true;
   } catch {
     return false;
   }
 }
 
-/** Fetch, with every way to fail turned into one of the errors above, or the signal's own. */
-async function request(path, { signal, patience, ...options }) {
-  const controller = new AbortController(); // AbortSignal.any is too new for many phones
+/** Fetch; every failure becomes one of the errors above or the signal's reason. */
+async function request(path, { timeout, signal = undefined, ...options }) {
+  const controller = new AbortController(); // AbortSignal.any is missing on many phones
   const stop = () => controller.abort();
-  const timer = setTimeout(stop, patience);
+  const timer = setTimeout(stop, timeout);
   signal?.addEventListener("abort", stop);
   let response;
   try {
     response = await fetch(path, { ...options, cache: "no-store", signal: controller.signal });
   } catch (error) {
     signal?.throwIfAborted();
-    throw new Unreachable(error.message);
+    throw new UnreachableError(error.message);
   } finally {
     clearTimeout(timer);
     signal?.removeEventListener("abort", stop);
   }
   if (response.ok) return response;
   if (response.status === 502 || response.status === 504) {
-    throw new Unreachable("a proxy finds no service");
+    throw new UnreachableError("the proxy cannot reach the service");
   }
   const problem = await response.json().catch(() => ({}));
   const seconds = Number(response.headers.get("Retry-After"));
-  throw new Refused(response.status, problem.detail ?? "", seconds > 0 ? seconds : 1);
+  throw new ServiceError(response.status, problem.detail ?? "", seconds > 0 ? seconds : 1);
 }

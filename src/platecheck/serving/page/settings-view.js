@@ -1,35 +1,37 @@
-/** The settings: language, tones, where answers come from, what is kept on this device. */
+// @ts-check
+/** The settings dialog: language, sound, where to run the model, what is stored on this device. */
 
 import { announce } from "./announce.js";
 import { byId, make } from "./elements.js";
-import { currentLanguage, LANGUAGES, onLanguage, setLanguage, t } from "./language.js";
-import { canKeep, forgetModel, isModelKept, keepModel } from "./offline.js";
+import { currentLanguage, LANGUAGES, onLanguageChange, setLanguage, t } from "./language.js";
+import { cacheModel, canCache, deleteModel, isModelCached } from "./offline.js";
 import { isSoundOn, setSound } from "./sound.js";
 import { TEXTS } from "./texts.js";
 
 export class SettingsView {
-  #ask;
+  #client;
   #dialog = byId("settings-dialog");
-  #offline = null; // the text that says whether the model is kept
+  #offline = null; // key of the text on whether the model is saved
 
-  /** @param {import("./ask.js").Asker} ask */
-  constructor(ask) {
-    this.#ask = ask;
+  /** @param {import("./inference-client.js").InferenceClient} client */
+  constructor(client) {
+    this.#client = client;
     byId("language").append(
       ...LANGUAGES.map((tag) =>
         make("option", { value: tag, lang: tag, textContent: TEXTS[tag].languageName }),
       ),
     );
     this.#listen();
-    onLanguage(() => this.#show());
-    ask.addEventListener("change", () => this.#show());
+    onLanguageChange(() => this.#show());
+    client.addEventListener("change", () => this.#show());
   }
 
-  /** Keep the model on this device unless it is there already, and unless data are dear. */
-  async keepModelQuietly() {
-    const { model, where } = this.#ask;
-    if (!canKeep() || !model?.offline || where === "alone") return;
-    if (!(await isModelKept()) && !navigator.connection?.saveData) await this.#keep();
+  /** Save the model on this device unless it is there already or the browser saves data. */
+  async cacheModelInBackground() {
+    const { model, status } = this.#client;
+    if (!canCache() || !model?.offline || status === "offline") return;
+    if (!(await isModelCached()) && !(/** @type {any} */ (navigator).connection?.saveData))
+      await this.#save();
   }
 
   #listen() {
@@ -41,28 +43,28 @@ export class SettingsView {
       byId("watch-sound").checked = target.checked;
     });
     byId("device-only").addEventListener("change", ({ target }) => {
-      this.#ask.deviceOnly = target.checked;
+      this.#client.deviceOnly = target.checked;
     });
-    byId("offline-save").addEventListener("click", () => this.#keep());
+    byId("offline-save").addEventListener("click", () => this.#save());
     byId("forget-key").addEventListener("click", async () => {
-      this.#ask.forgetKey();
+      this.#client.forgetKey();
       this.#dialog.close();
-      if (canKeep()) await forgetModel();
+      if (canCache()) await deleteModel();
       announce(t("keyForgotten"));
     });
   }
 
   async #open() {
-    this.#offline = canKeep() ? null : "offlineInsecure";
+    this.#offline = canCache() ? null : "offlineInsecure";
     this.#show();
     this.#dialog.showModal();
-    if (canKeep()) this.#setOffline((await isModelKept()) ? "offlineReady" : "offlineNotYet");
+    if (canCache()) this.#setOffline((await isModelCached()) ? "offlineReady" : "offlineNotYet");
   }
 
-  async #keep() {
+  async #save() {
     this.#setOffline("offlineSaving");
     try {
-      await keepModel(this.#ask.headers);
+      await cacheModel(this.#client.headers);
       this.#setOffline("offlineReady");
     } catch {
       this.#setOffline("offlineFailed");
@@ -75,11 +77,11 @@ export class SettingsView {
   }
 
   #show() {
-    const { model } = this.#ask;
+    const { model } = this.#client;
     byId("language").value = currentLanguage();
     byId("sound").checked = isSoundOn();
-    byId("device-only").checked = this.#ask.deviceOnly;
-    byId("forget-key").hidden = !this.#ask.hasKey;
+    byId("device-only").checked = this.#client.deviceOnly;
+    byId("forget-key").hidden = !this.#client.hasKey;
     byId("model-section").hidden = !model;
     const never = model?.offline === false;
     const offline = never ? "offlineNever" : this.#offline;

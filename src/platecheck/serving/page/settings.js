@@ -1,22 +1,31 @@
-/** What this device remembers: choices and the API key, never an answer or a photo. */
+// @ts-check
+/** Settings stored on this device: choices and the API key, never predictions or photos. */
 
 const PREFIX = "platecheck.";
 
-/** A remembered value, or null. */
-export function remembered(name) {
+/**
+ * @param {string} name
+ * @returns {string|null} stored value
+ */
+export function loadSetting(name) {
   try {
     return localStorage.getItem(PREFIX + name);
   } catch {
-    return null; // storage is switched off: the page works without a memory
+    return null; // storage is disabled; the page works without it
   }
 }
 
-/** Remember a value; null forgets it. */
-export function remember(name, value) {
+/**
+ * Store a value; null deletes it.
+ *
+ * @param {string} name
+ * @param {string|null} value
+ */
+export function saveSetting(name, value) {
   try {
     if (value === null) localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, value);
   } catch {
-    // As above; then the choice holds for this visit only.
+    // storage is disabled; the setting lasts for this session only
   }
 }

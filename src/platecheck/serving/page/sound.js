@@ -1,8 +1,9 @@
-/** A tone for each kind of answer, for those who do not look at the screen. */
+// @ts-check
+/** Play a sound for each kind of prediction, for users who do not look at the screen. */
 
-import { remembered, remember } from "./settings.js";
+import { loadSetting, saveSetting } from "./settings.js";
 
-// Hertz and seconds, one after the other; they differ in direction and number, not in pitch alone.
+// Sequences of [Hz, seconds]. They differ in direction and number, not just in pitch.
 const TONES = {
   clean: [
     [660, 0.12],
@@ -23,26 +24,34 @@ const TONES = {
   nothing: [],
 };
 const VOLUME = 0.6;
-const RAMP = 0.01; // seconds; a tone that starts at once clicks
+const RAMP = 0.01; // seconds; an abrupt start clicks
 
 let context = null;
 
-/** Whether tones are wanted. */
+/** @returns {boolean} */
 export function isSoundOn() {
-  return remembered("sound") === "on";
+  return loadSetting("sound") === "on";
 }
 
-/** Switch tones on or off; on, one is played, so that the volume can be judged. */
+/**
+ * Switch sound on or off; play a sample when switching on.
+ *
+ * @param {boolean} on
+ */
 export function setSound(on) {
-  remember("sound", on ? "on" : null);
-  if (on) playTone("clean");
+  saveSetting("sound", on ? "on" : null);
+  if (on) playSound("clean");
 }
 
-/** Play the tone of a kind of answer, if tones are wanted. */
-export function playTone(kind) {
+/**
+ * Play the sound for a kind of prediction if sound is on.
+ *
+ * @param {string} kind see labels.js
+ */
+export function playSound(kind) {
   if (!isSoundOn()) return;
   context ??= new AudioContext();
-  context.resume(); // browsers hold it until a person has touched the page
+  context.resume(); // browsers suspend it until the user interacts with the page
   let start = context.currentTime + 0.02;
   for (const [pitch, seconds] of TONES[kind]) {
     if (pitch) play(pitch, start, seconds);

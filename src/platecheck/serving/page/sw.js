@@ -1,15 +1,17 @@
+// @ts-check
 /**
- * The service worker: lets the page start, and answer, when the service cannot be reached.
+ * Service worker: lets the page load and classify photos while the service is unreachable.
  *
- * The service puts a hash of the page's files and of the model in place of the version. So with any
- * change browsers get a new worker, which fills a cache of its own before it takes over: what is
- * served together belongs together. Answers and photos are never kept.
+ * The service replaces the version with a hash of the page's files and the model. With any change
+ * browsers therefore install a new worker, which fills a cache of its own before it takes over, so
+ * that files of different versions never mix. Predictions and photos are not cached.
  */
 
+const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const VERSION = "__VERSION__";
 const CACHE = `platecheck-${VERSION}`;
-// How long /v1/model may take before the kept copy is used.
-const PATIENCE = 5000;
+// Milliseconds without a response after which the cached copy is used.
+const TIMEOUT = 5000;
 
 const SHELL = [
   "/",
@@ -20,44 +22,44 @@ const SHELL = [
   "/page/advice.js",
   "/page/advice-view.js",
   "/page/announce.js",
-  "/page/answer-view.js",
-  "/page/ask.js",
   "/page/batch.js",
   "/page/camera.js",
   "/page/camera-choice.js",
+  "/page/capture-dialog.js",
   "/page/csv.js",
   "/page/dialogs.js",
   "/page/elements.js",
   "/page/feedback-view.js",
   "/page/heif.js",
+  "/page/inference-client.js",
+  "/page/labels.js",
   "/page/language.js",
   "/page/liveness.js",
   "/page/local-model.js",
   "/page/local-worker.js",
   "/page/main.js",
+  "/page/motion.js",
   "/page/offline.js",
   "/page/open-photo.js",
   "/page/overlay.js",
   "/page/photo-input.js",
   "/page/photos-view.js",
+  "/page/prediction-view.js",
   "/page/prepare.js",
   "/page/resize.js",
   "/page/service.js",
+  "/page/session.js",
+  "/page/session-view.js",
   "/page/settings.js",
   "/page/settings-view.js",
-  "/page/shot.js",
   "/page/sound.js",
-  "/page/steady.js",
   "/page/texts.js",
   "/page/thumbnail.js",
-  "/page/visit.js",
-  "/page/visit-view.js",
   "/page/wake-lock.js",
   "/page/watch.js",
   "/page/watch-view.js",
-  "/page/words.js",
 ];
-// Large, so kept only when the page asks for it, with the model.
+// Large, so cached only together with the model.
 const RUNTIME = [
   "/page/vendor/ort.wasm.bundle.min.mjs",
   "/page/vendor/ort-wasm-simd-threaded.wasm",
@@ -65,17 +67,23 @@ const RUNTIME = [
 const MODEL = "/v1/model";
 const MODEL_FILE = "/v1/model/file";
 
-const COMMANDS = { "take over": () => self.skipWaiting(), keep, "is kept": isKept, forget };
+// Pages of an earlier version send these, too: keep the names.
+const COMMANDS = {
+  "take over": () => worker.skipWaiting(),
+  keep: saveModel,
+  "is kept": isModelSaved,
+  forget: deleteModel,
+};
 
-self.addEventListener("install", (event) => {
+worker.addEventListener("install", (event) => {
   event.waitUntil(add(SHELL));
 });
 
-self.addEventListener("activate", (event) => {
-  event.waitUntil(removeOthers().then(() => self.clients.claim()));
+worker.addEventListener("activate", (event) => {
+  event.waitUntil(deleteOldCaches().then(() => worker.clients.claim()));
 });
 
-self.addEventListener("message", (event) => {
+worker.addEventListener("message", (event) => {
   const { command, headers } = event.data;
   event.waitUntil(
     COMMANDS[command](headers).then(
@@ -85,9 +93,9 @@ self.addEventListener("message", (event) => {
   );
 });
 
-self.addEventListener("fetch", (event) => {
+worker.addEventListener("fetch", (event) => {
   const { pathname, origin } = new URL(event.request.url);
-  if (event.request.method !== "GET" || origin !== self.location.origin) return;
+  if (event.request.method !== "GET" || origin !== worker.location.origin) return;
   if (pathname === "/" || pathname.startsWith("/page/")) {
     event.respondWith(fromCache(pathname, event.request));
   } else if (pathname === MODEL || pathname === MODEL_FILE) {
@@ -95,70 +103,72 @@ self.addEventListener("fetch", (event) => {
   }
 });
 
-/** Put files into the cache as they are on the service now. */
+/** Cache the service's current files. */
 async function add(paths, headers = {}) {
   const cache = await caches.open(CACHE);
   await cache.addAll(paths.map((path) => new Request(path, { cache: "no-cache", headers })));
 }
 
-/** Remove what earlier versions kept. */
-async function removeOthers() {
+/** Delete the caches of earlier versions. */
+async function deleteOldCaches() {
   const names = await caches.keys();
   await Promise.all(names.filter((name) => name !== CACHE).map((name) => caches.delete(name)));
 }
 
-/** A file of the page: always of this version. */
+/** Return a file of the page, always of this version. */
 async function fromCache(path, request) {
   const cache = await caches.open(CACHE);
   return (await cache.match(path, { ignoreVary: true })) ?? fetch(request);
 }
 
-/** What the service says now; what was kept where it cannot be reached. */
+/** Return the service's response, or the cached one if it is unreachable. */
 async function fromService(path, request) {
   try {
-    return await reach(request);
+    return await fetchInTime(request);
   } catch (error) {
     const cache = await caches.open(CACHE);
-    const kept = await cache.match(path, { ignoreVary: true });
-    if (!kept) throw error;
-    const headers = new Headers(kept.headers);
+    const cached = await cache.match(path, { ignoreVary: true });
+    if (!cached) throw error;
+    const headers = new Headers(cached.headers);
     headers.set("X-Platecheck-Kept", "yes");
-    return new Response(kept.body, { status: kept.status, headers });
+    return new Response(cached.body, { status: cached.status, headers });
   }
 }
 
-/** Fetch; fails where no service answers in time. The body may then take its time. */
-async function reach(request) {
+/** Fetch; fail if the response does not start in time. Its body may take longer. */
+async function fetchInTime(request) {
   const controller = new AbortController();
-  const timer = setTimeout(() => controller.abort(), PATIENCE);
+  const timer = setTimeout(() => controller.abort(), TIMEOUT);
   try {
     const response = await fetch(request, { signal: controller.signal });
-    if (response.status === 502 || response.status === 504) throw new Error("no service there");
+    if (response.status === 502 || response.status === 504) throw new Error("service unreachable");
     return response;
   } finally {
     clearTimeout(timer);
   }
 }
 
-/** Keep the model and what runs it, so that this device can answer alone. */
-async function keep(headers) {
+/** Cache the model and its runtime for classifying photos on this device. */
+async function saveModel(headers) {
   const cache = await caches.open(CACHE);
   const missing = [];
   for (const path of RUNTIME) if (!(await cache.match(path))) missing.push(path);
   await add(missing);
-  await add([MODEL, MODEL_FILE], headers); // both or none: they belong together
+  await add([MODEL, MODEL_FILE], headers); // together, so that they match
   return true;
 }
 
-/** Whether the model is kept. */
-async function isKept() {
+/** Whether the model and its runtime are cached. */
+async function isModelSaved() {
   const cache = await caches.open(CACHE);
-  const kept = await Promise.all([...RUNTIME, MODEL, MODEL_FILE].map((path) => cache.match(path)));
-  return kept.every(Boolean);
+  const cached = await Promise.all(
+    [...RUNTIME, MODEL, MODEL_FILE].map((path) => cache.match(path)),
+  );
+  return cached.every(Boolean);
 }
 
-/** Keep the model no longer: without a key it may not be kept. */
-async function forget() {
+/** Delete the model, which must not stay without an API key. */
+async function deleteModel() {
   const cache = await caches.open(CACHE);
   await Promise.all([MODEL, MODEL_FILE].map((path) => cache.delete(path)));
 }

@@ -1,11 +1,17 @@
-/** Small pictures: of a photo for the table, of a video's frame in grey to see what changes. */
+// @ts-check
+/** Thumbnails: of photos for the table, of video frames for motion detection. */
 
 const SIDE = 96;
 const GREY_WIDTH = 32;
 const GREY_HEIGHT = 24;
 
-/** The middle square of a picture as a small JPEG file, a few kilobytes. */
-export function thumbnailOf(bitmap) {
+/**
+ * Encode the central square of an image as a small JPEG.
+ *
+ * @param {ImageBitmap} bitmap
+ * @returns {Promise<Blob>}
+ */
+export function makeThumbnail(bitmap) {
   const canvas = new OffscreenCanvas(SIDE, SIDE);
   const side = Math.min(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d");
@@ -18,7 +24,7 @@ export function thumbnailOf(bitmap) {
 }
 
 /**
- * A frame in grey, 32 × 24 pixels.
+ * Return a frame in grayscale at 32 × 24 pixels.
  *
  * @param {OffscreenCanvas} frame
  * @returns {Float32Array} 0 to 255
@@ -31,7 +37,10 @@ export function greyThumbnail(frame) {
   return luminance(context.getImageData(0, 0, GREY_WIDTH, GREY_HEIGHT).data);
 }
 
-/** The brightness of RGBA pixels (ITU-R BT.601), 0 to 255. */
+/**
+ * @param {Uint8ClampedArray} rgba pixels
+ * @returns {Float32Array} luminance (ITU-R BT.601), 0 to 255
+ */
 export function luminance(rgba) {
   const grey = new Float32Array(rgba.length / 4);
   for (let i = 0; i < grey.length; i++) {

@@ -1,16 +1,17 @@
-/** Keeping the screen on, where the browser can. */
+// @ts-check
+/** Keep the screen on, where supported. */
 
 export class WakeLock {
   #lock = null;
   #wanted = false;
 
   constructor() {
-    // The browser lets go when the page is hidden.
+    // The browser releases the lock when the page is hidden.
     document.addEventListener("visibilitychange", () => this.#update());
   }
 
-  /** Keep the screen on, or no longer. */
-  keep(wanted) {
+  /** @param {boolean} wanted whether to keep the screen on */
+  set(wanted) {
     this.#wanted = wanted;
     this.#update();
   }

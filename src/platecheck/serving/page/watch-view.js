@@ -1,44 +1,51 @@
-/** The view for a fixed camera: the answer as large as can be, and a log of what was seen. */
+// @ts-check
+/** The view for a fixed camera: the label as large as possible, and a log of detections. */
 
 import { announce } from "./announce.js";
-import { CameraChoice } from "./camera-choice.js";
 import { closeCamera, openCamera, showCamera } from "./camera.js";
-import { answersAsCsv, saveFile } from "./csv.js";
+import { CameraChoice } from "./camera-choice.js";
+import { predictionsToCsv, saveFile } from "./csv.js";
 import { byId, icon, make } from "./elements.js";
-import { onLanguage, t, timeOfDay } from "./language.js";
+import { confidenceText, errorMessage, kindOf, labelName, showsHeatmap } from "./labels.js";
+import { onLanguageChange, t, timeOfDay } from "./language.js";
 import { REOPEN_AFTER } from "./liveness.js";
-import { isSoundOn, playTone, setSound } from "./sound.js";
+import { isSoundOn, playSound, setSound } from "./sound.js";
 import { WakeLock } from "./wake-lock.js";
 import { Watch } from "./watch.js";
-import { kindOf, mayShowDirt, nameOf, surenessOf, whyNot } from "./words.js";
 
-// A camera that runs for weeks must not fill the memory.
-const LONGEST_LOG = 1000;
+// Limits the memory of a page that runs for weeks.
+const MAX_LOG = 1000;
 
 export class WatchView {
-  #ask;
+  #client;
   #video = byId("watch-video");
   #watch;
   #wakeLock = new WakeLock();
   #choice = new CameraChoice(byId("watch-camera-field"), byId("watch-camera"), () => this.start());
-  #seen = []; // {event, entry, time}, the newest first
+  #detections = []; // {event, prediction, time}, newest first
   #dishes = 0;
-  #message = "watchIdle"; // the text shown where there is no answer
+  #message = "watchIdle"; // key of the text shown without a prediction
   #stream = null;
-  #start = 0; // how often it was started or stopped
+  #starts = 0; // number of starts and stops
   #opening = false;
-  #opened = 0; // when the camera was opened last
+  #opened = 0; // when the camera was last opened
 
-  /** @param {import("./ask.js").Asker} ask */
-  constructor(ask) {
-    this.#ask = ask;
-    this.#watch = new Watch(ask, this.#video);
+  /** @param {import("./inference-client.js").InferenceClient} client */
+  constructor(client) {
+    this.#client = client;
+    this.#watch = new Watch(client, this.#video);
     this.#watch.addEventListener("frame", () => this.#showFrame());
-    this.#watch.addEventListener("seen", ({ detail }) => this.#note(detail));
-    this.#watch.addEventListener("trouble", ({ detail }) => this.#showTrouble(detail));
-    this.#watch.addEventListener("stuck", ({ detail }) => this.#showStuck(detail));
+    this.#watch.addEventListener("detection", (/** @type {CustomEvent} */ { detail }) =>
+      this.#addDetection(detail),
+    );
+    this.#watch.addEventListener("error", (/** @type {CustomEvent} */ { detail }) =>
+      this.#showError(detail),
+    );
+    this.#watch.addEventListener("stuck", (/** @type {CustomEvent} */ { detail }) =>
+      this.#showStuck(detail),
+    );
     this.#listenToControls();
-    onLanguage(() => {
+    onLanguageChange(() => {
       this.#showControls();
       this.#show();
       this.#showLog();
@@ -51,32 +58,32 @@ export class WatchView {
     return this.#watch.isOn;
   }
 
-  /** Whether nothing would be lost if the page were loaded again. */
+  /** Whether reloading the page loses nothing. */
   get isEmpty() {
-    return !this.isOn && this.#seen.length === 0;
+    return !this.isOn && this.#detections.length === 0;
   }
 
   /** Open the camera and watch. */
   async start() {
     this.stop();
-    this.#say("cameraStarting");
+    this.#showMessage("cameraStarting");
     try {
       if (!(await this.#openCamera())) return;
     } catch (error) {
-      this.#say(error.key ?? "cameraBusy");
+      this.#showMessage(error.key ?? "cameraBusy");
       return;
     }
     this.#message = "watchWait";
     this.#watch.start();
-    this.#wakeLock.keep(true);
+    this.#wakeLock.set(true);
     this.#showControls();
     this.#show();
   }
 
-  /** Open the camera and show what it sees: whether it is still wanted by then. */
+  /** Open the camera and play its stream; return whether it is still wanted by then. */
   async #openCamera() {
-    const start = this.#start; // it may be stopped, or started anew, while the camera opens
-    const isWanted = () => start === this.#start;
+    const starts = this.#starts; // watching may be stopped or restarted while the camera opens
+    const isWanted = () => starts === this.#starts;
     this.#opening = true;
     this.#opened = Date.now();
     closeCamera(this.#stream);
@@ -98,12 +105,12 @@ export class WatchView {
     return isWanted();
   }
 
-  /** Let go of the camera. */
+  /** Stop watching and close the camera. */
   stop() {
-    this.#start += 1;
+    this.#starts += 1;
     this.#opening = false;
     this.#watch.stop();
-    this.#wakeLock.keep(false);
+    this.#wakeLock.set(false);
     closeCamera(this.#stream);
     this.#stream = null;
     this.#video.srcObject = null;
@@ -123,7 +130,7 @@ export class WatchView {
     byId("full-screen").hidden = !document.fullscreenEnabled;
     byId("log-csv").addEventListener("click", () => this.#export());
     byId("log-clear").addEventListener("click", () => {
-      this.#seen = [];
+      this.#detections = [];
       this.#dishes = 0;
       this.#showLog();
       byId("watch-toggle").focus();
@@ -131,63 +138,64 @@ export class WatchView {
     });
   }
 
-  /** Show a message instead of an answer, and say it. */
-  #say(key) {
+  /** Show a message instead of a prediction, and announce it. */
+  #showMessage(key) {
     this.#message = key;
     this.#show();
     announce(t(key));
   }
 
   #showFrame() {
-    this.#message = "watchWait"; // a trouble is over
+    this.#message = "watchWait"; // the error is over
     this.#show();
   }
 
-  #showTrouble(error) {
-    this.#showVerdict("failed", error.status === 503 ? t("watchBusy") : whyNot(error));
+  #showError(error) {
+    this.#showVerdict("failed", error.status === 503 ? t("watchBusy") : errorMessage(error));
   }
 
-  /** There is no new picture: take the answer down, and have the camera opened anew. */
-  #showStuck({ why, age }) {
-    if (this.#opening) return; // the old picture is gone
-    if (this.#message === why) this.#show();
-    else this.#say(why);
-    if (Math.min(age, Date.now() - this.#opened) > REOPEN_AFTER[why]) this.#reopen();
+  /** Hide the prediction while there is no new frame; reopen the camera if this lasts. */
+  #showStuck({ reason, age }) {
+    if (this.#opening) return; // the last frame is gone already
+    if (this.#message === reason) this.#show();
+    else this.#showMessage(reason);
+    if (Math.min(age, Date.now() - this.#opened) > REOPEN_AFTER[reason]) this.#reopen();
   }
 
   async #reopen() {
     try {
       await this.#openCamera();
     } catch (error) {
-      if (error.key !== "cameraRefused") return; // it is tried again
+      if (error.key !== "cameraRefused") return; // retried while it is stuck
       this.stop();
-      this.#say(error.key);
+      this.#showMessage(error.key);
     }
   }
 
   #show() {
-    const { shown } = this.#watch;
-    if (!shown) {
+    const { prediction } = this.#watch;
+    if (!prediction) {
       const resumes = this.isOn && this.#message in REOPEN_AFTER;
       this.#showVerdict("waiting", t(this.#message), resumes ? t("cameraResumes") : "");
       return;
     }
-    const dirt = mayShowDirt(shown.label) ? shown.evidence : null;
-    this.#showVerdict(kindOf(shown.label), nameOf(shown.label), surenessOf(shown), dirt);
+    const { label, evidence } = prediction;
+    const heatmap = showsHeatmap(label) ? evidence : null;
+    this.#showVerdict(kindOf(label), labelName(label), confidenceText(prediction), heatmap);
   }
 
-  #showVerdict(kind, name, sure = "", evidence = null) {
+  #showVerdict(kind, name, confidence = "", heatmap = null) {
     const verdict = byId("watch-verdict");
     if (verdict.dataset.kind !== kind || !byId("watch-icon").firstChild) {
       verdict.dataset.kind = kind;
       byId("watch-icon").replaceChildren(icon(kind));
     }
     byId("watch-name").textContent = name;
-    byId("watch-name").style.setProperty("--letters", name.length); // a short word is larger
-    verdict.classList.toggle("words", kind === "waiting" || kind === "failed");
-    byId("watch-sure").textContent = sure;
-    byId("watch-map").hidden = !evidence;
-    if (evidence) byId("watch-map").src = evidence;
+    byId("watch-name").style.setProperty("--letters", name.length); // short words are larger
+    verdict.classList.toggle("text-only", kind === "waiting" || kind === "failed");
+    byId("watch-sure").textContent = confidence;
+    byId("watch-map").hidden = !heatmap;
+    if (heatmap) byId("watch-map").src = heatmap;
   }
 
   #showControls() {
@@ -197,60 +205,66 @@ export class WatchView {
     byId("stage").classList.toggle("on", this.isOn);
   }
 
-  /** Another dish, or another answer: a line in the log, a tone, a word. */
-  #note(seen) {
-    this.#seen.unshift(seen);
-    this.#seen.length = Math.min(this.#seen.length, LONGEST_LOG);
-    const { entry } = seen;
-    if (isNewDish(seen)) this.#dishes += 1;
-    byId("log-lines").prepend(line(seen));
-    byId("log-lines").children[LONGEST_LOG]?.remove();
+  /** Log, play and announce a new dish or a new label. */
+  #addDetection(detection) {
+    this.#detections.unshift(detection);
+    this.#detections.length = Math.min(this.#detections.length, MAX_LOG);
+    const { prediction } = detection;
+    if (isNewDish(detection)) this.#dishes += 1;
+    byId("log-lines").prepend(line(detection));
+    byId("log-lines").children[MAX_LOG]?.remove();
     this.#showLogHead();
-    playTone(kindOf(entry.label));
-    const answer = [nameOf(entry.label), surenessOf(entry)].filter(Boolean).join(", ");
-    announce(t(isNewDish(seen) ? "newDishIs" : "answerChangedTo", { answer }));
+    playSound(kindOf(prediction.label));
+    const answer = [labelName(prediction.label), confidenceText(prediction)]
+      .filter(Boolean)
+      .join(", ");
+    announce(t(isNewDish(detection) ? "newDishIs" : "answerChangedTo", { answer }));
   }
 
   #showLog() {
-    byId("log-lines").replaceChildren(...this.#seen.map(line));
+    byId("log-lines").replaceChildren(...this.#detections.map(line));
     this.#showLogHead();
   }
 
   #showLogHead() {
-    const empty = this.#seen.length === 0;
+    const empty = this.#detections.length === 0;
     byId("log-empty").hidden = !empty;
     byId("log-actions").hidden = empty;
     byId("dishes-seen").textContent = empty ? "" : t("dishesSeen", { count: this.#dishes });
   }
 
   #export() {
-    const rows = this.#seen
-      .map((seen) => ({
-        ...seen,
-        name: isNewDish(seen) ? "new dish" : "",
-        where: seen.entry.where,
+    const rows = this.#detections
+      .map((detection) => ({
+        ...detection,
+        name: isNewDish(detection) ? "new dish" : "",
+        source: detection.prediction.source,
       }))
       .reverse();
-    const text = answersAsCsv(rows, this.#ask.model?.classes ?? []);
+    const text = predictionsToCsv(rows, this.#client.model?.classes ?? []);
     saveFile("platecheck-watch.csv", text, "text/csv;charset=utf-8");
   }
 }
 
-/** Whether a dish came into the picture; an empty place is no dish. */
-function isNewDish({ event, entry }) {
-  return event === "new dish" && entry.label !== "not a dish";
+/** Whether a dish came into view; an empty place does not count. */
+function isNewDish({ event, prediction }) {
+  return event === "new dish" && prediction.label !== "not a dish";
 }
 
-function line(seen) {
-  const { event, entry, time } = seen;
-  const kind = kindOf(entry.label);
-  const note = isNewDish(seen) ? t("newDish") : event === "answer" ? t("answerChanged") : "";
+function line(detection) {
+  const { event, prediction, time } = detection;
+  const kind = kindOf(prediction.label);
+  const note = isNewDish(detection)
+    ? t("newDish")
+    : event === "new label"
+      ? t("answerChanged")
+      : "";
   return make(
     "li",
     {},
     make("time", { dateTime: time.toISOString(), textContent: timeOfDay(time) }),
-    make("span", { class: "badge", data: { kind } }, icon(kind), nameOf(entry.label)),
-    make("span", { class: "line-sure", textContent: surenessOf(entry) }),
+    make("span", { class: "badge", data: { kind } }, icon(kind), labelName(prediction.label)),
+    make("span", { class: "line-sure", textContent: confidenceText(prediction) }),
     make("span", { class: "line-note", textContent: note }),
   );
 }

@@ -1,122 +1,126 @@
-/** Watching: frame after frame of a video is asked about, one at a time. */
+// @ts-check
+/** Classify frame after frame of a video, one at a time. */
 
-import { Liveness, whyStopped } from "./liveness.js";
+import { Liveness, stopReason } from "./liveness.js";
+import { MotionDetector } from "./motion.js";
 import { jpeg, scaled } from "./prepare.js";
-import { Steady } from "./steady.js";
 import { greyThumbnail } from "./thumbnail.js";
 
-const EVERY = 500; // milliseconds
-// A trouble that lasts is no reason to ask twice a second.
-const AFTER_TROUBLE = 3000;
-// After so long without an answer the dish has gone by: let this device answer.
-const PATIENCE = 8000;
-// An answer holds for so long after its frame was taken. Unless a newer one confirms it by then,
-// whatever the reason, the picture may be another one.
-const HOLDS = 6000;
-const LARGEST_SIDE = 640; // twice what the model looks at
+const INTERVAL = 500; // milliseconds
+const ERROR_INTERVAL = 3000; // do not retry twice a second while errors last
+// The dish is gone by then, so let this device take over from the service.
+const TIMEOUT = 8000;
+// Age of a frame, in milliseconds, after which its prediction expires unless a newer frame
+// confirms it: the scene may have changed.
+const EXPIRES_AFTER = 6000;
+const LARGEST_SIDE = 640; // twice the model's input
 
 /**
- * Watches a video.
+ * Watches a video. Dispatches
  *
- * Fires "frame" after each answered frame, "seen" (detail: event, entry, time) when there is another
- * dish or another answer, "trouble" (detail: the error) when a frame has no answer, and "stuck"
- * (detail: why, the key of a text, and age, the milliseconds since the last new frame) twice a second
- * while there is no new frame, or no new answer. It goes on by itself with the next new one.
+ * - "frame" after each classified frame,
+ * - "detection" (detail: event, prediction, time) on a new dish or a new label,
+ * - "error" (detail: the error) when a frame cannot be classified,
+ * - "stuck" (detail: reason, the key of a text; age, milliseconds since the last new frame) twice a
+ *   second while there is no new frame or no new prediction. Watching resumes with the next one.
  */
 export class Watch extends EventTarget {
-  #ask;
+  #client;
   #video;
-  #steady = null;
+  #motion = null;
   #liveness = null;
-  #confirmed = 0; // when the frame of the last answer was taken
-  #stop = null;
+  #confirmed = 0; // when the frame of the last prediction was taken
+  #controller = null;
 
   /**
-   * @param {import("./ask.js").Asker} ask
+   * @param {import("./inference-client.js").InferenceClient} client
    * @param {HTMLVideoElement} video
    */
-  constructor(ask, video) {
+  constructor(client, video) {
     super();
-    this.#ask = ask;
+    this.#client = client;
     this.#video = video;
     document.addEventListener("visibilitychange", () => this.#check());
   }
 
   get isOn() {
-    return this.#stop !== null;
+    return this.#controller !== null;
   }
 
-  /** The answer that counts now; null while the picture is changing, or is not a new one. */
-  get shown() {
-    return this.#steady?.holds ? this.#steady.shown : null;
+  /** The prediction for the current frame; null while the scene changes or the video is stuck. */
+  get prediction() {
+    return this.#motion?.isCurrent ? this.#motion.prediction : null;
   }
 
-  /** Watch until stopped; the video must play already. */
+  /** Watch until stopped; the video must be playing. */
   start() {
     this.stop();
-    this.#steady = new Steady();
+    this.#motion = new MotionDetector();
     this.#liveness = new Liveness();
     this.#confirmed = Date.now();
-    this.#stop = new AbortController();
-    const { signal } = this.#stop;
-    const checks = setInterval(() => this.#check(), EVERY); // also while an answer is waited for
+    this.#controller = new AbortController();
+    const { signal } = this.#controller;
+    const checks = setInterval(() => this.#check(), INTERVAL); // also while a request is pending
     signal.addEventListener("abort", () => clearInterval(checks));
     this.#run(signal);
   }
 
   stop() {
-    this.#stop?.abort();
-    this.#stop = null;
-    this.#steady = null;
+    this.#controller?.abort();
+    this.#controller = null;
+    this.#motion = null;
   }
 
   async #run(signal) {
-    const asked = new Liveness();
+    const classified = new Liveness();
     while (!signal.aborted) {
-      const next = performance.now() + EVERY;
+      const next = performance.now() + INTERVAL;
       let wait = 0;
-      if (document.visibilityState === "visible" && !whyStopped(this.#video)) {
+      if (document.visibilityState === "visible" && !stopReason(this.#video)) {
         try {
-          await this.#look(asked, signal);
+          await this.#classify(classified, signal);
         } catch (error) {
           if (signal.aborted) return;
-          this.#steady.doubt();
-          this.dispatchEvent(new CustomEvent("trouble", { detail: error }));
-          wait = AFTER_TROUBLE;
+          this.#motion.invalidate();
+          this.#dispatch("error", error);
+          wait = ERROR_INTERVAL;
         }
       }
       await new Promise((done) => setTimeout(done, Math.max(wait, next - performance.now())));
     }
   }
 
-  async #look(asked, signal) {
+  async #classify(classified, signal) {
     const frame = scaled(this.#video, LARGEST_SIDE);
-    if (!asked.isNew(this.#video, frame)) return;
+    if (!classified.isNew(this.#video, frame)) return;
     const taken = Date.now();
     const grey = greyThumbnail(frame);
     const blob = await jpeg(frame);
-    const options = { evidence: true, signal, tries: 1, patience: PATIENCE };
-    const { entries, where } = await this.#ask.answer([{ name: "frame.jpg", blob }], options);
+    const options = { evidence: true, signal, attempts: 1, timeout: TIMEOUT };
+    const { predictions, source } = await this.#client.predict(
+      [{ name: "frame.jpg", blob }],
+      options,
+    );
     if (signal.aborted) return;
-    const entry = { ...entries[0], where };
-    if (entry.error) throw new Error(entry.error.detail);
-    if (this.#liveness.whyOld(this.#video) || Date.now() - taken > HOLDS) return;
+    const prediction = { ...predictions[0], source };
+    if (prediction.error) throw new Error(prediction.error.detail);
+    if (this.#liveness.staleReason(this.#video) || Date.now() - taken > EXPIRES_AFTER) return;
     this.#confirmed = taken;
-    const event = this.#steady.step(grey, entry);
-    if (event) this.#fire("seen", { event, entry, time: new Date() });
-    this.#fire("frame");
+    const event = this.#motion.update(grey, prediction);
+    if (event) this.#dispatch("detection", { event, prediction, time: new Date() });
+    this.#dispatch("frame");
   }
 
   #check() {
     if (!this.isOn) return;
-    const late = this.#steady.holds && Date.now() - this.#confirmed > HOLDS;
-    const why = this.#liveness.whyOld(this.#video) ?? (late ? "slow" : null);
-    if (!why) return;
-    this.#steady.doubt();
-    this.#fire("stuck", { why, age: this.#liveness.age });
+    const expired = this.#motion.isCurrent && Date.now() - this.#confirmed > EXPIRES_AFTER;
+    const reason = this.#liveness.staleReason(this.#video) ?? (expired ? "slow" : null);
+    if (!reason) return;
+    this.#motion.invalidate();
+    this.#dispatch("stuck", { reason, age: this.#liveness.age });
   }
 
-  #fire(name, detail) {
+  #dispatch(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }

@@ -1,25 +1,26 @@
-/** How far reviewers agree, and the photos that they disagree on. */
+// @ts-check
+/** Show the agreement between reviewers and the photos they disagree on. */
 
 import { notify } from "./announce.js";
 import { byId, icon, make } from "./elements.js";
-import { currentLanguage, onLanguage, t } from "./language.js";
-import { fetchAgreement, photoAddress } from "./review-service.js";
-import { kindOf, nameOf } from "./words.js";
+import { kindOf, labelName } from "./labels.js";
+import { currentLanguage, onLanguageChange, t } from "./language.js";
+import { fetchAgreement, photoUrl } from "./review-service.js";
 
 const SMALL = 512;
 const LARGE = 2048;
 
 export class AgreementView {
-  #found = { pairs: [], disputed: [] };
+  #agreement = { pairs: [], disputed: [] };
 
   constructor() {
-    onLanguage(() => this.#show());
+    onLanguageChange(() => this.#show());
   }
 
-  /** Ask for it anew, and show it. */
+  /** Fetch and show the current agreement. */
   async open(reviewer) {
     try {
-      this.#found = await fetchAgreement(reviewer);
+      this.#agreement = await fetchAgreement(reviewer);
       this.#show();
     } catch (error) {
       notify("review", () =>
@@ -29,7 +30,7 @@ export class AgreementView {
   }
 
   #show() {
-    const { pairs, disputed } = this.#found;
+    const { pairs, disputed } = this.#agreement;
     byId("agreement-empty").hidden = pairs.length > 0;
     byId("pairs").hidden = pairs.length === 0;
     byId("kappa-note").hidden = pairs.length === 0;
@@ -57,8 +58,8 @@ function pairRow({ reviewers: [one, other], photos, agreed, kappa }) {
 }
 
 function disputedPhoto({ photo, decisions }) {
-  const said = Object.entries(decisions).map(([reviewer, label]) => ({
-    text: t("reviewerSaid", { reviewer, label: nameOf(label) }),
+  const labels = Object.entries(decisions).map(([reviewer, label]) => ({
+    text: t("reviewerSaid", { reviewer, label: labelName(label) }),
     kind: kindOf(label),
   }));
   return make(
@@ -66,15 +67,20 @@ function disputedPhoto({ photo, decisions }) {
     {},
     make(
       "a",
-      { href: photoAddress(photo, LARGE), target: "_blank", rel: "noopener", title: t("fullSize") },
+      { href: photoUrl(photo, LARGE), target: "_blank", rel: "noopener", title: t("fullSize") },
       make("img", {
-        src: photoAddress(photo, SMALL),
+        src: photoUrl(photo, SMALL),
         loading: "lazy",
-        alt: said.map(({ text }) => text).join("; "),
+        alt: labels.map(({ text }) => text).join("; "),
       }),
     ),
-    ...said.map(({ text, kind }) =>
-      make("span", { class: "badge", data: { kind } }, icon(kind), make("span", { textContent: text })),
+    ...labels.map(({ text, kind }) =>
+      make(
+        "span",
+        { class: "badge", data: { kind } },
+        icon(kind),
+        make("span", { textContent: text }),
+      ),
     ),
   );
 }

@@ -1,14 +1,19 @@
-/** Photos that are shown soon are fetched before. */
+// @ts-check
+/** Prefetch the photos to be shown next. */
 
 import { fetchPhoto } from "./review-service.js";
 
 const LARGE = 2048;
 
 export class PhotoCache {
-  #urls = new Map(); // promises of addresses, by photo
+  #urls = new Map(); // promises of object URLs by photo
 
-  /** Fetch these photos and let go of all others. */
-  keep(photos) {
+  /**
+   * Fetch these photos and release all others.
+   *
+   * @param {string[]} photos
+   */
+  prefetch(photos) {
     for (const [photo, url] of this.#urls) {
       if (photos.includes(photo)) continue;
       this.#urls.delete(photo);
@@ -17,13 +22,16 @@ export class PhotoCache {
     for (const photo of photos) {
       if (!this.#urls.has(photo)) {
         const url = fetchPhoto(photo, LARGE).then((blob) => URL.createObjectURL(blob));
-        url.catch(() => null); // whoever shows it hears of it
+        url.catch(() => null); // reported when the photo is shown
         this.#urls.set(photo, url);
       }
     }
   }
 
-  /** Address of a photo that is kept. */
+  /**
+   * @param {string} photo
+   * @returns {Promise<string>|undefined} object URL of a prefetched photo
+   */
   get(photo) {
     return this.#urls.get(photo);
   }

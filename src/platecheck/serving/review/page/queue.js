@@ -1,10 +1,11 @@
-/** The photos to review, in order: which is next, what was done last. */
+// @ts-check
+/** The queue of photos to review, with skip and undo. */
 
 export class Queue {
   #photos;
   #skipped = new Set();
-  #done = []; // what was decided or skipped here, in order
-  #first = null; // goes before all others: what was undone
+  #history = []; // photos decided or skipped, in order
+  #first = null; // photo whose decision was undone; comes first
 
   /** @param {{photo: string, decision: string|null}[]} photos */
   constructor(photos) {
@@ -15,21 +16,21 @@ export class Queue {
     return this.#photos.length;
   }
 
-  /** How many have a decision. */
+  /** Number of photos with a decision. */
   get decided() {
     return this.#photos.filter(({ decision }) => decision !== null).length;
   }
 
-  /** How many were skipped, and not decided later. */
+  /** Number of skipped photos. */
   get skipped() {
     return this.#skipped.size;
   }
 
   get canUndo() {
-    return this.#done.length > 0;
+    return this.#history.length > 0;
   }
 
-  /** The photos to decide, the next one first. */
+  /** Return up to `count` open photos, the next one first. */
   next(count) {
     const open = this.#photos.filter(
       (item) => item.decision === null && !this.#skipped.has(item) && item !== this.#first,
@@ -39,39 +40,39 @@ export class Queue {
 
   decide(item, label) {
     item.decision = label;
-    this.#did(item);
+    this.#record(item);
   }
 
   skip(item) {
     this.#skipped.add(item);
-    this.#did(item);
+    this.#record(item);
   }
 
-  /** What was done last; `undo` puts it in front again. */
+  /** The photo that undo() would put back. */
   get last() {
-    return this.#done.at(-1);
+    return this.#history.at(-1);
   }
 
   undo() {
-    this.#first = this.#done.pop();
+    this.#first = this.#history.pop();
     this.#first.decision = null;
     this.#skipped.delete(this.#first);
   }
 
-  /** Skipped photos are there again. */
-  takeSkipped() {
+  /** Put skipped photos back. */
+  requeueSkipped() {
     this.#skipped.clear();
   }
 
-  /** A photo was deleted. */
+  /** Remove a deleted photo. */
   remove(item) {
     this.#photos = this.#photos.filter((other) => other !== item);
-    this.#done = this.#done.filter((other) => other !== item);
+    this.#history = this.#history.filter((other) => other !== item);
     if (this.#first === item) this.#first = null;
   }
 
-  #did(item) {
-    this.#done.push(item);
+  #record(item) {
+    this.#history.push(item);
     if (this.#first === item) this.#first = null;
   }
 }

@@ -1,10 +1,11 @@
-/** The review server's HTTP interface. */
+// @ts-check
+/** HTTP client of the review server. */
 
-/** The server does not do what it was asked. */
-export class Refused extends Error {
+/** The review server responded with an error or is unreachable. */
+export class ReviewServiceError extends Error {
   /**
-   * @param {number} status of HTTP; 0: nobody answers
-   * @param {string} detail in English
+   * @param {number} status HTTP status code; 0: unreachable
+   * @param {string} detail English message
    */
   constructor(status, detail = "") {
     super(detail);
@@ -12,29 +13,47 @@ export class Refused extends Error {
   }
 }
 
-/** What there is to review, and what this reviewer has decided. */
+/**
+ * Fetch the labels and the photos, with this reviewer's decisions.
+ *
+ * @param {string} reviewer
+ */
 export async function fetchQueue(reviewer) {
-  return (await request(`/v1/review?${of(reviewer)}`)).json();
+  return (await request(`/v1/review?${query(reviewer)}`)).json();
 }
 
-/** How far reviewers agree. */
+/** @param {string} reviewer */
 export async function fetchAgreement(reviewer) {
-  return (await request(`/v1/agreement?${of(reviewer)}`)).json();
+  return (await request(`/v1/agreement?${query(reviewer)}`)).json();
 }
 
-/** Where a photo is, at most so many pixels wide and high. */
-export function photoAddress(photo, side) {
+/**
+ * @param {string} photo
+ * @param {number} side maximum width and height in pixels
+ * @returns {string} URL
+ */
+export function photoUrl(photo, side) {
   return `/v1/photos/${photo}?side=${side}`;
 }
 
-/** A photo's file. */
+/**
+ * @param {string} photo
+ * @param {number} side
+ * @returns {Promise<Blob>}
+ */
 export async function fetchPhoto(photo, side) {
-  return (await request(photoAddress(photo, side))).blob();
+  return (await request(photoUrl(photo, side))).blob();
 }
 
-/** Keep a decision; null forgets it. */
+/**
+ * Store a decision; null deletes it.
+ *
+ * @param {string} photo
+ * @param {string} reviewer
+ * @param {string|null} label
+ */
 export async function sendDecision(photo, reviewer, label) {
-  const path = `/v1/decisions/${photo}?${of(reviewer)}`;
+  const path = `/v1/decisions/${photo}?${query(reviewer)}`;
   if (label === null) {
     await request(path, { method: "DELETE" });
   } else {
@@ -46,7 +65,7 @@ export async function sendDecision(photo, reviewer, label) {
   }
 }
 
-function of(reviewer) {
+function query(reviewer) {
   return new URLSearchParams({ reviewer });
 }
 
@@ -55,9 +74,9 @@ async function request(path, options = {}) {
   try {
     response = await fetch(path, { ...options, cache: "no-store" });
   } catch {
-    throw new Refused(0);
+    throw new ReviewServiceError(0);
   }
   if (response.ok) return response;
   const problem = await response.json().catch(() => ({}));
-  throw new Refused(response.status, problem.detail);
+  throw new ReviewServiceError(response.status, problem.detail);
 }

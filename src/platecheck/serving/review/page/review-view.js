@@ -1,16 +1,17 @@
-/** One photo after the other: what was said of it, and what is right. */
+// @ts-check
+/** Review photos one by one: show predictions and feedback, record decisions. */
 
 import { announce, notify } from "./announce.js";
 import { byId, icon, make } from "./elements.js";
-import { onLanguage, percent, t } from "./language.js";
+import { isConfident, kindOf, labelName } from "./labels.js";
+import { onLanguageChange, percent, t } from "./language.js";
 import { PhotoCache } from "./photo-cache.js";
 import { Queue } from "./queue.js";
-import { fetchQueue, photoAddress, sendDecision } from "./review-service.js";
-import { remember, remembered } from "./settings.js";
-import { isSure, kindOf, nameOf } from "./words.js";
+import { fetchQueue, photoUrl, sendDecision } from "./review-service.js";
+import { loadSetting, saveSetting } from "./settings.js";
 
-const AHEAD = 3; // photos that are fetched, the one that is shown included
-const NO_DISH = "not a dish";
+const PREFETCHED = 3; // photos, including the current one
+const NOT_A_DISH = "not a dish";
 
 export class ReviewView {
   #reviewer = "";
@@ -24,24 +25,24 @@ export class ReviewView {
     byId("undo").addEventListener("click", () => this.#undo());
     byId("undo-last").addEventListener("click", () => this.#undo());
     byId("go-through-skipped").addEventListener("click", () => {
-      this.#queue.takeSkipped();
+      this.#queue.requeueSkipped();
       this.#show();
       byId("main").focus();
     });
-    byId("keys").checked = remembered("keys") !== "off";
+    byId("keys").checked = loadSetting("keys") !== "off";
     byId("keys").addEventListener("change", ({ target }) => {
-      remember("keys", target.checked ? null : "off");
+      saveSetting("keys", target.checked ? null : "off");
       this.#showKeys();
     });
     addEventListener("keydown", (event) => this.#onKey(event));
-    onLanguage(() => {
+    onLanguageChange(() => {
       this.#makeButtons();
       this.#show();
     });
   }
 
-  /** Review in the name of someone. */
-  async begin(reviewer) {
+  /** Load the queue of a reviewer. */
+  async start(reviewer) {
     this.#reviewer = reviewer;
     try {
       const { labels, photos } = await fetchQueue(reviewer);
@@ -50,7 +51,7 @@ export class ReviewView {
       this.#makeButtons();
       this.#show();
     } catch (error) {
-      this.#complain(error);
+      this.#showError(error);
     }
   }
 
@@ -71,7 +72,7 @@ export class ReviewView {
             ...(key ? { "aria-keyshortcuts": key } : {}),
           },
           icon(kindOf(label)),
-          make("span", { textContent: nameOf(label) }),
+          make("span", { textContent: labelName(label) }),
           key ? make("kbd", { textContent: key }) : null,
         );
       }),
@@ -79,22 +80,22 @@ export class ReviewView {
     this.#showKeys();
   }
 
-  /** 0 for no dish, 1 to 9 for the first classes; others have no key. */
+  /** 0 for "not a dish", 1 to 9 for the first classes, none for others. */
   #keyOf(label) {
-    if (label === NO_DISH) return "0";
+    if (label === NOT_A_DISH) return "0";
     const number = this.#labels.indexOf(label) + 1;
     return number <= 9 ? String(number) : "";
   }
 
   #showKeys() {
-    byId("item").classList.toggle("keyless", !byId("keys").checked);
+    byId("item").classList.toggle("no-keys", !byId("keys").checked);
   }
 
   #onKey(event) {
-    const typed = event.target.closest("input:not([type=checkbox]), select, dialog");
-    if (typed || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
+    const typing = event.target.closest("input:not([type=checkbox]), select, dialog");
+    if (typing || event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
     if (!byId("keys").checked || byId("review-view").hidden) return;
-    // By their places on the keyboard: what they write depends on the language.
+    // By position: the characters depend on the keyboard layout.
     const digit = /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
     const label = this.#labels.find((each) => digit && this.#keyOf(each) === digit);
     if (label) this.#decide(label);
@@ -109,7 +110,7 @@ export class ReviewView {
     if (!item) return;
     await this.#send(item, label, () => {
       this.#queue.decide(item, label);
-      this.#show(t("decided", { label: nameOf(label) }));
+      this.#show(t("decided", { label: labelName(label) }));
     });
   }
 
@@ -127,13 +128,13 @@ export class ReviewView {
       const wasDone = !this.#current;
       this.#queue.undo();
       this.#show(t("undone"));
-      if (wasDone) byId("main").focus(); // the button that was pressed is gone
+      if (wasDone) byId("main").focus(); // the focused button is hidden now
     };
     if (item.decision === null) done();
     else await this.#send(item, null, done);
   }
 
-  /** Have the server keep something, then do the rest; one at a time. */
+  /** Send a decision, then run `then`; ignored while another one is being sent. */
   async #send(item, label, then) {
     if (this.#busy) return;
     this.#busy = true;
@@ -147,20 +148,20 @@ export class ReviewView {
         this.#show(t("deleted"));
         notify("review", () => t("deleted"));
       } else {
-        this.#complain(error);
+        this.#showError(error);
       }
     } finally {
       this.#busy = false;
     }
   }
 
-  #complain(error) {
+  #showError(error) {
     notify("review", () =>
       error.status === 0 ? t("noService") : t("failed", { why: error.message }),
     );
   }
 
-  /** Show what is next, and say it after what was done. */
+  /** Show the next photo; announce it after the outcome of the last action. */
   #show(done = "") {
     const { count, decided, canUndo } = this.#queue;
     byId("progress-bar").max = count || 1;
@@ -168,8 +169,8 @@ export class ReviewView {
     byId("progress-text").textContent = t("progress", { done: decided, count });
     byId("undo").disabled = !canUndo;
     byId("undo-last").hidden = !canUndo;
-    const next = this.#queue.next(AHEAD);
-    this.#photos.keep(next.map(({ photo }) => photo));
+    const next = this.#queue.next(PREFETCHED);
+    this.#photos.prefetch(next.map(({ photo }) => photo));
     byId("item").hidden = !next.length;
     byId("done").hidden = next.length > 0;
     if (next.length) this.#showItem(next[0], done);
@@ -177,20 +178,20 @@ export class ReviewView {
   }
 
   #showItem(item, done) {
-    byId("service-said").replaceChildren(badge(item.label, surenessOf(item)));
+    byId("service-said").replaceChildren(badge(item.label, confidenceText(item)));
     byId("users-said").replaceChildren(
       ...Object.entries(item.said).map(([label, count]) =>
         badge(label, count > 1 ? `×${count}` : ""),
       ),
     );
-    byId("photo-link").href = photoAddress(item.photo, 2048);
+    byId("photo-link").href = photoUrl(item.photo, 2048);
     byId("photo").alt = t("photoAlt");
     this.#showPhoto(item);
     const next = t("next", {
       number: this.#queue.decided + this.#queue.skipped + 1,
       count: this.#queue.count,
-      answer: [nameOf(item.label), surenessOf(item)].filter(Boolean).join(", "),
-      said: Object.keys(item.said).map(nameOf).join(", "),
+      answer: [labelName(item.label), confidenceText(item)].filter(Boolean).join(", "),
+      said: Object.keys(item.said).map(labelName).join(", "),
     });
     if (done) announce(`${done} ${next}`);
   }
@@ -223,8 +224,8 @@ export class ReviewView {
   }
 }
 
-function surenessOf({ label, probability }) {
-  return isSure(label) ? percent(probability) : "";
+function confidenceText({ label, probability }) {
+  return isConfident(label) ? percent(probability) : "";
 }
 
 function badge(label, more) {
@@ -232,7 +233,7 @@ function badge(label, more) {
     "span",
     { class: "badge", data: { kind: kindOf(label) } },
     icon(kindOf(label)),
-    make("span", { textContent: nameOf(label) }),
+    make("span", { textContent: labelName(label) }),
     more ? make("span", { class: "more", textContent: more }) : null,
   );
 }

@@ -1,18 +1,26 @@
-/** The review page: who reviews, and which view is shown. */
+// @ts-check
+/** Entry point of the review page: reviewer's name and view selection. */
 
 import { AgreementView } from "./agreement-view.js";
 import { byId, make } from "./elements.js";
-import { currentLanguage, LANGUAGES, onLanguage, setLanguage, t, translate } from "./language.js";
+import {
+  currentLanguage,
+  LANGUAGES,
+  onLanguageChange,
+  setLanguage,
+  t,
+  translate,
+} from "./language.js";
 import { ReviewView } from "./review-view.js";
-import { remember, remembered } from "./settings.js";
+import { loadSetting, saveSetting } from "./settings.js";
 import { TEXTS } from "./texts.js";
 
 translate();
 const review = new ReviewView();
 const agreement = new AgreementView();
-let reviewer = remembered("reviewer") ?? "";
+let reviewer = loadSetting("reviewer") ?? "";
 
-/** Show the view that the address names. */
+/** Show the view that the URL names. */
 function showView() {
   const agreeing = location.hash === "#agreement";
   byId("review-view").hidden = agreeing;
@@ -28,7 +36,7 @@ function showView() {
   if (agreeing && reviewer) agreement.open(reviewer);
 }
 
-/** The name, on a button that changes it. */
+/** Show the name on the button that changes it. */
 function showReviewer() {
   const button = byId("reviewer");
   button.hidden = !reviewer;
@@ -36,26 +44,26 @@ function showReviewer() {
   button.setAttribute("aria-label", `${reviewer}: ${t("changeName")}`);
 }
 
-/** Ask for the reviewer's name, and begin with it. */
-function askForName() {
+/** Prompt for the reviewer's name and start. */
+function promptForName() {
   const dialog = byId("name-dialog");
   byId("name-input").value = reviewer;
   dialog.querySelector("form").onsubmit = (event) => {
-    event.preventDefault(); // the page's policy lets no form go anywhere
+    event.preventDefault(); // the CSP forbids form submission
     const name = byId("name-input").value.trim();
     if (!name) return;
     dialog.close();
-    begin(name);
+    start(name);
   };
   dialog.showModal();
 }
 
-/** Review, and look at the agreement, in the name of someone. */
-function begin(name) {
+/** Start reviewing under a name. */
+function start(name) {
   reviewer = name;
-  remember("reviewer", name);
+  saveSetting("reviewer", name);
   showReviewer();
-  review.begin(name);
+  review.start(name);
   showView();
 }
 
@@ -66,21 +74,21 @@ byId("language").append(
 );
 byId("language").value = currentLanguage();
 byId("language").addEventListener("change", ({ target }) => setLanguage(target.value));
-byId("reviewer").addEventListener("click", askForName);
+byId("reviewer").addEventListener("click", promptForName);
 byId("name-dialog").addEventListener("cancel", (event) => {
-  if (!reviewer) event.preventDefault(); // without a name nothing can be decided
+  if (!reviewer) event.preventDefault(); // decisions need a name
 });
 byId("skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the address names the view
+  event.preventDefault(); // the hash is used for the view
   byId("main").focus();
 });
 addEventListener("hashchange", showView);
-onLanguage(() => {
+onLanguageChange(() => {
   showReviewer();
   showView();
 });
-if (reviewer) begin(reviewer);
+if (reviewer) start(reviewer);
 else {
   showView();
-  askForName();
+  promptForName();
 }

@@ -1,23 +1,25 @@
+// @ts-check
 /**
- * Every text of the review page, by language; language.js and words.js are the main page's.
+ * Texts of the review page by language, with the same keys in each. language.js and labels.js are
+ * those of the main page.
  *
- * A text that depends on a count has its plural forms, by the names of Intl.PluralRules.
- * {name} is replaced by a value.
+ * Texts with a count list their plural forms by the names of Intl.PluralRules. {name} is a
+ * placeholder.
  */
 
 export const TEXTS = {
   en: {
     languageName: "English",
     language: "Language",
-    skip: "Skip to the content",
+    skip: "Skip to content",
     viewPhotos: "Review",
     viewAgreement: "Agreement",
     changeName: "Change name",
-    nameTitle: "Who reviews?",
+    nameTitle: "Who is reviewing?",
     nameText:
-      "Your decisions are kept under this name. Nobody sees them while they still have to decide themselves.",
+      "Your decisions are stored under this name. Others cannot see them until they have decided themselves.",
     nameLabel: "Your name",
-    nameUse: "Begin",
+    nameUse: "Start",
 
     clean: "Clean",
     dirty: "Dirty",
@@ -26,49 +28,49 @@ export const TEXTS = {
     over: "over {percent}",
     under: "under {percent}",
 
-    title: "What is right?",
+    title: "What is the correct label?",
     progress: "{done} of {count}",
-    progressLabel: "Photos decided",
-    photoAlt: "The photo to decide on",
-    fullSize: "Open the photo in a tab of its own",
+    progressLabel: "Photos reviewed",
+    photoAlt: "Photo to review",
+    fullSize: "Open the photo in a new tab",
     serviceSaid: "The service said",
-    usersSaid: "Who sent it said",
+    usersSaid: "Users said",
     skipPhoto: "Skip",
     undo: "Undo",
-    keysOption: "Single keys decide",
-    keysNote: "Switch them off if they get in the way of a screen reader or voice control.",
+    keysOption: "Single-key shortcuts",
+    keysNote: "Switch them off if they interfere with a screen reader or voice control.",
     decided: "{label}.",
     skipped: "Skipped.",
     undone: "Undone.",
-    next: "Photo {number} of {count}. The service said: {answer}. Who sent it said: {said}.",
-    notLoaded: "The photo cannot be shown. Skip it.",
+    next: "Photo {number} of {count}. The service said: {answer}. Users said: {said}.",
+    notLoaded: "The photo cannot be displayed. Skip it.",
     deleted: "The photo was deleted in the meantime.",
-    failed: "That did not work: {why}",
-    noService: "platecheck review does not run any more.",
+    failed: "Failed: {why}",
+    noService: "platecheck review is no longer running.",
 
-    allDone: "Every photo is decided.",
+    allDone: "All photos are reviewed.",
     allDoneText: "Thank you. The Agreement page shows how far reviewers agree.",
     skippedLeft: {
       one: "{count} photo was skipped.",
       other: "{count} photos were skipped.",
     },
-    skippedLeftText: "All the others are decided.",
-    goThroughSkipped: "Go through the skipped photos",
-    nothing: "There is no feedback to review.",
-    nothingText: "platecheck serve --feedback collects it.",
+    skippedLeftText: "All others are reviewed.",
+    goThroughSkipped: "Review the skipped photos",
+    nothing: "No feedback to review.",
+    nothingText: "Collect it with platecheck serve --feedback.",
 
-    agreementTitle: "How far reviewers agree",
-    agreementEmpty: "No two reviewers have decided the same photo yet.",
+    agreementTitle: "Agreement between reviewers",
+    agreementEmpty: "No photo has been reviewed by two people yet.",
     reviewers: "Reviewers",
     pair: "{one} and {other}",
-    both: "Photos of both",
-    alike: "Decided alike",
+    both: "Photos in common",
+    alike: "Same label",
     kappa: "Cohen’s kappa",
     kappaNote:
-      "Kappa is the agreement beyond chance: 1 is complete, 0 is what chance would give. It has no value where both always gave one and the same answer.",
-    disputedTitle: "Photos they disagree on",
-    disputedNote: "Only photos that you have decided are shown here.",
-    disputedNone: "None of the photos that you have decided.",
+      "Kappa is the agreement beyond chance: 1 is complete, 0 is what chance would give. It is undefined if both always chose the same label.",
+    disputedTitle: "Disagreements",
+    disputedNote: "Only photos that you have reviewed are shown.",
+    disputedNone: "None of the photos that you have reviewed.",
     reviewerSaid: "{reviewer}: {label}",
   },
 
@@ -80,8 +82,7 @@ export const TEXTS = {
     viewAgreement: "Згода",
     changeName: "Змінити ім’я",
     nameTitle: "Хто переглядає?",
-    nameText:
-      "Ваші рішення зберігаються під цим іменем. Ніхто не бачить їх, доки сам не вирішив.",
+    nameText: "Ваші рішення зберігаються під цим іменем. Ніхто не бачить їх, доки сам не вирішив.",
     nameLabel: "Ваше ім’я",
     nameUse: "Почати",
 
@@ -141,5 +142,5 @@ export const TEXTS = {
   },
 };
 
-/** Words of the service that have texts of their own: none on this page. */
+/** Translated error messages of the service: none on this page. */
 export const REASONS = {};

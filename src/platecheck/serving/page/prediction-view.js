@@ -1,14 +1,22 @@
-/** One photo and its answer: the word, how sure, where the dirt is. */
+// @ts-check
+/** Show a photo with its label, confidence and heatmap. */
 
 import { announce } from "./announce.js";
-import { byId, fileName, icon, make } from "./elements.js";
-import { percent, percentNeeded, t } from "./language.js";
-import { kindOf, mayShowDirt, nameOf, sureness, isSure, whyNot } from "./words.js";
+import { breakableName, byId, icon, make } from "./elements.js";
+import {
+  kindOf,
+  showsHeatmap,
+  labelName,
+  likelihoodPhrase,
+  isConfident,
+  errorMessage,
+} from "./labels.js";
+import { formatThreshold, percent, t } from "./language.js";
 
-const SLOW = 5000; // milliseconds
-const FAINT = 20; // of 255: less of a map's colour is not seen
+const SLOW_AFTER = 5000; // milliseconds
+const VISIBLE_ALPHA = 20; // of 255; fainter pixels of a heatmap cannot be seen
 
-export class AnswerView {
+export class PredictionView {
   #url = null;
   #slow = null;
 
@@ -20,26 +28,26 @@ export class AnswerView {
     });
   }
 
-  /** Show at once that a photo is being asked about: an old answer must not be taken for its. */
-  wait(row) {
+  /** Show that a photo is being classified, and hide the previous prediction at once. */
+  showPending(row) {
     byId("answer").hidden = false;
-    this.#showVerdict("waiting", t("asking"));
-    byId("photo-name").replaceChildren(...fileName(row.name));
+    this.#showVerdict("waiting", t("running"));
+    byId("photo-name").replaceChildren(...breakableName(row.name));
     byId("photo-map").hidden = true;
-    byId("sure").textContent = "";
-    byId("by").textContent = "";
+    byId("confidence").textContent = "";
+    byId("predicted-by").textContent = "";
     byId("bars").hidden = true;
     byId("map").hidden = true;
     clearTimeout(this.#slow);
     this.#slow = setTimeout(() => {
-      byId("sure").textContent = t("slow");
+      byId("confidence").textContent = t("slow");
       announce(t("slow"));
-    }, SLOW);
+    }, SLOW_AFTER);
   }
 
-  /** Show the photo, as it was prepared. */
+  /** Show the prepared photo. */
   showPhoto(row, { blob, width }) {
-    this.#forgetPhoto();
+    this.#releasePhoto();
     const photo = byId("photo");
     const visible = Boolean(width);
     photo.parentElement.hidden = !visible;
@@ -51,29 +59,29 @@ export class AnswerView {
     photo.alt = t("photoOf", { name: row.name });
   }
 
-  /** Show the answer for the photo. */
   show(row, model) {
     clearTimeout(this.#slow);
-    const { entry } = row;
-    this.#showVerdict(kindOf(entry.label), nameOf(entry.label));
-    byId("sure").replaceChildren(
-      ...(isSure(entry.label)
+    const { prediction } = row;
+    this.#showVerdict(kindOf(prediction.label), labelName(prediction.label));
+    byId("confidence").replaceChildren(
+      ...(isConfident(prediction.label)
         ? [
-            `${sureness(entry.probability)}, `,
-            make("strong", { textContent: percent(entry.probability) }),
+            `${likelihoodPhrase(prediction.probability)}, `,
+            make("strong", { textContent: percent(prediction.probability) }),
           ]
-        : [t(entry.label === "unsure" ? "byEye" : "isThereADish")]),
+        : [t(prediction.label === "unsure" ? "checkYourself" : "isThereADish")]),
     );
-    byId("by").textContent = t(row.where === "device" ? "answeredOnDevice" : "answeredByService");
-    this.#showBars(entry, model);
-    this.#showMap(entry);
+    byId("predicted-by").textContent = t(
+      row.source === "device" ? "predictedOnDevice" : "predictedByService",
+    );
+    this.#showBars(prediction, model);
+    this.#showHeatmap(prediction);
   }
 
-  /** Show why there is no answer. */
-  fail(error) {
+  showError(error) {
     clearTimeout(this.#slow);
     this.#showVerdict("failed", t("failed"));
-    byId("sure").textContent = whyNot(error);
+    byId("confidence").textContent = errorMessage(error);
   }
 
   clear() {
@@ -81,10 +89,10 @@ export class AnswerView {
     byId("answer").hidden = true;
     byId("photo").removeAttribute("src");
     byId("photo-map").removeAttribute("src");
-    this.#forgetPhoto();
+    this.#releasePhoto();
   }
 
-  #forgetPhoto() {
+  #releasePhoto() {
     if (this.#url) URL.revokeObjectURL(this.#url);
     this.#url = null;
   }
@@ -95,30 +103,30 @@ export class AnswerView {
     byId("verdict-name").textContent = name;
   }
 
-  /** Every class with its probability, and from where on it is said. */
+  /** Show each class's probability and threshold. */
   #showBars({ label, probabilities }, { thresholds }) {
-    byId("bars").hidden = label === "not a dish"; // then they say nothing
+    byId("bars").hidden = label === "not a dish"; // the probabilities mean nothing then
     byId("bars-mark").hidden = Object.keys(thresholds).length === 0;
     byId("bars-list").replaceChildren(
       ...Object.entries(probabilities).map(([name, probability]) => {
         const bar = make("span", { class: "bar", data: { kind: kindOf(name) } });
         bar.style.setProperty("--share", probability);
-        const needed = thresholds[name] ?? 0;
-        if (needed > 0) {
+        const threshold = thresholds[name] ?? 0;
+        if (threshold > 0) {
           const mark = make("span", {
-            class: "needed",
+            class: "threshold",
             title: t("classNeeds", {
-              name: nameOf(name),
-              percent: percentNeeded(needed),
+              name: labelName(name),
+              percent: formatThreshold(threshold),
             }),
           });
-          mark.style.setProperty("--needed", needed);
+          mark.style.setProperty("--threshold", threshold);
           bar.append(mark);
         }
         return make(
           "li",
           {},
-          make("span", { class: "bar-name", textContent: nameOf(name) }),
+          make("span", { class: "bar-name", textContent: labelName(name) }),
           bar,
           make("span", { class: "bar-share", textContent: percent(probability) }),
         );
@@ -126,19 +134,18 @@ export class AnswerView {
     );
   }
 
-  /** Where the dirt is; what is clean, or no dish, has none to show, whatever is drawn. */
-  async #showMap({ evidence, label }) {
+  async #showHeatmap({ evidence, label }) {
     const map = byId("photo-map");
-    const visible = mayShowDirt(label) && Boolean(evidence) && byId("no-preview").hidden;
+    const visible = showsHeatmap(label) && Boolean(evidence) && byId("no-preview").hidden;
     byId("map").hidden = !visible;
     map.hidden = !visible;
     if (!visible || map.src === evidence) return;
     map.src = evidence;
     map.style.opacity = 0;
-    // Faded in, so that one sees the dish first; the style above must have been drawn once.
+    // Fade in, after the initial style has been rendered, to show the dish first.
     requestAnimationFrame(() => requestAnimationFrame(() => this.#fade()));
     await map.decode().catch(() => null);
-    if (map.src !== evidence) return; // another photo is shown by now
+    if (map.src !== evidence) return; // another photo is shown by then
     const blank = isBlank(map);
     byId("map-strength").hidden = blank;
     byId("map-title").dataset.t = blank ? "mapBlank" : "map";
@@ -150,11 +157,11 @@ export class AnswerView {
   }
 }
 
-/** Whether nothing can be seen in a map. */
+/** Whether a heatmap shows nothing. */
 function isBlank(map) {
   const canvas = new OffscreenCanvas(map.naturalWidth || 1, map.naturalHeight || 1);
   const context = canvas.getContext("2d");
   context.drawImage(map, 0, 0);
   const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
-  return data.every((value, i) => i % 4 !== 3 || value < FAINT);
+  return data.every((value, i) => i % 4 !== 3 || value < VISIBLE_ALPHA);
 }

@@ -1,16 +1,17 @@
-/** The table of this visit: sorted, filtered, kept up to date row by row. */
+// @ts-check
+/** The table of this session: sorted, filtered, updated row by row. */
 
-import { byId, fileName, icon, make } from "./elements.js";
-import { compareTexts, onLanguage, percent, t } from "./language.js";
-import { groupOf } from "./visit.js";
-import { isSure, kindOf, nameOf, whyNot } from "./words.js";
+import { breakableName, byId, icon, make } from "./elements.js";
+import { errorMessage, isConfident, kindOf, labelName } from "./labels.js";
+import { compareTexts, onLanguageChange, percent, t } from "./language.js";
+import { groupOf } from "./session.js";
 
-// Groups that are no label; their texts and icons.
+// Groups that are not labels: key of the text, icon.
 const STATES = {
   failed: ["failed", "failed"],
   waiting: ["waiting", "waiting"],
-  asking: ["asking", "waiting"],
-  stopped: ["notAsked", "waiting"],
+  running: ["running", "waiting"],
+  stopped: ["notClassified", "waiting"],
 };
 const SORTS = {
   photo: (a, b) => compareTexts(a.name, b.name),
@@ -18,33 +19,35 @@ const SORTS = {
   confidence: (a, b) => confidence(a) - confidence(b),
 };
 
-/** How sure a row's answer is, for sorting; answers that are no class come first. */
-function confidence({ entry }) {
-  return entry?.label && isSure(entry.label) ? entry.probability : -1;
+/** Sort key: the probability; labels that are not classes come first. */
+function confidence({ prediction }) {
+  return prediction?.label && isConfident(prediction.label) ? prediction.probability : -1;
 }
 
 function groupName(group) {
-  return STATES[group] ? t(STATES[group][0]) : nameOf(group);
+  return STATES[group] ? t(STATES[group][0]) : labelName(group);
 }
 
-export class VisitView {
+export class SessionView {
   #rows = [];
-  #lines = new Map(); // for each row what newLine() gives
-  #sort = null; // [name, direction]; null: in the order they came
-  #only = null; // the group that is shown; null: all
+  #lines = new Map(); // by row, see newLine()
+  #sort = null; // [name, direction]; null: in order of arrival
+  #filter = null; // group to show; null: all
   #onOpen;
-  #due = false;
+  #refreshDue = false;
   #opened = null;
 
-  /** @param {(row: object) => void} onOpen called with the row whose photo is to be shown */
+  /** @param {(row: object) => void} onOpen called to show a row's photo */
   constructor(onOpen) {
     this.#onOpen = onOpen;
-    for (const button of document.querySelectorAll("#visit [data-sort]")) {
+    /** @type {NodeListOf<HTMLElement>} */
+    const buttons = document.querySelectorAll("#session [data-sort]");
+    for (const button of buttons) {
       button.addEventListener("click", () => this.#sortBy(button.dataset.sort));
     }
-    onLanguage(() => {
+    onLanguageChange(() => {
       for (const row of this.#rows) this.#fill(row);
-      this.#update();
+      this.#refresh();
     });
   }
 
@@ -59,17 +62,17 @@ export class VisitView {
       this.#lines.set(row, newLine(row, this.#onOpen));
       this.#fill(row);
     }
-    this.#update();
+    this.#refresh();
   }
 
-  /** A row has changed. */
-  changed(row) {
-    if (!this.#lines.has(row)) return; // it was cleared meanwhile
+  /** Show a row's new state. */
+  update(row) {
+    if (!this.#lines.has(row)) return; // cleared meanwhile
     this.#fill(row);
-    this.#soon();
+    this.#scheduleRefresh();
   }
 
-  /** Mark the row whose photo is shown. */
+  /** Mark the row whose photo is shown; null: none. */
   open(row) {
     this.#lines.get(this.#opened)?.line.removeAttribute("aria-current");
     this.#opened = row;
@@ -79,54 +82,56 @@ export class VisitView {
   clear() {
     this.#rows = [];
     this.#lines.clear();
-    this.#only = null;
-    this.#update();
+    this.#filter = null;
+    this.#refresh();
   }
 
   #sortBy(name) {
     const again = this.#sort?.[0] === name;
     this.#sort = [name, again ? -this.#sort[1] : 1];
-    for (const head of document.querySelectorAll("#visit th[aria-sort]")) {
+    for (const head of document.querySelectorAll("#session th[aria-sort]")) {
       head.removeAttribute("aria-sort");
     }
-    const head = document.querySelector(`#visit [data-sort=${name}]`).closest("th");
+    const head = document.querySelector(`#session [data-sort=${name}]`).closest("th");
     head.setAttribute("aria-sort", this.#sort[1] > 0 ? "ascending" : "descending");
-    this.#update();
+    this.#refresh();
   }
 
-  /** Put the table in order with the next frame: many rows may change before it. */
-  #soon() {
-    if (this.#due) return;
-    this.#due = true;
+  /** Refresh with the next frame, as many rows may change at once. */
+  #scheduleRefresh() {
+    if (this.#refreshDue) return;
+    this.#refreshDue = true;
     requestAnimationFrame(() => {
-      this.#due = false;
-      this.#update();
+      this.#refreshDue = false;
+      this.#refresh();
     });
   }
 
-  #update() {
+  #refresh() {
     const counts = new Map();
     for (const row of this.#rows) {
       const group = groupOf(row);
       counts.set(group, (counts.get(group) ?? 0) + 1);
     }
-    if (!counts.has(this.#only)) this.#only = null;
-    this.#showGroups(counts);
-    const shown = this.#rows.filter((row) => this.#only === null || groupOf(row) === this.#only);
+    if (!counts.has(this.#filter)) this.#filter = null;
+    this.#showFilters(counts);
+    const shown = this.#rows.filter(
+      (row) => this.#filter === null || groupOf(row) === this.#filter,
+    );
     if (this.#sort) {
       const [name, direction] = this.#sort;
       shown.sort((a, b) => direction * SORTS[name](a, b));
     }
     putInOrder(
-      byId("visit-rows"),
+      byId("session-rows"),
       shown.map((row) => this.#lines.get(row).line),
     );
   }
 
-  /** A button for each answer there is, with its count. */
-  #showGroups(counts) {
+  /** Show a filter button with the count of each group. */
+  #showFilters(counts) {
     const groups = [...counts.keys()].sort((a, b) => compareTexts(groupName(a), groupName(b)));
-    const focused = document.activeElement?.dataset.group;
+    const focused = /** @type {HTMLElement} */ (document.activeElement)?.dataset.group;
     const buttons = [null, ...groups].map((group) => {
       const count = group === null ? this.#rows.length : counts.get(group);
       return make(
@@ -135,26 +140,26 @@ export class VisitView {
           type: "button",
           class: "chip",
           data: { group: group ?? "", kind: group === null ? "all" : groupKind(group) },
-          "aria-pressed": String(this.#only === group),
-          on: { click: () => this.#showOnly(group) },
+          "aria-pressed": String(this.#filter === group),
+          on: { click: () => this.#setFilter(group) },
         },
         group === null ? null : icon(groupKind(group)),
         group === null ? t("all") : groupName(group),
         make("span", { class: "count", textContent: String(count) }),
       );
     });
-    byId("visit-groups").replaceChildren(...buttons);
+    byId("session-groups").replaceChildren(...buttons);
     if (focused !== undefined) buttons.find(({ dataset }) => dataset.group === focused)?.focus();
   }
 
-  #showOnly(group) {
-    this.#only = group;
-    this.#update();
+  #setFilter(group) {
+    this.#filter = group;
+    this.#refresh();
   }
 
-  /** Bring a row's line up to date. Its button stays the same one: it may have the focus. */
+  /** Update a row's line, keeping its button, which may have the focus. */
   #fill(row) {
-    const { photo, button, answer, sure } = this.#lines.get(row);
+    const { photo, button, label, confidence } = this.#lines.get(row);
     button.setAttribute("aria-label", t("showPhoto", { name: row.name }));
     if (row.thumbnail && photo.tagName !== "IMG") {
       const image = make("img", { src: row.thumbnail, alt: "", width: 44, height: 44 });
@@ -163,34 +168,34 @@ export class VisitView {
     }
     const group = groupOf(row);
     const kind = groupKind(group);
-    answer.replaceChildren(
+    label.replaceChildren(
       make("span", { class: "badge", data: { kind } }, icon(kind), groupName(group)),
     );
     if (row.state === "failed") {
-      answer.append(make("span", { class: "why", textContent: whyNot(row.entry.error) }));
+      label.append(make("span", { class: "why", textContent: errorMessage(row.prediction.error) }));
     }
-    const isClass = row.state === "done" && isSure(row.entry.label);
-    sure.textContent = isClass ? percent(row.entry.probability) : "–";
+    const isClass = row.state === "done" && isConfident(row.prediction.label);
+    confidence.textContent = isClass ? percent(row.prediction.probability) : "–";
   }
 }
 
-/** An empty line of the table, and the parts of it that change. */
+/** Create a table line; return it with the parts that change. */
 function newLine(row, onOpen) {
   const photo = make("span", { class: "no-thumbnail" });
-  const name = make("span", { class: "name" }, ...fileName(row.name));
+  const name = make("span", { class: "name" }, ...breakableName(row.name));
   const on = { click: () => onOpen(row) };
   const button = make("button", { type: "button", class: "link", title: row.name, on }, name);
-  const answer = make("td");
-  const sure = make("td", { class: "number" });
+  const label = make("td");
+  const confidence = make("td", { class: "number" });
   const cell = make("td", {}, make("div", { class: "photo-cell" }, photo, button));
-  return { line: make("tr", {}, cell, answer, sure), photo, button, answer, sure };
+  return { line: make("tr", {}, cell, label, confidence), photo, button, label, confidence };
 }
 
 function groupKind(group) {
   return STATES[group] ? STATES[group][1] : kindOf(group);
 }
 
-/** Make these the children of a parent, moving only what is out of place: focus stays. */
+/** Set the children of an element, moving as few as possible so that focus stays. */
 function putInOrder(parent, children) {
   const wanted = new Set(children);
   for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();

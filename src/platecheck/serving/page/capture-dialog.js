@@ -1,37 +1,38 @@
-/** Taking one photo: with the camera in the page, or with the phone's own camera app. */
+// @ts-check
+/** Take a photo with the camera, or with the phone's camera app. */
 
-import { CameraChoice } from "./camera-choice.js";
 import { canUseCamera, closeCamera, openCamera, showCamera } from "./camera.js";
+import { CameraChoice } from "./camera-choice.js";
 import { byId } from "./elements.js";
 import { t } from "./language.js";
 import { Liveness, nextFrame, REOPEN_AFTER } from "./liveness.js";
 import { jpeg, LARGEST_SIDE } from "./prepare.js";
 
-const CHECK_EVERY = 500; // milliseconds
+const CHECK_INTERVAL = 500; // milliseconds
 
-export class Shot {
+export class CaptureDialog {
   #dialog = byId("camera-dialog");
   #video = byId("camera-video");
   #choice = new CameraChoice(byId("camera-field"), byId("camera-choice"), () => this.#start());
   #stream = null;
   #liveness = null;
-  #shooting = false;
+  #capturing = false;
   #onPhoto;
 
   /** @param {(file: File) => void} onPhoto */
   constructor(onPhoto) {
     this.#onPhoto = onPhoto;
-    byId("shoot").addEventListener("click", () => this.#shoot());
+    byId("capture").addEventListener("click", () => this.#capture());
     byId("camera-close").addEventListener("click", () => this.#dialog.close());
     byId("without-camera").addEventListener("click", () => {
       this.#dialog.close();
       byId(hasCameraApp() ? "phone-camera" : "files").click();
     });
     this.#dialog.addEventListener("close", () => this.#stop());
-    setInterval(() => this.#check(), CHECK_EVERY);
+    setInterval(() => this.#check(), CHECK_INTERVAL);
   }
 
-  /** Take a photo; where the page may not use the camera, the phone's app does. */
+  /** Open the dialog, or the phone's camera app if the page may not use the camera. */
   open() {
     if (!canUseCamera()) {
       byId("phone-camera").click();
@@ -43,8 +44,8 @@ export class Shot {
 
   async #start() {
     this.#stop();
-    byId("shoot").disabled = true;
-    this.#showWhetherThereIsOne(true);
+    byId("capture").disabled = true;
+    this.#showControls(true);
     byId("camera-message").textContent = t("cameraStarting");
     try {
       const stream = await openCamera();
@@ -53,36 +54,36 @@ export class Shot {
       await showCamera(stream, this.#video);
       await this.#choice.show(stream);
       this.#liveness = new Liveness();
-      this.#showWhyOld(null);
-      byId("shoot").focus();
+      this.#showStaleReason(null);
+      byId("capture").focus();
     } catch (error) {
       byId("camera-message").textContent = t(error.key ?? "cameraBusy");
-      this.#showWhetherThereIsOne(false);
+      this.#showControls(false);
       byId("without-camera").focus();
     }
   }
 
-  /** Show what is of use with a camera, or without. */
-  #showWhetherThereIsOne(camera) {
+  /** Show the controls for taking a photo with the camera or without it. */
+  #showControls(camera) {
     this.#video.hidden = !camera;
-    byId("shoot").hidden = !camera;
+    byId("capture").hidden = !camera;
     byId("without-camera").hidden = camera;
     byId("without-camera").dataset.t = hasCameraApp() ? "phoneCamera" : "chooseInstead";
     byId("without-camera").textContent = t(byId("without-camera").dataset.t);
   }
 
-  /** Take no photo of a picture that is old, and open a camera anew that stays stuck. */
+  /** Disable the button while the camera is stuck, and reopen it if it stays so. */
   #check() {
     if (!this.#liveness) return;
-    const why = this.#liveness.whyOld(this.#video);
-    if (this.#liveness.age > REOPEN_AFTER[why]) this.#start();
-    else this.#showWhyOld(why);
+    const reason = this.#liveness.staleReason(this.#video);
+    if (this.#liveness.age > REOPEN_AFTER[reason]) this.#start();
+    else this.#showStaleReason(reason);
   }
 
-  #showWhyOld(why) {
-    const message = why ? t(why) : "";
-    byId("shoot").disabled = Boolean(why) || this.#shooting;
-    byId("without-camera").hidden = !why;
+  #showStaleReason(reason) {
+    const message = reason ? t(reason) : "";
+    byId("capture").disabled = Boolean(reason) || this.#capturing;
+    byId("without-camera").hidden = !reason;
     if (byId("camera-message").textContent !== message) {
       byId("camera-message").textContent = message;
     }
@@ -95,14 +96,14 @@ export class Shot {
     this.#video.srcObject = null;
   }
 
-  async #shoot() {
-    if (byId("shoot").disabled) return;
+  async #capture() {
+    if (byId("capture").disabled) return;
     const stream = this.#stream;
-    this.#shooting = true; // a tap that comes twice takes one photo
+    this.#capturing = true; // a double tap takes one photo
     this.#check();
     const frame = await nextFrame(this.#video, LARGEST_SIDE);
-    this.#shooting = false;
-    if (stream !== this.#stream) return; // it was closed, or another camera was chosen
+    this.#capturing = false;
+    if (stream !== this.#stream) return; // closed, or another camera chosen
     if (!frame) return this.#check();
     const blob = await jpeg(frame);
     this.#dialog.close();
@@ -111,7 +112,7 @@ export class Shot {
   }
 }
 
-/** Whether a file field can open a camera app: on phones and tablets, which are touched. */
+/** Whether a file input can open a camera app, as on phones and tablets. */
 function hasCameraApp() {
   return matchMedia("(pointer: coarse)").matches;
 }

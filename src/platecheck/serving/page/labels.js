@@ -1,0 +1,102 @@
+// @ts-check
+/** Present predictions: label name, kind (which sets shape and color), confidence, errors. */
+
+import { UnavailableError } from "./inference-client.js";
+import { percent, reason, t } from "./language.js";
+
+// Labels that have a shape and a color of their own: their kind and the key of their text.
+const KINDS = {
+  clean: ["clean", "clean"],
+  dirty: ["dirty", "dirty"],
+  unsure: ["unsure", "unsure"],
+  "not a dish": ["nothing", "notADish"],
+};
+
+/**
+ * Lower bounds of the likelihood phrases. These are the IPCC's bands (virtually certain 99 %, very
+ * likely 90 %, likely 66 %, more likely than not 50 %). The probabilities are calibrated on
+ * validation photos.
+ *
+ * @type {[number, string][]}
+ */
+const BANDS = [
+  [0.99, "almostCertain"],
+  [0.9, "veryLikely"],
+  [0.66, "probably"],
+  [0.5, "moreLikelyThanNot"],
+  [0, "mostLikely"],
+];
+
+/**
+ * @param {string} label
+ * @returns {string} kind; "other" for the classes of other models
+ */
+export function kindOf(label) {
+  return KINDS[label]?.[0] ?? "other";
+}
+
+/**
+ * @param {string} label
+ * @returns {string} translated name; the classes of other models are not translated
+ */
+export function labelName(label) {
+  return KINDS[label] ? t(KINDS[label][1]) : label;
+}
+
+/**
+ * @param {string} label
+ * @returns {boolean} whether the label is a class of the model
+ */
+export function isConfident(label) {
+  return label !== "unsure" && label !== "not a dish";
+}
+
+/**
+ * @param {string} label
+ * @returns {boolean} whether to show the heatmap; on a clean dish it would contradict the label
+ */
+export function showsHeatmap(label) {
+  return label !== "clean" && label !== "not a dish";
+}
+
+/**
+ * @param {number} probability
+ * @returns {string} such as "very likely"
+ */
+export function likelihoodPhrase(probability) {
+  return t(BANDS.find(([from]) => probability >= from)[1]);
+}
+
+/**
+ * @param {{label: string, probability: number}} prediction
+ * @returns {string} such as "very likely, 93%"; empty unless the label is a class
+ */
+export function confidenceText({ label, probability }) {
+  return isConfident(label) ? `${likelihoodPhrase(probability)}, ${percent(probability)}` : "";
+}
+
+// Texts for HTTP status codes; for others the service's own message is shown.
+const STATUSES = { 408: "tooSlow", 413: "tooLarge", 503: "tooBusy" };
+
+/**
+ * Return why a photo has no prediction.
+ *
+ * @param {any} error a prediction's `error` or a caught exception
+ * @returns {string}
+ */
+export function errorMessage(error) {
+  if (error instanceof UnavailableError) return t(error.key, { why: reason(error.message) });
+  if (STATUSES[error.status]) return t(STATUSES[error.status]);
+  if (error.status >= 500) return t("serviceFault", { status: error.status });
+  return error.detail ? reason(error.detail) : t("unreadable");
+}
+
+/**
+ * @param {{probabilities: Record<string, number>}} prediction
+ * @returns {string} the most probable class
+ */
+export function topClass({ probabilities }) {
+  return Object.keys(probabilities).reduce((best, name) =>
+    probabilities[name] > probabilities[best] ? name : best,
+  );
+}
