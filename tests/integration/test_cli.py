@@ -24,7 +24,7 @@ from platecheck.classifier import BUNDLED_MODELS, DEFAULT
 from platecheck.cli import app
 from platecheck.cli.models import complete_model
 from platecheck.cli.recipes import complete_recipe
-from platecheck.cli.terminal import shown
+from platecheck.cli.terminal import escape
 from platecheck.data import download as fetching
 from platecheck.data.folders import list_photos, read_photos
 from platecheck.data.splits import describe_split
@@ -367,11 +367,11 @@ def test_what_needs_more_says_what_to_install(
 
 
 def test_a_name_is_shown_so_that_it_can_do_no_harm() -> None:
-    assert shown(Path("a/b c.jpg")) == "a/b c.jpg"
-    assert shown("ü 中 \u202f🍽") == "ü 中 \u202f🍽"
-    assert shown("a\nb\x1b[31mc\x7f\u202e") == r"a\nb\x1b[31mc\x7f\u202e"
-    assert shown(os.fsdecode(b"caf\xe9")) == r"caf\udce9"
-    assert shown("[red]a[/]") == r"\[red]a\[/]"
+    assert escape(Path("a/b c.jpg")) == "a/b c.jpg"
+    assert escape("ü 中 \u202f🍽") == "ü 中 \u202f🍽"
+    assert escape("a\nb\x1b[31mc\x7f\u202e") == r"a\nb\x1b[31mc\x7f\u202e"
+    assert escape(os.fsdecode(b"caf\xe9")) == r"caf\udce9"
+    assert escape("[red]a[/]") == r"\[red]a\[/]"
 
 
 ODD_NAMES = [

@@ -21,7 +21,7 @@ from platecheck.cli import (
     serve,
     train,
 )
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import console, escape
 from platecheck.errors import PlatecheckError
 
 app = typer.Typer(
@@ -92,5 +92,5 @@ def main() -> None:
         message = str(error)
         if not isinstance(error, PlatecheckError) and error.strerror:
             message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        terminal(stderr=True).print(f"[bold red]error:[/] {shown(message)}")
+        console(stderr=True).print(f"[bold red]error:[/] {escape(message)}")
         sys.exit(2)

@@ -13,7 +13,7 @@ from rich.table import Table
 from platecheck.cli.data import show_notes
 from platecheck.cli.options import Json, Photos
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import count_table, show_first, shown, terminal
+from platecheck.cli.terminal import console, count_table, escape, show_first
 from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
 
@@ -72,9 +72,9 @@ def audit(
         _show(found)
         for path, what in ((report, "report"), (exclusions, "exclusions")):
             if path:
-                terminal().print(f"\n{what}: {shown(path)}")
+                console().print(f"\n{what}: {escape(path)}")
         for command in found.next_steps(exclusions):
-            terminal().print(f"\nnext: {shown(command)}")
+            console().print(f"\nnext: {escape(command)}")
     if fail_on is not FailOn.NEVER and found.fails(Severity(fail_on.value)):
         raise typer.Exit(1)
 
@@ -86,13 +86,13 @@ def _stage(title: str, steps: int) -> Iterator[Callable[[int], None]]:
 
 
 def _show(found: "Audit") -> None:
-    console = terminal()
+    stdout = console()
     photos = found.photos
-    console.print(count_table(photos.counts()))
-    console.print(f"\n[bold]{shown(found.verdict)}[/]")
+    stdout.print(count_table(photos.counts()))
+    stdout.print(f"\n[bold]{escape(found.verdict)}[/]")
     if found.probes:
-        console.print("\nRight answers without the dish (95 % interval) vs the commonest class:")
-        console.print(_shortcuts(found))
+        stdout.print("\nRight answers without the dish (95 % interval) vs the commonest class:")
+        stdout.print(_shortcuts(found))
     for severity, colour in _COLOURS.items():
         kinds: dict[str, list[str]] = {}
         for finding in found.findings:
@@ -100,16 +100,16 @@ def _show(found: "Audit") -> None:
                 names = "  ".join(finding.photos)
                 kinds.setdefault(finding.kind, []).append(f"{finding.message} {names}")
         for kind, lines in kinds.items():
-            console.print(f"\n[{colour}]{severity}[/] {kind.replace('_', ' ')}: {len(lines)}")
-            show_first(lines, console, most=SHOWN_OF_A_KIND, hint=" (--json lists all)")
+            stdout.print(f"\n[{colour}]{severity}[/] {kind.replace('_', ' ')}: {len(lines)}")
+            show_first(lines, stdout, most=SHOWN_OF_A_KIND, hint=" (--json lists all)")
     if not found.findings:
-        console.print("\nNothing is wrong with these photos, as far as this audit can see.")
+        stdout.print("\nNothing is wrong with these photos, as far as this audit can see.")
 
 
 def _shortcuts(found: "Audit") -> Table:
-    columns = ["seen", f"inside {shown(found.learned_from)}"]
+    columns = ["seen", f"inside {escape(found.learned_from)}"]
     if any(probe.outside for probe in found.probes):
-        columns.append(f"on {shown(' and '.join(found.tried_on))}")
+        columns.append(f"on {escape(' and '.join(found.tried_on))}")
     table = Table(*columns, "", box=None, pad_edge=False)
     for probe in found.probes:
         row = [probe.probe.name.replace("_", " ")]

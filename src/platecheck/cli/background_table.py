@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import console, escape
 
 if TYPE_CHECKING:
     from platecheck.evaluation.background_metrics import BackgroundMetrics, Gap, Proportion
@@ -14,26 +14,26 @@ def show_tables(result: "BackgroundMetrics", classes: list[str]) -> None:
     """Print the figures, and in plain words what they say."""
     from platecheck.evaluation.background_metrics import left_out, meanings, verdict
 
-    console = terminal()
+    stdout = console()
     table = Table(
         "on other tables", "right", "percent", "95 % interval", "", box=None, pad_edge=False
     )
     for name, figure, meaning in meanings(result, len(classes)):
-        table.add_row(name, *_cells(figure), shown(meaning))
+        table.add_row(name, *_cells(figure), escape(meaning))
     ece = f"{result.ece_original_and_mixed_rand:.4f}"
     table.add_row("calibration error", "", ece, "", "Original and Mixed-Rand")
-    console.print()
-    console.print(table)
-    console.print()
+    stdout.print()
+    stdout.print(table)
+    stdout.print()
     _show_groups(result)
-    console.print(f"\n{left_out(result)}")
-    console.print(f"\n[bold]{verdict(result, len(classes))}[/]")
+    stdout.print(f"\n{left_out(result)}")
+    stdout.print(f"\n[bold]{verdict(result, len(classes))}[/]")
 
 
 def _show_groups(result: "BackgroundMetrics") -> None:
     worst = result.worst_group
     labels = list(dict.fromkeys(group.label for group in worst.groups))
-    table = Table("kind of table", *(shown(label) for label in labels), box=None, pad_edge=False)
+    table = Table("kind of table", *(escape(label) for label in labels), box=None, pad_edge=False)
     for kind in worst.kinds:
         shares = {group.label: group for group in worst.groups if group.kind == kind.kind}
         cells = [
@@ -41,7 +41,7 @@ def _show_groups(result: "BackgroundMetrics") -> None:
             for label in labels
         ]
         table.add_row(f"{kind.kind} [on {kind.colour}]    [/] {kind.colour}", *cells)
-    terminal().print(table)
+    console().print(table)
 
 
 def _cells(figure: "Proportion | Gap") -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from rich.table import Table
 from platecheck.cli.models import complete_model
 from platecheck.cli.options import Data, Json, Split
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import show_first, shown, terminal
+from platecheck.cli.terminal import console, escape, show_first
 from platecheck.errors import DataError
 
 if TYPE_CHECKING:
@@ -85,10 +85,10 @@ def compare(
         for name, evaluation in zip("AB", found, strict=True):
             baseline = evaluation.result.majority_baseline
             if baseline.verdict != "better":
-                terminal().print(f"[yellow]{name}: {shown(str(baseline))}[/]")
+                console().print(f"[yellow]{name}: {escape(str(baseline))}[/]")
         if margin is not None:
             said, colour = ("is not", "green") if not_worse else ("may be", "yellow")
-            terminal().print(f"[{colour}]B {said} worse than A by {margin:.1%} or more.[/]")
+            console().print(f"[{colour}]B {said} worse than A by {margin:.1%} or more.[/]")
     if result.verdict != "better" and not not_worse:
         raise typer.Exit(1)
 
@@ -99,28 +99,28 @@ def _right(evaluation: "Evaluation") -> dict[Path, bool]:
 
 
 def _show(result: "Comparison", a: Path, b: Path, changed: dict[str, list[str]]) -> None:
-    console = terminal()
+    stdout = console()
     n = result.photos
     table = Table(box=None, pad_edge=False, show_header=False)
     for name, path, right in (
         ("A", a, result.both + result.only_a),
         ("B", b, result.both + result.only_b),
     ):
-        table.add_row(name, shown(path), f"{right}/{n} = {right / n:.2%}")
-    console.print(table)
-    console.print(
+        table.add_row(name, escape(path), f"{right}/{n} = {right / n:.2%}")
+    stdout.print(table)
+    stdout.print(
         f"both right {result.both}, only A {result.only_a}, only B {result.only_b},"
         f" neither {result.neither}"
     )
     low, high = result.interval
-    console.print(
+    stdout.print(
         f"B - A = {result.difference:+.1%} (95 % interval {low:+.1%} to {high:+.1%}),"
         f" McNemar's test p = {result.p_value:.2g}"
     )
     for who, photos in (("A", changed["only_a"]), ("B", changed["only_b"])):
         lines = [f"only {who} gets right: {photo}" for photo in photos]
-        show_first(lines, console, hint=" (--json)")
-    console.print(
+        show_first(lines, stdout, hint=" (--json)")
+    stdout.print(
         {
             "better": "[green]B is better than A.[/]",
             "worse": "[red]B is worse than A.[/]",

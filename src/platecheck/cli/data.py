@@ -11,7 +11,7 @@ from rich.table import Table
 
 from platecheck.cli.options import Json, Photos, Strict
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import show_first, shown, terminal
+from platecheck.cli.terminal import console, escape, show_first
 from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
 
@@ -51,16 +51,16 @@ def stats(
         }
         print(json.dumps(content, indent=2))
         raise typer.Exit(1 if photos.unreadable else 0)
-    console = terminal()
+    stdout = console()
     _print_counts(photos.counts())
     table = Table("", "red", "green", "blue", box=None, pad_edge=False)
     names = ("mean", "std (mean over photos)", "std (pooled)")
     for name, values in zip(names, (found.mean, found.std, found.pooled_std), strict=True):
         table.add_row(name, *(f"{value:.4f}" for value in values))
-    console.print(
-        f"\n{found.photos} photos of '{shown(wanted)}' at {size}×{size}, values from 0 to 1:"
+    stdout.print(
+        f"\n{found.photos} photos of '{escape(wanted)}' at {size}×{size}, values from 0 to 1:"
     )
-    console.print(table)
+    stdout.print(table)
     show_unreadable([str(error) for error in photos.unreadable])
     raise typer.Exit(1 if photos.unreadable else 0)
 
@@ -102,7 +102,7 @@ def synth(
             masks=masks,
             on_progress=lambda _: bar.advance(),
         )
-    terminal().print(f"{photos} photos of rendered dishes in {shown(folder)}")
+    console().print(f"{photos} photos of rendered dishes in {escape(folder)}")
 
 
 @app.command()
@@ -128,8 +128,8 @@ def fetch(
             bar.advance()
 
         result = bring(folder, source=source, splits=splits, workers=workers, on_progress=show)
-    terminal().print(shown(result.summary()))
-    show_first([f"{path}: {reason}" for path, reason in result.failed.items()], terminal())
+    console().print(escape(result.summary()))
+    show_first([f"{path}: {reason}" for path, reason in result.failed.items()], console())
     if not result.complete:
         raise typer.Exit(1)
 
@@ -169,32 +169,32 @@ def collect(
     if as_json:
         print(json.dumps(asdict(found) | {"folder": str(folder)}, indent=2))
         return
-    console = terminal()
+    stdout = console()
     _print_counts(found.counts)
     total = sum(sum(row.values()) for row in found.counts.values())
-    console.print(
-        f"\n{total} photos in {shown(folder)}; {total - found.groups} are near-identical to"
+    stdout.print(
+        f"\n{total} photos in {escape(folder)}; {total - found.groups} are near-identical to"
         " others, and in the same split"
     )
     for reason, count in sorted(found.left_out.items()):
-        console.print(f"left out, {reason}: {count}")
+        stdout.print(f"left out, {reason}: {count}")
 
 
 def _print_counts(counts: dict[str, dict[str, int]]) -> None:
-    table = Table("split", *map(shown, next(iter(counts.values()))), box=None, pad_edge=False)
+    table = Table("split", *map(escape, next(iter(counts.values()))), box=None, pad_edge=False)
     for split, row in counts.items():
-        table.add_row(shown(split), *map(str, row.values()))
-    terminal().print(table)
+        table.add_row(escape(split), *map(str, row.values()))
+    console().print(table)
 
 
 def show_unreadable(lines: list[str]) -> None:
     """Name the photos that were left out."""
     if lines:
-        terminal().print(f"\n[yellow]{len(lines)} unreadable photos were left out:[/]")
-        show_first(lines, terminal())
+        console().print(f"\n[yellow]{len(lines)} unreadable photos were left out:[/]")
+        show_first(lines, console())
 
 
 def show_notes(notes: Iterable[str]) -> None:
     """Say how a folder was read, on stderr, so that JSON stays JSON."""
     for note in notes:
-        terminal(stderr=True).print(f"note: {shown(note)}")
+        console(stderr=True).print(f"note: {escape(note)}")

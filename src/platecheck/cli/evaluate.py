@@ -12,7 +12,7 @@ from platecheck.cli.data import show_notes, show_unreadable
 from platecheck.cli.models import complete_model
 from platecheck.cli.options import Data, Json, Moved, RunFolder, Split, Strict
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import show_first, shown, terminal
+from platecheck.cli.terminal import console, escape, show_first
 from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
 
@@ -91,14 +91,14 @@ def _show_answers(figures: "DecisionMetrics") -> None:
     table.add_row("answered", str(figures.coverage))
     table.add_row("right of these", str(figures.accuracy))
     for name, share in figures.wrong.items():
-        table.add_row(f"called {shown(name)}, and is not", str(share))
+        table.add_row(f"called {escape(name)}, and is not", str(share))
     for name, share in figures.missed.items():
-        table.add_row(f"{shown(name)}, and called otherwise", str(share))
+        table.add_row(f"{escape(name)}, and called otherwise", str(share))
     table.add_row("unsure", str(figures.unsure))
     table.add_row("not a dish", str(figures.no_dish))
-    console = terminal()
-    console.print("\nWith the answers unsure and not a dish:")
-    console.print(table)
+    stdout = console()
+    stdout.print("\nWith the answers unsure and not a dish:")
+    stdout.print(table)
 
 
 def _measure_tables(model: "Model", found: "Evaluation", seed: int) -> "BackgroundMetrics":
@@ -114,10 +114,10 @@ def _measure_tables(model: "Model", found: "Evaluation", seed: int) -> "Backgrou
 
 
 def _show(result: "EvaluationResult", split: str) -> None:
-    console = terminal()
+    stdout = console()
     low, high = result.accuracy_ci95
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("photos", f"{result.photos} of '{shown(split)}'")
+    table.add_row("photos", f"{result.photos} of '{escape(split)}'")
     table.add_row(
         "accuracy",
         f"[bold]{result.correct}/{result.photos} = {result.accuracy:.2%}[/]"
@@ -132,23 +132,23 @@ def _show(result: "EvaluationResult", split: str) -> None:
     table.add_row("calibration error", f"{result.ece:.4f}  (15 bins)")
     table.add_row("Brier score", f"{result.brier:.4f}")
     table.add_row("mean confidence", f"{result.mean_confidence:.4f}")
-    console.print(table)
+    stdout.print(table)
     baseline = result.majority_baseline
     colour = "default" if baseline.verdict == "better" else "yellow"
-    console.print(f"[{colour}]{shown(str(baseline))}[/]")
-    classes = [shown(name) for name in result.classes]
+    stdout.print(f"[{colour}]{escape(str(baseline))}[/]")
+    classes = [escape(name) for name in result.classes]
     matrix = Table("truth \\ answer", *classes, box=None, pad_edge=False)
     for name, row in zip(classes, result.confusion_matrix, strict=True):
         matrix.add_row(name, *(str(count) for count in row))
-    console.print()
-    console.print(matrix)
+    stdout.print()
+    stdout.print(matrix)
     if result.mistakes:
-        console.print(f"\n{len(result.mistakes)} mistakes, the most confident first:")
+        stdout.print(f"\n{len(result.mistakes)} mistakes, the most confident first:")
     lines = [
         f"{m.path}: {m.label} taken for {m.predicted} ({m.probability:.1%})"
         for m in result.mistakes
     ]
-    show_first(lines, console, hint=" (--json lists all)")
+    show_first(lines, stdout, hint=" (--json lists all)")
     show_unreadable([f"{photo.path}: {photo.reason}" for photo in result.unreadable])
 
 
@@ -181,4 +181,4 @@ def report(
             on_start=bar.start,
             on_photo=bar.advance,
         )
-    terminal().print(f"report: {shown(path)}")
+    console().print(f"report: {escape(path)}")

@@ -14,7 +14,7 @@ import typer
 
 from platecheck.cli.options import Model, Strict
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import show_first, shown, terminal
+from platecheck.cli.terminal import console, escape, show_first
 from platecheck.errors import DataError, ModelError
 from platecheck.files import check_writable
 from platecheck.inputs import STDIN
@@ -76,7 +76,7 @@ def predict(
         raise DataError(f"{heatmap} is not empty; name a new folder for the pictures of --heatmap")
     sources = list(photo_sources(photos))
     if written := next((name for name in sources if is_output(Path(name).parent)), None):
-        terminal(stderr=True).print(f"note: platecheck wrote {shown(written)}, it is no photo")
+        console(stderr=True).print(f"note: platecheck wrote {escape(written)}, it is no photo")
     failed: list[str] = []
     limit = max_pixels or MAX_PIXELS
     with progress_bar("predicting", len(sources)) as bar:
@@ -108,8 +108,8 @@ def predict(
             _print_table(answers(), width=min(60, max(map(len, sources))))
     if failed:
         if not as_json and not as_csv and len(sources) > 1:
-            terminal().print(f"{len(failed)} of {len(sources)} photos could not be read:")
-            show_first(failed, terminal())
+            console().print(f"{len(failed)} of {len(sources)} photos could not be read:")
+            show_first(failed, console())
         raise typer.Exit(1)
 
 
@@ -148,14 +148,14 @@ def _print_csv(answers: Iterable["Prediction"], classes: Iterable[str]) -> None:
 
 def _print_table(answers: Iterable["Prediction"], *, width: int) -> None:
     """A row a photo as soon as it is answered, so that a long list is not waited for."""
-    console = terminal()
+    stdout = console()
     for answer in answers:
-        name = shown(answer.source.ljust(width))
+        name = escape(answer.source.ljust(width))
         if answer.error:
-            console.print(f"{name}  [yellow]not readable:[/] {shown(answer.error.reason)}")
+            stdout.print(f"{name}  [yellow]not readable:[/] {escape(answer.error.reason)}")
         else:
             color = COLORS.get(answer.label, "bold")
-            console.print(f"{name}  [{color}]{shown(answer.label)}[/]{shown(_how_sure(answer))}")
+            stdout.print(f"{name}  [{color}]{escape(answer.label)}[/]{escape(_how_sure(answer))}")
 
 
 def _how_sure(answer: "Prediction") -> str:
