@@ -108,7 +108,7 @@ def test_the_commands() -> None:
     assert set(COMMANDS) >= {
         *((name,) for name in ("predict", "train", "evaluate", "report", "export", "model")),
         ("data", "stats"),
-        ("data", "synth"),
+        ("data", "render"),
         ("data", "fetch"),
         ("recipes", "show"),
     }
@@ -135,8 +135,8 @@ def test_without_a_command_there_is_help(path: tuple[str, ...]) -> None:
         ["evaluate"],
         ["data", "stats", "x", "--size", "1"],
         ["data", "stats", "x", "--size", "many"],
-        ["data", "synth", "x", "-n", "3"],
-        ["data", "synth", "x", "--confound", "0.2"],
+        ["data", "render", "x", "-n", "3"],
+        ["data", "render", "x", "--confound", "0.2"],
         ["train", "tiny_vgg"],
         ["predict", "x", "--no-such-option"],
     ],
@@ -199,7 +199,7 @@ def mistakes(
             "a class 'clean' that the model does not know",
         ),
         (["data", "stats", "set", "--split", "val"], "no photos in a split 'val'"),
-        (["data", "synth", "set"], "set is not empty; choose a new folder"),
+        (["data", "render", "set"], "set is not empty; choose a new folder"),
         (["data", "fetch", "new", "--from", "gone"], "gone"),
         (["recipes", "show", "tiny_vg"], "did you mean 'tiny_vgg'?"),
         (["recipes", "show", "tiny_vgg", "--set", "epoch=1"], "did you mean 'epochs'?"),
@@ -221,7 +221,7 @@ def test_a_mistake_is_named(arguments: list[str], says: str) -> None:
     [
         (["predict", "a.jpg", "--model", "gone.onnx"], "no model file at gone.onnx"),
         (["predict", "x" * 300, "--model", "tiny.onnx"], "x" * 300 + ": File name too long"),
-        (["data", "synth", "set"], "set is not empty; choose a new folder"),
+        (["data", "render", "set"], "set is not empty; choose a new folder"),
         (["predict", "a", "--model", "two\nlines[/]"], r"no model file at two\nlines[/]"),
         (
             ["data", "stats", "\x1b[31m:warning:[red]"],
@@ -345,7 +345,7 @@ def test_an_exported_file_is_evaluated_without_torch(model: Path, rendered: Path
         (["evaluate", "RUN", "--data", "SET"], TRAIN, "train"),
         (["train", "tiny_vgg", "--data", "SET", "--out", "RUN"], TRAIN, "train"),
         (["export", "RUN"], TRAIN, "train"),
-        (["data", "synth", "new"], DATA, "data"),
+        (["data", "render", "new"], DATA, "data"),
         (["data", "fetch", "new"], DATA, "data"),
     ],
 )
@@ -565,7 +565,7 @@ def test_predict_prints_no_probability_of_what_is_no_class(
     grey(tmp_path / "a.png", 130)
     model = write_model(tmp_path / "m.onnx", thresholds={"clean": 0.9, "dirty": 0.9})
     printed = succeed("predict", tmp_path / "a.png", "--model", model)
-    assert printed.split("  ", 1)[1] == "unsure  (dirty 51.9%, needs 90.0%)\n"  # not 52
+    assert printed.split("  ", 1)[1] == "unsure  (dirty 51.9%, threshold 90.0%)\n"  # not 52
     model = write_model(tmp_path / "o.onnx", oddness=True, oddness_limit=0.1)
     assert succeed("predict", tmp_path / "a.png", "--model", model).endswith("  not a dish\n")
 
@@ -750,7 +750,7 @@ def test_evaluate_for_people(model: Path, judged: Path) -> None:
         "5 of 'test'",
         "4/5 = 80.00%",
         "1 mistakes, the most confident first:",
-        f"{judged}/test/clean/c.png: clean taken for dirty ({dirty(200):.1%})",
+        f"{judged}/test/clean/c.png: clean predicted as dirty ({dirty(200):.1%})",
         "1 unreadable photos were left out:",
         f"{judged}/test/dirty/bad.jpg: it is not a photo",
     ):
@@ -844,9 +844,9 @@ def test_stats_name_unreadable_photos_or_refuse_them(
 
 def test_synth_renders_what_is_asked_for(tmp_path: Path) -> None:
     arguments = ["-n", "12", "--size", "32", "--seed", "3"]
-    printed = succeed("data", "synth", tmp_path / "a", *arguments, "--masks")
+    printed = succeed("data", "render", tmp_path / "a", *arguments, "--masks")
     assert f"12 photos of rendered dishes in {tmp_path / 'a'}" in printed.replace("\n", "")
-    succeed("data", "synth", tmp_path / "b", *arguments)
+    succeed("data", "render", tmp_path / "b", *arguments)
     photos = {name: read_photos(tmp_path / name) for name in "ab"}
     assert photos["a"].fingerprint() == photos["b"].fingerprint()
     assert len(photos["a"].photos) == 12
@@ -859,7 +859,7 @@ def test_synth_renders_what_is_asked_for(tmp_path: Path) -> None:
 def test_synth_refuses_a_folder_in_use(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(PlatecheckError, match="is not empty; choose a new folder"):
-        run("data", "synth", tmp_path)
+        run("data", "render", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

@@ -1,4 +1,4 @@
-"""``evaluate --tables`` and ``report --tables`` as people use them."""
+"""``evaluate --backgrounds`` and ``report --backgrounds`` as people use them."""
 
 import json
 import sys
@@ -58,7 +58,7 @@ def model(tmp_path: Path, write_model: WriteModel) -> Path:
 
 def test_as_json(cli: Cli, model: Path, photos: Path) -> None:
     plain = cli("evaluate", model, "--data", photos, "--json")
-    answer = cli("evaluate", model, "--data", photos, "--tables", "--json")
+    answer = cli("evaluate", model, "--data", photos, "--backgrounds", "--json")
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     figures = found.pop("tables")
@@ -75,7 +75,7 @@ def test_as_json(cli: Cli, model: Path, photos: Path) -> None:
 
 
 def test_a_seed_gives_the_same_to_the_letter(cli: Cli, model: Path, photos: Path) -> None:
-    asked = ("evaluate", model, "--data", photos, "--tables", "--json")
+    asked = ("evaluate", model, "--data", photos, "--backgrounds", "--json")
     first = cli(*asked).out
     assert cli(*asked, "--seed", 0).out == first
     other = json.loads(cli(*asked, "--seed", 1).out)["tables"]
@@ -84,10 +84,10 @@ def test_a_seed_gives_the_same_to_the_letter(cli: Cli, model: Path, photos: Path
 
 
 def test_for_people(cli: Cli, model: Path, photos: Path) -> None:
-    figures = json.loads(cli("evaluate", model, "--data", photos, "--tables", "--json").out)[
+    figures = json.loads(cli("evaluate", model, "--data", photos, "--backgrounds", "--json").out)[
         "tables"
     ]
-    answer = cli("evaluate", model, "--data", photos, "--tables")
+    answer = cli("evaluate", model, "--data", photos, "--backgrounds")
     assert answer.code == 0, answer.err
     for key, name in (
         ("original", "Original"),
@@ -114,7 +114,7 @@ def test_too_few_dishes_are_one_plain_line(cli: Cli, model: Path, tmp_path: Path
         (tmp_path / "flat" / label).mkdir(parents=True)
         for i in range(5):
             Image.new("RGB", (96, 96), (level, level, i)).save(tmp_path / f"flat/{label}/{i}.png")
-    answer = cli("evaluate", model, "--data", tmp_path / "flat", "--tables")
+    answer = cli("evaluate", model, "--data", tmp_path / "flat", "--backgrounds")
     assert (answer.code, answer.out) == (2, "")
     assert "of 10 photos, the dishes of 0 can be cut out well" in answer.err
     assert "Traceback" not in answer.err
@@ -127,14 +127,14 @@ def test_without_opencv_it_says_what_to_install(
         if name.endswith((".tables", ".exchange", ".background_groups", ".cutouts", ".composite")):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cv2", None)
-    answer = cli("evaluate", model, "--data", photos, "--tables")
+    answer = cli("evaluate", model, "--data", photos, "--backgrounds")
     assert answer.code == 2
     assert f"needs more packages: {how_to_install('data')}" in answer.err
 
 
 def test_a_report_with_other_tables(cli: Cli, trained: Run, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    answer = cli("report", trained.folder, "--tables", "--seed", 3, "--out", page)
+    answer = cli("report", trained.folder, "--backgrounds", "--seed", 3, "--out", page)
     assert answer.code == 0, answer.err
     text = page.read_text()
     for fact in ("On other tables", "Mixed-Next", "drawn with seed 3", "--tables --seed 3"):
