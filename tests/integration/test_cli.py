@@ -856,6 +856,15 @@ def test_synth_renders_what_is_asked_for(tmp_path: Path) -> None:
         assert photo.size == (32, 32)
 
 
+def test_data_synth_is_a_deprecated_alias(tmp_path: Path) -> None:
+    result = run("data", "synth", tmp_path / "a", "-n", "4", "--size", "32")
+    assert result.exit_code == 0
+    assert "platecheck data synth is deprecated" in result.stderr
+    assert "use platecheck data render" in result.stderr
+    assert len(read_photos(tmp_path / "a").photos) == 4
+    assert "synth" not in succeed("data", "--help")
+
+
 def test_synth_refuses_a_folder_in_use(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(PlatecheckError, match="is not empty; choose a new folder"):
