@@ -108,12 +108,12 @@ def answers_of(counts: list[list[int]]) -> Answers:
         (
             [[0, 40], [0, 60]],
             "not better",
-            "No better than always predicting 'dirty': 60/100 = 60.0%. All are 'dirty'.",
+            "No better than always predicting 'dirty': 60/100 = 60.0%. It only predicts 'dirty'.",
         ),
         (
             [[40, 0], [60, 0]],
             "not better",
-            "No better than always predicting 'dirty': 60/100 = 60.0%. All are 'clean'.",
+            "No better than always predicting 'dirty': 60/100 = 60.0%. It only predicts 'clean'.",
         ),
         (
             [[20, 20], [15, 45]],

@@ -71,7 +71,7 @@ class MajorityBaseline(Frozen):
         }[self.verdict]
         accuracy = f"{self.correct}/{self.photos} = {self.accuracy:.1%}"
         text = f"{relation} always predicting '{self.predicted}': {accuracy}{test}."
-        return text + (f" All are '{self.only_answer}'." if self.only_answer else "")
+        return text + (f" It only predicts '{self.only_answer}'." if self.only_answer else "")
 
 
 class Metrics(Frozen):
