@@ -749,7 +749,7 @@ def test_evaluate_for_people(model: Path, judged: Path) -> None:
     for text in (
         "5 of 'test'",
         "4/5 = 80.00%",
-        "1 mistakes, the most confident first:",
+        "1 mistakes, most confident first:",
         f"{judged}/test/clean/c.png: clean predicted as dirty ({dirty(200):.1%})",
         "1 unreadable photos were left out:",
         f"{judged}/test/dirty/bad.jpg: it is not a photo",
@@ -857,11 +857,11 @@ def test_synth_renders_what_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_data_synth_is_a_deprecated_alias(tmp_path: Path) -> None:
-    result = run("data", "synth", tmp_path / "a", "-n", "4", "--size", "32")
+    result = run("data", "synth", tmp_path / "a", "-n", "6", "--size", "32")
     assert result.exit_code == 0
     assert "platecheck data synth is deprecated" in result.stderr
     assert "use platecheck data render" in result.stderr
-    assert len(read_photos(tmp_path / "a").photos) == 4
+    assert len(read_photos(tmp_path / "a").photos) == 6
     assert "synth" not in succeed("data", "--help")
 
 

@@ -136,6 +136,7 @@ def test_without_opencv_it_says_what_to_install(
         if name.endswith(
             (
                 ".backgrounds",
+                ".background_evaluation",
                 ".background_swap",
                 ".background_groups",
                 ".segmentation",
