@@ -862,7 +862,7 @@ def test_data_synth_is_a_deprecated_alias(tmp_path: Path) -> None:
     assert "platecheck data synth is deprecated" in result.stderr
     assert "use platecheck data render" in result.stderr
     assert len(read_photos(tmp_path / "a").photos) == 6
-    assert "synth" not in succeed("data", "--help")
+    assert " synth " not in succeed("data", "--help")
 
 
 def test_synth_refuses_a_folder_in_use(tmp_path: Path) -> None:
