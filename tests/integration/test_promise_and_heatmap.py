@@ -195,7 +195,7 @@ class TestHeatmaps:
             assert len(result.stdout.splitlines()) == 1
         assert names(out) == ["0001-a.jpg"]
         result = run("predict", out / "0001-a.jpg", "--model", model)
-        assert "note: platecheck wrote" in result.stderr
+        assert "was written by platecheck" in result.stderr
         with pytest.raises(PlatecheckError, match="what platecheck wrote"):
             run("predict", out, "--model", model)
 
