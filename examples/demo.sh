@@ -14,7 +14,7 @@ mkdir -p "$DEMO"
 : > "$DEMO/.platecheck-output" # its photos are not to be read as a class of the folder around it
 
 say "1. Render dishes, clean and dirty, on tables that tell nothing"
-run data synth "$DEMO/dishes" --photos 400 --size 128
+run data render "$DEMO/dishes" --photos 400 --size 128
 
 say "2. Train TinyVGG on them for a few epochs"
 # The reference's rate of 0.01 and its dropout would take dozens of epochs to start learning.

@@ -46,7 +46,7 @@ def main() -> None:
             energy = heat[dirt].sum() / total, heat[dish].sum() / total
             shares.append((*energy, dirt.mean(), dish.mean()))
         means = " | ".join(f"{value:.1%}" for value in np.mean(shares, axis=0))
-        print(f"| {path or 'shipped'} | {Proportion.made(hits, len(shares))} | {means} |")
+        print(f"| {path or 'shipped'} | {Proportion.from_masks(hits, len(shares))} | {means} |")
 
 
 def dirty_dishes(

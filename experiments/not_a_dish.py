@@ -160,7 +160,7 @@ def main() -> None:
         count = labels.count
         others = " | ".join(str(count(name)) for name in (UNSURE, *classifier.classes))
         name = kind.__name__.replace("_", " ")
-        print(f"| {name} | {Proportion.made(count(NO_DISH), COUNT)} | {others} |")
+        print(f"| {name} | {Proportion.from_masks(count(NO_DISH), COUNT)} | {others} |")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from platecheck.evaluation.background_evaluation import evaluate_backgrounds
-from platecheck.evaluation.background_metrics import BackgroundMetrics, Gap, Proportion
+from platecheck.evaluation.background_metrics import Accuracy, AccuracyGap, BackgroundMetrics
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
 from platecheck.evaluation.plots import BLUE, GREEN, GRID, INK, MUTED, VERMILLION
 
@@ -64,7 +64,7 @@ def table(measured: Measured) -> list[str]:
     plain = [evaluation.result for evaluation, _ in both]
     lines.append(row("Original", [share(result.correct, result.photos) for result in plain]))
     for key in ("mixed_same", "mixed_rand", "mixed_next", "worst_table", "only_bg"):
-        shares: list[Proportion] = [getattr(tables, key) for _, tables in both]
+        shares: list[Accuracy] = [getattr(tables, key) for _, tables in both]
         lines.append(row(key, [share(found.correct, found.photos) for found in shares]))
     lines.append(row("BG-Gap, points", [gap(tables.bg_gap) for _, tables in both]))
     lines.append(row("ECE, Original", [f"{result.ece:.3f}" for result in plain]))
@@ -84,7 +84,7 @@ def answered(evaluation: Evaluation) -> str:
     return share(int(np.flatnonzero(enough).max(initial=-1)) + 1, len(right))
 
 
-def gap(found: Gap) -> str:
+def gap(found: AccuracyGap) -> str:
     """Points, with their 95 % interval."""
     low, high = found.gap_ci95
     return f"{100 * found.gap:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
@@ -102,7 +102,7 @@ def draw(measured: Measured) -> Figure:
     for number, (name, (_, tables)) in enumerate(measured.items()):
         offset = 0.16 * (number - (len(measured) - 1) / 2)
         for place, key in enumerate(DRAWN):
-            found: Proportion = getattr(tables, key)
+            found: Accuracy = getattr(tables, key)
             low, high = (100 * end for end in found.accuracy_ci95)
             accuracy, colour = 100 * found.accuracy, COLOURS[number % len(COLOURS)]
             axes.plot([place + offset] * 2, [low, high], color=colour, linewidth=2, alpha=0.5)

@@ -24,7 +24,7 @@ from platecheck.classifier import BUNDLED_MODELS, DEFAULT
 from platecheck.cli import app
 from platecheck.cli.models import complete_model
 from platecheck.cli.recipes import complete_recipe
-from platecheck.cli.terminal import shown
+from platecheck.cli.terminal import escape
 from platecheck.data import download as fetching
 from platecheck.data.folders import list_photos, read_photos
 from platecheck.data.splits import describe_split
@@ -108,7 +108,7 @@ def test_the_commands() -> None:
     assert set(COMMANDS) >= {
         *((name,) for name in ("predict", "train", "evaluate", "report", "export", "model")),
         ("data", "stats"),
-        ("data", "synth"),
+        ("data", "render"),
         ("data", "fetch"),
         ("recipes", "show"),
     }
@@ -135,8 +135,8 @@ def test_without_a_command_there_is_help(path: tuple[str, ...]) -> None:
         ["evaluate"],
         ["data", "stats", "x", "--size", "1"],
         ["data", "stats", "x", "--size", "many"],
-        ["data", "synth", "x", "-n", "3"],
-        ["data", "synth", "x", "--confound", "0.2"],
+        ["data", "render", "x", "-n", "3"],
+        ["data", "render", "x", "--confound", "0.2"],
         ["train", "tiny_vgg"],
         ["predict", "x", "--no-such-option"],
     ],
@@ -199,7 +199,7 @@ def mistakes(
             "a class 'clean' that the model does not know",
         ),
         (["data", "stats", "set", "--split", "val"], "no photos in a split 'val'"),
-        (["data", "synth", "set"], "set is not empty; choose a new folder"),
+        (["data", "render", "set"], "set is not empty; choose a new folder"),
         (["data", "fetch", "new", "--from", "gone"], "gone"),
         (["recipes", "show", "tiny_vg"], "did you mean 'tiny_vgg'?"),
         (["recipes", "show", "tiny_vgg", "--set", "epoch=1"], "did you mean 'epochs'?"),
@@ -221,7 +221,7 @@ def test_a_mistake_is_named(arguments: list[str], says: str) -> None:
     [
         (["predict", "a.jpg", "--model", "gone.onnx"], "no model file at gone.onnx"),
         (["predict", "x" * 300, "--model", "tiny.onnx"], "x" * 300 + ": File name too long"),
-        (["data", "synth", "set"], "set is not empty; choose a new folder"),
+        (["data", "render", "set"], "set is not empty; choose a new folder"),
         (["predict", "a", "--model", "two\nlines[/]"], r"no model file at two\nlines[/]"),
         (
             ["data", "stats", "\x1b[31m:warning:[red]"],
@@ -345,7 +345,7 @@ def test_an_exported_file_is_evaluated_without_torch(model: Path, rendered: Path
         (["evaluate", "RUN", "--data", "SET"], TRAIN, "train"),
         (["train", "tiny_vgg", "--data", "SET", "--out", "RUN"], TRAIN, "train"),
         (["export", "RUN"], TRAIN, "train"),
-        (["data", "synth", "new"], DATA, "data"),
+        (["data", "render", "new"], DATA, "data"),
         (["data", "fetch", "new"], DATA, "data"),
     ],
 )
@@ -367,11 +367,11 @@ def test_what_needs_more_says_what_to_install(
 
 
 def test_a_name_is_shown_so_that_it_can_do_no_harm() -> None:
-    assert shown(Path("a/b c.jpg")) == "a/b c.jpg"
-    assert shown("ü 中 \u202f🍽") == "ü 中 \u202f🍽"
-    assert shown("a\nb\x1b[31mc\x7f\u202e") == r"a\nb\x1b[31mc\x7f\u202e"
-    assert shown(os.fsdecode(b"caf\xe9")) == r"caf\udce9"
-    assert shown("[red]a[/]") == r"\[red]a\[/]"
+    assert escape(Path("a/b c.jpg")) == "a/b c.jpg"
+    assert escape("ü 中 \u202f🍽") == "ü 中 \u202f🍽"
+    assert escape("a\nb\x1b[31mc\x7f\u202e") == r"a\nb\x1b[31mc\x7f\u202e"
+    assert escape(os.fsdecode(b"caf\xe9")) == r"caf\udce9"
+    assert escape("[red]a[/]") == r"\[red]a\[/]"
 
 
 ODD_NAMES = [
@@ -565,7 +565,7 @@ def test_predict_prints_no_probability_of_what_is_no_class(
     grey(tmp_path / "a.png", 130)
     model = write_model(tmp_path / "m.onnx", thresholds={"clean": 0.9, "dirty": 0.9})
     printed = succeed("predict", tmp_path / "a.png", "--model", model)
-    assert printed.split("  ", 1)[1] == "unsure  (dirty 51.9%, needs 90.0%)\n"  # not 52
+    assert printed.split("  ", 1)[1] == "unsure  (dirty 51.9%, threshold 90.0%)\n"  # not 52
     model = write_model(tmp_path / "o.onnx", oddness=True, oddness_limit=0.1)
     assert succeed("predict", tmp_path / "a.png", "--model", model).endswith("  not a dish\n")
 
@@ -749,8 +749,8 @@ def test_evaluate_for_people(model: Path, judged: Path) -> None:
     for text in (
         "5 of 'test'",
         "4/5 = 80.00%",
-        "1 mistakes, the most confident first:",
-        f"{judged}/test/clean/c.png: clean taken for dirty ({dirty(200):.1%})",
+        "1 mistakes, most confident first:",
+        f"{judged}/test/clean/c.png: clean predicted as dirty ({dirty(200):.1%})",
         "1 unreadable photos were left out:",
         f"{judged}/test/dirty/bad.jpg: it is not a photo",
     ):
@@ -844,9 +844,9 @@ def test_stats_name_unreadable_photos_or_refuse_them(
 
 def test_synth_renders_what_is_asked_for(tmp_path: Path) -> None:
     arguments = ["-n", "12", "--size", "32", "--seed", "3"]
-    printed = succeed("data", "synth", tmp_path / "a", *arguments, "--masks")
+    printed = succeed("data", "render", tmp_path / "a", *arguments, "--masks")
     assert f"12 photos of rendered dishes in {tmp_path / 'a'}" in printed.replace("\n", "")
-    succeed("data", "synth", tmp_path / "b", *arguments)
+    succeed("data", "render", tmp_path / "b", *arguments)
     photos = {name: read_photos(tmp_path / name) for name in "ab"}
     assert photos["a"].fingerprint() == photos["b"].fingerprint()
     assert len(photos["a"].photos) == 12
@@ -856,10 +856,19 @@ def test_synth_renders_what_is_asked_for(tmp_path: Path) -> None:
         assert photo.size == (32, 32)
 
 
+def test_data_synth_is_a_deprecated_alias(tmp_path: Path) -> None:
+    result = run("data", "synth", tmp_path / "a", "-n", "6", "--size", "32")
+    assert result.exit_code == 0
+    assert "platecheck data synth is deprecated" in result.stderr
+    assert "use platecheck data render" in result.stderr
+    assert len(read_photos(tmp_path / "a").photos) == 6
+    assert " synth " not in succeed("data", "--help")
+
+
 def test_synth_refuses_a_folder_in_use(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(PlatecheckError, match="is not empty; choose a new folder"):
-        run("data", "synth", tmp_path)
+        run("data", "render", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 

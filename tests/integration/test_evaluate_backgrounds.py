@@ -1,4 +1,4 @@
-"""``evaluate --tables`` and ``report --tables`` as people use them."""
+"""``evaluate --backgrounds`` and ``report --backgrounds`` as people use them."""
 
 import json
 import sys
@@ -58,7 +58,7 @@ def model(tmp_path: Path, write_model: WriteModel) -> Path:
 
 def test_as_json(cli: Cli, model: Path, photos: Path) -> None:
     plain = cli("evaluate", model, "--data", photos, "--json")
-    answer = cli("evaluate", model, "--data", photos, "--tables", "--json")
+    answer = cli("evaluate", model, "--data", photos, "--backgrounds", "--json")
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
     figures = found.pop("tables")
@@ -74,8 +74,17 @@ def test_as_json(cli: Cli, model: Path, photos: Path) -> None:
     )
 
 
+def test_tables_is_a_deprecated_alias(cli: Cli, model: Path, photos: Path) -> None:
+    new = cli("evaluate", model, "--data", photos, "--backgrounds", "--json")
+    old = cli("evaluate", model, "--data", photos, "--tables", "--json")
+    assert (old.code, old.out) == (0, new.out)
+    assert "--tables is deprecated" in old.err
+    assert "use --backgrounds" in old.err
+    assert "--tables" not in cli("evaluate", "--help").out
+
+
 def test_a_seed_gives_the_same_to_the_letter(cli: Cli, model: Path, photos: Path) -> None:
-    asked = ("evaluate", model, "--data", photos, "--tables", "--json")
+    asked = ("evaluate", model, "--data", photos, "--backgrounds", "--json")
     first = cli(*asked).out
     assert cli(*asked, "--seed", 0).out == first
     other = json.loads(cli(*asked, "--seed", 1).out)["tables"]
@@ -84,10 +93,10 @@ def test_a_seed_gives_the_same_to_the_letter(cli: Cli, model: Path, photos: Path
 
 
 def test_for_people(cli: Cli, model: Path, photos: Path) -> None:
-    figures = json.loads(cli("evaluate", model, "--data", photos, "--tables", "--json").out)[
+    figures = json.loads(cli("evaluate", model, "--data", photos, "--backgrounds", "--json").out)[
         "tables"
     ]
-    answer = cli("evaluate", model, "--data", photos, "--tables")
+    answer = cli("evaluate", model, "--data", photos, "--backgrounds")
     assert answer.code == 0, answer.err
     for key, name in (
         ("original", "Original"),
@@ -95,7 +104,7 @@ def test_for_people(cli: Cli, model: Path, photos: Path) -> None:
         ("mixed_rand", "Mixed-Rand"),
         ("mixed_next", "Mixed-Next"),
         ("only_bg", "Only-BG"),
-        ("worst_table", "worst table"),
+        ("worst_table", "worst background"),
     ):
         share = figures[key]
         (line,) = (line for line in answer.out.splitlines() if line.startswith(name))
@@ -106,7 +115,7 @@ def test_for_people(cli: Cli, model: Path, photos: Path) -> None:
     (line,) = (line for line in answer.out.splitlines() if line.startswith("BG-Gap"))
     assert f"{100 * figures['bg_gap']['gap']:+.1f}" in line
     assert f"Left out: {figures['left_out']['dishes']} of 24 dishes" in answer.out
-    assert "On the other class's tables it" in answer.out
+    assert "On the other class's backgrounds it" in answer.out
 
 
 def test_too_few_dishes_are_one_plain_line(cli: Cli, model: Path, tmp_path: Path) -> None:
@@ -114,9 +123,9 @@ def test_too_few_dishes_are_one_plain_line(cli: Cli, model: Path, tmp_path: Path
         (tmp_path / "flat" / label).mkdir(parents=True)
         for i in range(5):
             Image.new("RGB", (96, 96), (level, level, i)).save(tmp_path / f"flat/{label}/{i}.png")
-    answer = cli("evaluate", model, "--data", tmp_path / "flat", "--tables")
+    answer = cli("evaluate", model, "--data", tmp_path / "flat", "--backgrounds")
     assert (answer.code, answer.out) == (2, "")
-    assert "of 10 photos, the dishes of 0 can be cut out well" in answer.err
+    assert "0 of 10 photos have a good dish mask" in answer.err
     assert "Traceback" not in answer.err
 
 
@@ -126,6 +135,7 @@ def test_without_opencv_it_says_what_to_install(
     for name in [name for name in sys.modules if name.startswith("platecheck.")]:
         if name.endswith(
             (
+                ".backgrounds",
                 ".background_evaluation",
                 ".background_swap",
                 ".background_groups",
@@ -135,18 +145,18 @@ def test_without_opencv_it_says_what_to_install(
         ):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cv2", None)
-    answer = cli("evaluate", model, "--data", photos, "--tables")
+    answer = cli("evaluate", model, "--data", photos, "--backgrounds")
     assert answer.code == 2
     assert f"needs more packages: {how_to_install('data')}" in answer.err
 
 
 def test_a_report_with_other_tables(cli: Cli, trained: Run, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
-    answer = cli("report", trained.folder, "--tables", "--seed", 3, "--out", page)
+    answer = cli("report", trained.folder, "--backgrounds", "--seed", 3, "--out", page)
     assert answer.code == 0, answer.err
     text = page.read_text()
-    for fact in ("On other tables", "Mixed-Next", "drawn with seed 3", "--tables --seed 3"):
+    for fact in ("Other backgrounds", "Mixed-Next", "drawn with seed 3", "--backgrounds --seed 3"):
         assert fact in text
-    assert 'alt="Only-BG"' in text or "What other tables change" not in text
+    assert 'alt="Only-BG"' in text or "Most affected dishes" not in text
     assert cli("report", trained.folder, "--out", page).code == 0
-    assert "On other tables" not in page.read_text()
+    assert "Other backgrounds" not in page.read_text()

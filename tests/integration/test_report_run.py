@@ -69,7 +69,7 @@ def test_the_page_tells_the_run_and_asks_for_nothing_from_outside(
         assert f"{result.correct}/{result.photos}" in page.text.replace(" ", "")
     for text in ("tiny_vgg", trained.facts.fingerprint[:12], trained.facts.versions["torch"]):
         assert text in page.text
-    assert "There were no validation photos: 'test' was divided" in page.text
+    assert "There were no validation photos: 'test' was split" in page.text
 
 
 def test_pictures_are_in_the_page(cli: Cli, trained: Run, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_copies_that_make_the_figures_look_better_are_named(
     assert cli("report", run.folder).code == 0
     text = Page(run.folder / "report.html").text
     assert "1 photo is in more than one split" in text
-    assert "1 photo is filed under more than one class" in text
+    assert "1 photo is in more than one class" in text
 
 
 def test_a_run_without_a_finished_epoch(cli: Cli, trained: Run, tmp_path: Path) -> None:
@@ -161,8 +161,8 @@ def test_a_diverged_run_is_reported_without_figures(cli: Cli, trained: Run, tmp_
     write_history(folder / "history.csv", history)
     text = _page_of(cli, folder).text
     assert "Training diverged: the validation loss of epoch 1 is not a finite number" in text
-    assert "of 24 right" not in text
-    assert "the best is epoch" not in text
+    assert "of 24 correct" not in text
+    assert "best: epoch" not in text
 
 
 def test_a_run_that_diverged_later_is_judged_by_its_best_epoch(
@@ -180,8 +180,8 @@ def test_an_interrupted_run_of_one_epoch_says_so(cli: Cli, trained: Run, tmp_pat
     folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
     write_history(folder / "history.csv", trained.history[:1])
     text = _page_of(cli, folder).text
-    assert f"1 of {trained.recipe.epochs} epochs are trained; --resume goes on." in text
-    assert f"1 of {trained.recipe.epochs}, the best is epoch 1" in text
+    assert f"1 of {trained.recipe.epochs} epochs trained; continue with --resume." in text
+    assert f"1 of {trained.recipe.epochs}, best: epoch 1" in text
 
 
 def test_without_test_photos_the_commands_name_the_split_that_is_there(
@@ -192,7 +192,7 @@ def test_without_test_photos_the_commands_name_the_split_that_is_there(
     shutil.copytree(dishes / "test", data / "val")
     run = train(gentle(epochs=1), data, tmp_path / "a run")
     text = _page_of(cli, run.folder).text
-    assert "There are no test photos: 'val' chose the epoch" in text
+    assert "There are no test photos: 'val' selected the epoch" in text
     commands = [shlex.split(line) for line in text.splitlines() if "platecheck " in line]
     again = [words[1:] for words in commands if words[1:2] in (["evaluate"], ["report"])]
     assert len(again) == 2
@@ -219,6 +219,6 @@ def test_a_model_that_learned_nothing_is_said_to_be_no_better_than_the_majority(
     run = train(gentle("optimizer.lr=1e-9", epochs=1), dishes, tmp_path / "run")
     text = _page_of(cli, run.folder).text
     shown = cli("evaluate", run.folder, "--data", dishes).out
-    assert "etter than always answering" in shown
-    (sentence,) = [line for line in shown.splitlines() if "always answering" in line]
+    assert "etter than always predicting" in shown
+    (sentence,) = [line for line in shown.splitlines() if "always predicting" in line]
     assert f"On test: {sentence}" in text

@@ -128,7 +128,7 @@ class TestMistakesFirst:
             ["audit", "PHOTOS", "--report", "FILE/x.html"],
             ["audit", "PHOTOS", "--write-exclusions", "FILE/x.csv"],
             ["predict", "PHOTOS", "--heatmap", "FILE/x"],
-            ["data", "synth", "FILE/x"],
+            ["data", "render", "FILE/x"],
         ],
     )
     def test_every_output_is_tried_first(

@@ -83,13 +83,13 @@ def test_batch_answers(folder: Path) -> None:
 
 
 def test_audit_looks_at_photos(folder: Path) -> None:
-    platecheck(folder, "data", "synth", "audited", "-n40", "--size=96")
+    platecheck(folder, "data", "render", "audited", "-n40", "--size=96")
     platecheck(folder, "audit", "audited", "--report=audit.html")
     assert (folder / "audit.html").stat().st_size > 0
 
 
 def test_train_resume_report_export_evaluate_predict(folder: Path) -> None:
-    platecheck(folder, "data", "synth", "dishes", "-n40", "--size=64")
+    platecheck(folder, "data", "render", "dishes", "-n40", "--size=64")
     platecheck(folder, "train", "tiny_vgg", "--data=dishes", "--out=run", *TINY)
     platecheck(
         folder, "train", "tiny_vgg", "--data=dishes", "--out=run", "--resume", *TINY, "--epochs=2"

@@ -17,7 +17,7 @@ from platecheck.data.folders import list_photos
 from platecheck.data.render import write_dataset
 from platecheck.errors import DataError, PhotoError
 from platecheck.evaluation.background_evaluation import BackgroundEvaluation, evaluate_backgrounds
-from platecheck.evaluation.background_metrics import BackgroundMetrics, Gap, verdict
+from platecheck.evaluation.background_metrics import AccuracyGap, BackgroundMetrics, verdict
 from platecheck.evaluation.background_swap import BackgroundSwap, probabilities_of
 from platecheck.evaluation.evaluate import evaluate
 from platecheck.evaluation.metrics import wilson_interval
@@ -136,7 +136,7 @@ def test_a_model_that_reads_the_border_is_found_out(confounded: Path) -> None:
     assert result.next_gap.gap > 0.6
     assert result.only_bg.accuracy > 0.8
     assert result.worst_table.accuracy < 0.1
-    assert "it looks at the table." in verdict(result, 2)
+    assert "it depends on the background." in verdict(result, 2)
 
 
 def test_a_model_that_looks_at_the_dish_is_not(confounded: Path) -> None:
@@ -149,7 +149,7 @@ def test_a_model_that_looks_at_the_dish_is_not(confounded: Path) -> None:
     assert result.worst_table.accuracy == result.mixed_same.accuracy
     for gap in (result.bg_gap, result.next_gap):
         assert (gap.gap, gap.gap_ci95) == (0, (0, 0))
-    assert "loses nothing: no sign that it looks at the table" in verdict(result, 2)
+    assert "loses nothing: no sign that it depends on the background" in verdict(result, 2)
 
 
 # --- on drawn dishes, where every figure is known
@@ -157,18 +157,19 @@ def test_a_model_that_looks_at_the_dish_is_not(confounded: Path) -> None:
 
 def test_figures_of_a_model_that_looks_at_the_table(drawn: Path) -> None:
     found = measure(TABLE, drawn)
-    result, exchange = found.result, found.exchange
+    result, swap = found.result, found.swap
     assert (result.original.correct, result.original.photos) == (27, 34)
     assert (result.left_out.dishes, result.left_out.tables) == (0, 0)
-    red = {i for i, f in enumerate(exchange.found) if f.photo.name.split("/")[1].startswith("140")}
-    labels = [exchange.found[dish].photo.label for dish in exchange.dishes]
+    red = {i for i, f in enumerate(swap.photos) if f.photo.name.split("/")[1].startswith("140")}
+    labels = [swap.photos[dish].photo.label for dish in swap.dishes]
     for name, share in (
         ("mixed_same", result.mixed_same),
         ("mixed_rand", result.mixed_rand),
         ("mixed_next", result.mixed_next),
     ):
         right = [
-            (table in red) == label for table, label in zip(found.tables[name], labels, strict=True)
+            (table in red) == label
+            for table, label in zip(found.backgrounds[name], labels, strict=True)
         ]
         assert (share.correct, share.photos) == (sum(right), 34)
         assert share.accuracy == sum(right) / 34
@@ -190,28 +191,28 @@ def test_figures_of_a_model_that_looks_at_the_table(drawn: Path) -> None:
 
 def test_tables_are_drawn_from_the_right_class_and_never_the_dishs_own(drawn: Path) -> None:
     found = measure(DISH, drawn)
-    for at, dish in enumerate(found.exchange.dishes):
-        own = found.exchange.found[dish].photo
+    for at, dish in enumerate(found.swap.dishes):
+        own = found.swap.photos[dish].photo
         chosen = {
-            name: found.exchange.found[tables[at]].photo for name, tables in found.tables.items()
+            name: found.swap.photos[tables[at]].photo for name, tables in found.backgrounds.items()
         }
         assert chosen["mixed_same"].label == own.label
         assert chosen["mixed_next"].label != own.label
         assert own.sha256 not in {photo.sha256 for photo in chosen.values()}
-    rand = [found.exchange.found[table].photo.label for table in found.tables["mixed_rand"]]
+    rand = [found.swap.photos[table].photo.label for table in found.backgrounds["mixed_rand"]]
     assert 0 < sum(rand) < len(rand)
 
 
 def test_the_sixteen_tables_come_evenly_from_the_classes(drawn: Path) -> None:
-    exchange = BackgroundSwap(list_photos(drawn).photos, SIZE, seed=0)
-    lots = [exchange.lot(dish) for dish in exchange.dishes]
-    for dish, lot in zip(exchange.dishes, lots, strict=True):
+    swap = BackgroundSwap(list_photos(drawn).photos, SIZE, seed=0)
+    lots = [swap.sample_backgrounds(dish) for dish in swap.dishes]
+    for dish, lot in zip(swap.dishes, lots, strict=True):
         assert len(set(lot)) == len(lot) == 16
         assert dish not in lot
-        assert sum(exchange.found[table].photo.label for table in lot) == 8
+        assert sum(swap.photos[table].photo.label for table in lot) == 8
     assert len(set.union(*map(set, lots))) <= 18  # the same ones, but for the own
     other = BackgroundSwap(list_photos(drawn).photos, SIZE, seed=1)
-    assert set(other.lot(0)) != set(lots[0])
+    assert set(other.sample_backgrounds(0)) != set(lots[0])
 
 
 def test_a_model_must_be_right_on_every_table(drawn: Path) -> None:
@@ -221,9 +222,9 @@ def test_a_model_must_be_right_on_every_table(drawn: Path) -> None:
         fooled = (pixels == fooling).all(axis=(1, 2, 3))
         return two(np.where(dirty & ~fooled, 0.9, 0.1))
 
-    exchange = BackgroundSwap(list_photos(drawn).photos, SIZE, seed=0)
-    dirty = [dish for dish in exchange.dishes if exchange.found[dish].photo.label == 1]
-    fooling = exchange.mixed(dirty[0], exchange.lot(dirty[0])[5])
+    swap = BackgroundSwap(list_photos(drawn).photos, SIZE, seed=0)
+    dirty = [dish for dish in swap.dishes if swap.photos[dish].photo.label == 1]
+    fooling = swap.mixed(dirty[0], swap.sample_backgrounds(dirty[0])[5])
     result = measure(Fake(look), drawn).result
     assert result.original.accuracy == 1
     assert (result.worst_table.correct, result.worst_table.photos) == (33, 34)
@@ -273,8 +274,8 @@ def test_a_picture_depends_on_the_seed_the_dish_and_the_table_alone(
         path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(photo.path, path)
     part = BackgroundSwap(list_photos(tmp_path).photos, SIZE, seed=0)
-    ours = {found.photo.sha256: i for i, found in enumerate(whole.found)}
-    keys = [found.photo.sha256 for found in part.found]
+    ours = {found.photo.sha256: i for i, found in enumerate(whole.photos)}
+    keys = [found.photo.sha256 for found in part.photos]
     for dish in range(0, len(keys), 5):
         table = dish - 1
         np.testing.assert_array_equal(
@@ -291,14 +292,14 @@ def test_copies_of_a_photo_do_not_lend_each_other_their_table(tmp_path: Path) ->
     folder = draw_all(tmp_path, {("clean", BLUE): 5, ("dirty", RED): 5})
     shutil.copy(folder / "dirty/140-00.png", folder / "dirty/copy.png")
     shutil.copy(folder / "dirty/140-01.png", folder / "clean/wrong.png")
-    exchange = BackgroundSwap(list_photos(folder).photos, SIZE, seed=0)
-    assert len(exchange.found) == 12
-    assert len(exchange.tables) == 10
-    for dish in exchange.dishes:
-        own = exchange.found[dish].photo.sha256
-        for tables in (exchange.same(dish), exchange.next(dish), exchange.lot(dish)):
-            assert own not in {exchange.found[table].photo.sha256 for table in tables}
-        assert len(exchange.lot(dish)) == 9
+    swap = BackgroundSwap(list_photos(folder).photos, SIZE, seed=0)
+    assert len(swap.photos) == 12
+    assert len(swap.backgrounds) == 10
+    for dish in swap.dishes:
+        own = swap.photos[dish].photo.sha256
+        for tables in (swap.same_class(dish), swap.next_class(dish), swap.sample_backgrounds(dish)):
+            assert own not in {swap.photos[table].photo.sha256 for table in tables}
+        assert len(swap.sample_backgrounds(dish)) == 9
 
 
 # --- sets of other sorts
@@ -315,14 +316,16 @@ def test_three_classes_go_to_the_next_one_round_and_round(tmp_path: Path) -> Non
 
     found = measure(Fake(look, classes), folder)
     answered = found.probabilities["mixed_next"].argmax(axis=1)
-    labels = [found.exchange.found[dish].photo.label for dish in found.exchange.dishes]
+    labels = [found.swap.photos[dish].photo.label for dish in found.swap.dishes]
     assert answered.tolist() == [(label + 1) % 3 for label in labels]
     assert found.result.mixed_same.accuracy == 1
     assert found.result.mixed_next.accuracy == 0
-    assert verdict(found.result, 3).startswith("On the next class's tables it loses 100 points")
+    assert verdict(found.result, 3).startswith(
+        "On the next class's backgrounds it loses 100 points"
+    )
     by_label = [0, 0, 0]
-    for table in found.exchange.lot(0):
-        by_label[found.exchange.found[table].photo.label] += 1
+    for table in found.swap.sample_backgrounds(0):
+        by_label[found.swap.photos[table].photo.label] += 1
     assert by_label == [3, 4, 4]  # all there are, but its own
 
 
@@ -351,15 +354,18 @@ def test_a_dish_that_fills_its_photo_has_no_table_to_lend(
     assert (found.result.left_out.dishes, found.result.left_out.tables) == (0, 1)
     assert found.result.mixed_same.photos == 12
     assert found.result.only_bg.photos == 11
-    assert 6 not in found.exchange.tables
+    assert 6 not in found.swap.backgrounds
 
 
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ({("clean", BLUE): 3, ("dirty", RED): 3}, "the dishes of 6 can be cut out well"),
+        ({("clean", BLUE): 3, ("dirty", RED): 3}, "6 of 6 photos have a good dish mask"),
         ({("clean", BLUE): 9}, "needs photos of two classes"),
-        ({("clean", BLUE): 7, ("dirty", RED): 1}, "7 dishes have another table of their class"),
+        (
+            {("clean", BLUE): 7, ("dirty", RED): 1},
+            "7 dishes have another background of their class",
+        ),
     ],
 )
 def test_too_little_to_exchange(
@@ -411,16 +417,19 @@ def test_progress_is_told_twice(drawn: Path) -> None:
 
 
 def with_gap(gap: float, low: float, high: float) -> BackgroundMetrics:
-    found = Gap(photos=200, gap=gap, gap_ci95=(low, high))
+    found = AccuracyGap(photos=200, gap=gap, gap_ci95=(low, high))
     return BackgroundMetrics.model_construct(next_gap=found)
 
 
 @pytest.mark.parametrize(
     ("gap", "sentence"),
     [
-        ((0.21, 0.15, 0.27), "On the other class's tables it loses 21 points: it looks at the"),
-        ((0.03, 0.01, 0.05), "loses 3 points: it looks at the table a little."),
-        ((0.004, -0.01, 0.02), "loses 0.4 points: no sign that it looks at the table."),
+        (
+            (0.21, 0.15, 0.27),
+            "On the other class's backgrounds it loses 21 points: it depends on the",
+        ),
+        ((0.03, 0.01, 0.05), "loses 3 points: it slightly depends on the background."),
+        ((0.004, -0.01, 0.02), "loses 0.4 points: no sign that it depends on the background."),
         ((0.01, -0.01, 0.03), "loses 1 point: no sign"),
         ((0.0, 0.0, 0.0), "loses nothing: no sign"),
         ((-0.02, -0.05, 0.01), "gains 2 points: no sign"),
@@ -433,7 +442,7 @@ def test_the_verdict(gap: tuple[float, float, float], sentence: str) -> None:
 
 def test_the_interval_of_a_gap_is_that_of_the_paired_difference(drawn: Path) -> None:
     found = measure(TABLE, drawn)
-    labels = np.array([found.exchange.found[dish].photo.label for dish in found.exchange.dishes])
+    labels = np.array([found.swap.photos[dish].photo.label for dish in found.swap.dishes])
     right = {name: rows.argmax(axis=1) == labels for name, rows in found.probabilities.items()}
     change = right["mixed_same"].astype(int) - right["mixed_next"]
     drawn_anew = np.random.default_rng(5).choice(change, (4000, len(change))).mean(axis=1)

@@ -103,37 +103,37 @@ def answers_of(counts: list[list[int]]) -> Answers:
         (
             [[20, 20], [20, 40]],
             "not better",
-            "No better than always answering 'dirty': 60/100 = 60.0%.",
+            "No better than always predicting 'dirty': 60/100 = 60.0%.",
         ),
         (
             [[0, 40], [0, 60]],
             "not better",
-            "No better than always answering 'dirty': 60/100 = 60.0%. Every answer is 'dirty'.",
+            "No better than always predicting 'dirty': 60/100 = 60.0%. It only predicts 'dirty'.",
         ),
         (
             [[40, 0], [60, 0]],
             "not better",
-            "No better than always answering 'dirty': 60/100 = 60.0%. Every answer is 'clean'.",
+            "No better than always predicting 'dirty': 60/100 = 60.0%. It only predicts 'clean'.",
         ),
         (
             [[20, 20], [15, 45]],
             "not told apart",
-            "Not shown to be better than always answering 'dirty': 60/100 = 60.0% (p = 0.18).",
+            "Not significantly better than always predicting 'dirty': 60/100 = 60.0% (p = 0.18).",
         ),
         (
             [[35, 5], [5, 55]],
             "better",
-            "Better than always answering 'dirty': 60/100 = 60.0% (p < 0.001).",
+            "Better than always predicting 'dirty': 60/100 = 60.0% (p < 0.001).",
         ),
         (
             [[1, 0], [0, 9]],
             "too few photos",
-            "Too few photos to tell this from always answering 'dirty': 9/10 = 90.0%.",
+            "Too few photos to compare with always predicting 'dirty': 9/10 = 90.0%.",
         ),
         (
             [[0, 0], [5, 45]],
             "too few photos",
-            "Too few photos to tell this from always answering 'dirty': 50/50 = 100.0%.",
+            "Too few photos to compare with always predicting 'dirty': 50/50 = 100.0%.",
         ),
     ],
 )

@@ -12,7 +12,7 @@ from PIL import Image
 from platecheck.errors import DataError, how_to_install
 from platecheck.evaluation import plots
 from platecheck.evaluation.metrics import evaluate_probabilities, reliability
-from platecheck.evaluation.plots import AnsweredPhoto
+from platecheck.evaluation.plots import PredictedPhoto
 
 VAL_LOSS = [0.7, 0.5, 0.3, 0.4]
 VAL_ACCURACY = [0.5, 0.7, 0.85, 0.9]
@@ -140,7 +140,7 @@ def test_odd_class_names_are_drawn_as_they_are(kind: str) -> None:
     assert max(len(text) for text in texts(figure)) < 50
     plots.encode(figure, kind)
     pixels = np.zeros((4, 4, 3), np.uint8)
-    grid = [AnsweredPhoto(pixels, name, 0.5, "$\\bad$") for name in HOSTILE]
+    grid = [PredictedPhoto(pixels, name, 0.5, "$\\bad$") for name in HOSTILE]
     plots.encode(plots.prediction_grid(grid), kind)
 
 
@@ -170,15 +170,15 @@ def test_reliability_of_a_model_that_is_always_certain_can_be_drawn() -> None:
     assert upper.containers[0].lines[0].get_xdata().tolist() == [1]
 
 
-def grid_photo(predicted: str, truth: str | None, height: int = 20) -> AnsweredPhoto:
-    return AnsweredPhoto(np.full((height, 30, 3), 128, np.uint8), predicted, 0.973, truth)
+def grid_photo(predicted: str, truth: str | None, height: int = 20) -> PredictedPhoto:
+    return PredictedPhoto(np.full((height, 30, 3), 128, np.uint8), predicted, 0.973, truth)
 
 
 def test_prediction_grid_tells_right_wrong_and_unknown_without_colour() -> None:
     photos = [grid_photo("clean", "clean"), grid_photo("clean", "dirty"), grid_photo("clean", None)]
     right, wrong, unknown = plots.prediction_grid(photos).axes
     assert right.get_title() == "✓ clean 97%"
-    assert wrong.get_title() == "✗ clean 97%\ntruth: dirty"
+    assert wrong.get_title() == "✗ clean 97%\ntrue: dirty"
     assert unknown.get_title() == "clean 97%"
     frames = [axes.spines["top"] for axes in (right, wrong, unknown)]
     assert frames[1].get_linestyle() != frames[0].get_linestyle() == frames[2].get_linestyle()

@@ -21,10 +21,10 @@ from platecheck.evaluation.metrics import (
     evaluate_probabilities,
     mistakes,
 )
-from platecheck.evaluation.plots import AnsweredPhoto
+from platecheck.evaluation.plots import PredictedPhoto
 from platecheck.evaluation.report import (
     ReportData,
-    RunFacts,
+    RunSummary,
     render,
     write_report,
 )
@@ -81,12 +81,12 @@ def evaluation(
     return Evaluation(name, result, probabilities, labels, ())
 
 
-def photo(name: str, predicted: str, truth: str | None, size: int = 400) -> AnsweredPhoto:
+def photo(name: str, predicted: str, truth: str | None, size: int = 400) -> PredictedPhoto:
     pixels = np.full((size, size // 2, 3), (200, 40, 40), np.uint8)
-    return AnsweredPhoto(pixels, predicted, 0.876, truth, name)
+    return PredictedPhoto(pixels, predicted, 0.876, truth, name)
 
 
-FACTS = RunFacts(
+FACTS = RunSummary(
     seed=4711,
     versions={"platecheck": "0.1.0", "torch": "2.13.0"},
     data_fingerprint="f1d2d2f924e986ac86fdf7b36c94bcdf32beec15",
@@ -99,7 +99,7 @@ FACTS = RunFacts(
 FULL = ReportData(
     title="TinyVGG on dishes",
     recipe="network:\n  name: tiny_vgg\n",
-    facts=FACTS,
+    summary=FACTS,
     history=[
         {
             "epoch": epoch,
@@ -136,7 +136,7 @@ def test_the_page_says_what_was_trained_on_what_and_what_it_is_worth() -> None:
         "train 231 227 458",
         "test 86 165 251",
         "1 h 2 min",
-        "2, the best is epoch 2 (lowest validation loss)",
+        "2, best: epoch 2 (lowest validation loss)",
         "Recipe tiny_vgg (a small network) Network 64 pixels Photos train 458, test 251",
         "platecheck train tiny_vgg --seed 4711",
     ]:
@@ -147,25 +147,25 @@ def test_every_accuracy_stands_with_its_count_and_interval() -> None:
     words = Page(full_html()).words
     assert "235/251 93.6% 89.9–96.0%" in words
     assert "151/251 60.2% 54.0–66.0%" in words
-    assert "235 of 251 right 95% CI 89.9–96.0%" in words
+    assert "235 of 251 correct 95% CI 89.9–96.0%" in words
 
 
 def test_what_was_trained_comes_first_and_the_recipe_last() -> None:
     headings = re.findall(r"<h2[^>]*>([^<]*)", full_html())
     assert headings == [
-        "Before you trust these figures",
-        "What was trained",
+        "Warnings",
+        "Run",
         "Curves",
         "Most confident mistakes",
         "Confusion matrix",
         "Metrics",
-        "Reliability",
+        "Calibration",
         "Predictions",
-        "How to reproduce",
+        "Reproduce",
     ]
     words = Page(full_html()).words
-    assert words.index("235 of 251 right") < words.index("What was trained")
-    assert words.endswith("Recipe, with every default written out network: name: tiny_vgg")
+    assert words.index("235 of 251 correct") < words.index("Run")
+    assert words.endswith("Resolved recipe network: name: tiny_vgg")
     (folded,) = Page(full_html()).all("details")
     assert "open" not in folded
 
@@ -173,7 +173,7 @@ def test_what_was_trained_comes_first_and_the_recipe_last() -> None:
 def test_accuracy_stands_beside_that_of_the_majority_class() -> None:
     words = Page(full_html()).words
     assert "95% CI 89.9–96.0% always 'clean': 50.2%" in words
-    assert "test: Better than always answering 'clean': 126/251 = 50.2% (p < 0.001)." in words
+    assert "test: Better than always predicting 'clean': 126/251 = 50.2% (p < 0.001)." in words
 
 
 def test_photos_are_neither_cropped_nor_stretched() -> None:
@@ -183,17 +183,17 @@ def test_photos_are_neither_cropped_nor_stretched() -> None:
 
 def test_without_mistakes_the_page_says_that_there_are_none() -> None:
     data = replace(FULL, evaluations=[evaluation("test", wrong=0)], mistakes=[])
-    assert "None on test: 251 of 251 photos are right." in Page(render(data)).words
+    assert "None on test: 251 of 251 photos are correct." in Page(render(data)).words
 
 
 def test_a_run_that_was_stopped_tells_how_many_epochs_were_planned() -> None:
-    data = replace(FULL, facts=replace(FACTS, planned_epochs=50))
-    assert "Epochs 2 of 50, the best is epoch 2" in Page(render(data)).words
+    data = replace(FULL, summary=replace(FACTS, planned_epochs=50))
+    assert "Epochs 2 of 50, best: epoch 2" in Page(render(data)).words
 
 
 def test_the_drawn_intervals_fit_their_scale() -> None:
     html = full_html()
-    assert "scale runs from 50% to 100%" in Page(html).words
+    assert "scale from 50% to 100%" in Page(html).words
     ranges = re.findall(r'class="range" d="M([\d.]+) 7H([\d.]+)"', html)
     points = re.findall(r'class="point" cx="([\d.]+)"', html)
     assert len(ranges) == len(points) == 2
@@ -253,8 +253,8 @@ def test_the_page_can_be_read_without_seeing_it() -> None:
 
 def test_right_wrong_and_unknown_differ_without_colour() -> None:
     words = Page(full_html()).words
-    assert "✓ right: clean 87.6% a.jpg" in words
-    assert "✗ wrong: clean 87.6% truth: dirty c.jpg" in words
+    assert "✓ correct: clean 87.6% a.jpg" in words
+    assert "✗ wrong: clean 87.6% true: dirty c.jpg" in words
     assert re.search(r"(?<!: )clean 87\.6% b\.jpg", words)
 
 
@@ -269,12 +269,12 @@ NASTY = [
 
 
 def everything_is_called(name: str) -> Page:
-    facts = RunFacts(1, {name: name}, name, {name: {name: 3}}, 2)
+    facts = RunSummary(1, {name: name}, name, {name: {name: 3}}, 2)
     unreadable = [UnreadablePhoto(path=name, reason=name)]
     data = ReportData(
         title=name,
         recipe=name,
-        facts=facts,
+        summary=facts,
         evaluations=[evaluation(name, [name, name + "2"], unreadable)],
         grid=[photo(name, name, name)],
         mistakes=[photo(name, name, name + "2")],
@@ -306,12 +306,12 @@ def test_a_file_name_that_is_no_text_can_be_written(tmp_path: Path) -> None:
 
 
 def test_what_is_not_given_is_left_out() -> None:
-    facts = RunFacts(0, {}, "f1", {}, 0)
+    facts = RunSummary(0, {}, "f1", {}, 0)
     page = Page(render(ReportData("Bare", "", facts)))
     assert not page.all("img")
     assert not page.all("table")
     assert len(page.all("h2")) == 2
-    assert "Time in epochs" not in page.words
+    assert "Training time" not in page.words
     assert "best" not in page.words
 
 
@@ -329,7 +329,7 @@ def test_a_long_list_of_unreadable_photos_is_cut_and_counted() -> None:
     unreadable = [UnreadablePhoto(path=f"{i}.jpg", reason="truncated") for i in range(50)]
     data = replace(FULL, evaluations=[evaluation("test", unreadable=unreadable)])
     words = Page(render(data)).words
-    assert "Not opened: 50 photos of test" in words
+    assert "Unreadable: 50 photos of test" in words
     assert "19.jpg: truncated" in words
     assert "20.jpg: truncated" not in words
     assert "and 30 more" in words
@@ -344,11 +344,8 @@ def test_the_same_run_gives_the_same_page() -> None:
     [(0.4, "0 s"), (59.6, "1 min 0 s"), (90, "1 min 30 s"), (7260, "2 h 1 min")],
 )
 def test_training_time_is_told_as_people_tell_it(seconds: float, shown: str) -> None:
-    facts = RunFacts(0, {}, "f1", {}, 0, training_seconds=seconds)
-    assert (
-        f"Time in epochs {shown} How to reproduce"
-        in Page(render(ReportData("Bare", "", facts))).words
-    )
+    facts = RunSummary(0, {}, "f1", {}, 0, training_seconds=seconds)
+    assert f"Training time {shown} Reproduce" in Page(render(ReportData("Bare", "", facts))).words
 
 
 def test_the_page_is_written_whole_or_not_at_all(
@@ -360,7 +357,7 @@ def test_the_page_is_written_whole_or_not_at_all(
 
     before = path.read_bytes()
     with pytest.raises(DataError, match="best epoch, 9"):
-        write_report(replace(FULL, facts=replace(FACTS, best_epoch=9)), path)
+        write_report(replace(FULL, summary=replace(FACTS, best_epoch=9)), path)
     monkeypatch.setattr(Path, "write_bytes", fail_to_write)
     with pytest.raises(DataError, match=r"report\.html cannot be written: No space left"):
         write_report(FULL, path)

@@ -1,4 +1,4 @@
-"""The command line: parses, calls, prints. One file per group of commands."""
+"""Command line. Each module holds one command or group: parse, call, print."""
 
 import io
 import os
@@ -21,31 +21,31 @@ from platecheck.cli import (
     serve,
     train,
 )
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import console, escape
 from platecheck.errors import PlatecheckError
 
 app = typer.Typer(
     name="platecheck",
-    help="Tells clean dishes from dirty ones, and looks at the dish, not at the table.",
+    help="Classify photos of dishes as clean or dirty; train, evaluate and serve models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         print(f"platecheck {platecheck.__version__}")
         raise typer.Exit
 
 
 @app.callback()
 def _options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", callback=_print_version, is_eager=True, help="Print the version."
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
         ),
     ] = False,
 ) -> None:
@@ -70,27 +70,27 @@ app.command("review")(review.review)
 
 
 def main() -> None:
-    """Run a command; a user's mistake becomes one line on stderr and exit code 2."""
+    """Run a command; print expected errors as one line on stderr with exit code 2."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text at all
+        sys.stdout.reconfigure(errors="backslashreplace")  # file names may not be valid text
     try:
         try:
             app()
         finally:
-            # Here, not as Python ends, is where a full disk or a closed pipe must show.
+            # Report a full disk or closed pipe here, not during interpreter shutdown.
             if sys.stdout:
                 sys.stdout.flush()
     except (PlatecheckError, OSError) as error:
         if sys.stdout:
-            # What cannot be written is not to be tried again as Python ends.
+            # Discard unwritten output: shutdown would try to write it again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if isinstance(error, BrokenPipeError):
-            # Whoever read our output has seen enough: `platecheck predict … | head`.
+            # The reader closed the pipe, as in `platecheck predict … | head`.
             sys.exit(1)
         if os.environ.get("PLATECHECK_DEBUG"):
             raise
         message = str(error)
         if not isinstance(error, PlatecheckError) and error.strerror:
             message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-        terminal(stderr=True).print(f"[bold red]error:[/] {shown(message)}")
+        console(stderr=True).print(f"[bold red]error:[/] {escape(message)}")
         sys.exit(2)

@@ -13,19 +13,19 @@ from rich.table import Table
 from platecheck.cli.data import show_notes
 from platecheck.cli.options import Json, Photos
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import count_table, show_first, shown, terminal
+from platecheck.cli.terminal import console, count_table, escape, show_first
 from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
 
 if TYPE_CHECKING:
     from platecheck.audit.audit import Audit
 
-SHOWN_OF_A_KIND = 5
-_COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
+MAX_PER_KIND = 5
+_COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 
 class FailOn(StrEnum):
-    """What makes the exit code 1."""
+    """Lowest severity that makes the exit code 1."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -35,31 +35,29 @@ class FailOn(StrEnum):
 
 def audit(
     folder: Photos,
-    report: Annotated[
-        Path | None, typer.Option(help="Write one HTML page with thumbnails.")
-    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write an HTML report to this file.")] = None,
     as_json: Json = False,
     fail_on: Annotated[
-        FailOn, typer.Option(help="Exit with 1 when something as bad as this, or worse, is found.")
+        FailOn, typer.Option(help="Exit with code 1 on findings of this severity or worse.")
     ] = FailOn.ERROR,
     exclusions: Annotated[
         Path | None,
-        typer.Option("--write-exclusions", help="Write a table of photos to leave out."),
+        typer.Option("--write-exclusions", help="Write a CSV list of photos to exclude."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the cross-validation.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the cross-validation.")] = 0,
 ) -> None:
-    """Find what is wrong with photos: copies, leaks, doubtful labels, shortcuts."""
+    """Find duplicates, leaks, label errors, bad photos and shortcuts in a data set."""
     try:
-        from platecheck.audit.audit import audit as examine
+        from platecheck.audit.audit import audit as run_audit
         from platecheck.audit.findings import Severity
         from platecheck.audit.page import write_page
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Auditing photos", "audit") from error
     from platecheck.data.exclusions import write_exclusions
 
-    for wanted in filter(None, (report, exclusions)):
-        check_writable(wanted)
-    found = examine(folder, seed=seed, stage=_stage)
+    for path in filter(None, (report, exclusions)):
+        check_writable(path)
+    found = run_audit(folder, seed=seed, stage=_stage)
     show_notes(found.photos.notes)
     if exclusions:
         write_exclusions(exclusions, found.exclusions)
@@ -70,11 +68,11 @@ def audit(
         print(json.dumps(found.as_dict(), indent=2))
     else:
         _show(found)
-        for path, what in ((report, "report"), (exclusions, "exclusions")):
-            if path:
-                terminal().print(f"\n{what}: {shown(path)}")
+        for output, name in ((report, "report"), (exclusions, "exclusions")):
+            if output:
+                console().print(f"\n{name}: {escape(output)}")
         for command in found.next_steps(exclusions):
-            terminal().print(f"\nnext: {shown(command)}")
+            console().print(f"\nnext: {escape(command)}")
     if fail_on is not FailOn.NEVER and found.fails(Severity(fail_on.value)):
         raise typer.Exit(1)
 
@@ -86,30 +84,30 @@ def _stage(title: str, steps: int) -> Iterator[Callable[[int], None]]:
 
 
 def _show(found: "Audit") -> None:
-    console = terminal()
+    stdout = console()
     photos = found.photos
-    console.print(count_table(photos.counts()))
-    console.print(f"\n[bold]{shown(found.verdict)}[/]")
+    stdout.print(count_table(photos.counts()))
+    stdout.print(f"\n[bold]{escape(found.verdict)}[/]")
     if found.probes:
-        console.print("\nRight answers without the dish (95 % interval) vs the commonest class:")
-        console.print(_shortcuts(found))
-    for severity, colour in _COLOURS.items():
+        stdout.print("\nAccuracy without the dish (95 % interval) vs the most frequent class:")
+        stdout.print(_shortcuts(found))
+    for severity, color in _COLORS.items():
         kinds: dict[str, list[str]] = {}
         for finding in found.findings:
             if finding.severity == severity and finding.kind != "shortcut":
                 names = "  ".join(finding.photos)
                 kinds.setdefault(finding.kind, []).append(f"{finding.message} {names}")
         for kind, lines in kinds.items():
-            console.print(f"\n[{colour}]{severity}[/] {kind.replace('_', ' ')}: {len(lines)}")
-            show_first(lines, console, most=SHOWN_OF_A_KIND, hint=" (--json lists all)")
+            stdout.print(f"\n[{color}]{severity}[/] {kind.replace('_', ' ')}: {len(lines)}")
+            show_first(lines, stdout, most=MAX_PER_KIND, hint=" (--json lists all)")
     if not found.findings:
-        console.print("\nNothing is wrong with these photos, as far as this audit can see.")
+        stdout.print("\nNo problems found.")
 
 
 def _shortcuts(found: "Audit") -> Table:
-    columns = ["seen", f"inside {shown(found.learned_from)}"]
+    columns = ["probe", f"inside {escape(found.learned_from)}"]
     if any(probe.outside for probe in found.probes):
-        columns.append(f"on {shown(' and '.join(found.tried_on))}")
+        columns.append(f"on {escape(' and '.join(found.tried_on))}")
     table = Table(*columns, "", box=None, pad_edge=False)
     for probe in found.probes:
         row = [probe.probe.name.replace("_", " ")]

@@ -1,55 +1,58 @@
-"""What ``platecheck evaluate --tables`` prints."""
+"""Output of ``platecheck evaluate --backgrounds``."""
 
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import console, escape
 
 if TYPE_CHECKING:
-    from platecheck.evaluation.background_metrics import BackgroundMetrics, Gap, Proportion
+    from platecheck.evaluation.background_metrics import Accuracy, AccuracyGap, BackgroundMetrics
 
 
-def show_tables(result: "BackgroundMetrics", classes: list[str]) -> None:
-    """Print the figures, and in plain words what they say."""
-    from platecheck.evaluation.background_metrics import left_out, meanings, verdict
+def show_backgrounds(result: "BackgroundMetrics", classes: list[str]) -> None:
+    """Print the metrics and a conclusion."""
+    from platecheck.evaluation.background_metrics import describe_left_out, metric_rows, verdict
 
-    console = terminal()
+    stdout = console()
     table = Table(
-        "on other tables", "right", "percent", "95 % interval", "", box=None, pad_edge=False
+        "other backgrounds", "correct", "percent", "95 % interval", "", box=None, pad_edge=False
     )
-    for name, figure, meaning in meanings(result, len(classes)):
-        table.add_row(name, *_cells(figure), shown(meaning))
+    for name, metric, description in metric_rows(result, len(classes)):
+        table.add_row(name, *_cells(metric), escape(description))
     ece = f"{result.ece_original_and_mixed_rand:.4f}"
     table.add_row("calibration error", "", ece, "", "Original and Mixed-Rand")
-    console.print()
-    console.print(table)
-    console.print()
+    stdout.print()
+    stdout.print(table)
+    stdout.print()
     _show_groups(result)
-    console.print(f"\n{left_out(result)}")
-    console.print(f"\n[bold]{verdict(result, len(classes))}[/]")
+    stdout.print(f"\n{describe_left_out(result)}")
+    stdout.print(f"\n[bold]{verdict(result, len(classes))}[/]")
 
 
 def _show_groups(result: "BackgroundMetrics") -> None:
     worst = result.worst_group
     labels = list(dict.fromkeys(group.label for group in worst.groups))
-    table = Table("kind of table", *(shown(label) for label in labels), box=None, pad_edge=False)
-    for kind in worst.kinds:
-        shares = {group.label: group for group in worst.groups if group.kind == kind.kind}
+    table = Table(
+        "background group", *(escape(label) for label in labels), box=None, pad_edge=False
+    )
+    for cluster in worst.kinds:
+        by_label = {group.label: group for group in worst.groups if group.kind == cluster.kind}
         cells = [
-            f"{shares[label].correct}/{shares[label].photos}" if label in shares else "–"
+            f"{by_label[label].correct}/{by_label[label].photos}" if label in by_label else "–"
             for label in labels
         ]
-        table.add_row(f"{kind.kind} [on {kind.colour}]    [/] {kind.colour}", *cells)
-    terminal().print(table)
+        color = cluster.colour
+        table.add_row(f"{cluster.kind} [on {color}]    [/] {color}", *cells)
+    console().print(table)
 
 
-def _cells(figure: "Proportion | Gap") -> tuple[str, str, str]:
-    from platecheck.evaluation.background_metrics import Gap
+def _cells(metric: "Accuracy | AccuracyGap") -> tuple[str, str, str]:
+    from platecheck.evaluation.background_metrics import AccuracyGap
 
-    if isinstance(figure, Gap):
-        low, high = figure.gap_ci95
-        return "", f"{100 * figure.gap:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}"
-    low, high = figure.accuracy_ci95
-    right = f"{figure.correct}/{figure.photos}"
-    return right, f"{100 * figure.accuracy:.1f}", f"{100 * low:.1f} to {100 * high:.1f}"
+    if isinstance(metric, AccuracyGap):
+        low, high = metric.gap_ci95
+        return "", f"{100 * metric.gap:+.1f}", f"{100 * low:+.1f} to {100 * high:+.1f}"
+    low, high = metric.accuracy_ci95
+    correct = f"{metric.correct}/{metric.photos}"
+    return correct, f"{100 * metric.accuracy:.1f}", f"{100 * low:.1f} to {100 * high:.1f}"

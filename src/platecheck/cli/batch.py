@@ -20,9 +20,9 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from platecheck.cli.options import Model
+from platecheck.cli.options import ModelOption
 from platecheck.cli.predict import COLORS
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def batch(
         ),
     ],
     out: Annotated[str, typer.Argument(help="File of answers: .parquet, .csv or .jsonl.")],
-    model: Model = None,
+    model: ModelOption = None,
     column: Annotated[
         str | None, typer.Option(help="Of paths, in a list; path when absent.")
     ] = None,
@@ -111,7 +111,7 @@ def batch(
         with redirect_stdout(sys.stderr), _progress() as progress:
             done = run(job, _Bar(progress))
     except StoppedError as stopped:
-        terminal(stderr=True).print(shown(str(stopped)))
+        console(stderr=True).print(escape(str(stopped)))
         raise typer.Exit(STOPPED) from None
     _print(done, as_json=as_json)
     if done.tally.errors:
@@ -169,9 +169,9 @@ def _print(done: "Done", *, as_json: bool) -> None:
         }
         print(json.dumps(summary, indent=2))
         return
-    console = terminal()
+    stdout = console()
     labels = sorted(tally.labels.items(), key=lambda item: -item[1])
-    counted = [f"[{COLORS.get(label, 'bold')}]{shown(label)}[/] {n:,}" for label, n in labels]
+    counted = [f"[{COLORS.get(label, 'bold')}]{escape(label)}[/] {n:,}" for label, n in labels]
     if tally.errors:
         counted.append(f"[yellow]could not be opened[/] {tally.errors:,}")
-    console.print(f"{tally.photos:,} photos in {shown(done.out)}: {', '.join(counted)}")
+    stdout.print(f"{tally.photos:,} photos in {escape(done.out)}: {', '.join(counted)}")

@@ -10,17 +10,17 @@ from rich.table import Table
 from platecheck.cli.models import complete_model
 from platecheck.cli.options import Data, Json, Split
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import show_first, shown, terminal
+from platecheck.cli.terminal import console, escape, show_first
 from platecheck.errors import DataError
 
 if TYPE_CHECKING:
     from platecheck.evaluation.evaluate import Evaluation
     from platecheck.evaluation.paired import Comparison
 
-Model = Annotated[
+ModelArgument = Annotated[
     Path,
     typer.Argument(
-        help="A run folder, an exported file, plate, tiny or default.",
+        help="Run folder, exported file, plate, tiny or default.",
         autocompletion=complete_model,
         show_default=False,
     ),
@@ -28,8 +28,8 @@ Model = Annotated[
 
 
 def compare(
-    a: Model,
-    b: Model,
+    a: ModelArgument,
+    b: ModelArgument,
     data: Data,
     split: Split = None,
     margin: Annotated[
@@ -37,93 +37,95 @@ def compare(
         typer.Option(
             min=0,
             max=1,
-            help="Also take B where it is at most this much worse; 0.03: three photos of 100.",
+            help="Also accept B if its accuracy is at most this much lower, such as 0.03.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say whether model B is better than model A on photos that neither has learnt from.
+    """Compare two models on photos that neither was trained on.
 
-    The exit code is 0 where B is better, or with --margin not worse by more than that; 1 otherwise.
+    Exit code 0: B is better, or with --margin not worse by more than the margin; 1 otherwise.
     """
     from platecheck.evaluation.evaluate import evaluate, load_model
-    from platecheck.evaluation.paired import compare as pair
+    from platecheck.evaluation.paired import compare as compare_paired
 
-    found: list[Evaluation] = []
+    evaluations: list[Evaluation] = []
     loaded = [load_model(path) for path in (a, b)]
-    shared = next((division for _, division in loaded if division is not None), None)
+    shared_division = next((division for _, division in loaded if division is not None), None)
     for path, (model, own) in zip((a, b), loaded, strict=True):
         with progress_bar(f"evaluating {path}") as bar:
-            found.append(
+            evaluations.append(
                 evaluate(
                     model,
                     data,
                     split=split,
-                    division=own or shared,  # so that a split of one is there for both
+                    division=own or shared_division,  # both need the same splits
                     on_start=bar.start,
                     on_photo=bar.advance,
                 )
             )
-    rights = [_right(evaluation) for evaluation in found]
-    common = sorted(rights[0].keys() & rights[1].keys())
+    correct_a, correct_b = (_correct(evaluation) for evaluation in evaluations)
+    common = sorted(correct_a.keys() & correct_b.keys())
     if not common:
-        raise DataError(f"{a} and {b} have no photo in common that they can be judged on")
+        raise DataError(f"there are no photos that both {a} and {b} can be evaluated on")
     import numpy as np
 
-    result = pair(*(np.array([right[path] for path in common]) for right in rights))
+    result = compare_paired(
+        *(np.array([correct[path] for path in common]) for correct in (correct_a, correct_b))
+    )
     changed = {
-        "only_a": [str(path) for path in common if rights[0][path] and not rights[1][path]],
-        "only_b": [str(path) for path in common if rights[1][path] and not rights[0][path]],
+        "only_a": [str(path) for path in common if correct_a[path] and not correct_b[path]],
+        "only_b": [str(path) for path in common if correct_b[path] and not correct_a[path]],
     }
     not_worse = margin is not None and result.not_worse(margin)
     if as_json:
-        names = {"a": str(a), "b": str(b), "split": found[0].split}
-        judged = {"margin": margin, "not_worse": not_worse} if margin is not None else {}
-        print(json.dumps({**names, **result.as_dict(), **judged, "changed": changed}, indent=2))
+        names = {"a": str(a), "b": str(b), "split": evaluations[0].split}
+        test = {"margin": margin, "not_worse": not_worse} if margin is not None else {}
+        print(json.dumps({**names, **result.as_dict(), **test, "changed": changed}, indent=2))
     else:
         _show(result, a, b, changed)
-        for name, evaluation in zip("AB", found, strict=True):
+        for name, evaluation in zip("AB", evaluations, strict=True):
             baseline = evaluation.result.majority_baseline
             if baseline.verdict != "better":
-                terminal().print(f"[yellow]{name}: {shown(str(baseline))}[/]")
+                console().print(f"[yellow]{name}: {escape(str(baseline))}[/]")
         if margin is not None:
-            said, colour = ("is not", "green") if not_worse else ("may be", "yellow")
-            terminal().print(f"[{colour}]B {said} worse than A by {margin:.1%} or more.[/]")
+            verb, color = ("is not", "green") if not_worse else ("may be", "yellow")
+            console().print(f"[{color}]B {verb} worse than A by {margin:.1%} or more.[/]")
     if result.verdict != "better" and not not_worse:
         raise typer.Exit(1)
 
 
-def _right(evaluation: "Evaluation") -> dict[Path, bool]:
-    right = evaluation.probabilities.argmax(axis=1) == evaluation.labels
-    return {photo.path: bool(ok) for photo, ok in zip(evaluation.photos, right, strict=True)}
+def _correct(evaluation: "Evaluation") -> dict[Path, bool]:
+    correct = evaluation.probabilities.argmax(axis=1) == evaluation.labels
+    return {photo.path: bool(ok) for photo, ok in zip(evaluation.photos, correct, strict=True)}
 
 
 def _show(result: "Comparison", a: Path, b: Path, changed: dict[str, list[str]]) -> None:
-    console = terminal()
+    stdout = console()
     n = result.photos
     table = Table(box=None, pad_edge=False, show_header=False)
-    for name, path, right in (
+    for name, path, correct in (
         ("A", a, result.both + result.only_a),
         ("B", b, result.both + result.only_b),
     ):
-        table.add_row(name, shown(path), f"{right}/{n} = {right / n:.2%}")
-    console.print(table)
-    console.print(
-        f"both right {result.both}, only A {result.only_a}, only B {result.only_b},"
+        table.add_row(name, escape(path), f"{correct}/{n} = {correct / n:.2%}")
+    stdout.print(table)
+    stdout.print(
+        f"both correct {result.both}, only A {result.only_a}, only B {result.only_b},"
         f" neither {result.neither}"
     )
     low, high = result.interval
-    console.print(
+    stdout.print(
         f"B - A = {result.difference:+.1%} (95 % interval {low:+.1%} to {high:+.1%}),"
         f" McNemar's test p = {result.p_value:.2g}"
     )
     for who, photos in (("A", changed["only_a"]), ("B", changed["only_b"])):
-        lines = [f"only {who} gets right: {photo}" for photo in photos]
-        show_first(lines, console, hint=" (--json)")
-    console.print(
+        lines = [f"only {who} correct: {photo}" for photo in photos]
+        show_first(lines, stdout, hint=" (--json)")
+    stdout.print(
         {
             "better": "[green]B is better than A.[/]",
             "worse": "[red]B is worse than A.[/]",
-            "not told apart": "[yellow]These photos do not tell the two apart.[/]",
+            "not told apart": "[yellow]No significant difference on these photos.[/]",
         }[result.verdict]
     )

@@ -3,15 +3,16 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from platecheck.cli.options import Json, Photos, Strict
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import show_first, shown, terminal
+from platecheck.cli.terminal import console, count_table, escape, show_first, warn_deprecated
 from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
 
@@ -21,14 +22,14 @@ app = typer.Typer(help="Measure, download, render and collect photos.", no_args_
 @app.command()
 def stats(
     folder: Photos,
-    size: Annotated[int, typer.Option(min=2, max=4096, help="Pixels to resize to.")] = 128,
+    size: Annotated[int, typer.Option(min=2, max=4096, help="Resize to this many pixels.")] = 128,
     split: Annotated[
-        str | None, typer.Option(help="Which split; train by default, or the only one.")
+        str | None, typer.Option(help="Split to measure; default: train, or the only one.")
     ] = None,
     strict: Strict = False,
     as_json: Json = False,
 ) -> None:
-    """Channel mean and standard deviation of photos, and how many there are."""
+    """Compute channel means and standard deviations, and count photos."""
     from platecheck.data.folders import checked, list_photos
     from platecheck.data.statistics import channel_statistics
 
@@ -36,14 +37,14 @@ def stats(
     with progress_bar("reading", len(listed.photos)) as bar:
         photos = checked(listed, strict=strict, on_photo=bar.advance)
     show_notes(photos.notes)
-    wanted = split or ("train" if "train" in photos.splits else photos.splits[0])
-    chosen = photos.split(wanted)
+    name = split or ("train" if "train" in photos.splits else photos.splits[0])
+    chosen = photos.split(name)
     with progress_bar("measuring", len(chosen)) as bar:
         paths = [photo.path for photo in chosen]
         found = channel_statistics(paths, size=size, on_photo=bar.advance)
     if as_json:
         content = asdict(found) | {
-            "split": wanted,
+            "split": name,
             "size": size,
             "counts": photos.counts(),
             "unreadable": [{"path": e.source, "reason": e.reason} for e in photos.unreadable],
@@ -51,40 +52,40 @@ def stats(
         }
         print(json.dumps(content, indent=2))
         raise typer.Exit(1 if photos.unreadable else 0)
-    console = terminal()
-    _print_counts(photos.counts())
+    stdout = console()
+    stdout.print(count_table(photos.counts()))
     table = Table("", "red", "green", "blue", box=None, pad_edge=False)
-    names = ("mean", "std (mean over photos)", "std (pooled)")
-    for name, values in zip(names, (found.mean, found.std, found.pooled_std), strict=True):
-        table.add_row(name, *(f"{value:.4f}" for value in values))
-    console.print(
-        f"\n{found.photos} photos of '{shown(wanted)}' at {size}×{size}, values from 0 to 1:"
+    rows = ("mean", "std (mean over photos)", "std (pooled)")
+    for row, values in zip(rows, (found.mean, found.std, found.pooled_std), strict=True):
+        table.add_row(row, *(f"{value:.4f}" for value in values))
+    stdout.print(
+        f"\n{found.photos} photos of '{escape(name)}' at {size}×{size}, values from 0 to 1:"
     )
-    console.print(table)
+    stdout.print(table)
     show_unreadable([str(error) for error in photos.unreadable])
     raise typer.Exit(1 if photos.unreadable else 0)
 
 
 @app.command()
-def synth(
-    folder: Annotated[Path, typer.Argument(help="A new folder.")],
-    photos: Annotated[int, typer.Option("--photos", "-n", min=4, help="How many.")] = 400,
-    size: Annotated[int, typer.Option(min=32, max=1024, help="Pixels of a side.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same photos.")] = 0,
+def render(
+    folder: Annotated[Path, typer.Argument(help="New folder to create.")],
+    photos: Annotated[int, typer.Option("--photos", "-n", min=4, help="Number of photos.")] = 400,
+    size: Annotated[int, typer.Option(min=32, max=1024, help="Width and height in pixels.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     confound: Annotated[
         float,
         typer.Option(
-            min=0.5, max=1.0, help="Probability that the table tells the class; 0.5: tells nothing."
+            min=0.5, max=1.0, help="Probability that the background matches the class; 0.5: chance."
         ),
     ] = 0.5,
     kind: Annotated[
-        str | None, typer.Option(help="Of all dishes: plate, bowl, steel, splashed …")
+        str | None, typer.Option(help="Render one kind only: plate, bowl, steel, splashed …")
     ] = None,
     masks: Annotated[
-        bool, typer.Option("--masks", help="Also write where dish and dirt are.")
+        bool, typer.Option("--masks", help="Also write masks of dish and dirt.")
     ] = False,
 ) -> None:
-    """Render artificial dishes, clean and dirty, on tables."""
+    """Render synthetic clean and dirty dishes."""
     try:
         from platecheck.data.render import write_dataset
     except ModuleNotFoundError as error:
@@ -102,23 +103,30 @@ def synth(
             masks=masks,
             on_progress=lambda _: bar.advance(),
         )
-    terminal().print(f"{photos} photos of rendered dishes in {shown(folder)}")
+    console().print(f"{photos} photos of rendered dishes in {escape(folder)}")
+
+
+@app.command("synth", hidden=True)
+@wraps(render)
+def _synth(*args: Any, **options: Any) -> None:
+    warn_deprecated("platecheck data synth", "platecheck data render")
+    render(*args, **options)
 
 
 @app.command()
 def fetch(
-    folder: Annotated[Path, typer.Argument(help="Where to.")] = Path("dishes"),
+    folder: Annotated[Path, typer.Argument(help="Destination folder.")] = Path("dishes"),
     source: Annotated[
-        Path | None, typer.Option("--from", help="Take the files from a local copy.")
+        Path | None, typer.Option("--from", help="Copy from this folder instead of downloading.")
     ] = None,
     splits: Annotated[
-        list[str] | None, typer.Option("--split", help="Only this split; may be repeated.")
+        list[str] | None, typer.Option("--split", help="Fetch only this split; repeatable.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Downloads at a time.")] = 8,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Parallel downloads.")] = 8,
 ) -> None:
-    """Download the public set of 1178 photos; go on where a download was broken off."""
+    """Download the public set of 1178 photos, resuming an interrupted download."""
     from platecheck.data.download import FetchProgress
-    from platecheck.data.download import fetch as bring
+    from platecheck.data.download import fetch as download
 
     with progress_bar("fetching") as bar:
 
@@ -127,27 +135,27 @@ def fetch(
                 bar.start(progress.total)
             bar.advance()
 
-        result = bring(folder, source=source, splits=splits, workers=workers, on_progress=show)
-    terminal().print(shown(result.summary()))
-    show_first([f"{path}: {reason}" for path, reason in result.failed.items()], terminal())
+        result = download(folder, source=source, splits=splits, workers=workers, on_progress=show)
+    console().print(escape(result.summary()))
+    show_first([f"{path}: {reason}" for path, reason in result.failed.items()], console())
     if not result.complete:
         raise typer.Exit(1)
 
 
 @app.command()
 def collect(
-    url: Annotated[str, typer.Argument(help="The database of platecheck serve --feedback.")],
-    folder: Annotated[Path, typer.Argument(help="A new folder.")],
-    photos: Annotated[Path, typer.Option(help="Folder of the database's photos.")],
+    url: Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")],
+    folder: Annotated[Path, typer.Argument(help="New folder to create.")],
+    photos: Annotated[Path, typer.Option(help="Folder of the feedback photos.")],
     unreviewed: Annotated[
-        bool, typer.Option("--unreviewed", help="Believe the users where nobody has reviewed.")
+        bool, typer.Option("--unreviewed", help="Trust users' labels that nobody has reviewed.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Of the division into splits.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Make a folder to train with from reviewed feedback."""
+    """Create a training folder from reviewed feedback."""
     try:
-        from platecheck.feedback.collect import collect as make
+        from platecheck.feedback.collect import collect as collect_feedback
         from platecheck.feedback.store import open_store
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Collecting feedback", "audit,feedback") from error
@@ -155,8 +163,8 @@ def collect(
     check_writable(folder, folder=True)
     store = open_store(url, photos)
     try:
-        with progress_bar("looking") as bar:
-            found = make(
+        with progress_bar("collecting") as bar:
+            found = collect_feedback(
                 store,
                 folder,
                 unreviewed=unreviewed,
@@ -169,32 +177,25 @@ def collect(
     if as_json:
         print(json.dumps(asdict(found) | {"folder": str(folder)}, indent=2))
         return
-    console = terminal()
-    _print_counts(found.counts)
+    stdout = console()
+    stdout.print(count_table(found.counts))
     total = sum(sum(row.values()) for row in found.counts.values())
-    console.print(
-        f"\n{total} photos in {shown(folder)}; {total - found.groups} are near-identical to"
+    stdout.print(
+        f"\n{total} photos in {escape(folder)}; {total - found.groups} are near-identical to"
         " others, and in the same split"
     )
     for reason, count in sorted(found.left_out.items()):
-        console.print(f"left out, {reason}: {count}")
-
-
-def _print_counts(counts: dict[str, dict[str, int]]) -> None:
-    table = Table("split", *map(shown, next(iter(counts.values()))), box=None, pad_edge=False)
-    for split, row in counts.items():
-        table.add_row(shown(split), *map(str, row.values()))
-    terminal().print(table)
+        stdout.print(f"left out, {reason}: {count}")
 
 
 def show_unreadable(lines: list[str]) -> None:
-    """Name the photos that were left out."""
+    """Print the photos that could not be read."""
     if lines:
-        terminal().print(f"\n[yellow]{len(lines)} unreadable photos were left out:[/]")
-        show_first(lines, terminal())
+        console().print(f"\n[yellow]{len(lines)} unreadable photos were left out:[/]")
+        show_first(lines, console())
 
 
 def show_notes(notes: Iterable[str]) -> None:
-    """Say how a folder was read, on stderr, so that JSON stays JSON."""
+    """Print how a folder was read on stderr, which keeps stdout parseable."""
     for note in notes:
-        terminal(stderr=True).print(f"note: {shown(note)}")
+        console(stderr=True).print(f"note: {escape(note)}")

@@ -7,12 +7,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from platecheck.cli.background_table import show_tables
+from platecheck.cli.background_table import show_backgrounds
 from platecheck.cli.data import show_notes, show_unreadable
 from platecheck.cli.models import complete_model
-from platecheck.cli.options import Data, Json, Moved, RunFolder, Split, Strict
+from platecheck.cli.options import (
+    Backgrounds,
+    Data,
+    Json,
+    Moved,
+    RunFolder,
+    Seed,
+    Split,
+    Strict,
+    Tables,
+)
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import show_first, shown, terminal
+from platecheck.cli.terminal import console, escape, show_first, warn_deprecated
 from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
 
@@ -28,26 +38,26 @@ def evaluate(
     model: Annotated[
         Path | None,
         typer.Argument(
-            help="A run folder, an exported file, plate or tiny; plate when absent.",
+            help="Run folder, exported file, plate or tiny; default: plate.",
             autocompletion=complete_model,
         ),
     ] = None,
     data: Data = ...,  # type: ignore[assignment]
     split: Split = None,
     strict: Strict = False,
-    tables: Annotated[
-        bool, typer.Option("--tables", help="Also put the dishes on other tables.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the tables.")] = 0,
+    backgrounds: Backgrounds = False,
+    seed: Seed = 0,
     as_json: Json = False,
+    tables: Tables = False,
 ) -> None:
-    """Judge a model on photos: accuracy, macro figures, calibration, mistakes, tables."""
-    from platecheck.evaluation.evaluate import evaluate as judge
+    """Evaluate a model: accuracy, macro metrics, calibration, mistakes, backgrounds."""
+    from platecheck.evaluation.evaluate import evaluate as evaluate_model
     from platecheck.evaluation.evaluate import load_model
 
+    backgrounds |= _deprecated_tables(tables)
     loaded, division = load_model(model)
     with progress_bar("evaluating") as bar:
-        found = judge(
+        found = evaluate_model(
             loaded,
             data,
             split=split,
@@ -57,67 +67,73 @@ def evaluate(
             on_photo=bar.advance,
         )
     show_notes(found.notes)
-    answers = _judge_answers(loaded, found)
-    other_tables = _measure_tables(loaded, found, seed) if tables else None
+    decisions = _decision_metrics(loaded, found)
+    swapped = _background_metrics(loaded, found, seed) if backgrounds else None
     if as_json:
         result = found.result.model_dump(mode="json")
-        if answers:
-            result["answers"] = answers.model_dump(mode="json")
-        if other_tables:
-            result["tables"] = other_tables.model_dump(mode="json")
+        if decisions:
+            result["answers"] = decisions.model_dump(mode="json")
+        if swapped:
+            result["tables"] = swapped.model_dump(mode="json")
         print(json.dumps(result, indent=2))
         raise typer.Exit(1 if found.result.unreadable else 0)
     _show(found.result, found.split)
-    if answers:
-        _show_answers(answers)
-    if other_tables:
-        show_tables(other_tables, found.result.classes)
+    if decisions:
+        _show_decisions(decisions)
+    if swapped:
+        show_backgrounds(swapped, found.result.classes)
     raise typer.Exit(1 if found.result.unreadable else 0)
 
 
-def _judge_answers(model: "Model", found: "Evaluation") -> "DecisionMetrics | None":
+def _deprecated_tables(tables: bool) -> bool:
+    if tables:
+        warn_deprecated("--tables", "--backgrounds")
+    return tables
+
+
+def _decision_metrics(model: "Model", found: "Evaluation") -> "DecisionMetrics | None":
     from platecheck.classifier import Classifier
     from platecheck.evaluation.answers import evaluate_decisions
 
-    if not isinstance(model, Classifier) or found.answers is None:
+    if not isinstance(model, Classifier) or found.decisions is None:
         return None
     if not model.info.thresholds and model.info.oddness_limit is None:
         return None
-    return evaluate_decisions(found.answers, found.labels, model.classes)
+    return evaluate_decisions(found.decisions, found.labels, model.classes)
 
 
-def _show_answers(figures: "DecisionMetrics") -> None:
+def _show_decisions(metrics: "DecisionMetrics") -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("answered", str(figures.coverage))
-    table.add_row("right of these", str(figures.accuracy))
-    for name, share in figures.wrong.items():
-        table.add_row(f"called {shown(name)}, and is not", str(share))
-    for name, share in figures.missed.items():
-        table.add_row(f"{shown(name)}, and called otherwise", str(share))
-    table.add_row("unsure", str(figures.unsure))
-    table.add_row("not a dish", str(figures.no_dish))
-    console = terminal()
-    console.print("\nWith the answers unsure and not a dish:")
-    console.print(table)
+    table.add_row("classified", str(metrics.coverage))
+    table.add_row("of these correct", str(metrics.accuracy))
+    for name, proportion in metrics.wrong.items():
+        table.add_row(f"predicted {escape(name)}, wrong", str(proportion))
+    for name, proportion in metrics.missed.items():
+        table.add_row(f"true {escape(name)}, missed", str(proportion))
+    table.add_row("unsure", str(metrics.unsure))
+    table.add_row("not a dish", str(metrics.no_dish))
+    stdout = console()
+    stdout.print("\nWith the labels unsure and not a dish:")
+    stdout.print(table)
 
 
-def _measure_tables(model: "Model", found: "Evaluation", seed: int) -> "BackgroundMetrics":
+def _background_metrics(model: "Model", found: "Evaluation", seed: int) -> "BackgroundMetrics":
     try:
         from platecheck.evaluation.background_evaluation import evaluate_backgrounds
     except ModuleNotFoundError as error:
-        raise MissingExtraError("Exchanging tables", "data") from error
+        raise MissingExtraError("Exchanging backgrounds", "data") from error
 
-    with progress_bar("exchanging tables") as bar:
+    with progress_bar("exchanging backgrounds") as bar:
         return evaluate_backgrounds(
             model, found, seed=seed, on_start=bar.start, on_photo=bar.advance
         ).result
 
 
 def _show(result: "EvaluationResult", split: str) -> None:
-    console = terminal()
+    stdout = console()
     low, high = result.accuracy_ci95
     table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("photos", f"{result.photos} of '{shown(split)}'")
+    table.add_row("photos", f"{result.photos} of '{escape(split)}'")
     table.add_row(
         "accuracy",
         f"[bold]{result.correct}/{result.photos} = {result.accuracy:.2%}[/]"
@@ -132,43 +148,43 @@ def _show(result: "EvaluationResult", split: str) -> None:
     table.add_row("calibration error", f"{result.ece:.4f}  (15 bins)")
     table.add_row("Brier score", f"{result.brier:.4f}")
     table.add_row("mean confidence", f"{result.mean_confidence:.4f}")
-    console.print(table)
+    stdout.print(table)
     baseline = result.majority_baseline
-    colour = "default" if baseline.verdict == "better" else "yellow"
-    console.print(f"[{colour}]{shown(str(baseline))}[/]")
-    classes = [shown(name) for name in result.classes]
-    matrix = Table("truth \\ answer", *classes, box=None, pad_edge=False)
+    color = "default" if baseline.verdict == "better" else "yellow"
+    stdout.print(f"[{color}]{escape(str(baseline))}[/]")
+    classes = [escape(name) for name in result.classes]
+    matrix = Table("true \\ predicted", *classes, box=None, pad_edge=False)
     for name, row in zip(classes, result.confusion_matrix, strict=True):
         matrix.add_row(name, *(str(count) for count in row))
-    console.print()
-    console.print(matrix)
+    stdout.print()
+    stdout.print(matrix)
     if result.mistakes:
-        console.print(f"\n{len(result.mistakes)} mistakes, the most confident first:")
+        stdout.print(f"\n{len(result.mistakes)} mistakes, most confident first:")
     lines = [
-        f"{m.path}: {m.label} taken for {m.predicted} ({m.probability:.1%})"
+        f"{m.path}: {m.label} predicted as {m.predicted} ({m.probability:.1%})"
         for m in result.mistakes
     ]
-    show_first(lines, console, hint=" (--json lists all)")
+    show_first(lines, stdout, hint=" (--json lists all)")
     show_unreadable([f"{photo.path}: {photo.reason}" for photo in result.unreadable])
 
 
 def report(
     run: RunFolder,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The page; by default RUN/report.html.")
+        Path | None, typer.Option("--out", "-o", help="Output file; default: RUN/report.html.")
     ] = None,
     data: Moved = None,
-    tables: Annotated[
-        bool, typer.Option("--tables", help="Also put the dishes on other tables; takes minutes.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the tables.")] = 0,
+    backgrounds: Backgrounds = False,
+    seed: Seed = 0,
+    tables: Tables = False,
 ) -> None:
-    """Write one HTML page about a run: figures, curves, pictures, mistakes."""
+    """Write an HTML report of a run: metrics, curves, predictions, mistakes."""
     try:
         from platecheck.evaluation.run_report import report_run
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Reporting a run", "train") from error
 
+    backgrounds |= _deprecated_tables(tables)
     path = out or run / "report.html"
     check_writable(path)
     with progress_bar("evaluating") as bar:
@@ -176,9 +192,9 @@ def report(
             run,
             path,
             data=data,
-            tables=tables,
+            backgrounds=backgrounds,
             seed=seed,
             on_start=bar.start,
             on_photo=bar.advance,
         )
-    terminal().print(f"report: {shown(path)}")
+    console().print(f"report: {escape(path)}")

@@ -11,7 +11,7 @@ from rich.table import Table
 from platecheck.cli.models import complete_model
 from platecheck.cli.options import Json, Moved, RunFolder
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import console, escape
 from platecheck.errors import DataError, MissingExtraError
 from platecheck.files import check_writable
 from platecheck.model_info import match_classes
@@ -82,18 +82,18 @@ def export(
         return found
 
     report = write(opened, out, int8=int8, epoch=epoch, judge=judge, wrong=wrong)
-    info, console = Classifier.load(out).info, terminal()
-    console.print(
-        f"{shown(out)}: {info.precision}, {report.bytes / 1e6:.2f} MB, epoch {report.epoch}"
+    info, stdout = Classifier.load(out).info, console()
+    stdout.print(
+        f"{escape(out)}: {info.precision}, {report.bytes / 1e6:.2f} MB, epoch {report.epoch}"
     )
-    console.print(
+    stdout.print(
         f"checked on {report.photos} validation photos: {report.changed} answers changed,"
         f" probabilities differ by at most {report.max_difference:.2g}"
     )
     never = [name for name, least in info.thresholds.items() if least > 1]
     if never:
-        terminal(stderr=True).print(
-            f"[bold yellow]never answered:[/] {', '.join(map(shown, never))}, since too few"
+        console(stderr=True).print(
+            f"[bold yellow]never answered:[/] {', '.join(map(escape, never))}, since too few"
             f" validation photos ({report.photos}) can keep that promise: allow a larger share of"
             " wrong answers, promise nothing, or bring more photos"
         )
@@ -145,11 +145,11 @@ def model(
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
-    table.add_row("file", shown(find_model(path)))
-    table.add_row("classes", shown(", ".join(info.classes)))
+    table.add_row("file", escape(find_model(path)))
+    table.add_row("classes", escape(", ".join(info.classes)))
     table.add_row("input", f"{info.size}×{info.size} pixels, RGB, uint8")
-    table.add_row("network", f"{shown(info.network)}, {info.precision}")
-    table.add_row("recipe", f"{shown(info.recipe)}, seed {info.seed}, epoch {info.epoch}")
+    table.add_row("network", f"{escape(info.network)}, {info.precision}")
+    table.add_row("recipe", f"{escape(info.recipe)}, seed {info.seed}, epoch {info.epoch}")
     table.add_row("temperature", f"{info.temperature:.4f}")
     for name, value in info.thresholds.items():
         answered = f"from {value:.1%} on"
@@ -157,7 +157,7 @@ def model(
             answered = "never: too few validation photos for the promise"
         elif info.promise:
             answered += f": of such answers at most {info.promise.wrong[name]:.1%} are wrong"
-        table.add_row(f"answers {shown(name)}", answered)
+        table.add_row(f"answers {escape(name)}", answered)
     if info.promise:
         table.add_row("else unsure", f"{1 - info.promise.answered:.1%} of validation photos")
     if info.oddness_limit is not None:
@@ -165,10 +165,10 @@ def model(
     for split, figures in info.metrics.items():
         low, high = figures["accuracy_ci95"]
         table.add_row(
-            shown(split),
+            escape(split),
             f"{figures['correct']}/{figures['photos']} = {figures['accuracy']:.2%}"
             f"  (95 % interval {low:.1%} to {high:.1%})",
         )
-    table.add_row("data", shown(info.data_fingerprint[:16]))
-    table.add_row("written by", f"platecheck {shown(info.platecheck)}")
-    terminal().print(table)
+    table.add_row("data", escape(info.data_fingerprint[:16]))
+    table.add_row("written by", f"platecheck {escape(info.platecheck)}")
+    console().print(table)

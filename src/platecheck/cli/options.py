@@ -1,4 +1,4 @@
-"""Options that several commands have, each written once."""
+"""Options shared by several commands."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,16 +7,24 @@ import typer
 
 from platecheck.cli.models import complete_model
 
-Photos = Annotated[Path, typer.Argument(help="Photos sorted into folders.")]
-Data = Annotated[Path, typer.Option(help="Photos sorted into folders.")]
-Moved = Annotated[Path | None, typer.Option(help="Where the photos are, if they were moved.")]
-RunFolder = Annotated[Path, typer.Argument(help="A run folder.")]
-Model = Annotated[
+Photos = Annotated[Path, typer.Argument(help="Folder of photos, one subfolder per class.")]
+Data = Annotated[Path, typer.Option(help="Folder of photos, one subfolder per class, or a list.")]
+Moved = Annotated[Path | None, typer.Option(help="The photos' new location, if they were moved.")]
+RunFolder = Annotated[Path, typer.Argument(help="Run folder.")]
+ModelOption = Annotated[
     Path | None,
     typer.Option(
-        help="An exported file, plate or tiny; plate when absent.", autocompletion=complete_model
+        help="Exported file, plate or tiny; default: plate.", autocompletion=complete_model
     ),
 ]
-Split = Annotated[str | None, typer.Option(help="Which split; test by default, or the only one.")]
-Json = Annotated[bool, typer.Option("--json", help="For machines.")]
-Strict = Annotated[bool, typer.Option("--strict", help="Refuse unreadable photos.")]
+Split = Annotated[
+    str | None, typer.Option(help="Split to evaluate; default: test, or the only one.")
+]
+Backgrounds = Annotated[
+    bool,
+    typer.Option("--backgrounds", help="Also evaluate dishes on exchanged backgrounds (slow)."),
+]
+Tables = Annotated[bool, typer.Option("--tables", hidden=True)]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the exchanged backgrounds.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail when a photo cannot be read.")]

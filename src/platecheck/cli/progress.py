@@ -1,4 +1,4 @@
-"""Progress bars, on stderr so that stdout stays clean, and only where a person looks."""
+"""Progress bars on stderr, shown only on a terminal."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,20 +13,19 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-# Fewer steps are over before a bar could be read.
-WORTH_A_BAR = 50
+MIN_STEPS = 50  # fewer are done before a bar could be read
 
 
 class Bar:
-    """One progress bar; the number of steps may be told later."""
+    """A progress bar whose number of steps may be set later."""
 
     def __init__(self, progress: Progress, title: str) -> None:
         self._progress = progress
         self._task = progress.add_task(title, total=None, visible=False)
 
     def start(self, steps: int) -> None:
-        """Tell how many steps there are, and begin anew."""
-        self._progress.reset(self._task, total=steps, visible=steps >= WORTH_A_BAR)
+        """Set the number of steps and restart."""
+        self._progress.reset(self._task, total=steps, visible=steps >= MIN_STEPS)
 
     def advance(self, steps: int = 1) -> None:
         self._progress.advance(self._task, steps)
@@ -34,7 +33,7 @@ class Bar:
 
 @contextmanager
 def progress_bar(title: str, steps: int | None = None) -> Iterator[Bar]:
-    """Show a bar while the block runs, from :data:`WORTH_A_BAR` steps up."""
+    """Show a bar while the block runs, if there are at least :data:`MIN_STEPS` steps."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

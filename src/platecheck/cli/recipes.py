@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import console, escape
 
 app = typer.Typer(help="List the recipes, or show one.", invoke_without_command=True)
 
@@ -28,8 +28,8 @@ def recipes(context: typer.Context) -> None:
     table.add_column("recipe", style="bold", no_wrap=True)
     table.add_column("what it is")
     for name in bundled_recipes():
-        table.add_row(shown(name), shown(load_recipe(name).summary))
-    terminal().print(table)
+        table.add_row(escape(name), escape(load_recipe(name).summary))
+    console().print(table)
 
 
 @app.command()

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError
 
 
@@ -26,11 +26,11 @@ def review(
     except ModuleNotFoundError as error:
         raise MissingExtraError("Reviewing", "serve,feedback") from error
 
-    console = terminal()
+    stdout = console()
 
     def say(address: str) -> None:
-        console.print(f"platecheck review is at [bold]{shown(address)}[/]")
-        console.print("Open it in a browser. Ctrl+C stops it.")
+        stdout.print(f"platecheck review is at [bold]{escape(address)}[/]")
+        stdout.print("Open it in a browser. Ctrl+C stops it.")
 
     store = open_store(url, photos)
     try:

@@ -7,10 +7,9 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
-from rich.markup import escape
 
 from platecheck.cli.models import complete_model
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError
 from platecheck.serving.settings import MB, Settings, load_settings
 
@@ -34,11 +33,11 @@ def serve(
     except ModuleNotFoundError as error:
         raise MissingExtraError("The service", "serve") from error
 
-    console = terminal()
+    stdout = console()
 
     def say(url: str) -> None:
-        console.print(f"platecheck answers at [bold]{shown(url)}[/]")
-        console.print("Open it in a browser. For machines: /docs. Ctrl+C stops it.")
+        stdout.print(f"platecheck answers at [bold]{escape(url)}[/]")
+        stdout.print("Open it in a browser. For machines: /docs. Ctrl+C stops it.")
 
     given = {name: flags[_flag(name)] for name in Settings.model_fields}
     chosen = load_settings(settings, **{n: value for n, value in given.items() if value != []})

@@ -1,46 +1,51 @@
-"""Writing for people: names may hold anything, also what a terminal takes for an order."""
+"""Console output. Text from outside may hold control characters and markup: escape it."""
 
 import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 
+import rich.markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 
-def terminal(*, stderr: bool = False) -> Console:
-    """Where to print: lines are not broken, and :words: are not turned into pictures."""
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that neither wraps lines nor replaces ``:emoji:`` codes."""
     return Console(stderr=stderr, soft_wrap=True, highlight=False, emoji=False)
 
 
-def shown(name: str | os.PathLike[str]) -> str:
-    """A name as a person may see it, safe to print on :func:`terminal`.
+def escape(text: str | os.PathLike[str]) -> str:
+    """Escape text for :func:`console`.
 
-    Control characters and bytes that are not UTF-8 are written as ``\\x1b``, and what looks like
-    rich's markup stays as it is.
+    Control characters and bytes that are not UTF-8 become ``\\x1b``; rich's markup is not
+    interpreted.
     """
     printable = (
         character.encode("unicode_escape").decode()
         if unicodedata.category(character).startswith("C")
         else character
-        for character in os.fspath(name)
+        for character in os.fspath(text)
     )
-    return escape("".join(printable))
+    return rich.markup.escape("".join(printable))
 
 
-def show_first(lines: Sequence[str], console: Console, most: int = 10, hint: str = "") -> None:
-    """Print the first of many lines, and how many more there are."""
+def warn_deprecated(old: str, new: str) -> None:
+    """Print on stderr that `old` is deprecated."""
+    console(stderr=True).print(f"note: {old} is deprecated and will be removed in 0.3; use {new}")
+
+
+def show_first(lines: Sequence[str], target: Console, most: int = 10, hint: str = "") -> None:
+    """Print the first lines, then how many were omitted."""
     for line in lines[:most]:
-        console.print(f"  {shown(line)}")
+        target.print(f"  {escape(line)}")
     if len(lines) > most:
-        console.print(f"  … and {len(lines) - most} more{hint}")
+        target.print(f"  … and {len(lines) - most} more{hint}")
 
 
 def count_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
-    """How many photos of each class, by split."""
+    """Return a table of photos per split and class."""
     classes = list(next(iter(counts.values())))
-    table = Table("split", *map(shown, classes), box=None, pad_edge=False)
+    table = Table("split", *map(escape, classes), box=None, pad_edge=False)
     for split, row in counts.items():
-        table.add_row(shown(split), *(str(row[name]) for name in classes))
+        table.add_row(escape(split), *(str(row[name]) for name in classes))
     return table

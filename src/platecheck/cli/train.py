@@ -13,7 +13,7 @@ from platecheck.cli.models import complete_model
 from platecheck.cli.options import Data, Strict
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.recipes import complete_recipe
-from platecheck.cli.terminal import shown, terminal
+from platecheck.cli.terminal import console, escape
 from platecheck.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -81,15 +81,15 @@ def train(
         wanted = fine_tuning(wanted, start, listed.classes)
     if epochs is not None:
         wanted = wanted.model_copy(update={"epochs": epochs})
-    console = terminal()
-    console.quiet = not training.first_process()
+    stdout = console()
+    stdout.quiet = not training.first_process()
 
     def draw(run: "Run") -> None:
         plots.save(plots.curves(run.history), run.folder / "curves.png")
 
     def announce_teacher(teacher: "Run") -> None:
-        name = shown(teacher.recipe.name)
-        console.print(f"first its teacher, [bold]{name}[/], into {shown(teacher.folder)}")
+        name = escape(teacher.recipe.name)
+        stdout.print(f"first its teacher, [bold]{name}[/], into {escape(teacher.folder)}")
 
     with progress_bar("reading photos", len(listed.photos)) as bar:
         number = int(devices) if devices.isdigit() else devices
@@ -108,40 +108,40 @@ def train(
         )
     folder = prepared.run.folder
     os.environ[RUN_FOLDER] = str(folder)
-    _announce(console, prepared)
+    _announce(stdout, prepared)
     try:
         run = training.fit(
             prepared,
             on_epoch=draw,
             on_teacher=announce_teacher,
-            callbacks=[TrainingProgress(console)],
+            callbacks=[TrainingProgress(stdout)],
         )
     except training.Interrupted:
         missing = [*([f"--out={folder}"] if out is None else []), *([] if resume else ["--resume"])]
         again = " ".join([prepared.run.facts.command, shlex.join(missing)])
-        console.print(f"\nstopped; go on with:\n  {shown(again.strip())}")
+        stdout.print(f"\nstopped; go on with:\n  {escape(again.strip())}")
         raise typer.Exit(130) from None
-    _conclude(console, run, data)
+    _conclude(stdout, run, data)
 
 
-def _announce(console: Console, prepared: "TrainingSetup") -> None:
+def _announce(stdout: Console, prepared: "TrainingSetup") -> None:
     run = prepared.run
     counts = run.photos.counts()
-    console.print(f"[bold]{shown(run.recipe.name)}[/]: {shown(run.recipe.summary)}")
+    stdout.print(f"[bold]{escape(run.recipe.name)}[/]: {escape(run.recipe.summary)}")
     for split in ("train", "val", "test"):
         if split in counts:
-            numbers = ", ".join(f"{n} {shown(name)}" for name, n in counts[split].items())
-            console.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
+            numbers = ", ".join(f"{n} {escape(name)}" for name, n in counts[split].items())
+            stdout.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
     if run.facts.unreadable:
         show_unreadable([f"{path}: {why}" for path, why in run.facts.unreadable.items()])
     for note in (*run.photos.notes, *([prepared.note] if prepared.note else [])):
-        console.print(f"  [yellow]{shown(note)}[/]")
-    console.print(f"  into  {shown(run.folder)}")
+        stdout.print(f"  [yellow]{escape(note)}[/]")
+    stdout.print(f"  into  {escape(run.folder)}")
 
 
-def _conclude(console: Console, run: "Run", data: Path) -> None:
+def _conclude(stdout: Console, run: "Run", data: Path) -> None:
     best = run.history[run.best_epoch - 1]
-    console.print(
+    stdout.print(
         f"best epoch {run.best_epoch} of {len(run.history)}: validation loss"
         f" {best['val_loss']:.4f}, accuracy {best['val_accuracy']:.2%}"
     )
@@ -150,7 +150,7 @@ def _conclude(console: Console, run: "Run", data: Path) -> None:
     following = ["platecheck", "evaluate", folder, f"--data={data}"]
     if "test" not in run.photos.splits:
         following.append("--split=val")
-    console.print(f"next: {shown(shlex.join(following))}")
+    stdout.print(f"next: {escape(shlex.join(following))}")
 
 
 def _run_folder(out: Path | None, *, first: bool, nodes: int) -> Path | None:

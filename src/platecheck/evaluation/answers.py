@@ -1,4 +1,4 @@
-"""What a model's answers are worth when it may also say *unsure* or *not a dish*."""
+"""Metrics of a classifier that may also answer *unsure* or *not a dish*."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from platecheck.model_info import NO_DISH, UNSURE
 
 
 class Proportion(BaseModel):
-    """A count among others, its share, and the 95 % Wilson interval; no share of nothing."""
+    """A count out of a total, with its 95 % Wilson interval; None if the total is 0."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,8 +21,8 @@ class Proportion(BaseModel):
     ci95: tuple[float, float] | None
 
     @classmethod
-    def made(cls, counted: NDArray[np.bool_], among: NDArray[np.bool_]) -> "Proportion":
-        count, of = int(counted.sum()), int(among.sum())
+    def from_masks(cls, counted: NDArray[np.bool_], total: NDArray[np.bool_]) -> "Proportion":
+        count, of = int(counted.sum()), int(total.sum())
         if not of:
             return cls(count=count, of=of, share=None, ci95=None)
         return cls(count=count, of=of, share=count / of, ci95=wilson_interval(count, of))
@@ -35,17 +35,17 @@ class Proportion(BaseModel):
 
 
 class DecisionMetrics(BaseModel):
-    """Figures of answers.
+    """Metrics of decisions.
 
     Attributes:
-        coverage: photos that were given a class.
-        accuracy: right ones among these.
-        unsure: photos called unsure.
-        no_dish: photos called no dish.
-        wrong: by class, the wrong ones among the photos that were given it. For ``clean`` these
-            are the dirty dishes that would be used.
-        missed: by class, the photos of the class that were given another one. For ``dirty`` these
-            are the missed ones, for ``clean`` the false alarms.
+        coverage: photos given a class.
+        accuracy: correct ones among these.
+        unsure: photos labeled unsure.
+        no_dish: photos labeled not a dish.
+        wrong: by class, false discoveries among photos given that class. For ``clean``, these are
+            dirty dishes that would be used.
+        missed: by class, photos of the class given another one. For ``clean``, these are false
+            alarms.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,25 +59,26 @@ class DecisionMetrics(BaseModel):
 
 
 def evaluate_decisions(
-    answers: Sequence[str], labels: NDArray[np.integer], classes: Sequence[str]
+    decisions: Sequence[str], labels: NDArray[np.integer], classes: Sequence[str]
 ) -> DecisionMetrics:
-    """Count answers.
+    """Compute metrics of decisions.
 
     Args:
-        answers: a class, :data:`UNSURE` or :data:`NO_DISH` for each of N photos.
-        labels: [N], the truth.
-        classes: names.
+        decisions: [N], each a class, :data:`UNSURE` or :data:`NO_DISH`.
+        labels: [N] indices of the true classes.
+        classes: class names.
     """
-    given = np.array(answers)
+    given = np.array(decisions)
     truth = np.array(classes)[labels]
-    answered = np.isin(given, classes)
+    decided = np.isin(given, classes)
     right = given == truth
     every = np.ones(len(given), bool)
+    of = Proportion.from_masks
     return DecisionMetrics(
-        coverage=Proportion.made(answered, every),
-        accuracy=Proportion.made(right, answered),
-        unsure=Proportion.made(given == UNSURE, every),
-        no_dish=Proportion.made(given == NO_DISH, every),
-        wrong={n: Proportion.made((given == n) & ~right, given == n) for n in classes},
-        missed={n: Proportion.made((truth == n) & answered & ~right, truth == n) for n in classes},
+        coverage=of(decided, every),
+        accuracy=of(right, decided),
+        unsure=of(given == UNSURE, every),
+        no_dish=of(given == NO_DISH, every),
+        wrong={name: of((given == name) & ~right, given == name) for name in classes},
+        missed={name: of((truth == name) & decided & ~right, truth == name) for name in classes},
     )

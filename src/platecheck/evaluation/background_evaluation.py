@@ -1,4 +1,4 @@
-"""How far a model looks at the table: its answers when dishes stand on other tables."""
+"""Measure how much a model depends on the background, by exchanging backgrounds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.classifier import Model
-from platecheck.evaluation.background_groups import background_groups, border_of
+from platecheck.evaluation.background_groups import background_groups, border_features
 from platecheck.evaluation.background_metrics import (
-    FEWEST_IN_GROUP,
+    MIN_GROUP_SIZE,
+    Accuracy,
+    AccuracyGap,
+    BackgroundGroup,
     BackgroundMetrics,
-    Gap,
-    Group,
-    Kind,
+    GroupAccuracy,
     LeftOut,
     OnlyBackground,
-    Proportion,
     WorstBackground,
     WorstGroup,
 )
@@ -29,24 +29,24 @@ RESAMPLES = 10_000
 MIXED = ("mixed_same", "mixed_rand", "mixed_next")
 
 Rows = NDArray[np.float32]
-Right = NDArray[np.bool_]
+Correct = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
 class BackgroundEvaluation:
-    """Figures, and what they were computed from.
+    """Metrics, and the predictions they were computed from.
 
     Attributes:
-        result: the figures.
-        exchange: makes the pictures.
-        tables: by variant (``mixed_same``, …): the table of each dish of `exchange.dishes`.
-        probabilities: by variant, ``original`` among them: [dishes, C].
-        only_background: by photo that shows its table: [C].
+        result: the metrics.
+        swap: renders the images.
+        backgrounds: by variant (``mixed_same``, …), the background of each dish of `swap.dishes`.
+        probabilities: by variant, including ``original``, [dishes, C].
+        only_background: by photo whose background is visible, [C].
     """
 
     result: BackgroundMetrics
-    exchange: BackgroundSwap
-    tables: dict[str, list[int]]
+    swap: BackgroundSwap
+    backgrounds: dict[str, list[int]]
     probabilities: dict[str, Rows]
     only_background: dict[int, Rows]
 
@@ -59,106 +59,114 @@ def evaluate_backgrounds(
     on_start: Callable[[int], None] | None = None,
     on_photo: Callable[[], None] | None = None,
 ) -> BackgroundEvaluation:
-    """Put the dishes of an evaluated split on one another's tables, and ask the model again.
+    """Evaluate a model on dishes of a split composited onto one another's backgrounds.
 
     Args:
-        model: the one that was evaluated.
+        model: the evaluated model.
         evaluation: from :func:`platecheck.evaluation.evaluate.evaluate`.
-        seed: of every draw, 0 or more; the same seed gives the same figures.
-        on_start: called with the number of photos to cut out, then with that of the pictures.
+        seed: random seed, 0 or more; the same seed gives the same metrics.
+        on_start: called with the number of photos to segment, then of images to classify.
         on_photo: called after each of them.
 
     Raises:
-        DataError: too few dishes can be cut out, or tables are seen in one class only.
+        DataError: too few dishes have a good mask, or only one class shows its background.
     """
     if on_start:
         on_start(len(evaluation.photos))
-    exchange = BackgroundSwap(evaluation.photos, model.size, seed=seed, on_photo=on_photo)
-    dishes, shown = exchange.dishes, sorted(exchange.tables.tolist())
-    choices = (exchange.same, exchange.others, exchange.next)
-    tables = {
-        name: [exchange.draw(dish, choice(dish), variant) for dish in dishes]
+    swap = BackgroundSwap(evaluation.photos, model.size, seed=seed, on_photo=on_photo)
+    dishes, visible = swap.dishes, sorted(swap.backgrounds.tolist())
+    choices = (swap.same_class, swap.others, swap.next_class)
+    backgrounds = {
+        name: [swap.draw(dish, choice(dish), variant) for dish in dishes]
         for variant, (name, choice) in enumerate(zip(MIXED, choices, strict=True))
     }
-    pictures = [
-        partial(exchange.mixed, dish, table)
-        for chosen in tables.values()
-        for dish, table in zip(dishes, chosen, strict=True)
+    images = [
+        partial(swap.mixed, dish, background)
+        for chosen in backgrounds.values()
+        for dish, background in zip(dishes, chosen, strict=True)
     ]
-    pictures += [
-        partial(exchange.mixed, dish, table) for dish in dishes for table in exchange.lot(dish)
+    images += [
+        partial(swap.mixed, dish, background)
+        for dish in dishes
+        for background in swap.sample_backgrounds(dish)
     ]
-    backgrounds = [partial(exchange.only_background, index) for index in shown]
+    without_dish = [partial(swap.only_background, index) for index in visible]
     if on_start:
-        on_start(len(pictures) + len(backgrounds))
-    rows = probabilities_of(model, [*pictures, *backgrounds], on_photo=on_photo)
+        on_start(len(images) + len(without_dish))
+    rows = probabilities_of(model, [*images, *without_dish], on_photo=on_photo)
 
     n = len(dishes)
-    mixed = dict(zip(tables, rows[: 3 * n].reshape(3, n, -1), strict=True))
+    mixed = dict(zip(backgrounds, rows[: 3 * n].reshape(3, n, -1), strict=True))
     probabilities = {"original": evaluation.probabilities[dishes], **mixed}
     labels = evaluation.labels[dishes]
-    right = {name: found.argmax(axis=1) == labels for name, found in probabilities.items()}
-    everywhere = rows[3 * n : len(pictures)].argmax(axis=1).reshape(n, -1) == labels[:, None]
-    alone, theirs = rows[len(pictures) :], evaluation.labels[shown]
-    answered = evaluation.probabilities.argmax(axis=1) == evaluation.labels
+    correct = {name: values.argmax(axis=1) == labels for name, values in probabilities.items()}
+    everywhere = rows[3 * n : len(images)].argmax(axis=1).reshape(n, -1) == labels[:, None]
+    only, only_labels = rows[len(images) :], evaluation.labels[visible]
+    original = evaluation.probabilities.argmax(axis=1) == evaluation.labels
     calibrated = np.concatenate([probabilities["original"], probabilities["mixed_rand"]])
     result = BackgroundMetrics(
         split=evaluation.split,
         seed=seed,
-        original=Proportion.of(answered),
-        original_same_dishes=Proportion.of(right["original"]),
-        mixed_same=Proportion.of(right["mixed_same"]),
-        mixed_rand=Proportion.of(right["mixed_rand"]),
-        mixed_next=Proportion.of(right["mixed_next"]),
-        bg_gap=_gap(right["mixed_same"], right["mixed_rand"], seed),
-        next_gap=_gap(right["mixed_same"], right["mixed_next"], seed),
-        only_bg=OnlyBackground.of(
-            alone.argmax(axis=1) == theirs,
-            majority_rate=float(np.bincount(theirs).max() / len(theirs)),
+        original=Accuracy.from_correct(original),
+        original_same_dishes=Accuracy.from_correct(correct["original"]),
+        mixed_same=Accuracy.from_correct(correct["mixed_same"]),
+        mixed_rand=Accuracy.from_correct(correct["mixed_rand"]),
+        mixed_next=Accuracy.from_correct(correct["mixed_next"]),
+        bg_gap=_gap(correct["mixed_same"], correct["mixed_rand"], seed),
+        next_gap=_gap(correct["mixed_same"], correct["mixed_next"], seed),
+        only_bg=OnlyBackground.from_correct(
+            only.argmax(axis=1) == only_labels,
+            majority_rate=float(np.bincount(only_labels).max() / len(only_labels)),
         ),
-        worst_group=_worst_group(exchange, evaluation, answered, seed),
-        worst_table=WorstBackground.of(everywhere.all(axis=1), tables=everywhere.shape[1]),
+        worst_group=_worst_group(swap, evaluation, original, seed),
+        worst_table=WorstBackground.from_correct(
+            everywhere.all(axis=1), tables=everywhere.shape[1]
+        ),
         ece_original_and_mixed_rand=reliability(calibrated, np.tile(labels, 2)).ece,
         left_out=LeftOut(
-            dishes=len(evaluation.photos) - n, tables=len(evaluation.photos) - len(shown)
+            dishes=len(evaluation.photos) - n, tables=len(evaluation.photos) - len(visible)
         ),
     )
     return BackgroundEvaluation(
-        result, exchange, tables, probabilities, dict(zip(shown, alone, strict=True))
+        result, swap, backgrounds, probabilities, dict(zip(visible, only, strict=True))
     )
 
 
-def _gap(first: Right, second: Right, seed: int) -> Gap:
-    """Drawing dishes anew is drawing how many of them lose, gain and stay the same."""
+def _gap(first: Correct, second: Correct, seed: int) -> AccuracyGap:
+    """Resampling dishes is a multinomial draw of those that lose, gain and stay the same."""
     change = first.astype(int) - second
-    shares = np.array([(change == step).mean() for step in (-1, 0, 1)])
-    drawn = np.random.default_rng(seed).multinomial(len(change), shares, RESAMPLES)
+    proportions = np.array([(change == step).mean() for step in (-1, 0, 1)])
+    drawn = np.random.default_rng(seed).multinomial(len(change), proportions, RESAMPLES)
     low, high = np.percentile((drawn[:, 2] - drawn[:, 0]) / len(change), (2.5, 97.5))
-    return Gap(photos=len(change), gap=float(change.mean()), gap_ci95=(float(low), float(high)))
+    return AccuracyGap(
+        photos=len(change), gap=float(change.mean()), gap_ci95=(float(low), float(high))
+    )
 
 
 def _worst_group(
-    exchange: BackgroundSwap, evaluation: Evaluation, answered: Right, seed: int
+    swap: BackgroundSwap, evaluation: Evaluation, correct: Correct, seed: int
 ) -> WorstGroup:
     borders = [
-        border_of(exchange.original(index), found.cutout)
-        for index, found in enumerate(exchange.found)
+        border_features(swap.original(index), photo.dish_mask)
+        for index, photo in enumerate(swap.photos)
     ]
-    kinds = background_groups(borders, seed=seed)
+    clusters = background_groups(borders, seed=seed)
     groups = []
     for label, name in enumerate(evaluation.result.classes):
-        for kind in range(len(kinds.colours)):
-            members = (evaluation.labels == label) & (kinds.kind == kind)
+        for kind in range(len(clusters.colors)):
+            members = (evaluation.labels == label) & (clusters.group == kind)
             if members.any():
-                groups.append(Group.of(answered[members], label=name, kind=kind + 1))
-    counted = [group for group in groups if group.photos >= FEWEST_IN_GROUP]
-    worst = min(counted, key=lambda group: group.accuracy, default=None)
+                groups.append(
+                    GroupAccuracy.from_correct(correct[members], label=name, kind=kind + 1)
+                )
+    large = [group for group in groups if group.photos >= MIN_GROUP_SIZE]
+    worst = min(large, key=lambda group: group.accuracy, default=None)
     return WorstGroup(
         accuracy=None if worst is None else worst.accuracy,
         worst=worst,
         groups=groups,
         kinds=[
-            Kind(kind=kind + 1, colour=colour, photos=int((kinds.kind == kind).sum()))
-            for kind, colour in enumerate(kinds.colours)
+            BackgroundGroup(kind=kind + 1, colour=color, photos=int((clusters.group == kind).sum()))
+            for kind, color in enumerate(clusters.colors)
         ],
     )

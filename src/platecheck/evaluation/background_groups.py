@@ -1,4 +1,4 @@
-"""Which kinds of table there are: the photos' borders, clustered."""
+"""Cluster the backgrounds of photos by the color and texture of their borders."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,47 +11,48 @@ from sklearn.preprocessing import StandardScaler
 
 from platecheck.data.segmentation import DishMask
 
-# Borders are looked at in thumbnails of this size, that many pixels deep.
+# Features are those of the outermost pixels of a thumbnail.
 THUMBNAIL = 64
-DEPTH = 5
-PHOTOS_A_KIND = 40
-MOST_KINDS = 6
+BORDER_WIDTH = 5
+PHOTOS_PER_GROUP = 40
+MAX_GROUPS = 6
 
 
 @dataclass(frozen=True, eq=False)
 class BackgroundGroups:
-    """The kinds of table in a set of photos, the most frequent first.
+    """Groups of similar backgrounds, largest first.
 
     Attributes:
-        kind: int64 [N], the photos' kinds, from 0.
-        colours: mean colour of each kind's borders, as ``#rrggbb``.
+        group: int64 [N], the photos' groups, from 0.
+        colors: mean border color of each group, as ``#rrggbb``.
     """
 
-    kind: NDArray[np.int64]
-    colours: tuple[str, ...]
+    group: NDArray[np.int64]
+    colors: tuple[str, ...]
 
 
-def border_of(pixels: NDArray[np.uint8], cutout: DishMask) -> NDArray[np.float64]:
-    """Colour and texture of a photo's border, less what of it is dish.
+def border_features(pixels: NDArray[np.uint8], dish_mask: DishMask) -> NDArray[np.float64]:
+    """Compute color and texture of a photo's border, without the dish.
 
     Args:
         pixels: uint8 [H, W, 3].
-        cutout: the dish; not looked at unless it is good.
+        dish_mask: ignored unless it is good.
 
     Returns:
-        float64 [11]: mean RGB; mean of CIELAB, its deviation; mean steps across and down.
+        float64 [11]: mean RGB; mean and standard deviation of CIELAB; mean absolute horizontal
+        and vertical differences of lightness.
     """
     size = (THUMBNAIL, THUMBNAIL)
     small = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     band = np.ones(size, bool)
-    band[DEPTH:-DEPTH, DEPTH:-DEPTH] = False
-    if cutout.good:
-        free = band & (cutout.mask(*size) == 0)
+    band[BORDER_WIDTH:-BORDER_WIDTH, BORDER_WIDTH:-BORDER_WIDTH] = False
+    if dish_mask.good:
+        free = band & (dish_mask.mask(*size) == 0)
         band = free if free.any() else band
     lab = cv2.cvtColor(small.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
-    light = lab[..., 0]
-    across = np.abs(np.diff(light, axis=1, append=light[:, -1:]))
-    down = np.abs(np.diff(light, axis=0, append=light[-1:]))
+    lightness = lab[..., 0]
+    across = np.abs(np.diff(lightness, axis=1, append=lightness[:, -1:]))
+    down = np.abs(np.diff(lightness, axis=0, append=lightness[-1:]))
     parts = (
         small[band].mean(axis=0),
         lab[band].mean(axis=0),
@@ -62,24 +63,23 @@ def border_of(pixels: NDArray[np.uint8], cutout: DishMask) -> NDArray[np.float64
 
 
 def background_groups(borders: Sequence[NDArray[np.float64]], *, seed: int) -> BackgroundGroups:
-    """Cluster borders by k-means.
+    """Cluster backgrounds by k-means.
 
-    There is a kind for every :data:`PHOTOS_A_KIND` photos, but at least two and at most
-    :data:`MOST_KINDS`. (What makes the clearest clusters, by silhouette, is of no use here: it
-    parts a few odd tables from all others, and those are the ones to be told apart.) Where borders
-    are alike there are fewer.
+    One group per :data:`PHOTOS_PER_GROUP` photos, between 2 and :data:`MAX_GROUPS`, fewer if
+    borders are identical. Silhouette scores are not used to choose the number: they favor
+    splitting a few odd backgrounds from all others.
 
     Args:
-        borders: from :func:`border_of`, one a photo, at least one.
+        borders: [N], at least one, from :func:`border_features`.
         seed: of k-means.
     """
-    table = np.stack(borders)
-    # RGB is for people only; CIELAB says the same as the eye sees it.
-    features = StandardScaler().fit_transform(table[:, 3:])
-    wanted = int(np.clip(len(table) // PHOTOS_A_KIND, 2, MOST_KINDS))
-    kinds = min(wanted, len(np.unique(features.round(6), axis=0)))
-    best = KMeans(kinds, n_init=10, random_state=seed).fit_predict(features).astype(np.int64)
-    order = np.argsort(-np.bincount(best), kind="stable")
-    kind = np.argsort(order)[best]
-    means = [table[kind == k, :3].mean(axis=0).round().astype(int) for k in range(len(order))]
-    return BackgroundGroups(kind, tuple("#{:02x}{:02x}{:02x}".format(*mean) for mean in means))
+    matrix = np.stack(borders)
+    # RGB is only for display; CIELAB holds the same information, perceptually uniform.
+    features = StandardScaler().fit_transform(matrix[:, 3:])
+    wanted = int(np.clip(len(matrix) // PHOTOS_PER_GROUP, 2, MAX_GROUPS))
+    count = min(wanted, len(np.unique(features.round(6), axis=0)))
+    clusters = KMeans(count, n_init=10, random_state=seed).fit_predict(features).astype(np.int64)
+    order = np.argsort(-np.bincount(clusters), kind="stable")
+    group = np.argsort(order)[clusters]
+    means = [matrix[group == k, :3].mean(axis=0).round().astype(int) for k in range(len(order))]
+    return BackgroundGroups(group, tuple("#{:02x}{:02x}{:02x}".format(*mean) for mean in means))

@@ -1,9 +1,9 @@
-"""The figures of an exchange of tables, and what they say.
+"""Metrics of exchanged backgrounds, and their description.
 
-The terms are the field's: Mixed-Same, Mixed-Rand, Mixed-Next, BG-Gap and Only-BG of Xiao, Engstrom,
-Ilyas and Madry, *Noise or Signal: the role of image backgrounds in object recognition* (2020);
-worst-group accuracy of Sagawa, Koh, Hashimoto and Liang, *Distributionally robust neural networks
-for group shifts* (2020).
+Mixed-Same, Mixed-Rand, Mixed-Next, BG-Gap and Only-BG are defined in Xiao, Engstrom, Ilyas and
+Madry, *Noise or Signal: the role of image backgrounds in object recognition* (2020); worst-group
+accuracy in Sagawa, Koh, Hashimoto and Liang, *Distributionally robust neural networks for group
+shifts* (2020).
 """
 
 from typing import Any, Self
@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from platecheck.evaluation.metrics import Frozen, wilson_interval
 
-# A smaller group's accuracy says little: it is listed, but is not called the worst.
-FEWEST_IN_GROUP = 10
+MIN_GROUP_SIZE = 10  # smaller groups are listed, but never reported as the worst
 
 
-class Proportion(Frozen):
-    """A share of right answers: `correct` of `photos`, and its Wilson 95 % interval."""
+class Accuracy(Frozen):
+    """Correct predictions out of `photos`, with the Wilson 95 % interval."""
 
     photos: int
     correct: int
@@ -26,31 +25,35 @@ class Proportion(Frozen):
     accuracy_ci95: tuple[float, float]
 
     @classmethod
-    def of(cls, right: NDArray[np.bool_], **more: Any) -> Self:
-        """Of answers that are right or not, [N]; `more` is what a kind of share has beside it."""
-        photos, correct = len(right), int(right.sum())
-        interval = wilson_interval(correct, photos)
-        share = correct / photos
-        return cls(photos=photos, correct=correct, accuracy=share, accuracy_ci95=interval, **more)
+    def from_correct(cls, correct: NDArray[np.bool_], **fields: Any) -> Self:
+        """Count `correct` [N]; `fields` are those that a subclass adds."""
+        photos, count = len(correct), int(correct.sum())
+        return cls(
+            photos=photos,
+            correct=count,
+            accuracy=count / photos,
+            accuracy_ci95=wilson_interval(count, photos),
+            **fields,
+        )
 
 
-class OnlyBackground(Proportion):
-    """Photos without their dish; right is whoever answers the class of the dish that was there.
+class OnlyBackground(Accuracy):
+    """Photos with their dish removed; correct means predicted as the removed dish's class.
 
     Attributes:
-        majority_rate: the share that always answering the most frequent class would get.
+        majority_rate: proportion of the most frequent class.
     """
 
     majority_rate: float
 
 
-class Gap(Frozen):
-    """One accuracy less another on the same dishes, in [-1, 1].
+class AccuracyGap(Frozen):
+    """Difference of two accuracies on the same dishes, in [-1, 1].
 
     Attributes:
-        photos: how many dishes.
+        photos: number of dishes.
         gap: the difference.
-        gap_ci95: paired bootstrap over the dishes, 95 %, percentiles.
+        gap_ci95: 95 % percentile interval of a paired bootstrap over the dishes.
     """
 
     photos: int
@@ -58,20 +61,20 @@ class Gap(Frozen):
     gap_ci95: tuple[float, float]
 
 
-class Group(Proportion):
-    """Photos of one class on one kind of table, as they are.
+class GroupAccuracy(Accuracy):
+    """Original photos of one class in one background group.
 
     Attributes:
         label: the class.
-        kind: of table, from 1, see :attr:`WorstGroup.kinds`.
+        kind: number of the background group, from 1; see :attr:`WorstGroup.kinds`.
     """
 
     label: str
     kind: int
 
 
-class Kind(Frozen):
-    """A kind of table, and the mean colour of its borders as ``#rrggbb``."""
+class BackgroundGroup(Frozen):
+    """A cluster of backgrounds, and the mean color of its borders as ``#rrggbb``."""
 
     kind: int
     colour: str
@@ -79,35 +82,33 @@ class Kind(Frozen):
 
 
 class WorstGroup(Frozen):
-    """The group with the lowest accuracy of those that hold enough photos to tell.
+    """The group with the lowest accuracy among those large enough.
 
     Attributes:
-        worst: None where no group holds :data:`FEWEST_IN_GROUP` photos.
-        accuracy: of the worst.
-        groups: all, also the small ones.
-        kinds: of table.
+        accuracy: that of `worst`.
+        worst: None if no group has :data:`MIN_GROUP_SIZE` photos.
+        groups: all groups, including small ones.
+        kinds: background groups.
     """
 
     accuracy: float | None
-    worst: Group | None
-    groups: list[Group]
-    kinds: list[Kind]
+    worst: GroupAccuracy | None
+    groups: list[GroupAccuracy]
+    kinds: list[BackgroundGroup]
 
 
-class WorstBackground(Proportion):
-    """Dishes answered right on every one of `tables` tables."""
+class WorstBackground(Accuracy):
+    """Dishes classified correctly on every one of `tables` backgrounds."""
 
     tables: int
 
 
 class LeftOut(Frozen):
-    """Photos that not all was measured on.
+    """Photos that were not used.
 
     Attributes:
-        dishes: photos whose dish is not put on other tables, nearly always since it could not be
-            cut out well.
-        tables: photos whose table is not used, since its dish could not be cut out well or too
-            little table is seen beside it.
+        dishes: photos whose dish was not moved, nearly always for lack of a good mask.
+        tables: photos whose background was not used: no good mask, or too little background.
     """
 
     dishes: int
@@ -115,35 +116,35 @@ class LeftOut(Frozen):
 
 
 class BackgroundMetrics(Frozen):
-    """The figures of one exchange of tables; its JSON has exactly these keys.
+    """Metrics of exchanged backgrounds; its JSON has exactly these keys.
 
     Attributes:
-        split: what was measured.
-        seed: of every draw.
-        original: all photos as they are.
-        original_same_dishes: photos as they are, of the dishes that were put on other tables.
-        mixed_same: those dishes, in their place, each on a table from another photo of its class.
-        mixed_rand: on a table from any other photo.
-        mixed_next: on a table from a photo of the next class; with two classes, the other one.
-        bg_gap: Mixed-Same less Mixed-Rand.
-        next_gap: Mixed-Same less Mixed-Next: what the other class's tables cost.
+        split: the evaluated split.
+        seed: random seed.
+        original: all original photos.
+        original_same_dishes: original photos of the dishes that were moved.
+        mixed_same: those dishes, each on a background from another photo of its class.
+        mixed_rand: on a background from any other photo.
+        mixed_next: on a background from the next class; with two classes, the other one.
+        bg_gap: Mixed-Same minus Mixed-Rand.
+        next_gap: Mixed-Same minus Mixed-Next.
         only_bg: dishes removed.
-        worst_group: class and kind of table that is answered worst.
-        worst_table: dishes answered right on every table.
-        ece_original_and_mixed_rand: expected calibration error, 15 bins, over the photos of
-            `original_same_dishes` and of `mixed_rand` together.
-        left_out: how many photos could not be used.
+        worst_group: worst combination of class and background group.
+        worst_table: dishes classified correctly on every background.
+        ece_original_and_mixed_rand: expected calibration error, 15 bins, over
+            `original_same_dishes` and `mixed_rand` together.
+        left_out: photos that could not be used.
     """
 
     split: str
     seed: int
-    original: Proportion
-    original_same_dishes: Proportion
-    mixed_same: Proportion
-    mixed_rand: Proportion
-    mixed_next: Proportion
-    bg_gap: Gap
-    next_gap: Gap
+    original: Accuracy
+    original_same_dishes: Accuracy
+    mixed_same: Accuracy
+    mixed_rand: Accuracy
+    mixed_next: Accuracy
+    bg_gap: AccuracyGap
+    next_gap: AccuracyGap
     only_bg: OnlyBackground
     worst_group: WorstGroup
     worst_table: WorstBackground
@@ -152,46 +153,50 @@ class BackgroundMetrics(Frozen):
 
 
 def verdict(result: BackgroundMetrics, classes: int) -> str:
-    """What the figures say, in a plain sentence: does the model look at the table?"""
-    where = f"On the {'other' if classes == 2 else 'next'} class's tables it"
+    """Return a sentence that says whether the model depends on the background."""
+    where = f"On the {'other' if classes == 2 else 'next'} class's backgrounds it"
     low, high = result.next_gap.gap_ci95
     points = f"{100 * abs(result.next_gap.gap):.1f}".removesuffix(".0")
     points += " point" if points == "1" else " points"
     if low > 0:
-        much = "" if result.next_gap.gap >= 0.05 else " a little"
-        return f"{where} loses {points}: it looks at the table{much}."
+        degree = "" if result.next_gap.gap >= 0.05 else " slightly"
+        return f"{where} loses {points}: it{degree} depends on the background."
     change = "loses" if result.next_gap.gap > 0 else "gains"
     change = f"{change} {points}" if result.next_gap.gap else "loses nothing"
     if high > 0.05:
         return f"{where} {change}, which may be chance: too few dishes to tell."
-    return f"{where} {change}: no sign that it looks at the table."
+    return f"{where} {change}: no sign that it depends on the background."
 
 
-def meanings(result: BackgroundMetrics, classes: int) -> list[tuple[str, Proportion | Gap, str]]:
-    """Name, figure and meaning of each line of a table for people, in their order."""
+def metric_rows(
+    result: BackgroundMetrics, classes: int
+) -> list[tuple[str, Accuracy | AccuracyGap, str]]:
+    """Return the rows of a table for display: name, metric, description."""
     other = "other" if classes == 2 else "next"
-    alone, worst = result.only_bg, result.worst_group.worst
-    lines: list[tuple[str, Proportion | Gap, str]] = [
-        ("Original", result.original, "all photos as they are"),
-        ("of these dishes", result.original_same_dishes, "those that are used below"),
-        ("Mixed-Same", result.mixed_same, "on tables of its own class"),
-        ("Mixed-Rand", result.mixed_rand, "on any other table"),
-        ("Mixed-Next", result.mixed_next, f"on the {other} class's tables"),
-        ("BG-Gap", result.bg_gap, "Mixed-Same less Mixed-Rand"),
-        ("to Mixed-Next", result.next_gap, "Mixed-Same less Mixed-Next"),
-        ("Only-BG", alone, f"no dish; majority is {alone.majority_rate:.1%}"),
+    only, worst = result.only_bg, result.worst_group.worst
+    rows: list[tuple[str, Accuracy | AccuracyGap, str]] = [
+        ("Original", result.original, "all photos, unchanged"),
+        ("of these dishes", result.original_same_dishes, "those used below"),
+        ("Mixed-Same", result.mixed_same, "on backgrounds of the same class"),
+        ("Mixed-Rand", result.mixed_rand, "on any other background"),
+        ("Mixed-Next", result.mixed_next, f"on the {other} class's backgrounds"),
+        ("BG-Gap", result.bg_gap, "Mixed-Same − Mixed-Rand"),
+        ("to Mixed-Next", result.next_gap, "Mixed-Same − Mixed-Next"),
+        ("Only-BG", only, f"dish removed; majority class {only.majority_rate:.1%}"),
     ]
     if worst:
-        lines.append(("worst group", worst, f"{worst.label}, kind of table {worst.kind}"))
+        rows.append(("worst group", worst, f"{worst.label}, background group {worst.kind}"))
     everywhere = result.worst_table
-    lines.append(("worst table", everywhere, f"right on all of {everywhere.tables} tables"))
-    return lines
+    rows.append(
+        ("worst background", everywhere, f"correct on all of {everywhere.tables} backgrounds")
+    )
+    return rows
 
 
-def left_out(result: BackgroundMetrics) -> str:
-    """How much was left out, in a plain sentence."""
+def describe_left_out(result: BackgroundMetrics) -> str:
+    """Return a sentence on the photos that were not used."""
     out, photos = result.left_out, result.original.photos
     return (
-        f"Left out: {out.dishes} of {photos} dishes, which could not be cut out well, and"
-        f" {out.tables} of {photos} tables, of which too little is seen."
+        f"Left out: {out.dishes} of {photos} dishes without a good mask, and {out.tables} of"
+        f" {photos} backgrounds of which too little is visible."
     )

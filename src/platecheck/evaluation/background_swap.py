@@ -1,4 +1,4 @@
-"""Dishes of a split on one another's tables: who goes where, and the pictures of it."""
+"""Composite the dishes of a split onto one another's backgrounds."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,10 +15,8 @@ from platecheck.data.folders import Photo, sha256_of
 from platecheck.data.segmentation import DishMask, Mask, MaskCache
 from platecheck.errors import DataError, PhotoError
 
-# Fewer dishes say nothing.
-FEWEST_DISHES = 8
-# How many tables a dish must be answered right on, every one.
-TABLES = 16
+MIN_DISHES = 8
+BACKGROUNDS_PER_DISH = 16  # for worst-background accuracy
 BATCH = 8
 
 Pixels = NDArray[np.uint8]
@@ -26,32 +24,31 @@ Indices = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Found:
+class SwapPhoto:
     """A photo of the split.
 
     Attributes:
         photo: with its `sha256`.
-        cutout: its dish.
-        shows_table: whether enough table is seen beside a well cut-out dish.
+        dish_mask: may be bad.
+        has_background: whether the mask is good and enough background is visible.
     """
 
     photo: Photo
-    cutout: DishMask
-    shows_table: bool
+    dish_mask: DishMask
+    has_background: bool
 
 
 class BackgroundSwap:
-    """The dishes of some photos, put on the tables of others, all at a model's size.
+    """Renders dishes of a set of photos on backgrounds of others.
 
-    Which tables a dish is put on depends on the seed and on the photos' contents, not on their
-    names or order. A picture depends on the seed and on the contents of its two photos alone.
+    The choice of backgrounds depends on the seed and the photos' contents, not on their names or
+    order. An image depends only on the seed and the contents of its two photos.
 
     Attributes:
-        found: every photo, in the order given.
-        dishes: indices into `found` of the dishes that are put on other tables: those well cut
-            out, with a table of their own class and one of the next class to go to.
-        tables: indices into `found` of the photos whose tables are used, by content; of photos
-            with the same content, one.
+        photos: all photos, in the order given.
+        dishes: indices into `photos` of the dishes to move: those with a good mask, and with
+            another background of their class and one of the next class.
+        backgrounds: indices into `photos` of the backgrounds used, one per distinct content.
     """
 
     def __init__(
@@ -62,52 +59,52 @@ class BackgroundSwap:
         seed: int,
         on_photo: Callable[[], None] | None = None,
     ) -> None:
-        """Cut the dishes out.
+        """Segment the dishes.
 
         Args:
-            photos: of one split.
-            size: pixels of the square pictures.
+            photos: those of one split.
+            size: width and height of the images in pixels.
             seed: 0 or more.
             on_photo: called after each photo.
 
         Raises:
-            DataError: too few dishes can be cut out, or tables are seen in one class only.
-            PhotoError: a photo has gone since it was listed.
+            DataError: too few good masks, or only one class shows its background.
+            PhotoError: a photo has been removed since it was listed.
         """
         self.size, self.seed = size, seed
-        self._cutouts, self._photos = MaskCache(), PixelCache(size)
-        self.found = list(in_threads(self._find, photos, on_done=on_photo))
-        by_content = {f.photo.sha256: i for i, f in enumerate(self.found) if f.shows_table}
-        self.tables = np.array([by_content[key] for key in sorted(by_content)], np.int64)
-        self._keys = np.array([_key(found.photo) for found in self.found], np.uint64)
-        self._labels = np.array([found.photo.label for found in self.found])
-        self._classes = np.unique(self._labels[self.tables])
-        good = [i for i, found in enumerate(self.found) if found.cutout.good]
-        if len(good) < FEWEST_DISHES:
+        self._masks, self._pixels = MaskCache(), PixelCache(size)
+        self.photos = list(in_threads(self._segment, photos, on_done=on_photo))
+        by_content = {p.photo.sha256: i for i, p in enumerate(self.photos) if p.has_background}
+        self.backgrounds = np.array([by_content[key] for key in sorted(by_content)], np.int64)
+        self._keys = np.array([_key(each.photo) for each in self.photos], np.uint64)
+        self._labels = np.array([each.photo.label for each in self.photos])
+        self._classes = np.unique(self._labels[self.backgrounds])
+        good = [i for i, each in enumerate(self.photos) if each.dish_mask.good]
+        if len(good) < MIN_DISHES:
             raise DataError(
-                f"of {len(photos)} photos, the dishes of {len(good)} can be cut out well;"
-                f" exchanging tables needs at least {FEWEST_DISHES}"
+                f"{len(good)} of {len(photos)} photos have a good dish mask;"
+                f" exchanging backgrounds needs at least {MIN_DISHES}"
             )
         if len(self._classes) < 2:
             raise DataError(
-                "exchanging tables needs photos of two classes that show some table beside the"
-                f" dish; {len(self._classes)} class has such photos"
+                "exchanging backgrounds needs photos of two classes that show some background;"
+                f" {len(self._classes)} class has such photos"
             )
-        self.dishes = [i for i in good if len(self.same(i)) and len(self.next(i))]
-        if len(self.dishes) < FEWEST_DISHES:
+        self.dishes = [i for i in good if len(self.same_class(i)) and len(self.next_class(i))]
+        if len(self.dishes) < MIN_DISHES:
             raise DataError(
-                f"{len(self.dishes)} dishes have another table of their class to go to;"
-                f" exchanging tables needs at least {FEWEST_DISHES}"
+                f"{len(self.dishes)} dishes have another background of their class;"
+                f" exchanging backgrounds needs at least {MIN_DISHES}"
             )
 
-    def same(self, dish: int) -> Indices:
-        """Tables of the dish's class, but never its own."""
+    def same_class(self, dish: int) -> Indices:
+        """Return other backgrounds of the dish's class."""
         others = self.others(dish)
         same: Indices = others[self._labels[others] == self._labels[dish]]
         return same
 
-    def next(self, dish: int) -> Indices:
-        """Tables of the next class that has any; with two classes, of the other one."""
+    def next_class(self, dish: int) -> Indices:
+        """Return backgrounds of the next class that has any; with two classes, the other one."""
         later = self._classes[self._classes > self._labels[dish]]
         others = self.others(dish)
         label = (later if len(later) else self._classes)[0]
@@ -115,60 +112,63 @@ class BackgroundSwap:
         return of_next
 
     def others(self, dish: int) -> Indices:
-        """All tables but the dish's own."""
-        found: Indices = self.tables[self._keys[self.tables] != self._keys[dish]]
-        return found
+        """Return all backgrounds but the dish's own."""
+        others: Indices = self.backgrounds[self._keys[self.backgrounds] != self._keys[dish]]
+        return others
 
-    def draw(self, dish: int, tables: Indices, variant: int) -> int:
-        """One of the tables; another `variant` draws anew."""
+    def draw(self, dish: int, backgrounds: Indices, variant: int) -> int:
+        """Draw one of the backgrounds; each `variant` is an independent draw."""
         rng = np.random.default_rng([self.seed, int(self._keys[dish]), variant])
-        return int(rng.choice(tables))
+        return int(rng.choice(backgrounds))
 
-    def lot(self, dish: int) -> list[int]:
-        """Up to :data:`TABLES` tables, as many for every dish, evenly from the classes.
+    def sample_backgrounds(self, dish: int) -> list[int]:
+        """Sample up to :data:`BACKGROUNDS_PER_DISH` backgrounds, evenly from the classes.
 
-        They are nearly the same for all dishes: a dish passes over its own and takes one more.
+        All dishes share one order and skip their own background.
         """
-        shuffled = np.random.default_rng(self.seed).permutation(self.tables)
+        shuffled = np.random.default_rng(self.seed).permutation(self.backgrounds)
         others = shuffled[self._keys[shuffled] != self._keys[dish]]
         by_class = [others[self._labels[others] == label] for label in self._classes]
-        # Round by round one of each class, as cards are dealt, until the classes run out.
-        wanted = min(TABLES, len(self.tables) - 1)
-        dealt = [int(tables[k]) for k in range(wanted) for tables in by_class if k < len(tables)]
-        return dealt[:wanted]
+        # Round-robin over the classes until they are exhausted.
+        wanted = min(BACKGROUNDS_PER_DISH, len(self.backgrounds) - 1)
+        sampled = [int(own[k]) for k in range(wanted) for own in by_class if k < len(own)]
+        return sampled[:wanted]
 
     def original(self, index: int) -> Pixels:
-        """The photo as it is, uint8 [size, size, 3]."""
-        return self._photos.get(self.found[index].photo)
+        """Return the unchanged photo, uint8 [size, size, 3]."""
+        return self._pixels.get(self.photos[index].photo)
 
-    def mixed(self, dish: int, table: int) -> Pixels:
-        """The dish, where it was, on another photo's table, uint8 [size, size, 3]."""
-        return composite(self._top(table, dish), self.original(dish), self._mask(dish))[0]
+    def mixed(self, dish: int, background: int) -> Pixels:
+        """Return the dish in its place on another background, uint8 [size, size, 3]."""
+        return composite(self._background(background, dish), self.original(dish), self._mask(dish))[
+            0
+        ]
 
     def only_background(self, index: int) -> Pixels:
-        """The photo with its own table over the dish, uint8 [size, size, 3]."""
-        return remove_foreground(self.original(index), self._mask(index), self._top(index, index))
+        """Return the photo with its dish replaced by its background, uint8 [size, size, 3]."""
+        background = self._background(index, index)
+        return remove_foreground(self.original(index), self._mask(index), background)
 
-    def _find(self, photo: Photo) -> Found:
+    def _segment(self, photo: Photo) -> SwapPhoto:
         if not photo.sha256:
             try:
                 photo = replace(photo, sha256=sha256_of(photo.path))
             except OSError as error:
                 raise PhotoError(str(photo.path), error.strerror or str(error)) from error
-        cutout = self._cutouts.get(photo)
-        mask = cutout.mask(self.size, self.size)
-        strip = background_strip(self._photos.get(photo), mask) if cutout.good else None
-        return Found(photo, cutout, strip is not None)
+        dish_mask = self._masks.get(photo)
+        mask = dish_mask.mask(self.size, self.size)
+        strip = background_strip(self._pixels.get(photo), mask) if dish_mask.good else None
+        return SwapPhoto(photo, dish_mask, strip is not None)
 
     def _mask(self, index: int) -> Mask:
-        return self.found[index].cutout.mask(self.size, self.size)
+        return self.photos[index].dish_mask.mask(self.size, self.size)
 
-    def _top(self, table: int, dish: int) -> Pixels:
-        rng = np.random.default_rng([self.seed, int(self._keys[dish]), int(self._keys[table])])
-        top = extract_background(self.original(table), self._mask(table), rng)
-        if top is None:
-            raise ValueError("only photos that show their table have one to give")
-        return top
+    def _background(self, index: int, dish: int) -> Pixels:
+        rng = np.random.default_rng([self.seed, int(self._keys[dish]), int(self._keys[index])])
+        background = extract_background(self.original(index), self._mask(index), rng)
+        if background is None:
+            raise ValueError(f"photo {index} shows no background")
+        return background
 
 
 def _key(photo: Photo) -> int:
@@ -177,30 +177,30 @@ def _key(photo: Photo) -> int:
 
 def probabilities_of(
     model: Model,
-    pictures: Iterable[Callable[[], Pixels]],
+    images: Iterable[Callable[[], Pixels]],
     *,
     on_photo: Callable[[], None] | None = None,
 ) -> NDArray[np.float32]:
-    """A model's probabilities [N, classes] of N pictures that are made when needed.
+    """Predict probabilities [N, classes] of N images that are rendered on demand.
 
-    As with :func:`platecheck.classifier.stream_probabilities`, a worker makes a batch and then
-    runs it: an exported file on every core, any other model on one (PyTorch has its own threads).
+    Each worker renders and classifies a batch: exported models on every core, other models in one
+    worker, since PyTorch has its own threads.
 
     Args:
-        model: gives probabilities.
-        pictures: each makes one of uint8 [size, size, 3].
-        on_photo: called after each picture.
+        model: the model.
+        images: N functions, each returning uint8 [size, size, 3].
+        on_photo: called after each image.
     """
-    makers = list(pictures)
+    makers = list(images)
     batches = [makers[start : start + BATCH] for start in range(0, len(makers), BATCH)]
 
-    def answer(batch: list[Callable[[], Pixels]]) -> NDArray[np.float32]:
+    def predict(batch: list[Callable[[], Pixels]]) -> NDArray[np.float32]:
         return model.probabilities(np.stack([make() for make in batch]))
 
     rows = [np.empty((0, len(model.classes)), np.float32)]
-    for found in in_threads(answer, batches, threads=None if isinstance(model, Classifier) else 1):
-        rows.append(found)
-        for _ in found:
+    for batch in in_threads(predict, batches, threads=None if isinstance(model, Classifier) else 1):
+        rows.append(batch)
+        for _ in batch:
             if on_photo:
                 on_photo()
     return np.concatenate(rows)

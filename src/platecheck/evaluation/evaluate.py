@@ -1,4 +1,4 @@
-"""Evaluate any model on a folder of photos."""
+"""Evaluate a model on a folder of photos."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ from platecheck.model_info import Division
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Figures, and what they were computed from.
+    """Metrics, and the predictions they were computed from.
 
     Attributes:
-        split: the split that was evaluated.
-        result: the figures.
+        split: the evaluated split.
+        result: the metrics.
         probabilities: float32 [N, classes].
         labels: int64 [N].
         photos: the N photos, in the same order.
-        answers: what an exported model says of each: a class, unsure, or not a dish; None for a
-            network that has no thresholds yet.
-        notes: what people should know of how the folder was read.
+        decisions: an exported model's label for each photo: a class, unsure, or not a dish; None
+            for a run, which has no thresholds.
+        notes: remarks on how the folder was read.
     """
 
     split: str
@@ -40,20 +40,20 @@ class Evaluation:
     probabilities: NDArray[np.float32]
     labels: NDArray[np.int64]
     photos: tuple[Photo, ...]
-    answers: tuple[str, ...] | None = None
+    decisions: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
 
 
 def load_model(path: Path | None) -> tuple[Model, Division | None]:
-    """Load what a user calls a model, and how the photos that it was chosen on were divided.
+    """Load a model and the split it was trained with.
 
     Args:
-        path: a run folder (needs the ``train`` extra), an exported file, the name of a shipped
-            model, or nothing: the default one.
+        path: a run folder (needs the ``train`` extra), an exported file, the name of a bundled
+            model, or None for the default one.
 
     Raises:
-        ModelError: it is none of these.
-        MissingExtraError: a run folder, and PyTorch is not installed.
+        ModelError: `path` is none of these.
+        MissingExtraError: `path` is a run folder and PyTorch is not installed.
     """
     if path is not None and path.is_dir():
         try:
@@ -80,45 +80,45 @@ def evaluate(
     on_start: Callable[[int], None] | None = None,
     on_photo: Callable[[], None] | None = None,
 ) -> Evaluation:
-    """Judge a model on one split of a folder.
+    """Evaluate a model on one split of a folder.
 
     Args:
-        model: gives probabilities.
-        folder: of photos sorted into the model's classes.
-        split: which; by default ``test``, or the only one there is.
-        division: from :func:`load_model`. Where the photos are those that were divided for the
-            model, only the part that it was not chosen on is evaluated.
-        strict: refuse unreadable photos instead of leaving them out.
-        batch_size: photos answered at once.
+        model: the model.
+        folder: photos sorted into folders named after the model's classes.
+        split: name of the split; by default ``test``, or the only one.
+        division: from :func:`load_model`. If it split these photos, only the part not used for
+            model selection is evaluated.
+        strict: raise on unreadable photos instead of skipping them.
+        batch_size: photos per batch.
         on_start: called with the number of photos.
         on_photo: called after each photo.
 
     Raises:
-        DataError: the folder is not as expected, or has no such split.
+        DataError: the folder's layout is invalid, or it has no such split.
     """
     listed = list_photos(folder, classes=model.classes)
     if division is not None and division.split in listed.splits:
-        # To see whether they are the photos that were divided, their contents must be known.
+        # Photos are recognized by content, so hash them first.
         listed = apply_split(checked(listed), division)
-    wanted = split or ("test" if "test" in listed.splits else _only(listed))
-    chosen = listed.split(wanted)
+    name = split or ("test" if "test" in listed.splits else _only(listed))
+    chosen = listed.split(name)
     if on_start:
         on_start(len(chosen))
-    rows, good, answers, bad = [], [], [], list(listed.unreadable)
+    rows, good, decisions, bad = [], [], [], list(listed.unreadable)
     paths = (photo.path for photo in chosen)
-    for photo, (row, answer) in zip(chosen, _answers(model, paths, batch_size), strict=True):
+    for photo, (row, decision) in zip(chosen, _predict(model, paths, batch_size), strict=True):
         if isinstance(row, PhotoError):
             bad.append(row)
         else:
             rows.append(row)
             good.append(photo)
-            answers.append(answer)
+            decisions.append(decision)
         if on_photo:
             on_photo()
     if bad and strict:
         raise DataError(f"{len(bad)} unreadable photos, and --strict was given; first: {bad[0]}")
     if not rows:
-        raise DataError(f"no photo of split '{wanted}' in {folder} can be opened: {bad[0]}")
+        raise DataError(f"no photo of split '{name}' in {folder} can be read: {bad[0]}")
     probabilities = np.stack(rows)
     labels = np.array([photo.label for photo in good])
     classes = list(model.classes)
@@ -127,27 +127,27 @@ def evaluate(
         mistakes=mistakes(probabilities, labels, classes, [photo.path for photo in good]),
         unreadable=[UnreadablePhoto(path=error.source, reason=error.reason) for error in bad],
     )
-    decided = tuple(answers) if isinstance(model, Classifier) else None
-    return Evaluation(wanted, result, probabilities, labels, tuple(good), decided, listed.notes)
+    labeled = tuple(decisions) if isinstance(model, Classifier) else None
+    return Evaluation(name, result, probabilities, labels, tuple(good), labeled, listed.notes)
 
 
-def _answers(model: Model, paths: Iterable[Path], batch_size: int) -> Iterator[tuple[Row, str]]:
-    """Probabilities [classes] of each photo or its error, and the answer ("" if none is given)."""
-    if not isinstance(model, Classifier):  # torch has its own threads
+def _predict(model: Model, paths: Iterable[Path], batch_size: int) -> Iterator[tuple[Row, str]]:
+    """Yield each photo's probabilities [classes] or error, and its label ("" if there is none)."""
+    if not isinstance(model, Classifier):  # PyTorch has its own threads
         for _, row in stream_probabilities(model, paths, batch_size=batch_size, workers=1):
             yield row, ""
         return
-    for found in model.predict_many(paths, batch_size):
-        if found.error:
-            yield found.error, ""
+    for prediction in model.predict_many(paths, batch_size):
+        if prediction.error:
+            yield prediction.error, ""
         else:
-            values = (found.probabilities or {}).values()
-            yield np.array(list(values), np.float32), found.label
+            values = (prediction.probabilities or {}).values()
+            yield np.array(list(values), np.float32), prediction.label
 
 
 def _only(photos: PhotoSet) -> str:
     if len(photos.splits) > 1:
         raise DataError(
-            f"{photos.folder} has no test split; name one of: {', '.join(photos.splits)}"
+            f"{photos.folder} has no test split; choose with --split: {', '.join(photos.splits)}"
         )
     return photos.splits[0]

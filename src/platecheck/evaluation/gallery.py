@@ -1,14 +1,14 @@
-"""Pictures of what other tables change, worst first."""
+"""Gallery of the dishes most affected by other backgrounds."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
 from platecheck.evaluation.background_evaluation import BackgroundEvaluation
-from platecheck.evaluation.plots import AnsweredPhoto
+from platecheck.evaluation.plots import PredictedPhoto
 from platecheck.evaluation.report import GalleryRow
 
-ROWS = 12
+MAX_ROWS = 12
 TITLES = {
     "original": "Original",
     "mixed_same": "Mixed-Same",
@@ -18,48 +18,52 @@ TITLES = {
 
 
 def gallery(
-    measurement: BackgroundEvaluation, classes: Sequence[str], rows: int = ROWS
+    measurement: BackgroundEvaluation, classes: Sequence[str], max_rows: int = MAX_ROWS
 ) -> list[GalleryRow]:
-    """The dishes that other tables change most for the worse.
+    """Return the dishes that lose most on other backgrounds, worst first.
 
-    First those that are answered right on their own table and wrong on another, then by how much
-    the probability of the true class falls at most. What does not fall is not shown.
+    Dishes classified correctly on their own background and wrongly on another come first, then
+    those with the largest drop in the true class's probability. Dishes without a drop are omitted.
 
     Args:
         measurement: from :func:`platecheck.evaluation.background_evaluation.evaluate_backgrounds`.
-        classes: their names.
-        rows: how many at most.
+        classes: class names.
+        max_rows: maximum number of dishes.
     """
-    exchange = measurement.exchange
-    found = []
-    for at in _worst_first(measurement)[:rows]:
-        dish = exchange.dishes[at]
-        photo = exchange.found[dish].photo
+    swap = measurement.swap
+    rows = []
+    for at in _worst_first(measurement)[:max_rows]:
+        dish = swap.dishes[at]
+        photo = swap.photos[dish].photo
         truth = classes[photo.label]
-        made = {"original": exchange.original(dish)}
-        made |= {name: exchange.mixed(dish, own[at]) for name, own in measurement.tables.items()}
-        pictures = [
-            AnsweredPhoto.of(
+        images = {"original": swap.original(dish)}
+        images |= {
+            name: swap.mixed(dish, chosen[at]) for name, chosen in measurement.backgrounds.items()
+        }
+        predictions = [
+            PredictedPhoto.from_probabilities(
                 pixels, measurement.probabilities[name][at], classes, truth, TITLES[name]
             )
-            for name, pixels in made.items()
+            for name, pixels in images.items()
         ]
         if dish in measurement.only_background:
-            pixels = exchange.only_background(dish)
+            pixels = swap.only_background(dish)
             row = measurement.only_background[dish]
-            pictures.append(AnsweredPhoto.of(pixels, row, classes, None, "Only-BG"))
-        found.append(GalleryRow(photo.name, truth, pictures))
-    return found
+            predictions.append(
+                PredictedPhoto.from_probabilities(pixels, row, classes, None, "Only-BG")
+            )
+        rows.append(GalleryRow(photo.name, truth, predictions))
+    return rows
 
 
 def _worst_first(measurement: BackgroundEvaluation) -> list[int]:
-    exchange = measurement.exchange
-    labels = np.array([exchange.found[dish].photo.label for dish in exchange.dishes])
+    swap = measurement.swap
+    labels = np.array([swap.photos[dish].photo.label for dish in swap.dishes])
     each = np.arange(len(labels))
-    mixed = np.stack([measurement.probabilities[name] for name in measurement.tables])
+    mixed = np.stack([measurement.probabilities[name] for name in measurement.backgrounds])
     before = measurement.probabilities["original"]
     drop = before[each, labels] - mixed[:, each, labels].min(axis=0)
     lost = (before.argmax(axis=1) == labels) & (mixed.argmax(axis=2) != labels).any(axis=0)
     order = np.lexsort((-drop, ~lost))
-    found: list[int] = order[drop[order] > 0].tolist()
-    return found
+    worst_first: list[int] = order[drop[order] > 0].tolist()
+    return worst_first

@@ -1,7 +1,4 @@
-"""What a model's answers are worth: probabilities and labels in, figures out.
-
-Nothing here knows which model made the probabilities.
-"""
+"""Compute metrics from probabilities and labels, of any model."""
 
 import os
 from collections.abc import Sequence
@@ -24,18 +21,18 @@ except ModuleNotFoundError as error:
 FloatArray = NDArray[np.floating[Any]]
 IntArray = NDArray[np.integer[Any]]
 
-SIGNIFICANT = 0.05  # p-values below this count as shown
-ROW_SUM_TOLERANCE = 1e-3  # half-precision and quantised models round their softmax
+SIGNIFICANCE_LEVEL = 0.05
+ROW_SUM_TOLERANCE = 1e-3  # half-precision and quantized models round their softmax
 
 
 class Frozen(BaseModel):
-    """Figures that stay as they were found."""
+    """Immutable metrics."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ClassMetrics(Frozen):
-    """Precision, recall and F1 of one class, in [0, 1], and how many photos truly are of it."""
+    """Precision, recall and F1 of one class, in [0, 1], and its number of photos."""
 
     precision: float
     recall: float
@@ -44,15 +41,15 @@ class ClassMetrics(Frozen):
 
 
 class MajorityBaseline(Frozen):
-    """What always answering the most frequent class gets right, and whether the model beats it.
+    """Accuracy of always predicting the most frequent class, and whether the model beats it.
 
     Attributes:
-        predicted: that class; the first of several.
-        photos, correct, accuracy: of always answering it.
-        p_value: of the model against it; exact binomial test, one-sided.
-        verdict: ``better``, ``not better``, ``not told apart`` (more are right, but p_value is 0.05
-            or more) or ``too few photos`` (it would be so were all of them right).
-        only_answer: the class that the model gives to every photo, if it does so.
+        predicted: that class; the first in case of ties.
+        photos, correct, accuracy: those of the baseline.
+        p_value: exact one-sided binomial test of the model against the baseline.
+        verdict: ``better``, ``not better``, ``not told apart`` (more correct, but p_value is 0.05
+            or more) or ``too few photos`` (even a perfect model would not reach 0.05).
+        only_answer: the class that the model predicts for every photo, if any.
     """
 
     predicted: str
@@ -64,39 +61,39 @@ class MajorityBaseline(Frozen):
     only_answer: str | None
 
     def __str__(self) -> str:
-        """One sentence for people."""
+        """Return a one-sentence summary."""
         p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
-        says, tested = {
+        relation, test = {
             "better": ("Better than", f" ({p})"),
             "not better": ("No better than", ""),
-            "not told apart": ("Not shown to be better than", f" ({p})"),
-            "too few photos": ("Too few photos to tell this from", ""),
+            "not told apart": ("Not significantly better than", f" ({p})"),
+            "too few photos": ("Too few photos to compare with", ""),
         }[self.verdict]
-        share = f"{self.correct}/{self.photos} = {self.accuracy:.1%}"
-        said = f"{says} always answering '{self.predicted}': {share}{tested}."
-        return said + (f" Every answer is '{self.only_answer}'." if self.only_answer else "")
+        accuracy = f"{self.correct}/{self.photos} = {self.accuracy:.1%}"
+        text = f"{relation} always predicting '{self.predicted}': {accuracy}{test}."
+        return text + (f" It only predicts '{self.only_answer}'." if self.only_answer else "")
 
 
 class Metrics(Frozen):
-    """The figures of one evaluation; its JSON has exactly these keys.
+    """Metrics of one evaluation; its JSON has exactly these keys.
 
     Attributes:
-        photos: how many photos were judged.
-        correct: how many of them were named rightly.
+        photos: number of photos evaluated.
+        correct: number classified correctly.
         accuracy: correct / photos.
-        accuracy_ci95: Wilson score interval of the accuracy, 95 %, (low, high).
+        accuracy_ci95: 95 % Wilson score interval (low, high).
         precision, recall, f1: macro averages over the classes.
         auroc: area under the ROC curve; with two classes the score is the second class's
-            probability, with more it is the macro mean of one class against the rest. None when
-            a class has no photo.
+            probability, with more it is the macro average, one-vs-rest. None if a class has
+            no photos.
         ece: expected calibration error, 15 bins.
         brier: multi-class Brier score, the mean over photos of the sum over classes of
             (probability - truth)²: in [0, 2], twice the two-class score of the second class alone.
         mean_confidence: mean probability of the predicted class.
         classes: class names, in the order of the probabilities' columns.
-        confusion_matrix: counts, rows are the truth, columns the prediction.
-        per_class: figures of each class.
-        majority_baseline: what always answering the most frequent class would get right.
+        confusion_matrix: counts; rows are true, columns predicted classes.
+        per_class: metrics of each class.
+        majority_baseline: comparison with always predicting the most frequent class.
     """
 
     photos: int
@@ -117,7 +114,7 @@ class Metrics(Frozen):
 
 
 def _printable(path: str) -> str:
-    """A file name as text that JSON can hold: bytes that are no UTF-8 become �."""
+    """Replace bytes that are not UTF-8, which JSON cannot hold."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
@@ -125,7 +122,7 @@ _PrintablePath = Annotated[str, AfterValidator(_printable)]
 
 
 class Mistake(Frozen):
-    """A photo named wrongly; `probability` is that of the predicted class."""
+    """A misclassified photo; `probability` is that of the predicted class."""
 
     path: _PrintablePath
     label: str
@@ -134,18 +131,18 @@ class Mistake(Frozen):
 
 
 class UnreadablePhoto(Frozen):
-    """A photo that could not be opened, and so was not judged."""
+    """A photo that could not be read and was not evaluated."""
 
     path: _PrintablePath
     reason: str
 
 
 class EvaluationResult(Metrics):
-    """Metrics, and the photos worth looking at.
+    """Metrics with the photos that need attention.
 
     Attributes:
-        mistakes: photos named wrongly, most confident first.
-        unreadable: photos that could not be opened; `photos` does not count them.
+        mistakes: misclassified photos, most confident first.
+        unreadable: photos that could not be read, not counted in `photos`.
     """
 
     mistakes: list[Mistake]
@@ -154,12 +151,12 @@ class EvaluationResult(Metrics):
 
 @dataclass(frozen=True, eq=False)
 class Reliability:
-    """How often a model is right, by how sure it says it is.
+    """Accuracy by confidence.
 
     Attributes:
-        edges: [bins + 1] from 0 to 1; a bin holds its lower edge, the last one also 1.
+        edges: [bins + 1] from 0 to 1; bins include their lower edge, the last one also 1.
         confidence: [bins] mean probability of the predicted class, NaN in an empty bin.
-        accuracy: [bins] share of right answers, NaN in an empty bin.
+        accuracy: [bins] proportion of correct predictions, NaN in an empty bin.
         count: [bins] photos.
     """
 
@@ -172,7 +169,7 @@ class Reliability:
     def ece(self) -> float:
         """Expected calibration error (Guo et al., 2017): mean |accuracy - confidence|, in [0, 1].
 
-        The mean is over photos: a bin weighs what it holds.
+        Bins are weighted by their number of photos.
         """
         gaps = np.abs(self.accuracy - self.confidence)
         filled = self.count > 0
@@ -182,19 +179,19 @@ class Reliability:
 def evaluate_probabilities(
     probabilities: FloatArray, labels: IntArray, classes: Sequence[str]
 ) -> Metrics:
-    """Judge a model's probabilities against the truth.
+    """Compute metrics of a model's probabilities.
 
-    The predicted class is the most probable one; the first of them at a tie. The macro averages
-    leave out a class that is neither a label nor ever predicted, and count 0 where a figure would
-    divide by zero, as scikit-learn and torchmetrics do.
+    The predicted class is the most probable one, the first in case of ties. As in scikit-learn and
+    torchmetrics, macro averages skip classes that are neither true nor predicted, and a metric
+    that would divide by zero is 0.
 
     Args:
-        probabilities: [N, C] in [0, 1], each row sums to 1.
-        labels: [N] index of the true class, in [0, C).
-        classes: C different names, C at least 2.
+        probabilities: [N, C] in [0, 1], rows sum to 1.
+        labels: [N] indices of the true classes, in [0, C).
+        classes: C distinct names, C at least 2.
 
     Raises:
-        DataError: no photo, or the arrays do not fit the above.
+        DataError: N is 0, or the arrays are invalid.
     """
     _check(probabilities, labels, classes)
     predicted = probabilities.argmax(axis=1)
@@ -238,55 +235,55 @@ def _majority_baseline(
     predicted: IntArray, labels: IntArray, classes: Sequence[str]
 ) -> MajorityBaseline:
     photos, most = len(labels), int(np.bincount(labels).max())
-    correct, share = int((predicted == labels).sum()), most / photos
-    p_value = float(binomtest(correct, photos, share, alternative="greater").pvalue)
-    verdict = "better" if p_value < SIGNIFICANT else "not told apart"
-    if share**photos >= SIGNIFICANT:
+    correct, rate = int((predicted == labels).sum()), most / photos
+    p_value = float(binomtest(correct, photos, rate, alternative="greater").pvalue)
+    verdict = "better" if p_value < SIGNIFICANCE_LEVEL else "not told apart"
+    if rate**photos >= SIGNIFICANCE_LEVEL:
         verdict = "too few photos"
     elif correct <= most:
         verdict = "not better"
-    alike = (predicted == predicted[0]).all()
+    constant = (predicted == predicted[0]).all()
     return MajorityBaseline(
         predicted=classes[int(np.bincount(labels).argmax())],
         photos=photos,
         correct=most,
-        accuracy=share,
+        accuracy=rate,
         p_value=p_value,
         verdict=verdict,
-        only_answer=classes[int(predicted[0])] if alike else None,
+        only_answer=classes[int(predicted[0])] if constant else None,
     )
 
 
 def wilson_interval(correct: int, photos: int, level: float = 0.95) -> tuple[float, float]:
-    """Interval (low, high) of a share, by E. B. Wilson's score (1927); good for small sets."""
+    """Return Wilson's score interval (1927), (low, high), which suits small samples."""
     interval = binomtest(correct, photos).proportion_ci(level, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 def reliability(probabilities: FloatArray, labels: IntArray, bins: int = 15) -> Reliability:
-    """Sort the answers into equal-width bins of the predicted class's probability.
+    """Bin predictions by confidence into equal-width bins.
 
     Args:
-        probabilities: [N, C] in [0, 1], each row sums to 1.
-        labels: [N] index of the true class, in [0, C).
-        bins: how many.
+        probabilities: [N, C] in [0, 1], rows sum to 1.
+        labels: [N] indices of the true classes, in [0, C).
+        bins: number of bins.
 
     Raises:
-        DataError: no photo, or the arrays do not fit the above.
+        DataError: N is 0, or the arrays are invalid.
     """
     _check(probabilities, labels)
     if bins < 1:
         raise DataError(f"A reliability diagram needs at least one bin, not {bins}.")
     confidence = probabilities.max(axis=1).astype(np.float64)
-    right = probabilities.argmax(axis=1) == labels
+    correct = probabilities.argmax(axis=1) == labels
     edges = np.linspace(0, 1, bins + 1)
     bin_of = np.digitize(confidence, edges[1:-1])
     count = np.bincount(bin_of, minlength=bins)
-    with np.errstate(invalid="ignore"):  # 0/0 is the NaN of an empty bin
+    with np.errstate(invalid="ignore"):  # 0/0 gives NaN for an empty bin
         return Reliability(
             edges=edges,
             confidence=np.bincount(bin_of, weights=confidence, minlength=bins) / count,
-            accuracy=np.bincount(bin_of, weights=right, minlength=bins) / count,
+            accuracy=np.bincount(bin_of, weights=correct, minlength=bins) / count,
             count=count,
         )
 
@@ -297,16 +294,16 @@ def mistakes(
     classes: Sequence[str],
     paths: Sequence[str | Path],
 ) -> list[Mistake]:
-    """List the photos named wrongly, most confident first, then by path.
+    """Return misclassified photos, most confident first, then by path.
 
     Args:
-        probabilities: [N, C] in [0, 1], each row sums to 1.
-        labels: [N] index of the true class, in [0, C).
-        classes: C different names.
-        paths: [N] the photos' names.
+        probabilities: [N, C] in [0, 1], rows sum to 1.
+        labels: [N] indices of the true classes, in [0, C).
+        classes: C distinct names.
+        paths: [N] paths of the photos.
 
     Raises:
-        DataError: no photo, or the arrays do not fit the above.
+        DataError: N is 0, or the arrays are invalid.
     """
     _check(probabilities, labels, classes)
     if len(paths) != len(labels):
@@ -334,7 +331,7 @@ def _auroc(probabilities: NDArray[np.float64], one_hot: NDArray[np.bool_]) -> fl
 def _check(
     probabilities: FloatArray, labels: IntArray, classes: Sequence[str] | None = None
 ) -> None:
-    """Refuse arrays that cannot be judged; each message says which and why."""
+    """Raise DataError unless the arrays are valid."""
     if probabilities.ndim != 2 or probabilities.shape[1] < 2:
         raise DataError(
             f"Probabilities must be [photos, 2 classes or more], not {list(probabilities.shape)}."
@@ -343,7 +340,7 @@ def _check(
     if labels.shape != (photos,):
         raise DataError(f"{photos} rows of probabilities need {photos} labels, not {labels.shape}.")
     if photos == 0:
-        raise DataError("There is no photo to evaluate.")
+        raise DataError("There are no photos to evaluate.")
     if classes is not None and (len(classes) != columns or len(set(classes)) != columns):
         raise DataError(f"{columns} columns need {columns} different classes, not {list(classes)}.")
     if not np.issubdtype(labels.dtype, np.integer):

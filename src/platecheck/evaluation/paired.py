@@ -1,4 +1,4 @@
-"""Whether one model is better than another, judged on the same photos."""
+"""Compare two models on the same photos."""
 
 from dataclasses import asdict, dataclass
 from math import sqrt
@@ -13,13 +13,13 @@ from platecheck.evaluation.metrics import wilson_interval
 
 @dataclass(frozen=True)
 class Comparison:
-    """How often two models, A and B, are right on the same photos.
+    """Paired counts of correct predictions of models A and B.
 
     Attributes:
-        both: photos that both get right.
-        only_a: that A alone gets right.
-        only_b: that B alone gets right.
-        neither: that neither gets right.
+        both: photos that both classify correctly.
+        only_a: photos that only A classifies correctly.
+        only_b: photos that only B classifies correctly.
+        neither: photos that neither classifies correctly.
     """
 
     both: int
@@ -33,14 +33,14 @@ class Comparison:
 
     @property
     def difference(self) -> float:
-        """Accuracy of B less that of A, in [-1, 1]."""
+        """Accuracy of B minus that of A, in [-1, 1]."""
         return (self.only_b - self.only_a) / self.photos
 
     @property
     def p_value(self) -> float:
-        """Chance of so uneven a count of `only_a` and `only_b`, or more, if the models were equal.
+        """P-value of McNemar's exact test (binomial, two-sided).
 
-        McNemar's test, exact (binomial, two-sided): McNemar, Note on the sampling error of the
+        McNemar, Note on the sampling error of the
         difference between correlated proportions or percentages, 1947.
         """
         changed = self.only_a + self.only_b
@@ -51,14 +51,14 @@ class Comparison:
         """95 % interval of the difference.
 
         Newcombe, Improved confidence intervals for the difference between binomial proportions
-        based on paired data, 1998, method 10: Wilson's intervals of both accuracies, joined with
+        based on paired data, 1998, method 10: Wilson intervals of both accuracies, combined with
         their correlation.
         """
         n = self.photos
-        right_a, right_b = self.both + self.only_a, self.both + self.only_b
-        (low_a, high_a), (low_b, high_b) = (wilson_interval(k, n) for k in (right_a, right_b))
-        a, b = right_a / n, right_b / n
-        correlation = self._correlation(right_a, right_b)
+        correct_a, correct_b = self.both + self.only_a, self.both + self.only_b
+        (low_a, high_a), (low_b, high_b) = (wilson_interval(k, n) for k in (correct_a, correct_b))
+        a, b = correct_a / n, correct_b / n
+        correlation = self._correlation(correct_a, correct_b)
 
         def distance(x: float, y: float) -> float:
             return sqrt(max(0.0, x**2 - 2 * correlation * x * y + y**2))
@@ -68,10 +68,10 @@ class Comparison:
             self.difference + distance(high_b - b, a - low_a),
         )
 
-    def _correlation(self, right_a: int, right_b: int) -> float:
-        """Of being right, with Newcombe's correction for continuity."""
+    def _correlation(self, correct_a: int, correct_b: int) -> float:
+        """Return the correlation of correctness, with Newcombe's continuity correction."""
         n = self.photos
-        margins = right_a * (n - right_a) * right_b * (n - right_b)
+        margins = correct_a * (n - correct_a) * correct_b * (n - correct_b)
         if margins == 0:
             return 0.0
         product: float = self.both * self.neither - self.only_a * self.only_b
@@ -81,16 +81,15 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse``: B than A, where p is below 0.05; else ``not told apart``."""
+        """``better`` or ``worse`` (B than A) if p is below 0.05, else ``not told apart``."""
         if self.p_value >= 0.05:
             return "not told apart"
         return "better" if self.difference > 0 else "worse"
 
     def not_worse(self, margin: float) -> bool:
-        """Whether B is at most `margin` less accurate than A: the whole interval is above that.
+        """Return whether B is non-inferior: the whole interval lies above ``-margin``.
 
-        A test of non-inferiority, as Piaggio and others, Reporting of noninferiority and
-        equivalence randomized trials, 2012, describe it.
+        Piaggio et al., Reporting of noninferiority and equivalence randomized trials, 2012.
         """
         return self.interval[0] > -margin
 
@@ -105,21 +104,21 @@ class Comparison:
         }
 
 
-def compare(right_a: NDArray[np.bool_], right_b: NDArray[np.bool_]) -> Comparison:
-    """Compare two models by what each gets right, photo by photo.
+def compare(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> Comparison:
+    """Compare two models.
 
     Args:
-        right_a: [N], N at least 1.
-        right_b: [N], of the same photos.
+        correct_a: [N] whether A is correct on each photo, N at least 1.
+        correct_b: [N] the same of B.
 
     Raises:
-        ValueError: the lengths differ, or there is no photo.
+        ValueError: the lengths differ, or N is 0.
     """
-    if right_a.shape != right_b.shape or right_a.size == 0:
-        raise ValueError(f"cannot pair {right_a.size} answers with {right_b.size}")
+    if correct_a.shape != correct_b.shape or correct_a.size == 0:
+        raise ValueError(f"cannot pair {correct_a.size} predictions with {correct_b.size}")
     return Comparison(
-        both=int((right_a & right_b).sum()),
-        only_a=int((right_a & ~right_b).sum()),
-        only_b=int((~right_a & right_b).sum()),
-        neither=int((~right_a & ~right_b).sum()),
+        both=int((correct_a & correct_b).sum()),
+        only_a=int((correct_a & ~correct_b).sum()),
+        only_b=int((~correct_a & correct_b).sum()),
+        neither=int((~correct_a & ~correct_b).sum()),
     )

@@ -1,7 +1,7 @@
-"""The pictures of a run: curves, confusion matrix, reliability diagram, answered photos.
+"""Plots of a run: curves, confusion matrix, reliability diagram, predictions.
 
-Each function returns a new `Figure` and leaves matplotlib's global state alone. The colours are
-from the colour-blind safe palette of Okabe and Ito; nothing is told by colour only.
+Each function returns a new `Figure` and does not touch matplotlib's global state. Colors are from
+the color-blind safe palette of Okabe and Ito; none carries meaning alone.
 """
 
 import io
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import platecheck.data.cache  # noqa: F401 (says where matplotlib keeps its fonts)
+import platecheck.data.cache  # noqa: F401 (sets matplotlib's cache folder)
 from platecheck.errors import DataError, MissingExtraError
 from platecheck.evaluation.metrics import Reliability, wilson_interval
 from platecheck.files import replacing
@@ -29,7 +29,7 @@ try:
     from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 except ModuleNotFoundError as error:
-    raise MissingExtraError("Drawing figures", "evaluate") from error
+    raise MissingExtraError("Plotting", "evaluate") from error
 
 INK = "#1f2933"
 MUTED = "#6b7785"
@@ -37,19 +37,19 @@ GRID = "#e4e8ec"
 BLUE = "#0072b2"
 GREEN = "#009e73"
 VERMILLION = "#d55e00"
-WIDTH = 5.6  # inches: still readable when a phone shows it 330 px wide
+WIDTH = 5.6  # inches: readable at 330 px on a phone
 
 
 @dataclass(frozen=True, eq=False)
-class AnsweredPhoto:
-    """A photo and what a model says of it.
+class PredictedPhoto:
+    """A photo and its prediction.
 
     Attributes:
         pixels: uint8 [H, W, 3].
         predicted: name of the predicted class.
         probability: its probability, in [0, 1].
-        truth: name of the true class, where known.
-        name: what the user calls the photo, such as its path.
+        truth: name of the true class, if known.
+        name: caption, such as the path.
     """
 
     pixels: NDArray[np.uint8]
@@ -59,37 +59,37 @@ class AnsweredPhoto:
     name: str = ""
 
     @classmethod
-    def of(
+    def from_probabilities(
         cls,
         pixels: NDArray[np.uint8],
         probabilities: NDArray[np.floating[Any]],
         classes: Sequence[str],
         truth: str | None,
         name: str,
-    ) -> "AnsweredPhoto":
-        """With the most probable of some classes, `probabilities` [C]."""
+    ) -> "PredictedPhoto":
+        """Predict the most probable class, given `probabilities` [C]."""
         best = int(probabilities.argmax())
         return cls(pixels, classes[best], float(probabilities[best]), truth, name)
 
     @property
     def correct(self) -> bool | None:
-        """Whether the answer is right; None where the truth is unknown."""
+        """Whether the prediction is correct; None if the true class is unknown."""
         return None if self.truth is None else self.predicted == self.truth
 
 
 def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None = None) -> Figure:
-    """Draw loss and accuracy by epoch, and the learning rate where it changes.
+    """Plot loss and accuracy by epoch, and the learning rate if it changes.
 
     Args:
-        history: one row an epoch with the keys epoch (from 1), train_loss, val_loss,
+        history: one row per epoch with the keys epoch (from 1), train_loss, val_loss,
             train_accuracy and val_accuracy (in [0, 1]) and learning_rate. NaN leaves a gap.
-        best_epoch: the epoch to mark; by default that of the lowest validation loss.
+        best_epoch: epoch to mark; by default the one with the lowest validation loss.
 
     Raises:
-        DataError: no row, or no row for `best_epoch`.
+        DataError: the history is empty or lacks `best_epoch`.
     """
     if not history:
-        raise DataError("There is no epoch to draw curves of.")
+        raise DataError("There are no epochs to plot.")
     column = {key: np.array([row[key] for row in history], float) for key in history[0]}
     epochs = column["epoch"]
     if best_epoch is None and np.isfinite(column["val_loss"]).any():
@@ -111,8 +111,8 @@ def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
         axes.legend(frameon=False, labelcolor=INK, fontsize=10)
         if best_epoch is not None:
             best = validation[epochs == best_epoch][0]
-            figures = f"{best:.1%}" if key == "accuracy" else f"{best:.3f}"
-            axes.set_title(f"best: epoch {best_epoch}, {figures}", loc="right", color=BLUE, size=10)
+            value = f"{best:.1%}" if key == "accuracy" else f"{best:.3f}"
+            axes.set_title(f"best: epoch {best_epoch}, {value}", loc="right", color=BLUE, size=10)
             axes.axvline(best_epoch, color=INK, linewidth=0.8, linestyle=":")
             axes.plot([best_epoch], [best], "o", color=BLUE, markersize=8, markeredgecolor="white")
     panels[0].update_datalim([(epochs[0], 0)])
@@ -137,14 +137,14 @@ def confusion_matrix(
     classes: Sequence[str],
     title: str = "Confusion matrix",
 ) -> Figure:
-    """Draw counts and their share of the row, the photos truly of that class.
+    """Plot counts and their proportion of the row.
 
-    Right answers are green and marked ✓, wrong ones orange and marked ✗.
+    Correct cells are green and marked ✓, wrong ones orange and marked ✗.
 
     Args:
-        matrix: [C, C] counts, rows are the truth.
+        matrix: [C, C] counts; rows are true classes.
         classes: C names.
-        title: above the figure.
+        title: title of the figure.
 
     Raises:
         DataError: the matrix is not [C, C].
@@ -154,22 +154,22 @@ def confusion_matrix(
     if counts.shape != (size, size):
         raise DataError(f"{size} classes need a {size}×{size} matrix, not {list(counts.shape)}.")
     totals = counts.sum(axis=1, keepdims=True)
-    share = counts / np.maximum(totals, 1)
+    rates = counts / np.maximum(totals, 1)
 
     side = min(max(2.6 + 0.9 * size, 4.4), 12)
     figure = _figure(side, 0.92 * side, fixed_aspect=True)
     axes = figure.subplots()
     _tidy(axes, title, grid=False)
-    right = np.eye(size, dtype=bool)
-    for cells, colours in ((right, ["#d9f0e8", GREEN]), (~right, ["#fbe3d4", VERMILLION])):
-        tint = LinearSegmentedColormap.from_list("", colours).with_extremes(under="#f4f6f8")
-        shown = np.ma.masked_where(~cells, share)  # 0 is under vmin, and grey
-        axes.pcolormesh(shown, cmap=tint, vmin=1e-9, vmax=1.25, edgecolors="white", linewidth=3)
+    correct = np.eye(size, dtype=bool)
+    for cells, colors in ((correct, ["#d9f0e8", GREEN]), (~correct, ["#fbe3d4", VERMILLION])):
+        tint = LinearSegmentedColormap.from_list("", colors).with_extremes(under="#f4f6f8")
+        masked = np.ma.masked_where(~cells, rates)  # 0 is below vmin, drawn gray
+        axes.pcolormesh(masked, cmap=tint, vmin=1e-9, vmax=1.25, edgecolors="white", linewidth=3)
     axes.invert_yaxis()
     axes.set_aspect("equal")
     font = min(18, 10 * side / size)
     for (row, column), count in np.ndenumerate(counts):
-        percent = f"{share[row, column]:.1%}" if totals[row, 0] else "–"
+        percent = f"{rates[row, column]:.1%}" if totals[row, 0] else "–"
         middle = column + 0.5
         mark = "✓" if row == column else "✗"
         axes.text(middle, row + 0.3, mark, color=INK, ha="center", va="bottom", size=0.7 * font)
@@ -184,17 +184,13 @@ def confusion_matrix(
     axes.set_yticks(places, names, parse_math=False)
     axes.tick_params(length=0, labelsize=11, labelcolor=INK)
     axes.set_xlabel("predicted", color=MUTED, fontsize=10)
-    axes.set_ylabel("truth", color=MUTED, fontsize=10)
+    axes.set_ylabel("true", color=MUTED, fontsize=10)
     axes.spines[:].set_visible(False)
     return figure
 
 
 def reliability_diagram(reliability: Reliability, title: str = "Reliability") -> Figure:
-    """Draw how often answers are right against how sure they are, and how many there are.
-
-    A point's height above or below the diagonal is its bin's part in the expected calibration
-    error, which the title gives.
-    """
+    """Plot accuracy against confidence, and the number of photos in each bin."""
     filled = reliability.count > 0
     left, width = reliability.edges[:-1][filled], np.diff(reliability.edges)[filled]
     accuracy, count = reliability.accuracy[filled], reliability.count[filled]
@@ -229,14 +225,14 @@ def reliability_diagram(reliability: Reliability, title: str = "Reliability") ->
     return figure
 
 
-def prediction_grid(photos: Sequence[AnsweredPhoto], columns: int = 6) -> Figure:
-    """Draw photos with their answers; ✓ and a thin frame is right, ✗ and a dashed one wrong.
+def prediction_grid(photos: Sequence[PredictedPhoto], columns: int = 6) -> Figure:
+    """Plot photos with predictions; ✓ and a thin frame: correct, ✗ and a dashed one: wrong.
 
     Raises:
-        DataError: no photo.
+        DataError: there are no photos.
     """
     if not photos:
-        raise DataError("There is no photo to draw a grid of.")
+        raise DataError("There are no photos to plot.")
     columns = min(columns, len(photos))
     rows = -(-len(photos) // columns)
     figure = _figure(1.75 * columns, 2.2 * rows)
@@ -244,21 +240,21 @@ def prediction_grid(photos: Sequence[AnsweredPhoto], columns: int = 6) -> Figure
         axes = figure.add_subplot(rows, columns, place)
         axes.imshow(photo.pixels)
         axes.set(xticks=[], yticks=[])
-        mark, colour, line, thickness = {
+        mark, color, line, thickness = {
             True: ("✓ ", GREEN, "-", 2.0),
             False: ("✗ ", VERMILLION, (0, (3, 1.5)), 4.0),
             None: ("", MUTED, "-", 1.0),
         }[photo.correct]
-        axes.spines[:].set(color=colour, linestyle=line, linewidth=thickness)
+        axes.spines[:].set(color=color, linestyle=line, linewidth=thickness)
         lines = f"{mark}{_shorten(photo.predicted, 14)} {photo.probability:.0%}"
         if photo.correct is False:
-            lines += f"\ntruth: {_shorten(photo.truth or '', 16)}"
+            lines += f"\ntrue: {_shorten(photo.truth or '', 16)}"
         axes.set_title(lines, color=INK, fontsize=10, parse_math=False)
     return figure
 
 
 def encode(figure: Figure, kind: str, transparent: bool = False) -> bytes:
-    """The figure as a file of that kind ("png", "svg" …); the same figure gives the same bytes."""
+    """Encode a figure as "png", "svg" …; equal figures give equal bytes."""
     file = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else None
     with mpl.rc_context({"svg.hashsalt": "platecheck"}):
@@ -267,19 +263,19 @@ def encode(figure: Figure, kind: str, transparent: bool = False) -> bytes:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write the figure as the kind its name ends in, .png or .svg; never leaves half a file.
+    """Write a figure atomically, as .png or .svg.
 
     Raises:
-        DataError: another kind, or the file cannot be written.
+        DataError: another extension, or the file cannot be written.
     """
     kind = path.suffix.lstrip(".").lower()
     if kind not in ("png", "svg"):
-        raise DataError(f"{path}: a figure is saved as .png or .svg.")
+        raise DataError(f"{path}: save figures as .png or .svg.")
     write(encode(figure, kind), path)
 
 
 def write(content: bytes, path: Path) -> None:
-    """Write a picture or a page, whole or not at all.
+    """Write a file atomically.
 
     Raises:
         DataError: the file cannot be written.

@@ -1,7 +1,7 @@
-"""One HTML page that tells what was trained on what, and what it is worth.
+"""HTML report of a run.
 
-The page asks for nothing from outside: styles are inline, pictures are data URIs, there is no
-script, and its content security policy forbids all else.
+The page is self-contained: inline styles, images as data URIs, no scripts, and a content security
+policy that forbids everything else.
 """
 
 import base64
@@ -19,16 +19,16 @@ from PIL import Image
 from platecheck.errors import MissingExtraError
 from platecheck.evaluation import plots
 from platecheck.evaluation.background_metrics import (
+    Accuracy,
+    AccuracyGap,
     BackgroundMetrics,
-    Gap,
-    Proportion,
-    left_out,
-    meanings,
+    describe_left_out,
+    metric_rows,
     verdict,
 )
 from platecheck.evaluation.evaluate import Evaluation
 from platecheck.evaluation.metrics import reliability
-from platecheck.evaluation.plots import AnsweredPhoto
+from platecheck.evaluation.plots import PredictedPhoto
 
 try:
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -36,24 +36,24 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("Writing a report", "evaluate") from error
 
-THUMBNAIL = 288  # pixels: sharp at the 144 px or so that the page gives a photo
-LISTED_UNREADABLE = 20
+THUMBNAIL = 288  # pixels: twice the size on the page, for high-density screens
+MAX_UNREADABLE = 20
 
 
 @dataclass(frozen=True)
-class RunFacts:
-    """What is needed to know a run by.
+class RunSummary:
+    """Description of a run.
 
     Attributes:
-        seed: of the run.
-        versions: package to version.
-        data_fingerprint: of the photos and their labels.
-        counts: split to class to number of photos.
-        epochs: how many were trained.
-        best_epoch: the one whose weights are used, from 1.
-        training_seconds: how long training took, where known.
-        planned_epochs: how many the recipe asks for; `epochs` when absent.
-        trained: what was trained and on what, for the head of the page: label to text.
+        seed: random seed of the run.
+        versions: package name to version.
+        data_fingerprint: hash of the photos and labels.
+        counts: photos by split and class.
+        epochs: number of epochs trained.
+        best_epoch: epoch whose weights are used, from 1.
+        training_seconds: duration of training, if known.
+        planned_epochs: number of epochs in the recipe; `epochs` if None.
+        trained: rows (label to text) at the top of the page.
     """
 
     seed: int
@@ -69,27 +69,27 @@ class RunFacts:
 
 @dataclass(frozen=True, eq=False)
 class GalleryRow:
-    """A dish on several tables.
+    """A dish on several backgrounds.
 
     Attributes:
-        name: of the photo.
+        name: name of the photo.
         truth: name of its class.
-        pictures: as it is, on the other tables, and the table alone where it is seen; each named
-            by what it shows, the last one neither right nor wrong.
+        predictions: the original, the dish on other backgrounds and, if visible, the background
+            alone, which has no true class.
     """
 
     name: str
     truth: str
-    pictures: Sequence[AnsweredPhoto]
+    predictions: Sequence[PredictedPhoto]
 
 
 @dataclass(frozen=True, eq=False)
-class OtherTables:
-    """What became of the answers when the dishes were put on other tables.
+class BackgroundSection:
+    """Evaluation with exchanged backgrounds.
 
     Attributes:
-        result: the figures.
-        gallery: the dishes that changed most, worst first.
+        result: the metrics.
+        gallery: the most affected dishes, worst first.
     """
 
     result: BackgroundMetrics
@@ -98,50 +98,49 @@ class OtherTables:
 
 @dataclass(frozen=True, eq=False)
 class ReportData:
-    """All that the page shows; an empty list leaves its section out.
+    """Content of the page; empty lists omit their section.
 
     Attributes:
-        title: of the page.
-        recipe: the resolved recipe, as YAML text.
-        facts: what the run is known by.
-        history: rows as `plots.curves` takes them.
-        evaluations: the most telling one first.
-        grid: photos with their answers.
-        mistakes: photos named wrongly, most confident first.
-        commands: shell lines that repeat the run.
-        warnings: one plain sentence each, shown on top.
-        tables: of the first evaluation, where it was measured.
+        title: title of the page.
+        recipe: the resolved recipe as YAML.
+        summary: description of the run.
+        history: rows for `plots.curves`.
+        evaluations: most important first.
+        grid: a sample of predictions.
+        mistakes: misclassified photos, most confident first.
+        commands: shell commands that reproduce the run.
+        warnings: sentences shown at the top.
+        backgrounds: exchanged backgrounds of the first evaluation.
     """
 
     title: str
     recipe: str
-    facts: RunFacts
+    summary: RunSummary
     history: Sequence[Mapping[str, float]] = ()
     evaluations: Sequence[Evaluation] = ()
-    grid: Sequence[AnsweredPhoto] = ()
-    mistakes: Sequence[AnsweredPhoto] = ()
+    grid: Sequence[PredictedPhoto] = ()
+    mistakes: Sequence[PredictedPhoto] = ()
     commands: Sequence[str] = ()
     warnings: Sequence[str] = ()
-    tables: OtherTables | None = None
+    backgrounds: BackgroundSection | None = None
 
 
 def write_report(data: ReportData, path: Path) -> None:
-    """Write the page to `path`, whole or not at all.
+    """Write the page to `path` atomically.
 
     Raises:
-        DataError: the history or an evaluation is not what it should be, or the file cannot be
-            written.
+        DataError: the history or an evaluation is invalid, or the file cannot be written.
     """
     save_page(render(data), path)
 
 
 def save_page(page: str, path: Path) -> None:
-    """Write any page; what is no Unicode in a file's name becomes "?"."""
+    """Write a page, replacing undecodable bytes of file names with "?"."""
     plots.write(page.encode("utf-8", "replace"), path)
 
 
 def templates(package: str) -> Environment:
-    """The page templates of a package below platecheck; all that they show is escaped."""
+    """Return the autoescaping templates of a subpackage of platecheck."""
     return Environment(
         loader=PackageLoader("platecheck", package),
         autoescape=True,
@@ -152,10 +151,10 @@ def templates(package: str) -> Environment:
 
 
 def render(data: ReportData) -> str:
-    """The page as HTML text.
+    """Render the page as HTML.
 
     Raises:
-        DataError: the history or an evaluation is not what it should be.
+        DataError: the history or an evaluation is invalid.
     """
     environment = templates("evaluation")
     environment.filters["percent"] = "{:.1%}".format
@@ -165,76 +164,77 @@ def render(data: ReportData) -> str:
     environment.filters["thumbnail"] = thumbnail
     return environment.get_template("report.html.j2").render(
         data=data,
-        facts=data.facts,
-        classes=list(dict.fromkeys(name for row in data.facts.counts.values() for name in row)),
+        summary=data.summary,
+        classes=list(dict.fromkeys(name for row in data.summary.counts.values() for name in row)),
         curves=_curves(data),
         matrices=[_matrix(evaluation) for evaluation in data.evaluations],
         diagrams=[_diagram(evaluation) for evaluation in data.evaluations],
-        other_tables=_other_tables(data),
+        background_table=_background_table(data),
         scale_from=_scale_from(data.evaluations),
-        listed_unreadable=LISTED_UNREADABLE,
+        max_unreadable=MAX_UNREADABLE,
     )
 
 
-def _other_tables(data: ReportData) -> dict[str, Any] | None:
-    """Figures and words; a line is a name, right, a figure, its interval and its meaning."""
-    if data.tables is None:
+def _background_table(data: ReportData) -> dict[str, Any] | None:
+    """Return the texts of the section; a row is name, correct, value, interval, description."""
+    if data.backgrounds is None:
         return None
-    result = data.tables.result
+    result = data.backgrounds.result
     classes = len(data.evaluations[0].result.classes)
-    lines = [(name, *_cells(figure), says) for name, figure, says in meanings(result, classes)]
-    return {"verdict": verdict(result, classes), "left_out": left_out(result), "lines": lines}
+    rows = [(name, *_cells(metric), text) for name, metric, text in metric_rows(result, classes)]
+    left_out = describe_left_out(result)
+    return {"verdict": verdict(result, classes), "left_out": left_out, "rows": rows}
 
 
-def _cells(figure: Proportion | Gap) -> tuple[str, str, str]:
-    if isinstance(figure, Gap):
-        low, high = (100 * end for end in figure.gap_ci95)
-        return "", f"{100 * figure.gap:+.1f} points", f"{low:+.1f} to {high:+.1f}"
-    low, high = (100 * end for end in figure.accuracy_ci95)
-    right = f"{figure.correct}/{figure.photos}"
-    return right, f"{figure.accuracy:.1%}", f"{low:.1f}–{high:.1f}%"
+def _cells(metric: Accuracy | AccuracyGap) -> tuple[str, str, str]:
+    if isinstance(metric, AccuracyGap):
+        low, high = (100 * end for end in metric.gap_ci95)
+        return "", f"{100 * metric.gap:+.1f} points", f"{low:+.1f} to {high:+.1f}"
+    low, high = (100 * end for end in metric.accuracy_ci95)
+    correct = f"{metric.correct}/{metric.photos}"
+    return correct, f"{metric.accuracy:.1%}", f"{low:.1f}–{high:.1f}%"
 
 
 @dataclass(frozen=True)
 class _Plot:
-    """A figure on the page: its address and, in words, what it shows."""
+    """A figure: its data URI and text alternative."""
 
-    address: str
-    words: str
+    src: str
+    alt: str
 
 
 def _curves(data: ReportData) -> _Plot | None:
     if not data.history:
         return None
     last = data.history[-1]
-    words = (
+    alt = (
         f"Loss and accuracy by epoch, {len(data.history)} epochs. At the last one, loss is "
         f"{last['train_loss']:.3f} in training and {last['val_loss']:.3f} in validation, accuracy "
         f"{last['train_accuracy']:.1%} and {last['val_accuracy']:.1%}."
     )
-    return _Plot(_svg(plots.curves(data.history, data.facts.best_epoch)), words)
+    return _Plot(_svg(plots.curves(data.history, data.summary.best_epoch)), alt)
 
 
 def _matrix(evaluation: Evaluation) -> _Plot:
     result = evaluation.result
-    words = f"Confusion matrix, {evaluation.split}."
+    alt = f"Confusion matrix, {evaluation.split}."
     for truth, row in zip(result.classes, result.confusion_matrix, strict=True):
-        called = ", ".join(
+        predicted = ", ".join(
             f"{count} as {name}" for name, count in zip(result.classes, row, strict=True)
         )
-        words += f" Of {sum(row)} {truth} photos: {called}."
+        alt += f" Of {sum(row)} {truth} photos: {predicted}."
     figure = plots.confusion_matrix(result.confusion_matrix, result.classes, evaluation.split)
-    return _Plot(_svg(figure), words)
+    return _Plot(_svg(figure), alt)
 
 
 def _diagram(evaluation: Evaluation) -> _Plot:
     result = evaluation.result
-    words = (
+    alt = (
         f"Reliability diagram, {evaluation.split}. Mean confidence {result.mean_confidence:.1%}, "
         f"accuracy {result.accuracy:.1%}, expected calibration error {result.ece:.3f}."
     )
-    found = reliability(evaluation.probabilities, evaluation.labels)
-    return _Plot(_svg(plots.reliability_diagram(found, evaluation.split)), words)
+    binned = reliability(evaluation.probabilities, evaluation.labels)
+    return _Plot(_svg(plots.reliability_diagram(binned, evaluation.split)), alt)
 
 
 def _scale_from(evaluations: Sequence[Evaluation]) -> float:
@@ -247,11 +247,11 @@ def _svg(figure: Figure) -> str:
 
 
 def thumbnail(pixels: NDArray[np.uint8], side: int = THUMBNAIL) -> str:
-    """The photo [H, W, 3], made small, its shape kept, as a data URI."""
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((side, side))
+    """Return a photo [H, W, 3], reduced to fit `side` pixels, as a data URI."""
+    image = Image.fromarray(pixels)
+    image.thumbnail((side, side))
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=82)
+    image.save(file, "JPEG", quality=82)
     return _data_uri("image/jpeg", file.getvalue())
 
 

@@ -1,4 +1,4 @@
-"""The report of a run: gathers what the page shows."""
+"""Collect the data of a run's report."""
 
 import shlex
 from collections import defaultdict
@@ -12,19 +12,19 @@ from platecheck.errors import PhotoError
 from platecheck.evaluation.background_evaluation import evaluate_backgrounds
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
 from platecheck.evaluation.gallery import gallery
-from platecheck.evaluation.plots import AnsweredPhoto
+from platecheck.evaluation.plots import PredictedPhoto
 from platecheck.evaluation.report import (
     THUMBNAIL,
-    OtherTables,
+    BackgroundSection,
     ReportData,
-    RunFacts,
+    RunSummary,
     write_report,
 )
 from platecheck.photo import open_photo
 from platecheck.training.run import Run
 
 GRID_PHOTOS = 24
-MISTAKES = 12
+MAX_MISTAKES = 12
 _ORDER = "train val test"
 
 
@@ -33,33 +33,33 @@ def report_run(
     path: Path,
     *,
     data: Path | None = None,
-    tables: bool = False,
+    backgrounds: bool = False,
     seed: int = 0,
     on_start: Callable[[int], None] | None = None,
     on_photo: Callable[[], None] | None = None,
 ) -> None:
-    """Evaluate a run on its test and validation photos and write the page.
+    """Evaluate a run on its test and validation photos and write the report.
 
     Args:
-        folder: the run.
-        path: of the page.
-        data: where the photos are now; where they were when absent.
-        tables: also put the dishes of the first of these splits on other tables.
-        seed: draws the tables, 0 or more.
-        on_start: called with the number of photos of each split, then of each step of the latter.
+        folder: the run folder.
+        path: output file.
+        data: the photos' location, if they were moved.
+        backgrounds: also evaluate the first of these splits with exchanged backgrounds.
+        seed: seed of the backgrounds, 0 or more.
+        on_start: called with the number of photos at the start of each step.
         on_photo: called after each photo.
 
     Raises:
-        ModelError: no such run, or it has no finished epoch.
-        DataError: the photos are gone, or `tables` and too few dishes can be cut out.
+        ModelError: there is no such run, or it has no finished epoch.
+        DataError: the photos are missing, or too few have a good mask for `backgrounds`.
     """
     run = Run.load(folder, data=data)
     photos_folder = run.data
     splits = [name for name in ("test", "val") if name in run.photos.splits]
-    asked = ["--tables", *(["--seed", str(seed)] if seed else [])] if tables else []
+    options = ["--backgrounds", *(["--seed", str(seed)] if seed else [])] if backgrounds else []
     diverged = bool(run.history) and not any(np.isfinite(row["val_loss"]) for row in run.history)
     evaluations = []
-    if not diverged:  # else there is no epoch whose answers are numbers
+    if not diverged:  # otherwise no epoch has finite predictions
         model, division = load_model(folder)
         evaluations = [
             evaluate(
@@ -72,15 +72,14 @@ def report_run(
             )
             for split in splits
         ]
-    other_tables = None
-    if tables and evaluations:
+    section = None
+    if backgrounds and evaluations:
         first = evaluations[0]
         measured = evaluate_backgrounds(
             model, first, seed=seed, on_start=on_start, on_photo=on_photo
         )
-        rows = gallery(measured, first.result.classes)
-        other_tables = OtherTables(measured.result, rows)
-    facts = RunFacts(
+        section = BackgroundSection(measured.result, gallery(measured, first.result.classes))
+    summary = RunSummary(
         seed=run.facts.seed,
         versions={"platecheck": run.facts.platecheck, **run.facts.versions},
         data_fingerprint=run.facts.fingerprint,
@@ -95,14 +94,14 @@ def report_run(
         ReportData(
             title=f"{run.recipe.name} on {photos_folder.name}",
             recipe=run.recipe.to_yaml(),
-            facts=facts,
+            summary=summary,
             history=run.history,
             evaluations=evaluations,
-            grid=[p for e in evaluations[:1] for p in _answered(e, _spread(len(e.photos)))],
-            mistakes=[p for e in evaluations[:1] for p in _answered(e, _mistakes(e))],
-            commands=_commands(run, photos_folder, splits[0], asked),
+            grid=[p for e in evaluations[:1] for p in _predictions(e, _spread(len(e.photos)))],
+            mistakes=[p for e in evaluations[:1] for p in _predictions(e, _mistakes(e))],
+            commands=_commands(run, photos_folder, splits[0], options),
             warnings=list(_warnings(run, evaluations)),
-            tables=other_tables,
+            backgrounds=section,
         ),
         path,
     )
@@ -129,33 +128,35 @@ def _commands(run: Run, photos: Path, split: str, options: list[str]) -> list[st
     ]
 
 
-def _answered(evaluation: Evaluation, indices: list[int]) -> list[AnsweredPhoto]:
-    found = []
+def _predictions(evaluation: Evaluation, indices: list[int]) -> list[PredictedPhoto]:
+    predictions = []
     for index in indices:
         photo = evaluation.photos[index]
         row = evaluation.probabilities[index]
         classes = evaluation.result.classes
         try:
-            picture = Image.fromarray(open_photo(photo.path))
+            image = Image.fromarray(open_photo(photo.path))
         except PhotoError:
             continue
-        picture.thumbnail((THUMBNAIL, THUMBNAIL))
-        pixels, truth = np.asarray(picture), classes[photo.label]
-        found.append(AnsweredPhoto.of(pixels, row, classes, truth, photo.name))
-    return found
+        image.thumbnail((THUMBNAIL, THUMBNAIL))
+        pixels, truth = np.asarray(image), classes[photo.label]
+        predictions.append(
+            PredictedPhoto.from_probabilities(pixels, row, classes, truth, photo.name)
+        )
+    return predictions
 
 
 def _spread(photos: int) -> list[int]:
     chosen = np.linspace(0, photos - 1, min(photos, GRID_PHOTOS)).round().astype(int)
-    found: list[int] = np.unique(chosen).tolist()
-    return found
+    indices: list[int] = np.unique(chosen).tolist()
+    return indices
 
 
 def _mistakes(evaluation: Evaluation) -> list[int]:
     wrong = np.flatnonzero(evaluation.probabilities.argmax(axis=1) != evaluation.labels)
     confidence = evaluation.probabilities[wrong].max(axis=1)
-    found: list[int] = wrong[np.argsort(-confidence, kind="stable")][:MISTAKES].tolist()
-    return found
+    indices: list[int] = wrong[np.argsort(-confidence, kind="stable")][:MAX_MISTAKES].tolist()
+    return indices
 
 
 def _warnings(run: Run, evaluations: list[Evaluation]) -> Iterator[str]:
@@ -166,12 +167,12 @@ def _warnings(run: Run, evaluations: list[Evaluation]) -> Iterator[str]:
             " Train again with a lower learning rate."
         )
     elif not run.finished:
-        yield f"{len(run.history)} of {run.recipe.epochs} epochs are trained; --resume goes on."
+        yield f"{len(run.history)} of {run.recipe.epochs} epochs trained; continue with --resume."
     for first in evaluations[:1]:
         if first.result.majority_baseline.verdict != "better":
             yield f"On {first.split}: {first.result.majority_baseline}"
         if first.split != "test":
-            yield "There are no test photos: 'val' chose the epoch, so its figures look too good."
+            yield "There are no test photos: 'val' selected the epoch: its metrics are optimistic."
     by_content = defaultdict(list)
     for photo in run.photos.photos:
         by_content[photo.sha256].append(photo)
@@ -181,11 +182,11 @@ def _warnings(run: Run, evaluations: list[Evaluation]) -> Iterator[str]:
     if leaks:
         yield f"{_photos_are(leaks)} in more than one split, byte for byte."
     if contradictions:
-        yield f"{_photos_are(contradictions)} filed under more than one class."
+        yield f"{_photos_are(contradictions)} in more than one class."
     if division := run.facts.division:
         yield (
-            f"There were no validation photos: '{division.split}' was divided (seed"
-            f" {division.seed}), and the part called val chose the epoch."
+            f"There were no validation photos: '{division.split}' was split (seed"
+            f" {division.seed}), and the part named val selected the epoch."
         )
 
 
