@@ -183,7 +183,7 @@ def mistakes(
     [
         (["predict", "a.jpg", "--model", "gone.onnx"], "no model file at gone.onnx"),
         (["predict", "a.jpg", "--model", "Plate"], "no model file at Plate; shipped: plate, tiny"),
-        (["predict", "a.jpg", "--model", "."], ". is a folder; a run becomes a model file with"),
+        (["predict", "a.jpg", "--model", "."], ". is a folder; export a run as a model file"),
         (["predict", "empty", "--model", "tiny.onnx"], "empty holds no photos"),
         (["predict", "a", "--json", "--csv"], "choose one of --json and --csv"),
         (["predict", "x" * 300, "--model", "tiny.onnx"], "File name too long"),

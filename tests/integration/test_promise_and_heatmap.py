@@ -13,7 +13,7 @@ from platecheck.cli import app
 from platecheck.cli.model import _promise
 from platecheck.errors import DataError, ModelError, PlatecheckError
 from platecheck.heatmap import COLOUR
-from platecheck.model_info import Promise
+from platecheck.model_info import ErrorGuarantee
 
 WriteModel = Callable[..., Path]
 BOTH = ("clean", "dirty")
@@ -97,7 +97,7 @@ class TestThePromise:
 
 
 def test_a_model_tells_its_promise(tmp_path: Path, write_model: WriteModel) -> None:
-    promise = Promise(
+    promise = ErrorGuarantee(
         wrong={"clean": 0.01, "dirty": 0.2}, shares={"clean": 0.5, "dirty": 0.5},
         photos=300, answered=0.876,
     )  # fmt: skip

@@ -289,13 +289,13 @@ class TestEvidence:
             found["oddness"], model.familiarity.oddness(model.look(pixels)), rtol=1e-3
         )
         info = Classifier.load(report.path).info
-        assert info.oddness_limit == pytest.approx(model.familiarity.limit)
+        assert info.ood_threshold == pytest.approx(model.familiarity.limit)
         assert info.reference is not None
-        deciles = info.reference.oddness_deciles
+        deciles = info.reference.ood_deciles
         assert len(deciles) == 9
         assert list(deciles) == sorted(deciles)
         assert info.thresholds == {}
-        assert info.promise is None
+        assert info.error_guarantee is None
 
     def test_int8_gives_the_same_outputs(self, evidence: Run, tmp_path: Path) -> None:
         single = export(evidence, tmp_path / "m.onnx")
@@ -313,12 +313,12 @@ class TestEvidence:
         # What is unlike everything that the ranges were seen on.
         strange = np.stack([np.full((SIZE, SIZE, 3), level, np.uint8) for level in (0, 255)])
         noise = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
-        odd = Classifier.load(single.path).answers(np.concatenate([strange, noise])).oddness
-        found = classifier.answers(np.concatenate([strange, noise])).oddness
+        odd = Classifier.load(single.path).outputs(np.concatenate([strange, noise])).ood_score
+        found = classifier.outputs(np.concatenate([strange, noise])).ood_score
         assert odd is not None
         assert found is not None
         np.testing.assert_allclose(found, odd, rtol=0.3)
-        assert classifier.gives_evidence
+        assert classifier.has_heatmap
         assert classifier.info.precision == "int8"
 
     def test_another_epochs_file_does_not_call_every_dish_odd(
@@ -334,7 +334,7 @@ class TestEvidence:
         wanted = TorchPredictor(evidence, other).fit_temperature()
         assert classifier.info.temperature == pytest.approx(wanted) != evidence.temperature
         assert [answer.label for answer in answers].count(NO_DISH) < len(photos) / 2
-        assert all(answer.evidence is not None for answer in answers)
+        assert all(answer.heatmap is not None for answer in answers)
 
     def test_pictures_of_where_the_dirt_is(
         self, evidence: Run, cli: Cli, rendered: Path, tmp_path: Path
@@ -364,7 +364,7 @@ class TestAPromise:
             *worst, ("clean", "dirty"), {"clean": 0.45, "dirty": 0.8}
         )
         assert classifier.info.thresholds == pytest.approx(wanted, abs=1e-6)
-        assert classifier.info.promise == promise
+        assert classifier.info.error_guarantee == promise
         # As people meet it: what is called clean or dirty is above its threshold.
         for prediction in classifier.predict_many(p.path for p in evidence.photos.split("val")):
             if prediction.label in wanted:
@@ -387,8 +387,8 @@ class TestAPromise:
         assert "never answered: clean, dirty" in answer.err
         info = Classifier.load(path).info
         assert info.thresholds == dict.fromkeys(("clean", "dirty"), choosing.NEVER)
-        assert info.promise is not None
-        assert info.promise.answered == 0
+        assert info.error_guarantee is not None
+        assert info.error_guarantee.answered == 0
         told = cli("predict", rendered / "test", "--model", path, "--csv").out.splitlines()
         labels = [row["label"] for row in csv.DictReader(told)]
         assert labels == [UNSURE] * 6

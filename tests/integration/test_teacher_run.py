@@ -62,7 +62,7 @@ def test_the_teacher_is_trained_on_the_same_photos_and_exported(taught: Run) -> 
     assert theirs.finished
     assert taught.finished
     assert theirs.photos == taught.photos
-    assert theirs.facts.division == taught.facts.division
+    assert theirs.facts.split_info == taught.facts.split_info
     info = Classifier.load(taught.teacher / "model.onnx").info
     assert (info.size, info.precision) == (64, "int8")
     assert info.epoch == theirs.best_epoch

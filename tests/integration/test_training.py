@@ -87,7 +87,7 @@ class TestTheRunFolder:
         assert facts.classes == ("clean", "dirty")
         assert facts.unreadable == {}
         assert facts.fingerprint == divided.fingerprint()
-        assert facts.division == describe_split(photos, seed=0)
+        assert facts.split_info == describe_split(photos, seed=0)
         assert trained.photos.photos == divided.photos
         assert trained.photos.counts()["val"] == {"clean": 12, "dirty": 12}
         assert facts.versions["torch"] == torch.__version__

@@ -81,7 +81,7 @@ def _judge_answers(model: "Model", found: "Evaluation") -> "DecisionMetrics | No
 
     if not isinstance(model, Classifier) or found.answers is None:
         return None
-    if not model.info.thresholds and model.info.oddness_limit is None:
+    if not model.info.thresholds and model.info.ood_threshold is None:
         return None
     return evaluate_decisions(found.answers, found.labels, model.classes)
 

@@ -74,7 +74,7 @@ def export(
                     exported,
                     opened.data,
                     split=split,
-                    division=opened.facts.division,
+                    division=opened.facts.split_info,
                     on_start=bar.start,
                     on_photo=bar.advance,
                 )
@@ -155,13 +155,17 @@ def model(
         answered = f"from {value:.1%} on"
         if value > 1:
             answered = "never: too few validation photos for the promise"
-        elif info.promise:
-            answered += f": of such answers at most {info.promise.wrong[name]:.1%} are wrong"
+        elif info.error_guarantee:
+            answered += (
+                f": of such answers at most {info.error_guarantee.wrong[name]:.1%} are wrong"
+            )
         table.add_row(f"answers {shown(name)}", answered)
-    if info.promise:
-        table.add_row("else unsure", f"{1 - info.promise.answered:.1%} of validation photos")
-    if info.oddness_limit is not None:
-        table.add_row("not a dish", f"from an oddness of {info.oddness_limit:.3f} on")
+    if info.error_guarantee:
+        table.add_row(
+            "else unsure", f"{1 - info.error_guarantee.answered:.1%} of validation photos"
+        )
+    if info.ood_threshold is not None:
+        table.add_row("not a dish", f"from an oddness of {info.ood_threshold:.3f} on")
     for split, figures in info.metrics.items():
         low, high = figures["accuracy_ci95"]
         table.add_row(

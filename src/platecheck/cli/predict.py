@@ -69,7 +69,7 @@ def predict(
     if heatmap:
         check_writable(heatmap, folder=True)
     classifier = Classifier.load(model)
-    if heatmap and not classifier.gives_evidence:
+    if heatmap and not classifier.has_heatmap:
         raise ModelError("this model does not say where the dirt is: --heatmap needs one that does")
     if heatmap and heatmap.is_dir() and any(heatmap.iterdir()) and not is_output(heatmap):
         # All that is in it counts as written by platecheck from then on.
@@ -88,10 +88,10 @@ def predict(
                     failed.append(str(answer.error))
                     if strict:
                         raise DataError(f"unreadable photos, and --strict was given: {failed[0]}")
-                if heatmap and answer.evidence is not None and sources[number - 1] != STDIN:
+                if heatmap and answer.heatmap is not None and sources[number - 1] != STDIN:
                     # What stdin gave is gone.
                     photo = _opened(sources[number - 1], allow_private)
-                    picture = overlay(photo, answer.evidence, max_pixels=limit)
+                    picture = overlay(photo, answer.heatmap, max_pixels=limit)
                     mark_output(heatmap)
                     # The number keeps photos of one name apart.
                     path = heatmap / f"{number:04d}-{Path(answer.source).stem}.jpg"
@@ -165,5 +165,5 @@ def _how_sure(answer: "Prediction") -> str:
     if answer.label == UNSURE:
         # Rounded down: 89.97 % is not to be read as the 90 % that are needed.
         percent = math.floor(answer.probability * 1000) / 10
-        return f"  ({answer.top_class} {percent:.1f}%, needs {answer.needed:.1%})"
+        return f"  ({answer.top_class} {percent:.1f}%, needs {answer.threshold:.1%})"
     return f"  {answer.probability:.1%}"

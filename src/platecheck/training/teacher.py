@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from platecheck.classifier import Classifier
 from platecheck.errors import DataError, ModelError
-from platecheck.model_info import Division, ModelInfo, match_classes
+from platecheck.model_info import ModelInfo, SplitInfo, match_classes
 
 # As it is, left and right swapped, upside down, and both.
 MIRRORS = (np.s_[:, :], np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
@@ -72,7 +72,7 @@ class Teacher:
             )
         return known
 
-    def check(self, division: Division | None) -> None:
+    def check(self, division: SplitInfo | None) -> None:
         """Make sure that it can teach its classes, and has not seen what judges its student.
 
         Args:
@@ -83,11 +83,11 @@ class Teacher:
             DataError: it learnt from the same photos, divided in another way.
         """
         _ = self._columns
-        theirs = self._info.division
+        theirs = self._info.split_info
         same = theirs and division and theirs.fingerprint == division.fingerprint
         if theirs and same and theirs != division:
             raise DataError(
                 f"the teacher {self.model} may have learnt from photos that are to judge its"
                 f" student; divide them as they were for it: --split-seed={theirs.seed}"
-                f" --set learn_from_val={theirs.learnt}"
+                f" --set learn_from_val={theirs.val_to_train}"
             )

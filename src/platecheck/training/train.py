@@ -153,7 +153,7 @@ def prepare(
             data=str(photos.folder.resolve()),
             fingerprint=divided.fingerprint(),
             classes=photos.classes,
-            division=describe_split(photos, seed=split_seed, learnt=recipe.learn_from_val),
+            split_info=describe_split(photos, seed=split_seed, learnt=recipe.learn_from_val),
             normalization=_normalization(recipe, divided),
             unreadable={error.source: error.reason for error in photos.unreadable},
             settings={**vars(settings), "threads": torch.get_num_threads()},
@@ -232,7 +232,7 @@ def _check_empty(out: Path | None) -> None:
 def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
     wanted = recipe.teacher
     if wanted and wanted.model:
-        Teacher(wanted.model, facts.classes).check(facts.division)
+        Teacher(wanted.model, facts.classes).check(facts.split_info)
     elif wanted and wanted.recipe:
         theirs = load_recipe(wanted.recipe)
         if theirs.teacher:
