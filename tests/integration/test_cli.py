@@ -937,6 +937,18 @@ def test_a_recipe_is_shown_whole_and_can_be_kept(tmp_path: Path) -> None:
     assert succeed("recipes", "show", tmp_path / "mine.yaml") == printed
 
 
+def test_deprecated_recipe_names_print_one_note_each_on_stderr() -> None:
+    result = run("recipes", "show", "efficientnet_lite2_letter", "--set", "averaging=0.9")
+    assert result.stderr.splitlines() == [
+        f"note: {old} is now {new}; the old name will be removed in platecheck 0.3"
+        for old, new in (
+            ("recipe efficientnet_lite2_letter", "efficientnet_lite2_fullaug"),
+            ("recipe key averaging", "ema_decay"),
+        )
+    ]
+    assert yaml.safe_load(result.stdout)["ema_decay"] == 0.9
+
+
 def test_models_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("mine.onnx", "notes.txt", "runs/a/model.onnx", ".hidden/model.onnx"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

@@ -78,12 +78,12 @@ def test_a_file_says_what_was_familiar_to_its_model() -> None:
     samples = sorted(Path("samples").glob("*.jpg"))
     pixels = np.stack([open_photo(photo, classifier.size) for photo in samples])
     with torch.no_grad():
-        look = whole.look(torch.from_numpy(pixels)).numpy()
+        look = whole.pooled_features(torch.from_numpy(pixels)).numpy()
     familiarity = import_ood(path)
     assert familiarity is not None
     assert familiarity.limit == classifier.info.ood_threshold
     said = [answer.ood_score for answer in classifier.predict_many(samples)]
-    np.testing.assert_allclose(familiarity.oddness(look), np.array(said, float), rtol=0.05)
+    np.testing.assert_allclose(familiarity.ood_score(look), np.array(said, float), rtol=0.05)
     assert import_ood(find_model("tiny")) is None
 
 

@@ -32,7 +32,7 @@ def test_it_answers_as_its_file_does_in_another_process_too() -> None:
 
 
 def test_it_looks_at_all_mirrored_versions() -> None:
-    teacher = Teacher("plate", CLASSES, flips=True)
+    teacher = Teacher("plate", CLASSES, tta_flips=True)
     pixels = np.random.default_rng(1).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
     classifier = Classifier.load("plate")
     logits = [

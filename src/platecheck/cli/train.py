@@ -12,7 +12,7 @@ from platecheck.cli.data import show_unreadable
 from platecheck.cli.models import complete_model
 from platecheck.cli.options import Data, Strict
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.recipes import complete_recipe
+from platecheck.cli.recipes import complete_recipe, read_recipe
 from platecheck.cli.terminal import shown, terminal
 from platecheck.errors import DataError, MissingExtraError
 
@@ -65,16 +65,15 @@ def train(
 ) -> None:
     """Train a recipe on a folder of photos; everything is kept in a run folder."""
     from platecheck.data.folders import list_photos
-    from platecheck.training.recipe import load_recipe
 
-    # Mistakes first: PyTorch takes seconds to import.
-    wanted = load_recipe(recipe, overrides or ())
+    # Report mistakes first: PyTorch takes seconds to import.
+    wanted = read_recipe(recipe, overrides or ())
     listed = list_photos(data)
     try:
         from platecheck.evaluation import plots
         from platecheck.training import train as training
+        from platecheck.training.callbacks import TrainingProgress
         from platecheck.training.onnx_import import fine_tuning
-        from platecheck.training.progress import TrainingProgress
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Training", "train") from error
     if start is not None:
@@ -94,7 +93,7 @@ def train(
     with progress_bar("reading photos", len(listed.photos)) as bar:
         number = int(devices) if devices.isdigit() else devices
         settings = training.TrainerSettings(accelerator, number, nodes, precision, workers)
-        prepared = training.prepare(
+        prepared = training.build_run(
             wanted,
             data,
             _run_folder(out, first=training.first_process(), nodes=nodes),

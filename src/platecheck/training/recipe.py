@@ -1,7 +1,9 @@
 """A recipe is a whole experiment: one YAML file, checked, nothing hidden in code."""
 
+import copy
 import difflib
 import typing
+import warnings
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +21,18 @@ class _Part(BaseModel):
 
 
 _Positive = Annotated[float, Field(gt=0)]
+
+# Deprecated spellings of keys and shipped recipes, accepted until 0.3.
+RENAMED_KEYS = {
+    "learn_from_val": "val_to_train",
+    "averaging": "ema_decay",
+    "schedule.warm_up": "schedule.pct_start",
+    "teacher.flips": "teacher.tta_flips",
+    "network.evidence": "network.heatmap",
+    "augmentation.robust.tables": "augmentation.robust.backgrounds",
+    "augmentation.robust.tables_ramp": "augmentation.robust.backgrounds_ramp",
+}
+RENAMED_RECIPES = {"efficientnet_lite2_letter": "efficientnet_lite2_fullaug"}
 
 
 class Network(_Part):
@@ -40,7 +54,7 @@ class Network(_Part):
     dropout_ramp: float = Field(
         0.0, ge=0, le=1, description="share of the epochs over which `dropout` grows from 0"
     )
-    evidence: bool = Field(False, description="a second head says where the dirt is")
+    heatmap: bool = Field(False, description="a second head predicts where the dirt is")
 
 
 class Normalization(_Part):
@@ -71,11 +85,11 @@ class ColorJitter(_Part):
 class Robust(_Part):
     """Changes that leave a dish clean or dirty and take everything else away from it."""
 
-    tables: float = Field(
-        ge=0, le=1, description="share of photos whose dish is put on another table (Mixed-Rand)"
+    backgrounds: float = Field(
+        ge=0, le=1, description="share of dishes put on another background (Mixed-Rand)"
     )
-    tables_ramp: float = Field(
-        0.0, ge=0, le=1, description="share of the epochs over which `tables` grows from 0"
+    backgrounds_ramp: float = Field(
+        0.0, ge=0, le=1, description="share of the epochs over which `backgrounds` grows from 0"
     )
     scale: tuple[_Positive, _Positive] = (0.75, 1.25)
     shift: float = Field(0.08, ge=0, le=0.5, description="in shares of the photo's sides")
@@ -122,7 +136,7 @@ class Distillation(_Part):
         None, description="instead of a model: a recipe that is trained first, on the same photos"
     )
     weight: float = Field(0.5, gt=0, le=1, description="of its answers; the labels have the rest")
-    flips: bool = Field(False, description="its answer is the mean over all mirrored versions")
+    tta_flips: bool = Field(False, description="average over mirrored versions")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Distillation":
@@ -141,7 +155,7 @@ class Schedule(_Part):
     name: Literal["reduce_on_plateau", "one_cycle", "constant"]
     factor: float = Field(0.9, gt=0, lt=1)
     patience: int = Field(0, ge=0)
-    warm_up: float = Field(0.2, gt=0, lt=1, description="share of the steps of one_cycle going up")
+    pct_start: float = Field(0.2, gt=0, lt=1, description="share of one_cycle that rises")
 
 
 class Recipe(_Part):
@@ -156,27 +170,27 @@ class Recipe(_Part):
     schedule: Schedule
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
-    learn_from_val: float = Field(
+    val_to_train: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the validation photos that are taken from test and learnt from",
+        description="share of the validation photos, split off test, that are moved to training",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    averaging: float = Field(
-        0.0, ge=0, lt=1, description="decay of the average of weights that is kept; 0: the last"
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="decay of the moving average of weights; 0: no average"
     )
     teacher: Distillation | None = None
     calibrate: bool = Field(False, description="fit a temperature on validation photos")
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Recipe":
-        if self.network.evidence and self.network.name != "efficientnet_lite2":
-            raise ValueError("only efficientnet_lite2 can give evidence")
-        if self.network.evidence and self.input.size % 16:
-            raise ValueError("with evidence, input.size must be a multiple of 16")
-        if self.network.evidence and self.network.frozen:
-            raise ValueError("a frozen network cannot learn to give evidence")
+        if self.network.heatmap and self.network.name != "efficientnet_lite2":
+            raise ValueError("only efficientnet_lite2 can predict a heatmap")
+        if self.network.heatmap and self.input.size % 16:
+            raise ValueError("with network.heatmap, input.size must be a multiple of 16")
+        if self.network.heatmap and self.network.frozen:
+            raise ValueError("a frozen network cannot learn to predict a heatmap")
         if self.teacher and not self.augmentation.robust:
             raise ValueError("a teacher needs augmentation.robust")
         return self
@@ -199,14 +213,16 @@ def bundled_recipes() -> dict[str, Path]:
 
 
 def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and check it.
+    """Read and validate a recipe.
+
+    Deprecated keys and names work, with a DeprecationWarning.
 
     Args:
-        name: of a shipped recipe, or the path of a YAML file.
-        overrides: ``key.subkey=value`` each, the value in YAML.
+        name: name of a shipped recipe, or path of a YAML file.
+        overrides: ``key.subkey=value``, with the value in YAML.
 
     Raises:
-        RecipeError: no such recipe, not YAML, an unknown key (the nearest right one is named),
+        RecipeError: no such recipe, not YAML, an unknown key (the closest known one is suggested)
             or a value out of range.
     """
     path = _find(str(name))
@@ -217,25 +233,59 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(content, dict):
         raise RecipeError(f"{path} is not a recipe: expected keys such as network: and input:")
     content.setdefault("name", path.stem)
+    renamed = _rename_keys(content)
     for override in overrides:
-        _override(content, override)
+        renamed += _override(content, override)
+    for key in dict.fromkeys(renamed):
+        _warn_renamed(f"recipe key {key}", RENAMED_KEYS[key])
     return parse_recipe(content, where=str(path))
 
 
 def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
-    """Check a recipe's content.
+    """Validate the content of a recipe; deprecated keys, as in older run folders, are accepted.
 
     Raises:
-        RecipeError: as :func:`load_recipe`; `where` is named in it.
+        RecipeError: see :func:`load_recipe`; the message begins with `where`.
     """
+    content = copy.deepcopy(content)
+    if isinstance(content, dict):
+        _rename_keys(content)
+        name = str(content.get("name"))
+        if name in RENAMED_RECIPES:
+            content["name"] = RENAMED_RECIPES[name]
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(f"{where}: {'; '.join(_explain(error))}") from error
 
 
+def _rename_keys(content: dict[str, Any]) -> list[str]:
+    """Rename deprecated keys in place and return them.
+
+    A key that is present in both spellings is left alone, to be refused as unknown.
+    """
+    found = []
+    for old, new in RENAMED_KEYS.items():
+        *parents, key = old.split(".")
+        part: Any = content
+        for parent in parents:
+            part = part.get(parent) if isinstance(part, dict) else None
+        if isinstance(part, dict) and key in part and _name(new) not in part:
+            part[_name(new)] = part.pop(key)
+            found.append(old)
+    return found
+
+
+def _warn_renamed(old: str, new: str) -> None:
+    message = f"{old} is now {new}; the old name will be removed in platecheck 0.3"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+
+
 def _find(name: str) -> Path:
     shipped = bundled_recipes()
+    if name in RENAMED_RECIPES and not Path(name).is_file():
+        _warn_renamed(f"recipe {name}", RENAMED_RECIPES[name])
+        name = RENAMED_RECIPES[name]
     if name in shipped:
         return shipped[name]
     path = Path(name)
@@ -246,23 +296,26 @@ def _find(name: str) -> Path:
     raise RecipeError(f"no recipe '{name}', neither shipped nor a file; {hint}")
 
 
-def _override(content: dict[str, Any], override: str) -> None:
+def _override(content: dict[str, Any], override: str) -> list[str]:
+    """Set a value in place; return the deprecated keys that `override` uses."""
     key, equals, text = override.partition("=")
-    keys = key.strip().split(".")
+    key = key.strip()
+    keys = RENAMED_KEYS.get(key, key).split(".")
     if not equals or not all(keys):
         raise RecipeError(f"--set {override}: write it as key.subkey=value")
     try:
         value = _parse_yaml(text)
     except ValueError as error:
         raise RecipeError(f"--set {override}: {error}") from error
-    for part in keys[:-1]:
-        inner = content.get(part)
-        if inner is None:
-            inner = content[part] = {}
+    inner = content
+    for name in keys[:-1]:
+        if inner.get(name) is None:
+            inner[name] = {}
+        inner = inner[name]
         if not isinstance(inner, dict):
-            raise RecipeError(f"--set {override}: '{part}' is a value, it has no keys")
-        content = inner
-    content[keys[-1]] = value
+            raise RecipeError(f"--set {override}: '{name}' is a value, it has no keys")
+    inner[keys[-1]] = value
+    return [key] * (key in RENAMED_KEYS) + _rename_keys(content)
 
 
 def _parse_yaml(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Train a recipe on a folder of photos: :func:`prepare`, then :func:`fit`."""
+"""Train a recipe on a folder of photos: :func:`build_run`, then :func:`fit`."""
 
 import logging
 import os
@@ -92,7 +92,7 @@ class TrainingSetup:
     held: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
 
 
-def prepare(
+def build_run(
     recipe: Recipe,
     data: Path,
     out: Path | None,
@@ -144,7 +144,7 @@ def prepare(
             check_writable(out or RUNS, folder=True)
             _check_empty(out)
         photos = read_photos(data, strict=strict, on_photo=on_photo)
-        divided = with_validation(photos, seed=split_seed, learnt=recipe.learn_from_val)
+        divided = with_validation(photos, seed=split_seed, learnt=recipe.val_to_train)
         if exclude is not None:
             divided = without(divided, read_exclusions(exclude))
         facts = RunFacts(
@@ -153,7 +153,7 @@ def prepare(
             data=str(photos.folder.resolve()),
             fingerprint=divided.fingerprint(),
             classes=photos.classes,
-            split_info=describe_split(photos, seed=split_seed, learnt=recipe.learn_from_val),
+            split_info=describe_split(photos, seed=split_seed, learnt=recipe.val_to_train),
             normalization=_normalization(recipe, divided),
             unreadable={error.source: error.reason for error in photos.unreadable},
             settings={**vars(settings), "threads": torch.get_num_threads()},
@@ -237,9 +237,9 @@ def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
         theirs = load_recipe(wanted.recipe)
         if theirs.teacher:
             raise RecipeError(f"the teacher's recipe, {wanted.recipe}, has a teacher itself")
-        if theirs.learn_from_val != recipe.learn_from_val:
+        if theirs.val_to_train != recipe.val_to_train:
             raise RecipeError(
-                f"learn_from_val is {recipe.learn_from_val}, but {theirs.learn_from_val} in the"
+                f"val_to_train is {recipe.val_to_train}, but {theirs.val_to_train} in the"
                 f" teacher's recipe, {wanted.recipe}: it would see what judges its student"
             )
 
@@ -251,7 +251,7 @@ def fit(
     on_teacher: Callable[[Run], None] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
-    """Train what :func:`prepare` prepared, and keep everything in the run folder.
+    """Train what :func:`build_run` prepared, and keep everything in the run folder.
 
     Args:
         prepared: the run.
@@ -292,7 +292,7 @@ def _teacher(
     wanted, run = prepared.run.recipe.teacher, prepared.run
     if wanted is None or wanted.recipe is None:
         classes = run.facts.classes
-        return Teacher(str(wanted.model), classes, flips=wanted.flips) if wanted else None
+        return Teacher(str(wanted.model), classes, tta_flips=wanted.tta_flips) if wanted else None
     file = run.teacher / "model.onnx"
     if not file.is_file():
         recipe = load_recipe(wanted.recipe)
@@ -311,7 +311,7 @@ def _teacher(
             # It is asked for every photo of every epoch: int8 is several times faster.
             export(Run.load(run.teacher), file, int8=True)
         trainer.strategy.barrier()
-    return Teacher(str(file), run.facts.classes, flips=wanted.flips)
+    return Teacher(str(file), run.facts.classes, tta_flips=wanted.tta_flips)
 
 
 def _run_trainer(
