@@ -1,4 +1,4 @@
-"""A recipe is a whole experiment: one YAML file, checked, nothing hidden in code."""
+"""Recipes: YAML files that define a whole experiment."""
 
 import copy
 import difflib
@@ -36,20 +36,20 @@ RENAMED_RECIPES = {"efficientnet_lite2_letter": "efficientnet_lite2_fullaug"}
 
 
 class Network(_Part):
-    """Which network, how it starts and what of it learns."""
+    """Architecture, initial weights and what is trained."""
 
     name: Literal["tiny_vgg", "efficientnet_b2", "efficientnet_lite2"]
     dropout: float = Field(0.0, ge=0, lt=1, description="in every block of tiny_vgg")
     head: int = Field(
-        ge=0, description="units of the classifier's hidden layer; 0: it is one linear layer"
+        ge=0, description="units of the head's hidden layer; 0: a single linear layer"
     )
     head_dropout: float = Field(0.5, ge=0, lt=1)
     weights: str | None = Field(
         None,
         description="'imagenet', a .pth or .safetensors file, an exported model (a file or 'plate',"
-        " 'tiny', 'default'), or nothing: random",
+        " 'tiny', 'default'), or null: random",
     )
-    frozen: bool = Field(False, description="the backbone keeps its weights; the head learns")
+    frozen: bool = Field(False, description="train only the head, not the backbone")
     frozen_statistics: bool = Field(False, description="BatchNorm keeps its running statistics")
     dropout_ramp: float = Field(
         0.0, ge=0, le=1, description="share of the epochs over which `dropout` grows from 0"
@@ -65,11 +65,11 @@ class Normalization(_Part):
 
 
 class Input(_Part):
-    """What the network sees."""
+    """Input of the network."""
 
     size: int = Field(ge=32, le=1024, description="photos are resized to size × size pixels")
     normalize: Literal["training_photos", "imagenet"] | Normalization = Field(
-        description="'training_photos' measures them at the start"
+        description="'training_photos': computed from these at the start"
     )
 
 
@@ -83,7 +83,7 @@ class ColorJitter(_Part):
 
 
 class Robust(_Part):
-    """Changes that leave a dish clean or dirty and take everything else away from it."""
+    """Augmentation that changes everything but whether the dish is clean or dirty."""
 
     backgrounds: float = Field(
         ge=0, le=1, description="share of dishes put on another background (Mixed-Rand)"
@@ -92,50 +92,52 @@ class Robust(_Part):
         0.0, ge=0, le=1, description="share of the epochs over which `backgrounds` grows from 0"
     )
     scale: tuple[_Positive, _Positive] = (0.75, 1.25)
-    shift: float = Field(0.08, ge=0, le=0.5, description="in shares of the photo's sides")
-    photometric: float = Field(1.0, ge=0, le=1, description="share in other light, blurred, …")
-    patterns: float = Field(0.0, ge=0, le=1, description="share that gets a pattern more")
+    shift: float = Field(0.08, ge=0, le=0.5, description="as a share of the photo's sides")
+    photometric: float = Field(1.0, ge=0, le=1, description="share with changed lighting, blur, …")
+    patterns: float = Field(0.0, ge=0, le=1, description="share of dishes that get a pattern")
     dirt: float = Field(0.0, ge=0, le=1, description="share of clean dishes made dirty")
-    rendered: int = Field(0, ge=0, description="rendered dishes an epoch, beside the photos")
+    rendered: int = Field(0, ge=0, description="additional rendered dishes per epoch")
     pairs: int = Field(
-        400, ge=1, description="rendered dishes to draw dirt, tables and `rendered` from"
+        400, ge=1, description="rendered dishes that dirt, backgrounds and `rendered` come from"
     )
 
 
 class Augmentation(_Part):
-    """Random changes of training photos, in this order."""
+    """Random augmentation of training photos, in this order."""
 
     horizontal_flip: bool = False
     vertical_flip: bool = False
-    rotation: float = Field(0.0, ge=0, le=180, description="degrees to either side")
+    rotation: float = Field(0.0, ge=0, le=180, description="largest angle, in degrees")
     color_jitter: ColorJitter | None = None
     trivial_augment_bins: int | None = Field(None, ge=2, description="TrivialAugmentWide")
     robust: Robust | None = Field(None, description="see docs/looking-at-the-dish.md")
 
     @property
     def finite(self) -> bool:
-        """Whether a photo has only a few augmented versions, so that all can be computed once."""
+        """Whether a photo has so few augmented versions that all can be cached."""
         return not (self.rotation or self.color_jitter or self.trivial_augment_bins or self.robust)
 
 
 class Optimizer(_Part):
-    """How weights are updated."""
+    """Optimizer and its hyperparameters."""
 
     name: Literal["radam", "adamw", "sgd"]
     lr: float = Field(gt=0)
-    head_lr: float | None = Field(None, gt=0, description="of the head, where it is another")
+    head_lr: float | None = Field(None, gt=0, description="learning rate of the head, if different")
     weight_decay: float = Field(0.0, ge=0)
-    clip_gradient: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    clip_gradient: float | None = Field(None, gt=0, description="largest gradient norm")
 
 
 class Distillation(_Part):
-    """A model whose answers are learnt beside the labels."""
+    """A teacher model whose predictions are trained on beside the labels."""
 
     model: str | None = Field(None, description="a shipped model's name, or an exported file")
     recipe: str | None = Field(
-        None, description="instead of a model: a recipe that is trained first, on the same photos"
+        None, description="instead of model: a recipe to train first, on the same photos"
     )
-    weight: float = Field(0.5, gt=0, le=1, description="of its answers; the labels have the rest")
+    weight: float = Field(
+        0.5, gt=0, le=1, description="weight of its predictions; the labels get the rest"
+    )
     tta_flips: bool = Field(False, description="average over mirrored versions")
 
     @model_validator(mode="after")
@@ -146,10 +148,10 @@ class Distillation(_Part):
 
 
 class Schedule(_Part):
-    """How the learning rate changes.
+    """Learning rate schedule.
 
-    ``ReduceLROnPlateau`` on the validation loss after every epoch; ``OneCycleLR`` (up to the full
-    rate, then down to nothing) after every step; or not at all.
+    ``ReduceLROnPlateau`` on the validation loss after every epoch, ``OneCycleLR``
+    after every step, or a constant rate.
     """
 
     name: Literal["reduce_on_plateau", "one_cycle", "constant"]
@@ -159,7 +161,7 @@ class Schedule(_Part):
 
 
 class Recipe(_Part):
-    """A whole experiment, apart from the photos and the seed."""
+    """An experiment, apart from the photos and the seed."""
 
     name: str
     summary: str
@@ -197,16 +199,16 @@ class Recipe(_Part):
 
     @property
     def soft_targets(self) -> bool:
-        """Whether what is learnt is less sure than the labels, so that answers are too."""
+        """Whether training targets are softer than the labels, and so underconfident."""
         return bool(self.label_smoothing or self.teacher)
 
     def to_yaml(self) -> str:
-        """The recipe as YAML, every default written out."""
+        """Return the recipe as YAML, with all defaults."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def bundled_recipes() -> dict[str, Path]:
-    """Names and files of the recipes that come with platecheck."""
+    """Return the names and files of the shipped recipes."""
     folder = files("platecheck") / "recipes"
     paths = [Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".yaml")]
     return {path.stem: path for path in sorted(paths)}
@@ -319,14 +321,14 @@ def _override(content: dict[str, Any], override: str) -> list[str]:
 
 
 def _parse_yaml(text: str) -> Any:
-    """What a YAML text says; 1e-3 stays a string, which pydantic reads as the number it is."""
+    """Parse YAML; 1e-3 stays a string, which pydantic converts to a number."""
     try:
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         said = ", ".join(part for part in (error.context, error.problem) if part)
         raise ValueError(said + line) from error
-    except Exception as error:  # PyYAML lets through what an impossible date, say, raises
+    except Exception as error:  # PyYAML does not wrap all errors, such as those of impossible dates
         raise ValueError(first_line(error)) from error
 
 
@@ -341,7 +343,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
 
 
 def _place(loc: tuple[int | str, ...], *, unknown: bool) -> str:
-    """A key as a recipe writes it: pydantic also names which type of a union it has tried."""
+    """Return a key as a recipe writes it, without the union types that pydantic adds."""
     names = {_name(key) for key in _keys(Recipe)}
     last = len(loc) - 1
     written = (
