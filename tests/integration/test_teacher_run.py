@@ -118,7 +118,7 @@ def test_the_command_says_what_it_does(
     path.write_text(recipe(teacher, "epochs=1").to_yaml())
     answer = cli("train", path, "--data", rendered, "--out", tmp_path / "run", "--workers", "0")
     assert answer.code == 0, answer.err
-    assert "first its teacher, tiny_vgg_plate, into" in " ".join(answer.out.split())
+    assert "training the teacher first: tiny_vgg_plate, into" in " ".join(answer.out.split())
     for folder in (tmp_path / "run", tmp_path / "run" / "teacher"):
         assert (folder / "curves.png").is_file()
 

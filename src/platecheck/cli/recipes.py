@@ -17,7 +17,7 @@ app = typer.Typer(help="List the shipped recipes, or print one.", invoke_without
 
 
 def complete_recipe(incomplete: str) -> list[str]:
-    """Names of shipped recipes, for tab completion."""
+    """Complete the names of shipped recipes."""
     from platecheck.training.recipe import bundled_recipes
 
     return [name for name in bundled_recipes() if name.startswith(incomplete)]
@@ -54,7 +54,8 @@ def recipes(context: typer.Context) -> None:
 @app.command()
 def show(
     recipe: Annotated[
-        str, typer.Argument(help="Name or YAML file.", autocompletion=complete_recipe)
+        str,
+        typer.Argument(help="Name of a recipe, or a YAML file.", autocompletion=complete_recipe),
     ],
     overrides: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value.")
