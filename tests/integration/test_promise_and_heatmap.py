@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from platecheck.cli import app
 from platecheck.cli.model import _error_rates
 from platecheck.errors import DataError, ModelError, PlatecheckError
-from platecheck.heatmap import COLOUR
+from platecheck.heatmap import COLOR
 from platecheck.model_info import ErrorGuarantee
 
 WriteModel = Callable[..., Path]
@@ -153,7 +153,7 @@ class TestHeatmaps:
             coloured = pixels[..., 0] - pixels[..., 1] > 100
             assert coloured[there].all()
             assert coloured.mean() < 0.4
-            assert np.abs(pixels[there].mean(axis=(0, 1)) - COLOUR).max() < 100
+            assert np.abs(pixels[there].mean(axis=(0, 1)) - COLOR).max() < 100
 
     def test_equal_names_are_kept_apart(self, model: Path, tmp_path: Path) -> None:
         photos = [photo(tmp_path / folder / "plate.png") for folder in "abc"]
