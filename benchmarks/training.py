@@ -10,7 +10,7 @@ from benchmarks.timing import Row
 from platecheck.data.folders import PhotoSet
 from platecheck.training import torchvision_guard
 from platecheck.training.recipe import Recipe, load_recipe
-from platecheck.training.train import TrainerSettings, TrainingSetup, fit, prepare
+from platecheck.training.train import TrainerSettings, TrainingSetup, build_run, fit
 
 torchvision_guard.install()
 
@@ -46,7 +46,7 @@ def _prepared(
 ) -> TrainingSetup:
     shutil.rmtree(folder, ignore_errors=True)
     settings = TrainerSettings(accelerator="cpu", devices=1, precision=precision)
-    return prepare(recipe, data, folder, settings=settings)
+    return build_run(recipe, data, folder, settings=settings)
 
 
 def epochs_from_scratch(data: Path, *, rounds: int) -> list[Row]:

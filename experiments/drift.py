@@ -26,7 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         data, described = photos(folder)
-        division = Classifier.load().info.division
+        division = Classifier.load().info.split_info
         divided = apply_split(checked(list_photos(data)), division)
         test: list[Source] = [photo.path for photo in divided.split("test")]
         write_dataset(folder / "rendered", photos=200)

@@ -65,7 +65,7 @@ def explainer(path: Path | None) -> tuple[int, Callable[[NDArray[np.uint8]], Flo
         classifier = Classifier.load(path)
 
         def given(photo: NDArray[np.uint8]) -> Floats:
-            evidence = classifier.answers(photo[None]).evidence
+            evidence = classifier.outputs(photo[None]).heatmap
             assert evidence is not None, "this model has no evidence map"
             return evidence[0]
 

@@ -151,8 +151,8 @@ def main() -> None:
         pixels = [kind(rng, classifier.size) for rng in rngs]
         labels = []
         for start in range(0, COUNT, 10):
-            found = classifier.answers(np.stack(pixels[start : start + 10]))
-            odd = found.oddness if found.oddness is not None else [None] * 10
+            found = classifier.outputs(np.stack(pixels[start : start + 10]))
+            odd = found.ood_score if found.ood_score is not None else [None] * 10
             labels += [
                 classifier.info.label(row, None if oddness is None else float(oddness))
                 for row, oddness in zip(found.probabilities, odd, strict=True)

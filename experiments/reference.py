@@ -13,10 +13,10 @@ from rich.console import Console
 
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
 from platecheck.evaluation.metrics import EvaluationResult
-from platecheck.training.progress import TrainingProgress
+from platecheck.training.callbacks import TrainingProgress
 from platecheck.training.recipe import load_recipe
 from platecheck.training.run import Run
-from platecheck.training.train import TrainerSettings, fit, prepare
+from platecheck.training.train import TrainerSettings, build_run, fit
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def trained(recipe: str, data: Path, runs: Path, seed: int) -> Run:
     if Run.is_run(folder) and (run := Run.load(folder)).finished:
         return run
     settings = TrainerSettings(accelerator="cpu", devices=1)
-    ready = prepare(
+    ready = build_run(
         load_recipe(recipe), data, folder, seed=seed, resume=folder.exists(), settings=settings
     )
     return fit(ready, callbacks=[TrainingProgress(Console(stderr=True))])

@@ -68,7 +68,7 @@ def measure(model: str, *, rounds: int, photos: int) -> list[Row]:
 
     def answer(batch: int) -> None:
         for at in range(0, photos, batch):
-            classifier.answers(pixels[at : at + batch])
+            classifier.outputs(pixels[at : at + batch])
 
     for batch in SIZES:  # to get warm
         answer(batch)

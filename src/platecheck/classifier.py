@@ -1,7 +1,8 @@
-"""Load an exported model and predict: NumPy and ONNX Runtime, nothing else."""
+"""Load an exported model and classify photos with NumPy and ONNX Runtime only."""
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -18,7 +19,7 @@ from platecheck.model_info import ModelInfo, first_line, read_info
 from platecheck.photo import MAX_PIXELS, Color, Source, open_photo, photo_name
 from platecheck.stream import Opened, answer_opened, stream, try_to_open
 
-# Names that stand for models that come with platecheck; the first one is the default.
+# Names of the models shipped with platecheck; the first is the default.
 BUNDLED_MODELS = ("plate", "tiny")
 DEFAULT = "default"
 _WEIGHTS = Path(str(files("platecheck") / "weights"))
@@ -26,21 +27,20 @@ _WEIGHTS = Path(str(files("platecheck") / "weights"))
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """The answer for one photo. Answers compare and hash by all but `evidence`.
+    """The prediction for one photo; `heatmap` is ignored by comparison and hashing.
 
     Attributes:
-        source: the photo's path, or what it was called.
-        label: the most probable class; :data:`UNSURE` or :data:`NO_DISH` where the model says so;
-            "" when the photo could not be opened.
-        probability: of the most probable class, in [0, 1], also where `label` is
-            :data:`UNSURE` or :data:`NO_DISH`: it is that of `top_class`, never that of being
-            unsure; 0 when the photo could not be opened.
-        probabilities: of every class, summing to 1; empty when the photo could not be opened.
+        source: path or name of the photo.
+        label: the predicted class, :data:`UNSURE` or :data:`NO_DISH`; "" if the photo could not be
+            opened.
+        probability: probability of `top_class`, in [0, 1], also where `label` is :data:`UNSURE` or
+            :data:`NO_DISH`; 0 if the photo could not be opened.
+        probabilities: by class, summing to 1; empty if the photo could not be opened.
         error: why the photo could not be opened.
-        needed: the least probability that the likeliest class is answered with; below: unsure.
-        oddness: how unlike the photos that the model learned from; None where it does not say.
-        evidence: float32 [h, w] in [0, 1], how dirty every place looks, from the upper left;
-            None where the model does not say.
+        threshold: least probability at which `top_class` is predicted; below it: unsure.
+        ood_score: out-of-distribution score; None if the model has no such output.
+        heatmap: float32 [h, w] in [0, 1], how dirty each cell looks, from the upper left; None if
+            the model has no such output.
     """
 
     source: str
@@ -48,25 +48,50 @@ class Prediction:
     probability: float = 0.0
     probabilities: dict[str, float] = field(default_factory=dict, hash=False)
     error: PhotoError | None = None
-    needed: float = 0.0
-    oddness: float | None = None
-    evidence: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    threshold: float = 0.0
+    ood_score: float | None = None
+    heatmap: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
 
     @property
     def top_class(self) -> str:
-        """The most probable class, whatever the label; "" when the photo could not be opened."""
+        """The most probable class, whatever the label; "" if the photo could not be opened."""
         return max(self.probabilities, key=self.probabilities.__getitem__, default="")
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON: everything but `evidence`; ``photo`` and ``error`` when it was not opened."""
+        """Return all but `heatmap`, for JSON; only ``photo`` and ``error`` if it was not opened."""
         if self.error:
             return {"photo": self.source, "error": self.error.reason}
-        told = ("label", "probability", "probabilities", "top_class", "needed", "oddness")
-        return {"photo": self.source, **{name: getattr(self, name) for name in told}}
+        return {
+            "photo": self.source,
+            "label": self.label,
+            "probability": self.probability,
+            "probabilities": self.probabilities,
+            "top_class": self.top_class,
+            "needed": self.threshold,
+            "oddness": self.ood_score,
+        }
+
+    @property
+    def needed(self) -> float:
+        """Deprecated name of `threshold`."""
+        _warn_renamed("Prediction.needed", "threshold")
+        return self.threshold
+
+    @property
+    def oddness(self) -> float | None:
+        """Deprecated name of `ood_score`."""
+        _warn_renamed("Prediction.oddness", "ood_score")
+        return self.ood_score
+
+    @property
+    def evidence(self) -> NDArray[np.float32] | None:
+        """Deprecated name of `heatmap`."""
+        _warn_renamed("Prediction.evidence", "heatmap")
+        return self.heatmap
 
 
 class Model(Protocol):
-    """Anything that gives probabilities: an exported file, or the network of a run."""
+    """Anything that predicts probabilities: an exported model, or the network of a run."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -74,31 +99,31 @@ class Model(Protocol):
 
     @property
     def size(self) -> int:
-        """Pixels of the square input."""
+        """Side of the square input, in pixels."""
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities [N, classes] of photos [N, size, size, 3], uint8."""
+        """Return probabilities [N, classes] for photos uint8 [N, size, size, 3]."""
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What a model gives for N photos.
+class ModelOutputs:
+    """The raw outputs of a model for N photos.
 
     Attributes:
         probabilities: float32 [N, classes], rows sum to 1.
-        evidence: float32 [N, h, w] in [0, 1], or None where the model has no such output.
-        oddness: float32 [N], how unlike the photos that it learned from; or None.
+        heatmap: float32 [N, h, w] in [0, 1]; None if the model has no such output.
+        ood_score: float32 [N], out-of-distribution scores; None if the model has no such output.
     """
 
     probabilities: NDArray[np.float32]
-    evidence: NDArray[np.float32] | None = None
-    oddness: NDArray[np.float32] | None = None
+    heatmap: NDArray[np.float32] | None = None
+    ood_score: NDArray[np.float32] | None = None
 
 
 class Classifier:
     """An exported model.
 
-    It can be shared by threads, and pickled for other processes, which load its file again.
+    Thread-safe. Pickling stores the path, and unpickling loads the file again.
 
     >>> classifier = Classifier.load()
     >>> classifier.predict("plate.jpg").label
@@ -108,11 +133,11 @@ class Classifier:
     def __init__(
         self, session: onnxruntime.InferenceSession, info: ModelInfo, fingerprint: str
     ) -> None:
-        """Wrap a session; :meth:`load` makes one.
+        """Wrap an existing session; use :meth:`load` to open a file.
 
         Args:
-            session: of the file.
-            info: what the file says of itself.
+            session: ONNX Runtime session of the model.
+            info: metadata of the file.
             fingerprint: SHA-256 of the file.
         """
         self.session = session
@@ -121,7 +146,7 @@ class Classifier:
         self._path: Path | str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle where the model came from: a session of ONNX Runtime is of this process only."""
+        """Pickle the path, as ONNX Runtime sessions cannot be pickled."""
         if self._path is None:
             raise TypeError("only a model that came from Classifier.load can be pickled")
         return _load_again, (type(self), self._path, self.session.get_providers(), self.fingerprint)
@@ -132,16 +157,16 @@ class Classifier:
     ) -> "Classifier":
         """Load an exported model.
 
-        A photo is answered on one core; :meth:`predict_many` answers as many photos at a time as
-        there are cores.
+        One photo uses one core; :meth:`predict_many` runs one photo per core.
 
         Args:
-            path: an ONNX file written by ``platecheck export``, or one of :data:`BUNDLED_MODELS`;
-                the first of these when absent.
-            providers: of ONNX Runtime, such as ``["CUDAExecutionProvider"]``; the CPU when absent.
+            path: an ONNX file written by ``platecheck export``, or one of :data:`BUNDLED_MODELS`
+                [default: the first of these].
+            providers: ONNX Runtime execution providers, such as ``["CUDAExecutionProvider"]``
+                [default: the CPU].
 
         Raises:
-            ModelError: no such file, or not an exported model; or a provider cannot be used.
+            ModelError: the file is missing or not an exported model, or a provider is unavailable.
         """
         where = find_model(path)
         wanted = list(providers or ["CPUExecutionProvider"])
@@ -153,8 +178,8 @@ class Classifier:
         content = _read_model(where)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        options.log_severity_level = 4  # what goes wrong is raised, no need to print it too
-        # A model can refer to weights in other files; below this one there are none to be read.
+        options.log_severity_level = 4  # errors are raised, do not print them as well
+        # Never read weights from other files that an untrusted model refers to.
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", os.devnull
         )
@@ -163,10 +188,10 @@ class Classifier:
                 content,
                 options,
                 providers=wanted,
-                enable_fallback=False,  # it prints, and the CPU is not what was asked for
+                enable_fallback=False,  # it prints, and would run on the CPU silently
             )
             metadata = session.get_modelmeta().custom_metadata_map
-        except Exception as error:  # ONNX Runtime's errors have no common type
+        except Exception as error:  # ONNX Runtime's errors have no common base class
             use = f", or {', '.join(wanted)} cannot be used" if providers else ""
             raise ModelError(f"{where} is not an ONNX model{use}: {first_line(error)}") from error
         for name in wanted:
@@ -176,11 +201,11 @@ class Classifier:
         classifier = cls(session, read_info(metadata, where), fingerprint)
         try:
             fits = classifier._fits_metadata()
-        except (ModelError, UnicodeDecodeError):  # the latter is a damaged name
+        except (ModelError, UnicodeDecodeError):  # the latter for a damaged name
             fits = False
         if not fits:
-            raise ModelError(f"{where} does not take and give what its metadata says")
-        shipped = where.parent == _WEIGHTS  # which another computer has elsewhere
+            raise ModelError(f"{where} has inputs or outputs that do not match its metadata")
+        shipped = where.parent == _WEIGHTS  # installed elsewhere on another computer
         classifier._path = where.stem if shipped else where.absolute()
         return classifier
 
@@ -197,7 +222,7 @@ class Classifier:
         )
         if not declared:
             return False
-        # Only a try tells whether what comes out is what it should be, for two photos at a time.
+        # Output shapes are only known after a run; two photos check the batch dimension.
         pixels = np.stack([np.full((size, size, 3), level, np.uint8) for level in (0, 255)])
         found = self.probabilities(pixels)
         return found.shape == (2, classes) and np.allclose(found.sum(axis=1), 1, atol=1e-3)
@@ -209,11 +234,11 @@ class Classifier:
 
     @property
     def size(self) -> int:
-        """Pixels of the square input."""
+        """Side of the square input, in pixels."""
         return self.info.size
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Probabilities of photos that already have the right size.
+        """Return the probabilities for photos that are already resized.
 
         Args:
             pixels: uint8 [N, size, size, 3], RGB.
@@ -222,37 +247,48 @@ class Classifier:
             float32 [N, classes], rows sum to 1.
 
         Raises:
-            ModelError: ONNX Runtime cannot run the model on them, or numbers in it overflow.
+            ModelError: ONNX Runtime cannot run the model, or an output is not finite.
         """
         return self._run(pixels, ["probabilities"])["probabilities"]
 
-    def answers(self, pixels: NDArray[np.uint8]) -> Answers:
-        """Everything that the model says of photos that already have the right size.
+    def outputs(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
+        """Return all outputs for photos that are already resized.
 
         Raises:
-            ModelError: as :meth:`probabilities`.
+            ModelError: see :meth:`probabilities`.
         """
         found = self._run(pixels, self._outputs)
-        return Answers(found["probabilities"], found.get("evidence"), found.get("oddness"))
+        return ModelOutputs(found["probabilities"], found.get("evidence"), found.get("oddness"))
+
+    def answers(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
+        """Deprecated name of :meth:`outputs`."""
+        _warn_renamed("Classifier.answers", "outputs")
+        return self.outputs(pixels)
 
     def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> dict[str, NDArray[np.float32]]:
         try:
             found = self.session.run(outputs, {self.session.get_inputs()[0].name: pixels})
-        except Exception as error:  # ONNX Runtime's errors have no common type
+        except Exception as error:  # ONNX Runtime's errors have no common base class
             raise ModelError(f"the model cannot be run: {first_line(error)}") from error
         if not all(np.isfinite(output).all() for output in found):
-            raise ModelError("the model gives answers that are not numbers: its file is damaged")
+            raise ModelError("the model's outputs are not finite numbers: its file is damaged")
         return dict(zip(outputs, found, strict=True))
 
     @property
     def id(self) -> str:
-        """What tells this model from others: its recipe and the start of its file's SHA-256."""
+        """Recipe and the first 12 digits of the file's SHA-256."""
         return f"{self.info.recipe}-{self.fingerprint[:12]}"
 
     @property
-    def gives_evidence(self) -> bool:
-        """Whether the model says where the dirt is."""
+    def has_heatmap(self) -> bool:
+        """Whether the model also predicts where the dirt is."""
         return "evidence" in self._outputs
+
+    @property
+    def gives_evidence(self) -> bool:
+        """Deprecated name of `has_heatmap`."""
+        _warn_renamed("Classifier.gives_evidence", "has_heatmap")
+        return self.has_heatmap
 
     @cached_property
     def _outputs(self) -> list[str]:
@@ -262,20 +298,20 @@ class Classifier:
     def predict(
         self, photo: Source, *, color: Color = "rgb", max_pixels: int = MAX_PIXELS
     ) -> Prediction:
-        """Answer for one photo.
+        """Classify one photo.
 
-        An image of OpenCV (``cv2.imread``, ``VideoCapture.read``) has its channels in the order
-        blue, green, red: give it with ``color="bgr"``. Read as RGB, 19 of 200 photos got another,
-        wrong answer; 11 of these were dirty dishes called clean.
+        OpenCV images (``cv2.imread``, ``VideoCapture.read``) have the channel order blue, green,
+        red: pass ``color="bgr"``. Read as RGB, 19 of 200 photos were misclassified, 11 of them
+        dirty dishes predicted clean.
 
         Args:
-            photo: a path, the bytes of a file, an open file, a PIL image, or an array, uint8
+            photo: a path, the bytes of a file, an open file, a PIL image, or a uint8 array
                 [H, W, 3], [H, W, 4] or [H, W].
-            color: the order of an array's channels, ``"rgb"`` or ``"bgr"``.
-            max_pixels: the largest height × width accepted.
+            color: channel order of an array, ``"rgb"`` or ``"bgr"``.
+            max_pixels: largest height × width accepted.
 
         Raises:
-            PhotoError: it cannot be opened, or is not of these types.
+            PhotoError: the photo cannot be opened, or has another type.
         """
         pixels = open_photo(photo, size=self.size, color=color, max_pixels=max_pixels)
         return self.predict_pixels(pixels[None], [photo_name(photo)])[0]
@@ -289,19 +325,19 @@ class Classifier:
         color: Color = "rgb",
         max_pixels: int = MAX_PIXELS,
     ) -> Iterator[Prediction]:
-        """Answer for many photos, in their order; `workers` at a time, by default one a core.
+        """Classify many photos in parallel and yield the predictions in order.
 
-        A photo that cannot be opened, whatever it is, gives a :class:`Prediction` with an `error`;
-        the rest goes on. What `photos` itself raises comes after the answers for those before it.
-        Memory stays bounded however many there are: a few batches are under way, and an array or
-        image must not change until it is answered.
+        A photo that cannot be opened yields a :class:`Prediction` with an `error`. An exception
+        raised by iterating `photos` propagates after the predictions for the photos before it.
+        `photos` is consumed lazily, a few batches ahead, so memory is bounded; do not modify an
+        array or image before its prediction is yielded.
 
         Args:
-            photos: any number of what :meth:`predict` takes, or an array [N, H, W, 3].
-            batch_size: photos given to the model at once, at least 1.
-            workers: threads, at least 1.
-            color: as in :meth:`predict`.
-            max_pixels: as in :meth:`predict`.
+            photos: an iterable of anything :meth:`predict` accepts, or an array [N, H, W, 3].
+            batch_size: photos per batch, at least 1.
+            workers: threads, at least 1 [default: one per core].
+            color: see :meth:`predict`.
+            max_pixels: see :meth:`predict`.
 
         Raises:
             TypeError: `photos` is a single photo.
@@ -316,14 +352,14 @@ class Classifier:
         return stream(work, photos, batch_size, workers)
 
     def predict_pixels(self, pixels: Iterable[Opened], names: Iterable[str]) -> list[Prediction]:
-        """Answer for photos that already have the right size; for an error, with that error.
+        """Classify photos that are already resized; errors become predictions with an error.
 
         Args:
-            pixels: N of uint8 [size, size, 3], RGB, or why one could not be opened.
-            names: N, what the photos are called.
+            pixels: N arrays uint8 [size, size, 3], RGB, or the errors that opening raised.
+            names: N names, used as `source`.
 
         Raises:
-            ModelError: as :meth:`probabilities`.
+            ModelError: see :meth:`probabilities`.
         """
         found = answer_opened(self._predictions, pixels)
         return [
@@ -334,18 +370,23 @@ class Classifier:
         ]
 
     def _predictions(self, pixels: NDArray[np.uint8]) -> Iterator[Prediction]:
-        answers = self.answers(pixels)
-        for index, row in enumerate(answers.probabilities):
-            oddness = None if answers.oddness is None else float(answers.oddness[index])
+        outputs = self.outputs(pixels)
+        for index, row in enumerate(outputs.probabilities):
+            ood_score = None if outputs.ood_score is None else float(outputs.ood_score[index])
             yield Prediction(
                 "",
-                self.info.label(row, oddness),
+                self.info.label(row, ood_score),
                 float(row.max()),
                 {name: float(value) for name, value in zip(self.classes, row, strict=True)},
-                needed=self.info.needed(row),
-                oddness=oddness,
-                evidence=None if answers.evidence is None else answers.evidence[index],
+                threshold=self.info.threshold(row),
+                ood_score=ood_score,
+                heatmap=None if outputs.heatmap is None else outputs.heatmap[index],
             )
+
+
+def _warn_renamed(old: str, new: str) -> None:
+    message = f"{old} is now {new}; the old name will be removed in platecheck 0.3"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
 
 
 Row = NDArray[np.float32] | PhotoError
@@ -358,13 +399,13 @@ def stream_probabilities(
     batch_size: int = 8,
     workers: int | None = None,
 ) -> Iterator[tuple[str, Row]]:
-    """Name and probabilities [classes] of each photo, or its error, in order.
+    """Yield the name and probabilities [classes] of each photo, or its error, in order.
 
     Args:
-        model: its `probabilities` must be safe to call from several threads.
-        photos: any number; read as needed.
-        batch_size: photos given to the model at once, at least 1.
-        workers: threads; by default one a core.
+        model: a model with a thread-safe `probabilities`.
+        photos: photos, consumed lazily.
+        batch_size: photos per batch, at least 1.
+        workers: threads [default: one per core].
 
     Raises:
         ValueError: `batch_size` or `workers` is below 1.
@@ -380,9 +421,9 @@ def stream_probabilities(
 
 
 def find_model(path: str | os.PathLike[str] | None) -> Path:
-    """The file that is meant: a path, the name of a shipped model, ``default``, or nothing.
+    """Return the file of a model: a path, the name of a shipped model, ``default`` or None.
 
-    A file of that name goes before the name.
+    An existing file takes precedence over a shipped model of the same name.
     """
     name = DEFAULT if path is None else os.fspath(path)
     if path is not None and Path(name).exists():
@@ -393,7 +434,7 @@ def find_model(path: str | os.PathLike[str] | None) -> Path:
 
 def _read_model(path: Path) -> bytes:
     if path.is_dir():
-        raise ModelError(f"{path} is a folder; a run becomes a model file with: platecheck export")
+        raise ModelError(f"{path} is a folder; export a run as a model file: platecheck export")
     if not path.is_file():
         is_name = not path.suffix and len(path.parts) == 1
         raise ModelError(f"no model file at {path}" + "; shipped: plate, tiny" * is_name)
@@ -406,7 +447,7 @@ def _read_model(path: Path) -> bytes:
 def _load_again(
     kind: type[Classifier], path: Path | str, providers: Sequence[str], fingerprint: str
 ) -> Classifier:
-    """Load a pickled model; raises ModelError where its file has gone or is another by now."""
+    """Load a pickled model; raise ModelError if its file is gone or has changed."""
     classifier = kind.load(path, providers=providers)
     if classifier.fingerprint != fingerprint:
         raise ModelError(f"{path} is not the model that was pickled: it has changed since")

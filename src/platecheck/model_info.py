@@ -1,4 +1,4 @@
-"""What an exported file says of itself, and so what its probabilities mean."""
+"""Metadata of an exported model, and how its outputs become a label."""
 
 import json
 import unicodedata
@@ -16,35 +16,53 @@ from platecheck.errors import ModelError
 METADATA_KEY = "platecheck"
 FORMAT: Literal[1] = 1
 
-# Answers beside the classes.
+# Labels beside the classes.
 UNSURE = "unsure"
 NO_DISH = "not a dish"
 
 
-class Division(BaseModel):
-    """How a split was divided, so that photos that a model was chosen on are told from others."""
+# JSON keys of fields that have been renamed; the keys are part of the file format.
+_JSON_KEYS = {
+    "split_info": "division",
+    "val_to_train": "learnt",
+    "error_guarantee": "promise",
+    "ood_threshold": "oddness_limit",
+    "ood_deciles": "oddness_deciles",
+}
 
-    model_config = ConfigDict(frozen=True)
+
+class JsonModel(BaseModel):
+    """A model that is stored as JSON under the keys of file format 1."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="ignore",
+        alias_generator=lambda name: _JSON_KEYS.get(name, name),
+        populate_by_name=True,
+        serialize_by_alias=True,
+    )
+
+
+class SplitInfo(JsonModel):
+    """How a split was divided, to reproduce which photos a model was trained and selected on."""
 
     split: str
     seed: int
     fingerprint: str = Field(description="of the photos of the split before it was divided")
-    learnt: float = Field(
-        default=0.0, ge=0, lt=1, description="share of the validation photos given to training"
+    val_to_train: float = Field(
+        default=0.0, ge=0, lt=1, description="share of the validation photos moved to training"
     )
 
 
-class Promise(BaseModel):
-    """What the thresholds were chosen to keep, and what they keep on validation photos.
+class ErrorGuarantee(JsonModel):
+    """The error rates that the thresholds were chosen for.
 
     Attributes:
-        wrong: by class, the largest share of wrong answers among those of this class.
-        shares: by class, its share of the validation photos: the promise is for sets like these.
-        photos: validation answers that the thresholds were chosen on.
-        answered: share of them that is answered, and not called unsure.
+        wrong: by predicted class, the highest share of wrong predictions.
+        shares: by class, its share of the validation photos; the guarantee assumes the same mix.
+        photos: validation photos that the thresholds were chosen on.
+        answered: share of these that are above the threshold, not *unsure*.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     wrong: dict[str, float]
     shares: dict[str, float]
@@ -52,72 +70,71 @@ class Promise(BaseModel):
     answered: float
 
 
-class Reference(BaseModel):
-    """What the model gives for its validation photos, to tell later how far others are from them.
+class Reference(JsonModel):
+    """Distribution of the predictions for validation photos, the baseline for drift detection.
 
     Attributes:
-        answers: photos by answer.
-        oddness_deciles: nine numbers between which a tenth of the photos lies each; none where the
-            model does not tell how odd a photo is.
+        answers: number of photos by label.
+        ood_deciles: nine deciles of the out-of-distribution score; empty without such an output.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     answers: dict[str, int]
-    oddness_deciles: tuple[float, ...] = ()
+    ood_deciles: tuple[float, ...] = ()
 
 
-class ModelInfo(BaseModel):
-    """What an exported file says of itself."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class ModelInfo(JsonModel):
+    """Metadata of an exported model."""
 
     format: Literal[1] = 1
-    platecheck: str = Field(description="the version that wrote the file")
+    platecheck: str = Field(description="version that wrote the file")
     recipe: str
     network: str
     classes: tuple[str, ...] = Field(min_length=2)
-    size: int = Field(ge=1, le=4096, description="pixels of the square input")
+    size: int = Field(ge=1, le=4096, description="side of the square input, in pixels")
     precision: Literal["float32", "int8"]
-    temperature: float = Field(gt=0, description="the logits were divided by it")
+    temperature: float = Field(gt=0, description="divisor of the logits")
     thresholds: dict[str, float] = Field(
         default_factory=dict, description="least probability by class; below it: unsure"
     )
-    promise: Promise | None = Field(default=None, description="why the thresholds are so")
-    oddness_limit: float | None = Field(default=None, description="above it: no dish")
-    reference: Reference | None = Field(default=None, description="to tell drift by")
+    error_guarantee: ErrorGuarantee | None = Field(
+        default=None, description="error rates that the thresholds were chosen for"
+    )
+    ood_threshold: float | None = Field(default=None, description="above it: no dish")
+    reference: Reference | None = Field(default=None, description="baseline for drift detection")
     epoch: int
     seed: int
     data_fingerprint: str
-    division: Division | None
+    split_info: SplitInfo | None
     metrics: dict[str, dict[str, Any]] = Field(description="by split: photos, correct, …")
 
-    def needed(self, probabilities: NDArray[np.floating]) -> float:
-        """Least probability, of the likeliest class, that it is answered with; 0: always.
+    def threshold(self, probabilities: NDArray[np.floating]) -> float:
+        """Return the threshold of the most probable class; 0 if it has none.
 
         Args:
             probabilities: [classes].
         """
         return self.thresholds.get(self.classes[int(np.argmax(probabilities))], 0.0)
 
-    def label(self, probabilities: NDArray[np.floating], oddness: float | None = None) -> str:
-        """The answer for one photo: a class, :data:`UNSURE` or :data:`NO_DISH`.
+    def label(self, probabilities: NDArray[np.floating], ood_score: float | None = None) -> str:
+        """Return the label for one photo: a class, :data:`UNSURE` or :data:`NO_DISH`.
 
         Args:
             probabilities: [classes].
-            oddness: how unlike the photos that the model learned from; None where it cannot say.
+            ood_score: out-of-distribution score; None if the model has no such output.
         """
-        if oddness is not None and self.oddness_limit is not None and oddness > self.oddness_limit:
+        limit = self.ood_threshold
+        if ood_score is not None and limit is not None and ood_score > limit:
             return NO_DISH
         best = int(np.argmax(probabilities))
-        return self.classes[best] if probabilities[best] >= self.needed(probabilities) else UNSURE
+        sure = probabilities[best] >= self.threshold(probabilities)
+        return self.classes[best] if sure else UNSURE
 
 
 def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
-    """What an ONNX file's metadata say.
+    """Read platecheck's metadata from those of an ONNX file.
 
     Raises:
-        ModelError: they are not platecheck's, or of a later layout.
+        ModelError: there are none, or they are damaged or of a later format.
     """
     if METADATA_KEY not in metadata:
         raise ModelError(f"{where} is an ONNX model, but not one written by platecheck export")
@@ -130,17 +147,17 @@ def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
         raise ModelError(f"{where} has damaged metadata: {first_line(error)}") from error
     for name in info.classes:
         if class_key(name) in (UNSURE, NO_DISH):
-            raise ModelError(f"{where} has a class '{name}'; rename its folder and train it again")
+            raise ModelError(f"{where} has a class '{name}'; rename its folder and train again")
     return info
 
 
 def class_key(name: str) -> str:
-    """What is equal for names that people take for the same one."""
+    """Normalize a class name for comparison: Unicode form, spaces and case."""
     return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 def class_columns(classes: Iterable[str], others: Sequence[str]) -> list[str]:
-    """Columns for the classes' probabilities: the class's name, prefixed until it is free."""
+    """Return one column name per class, prefixed where it would collide with another column."""
     columns: list[str] = []
     for name in classes:
         taken = {class_key(column) for column in (*others, *columns)}
@@ -151,9 +168,9 @@ def class_columns(classes: Iterable[str], others: Sequence[str]) -> list[str]:
 
 
 def match_classes(wanted: Sequence[str], known: Sequence[str]) -> list[int | None]:
-    """For each wanted class, the index of the known one of that name; None where there is none.
+    """Return for each wanted class the index of the known class of that name, or None.
 
-    The case, and how an accent is encoded, make no difference where only one name fits.
+    Case and Unicode form are ignored where only one name matches.
     """
     found = [known.index(name) if name in known else None for name in wanted]
     free = [index for index in range(len(known)) if index not in found]
@@ -166,5 +183,5 @@ def match_classes(wanted: Sequence[str], known: Sequence[str]) -> list[int | Non
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first; its type where it says nothing."""
+    """Return the first line of an error's message, or its type if it has none."""
     return (str(error).splitlines() or [type(error).__name__])[0]

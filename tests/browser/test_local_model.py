@@ -131,7 +131,7 @@ def describe(model: Path) -> dict[str, Any]:
     """What /v1/model says of a file, as far as the page's own model looks at it."""
     info = Classifier.load(model).info
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
-    fields = info.model_dump(include={"classes", "size", "thresholds", "oddness_limit"})
+    fields = info.model_dump(include={"classes", "size", "thresholds", "ood_threshold"})
     return {**fields, "id": f"{info.recipe}-{digest[:12]}"}
 
 
@@ -271,9 +271,9 @@ def test_a_shipped_model_answers_as_in_python(shipped: tuple[Page, Classifier]) 
         assert entry["probabilities"] == pytest.approx(expected.probabilities, abs=0.02)
         likeliest = max(entry["probabilities"], key=entry["probabilities"].__getitem__)
         assert entry["needed"] == classifier.info.thresholds[likeliest]
-        assert ("evidence" in entry) == classifier.gives_evidence
-        if expected.evidence is not None:
-            there, here = overlay_of(entry), read(heatmap_png(expected.evidence))
+        assert ("evidence" in entry) == classifier.has_heatmap
+        if expected.heatmap is not None:
+            there, here = overlay_of(entry), read(heatmap_png(expected.heatmap))
             assert there.shape == here.shape
             strength = here[..., 3].astype(int)
             assert np.abs(there[..., 3] - strength).mean() < 2
@@ -352,9 +352,9 @@ def test_the_answers_beside_the_classes(
         (entry,) = answers(page, [("grey.png", photo)], evidence=True)
     expected = Classifier.load(model).predict(photo)
     assert entry["label"] == expected.label == label
-    assert entry["needed"] == expected.needed
+    assert entry["needed"] == expected.threshold
     assert entry["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
-    assert overlay_of(entry).shape == read(heatmap_png(expected.evidence)).shape
+    assert overlay_of(entry).shape == read(heatmap_png(expected.heatmap)).shape
 
 
 def test_a_model_without_thresholds_and_of_three_classes(

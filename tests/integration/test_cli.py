@@ -183,7 +183,7 @@ def mistakes(
     [
         (["predict", "a.jpg", "--model", "gone.onnx"], "no model file at gone.onnx"),
         (["predict", "a.jpg", "--model", "Plate"], "no model file at Plate; shipped: plate, tiny"),
-        (["predict", "a.jpg", "--model", "."], ". is a folder; a run becomes a model file with"),
+        (["predict", "a.jpg", "--model", "."], ". is a folder; export a run as a model file"),
         (["predict", "empty", "--model", "tiny.onnx"], "empty holds no photos"),
         (["predict", "a", "--json", "--csv"], "choose one of --json and --csv"),
         (["predict", "x" * 300, "--model", "tiny.onnx"], "File name too long"),
@@ -944,6 +944,18 @@ def test_a_recipe_is_shown_whole_and_can_be_kept(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(printed)
     assert load_recipe(tmp_path / "mine.yaml") == load_recipe("tiny_vgg", overrides)
     assert succeed("recipes", "show", tmp_path / "mine.yaml") == printed
+
+
+def test_deprecated_recipe_names_print_one_note_each_on_stderr() -> None:
+    result = run("recipes", "show", "efficientnet_lite2_letter", "--set", "averaging=0.9")
+    assert result.stderr.splitlines() == [
+        f"note: {old} is now {new}; the old name will be removed in platecheck 0.3"
+        for old, new in (
+            ("recipe efficientnet_lite2_letter", "efficientnet_lite2_fullaug"),
+            ("recipe key averaging", "ema_decay"),
+        )
+    ]
+    assert yaml.safe_load(result.stdout)["ema_decay"] == 0.9
 
 
 def test_models_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from training_fixtures import (
 from platecheck.photo import open_photo
 from platecheck.training.run import Run
 from platecheck.training.torch_predictor import TorchPredictor
-from platecheck.training.train import prepare
+from platecheck.training.train import build_run
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -115,9 +115,9 @@ def test_another_machine_writes_nothing(
     dishes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "run"
-    prepare(gentle(), dishes, out)
+    build_run(gentle(), dishes, out)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     monkeypatch.setenv("NODE_RANK", "1")
     # The folder is not empty: the first machine has begun the run.
-    prepare(gentle("network.frozen=true"), dishes, out)
+    build_run(gentle("network.frozen=true"), dishes, out)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before

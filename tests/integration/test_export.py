@@ -114,7 +114,7 @@ class TestFloat32:
             "epoch": trained.best_epoch,
             "seed": 0,
             "data_fingerprint": trained.facts.fingerprint,
-            "division": trained.facts.division.model_dump(),
+            "division": trained.facts.split_info.model_dump(),
             "metrics": {},
         }
 
@@ -279,7 +279,7 @@ def test_by_the_command_line_the_files_own_figures_are_kept_in_it(
     classifier = Classifier.load(path)
     assert set(classifier.info.metrics) == {"val", "test"}
     for split, figures in classifier.info.metrics.items():
-        division = trained.facts.division
+        division = trained.facts.split_info
         result = evaluate(classifier, dishes, split=split, division=division).result
         wanted = result.model_dump(mode="json")
         assert figures == {name: wanted[name] for name in figures}

@@ -78,12 +78,12 @@ def test_a_file_says_what_was_familiar_to_its_model() -> None:
     samples = sorted(Path("samples").glob("*.jpg"))
     pixels = np.stack([open_photo(photo, classifier.size) for photo in samples])
     with torch.no_grad():
-        look = whole.look(torch.from_numpy(pixels)).numpy()
+        look = whole.pooled_features(torch.from_numpy(pixels)).numpy()
     familiarity = import_ood(path)
     assert familiarity is not None
-    assert familiarity.limit == classifier.info.oddness_limit
-    said = [answer.oddness for answer in classifier.predict_many(samples)]
-    np.testing.assert_allclose(familiarity.oddness(look), np.array(said, float), rtol=0.05)
+    assert familiarity.limit == classifier.info.ood_threshold
+    said = [answer.ood_score for answer in classifier.predict_many(samples)]
+    np.testing.assert_allclose(familiarity.ood_score(look), np.array(said, float), rtol=0.05)
     assert import_ood(find_model("tiny")) is None
 
 
@@ -203,7 +203,7 @@ def test_fine_tuning_begins_with_what_the_model_knows(
     for name, thresholds in (("tuned", first.thresholds), ("new", {})):
         assert cli("export", tmp_path / name, "-o", tmp_path / f"{name}.onnx").code == 0
         found = Classifier.load(tmp_path / f"{name}.onnx").info
-        assert (found.thresholds, found.promise) == (thresholds, None)
+        assert (found.thresholds, found.error_guarantee) == (thresholds, None)
     assert first.thresholds
     assert cli("train", "tiny_vgg_plate", "--data", rendered, "--from", "none.onnx").code == 2
 

@@ -10,10 +10,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from platecheck.cli import app
-from platecheck.cli.model import _promise
+from platecheck.cli.model import _error_rates
 from platecheck.errors import DataError, ModelError, PlatecheckError
-from platecheck.heatmap import COLOUR
-from platecheck.model_info import Promise
+from platecheck.heatmap import COLOR
+from platecheck.model_info import ErrorGuarantee
 
 WriteModel = Callable[..., Path]
 BOTH = ("clean", "dirty")
@@ -52,18 +52,18 @@ class TestThePromise:
         cost: float | None,
         wrong: dict[str, float],
     ) -> None:
-        assert _promise(classes, missed, alarm, cost) == pytest.approx(wrong)
+        assert _error_rates(classes, missed, alarm, cost) == pytest.approx(wrong)
 
     @pytest.mark.parametrize("classes", [BOTH, ("a", "b", "c")])
     def test_nothing_asked_nothing_promised(self, classes: tuple[str, ...]) -> None:
-        assert _promise(classes, None, None, None) is None
+        assert _error_rates(classes, None, None, None) is None
 
     @pytest.mark.parametrize(("missed", "alarm", "cost"), [(None, None, 5.0), (0.01, 0.05, 5.0)])
     def test_a_cost_needs_one_of_the_two(
         self, missed: float | None, alarm: float | None, cost: float
     ) -> None:
         with pytest.raises(DataError, match="--cost needs one of --max-missed-dirty and"):
-            _promise(BOTH, missed, alarm, cost)
+            _error_rates(BOTH, missed, alarm, cost)
 
     @pytest.mark.parametrize(
         ("options", "named"),
@@ -80,13 +80,13 @@ class TestThePromise:
         self, options: tuple[float | None, float | None, float | None], named: str
     ) -> None:
         with pytest.raises(DataError, match=named) as caught:
-            _promise(BOTH, *options)
+            _error_rates(BOTH, *options)
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("classes", [("clean", "dirty", "greasy"), ("good", "bad")])
     def test_other_classes_are_refused(self, classes: tuple[str, ...]) -> None:
         with pytest.raises(DataError, match=f"not {', '.join(classes)}"):
-            _promise(classes, 0.01, None, None)
+            _error_rates(classes, 0.01, None, None)
 
     @pytest.mark.parametrize("share", ["-0.1", "1.5", "much"])
     def test_what_is_no_share_is_refused(self, share: str, tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ class TestThePromise:
 
 
 def test_a_model_tells_its_promise(tmp_path: Path, write_model: WriteModel) -> None:
-    promise = Promise(
+    promise = ErrorGuarantee(
         wrong={"clean": 0.01, "dirty": 0.2}, shares={"clean": 0.5, "dirty": 0.5},
         photos=300, answered=0.876,
     )  # fmt: skip
@@ -153,7 +153,7 @@ class TestHeatmaps:
             coloured = pixels[..., 0] - pixels[..., 1] > 100
             assert coloured[there].all()
             assert coloured.mean() < 0.4
-            assert np.abs(pixels[there].mean(axis=(0, 1)) - COLOUR).max() < 100
+            assert np.abs(pixels[there].mean(axis=(0, 1)) - COLOR).max() < 100
 
     def test_equal_names_are_kept_apart(self, model: Path, tmp_path: Path) -> None:
         photos = [photo(tmp_path / folder / "plate.png") for folder in "abc"]

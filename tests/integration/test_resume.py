@@ -26,7 +26,7 @@ from training_fixtures import (
 
 from platecheck.errors import DataError, ModelError, RecipeError
 from platecheck.training.run import Run
-from platecheck.training.train import prepare
+from platecheck.training.train import build_run
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -204,7 +204,7 @@ class TestAFinishedRun:
         before = contents(finished)
         wanted = "started with --seed 0" if seed else "was started with another recipe; see"
         with pytest.raises(RecipeError, match=wanted):
-            prepare(gentle(change, epochs=9), dishes, finished, seed=seed, resume=True)
+            build_run(gentle(change, epochs=9), dishes, finished, seed=seed, resume=True)
         assert contents(finished) == before
 
     @pytest.mark.parametrize("change", ["changed", "added", "removed", "moved to another class"])
@@ -224,18 +224,18 @@ class TestAFinishedRun:
                 photo.rename(data / "train" / "clean" / "001.jpg")
         before = contents(finished)
         with pytest.raises(DataError, match="no longer holds the photos"):
-            prepare(gentle(epochs=EPOCHS), data, finished, resume=True)
+            build_run(gentle(epochs=EPOCHS), data, finished, resume=True)
         assert contents(finished) == before
 
     def test_another_division_is_refused(self, finished: Path, dishes: Path) -> None:
         with pytest.raises(DataError, match="divided in another way"):
-            prepare(gentle(epochs=EPOCHS), dishes, finished, split_seed=1, resume=True)
+            build_run(gentle(epochs=EPOCHS), dishes, finished, split_seed=1, resume=True)
 
     def test_photos_that_were_moved_are_found_where_they_are_now(
         self, finished: Path, unbroken: Run, dishes: Path, tmp_path: Path
     ) -> None:
         data = Path(shutil.copytree(dishes, tmp_path / "elsewhere"))
-        run = prepare(gentle(epochs=EPOCHS), data, finished, resume=True).run
+        run = build_run(gentle(epochs=EPOCHS), data, finished, resume=True).run
         assert run.facts.fingerprint == unbroken.facts.fingerprint
         assert Run.load(finished).facts.data == str(data)
 
@@ -249,26 +249,26 @@ class TestWhatIsLeftOfABeginning:
     ) -> None:
         recipe = gentle(f"network.frozen={frozen}", epochs=1)
         out = tmp_path / "run"
-        prepare(recipe, dishes, out)
+        build_run(recipe, dishes, out)
         whole = contents(out)
         (out / "run.json").unlink()
         (out / ".part-8x3k.json").write_text("{")
-        assert prepare(recipe, dishes, out, resume=True).checkpoint is None
+        assert build_run(recipe, dishes, out, resume=True).checkpoint is None
         assert contents(out) == whole
 
     def test_the_backbone_of_another_beginning_is_not_kept(
         self, dishes: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / "run"
-        prepare(gentle("network.frozen=true"), dishes, out, seed=1)
+        build_run(gentle("network.frozen=true"), dishes, out, seed=1)
         (out / "run.json").unlink()
-        begun = prepare(gentle("network.frozen=true"), dishes, out, seed=2, resume=True)
-        fresh = prepare(gentle("network.frozen=true"), dishes, tmp_path / "fresh", seed=2)
+        begun = build_run(gentle("network.frozen=true"), dishes, out, seed=2, resume=True)
+        fresh = build_run(gentle("network.frozen=true"), dishes, tmp_path / "fresh", seed=2)
         assert begun.run.frozen_weights.read_bytes() == fresh.run.frozen_weights.read_bytes()
 
     def test_a_folder_of_something_else_is_no_run(self, dishes: Path, tmp_path: Path) -> None:
         (tmp_path / "letter.txt").write_text("dear")
         with pytest.raises(ModelError, match="is not a run folder, it cannot be resumed"):
-            prepare(gentle(), dishes, tmp_path, resume=True)
+            build_run(gentle(), dishes, tmp_path, resume=True)
         with pytest.raises(ModelError, match="nothing to resume: there is no"):
-            prepare(gentle(), dishes, tmp_path / "nowhere", resume=True)
+            build_run(gentle(), dishes, tmp_path / "nowhere", resume=True)

@@ -34,7 +34,7 @@ from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
 from platecheck.training.thresholds import choose_thresholds, worst_view
 from platecheck.training.torch_predictor import TorchPredictor
-from platecheck.training.train import fit, prepare
+from platecheck.training.train import build_run, fit
 
 torchvision_guard.install()
 
@@ -45,8 +45,8 @@ pytest_plugins = ["training_fixtures.fixtures"]
 EPOCHS, BATCH, SIZE = 3, 8, 64
 STEPS = 4  # of an epoch: 28 photos and 2 rendered dishes, in batches of 8
 ROBUST = (
-    "augmentation.robust={tables: 0.7, tables_ramp: 0.4, patterns: 0.3, dirt: 0.3, rendered: 2,"
-    " pairs: 4}"
+    "augmentation.robust={backgrounds: 0.7, backgrounds_ramp: 0.4, patterns: 0.3,"
+    " dirt: 0.3, rendered: 2, pairs: 4}"
 )
 
 
@@ -54,7 +54,7 @@ def tiny(*changes: str, epochs: int = EPOCHS) -> Recipe:
     """Everything of the shipped recipe, on little."""
     small = (
         f"input.size={SIZE}", f"batch_size={BATCH}", "network.head=16", "optimizer.lr=0.003",
-        "averaging=0.8", "teacher=null", ROBUST,
+        "ema_decay=0.8", "teacher=null", ROBUST,
     )  # fmt: skip
     return load_recipe("tiny_vgg_plate", [*small, *changes, f"epochs={epochs}"])
 
@@ -102,7 +102,7 @@ class TestAveragedWeights:
         assert not any(torch.equal(saved[key], state[f"network.{key}"]) for key in learning)
 
     def test_without_averaging_the_last_weights_are(self, rendered: Path, tmp_path: Path) -> None:
-        run = train(tiny("averaging=0", epochs=1), rendered, tmp_path / "run")
+        run = train(tiny("ema_decay=0", epochs=1), rendered, tmp_path / "run")
         state, saved = checkpoint(run)["state_dict"], load_file(run.weights(1))
         assert not any(key.startswith("averaged") for key in state)
         assert all(torch.equal(saved[key], state[f"network.{key}"]) for key in saved)
@@ -156,9 +156,9 @@ class StopAt(Callback):
 class TestOneCycle:
     def test_it_steps_with_every_batch(self, rendered: Path, tmp_path: Path) -> None:
         rates = Rates()
-        prepared = prepare(tiny(), rendered, tmp_path / "run", settings=ONE_PROCESS)
+        prepared = build_run(tiny(), rendered, tmp_path / "run", settings=ONE_PROCESS)
         run = fit(prepared, callbacks=[rates])
-        warm_up = run.recipe.schedule.warm_up
+        warm_up = run.recipe.schedule.pct_start
         wanted = one_cycle(EPOCHS * STEPS, 0.003, warm_up)
         assert [step for (step,) in rates.seen] == pytest.approx(wanted, rel=1e-6)
         assert max(wanted) == pytest.approx(0.003, rel=0.05)
@@ -169,8 +169,8 @@ class TestOneCycle:
     def test_a_head_has_a_cycle_of_its_own(self, rendered: Path, tmp_path: Path) -> None:
         rates = Rates()
         recipe = tiny("optimizer.head_lr=0.02", epochs=1)
-        prepared = prepare(recipe, rendered, tmp_path / "run", settings=ONE_PROCESS)
-        warm_up = fit(prepared, callbacks=[rates]).recipe.schedule.warm_up
+        prepared = build_run(recipe, rendered, tmp_path / "run", settings=ONE_PROCESS)
+        warm_up = fit(prepared, callbacks=[rates]).recipe.schedule.pct_start
         backbone, head = zip(*rates.seen, strict=True)
         assert list(backbone) == pytest.approx(one_cycle(STEPS, 0.003, warm_up), rel=1e-6)
         assert list(head) == pytest.approx(one_cycle(STEPS, 0.02, warm_up), rel=1e-6)
@@ -179,12 +179,12 @@ class TestOneCycle:
     def test_a_resumed_run_ends_as_an_unbroken_one(
         self, epoch: int, unbroken: Run, rendered: Path, tmp_path: Path
     ) -> None:
-        prepared = prepare(tiny(), rendered, tmp_path / "run", settings=ONE_PROCESS)
+        prepared = build_run(tiny(), rendered, tmp_path / "run", settings=ONE_PROCESS)
         with pytest.raises(Stopped):
             fit(prepared, callbacks=[StopAt(epoch)])
         assert len(Run.load(tmp_path / "run").history) == epoch - 1
         rates = Rates()
-        prepared = prepare(tiny(), rendered, tmp_path / "run", resume=True, settings=ONE_PROCESS)
+        prepared = build_run(tiny(), rendered, tmp_path / "run", resume=True, settings=ONE_PROCESS)
         resumed = fit(prepared, callbacks=[rates])
         assert len(rates.seen) == (EPOCHS - epoch + 1) * STEPS
         assert same_weights(resumed, unbroken)
@@ -197,13 +197,13 @@ class TestOneCycle:
         """A cycle is over when its epochs are: what comes is that of all epochs together."""
         folder = Path(shutil.copytree(unbroken.folder, tmp_path / "run"))
         rates = Rates()
-        prepared = prepare(
+        prepared = build_run(
             tiny(epochs=EPOCHS + 2), rendered, folder, resume=True, settings=ONE_PROCESS
         )
         run = fit(prepared, callbacks=[rates])
         assert len(run.history) == EPOCHS + 2
         steps = (EPOCHS + 2) * STEPS
-        wanted = one_cycle(steps, 0.003, run.recipe.schedule.warm_up)[EPOCHS * STEPS :]
+        wanted = one_cycle(steps, 0.003, run.recipe.schedule.pct_start)[EPOCHS * STEPS :]
         # The first step still has the rate that the optimiser was saved with.
         assert [step for (step,) in rates.seen][1:] == pytest.approx(wanted[1:], rel=1e-6)
 
@@ -217,7 +217,7 @@ def test_dropout_grows_with_the_epochs(rendered: Path, tmp_path: Path) -> None:
             shares.append({float(m.p) for m in dropping})
 
     recipe = tiny("network.dropout=0.4", "network.dropout_ramp=0.5", epochs=4)
-    prepared = prepare(recipe, rendered, tmp_path / "run", settings=ONE_PROCESS)
+    prepared = build_run(recipe, rendered, tmp_path / "run", settings=ONE_PROCESS)
     fit(prepared, callbacks=[Dropout()])
     assert shares[::STEPS] == [{0.0}, {0.2}, {0.4}, {0.4}]
 
@@ -226,7 +226,7 @@ def plate(*changes: str, epochs: int = 2) -> Recipe:
     """The shipped model's recipe on little: no ImageNet weights, two epochs."""
     small = (
         f"input.size={SIZE}", f"batch_size={BATCH}", "network.weights=null", "teacher=null",
-        "network.frozen_statistics=false", "averaging=0.5", ROBUST,
+        "network.frozen_statistics=false", "ema_decay=0.5", ROBUST,
     )  # fmt: skip
     return load_recipe("plate", [*small, *changes, f"epochs={epochs}"])
 
@@ -264,7 +264,7 @@ class TestEvidence:
     def test_most_validation_photos_are_dishes(self, evidence: Run) -> None:
         model = TorchPredictor(evidence)
         assert model.familiarity is not None
-        odd = model.familiarity.oddness(model.look(pixels_of(evidence)))
+        odd = model.familiarity.ood_score(model.pooled_features(pixels_of(evidence)))
         assert (odd <= model.familiarity.limit * (1 + 1e-5)).all()  # too few to leave one out
 
     def test_the_file_gives_what_the_run_gives(self, evidence: Run, tmp_path: Path) -> None:
@@ -286,16 +286,16 @@ class TestEvidence:
         assert found["evidence"].max() <= 1
         assert model.familiarity is not None
         np.testing.assert_allclose(
-            found["oddness"], model.familiarity.oddness(model.look(pixels)), rtol=1e-3
+            found["oddness"], model.familiarity.ood_score(model.pooled_features(pixels)), rtol=1e-3
         )
         info = Classifier.load(report.path).info
-        assert info.oddness_limit == pytest.approx(model.familiarity.limit)
+        assert info.ood_threshold == pytest.approx(model.familiarity.limit)
         assert info.reference is not None
-        deciles = info.reference.oddness_deciles
+        deciles = info.reference.ood_deciles
         assert len(deciles) == 9
         assert list(deciles) == sorted(deciles)
         assert info.thresholds == {}
-        assert info.promise is None
+        assert info.error_guarantee is None
 
     def test_int8_gives_the_same_outputs(self, evidence: Run, tmp_path: Path) -> None:
         single = export(evidence, tmp_path / "m.onnx")
@@ -313,12 +313,12 @@ class TestEvidence:
         # What is unlike everything that the ranges were seen on.
         strange = np.stack([np.full((SIZE, SIZE, 3), level, np.uint8) for level in (0, 255)])
         noise = np.random.default_rng(0).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
-        odd = Classifier.load(single.path).answers(np.concatenate([strange, noise])).oddness
-        found = classifier.answers(np.concatenate([strange, noise])).oddness
+        odd = Classifier.load(single.path).outputs(np.concatenate([strange, noise])).ood_score
+        found = classifier.outputs(np.concatenate([strange, noise])).ood_score
         assert odd is not None
         assert found is not None
         np.testing.assert_allclose(found, odd, rtol=0.3)
-        assert classifier.gives_evidence
+        assert classifier.has_heatmap
         assert classifier.info.precision == "int8"
 
     def test_another_epochs_file_does_not_call_every_dish_odd(
@@ -334,7 +334,7 @@ class TestEvidence:
         wanted = TorchPredictor(evidence, other).fit_temperature()
         assert classifier.info.temperature == pytest.approx(wanted) != evidence.temperature
         assert [answer.label for answer in answers].count(NO_DISH) < len(photos) / 2
-        assert all(answer.evidence is not None for answer in answers)
+        assert all(answer.heatmap is not None for answer in answers)
 
     def test_pictures_of_where_the_dirt_is(
         self, evidence: Run, cli: Cli, rendered: Path, tmp_path: Path
@@ -364,7 +364,7 @@ class TestAPromise:
             *worst, ("clean", "dirty"), {"clean": 0.45, "dirty": 0.8}
         )
         assert classifier.info.thresholds == pytest.approx(wanted, abs=1e-6)
-        assert classifier.info.promise == promise
+        assert classifier.info.error_guarantee == promise
         # As people meet it: what is called clean or dirty is above its threshold.
         for prediction in classifier.predict_many(p.path for p in evidence.photos.split("val")):
             if prediction.label in wanted:
@@ -387,8 +387,8 @@ class TestAPromise:
         assert "never answered: clean, dirty" in answer.err
         info = Classifier.load(path).info
         assert info.thresholds == dict.fromkeys(("clean", "dirty"), choosing.NEVER)
-        assert info.promise is not None
-        assert info.promise.answered == 0
+        assert info.error_guarantee is not None
+        assert info.error_guarantee.answered == 0
         told = cli("predict", rendered / "test", "--model", path, "--csv").out.splitlines()
         labels = [row["label"] for row in csv.DictReader(told)]
         assert labels == [UNSURE] * 6

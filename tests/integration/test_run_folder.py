@@ -22,7 +22,7 @@ from platecheck.training import callbacks
 from platecheck.training.callbacks import DivergedError
 from platecheck.training.run import Run, write_history
 from platecheck.training.torch_predictor import TorchPredictor
-from platecheck.training.train import TrainerSettings, fit, prepare
+from platecheck.training.train import TrainerSettings, build_run, fit
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -32,7 +32,7 @@ class TestOneTrainingAtATime:
         self, dishes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
-        begun = [prepare(gentle(), dishes, None, settings=ONE_PROCESS) for _ in range(3)]
+        begun = [build_run(gentle(), dishes, None, settings=ONE_PROCESS) for _ in range(3)]
         names = [str(each.run.folder) for each in begun]
         assert names == ["runs/tiny_vgg", "runs/tiny_vgg-2", "runs/tiny_vgg-3"]
         assert all(is_output(each.run.folder) for each in begun)
@@ -41,17 +41,17 @@ class TestOneTrainingAtATime:
         self, dishes: Path, tmp_path: Path
     ) -> None:
         out = tmp_path / "run"
-        begun = prepare(gentle(), dishes, out)
+        begun = build_run(gentle(), dishes, out)
         for resume in (False, True):
             with pytest.raises(DataError) as caught:
-                prepare(gentle(), dishes, out, resume=resume)
+                build_run(gentle(), dishes, out, resume=resume)
             if resume:
                 assert f"another process ({os.getpid()} on " in str(caught.value)
                 assert f"is at work in {out}; wait for it to end, or" in str(caught.value)
         assert Run.load(out).recipe == gentle()  # to read it is allowed
         del begun
         assert not (out / LOCK).exists()
-        prepare(gentle(), dishes, out, resume=True)
+        build_run(gentle(), dishes, out, resume=True)
 
     def test_two_processes_that_start_at_once_have_a_folder_each(
         self, dishes: Path, tmp_path: Path
@@ -90,7 +90,7 @@ class TestOneTrainingAtATime:
     ) -> None:
         for name in left:
             (tmp_path / name).touch()
-        assert prepare(gentle(), dishes, tmp_path, resume=resume).checkpoint is None
+        assert build_run(gentle(), dishes, tmp_path, resume=resume).checkpoint is None
 
 
 class TestMistakesFirst:
@@ -109,16 +109,16 @@ class TestMistakesFirst:
     ) -> None:
         out = tmp_path / "run"
         with pytest.raises(ModelError, match=f"--precision {settings.precision}: "):
-            prepare(gentle(), tmp_path / "no photos here", out, settings=settings)
+            build_run(gentle(), tmp_path / "no photos here", out, settings=settings)
         assert not out.exists()
 
     def test_so_is_a_place_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         for out in (tmp_path / "file" / "run", Path("/proc/nowhere/run")):
             with pytest.raises(OutputError, match=r"cannot be written: .*; choose another place"):
-                prepare(gentle(), tmp_path / "no photos here", out)
+                build_run(gentle(), tmp_path / "no photos here", out)
         with pytest.raises(DataError, match="is not a folder"):
-            prepare(gentle(), tmp_path / "no photos here", tmp_path / "file")
+            build_run(gentle(), tmp_path / "no photos here", tmp_path / "file")
 
     @pytest.mark.parametrize(
         "command",
@@ -143,7 +143,7 @@ class TestMistakesFirst:
     def test_what_fails_leaves_no_folder(self, dishes: Path, tmp_path: Path) -> None:
         out = tmp_path / "run"
         with pytest.raises(ModelError, match="no weights file"):
-            prepare(gentle("network.weights=none.pth"), dishes, out)
+            build_run(gentle("network.weights=none.pth"), dishes, out)
         assert not out.exists()
 
 
@@ -206,7 +206,7 @@ class TestDivergence:
         self, dishes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         out = tmp_path / "run"
-        begun = prepare(gentle(epochs=5), dishes, out, settings=ONE_PROCESS)
+        begun = build_run(gentle(epochs=5), dishes, out, settings=ONE_PROCESS)
 
         def spoil(run: Run) -> None:
             if len(run.history) == 2:

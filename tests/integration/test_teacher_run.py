@@ -11,13 +11,13 @@ from platecheck.classifier import Classifier
 from platecheck.errors import RecipeError
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
-from platecheck.training.train import fit, prepare
+from platecheck.training.train import build_run, fit
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
 SMALL = (
     "batch_size=8", "network.head=16", "optimizer.lr=0.003",
-    "augmentation.robust={tables: 0.7, dirt: 0.3, rendered: 2, pairs: 4}", "epochs=2",
+    "augmentation.robust={backgrounds: 0.7, dirt: 0.3, rendered: 2, pairs: 4}", "epochs=2",
 )  # fmt: skip
 
 
@@ -46,7 +46,7 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def recipe(teacher: Path, *changes: str) -> Recipe:
-    taught = f"teacher={{recipe: {teacher}, weight: 0.9, flips: true}}"
+    taught = f"teacher={{recipe: {teacher}, weight: 0.9, tta_flips: true}}"
     return load_recipe("tiny_vgg_plate", [*SMALL, "input.size=32", taught, *changes])
 
 
@@ -62,7 +62,7 @@ def test_the_teacher_is_trained_on_the_same_photos_and_exported(taught: Run) -> 
     assert theirs.finished
     assert taught.finished
     assert theirs.photos == taught.photos
-    assert theirs.facts.division == taught.facts.division
+    assert theirs.facts.split_info == taught.facts.split_info
     info = Classifier.load(taught.teacher / "model.onnx").info
     assert (info.size, info.precision) == (64, "int8")
     assert info.epoch == theirs.best_epoch
@@ -77,7 +77,7 @@ def test_it_is_what_its_recipe_gives_alone(taught: Run, rendered: Path, tmp_path
 def test_its_answers_are_learnt(taught: Run, teacher: Path, rendered: Path, tmp_path: Path) -> None:
     """The same recipe on labels alone ends elsewhere; with the file as a teacher, here."""
     file = taught.teacher / "model.onnx"
-    changes = {"alone": "null", "file": f"{{model: {file}, weight: 0.9, flips: true}}"}
+    changes = {"alone": "null", "file": f"{{model: {file}, weight: 0.9, tta_flips: true}}"}
     runs = {
         name: train(recipe(teacher, f"teacher={value}"), rendered, tmp_path / name)
         for name, value in changes.items()
@@ -98,11 +98,11 @@ def test_stopped_anywhere_it_goes_on(
             raise StopError
 
     out = tmp_path / "run"
-    begun = prepare(recipe(teacher), rendered, out, seed=0, settings=ONE_PROCESS)
+    begun = build_run(recipe(teacher), rendered, out, seed=0, settings=ONE_PROCESS)
     with pytest.raises(StopError):
         fit(begun, on_epoch=stop)
     assert len(Run.load(out / "teacher" if stopped == "teacher" else out).history) == 1
-    again = prepare(recipe(teacher), rendered, out, seed=0, resume=True, settings=ONE_PROCESS)
+    again = build_run(recipe(teacher), rendered, out, seed=0, resume=True, settings=ONE_PROCESS)
     trained: list[Path] = []
     resumed = fit(again, on_teacher=lambda run: trained.append(run.folder))
     assert len(trained) == (stopped == "teacher")
@@ -118,14 +118,14 @@ def test_the_command_says_what_it_does(
     path.write_text(recipe(teacher, "epochs=1").to_yaml())
     answer = cli("train", path, "--data", rendered, "--out", tmp_path / "run", "--workers", "0")
     assert answer.code == 0, answer.err
-    assert "first its teacher, tiny_vgg_plate, into" in " ".join(answer.out.split())
+    assert "training the teacher first: tiny_vgg_plate, into" in " ".join(answer.out.split())
     for folder in (tmp_path / "run", tmp_path / "run" / "teacher"):
         assert (folder / "curves.png").is_file()
 
 
 def refused(wanted: Recipe, data: Path, out: Path) -> str:
     with pytest.raises(RecipeError) as error:
-        prepare(wanted, data, out, settings=ONE_PROCESS)
+        build_run(wanted, data, out, settings=ONE_PROCESS)
     assert not out.exists()
     return str(error.value)
 
@@ -137,7 +137,7 @@ def test_a_teacher_that_cannot_be_is_refused_before_anything_is_written(
     taught = tmp_path / "taught.yaml"
     taught.write_text(recipe(teacher).to_yaml())
     assert "has a teacher itself" in refused(recipe(taught), rendered, out)
-    other = recipe(teacher, "learn_from_val=0.25")
+    other = recipe(teacher, "val_to_train=0.25")
     assert "it would see what judges its student" in refused(other, rendered, out)
     assert "no recipe" in refused(recipe(tmp_path / "nothing.yaml"), rendered, out)
 

@@ -29,7 +29,7 @@ from platecheck.training.networks import build_network
 from platecheck.training.recipe import load_recipe
 from platecheck.training.run import HISTORY_KEYS, Run
 from platecheck.training.torch_predictor import TorchPredictor
-from platecheck.training.train import TrainerSettings, fit, prepare
+from platecheck.training.train import TrainerSettings, build_run, fit
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -87,7 +87,7 @@ class TestTheRunFolder:
         assert facts.classes == ("clean", "dirty")
         assert facts.unreadable == {}
         assert facts.fingerprint == divided.fingerprint()
-        assert facts.division == describe_split(photos, seed=0)
+        assert facts.split_info == describe_split(photos, seed=0)
         assert trained.photos.photos == divided.photos
         assert trained.photos.counts()["val"] == {"clean": 12, "dirty": 12}
         assert facts.versions["torch"] == torch.__version__
@@ -135,7 +135,7 @@ class TestTheRunFolder:
 
     def test_on_epoch_sees_each_finished_epoch(self, dishes: Path, tmp_path: Path) -> None:
         seen = []
-        prepared = prepare(gentle(epochs=2), dishes, tmp_path / "run", settings=ONE_PROCESS)
+        prepared = build_run(gentle(epochs=2), dishes, tmp_path / "run", settings=ONE_PROCESS)
         run = fit(prepared, on_epoch=lambda run: seen.append(run.history))
         assert seen == [run.history[:1], run.history]
         assert set(run.history[0]) == set(HISTORY_KEYS)
@@ -173,12 +173,12 @@ class TestRepeating:
         self, trained: Run, dishes: Path, tmp_path: Path
     ) -> None:
         settings = TrainerSettings("cpu", 1, workers=2)
-        shared = fit(prepare(gentle(epochs=2), dishes, tmp_path / "shared", settings=settings))
+        shared = fit(build_run(gentle(epochs=2), dishes, tmp_path / "shared", settings=settings))
         for epoch in (1, 2):
             assert shared.weights(epoch).read_bytes() == trained.weights(epoch).read_bytes()
 
     def test_the_split_seed_divides_anew(self, trained: Run, dishes: Path, tmp_path: Path) -> None:
-        other = prepare(gentle(), dishes, tmp_path / "run", split_seed=1).run
+        other = build_run(gentle(), dishes, tmp_path / "run", split_seed=1).run
         assert other.photos.counts() == trained.photos.counts()
         assert other.photos.split("val") != trained.photos.split("val")
         assert other.facts.fingerprint != trained.facts.fingerprint
@@ -187,7 +187,7 @@ class TestRepeating:
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
 def test_lower_precision_trains(precision: str, dishes: Path, tmp_path: Path) -> None:
     settings = TrainerSettings("cpu", 1, precision=precision, workers=0)
-    run = fit(prepare(gentle(epochs=2), dishes, tmp_path / "run", settings=settings))
+    run = fit(build_run(gentle(epochs=2), dishes, tmp_path / "run", settings=settings))
     assert run.facts.settings["precision"] == precision
     assert all(np.isfinite(list(row.values())).all() for row in run.history)
     wanted = torch.float32 if precision == "bf16-mixed" else torch.bfloat16
@@ -260,7 +260,7 @@ class TestFrozen:
         recipe = gentle(*self.RECIPE, "augmentation={horizontal_flip: true}", epochs=1)
         for precision in ("bf16-mixed", "bf16-true"):
             settings = TrainerSettings("cpu", 1, precision=precision, workers=0)
-            run = fit(prepare(recipe, dishes, tmp_path / precision, settings=settings))
+            run = fit(build_run(recipe, dishes, tmp_path / precision, settings=settings))
             assert np.isfinite(run.history[0]["val_loss"])
 
     @pytest.mark.slow
@@ -351,7 +351,7 @@ class TestWhatGoesWrong:
         assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
     def test_an_empty_folder_is_taken(self, dishes: Path, tmp_path: Path) -> None:
-        assert prepare(gentle(), dishes, tmp_path).run.folder == tmp_path
+        assert build_run(gentle(), dishes, tmp_path).run.folder == tmp_path
 
     def test_photos_that_are_not_there(self, cli: Cli, tmp_path: Path) -> None:
         answer = cli("train", "tiny_vgg", "--data", tmp_path / "no", "--out", tmp_path / "run")
@@ -363,7 +363,7 @@ class TestWhatGoesWrong:
         (tmp_path / "train" / "clean").mkdir(parents=True)
         (tmp_path / "train" / "dirty").symlink_to(dishes / "train" / "dirty")
         with pytest.raises(DataError, match="clean is empty"):
-            prepare(gentle(), tmp_path, tmp_path / "run")
+            build_run(gentle(), tmp_path, tmp_path / "run")
 
     @pytest.mark.parametrize(
         "settings",
@@ -378,6 +378,6 @@ class TestWhatGoesWrong:
         self, settings: TrainerSettings, dishes: Path, tmp_path: Path
     ) -> None:
         with pytest.raises(ModelError, match="cannot train with") as caught:
-            prepare(gentle(), dishes, tmp_path / "run", settings=settings)
+            build_run(gentle(), dishes, tmp_path / "run", settings=settings)
         assert "\n" not in str(caught.value)
         assert not (tmp_path / "run").exists()

@@ -1,5 +1,6 @@
 """Unsure, not a dish, and where the dirt is: what a file may say beside the classes."""
 
+import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from platecheck.classifier import Classifier
-from platecheck.model_info import NO_DISH, UNSURE, ModelInfo, Promise
+from platecheck.model_info import NO_DISH, UNSURE, ErrorGuarantee, ModelInfo
 
 WriteModel = Callable[..., Path]
 SIZE, CELL = 16, 4
@@ -116,7 +117,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Classifier:
     """A file that says everything."""
-    promise = Promise(
+    promise = ErrorGuarantee(
         wrong={"clean": 0.01, "dirty": 0.2}, shares={"clean": 0.4, "dirty": 0.6},
         photos=200, answered=0.9,
     )  # fmt: skip
@@ -135,17 +136,17 @@ def full(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> C
 
 class TestAFileWithoutThem:
     def test_it_answers_as_ever(self, plain: Classifier) -> None:
-        assert not plain.gives_evidence
-        assert plain.info.promise is None
-        assert plain.info.oddness_limit is None
+        assert not plain.has_heatmap
+        assert plain.info.error_guarantee is None
+        assert plain.info.ood_threshold is None
         pixels = np.full((3, SIZE, SIZE, 3), 90, np.uint8)
-        answers = plain.answers(pixels)
-        assert answers.evidence is None
-        assert answers.oddness is None
+        answers = plain.outputs(pixels)
+        assert answers.heatmap is None
+        assert answers.ood_score is None
         np.testing.assert_array_equal(answers.probabilities, plain.probabilities(pixels))
         for prediction in (plain.predict(grey(120)), *plain.predict_many([grey(120)])):
             assert prediction.label == "clean"
-            assert prediction.evidence is None
+            assert prediction.heatmap is None
 
     def test_thresholds_need_no_other_outputs(
         self, tmp_path: Path, write_model: WriteModel
@@ -173,16 +174,16 @@ class TestAFileThatSaysEverything:
     def test_all_answers_come_at_once_and_agree(self, full: Classifier) -> None:
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (5, SIZE, SIZE, 3), np.uint8)
-        answers = full.answers(pixels)
+        answers = full.outputs(pixels)
         np.testing.assert_allclose(answers.probabilities, full.probabilities(pixels), atol=1e-6)
-        assert answers.evidence is not None
-        assert answers.oddness is not None
-        assert answers.evidence.shape == (5, SIZE // CELL, SIZE // CELL)
-        assert answers.evidence.dtype == answers.oddness.dtype == np.float32
+        assert answers.heatmap is not None
+        assert answers.ood_score is not None
+        assert answers.heatmap.shape == (5, SIZE // CELL, SIZE // CELL)
+        assert answers.heatmap.dtype == answers.ood_score.dtype == np.float32
         cells = pixels.reshape(5, SIZE // CELL, CELL, SIZE // CELL, CELL, 3) / 255
-        np.testing.assert_allclose(answers.evidence, cells.mean(axis=(2, 4, 5)), atol=1e-5)
+        np.testing.assert_allclose(answers.heatmap, cells.mean(axis=(2, 4, 5)), atol=1e-5)
         np.testing.assert_allclose(
-            answers.oddness, 1 - pixels.mean(axis=(1, 2, 3)) / 255, atol=1e-5
+            answers.ood_score, 1 - pixels.mean(axis=(1, 2, 3)) / 255, atol=1e-5
         )
 
     @pytest.mark.parametrize(
@@ -200,8 +201,8 @@ class TestAFileThatSaysEverything:
             assert prediction.probabilities is not None
             assert sum(prediction.probabilities.values()) == pytest.approx(1)
             assert prediction.probability == max(prediction.probabilities.values())
-            assert prediction.evidence is not None
-            np.testing.assert_allclose(prediction.evidence, level / 255, atol=1e-5)
+            assert prediction.heatmap is not None
+            np.testing.assert_allclose(prediction.heatmap, level / 255, atol=1e-5)
 
     def test_every_photo_gets_its_own_evidence(self, full: Classifier) -> None:
         """Also in batches, and around a photo that cannot be opened."""
@@ -211,13 +212,13 @@ class TestAFileThatSaysEverything:
         for batch_size in (1, 3, 8):
             found = list(full.predict_many(photos, batch_size=batch_size))
             assert found[4].error is not None
-            assert found[4].evidence is None
+            assert found[4].heatmap is None
             assert found[4].label == ""
-            means = [p.evidence.mean() * 255 for p in found if p.evidence is not None]
+            means = [p.heatmap.mean() * 255 for p in found if p.heatmap is not None]
             assert means == pytest.approx(levels, abs=0.01)
 
     def test_evidence_begins_in_the_upper_left(self, full: Classifier) -> None:
-        evidence = full.predict(quarter()).evidence
+        evidence = full.predict(quarter()).heatmap
         assert evidence is not None
         assert evidence[:2, :2].min() > 0.85
         assert evidence[2:].max() < 0.15
@@ -231,12 +232,34 @@ class TestAFileThatSaysEverything:
         assert told["top_class"] in full.classes
 
     def test_the_promise_is_read_back(self, full: Classifier) -> None:
-        promise = full.info.promise
+        promise = full.info.error_guarantee
         assert promise is not None
         assert promise.wrong == {"clean": 0.01, "dirty": 0.2}
         assert (promise.photos, promise.answered) == (200, 0.9)
-        assert full.info.oddness_limit == ODD
+        assert full.info.ood_threshold == ODD
 
     def test_predictions_compare_without_their_maps(self, full: Classifier) -> None:
         assert full.predict(grey(100)) == full.predict(grey(100))
         assert full.predict(grey(100)) != full.predict(grey(200))
+
+
+def test_deprecated_attribute_warns_and_returns_the_renamed_one(
+    write_model: WriteModel, tmp_path: Path
+) -> None:
+    classifier = Classifier.load(write_model(tmp_path / "m.onnx", evidence=CELL, oddness=True))
+    prediction = classifier.predict(quarter())
+    renamed = {"needed": "threshold", "oddness": "ood_score", "evidence": "heatmap"}
+    for old, new in renamed.items():
+        with pytest.warns(DeprecationWarning, match=f"Prediction.{old} is now {new}"):
+            assert getattr(prediction, old) is getattr(prediction, new)
+    with pytest.warns(DeprecationWarning, match="gives_evidence is now has_heatmap"):
+        assert classifier.gives_evidence
+    with pytest.warns(DeprecationWarning, match="answers is now outputs"):
+        assert classifier.answers(np.zeros((1, SIZE, SIZE, 3), np.uint8)).heatmap is not None
+
+
+def test_renamed_fields_keep_their_json_keys() -> None:
+    stored = json.loads(info(ood_threshold=1.0).model_dump_json())
+    assert stored["oddness_limit"] == 1.0
+    assert {"promise", "division"} < stored.keys()
+    assert not {"error_guarantee", "ood_threshold", "split_info"} & stored.keys()

@@ -46,7 +46,7 @@ def settings(change: v2.Transform, *names: str) -> dict[str, Any]:
     return {name: getattr(change, name) for name in names}
 
 
-@pytest.mark.parametrize("recipe", ["tiny_vgg", "efficientnet_b2", "efficientnet_lite2_letter"])
+@pytest.mark.parametrize("recipe", ["tiny_vgg", "efficientnet_b2", "efficientnet_lite2_fullaug"])
 def test_the_recipes_augmentation_is_the_references_to_the_letter(recipe: str) -> None:
     horizontal, vertical, rotation, jitter, trivial = changes(load_recipe(recipe).augmentation)
     assert type(horizontal) is v2.RandomHorizontalFlip

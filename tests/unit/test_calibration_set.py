@@ -30,7 +30,7 @@ def run(data: Path, folder: Path, *changes: str) -> Run:
     return Run(folder, recipe, facts, photos)
 
 
-ROBUST = "augmentation.robust={tables: 0.5}"
+ROBUST = "augmentation.robust={backgrounds: 0.5}"
 
 
 def test_without_robust_training_the_photos_as_they_are(rendered: Path, tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_such_as_a_run(tmp_path: Path) -> None:
-    assert "is a folder; a run becomes a model file with: platecheck export" in refusal(tmp_path)
+    assert "is a folder; export a run as a model file: platecheck export" in refusal(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"PK\x03\x04", bytes(1000)])
@@ -211,7 +211,7 @@ def test_a_provider_that_is_not_there_is_refused(
 def test_a_graph_with_another_number_of_classes(tmp_path: Path, write_model: WriteModel) -> None:
     three = onnx.numpy_helper.from_array(np.float32([[1, 2, 3]]), "weights")
     path = write_model(tmp_path / "m.onnx", weights=three, graph={"output_shape": ["batch", "n"]})
-    assert "does not take and give what its metadata says" in refusal(path)
+    assert "has inputs or outputs that do not match its metadata" in refusal(path)
 
 
 def test_weights_in_another_file_are_not_read(

@@ -153,7 +153,7 @@ def test_predict_takes_larger_photos_on_request(classifier: Classifier) -> None:
 def test_overlay_takes_what_was_predicted_on(classifier: Classifier) -> None:
     pixels = flat(255)
     pixels[..., 0] = 10
-    evidence = classifier.predict(pixels).evidence
+    evidence = classifier.predict(pixels).heatmap
     assert evidence is not None
     drawn = overlay(png(pixels), evidence).tobytes()
 
@@ -170,12 +170,12 @@ def test_overlay_takes_what_was_predicted_on(classifier: Classifier) -> None:
 def test_prediction_is_a_value(classifier: Classifier) -> None:
     first, second = classifier.predict(flat(200)), classifier.predict(flat(200))
     other = classifier.predict(flat(20))
-    assert first.evidence is not None
+    assert first.heatmap is not None
     assert first == second != other
     assert len({first, second, other}) == 2
     back = pickle.loads(pickle.dumps(first))
     assert back == first
-    np.testing.assert_array_equal(back.evidence, first.evidence)
+    np.testing.assert_array_equal(back.heatmap, first.heatmap)
     failed, again = classifier.predict_many(["gone.jpg", "gone.jpg"])
     assert failed == again == pickle.loads(pickle.dumps(failed))
     assert len({failed, again, Prediction("x")}) == 2

@@ -11,13 +11,13 @@ from platecheck.serving.drift import LEAST, WINDOW, Drift, population_stability_
 
 REFERENCE = Reference(
     answers={"clean": 60, "dirty": 120, "unsure": 20},
-    oddness_deciles=tuple(number / 10 for number in range(1, 10)),
+    ood_deciles=tuple(number / 10 for number in range(1, 10)),
 )
 
 
 def like_validation(rng: random.Random, shift: float = 0) -> Prediction:
     label = rng.choices(["clean", "dirty", "unsure"], [60, 120, 20])[0]
-    return Prediction("p", label, oddness=rng.random() + shift)
+    return Prediction("p", label, ood_score=rng.random() + shift)
 
 
 def test_the_index_is_the_textbooks() -> None:
@@ -51,7 +51,7 @@ def test_answers_like_validations_are_near_and_others_far() -> None:
     assert (drift.answers() or 0) < 0.05
     assert (drift.features() or 0) > 0.25
     for _ in range(WINDOW):
-        drift.add(Prediction("p", "not a dish", oddness=rng.random()))
+        drift.add(Prediction("p", "not a dish", ood_score=rng.random()))
     assert (drift.answers() or 0) > 0.25
     assert (drift.features() or 0) < 0.05
 

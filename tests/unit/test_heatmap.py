@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from platecheck.errors import PhotoError
-from platecheck.heatmap import COLOUR, LARGEST_SIDE, overlay
+from platecheck.heatmap import COLOR, MAX_SIDE, overlay
 
 
 def photo(width: int, height: int, **how: object) -> bytes:
@@ -44,7 +44,7 @@ def changed(picture: Image.Image, content: bytes) -> NDArray[np.bool_]:
 
 
 @pytest.mark.parametrize(
-    "size", [(64, 48), (1, 1), (1, 300), (333, 17), (LARGEST_SIDE, 700), (700, LARGEST_SIDE)]
+    "size", [(64, 48), (1, 1), (1, 300), (333, 17), (MAX_SIDE, 700), (700, MAX_SIDE)]
 )
 def test_it_is_as_large_as_the_photo(size: tuple[int, int]) -> None:
     for dirt in (evidence(), evidence(upper_left=1), np.ones((1, 1), np.float32)):
@@ -56,9 +56,9 @@ def test_it_is_as_large_as_the_photo(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize(
     ("size", "wanted"),
     [
-        ((2 * LARGEST_SIDE, LARGEST_SIDE), (LARGEST_SIDE, LARGEST_SIDE // 2)),
-        ((LARGEST_SIDE // 2, LARGEST_SIDE + 256), (410, LARGEST_SIDE)),
-        ((3, 4 * LARGEST_SIDE), (1, LARGEST_SIDE)),
+        ((2 * MAX_SIDE, MAX_SIDE), (MAX_SIDE, MAX_SIDE // 2)),
+        ((MAX_SIDE // 2, MAX_SIDE + 256), (410, MAX_SIDE)),
+        ((3, 4 * MAX_SIDE), (1, MAX_SIDE)),
     ],
 )
 def test_a_larger_one_is_reduced_and_keeps_its_shape(
@@ -92,9 +92,7 @@ def test_where_the_evidence_is_the_photo_is_coloured(place: str) -> None:
     ] = False
     assert not there[far].any()
     middle = np.asarray(picture)[wanted].mean(axis=0)
-    assert (
-        np.abs(middle - COLOUR).sum() < np.abs(pixels(content)[wanted].mean(axis=0) - COLOUR).sum()
-    )
+    assert np.abs(middle - COLOR).sum() < np.abs(pixels(content)[wanted].mean(axis=0) - COLOR).sum()
 
 
 def test_more_evidence_is_more_colour_and_the_photo_still_shows() -> None:

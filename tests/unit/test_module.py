@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from platecheck.training.module import PlateModule, ema_copy, heatmap_loss
+from platecheck.training.module import PlateModule, ema_average, heatmap_loss
 from platecheck.training.networks import build_network
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.robust import CLEAN, DIRT, UNKNOWN
@@ -129,7 +129,7 @@ def test_it_is_finite_and_differentiable_whatever_is_known(photos: list[tuple[in
 
 class TestTheAverageOfWeights:
     def test_it_starts_with_a_short_memory_and_grows_into_the_decay(self) -> None:
-        average = ema_copy(0.9)
+        average = ema_average(0.9)
         zero, one = torch.zeros(1), torch.ones(1)
         kept = [float(average(one, zero, steps)) for steps in range(300)]
         assert kept[0] == pytest.approx(0.1)
@@ -141,16 +141,16 @@ class TestTheAverageOfWeights:
     def test_a_constant_stays_what_it_is(self) -> None:
         value = torch.tensor([1.5, -2.0])
         for steps in (1, 5, 1000):
-            assert torch.allclose(ema_copy(0.99)(value, value, steps), value)
+            assert torch.allclose(ema_average(0.99)(value, value, steps), value)
 
     def test_counters_are_copied(self) -> None:
-        found = ema_copy(0.9)(torch.tensor(3), torch.tensor(17), 5)
+        found = ema_average(0.9)(torch.tensor(3), torch.tensor(17), 5)
         assert (found.dtype, int(found)) == (torch.int64, 17)
 
     def test_of_a_network_weights_and_statistics(self) -> None:
         torch.manual_seed(0)
         network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
-        averaged = AveragedModel(network, avg_fn=ema_copy(0.5), use_buffers=True)
+        averaged = AveragedModel(network, avg_fn=ema_average(0.5), use_buffers=True)
         by_hand: dict[str, Tensor] = {}
         for step in range(6):
             with torch.no_grad():
@@ -186,7 +186,7 @@ class TestWhichNetworkAnswers:
 
     @pytest.mark.parametrize("frozen", [False, True])
     def test_with_averaging_the_averaged_one(self, frozen: bool) -> None:
-        averaging = module("averaging=0.9", f"network.frozen={frozen}")
+        averaging = module("ema_decay=0.9", f"network.frozen={frozen}")
         if frozen:
             averaging.frozen = averaging.network.backbone  # type: ignore[assignment]
         assert averaging.ema_network is not averaging.network
@@ -204,7 +204,7 @@ class TestWhichNetworkAnswers:
         assert not torch.allclose(averaging(photos), before)
 
     def test_while_it_trains_the_one_that_learns(self) -> None:
-        averaging = module("averaging=0.9", "network.dropout=0", "network.head_dropout=0")
+        averaging = module("ema_decay=0.9", "network.dropout=0", "network.head_dropout=0")
         averaging.train()
         photos = torch.randn(4, 3, 32, 32)
         averaging(photos).sum().backward()

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from platecheck.training import networks
 from platecheck.training.networks import (
-    LOOK,
+    POOLED_BLOCKS,
     PlateNet,
     build_network,
     learned_state,
@@ -208,14 +208,14 @@ class TestEvidence:
     @staticmethod
     def network(request: pytest.FixtureRequest) -> tuple[PlateNet, int]:
         torch.manual_seed(0)
-        recipe = Network(name="efficientnet_lite2", head=0, evidence=True)
+        recipe = Network(name="efficientnet_lite2", head=0, heatmap=True)
         return build_network(recipe, classes=2, size=request.param).eval(), request.param
 
     @torch.no_grad()
     def test_logits_are_those_without_it(self, network: tuple[PlateNet, int]) -> None:
         net, size = network
         photos = torch.randn(2, 3, size, size)
-        logits, dirt, _ = net.with_evidence(photos)
+        logits, dirt, _ = net.with_heatmap(photos)
         assert torch.allclose(logits, net(photos), atol=1e-5)
         assert dirt.shape == (2, size // 8, size // 8)
 
@@ -229,18 +229,18 @@ class TestEvidence:
             net.backbone.blocks[number].register_forward_hook(  # type: ignore[union-attr,operator]
                 lambda _module, _inputs, found: seen.append(found.mean(dim=(2, 3)))
             )
-            for number in LOOK
+            for number in POOLED_BLOCKS
         ]
-        look = net.with_evidence(torch.randn(2, 3, size, size))[2]
+        look = net.with_heatmap(torch.randn(2, 3, size, size))[2]
         for hook in hooks:
             hook.remove()
-        assert len(seen) == len(LOOK)
+        assert len(seen) == len(POOLED_BLOCKS)
         torch.testing.assert_close(look, torch.cat(seen, dim=1))
 
     @torch.no_grad()
     def test_dirt_is_rare_before_anything_is_learnt(self, network: tuple[PlateNet, int]) -> None:
         net, size = network
-        _, dirt, _ = net.with_evidence(torch.randn(2, 3, size, size))
+        _, dirt, _ = net.with_heatmap(torch.randn(2, 3, size, size))
         assert torch.sigmoid(dirt).mean() < 0.2
 
 

@@ -32,7 +32,7 @@ def features(rng: np.random.Generator, count: int, size: int, *, main: int = 6) 
 def test_with_all_directions_kept_it_is_the_mahalanobis_distance(size: int) -> None:
     rng = np.random.default_rng(0)
     train, new = features(rng, 500, size, main=min(6, size)), rng.normal(3, 8, (40, size))
-    found = fit_ood(train, train).oddness(new.astype(np.float32))
+    found = fit_ood(train, train).ood_score(new.astype(np.float32))
     inverse = np.linalg.inv(np.cov(train.astype(float).T))
     middle = train.astype(float).mean(axis=0)
     wanted = [mahalanobis(row, middle, inverse) / np.sqrt(size) for row in new]
@@ -54,7 +54,7 @@ def test_small_variances_are_taken_as_equal() -> None:
     apart = (new - train.astype(float).mean(axis=0)) @ axes
     wanted = np.sqrt((apart**2 / variances).sum(axis=1) / size)
     found = fit_ood(*2 * [(train * scale).astype(np.float32)])
-    odd = found.oddness((new * scale).astype(np.float32))
+    odd = found.ood_score((new * scale).astype(np.float32))
     np.testing.assert_allclose(odd, wanted, rtol=2e-3)
 
 
@@ -65,8 +65,8 @@ def test_all_variances_equal() -> None:
     fitted = fit_ood(train, train)
     new = rng.normal(5, 0.3, (300, 100)).astype(np.float32)
     plain = np.sqrt((((new - 5) / 0.3) ** 2).mean(axis=1))
-    np.testing.assert_allclose(fitted.oddness(new), plain, rtol=0.08)
-    assert fitted.oddness(new).mean() == pytest.approx(1, abs=0.05)
+    np.testing.assert_allclose(fitted.ood_score(new), plain, rtol=0.08)
+    assert fitted.ood_score(new).mean() == pytest.approx(1, abs=0.05)
 
 
 def test_about_as_many_new_photos_are_above_the_limit_as_promised() -> None:
@@ -74,7 +74,7 @@ def test_about_as_many_new_photos_are_above_the_limit_as_promised() -> None:
     above = []
     for _ in range(60):
         fitted = fit_ood(features(rng, 300, 40), features(rng, 250, 40))
-        above.append((fitted.oddness(features(rng, 400, 40)) > fitted.limit / MARGIN).mean())
+        above.append((fitted.ood_score(features(rng, 400, 40)) > fitted.limit / MARGIN).mean())
     assert 0.3 * FALSE_ALARMS < np.mean(above) <= 1.2 * FALSE_ALARMS
     # No single fit is far off: chance alone gives a beta distribution.
     worst = beta.ppf(1 - 1e-4 / 60, 3, 248)
@@ -105,11 +105,11 @@ def test_what_was_familiar_before_stays_so_and_what_was_odd_too() -> None:
     first = fit_ood(old, features(rng, 200, 64))
     forgetful, second = (fit_ood(other, other, before) for before in (None, first))
     new = features(rng, 200, 64)
-    assert (forgetful.oddness(new) > forgetful.limit).mean() > 0.95
-    assert (second.oddness(new) > second.limit).mean() < 0.02
-    assert (second.oddness(features(rng, 200, 64) + 6) > second.limit).mean() < 0.02
+    assert (forgetful.ood_score(new) > forgetful.limit).mean() > 0.95
+    assert (second.ood_score(new) > second.limit).mean() < 0.02
+    assert (second.ood_score(features(rng, 200, 64) + 6) > second.limit).mean() < 0.02
     elsewhere = features(rng, 20, 64) + 15 * np.eye(64, dtype=np.float32)[:20]
-    assert (second.oddness(elsewhere) > second.limit).all()
+    assert (second.ood_score(elsewhere) > second.limit).all()
     assert second.limit >= first.limit
 
 
@@ -123,7 +123,7 @@ def test_what_is_unlike_the_training_photos_is_odd(away: str) -> None:
         "zeros": np.zeros((20, 64), np.float32),
         "huge": np.full((20, 64), 1e4, np.float32),
     }[away]
-    odd = fitted.oddness(new)
+    odd = fitted.ood_score(new)
     assert np.isfinite(odd).all()
     assert (odd > fitted.limit).all()
 
@@ -136,9 +136,9 @@ def test_it_is_kept_in_a_file(tmp_path: Path) -> None:
     assert found.limit == pytest.approx(fitted.limit, rel=1e-6)
     assert found.precision == pytest.approx(fitted.precision, rel=1e-6)
     new = features(rng, 30, 50)
-    np.testing.assert_allclose(found.oddness(new), fitted.oddness(new), rtol=1e-5)
+    np.testing.assert_allclose(found.ood_score(new), fitted.ood_score(new), rtol=1e-5)
     # None of the photos that it was fitted to is on the other side now.
-    assert ((found.oddness(new) > found.limit) == (fitted.oddness(new) > fitted.limit)).all()
+    assert ((found.ood_score(new) > found.limit) == (fitted.ood_score(new) > fitted.limit)).all()
     assert [path.name for path in tmp_path.iterdir()] == ["familiarity.safetensors"]
 
 
@@ -150,12 +150,12 @@ def test_few_photos(count: int, size: int, tmp_path: Path) -> None:
     fitted = fit_ood(train, validation)
     fitted.save(tmp_path / "f.safetensors")
     fitted = MahalanobisOOD.load(tmp_path / "f.safetensors")
-    odd = fitted.oddness(validation)
+    odd = fitted.ood_score(validation)
     assert np.isfinite(odd).all()
     assert np.isfinite(fitted.limit)
     # Of fewer than a hundred photos none can be left out.
     assert fitted.limit == pytest.approx(MARGIN * odd.max(), rel=1e-5)
-    assert (fitted.oddness(np.full((1, size), 1e3, np.float32)) > fitted.limit).all()
+    assert (fitted.ood_score(np.full((1, size), 1e3, np.float32)) > fitted.limit).all()
 
 
 def test_features_that_never_change() -> None:
@@ -164,8 +164,8 @@ def test_features_that_never_change() -> None:
     train = features(rng, 100, 40)
     train[:, 3] = 0
     fitted = fit_ood(train, train)
-    assert np.isfinite(fitted.oddness(train)).all()
+    assert np.isfinite(fitted.ood_score(train)).all()
     same = np.ones((10, 40), np.float32)
     fitted = fit_ood(same, same)
-    assert fitted.oddness(same) == pytest.approx(np.zeros(10))
-    assert (fitted.oddness(same + 1) > fitted.limit).all()
+    assert fitted.ood_score(same) == pytest.approx(np.zeros(10))
+    assert (fitted.ood_score(same + 1) > fitted.limit).all()

@@ -1,6 +1,7 @@
 """Recipes: the shipped ones say what the reference did, and every mistake has one clear answer."""
 
 import contextlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from platecheck.errors import RecipeError
 from platecheck.training.recipe import (
+    RENAMED_KEYS,
     Augmentation,
     ColorJitter,
     Normalization,
@@ -75,7 +77,7 @@ def test_tiny_vgg_to_the_letter() -> None:
         ("efficientnet_b2", "efficientnet_b2", "imagenet"),
         # What the weights of the Lite models were trained with.
         (
-            "efficientnet_lite2_letter",
+            "efficientnet_lite2_fullaug",
             "efficientnet_lite2",
             Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         ),
@@ -97,7 +99,7 @@ def test_transfer_learning_to_the_letter(name: str, network: str, normalize: obj
 
 
 def test_the_shipped_transfer_differs_from_the_letter_in_its_augmentation_alone() -> None:
-    letter, shipped = load_recipe("efficientnet_lite2_letter"), load_recipe("efficientnet_lite2")
+    letter, shipped = load_recipe("efficientnet_lite2_fullaug"), load_recipe("efficientnet_lite2")
     flips = Augmentation(horizontal_flip=True, vertical_flip=True)
     named = {"name": shipped.name, "summary": shipped.summary, "augmentation": flips}
     assert letter.model_copy(update=named) == shipped
@@ -459,10 +461,87 @@ def test_a_recipe_is_written_with_every_default() -> None:
 @pytest.mark.parametrize(
     ("recipe", "change", "said"),
     [
-        ("tiny_vgg", "network.evidence=true", "only efficientnet_lite2 can give evidence"),
+        ("tiny_vgg", "network.heatmap=true", "only efficientnet_lite2 can predict a heatmap"),
         ("plate", "input.size=100", "input.size must be a multiple of 16"),
-        ("plate", "network.frozen=true", "a frozen network cannot learn to give evidence"),
+        ("plate", "network.frozen=true", "a frozen network cannot learn to predict a heatmap"),
     ],
 )
 def test_evidence_that_cannot_be_given_is_refused(recipe: str, change: str, said: str) -> None:
     assert said in refusal(recipe, change)
+
+
+OLD_SPELLINGS = {
+    "learn_from_val": 0.25, "averaging": 0.9, "schedule.warm_up": 0.3, "teacher.flips": False,
+    "network.evidence": True, "augmentation.robust.tables": 0.6,
+    "augmentation.robust.tables_ramp": 0.1,
+}  # fmt: skip
+
+
+def value_of(recipe: Recipe, key: str) -> Any:
+    value: Any = recipe
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def in_old_spelling(recipe: Recipe) -> dict[str, Any]:
+    """The content of the recipe.yaml of an earlier version."""
+    content = recipe.model_dump(mode="json")
+    for old, new in RENAMED_KEYS.items():
+        *parents, key = old.split(".")
+        part = content
+        for parent in parents:
+            part = part[parent]
+        part[key] = part.pop(new.rpartition(".")[2])
+    return content
+
+
+@pytest.mark.parametrize("old", RENAMED_KEYS)
+def test_deprecated_key_in_set_warns_and_sets_the_renamed_one(old: str) -> None:
+    value = OLD_SPELLINGS[old]
+    with pytest.warns(DeprecationWarning, match=f"recipe key {old} is now {RENAMED_KEYS[old]};"):
+        recipe = load_recipe("plate", [f"{old}={value}"])
+    assert value_of(recipe, RENAMED_KEYS[old]) == value
+
+
+def test_deprecated_keys_in_a_file_warn_once_each(tmp_path: Path) -> None:
+    plate = load_recipe("plate")
+    path = tmp_path / "old.yaml"
+    path.write_text(yaml.safe_dump(in_old_spelling(plate)))
+    with pytest.warns(DeprecationWarning, match="^recipe key") as caught:
+        assert load_recipe(path, ["averaging=0.99", "epochs=15"]) == plate
+    assert len(caught) == len(RENAMED_KEYS)
+
+
+def test_deprecated_keys_in_a_value_of_set_warn() -> None:
+    with pytest.warns(DeprecationWarning, match="teacher.flips is now teacher.tta_flips"):
+        recipe = load_recipe("plate", ["teacher={model: plate, flips: true}"])
+    assert recipe.teacher is not None
+    assert recipe.teacher.tta_flips
+
+
+def test_key_in_both_spellings_is_refused(tmp_path: Path) -> None:
+    content = load_recipe("plate").model_dump(mode="json") | {"averaging": 0.5}
+    path = tmp_path / "both.yaml"
+    path.write_text(yaml.safe_dump(content))
+    assert "unknown key 'averaging'" in refusal(path)
+
+
+def test_recipe_of_an_earlier_run_is_read_without_a_warning() -> None:
+    plate = load_recipe("plate")
+    content = in_old_spelling(plate)
+    before = yaml.safe_dump(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert parse_recipe(content, where="recipe.yaml") == plate
+        renamed = parse_recipe(
+            load_recipe("tiny_vgg").model_dump() | {"name": "efficientnet_lite2_letter"}, where=""
+        )
+    assert yaml.safe_dump(content) == before
+    assert renamed.name == "efficientnet_lite2_fullaug"
+
+
+def test_deprecated_recipe_name_warns_and_loads_the_renamed_one() -> None:
+    with pytest.warns(DeprecationWarning, match="efficientnet_lite2_letter is now"):
+        recipe = load_recipe("efficientnet_lite2_letter")
+    assert recipe == load_recipe("efficientnet_lite2_fullaug")

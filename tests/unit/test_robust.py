@@ -34,12 +34,12 @@ CELLS = SIZE // CELL
 PLAIN = Normalization(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 DIRTY = 1
 # Nothing but what a test asks for.
-STILL: dict[str, Any] = {"tables": 0.0, "scale": (1, 1), "shift": 0, "photometric": 0}
+STILL: dict[str, Any] = {"backgrounds": 0.0, "scale": (1, 1), "shift": 0, "photometric": 0}
 WILD: dict[str, Any] = {"scale": (0.75, 1.25), "shift": 0.1}
 ALL_WAYS: dict[str, Any] = {"horizontal_flip": True, "vertical_flip": True, "rotation": 180}
 EVERYTHING: dict[str, Any] = {
-    **WILD, "tables": 0.7, "tables_ramp": 0.5, "photometric": 1.0, "patterns": 0.5, "dirt": 0.5,
-    "rendered": 5, "changes": ALL_WAYS,
+    **WILD, "backgrounds": 0.7, "backgrounds_ramp": 0.5, "photometric": 1.0, "patterns": 0.5,
+    "dirt": 0.5, "rendered": 5, "changes": ALL_WAYS,
 }  # fmt: skip
 HUES = [(200, 60, 60), (60, 190, 60), (70, 70, 220), (210, 200, 50), (60, 200, 200), (190, 90, 30)]
 
@@ -241,7 +241,7 @@ class TestTables:
     def test_with_a_ramp_none_is_exchanged_in_the_first_epoch_and_all_in_its_end(
         self, photos: PhotoSet
     ) -> None:
-        items = dataset(photos, tables=1, tables_ramp=0.4, epochs=10)
+        items = dataset(photos, backgrounds=1, backgrounds_ramp=0.4, epochs=10)
         for index, photo in enumerate(photos.photos):
             np.testing.assert_array_equal(pixels_of(items[index, index, 0]), original(photo))
 
@@ -257,7 +257,7 @@ class TestTables:
         assert exchanged(4) == exchanged(9) == 1
 
     def test_without_a_ramp_the_share_is_what_the_recipe_says(self, photos: PhotoSet) -> None:
-        items = dataset(photos, tables=0.5)
+        items = dataset(photos, backgrounds=0.5)
         same = [
             (pixels_of(items[index, seed, 0]) == original(photos.photos[index])).all()
             for index in range(6)
@@ -266,7 +266,7 @@ class TestTables:
         assert 0.35 < np.mean(same) < 0.65
 
     def test_the_dish_stays_and_the_table_goes(self, photos: PhotoSet) -> None:
-        items = dataset(photos, tables=1)
+        items = dataset(photos, backgrounds=1)
         kept, others = [], []
         for index in range(6):
             before = original(photos.photos[index])
@@ -284,7 +284,7 @@ class TestTables:
         divided = (p for p in photos.photos if not is_noise(p))
         kept = tuple(p for p in divided if (int(p.path.stem) < 3) == (p.label != DIRTY))
         own = replace(photos, photos=kept)
-        items = dataset(own, tables=1)
+        items = dataset(own, backgrounds=1)
         for index in range(len(own.photos)):
             colours = [table_seen(pixels_of(items[index, seed, 0])) for seed in range(60)]
             hues = [c / max(1.0, c.mean()) for c in colours]
@@ -294,7 +294,7 @@ class TestTables:
     def test_photos_that_cannot_be_cut_out_are_served_on_their_own_table(
         self, photos: PhotoSet
     ) -> None:
-        items = dataset(photos, pairs=Magenta(), tables=1, dirt=1, patterns=1)
+        items = dataset(photos, pairs=Magenta(), backgrounds=1, dirt=1, patterns=1)
         bad = [index for index, photo in enumerate(photos.photos) if is_noise(photo)]
         assert len(bad) == 2
         for index in bad:
@@ -308,7 +308,7 @@ class TestTables:
 
     def test_where_no_photo_has_a_table_one_is_made_of_noise(self, photos: PhotoSet) -> None:
         alone = replace(photos, photos=photos.photos[:1])
-        items = dataset(alone, tables=1)
+        items = dataset(alone, backgrounds=1)
         items.with_table = []
         found = {pixels_of(items[0, seed, 0]).tobytes() for seed in range(6)}
         assert len(found) == 6
@@ -337,7 +337,9 @@ class TestDirt:
 
     @pytest.mark.parametrize("tables", [0, 1])
     def test_the_target_goes_where_the_dirt_goes(self, tables: int, photos: PhotoSet) -> None:
-        items = dataset(photos, pairs=Magenta(), dirt=1, tables=tables, changes=ALL_WAYS, **WILD)
+        items = dataset(
+            photos, pairs=Magenta(), dirt=1, backgrounds=tables, changes=ALL_WAYS, **WILD
+        )
         cells = {CLEAN: [], DIRT: []}  # type: dict[int, list[float]]
         for index in range(6):
             for seed in range(20):

@@ -7,7 +7,7 @@ import pytest
 
 from platecheck.data.folders import Photo, PhotoSet
 from platecheck.errors import ModelError, PhotoError, PlatecheckError
-from platecheck.model_info import Division
+from platecheck.model_info import SplitInfo
 from platecheck.training.recipe import Normalization, load_recipe
 from platecheck.training.run import (
     HISTORY_KEYS,
@@ -53,7 +53,7 @@ def run(tmp_path: Path) -> Run:
         data=str(data),
         fingerprint="f" * 64,
         classes=("clean", "dirty"),
-        division=Division(split="test", seed=3, fingerprint="d" * 64),
+        division=SplitInfo(split="test", seed=3, fingerprint="d" * 64),
         normalization=Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)),
         unreadable={bad.source: bad.reason},
         settings={"precision": "32-true", "threads": 1},

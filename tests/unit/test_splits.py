@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from platecheck.data.folders import Photo, PhotoSet, read_photos
 from platecheck.data.splits import apply_split, describe_split, divide, with_validation
 from platecheck.errors import DataError
-from platecheck.model_info import Division
+from platecheck.model_info import SplitInfo
 
 WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 
@@ -227,7 +227,7 @@ def test_a_division_is_replayed_for_the_same_photos(splits: dict[str, list[int]]
     division = describe_split(photos, seed=5)
     assert division is not None
     assert division.seed == 5
-    again = Division.model_validate_json(division.model_dump_json())
+    again = SplitInfo.model_validate_json(division.model_dump_json())
     backwards = replace(photos, photos=photos.photos[::-1])
     assert apply_split(photos, again) == with_validation(photos, seed=5)
     assert apply_split(backwards, again) == with_validation(photos, seed=5)

@@ -10,7 +10,7 @@ import torch
 
 from platecheck.classifier import Classifier
 from platecheck.errors import DataError, ModelError, RecipeError
-from platecheck.model_info import Division
+from platecheck.model_info import SplitInfo
 from platecheck.training.module import PlateModule
 from platecheck.training.networks import build_network
 from platecheck.training.recipe import Recipe, load_recipe
@@ -32,7 +32,7 @@ def test_it_answers_as_its_file_does_in_another_process_too() -> None:
 
 
 def test_it_looks_at_all_mirrored_versions() -> None:
-    teacher = Teacher("plate", CLASSES, flips=True)
+    teacher = Teacher("plate", CLASSES, tta_flips=True)
     pixels = np.random.default_rng(1).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
     classifier = Classifier.load("plate")
     logits = [
@@ -66,14 +66,14 @@ def test_there_is_none(tmp_path: Path) -> None:
 
 
 def test_it_may_not_have_learnt_from_what_judges_its_student() -> None:
-    theirs = Classifier.load("plate").info.division
+    theirs = Classifier.load("plate").info.split_info
     assert theirs is not None
     teacher = Teacher("plate", CLASSES)
     teacher.check(theirs)
     teacher.check(None)
     # Other photos, however they were divided.
-    teacher.check(Division(split="test", seed=7, fingerprint="another"))
-    for other in ({"seed": theirs.seed + 1}, {"learnt": 0.25}):
+    teacher.check(SplitInfo(split="test", seed=7, fingerprint="another"))
+    for other in ({"seed": theirs.seed + 1}, {"val_to_train": 0.25}):
         divided = theirs.model_copy(update=other)
         with pytest.raises(DataError, match=f"--split-seed={theirs.seed}"):
             teacher.check(divided)

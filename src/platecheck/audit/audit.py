@@ -228,7 +228,7 @@ def _label_notes(classifier: Classifier, photos: PhotoSet, *, looked_into: bool)
         " and blemishes of the dish and on the answer of the shipped model"
         f" ({classifier.info.recipe}, {classifier.info.network})."
     ]
-    known = apply_split(photos, classifier.info.division).fingerprint()
+    known = apply_split(photos, classifier.info.split_info).fingerprint()
     if known == classifier.info.data_fingerprint:
         notes.append(
             "The shipped model was trained on these very photos: wrong labels that it has learned"

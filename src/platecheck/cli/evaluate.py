@@ -97,7 +97,7 @@ def _decision_metrics(model: "Model", found: "Evaluation") -> "DecisionMetrics |
 
     if not isinstance(model, Classifier) or found.decisions is None:
         return None
-    if not model.info.thresholds and model.info.oddness_limit is None:
+    if not model.info.thresholds and model.info.ood_threshold is None:
         return None
     return evaluate_decisions(found.decisions, found.labels, model.classes)
 

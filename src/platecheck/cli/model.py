@@ -16,25 +16,25 @@ from platecheck.errors import DataError, MissingExtraError
 from platecheck.files import check_writable
 from platecheck.model_info import match_classes
 
-# Of a split's figures, those that are kept in the file.
+# Metrics of a split that are stored in the file.
 KEPT = {"photos", "correct", "accuracy", "accuracy_ci95", "precision", "recall", "f1", "ece"}
 
 
 def export(
     run: RunFolder,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")] = Path(
-        "model.onnx"
-    ),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output file.")] = Path("model.onnx"),
     int8: Annotated[
-        bool, typer.Option("--int8", help="Quantise: four times smaller, and faster.")
+        bool, typer.Option("--int8", help="Quantize: four times smaller, and faster.")
     ] = False,
-    epoch: Annotated[int | None, typer.Option(min=1, help="Instead of the best one.")] = None,
+    epoch: Annotated[
+        int | None, typer.Option(min=1, help="Epoch to export [default: the best].")
+    ] = None,
     max_missed_dirty: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1,
-            help="Of dishes called clean at most this share is dirty; else unsure.",
+            help="Highest share of dirty dishes among those labelled clean; else unsure.",
         ),
     ] = None,
     max_false_alarm: Annotated[
@@ -42,16 +42,16 @@ def export(
         typer.Option(
             min=0,
             max=1,
-            help="Of dishes called dirty at most this share is clean; else unsure.",
+            help="Highest share of clean dishes among those labelled dirty; else unsure.",
         ),
     ] = None,
     cost: Annotated[
         float | None,
-        typer.Option(min=0, help="One missed dirty dish is as bad as so many false alarms."),
+        typer.Option(min=0, help="False alarms that weigh as much as one missed dirty dish."),
     ] = None,
     data: Moved = None,
 ) -> None:
-    """Export a run's network as one ONNX file, and check it on the validation photos."""
+    """Export a run as one ONNX file and check it on the validation photos."""
     try:
         from platecheck.classifier import Classifier
         from platecheck.evaluation.evaluate import evaluate
@@ -62,7 +62,7 @@ def export(
 
     check_writable(out)
     opened = Run.load(run, data=data)
-    wrong = _promise(opened.facts.classes, max_missed_dirty, max_false_alarm, cost)
+    wrong = _error_rates(opened.facts.classes, max_missed_dirty, max_false_alarm, cost)
 
     def judge(exported: Classifier) -> dict[str, dict[str, Any]]:
         found: dict[str, dict[str, Any]] = {}
@@ -74,7 +74,7 @@ def export(
                     exported,
                     opened.data,
                     split=split,
-                    division=opened.facts.division,
+                    division=opened.facts.split_info,
                     on_start=bar.start,
                     on_photo=bar.advance,
                 )
@@ -99,10 +99,10 @@ def export(
         )
 
 
-def _promise(
+def _error_rates(
     classes: Sequence[str], missed: float | None, alarm: float | None, cost: float | None
 ) -> dict[str, float] | None:
-    """By class, the largest share of wrong answers among those of the class; None: no promise."""
+    """Return by class the highest share of wrong predictions; None: no guarantee."""
     if missed is None and alarm is None and cost is None:
         return None
     options = {"--max-missed-dirty": missed, "--max-false-alarm": alarm, "--cost": cost}
@@ -119,7 +119,7 @@ def _promise(
             alarm = missed * cost
         elif alarm is not None:
             missed = alarm / cost
-    # A share of 1 promises nothing.
+    # A share of 1 guarantees nothing.
     shares = {classes[clean]: missed, classes[dirty]: alarm}
     return {name: 1.0 if share is None else min(1.0, share) for name, share in shares.items()}
 
@@ -129,13 +129,13 @@ def model(
         Path | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="A file, plate or tiny; plate when absent.",
+            help="A file, plate or tiny [default: plate].",
             autocompletion=complete_model,
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print what an exported file holds."""
+    """Print the metadata of an exported model."""
     from platecheck.classifier import Classifier, find_model
 
     info = Classifier.load(path).info
@@ -155,13 +155,17 @@ def model(
         answered = f"from {value:.1%} on"
         if value > 1:
             answered = "never: too few validation photos for the promise"
-        elif info.promise:
-            answered += f": of such answers at most {info.promise.wrong[name]:.1%} are wrong"
+        elif info.error_guarantee:
+            answered += (
+                f": of such answers at most {info.error_guarantee.wrong[name]:.1%} are wrong"
+            )
         table.add_row(f"answers {escape(name)}", answered)
-    if info.promise:
-        table.add_row("else unsure", f"{1 - info.promise.answered:.1%} of validation photos")
-    if info.oddness_limit is not None:
-        table.add_row("not a dish", f"from an oddness of {info.oddness_limit:.3f} on")
+    if info.error_guarantee:
+        table.add_row(
+            "else unsure", f"{1 - info.error_guarantee.answered:.1%} of validation photos"
+        )
+    if info.ood_threshold is not None:
+        table.add_row("not a dish", f"from an oddness of {info.ood_threshold:.3f} on")
     for split, figures in info.metrics.items():
         low, high = figures["accuracy_ci95"]
         table.add_row(

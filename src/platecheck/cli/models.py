@@ -1,10 +1,10 @@
-"""What a command takes for a model, completed at the Tab key."""
+"""Shell completion of model arguments."""
 
 from pathlib import Path
 
 
 def complete_model(incomplete: str) -> list[str]:
-    """Names of shipped models, exported files, and folders on the way to them."""
+    """Complete the names of shipped models, exported files and folders."""
     from platecheck.classifier import BUNDLED_MODELS, DEFAULT
 
     names = [name for name in (*BUNDLED_MODELS, DEFAULT) if name.startswith(incomplete)]

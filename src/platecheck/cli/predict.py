@@ -67,7 +67,7 @@ def predict(
     if heatmap:
         check_writable(heatmap, folder=True)
     classifier = Classifier.load(model)
-    if heatmap and not classifier.gives_evidence:
+    if heatmap and not classifier.has_heatmap:
         raise ModelError("this model has no heatmap; use another for --heatmap, such as plate")
     if heatmap and heatmap.is_dir() and any(heatmap.iterdir()) and not is_output(heatmap):
         # Marked as output, its contents would no longer be read as photos.
@@ -90,10 +90,10 @@ def predict(
                     failed.append(str(prediction.error))
                     if strict:
                         raise DataError(f"unreadable photos, and --strict was given: {failed[0]}")
-                if heatmap and prediction.evidence is not None and sources[number - 1] != STDIN:
+                if heatmap and prediction.heatmap is not None and sources[number - 1] != STDIN:
                     # stdin cannot be read twice.
                     photo = _open(sources[number - 1], allow_private)
-                    picture = overlay(photo, prediction.evidence, max_pixels=limit)
+                    picture = overlay(photo, prediction.heatmap, max_pixels=limit)
                     mark_output(heatmap)
                     # The number keeps names unique.
                     path = heatmap / f"{number:04d}-{Path(prediction.source).stem}.jpg"
@@ -169,5 +169,5 @@ def _confidence(prediction: "Prediction") -> str:
     if prediction.label == UNSURE:
         # Round down: 89.97 % must not look as if it met a threshold of 90 %.
         percent = math.floor(prediction.probability * 1000) / 10
-        return f"  ({prediction.top_class} {percent:.1f}%, threshold {prediction.needed:.1%})"
+        return f"  ({prediction.top_class} {percent:.1f}%, threshold {prediction.threshold:.1%})"
     return f"  {prediction.probability:.1%}"

@@ -12,7 +12,7 @@ from platecheck.cli.data import show_unreadable
 from platecheck.cli.models import complete_model
 from platecheck.cli.options import Data, Strict
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.recipes import complete_recipe
+from platecheck.cli.recipes import complete_recipe, read_recipe
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import DataError, MissingExtraError
 
@@ -20,17 +20,18 @@ if TYPE_CHECKING:
     from platecheck.training.run import Run
     from platecheck.training.train import TrainingSetup
 
-# Processes that Lightning starts beside the first one learn the run folder by this name.
+# Environment variable that passes the run folder to the processes that Lightning starts.
 RUN_FOLDER = "PLATECHECK_RUN_FOLDER"
 
 
 def train(
     recipe: Annotated[
-        str, typer.Argument(help="Name or YAML file.", autocompletion=complete_recipe)
+        str,
+        typer.Argument(help="Name of a recipe, or a YAML file.", autocompletion=complete_recipe),
     ],
     data: Data,
     out: Annotated[
-        Path | None, typer.Option(help="Run folder; by default runs/RECIPE, with a number.")
+        Path | None, typer.Option(help="Run folder [default: runs/RECIPE, numbered].")
     ] = None,
     start: Annotated[
         str | None,
@@ -45,36 +46,35 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Instead of the recipe's.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Override the recipe's number of epochs.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
     split_seed: Annotated[
-        int, typer.Option(min=0, help="Of the division, where there are no validation photos.")
+        int, typer.Option(min=0, help="Seed of the split, if there are no validation photos.")
     ] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a stopped run.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume a stopped run.")] = False,
     strict: Strict = False,
     exclude: Annotated[
-        Path | None, typer.Option(help="Photos to leave out, as platecheck audit writes them.")
+        Path | None, typer.Option(help="CSV of photos to exclude, from platecheck audit.")
     ] = None,
-    accelerator: Annotated[str, typer.Option(help="cpu, gpu, …; Lightning's names.")] = "auto",
-    devices: Annotated[str, typer.Option(help="How many, or which: 2, 0,1 …")] = "auto",
-    nodes: Annotated[int, typer.Option(min=1, help="Machines that train together.")] = 1,
+    accelerator: Annotated[str, typer.Option(help="Lightning accelerator: cpu, gpu, …")] = "auto",
+    devices: Annotated[str, typer.Option(help="Number or indices of devices: 2, 0,1 …")] = "auto",
+    nodes: Annotated[int, typer.Option(min=1, help="Number of machines.")] = 1,
     precision: Annotated[str, typer.Option(help="32-true, bf16-mixed, 16-mixed …")] = "32-true",
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Processes that prepare photos.")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Data loader processes.")] = None,
 ) -> None:
-    """Train a recipe on a folder of photos; everything is kept in a run folder."""
+    """Train a recipe on a folder of photos and write a run folder."""
     from platecheck.data.folders import list_photos
-    from platecheck.training.recipe import load_recipe
 
-    # Mistakes first: PyTorch takes seconds to import.
-    wanted = load_recipe(recipe, overrides or ())
+    # Report mistakes first: PyTorch takes seconds to import.
+    wanted = read_recipe(recipe, overrides or ())
     listed = list_photos(data)
     try:
         from platecheck.evaluation import plots
         from platecheck.training import train as training
+        from platecheck.training.callbacks import TrainingProgress
         from platecheck.training.onnx_import import fine_tuning
-        from platecheck.training.progress import TrainingProgress
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Training", "train") from error
     if start is not None:
@@ -89,12 +89,12 @@ def train(
 
     def announce_teacher(teacher: "Run") -> None:
         name = escape(teacher.recipe.name)
-        stdout.print(f"first its teacher, [bold]{name}[/], into {escape(teacher.folder)}")
+        stdout.print(f"training the teacher first: [bold]{name}[/], into {escape(teacher.folder)}")
 
     with progress_bar("reading photos", len(listed.photos)) as bar:
         number = int(devices) if devices.isdigit() else devices
         settings = training.TrainerSettings(accelerator, number, nodes, precision, workers)
-        prepared = training.prepare(
+        setup = training.build_run(
             wanted,
             data,
             _run_folder(out, first=training.first_process(), nodes=nodes),
@@ -106,26 +106,26 @@ def train(
             settings=settings,
             on_photo=bar.advance,
         )
-    folder = prepared.run.folder
+    folder = setup.run.folder
     os.environ[RUN_FOLDER] = str(folder)
-    _announce(stdout, prepared)
+    _announce(stdout, setup)
     try:
         run = training.fit(
-            prepared,
+            setup,
             on_epoch=draw,
             on_teacher=announce_teacher,
             callbacks=[TrainingProgress(stdout)],
         )
     except training.Interrupted:
         missing = [*([f"--out={folder}"] if out is None else []), *([] if resume else ["--resume"])]
-        again = " ".join([prepared.run.facts.command, shlex.join(missing)])
-        stdout.print(f"\nstopped; go on with:\n  {escape(again.strip())}")
+        again = " ".join([setup.run.facts.command, shlex.join(missing)])
+        stdout.print(f"\nstopped; resume with:\n  {escape(again.strip())}")
         raise typer.Exit(130) from None
     _conclude(stdout, run, data)
 
 
-def _announce(stdout: Console, prepared: "TrainingSetup") -> None:
-    run = prepared.run
+def _announce(stdout: Console, setup: "TrainingSetup") -> None:
+    run = setup.run
     counts = run.photos.counts()
     stdout.print(f"[bold]{escape(run.recipe.name)}[/]: {escape(run.recipe.summary)}")
     for split in ("train", "val", "test"):
@@ -134,7 +134,7 @@ def _announce(stdout: Console, prepared: "TrainingSetup") -> None:
             stdout.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
     if run.facts.unreadable:
         show_unreadable([f"{path}: {why}" for path, why in run.facts.unreadable.items()])
-    for note in (*run.photos.notes, *([prepared.note] if prepared.note else [])):
+    for note in (*run.photos.notes, *([setup.note] if setup.note else [])):
         stdout.print(f"  [yellow]{escape(note)}[/]")
     stdout.print(f"  into  {escape(run.folder)}")
 
@@ -154,9 +154,9 @@ def _conclude(stdout: Console, run: "Run", data: Path) -> None:
 
 
 def _run_folder(out: Path | None, *, first: bool, nodes: int) -> Path | None:
-    """The same run folder in all processes that train together; None: the first one chooses."""
+    """Return the run folder, the same for all processes; None: the first process chooses."""
     if out is None and not first and (told := os.environ.get(RUN_FOLDER)):
         return Path(told)
     if out is None and (nodes > 1 or not first):
-        raise DataError("several machines need a run folder that all of them see: give --out")
+        raise DataError("several machines need a run folder on a shared file system: pass --out")
     return out

@@ -7,7 +7,7 @@ import numpy as np
 
 from platecheck.data.folders import UNSPLIT, Photo, PhotoSet
 from platecheck.errors import DataError
-from platecheck.model_info import Division
+from platecheck.model_info import SplitInfo
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
 """Of photos that are not divided yet."""
@@ -63,7 +63,7 @@ def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> 
     return apply_split(photos, describe_split(photos, seed=seed, learnt=learnt))
 
 
-def describe_split(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> Division | None:
+def describe_split(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> SplitInfo | None:
     """What :func:`with_validation` divides, to be kept with a model; None when it does not."""
     if photos.splits == (UNSPLIT,):
         split = UNSPLIT
@@ -73,10 +73,10 @@ def describe_split(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> Divis
         return None
     learnt = learnt if split == "test" else 0.0
     fingerprint = _fingerprint(photos, split)
-    return Division(split=split, seed=seed, fingerprint=fingerprint, learnt=learnt)
+    return SplitInfo(split=split, seed=seed, fingerprint=fingerprint, val_to_train=learnt)
 
 
-def apply_split(photos: PhotoSet, division: Division | None) -> PhotoSet:
+def apply_split(photos: PhotoSet, division: SplitInfo | None) -> PhotoSet:
     """Divide photos as a model's were, if they are the same photos; else leave them alone.
 
     A model that was chosen on one half of ``test`` must be judged on the other half. Photos that
@@ -96,19 +96,19 @@ def _fingerprint(photos: PhotoSet, split: str) -> str:
     return replace(photos, photos=photos.split(split)).fingerprint()
 
 
-def _divide_split(photos: PhotoSet, division: Division) -> tuple[Photo, ...]:
+def _divide_split(photos: PhotoSet, division: SplitInfo) -> tuple[Photo, ...]:
     if division.split in (UNSPLIT, "train"):
         shares = SHARES
-    elif division.learnt:
+    elif division.val_to_train:
         # In this order the test half is the same whatever is learnt.
-        learnt = division.learnt / 2
+        learnt = division.val_to_train / 2
         shares = {"train": learnt, "val": 0.5 - learnt, "test": 0.5}
     else:
         shares = {"val": 0.5, "test": 0.5}
     divided = divide(photos.split(division.split), shares, seed=division.seed)
     filled = {(photo.split, photo.label) for photo in divided}
     # What is learnt beside the training photos may be nothing at all.
-    needed = [split for split in shares if split != "train" or not division.learnt]
+    needed = [split for split in shares if split != "train" or not division.val_to_train]
     for split, (label, name) in product(needed, enumerate(photos.classes)):
         if (split, label) not in filled:
             raise DataError(

@@ -17,7 +17,7 @@ from platecheck.evaluation.metrics import (
     evaluate_probabilities,
     mistakes,
 )
-from platecheck.model_info import Division
+from platecheck.model_info import SplitInfo
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()
 
 
-def load_model(path: Path | None) -> tuple[Model, Division | None]:
+def load_model(path: Path | None) -> tuple[Model, SplitInfo | None]:
     """Load a model and the split it was trained with.
 
     Args:
@@ -62,11 +62,11 @@ def load_model(path: Path | None) -> tuple[Model, Division | None]:
         except ModuleNotFoundError as error:
             raise MissingExtraError("Evaluating a run folder", "train") from error
         run = Run.load(path)
-        return TorchPredictor(run), run.facts.division
+        return TorchPredictor(run), run.facts.split_info
     if not find_model(path).exists():
         raise ModelError(f"no run folder or model file at {path}")
     classifier = Classifier.load(path)
-    return classifier, classifier.info.division
+    return classifier, classifier.info.split_info
 
 
 def evaluate(
@@ -74,7 +74,7 @@ def evaluate(
     folder: Path,
     *,
     split: str | None = None,
-    division: Division | None = None,
+    division: SplitInfo | None = None,
     strict: bool = False,
     batch_size: int = 8,
     on_start: Callable[[int], None] | None = None,

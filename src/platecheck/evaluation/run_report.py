@@ -183,7 +183,7 @@ def _warnings(run: Run, evaluations: list[Evaluation]) -> Iterator[str]:
         yield f"{_photos_are(leaks)} in more than one split, byte for byte."
     if contradictions:
         yield f"{_photos_are(contradictions)} in more than one class."
-    if division := run.facts.division:
+    if division := run.facts.split_info:
         yield (
             f"There were no validation photos: '{division.split}' was split (seed"
             f" {division.seed}), and the part named val selected the epoch."

@@ -38,9 +38,9 @@ class Drift:
             return
         with self._lock:
             self._labels.append(prediction.label)
-            if prediction.oddness is not None and self._reference.oddness_deciles:
+            if prediction.ood_score is not None and self._reference.ood_deciles:
                 self._oddness.append(
-                    bisect_right(self._reference.oddness_deciles, prediction.oddness)
+                    bisect_right(self._reference.ood_deciles, prediction.ood_score)
                 )
 
     def answers(self) -> float | None:
@@ -53,7 +53,7 @@ class Drift:
         """Distance of the features' distribution; None where the model does not tell."""
         with self._lock:
             seen = Counter(self._oddness)
-        tenths = range(len(self._reference.oddness_deciles) + 1)
+        tenths = range(len(self._reference.ood_deciles) + 1)
         return _stability(seen, dict.fromkeys(tenths, 1))
 
 

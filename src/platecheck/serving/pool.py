@@ -200,7 +200,7 @@ class PredictionPool:
         predictions = self.classifier.predict_pixels(opened, [job.name for job in jobs])
         answers = []
         for job, found in zip(jobs, predictions, strict=True):
-            drawn = found.evidence if job.evidence else None
+            drawn = found.heatmap if job.evidence else None
             answers.append(Answered(found, None if drawn is None else heatmap_png(drawn)))
             if job.counts:
                 self._on_answer(found)

@@ -6,7 +6,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from platecheck.classifier import Classifier
-from platecheck.model_info import Promise
+from platecheck.model_info import ErrorGuarantee
 from platecheck.serving.pool import Answered
 from platecheck.serving.problems import ProblemDetails, problem_details
 from platecheck.serving.settings import Settings
@@ -62,7 +62,7 @@ class PhotoAnswer(BaseModel):
             label=found.label,
             probability=found.probability,
             probabilities=found.probabilities,
-            needed=found.needed,
+            needed=found.threshold,
             evidence=f"data:image/png;base64,{drawn}" if drawn else None,
         )
 
@@ -106,7 +106,7 @@ class ModelAnswer(BaseModel):
     temperature: float
     thresholds: dict[str, float] = Field(description="least probability by class")
     oddness_limit: float | None = Field(description="above it: not a dish")
-    promise: Promise | None = Field(description="what the thresholds keep")
+    promise: ErrorGuarantee | None = Field(description="what the thresholds keep")
     metrics: dict[str, dict[str, object]] = Field(description="by split, with 95 % intervals")
     gives_evidence: bool
     offline: bool = Field(description="whether /v1/model/file gives the file")
@@ -115,11 +115,11 @@ class ModelAnswer(BaseModel):
 
     @classmethod
     def of(cls, classifier: Classifier, settings: Settings) -> Self:
-        shared = cls.model_fields.keys() & type(classifier.info).model_fields.keys()
+        info = classifier.info.model_dump()
         return cls(
-            **{name: getattr(classifier.info, name) for name in shared},
+            **{name: info[name] for name in cls.model_fields.keys() & info.keys()},
             id=classifier.id,
-            gives_evidence=classifier.gives_evidence,
+            gives_evidence=classifier.has_heatmap,
             offline=settings.offline,
             feedback=FeedbackOffer(
                 on=settings.feedback is not None,

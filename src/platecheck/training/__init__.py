@@ -1,1 +1,1 @@
-"""."""
+"""Train, calibrate and export networks; needs the ``train`` extra."""

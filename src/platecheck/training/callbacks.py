@@ -1,4 +1,4 @@
-"""Keeps the run folder complete while it trains."""
+"""Lightning callbacks: keep the run folder complete and print progress."""
 
 import json
 import math
@@ -8,6 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -21,7 +23,7 @@ from platecheck.training.run import HISTORY_KEYS, History, Run, write_history
 torchvision_guard.install()
 
 from lightning.pytorch import LightningModule, Trainer  # noqa: E402
-from lightning.pytorch.callbacks import Checkpoint  # noqa: E402
+from lightning.pytorch.callbacks import Callback, Checkpoint  # noqa: E402
 
 OnEpoch = Callable[[Run], None]
 
@@ -88,6 +90,71 @@ class RunCheckpoint(Checkpoint):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.history = state_dict["history"]
+
+
+class TrainingProgress(Callback):
+    """Print one line per epoch and, on a terminal, a progress bar with loss and accuracy."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[metrics]}"),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+        )
+        self.bar = self.progress.add_task("", metrics="", visible=False)
+        self.photos = 0
+        self.correct = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.is_global_zero:
+            self.photos, self.correct = 0, 0.0
+            self.progress.start()
+            title = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+            batches = trainer.num_training_batches
+            self.progress.reset(self.bar, total=batches, description=title, visible=True)
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Advance the bar, with the accuracy of the first process's photos.
+
+        Computing the module's metric would synchronize with processes that never get here.
+        """
+        if trainer.is_global_zero:
+            photos = len(batch[1])
+            self.photos += photos
+            self.correct += photos * float(outputs["accuracy"])
+            accuracy = self.correct / self.photos
+            metrics = f"loss {float(outputs['loss']):.4f}  accuracy {accuracy:.2%}"
+            self.progress.update(self.bar, advance=1, metrics=metrics)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.progress.update(self.bar, metrics="validating")
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if not trainer.is_global_zero:
+            return
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.progress.console.print(
+            f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
+            f"  train loss {metrics['train_loss']:.4f} accuracy {metrics['train_accuracy']:7.2%}"
+            f"  validation loss {metrics['val_loss']:.4f} accuracy {metrics['val_accuracy']:7.2%}",
+            highlight=False,
+        )
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.progress.stop()
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self.progress.stop()
 
 
 def _is_finite(tensor: Tensor) -> bool:

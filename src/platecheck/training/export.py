@@ -114,10 +114,10 @@ def export(
         epoch=model.epoch,
         seed=run.facts.seed,
         data_fingerprint=run.facts.fingerprint,
-        division=run.facts.division,
+        split_info=run.facts.split_info,
         metrics={},
         thresholds=_thresholds_before(run),
-        oddness_limit=model.familiarity.limit if model.familiarity else None,
+        ood_threshold=model.familiarity.limit if model.familiarity else None,
     )
     with replacing(Path(path)) as temporary:
         example = torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8)
@@ -136,8 +136,8 @@ def export(
             shown = views(run, "val")
             found = [exported.probabilities(batch) for batch in batches(shown.pixels)]
             judged = worst_view(np.concatenate(found), shown.labels, shown.owners)
-            thresholds, promise = choose_thresholds(*judged, info.classes, wrong)
-            info = info.model_copy(update={"thresholds": thresholds, "promise": promise})
+            thresholds, guarantee = choose_thresholds(*judged, info.classes, wrong)
+            info = info.model_copy(update={"thresholds": thresholds, "error_guarantee": guarantee})
             _write_metadata(temporary, info)
             exported = Classifier.load(temporary)
         info = info.model_copy(update={"reference": _reference(exported, validation, cache)})
@@ -207,10 +207,10 @@ def _reference(exported: Classifier, photos: Sequence[Photo], cache: PixelCache)
         for pixels in batches(map(cache.get, photos))
         for answer in exported.predict_pixels(pixels, [""] * len(pixels))
     ]
-    oddness = [answer.oddness for answer in given if answer.oddness is not None]
+    oddness = [answer.ood_score for answer in given if answer.ood_score is not None]
     deciles = np.quantile(oddness, np.arange(1, 10) / 10).tolist() if oddness else []
     return Reference(
-        answers=dict(Counter(answer.label for answer in given)), oddness_deciles=tuple(deciles)
+        answers=dict(Counter(answer.label for answer in given)), ood_deciles=tuple(deciles)
     )
 
 

@@ -59,8 +59,8 @@ class PlateModule(LightningModule):
         self.frozen: FrozenBackbone | None = None
         self.loss = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.averaged: AveragedModel | None = None
-        if recipe.averaging:
-            average = ema_copy(recipe.averaging)
+        if recipe.ema_decay:
+            average = ema_average(recipe.ema_decay)
             self.averaged = AveragedModel(network, avg_fn=average, use_buffers=True)
             self.averaged.requires_grad_(False)
         self.train_accuracy = MulticlassAccuracy(classes, average="micro")
@@ -111,7 +111,7 @@ class PlateModule(LightningModule):
         if self.network.evidence is None or len(batch) < 3:
             return self._step(batch, self(batch[0]), "train", self.train_accuracy)
         photos = batch[0].to(memory_format=torch.channels_last)
-        logits, dirt, _ = self.network.with_evidence(photos)
+        logits, dirt, _ = self.network.with_heatmap(photos)
         step = self._step(batch, logits, "train", self.train_accuracy)
         dirty = batch[1] == (-1 if self.dirty is None else self.dirty)
         step["loss"] = step["loss"] + HEATMAP_WEIGHT * heatmap_loss(dirt, batch[2], dirty)
@@ -189,7 +189,7 @@ class PlateModule(LightningModule):
                 optimizer,
                 max_lr=[float(group["lr"]) for group in optimizer.param_groups],
                 total_steps=int(self.trainer.estimated_stepping_batches) + 1,
-                pct_start=schedule.warm_up,
+                pct_start=schedule.pct_start,
             )
         if self.schedule is not None and self._schedule_state is not None:
             state = self._schedule_state
@@ -223,7 +223,7 @@ class PlateModule(LightningModule):
         self._schedule_state = checkpoint.get("schedule")
 
 
-def ema_copy(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+def ema_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
     """An exponential moving average that forgets its beginning: it starts with a short memory."""
 
     def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:

@@ -1,4 +1,4 @@
-"""The networks: each a backbone that gives features and a head that gives logits."""
+"""The networks: a backbone that computes features and a head that computes logits."""
 
 from typing import Any
 
@@ -25,10 +25,10 @@ class PlateNet(nn.Module):
     Attributes:
         backbone: photos [N, 3, H, W], normalised, to features [N, F].
         head: features [N, F] to logits [N, classes].
-        frozen: the backbone neither learns nor changes: its parameters have no gradient, and it
-            stays in evaluation mode, so that BatchNorm keeps its ImageNet statistics.
-        frozen_statistics: BatchNorm keeps its statistics, though everything learns.
-        evidence: the head that says where the dirt is, where there is one.
+        frozen: the backbone is not trained and stays in evaluation mode, so that BatchNorm keeps
+            its ImageNet statistics.
+        frozen_statistics: BatchNorm keeps its statistics while all weights are trained.
+        evidence: the heatmap head, or None; the attribute's name is part of saved weights' keys.
     """
 
     def __init__(
@@ -48,28 +48,27 @@ class PlateNet(nn.Module):
         self.evidence = evidence
         if frozen:
             self.backbone.requires_grad_(False)
-        # Lightning keeps the modes that it finds; it does not call train() first.
+        # Lightning does not call train() itself.
         self.train()
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Logits [N, classes] of normalised photos [N, 3, H, W]."""
+        """Return logits [N, classes] of normalized photos [N, 3, H, W]."""
         features: Tensor = self.backbone(photos)
         logits: Tensor = self.head(features)
         return logits
 
-    def with_evidence(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits [N, classes], logits of dirt at every place [N, h, w], and a look [N, F].
+    def with_heatmap(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return logits [N, classes], heatmap logits [N, h, w] and pooled features [N, F].
 
-        The look is the mean of the channels of several blocks: what the photo is like, before the
-        network has reduced it to clean or dirty.
+        The pooled features are channel means of several blocks, for out-of-distribution detection.
         """
         assert self.evidence is not None
-        features, maps = pyramid(self.backbone, photos)
-        look = torch.cat([maps[number].mean(dim=(2, 3)) for number in LOOK], dim=1)
-        return self.head(features), self.evidence(maps[FINE], maps[MIDDLE]), look
+        features, maps = forward_intermediates(self.backbone, photos)
+        pooled = torch.cat([maps[number].mean(dim=(2, 3)) for number in POOLED_BLOCKS], dim=1)
+        return self.head(features), self.evidence(maps[FINE], maps[MIDDLE]), pooled
 
     def train(self, mode: bool = True) -> "PlateNet":
-        """Switch dropout and BatchNorm, but never those of a frozen backbone."""
+        """Set the mode, except for a frozen backbone and frozen statistics."""
         super().train(mode)
         if self.frozen:
             self.backbone.eval()
@@ -81,7 +80,7 @@ class PlateNet(nn.Module):
 
 
 class HeatmapHead(nn.Module):
-    """Where the dirt is, from features of 8 and of 16 pixels a cell."""
+    """Predicts where the dirt is from feature maps of stride 8 and 16."""
 
     def __init__(self, fine: int, middle: int, channels: int = 32) -> None:
         super().__init__()
@@ -92,15 +91,15 @@ class HeatmapHead(nn.Module):
         nn.init.constant_(self.dirt.bias, -3.0)  # type: ignore[arg-type]  # dirt is rare
 
     def forward(self, fine: Tensor, middle: Tensor) -> Tensor:
-        """Logits [N, h, w] from features [N, fine, h, w] and [N, middle, h / 2, w / 2]."""
+        """Return logits [N, h, w] for features [N, fine, h, w] and [N, middle, h / 2, w / 2]."""
         enlarged = nn.functional.interpolate(self.middle(middle), scale_factor=2.0)
         joined = torch.relu(self.join(torch.relu(self.fine(fine) + enlarged)))
         logits: Tensor = self.dirt(joined)[:, 0]
         return logits
 
 
-def pyramid(backbone: nn.Module, photos: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Of EfficientNet-Lite2: features [N, 1280], and the maps that its seven blocks give."""
+def forward_intermediates(backbone: nn.Module, photos: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Return EfficientNet-Lite2's features [N, 1280] and the outputs of its seven stages."""
     lite: Any = backbone
     found = lite.bn1(lite.conv_stem(photos))
     maps = []
@@ -111,20 +110,20 @@ def pyramid(backbone: nn.Module, photos: Tensor) -> tuple[Tensor, list[Tensor]]:
     return features, maps
 
 
-# Blocks of EfficientNet-Lite2: of 8 and of 16 pixels a cell, with their channels ...
+# Stages of EfficientNet-Lite2 with stride 8 and 16, and their channels.
 FINE, FINE_CHANNELS = 2, 48
 MIDDLE, MIDDLE_CHANNELS = 4, 120
-# ... and those whose means tell dishes from anything else (docs/experiments.md).
-LOOK = (2, 4, 5, 6)
+# Stages that are pooled for out-of-distribution detection (docs/experiments.md).
+POOLED_BLOCKS = (2, 4, 5, 6)
 
 
 def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
     """Build a network with random weights; :mod:`platecheck.training.pretrained` fills them.
 
     Args:
-        recipe: which network.
+        recipe: the network's part of a recipe.
         classes: number of classes.
-        size: pixels of the square input; TinyVGG's first linear layer depends on it.
+        size: side of the input in pixels; TinyVGG's first linear layer depends on it.
     """
     builders = {
         "tiny_vgg": _tiny_vgg,
@@ -137,7 +136,7 @@ def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
         head,
         frozen=recipe.frozen,
         frozen_statistics=recipe.frozen_statistics,
-        evidence=HeatmapHead(FINE_CHANNELS, MIDDLE_CHANNELS) if recipe.evidence else None,
+        evidence=HeatmapHead(FINE_CHANNELS, MIDDLE_CHANNELS) if recipe.heatmap else None,
     )
 
 
@@ -181,7 +180,7 @@ def _efficientnet_lite2(recipe: Network, classes: int, size: int) -> tuple[nn.Mo
 
 
 class _PaddedConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's lopsided padding, worked out beforehand."""
+    """A convolution with TensorFlow's asymmetric padding, computed once."""
 
     same_padding: tuple[int, int]
 
@@ -195,7 +194,7 @@ class _PaddedConv2d(nn.Conv2d):
 
 
 class _PaddedConvolution(torch.autograd.Function):
-    """One ONNX node: its Conv takes lopsided padding, which PyTorch has to pad beforehand."""
+    """Export as one ONNX node: Conv takes asymmetric padding, unlike PyTorch's convolution."""
 
     @staticmethod
     def forward(
@@ -225,10 +224,10 @@ class _PaddedConvolution(torch.autograd.Function):
 
 @torch.no_grad()
 def _pad_for(backbone: nn.Module, size: int) -> None:
-    """Fix the padding that timm works out anew in every forward pass.
+    """Fix the padding that timm computes in every forward pass.
 
-    An exported graph is then free of arithmetic on shapes, which slows it and splits what
-    quantisation wants to keep together. The convolutions keep their weights and names.
+    The exported graph then has no shape arithmetic, which is slow and prevents fusion in
+    quantization. The convolutions keep their weights and names.
     """
     padded = [module for module in backbone.modules() if isinstance(module, Conv2dSame)]
     sides: dict[nn.Module, int] = {}
@@ -248,7 +247,7 @@ def _pad_for(backbone: nn.Module, size: int) -> None:
 
 
 def learned_state(network: PlateNet) -> dict[str, Tensor]:
-    """Tensors that training changes: all of them, or the head's where the backbone is frozen."""
+    """Return the trained tensors: all, or only the head's if the backbone is frozen."""
     return {
         key: tensor.detach().cpu().contiguous().clone(memory_format=torch.contiguous_format)
         for key, tensor in network.state_dict().items()

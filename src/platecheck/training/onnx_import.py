@@ -165,7 +165,7 @@ def import_ood(path: Path) -> MahalanobisOOD | None:
         for name in node.input
         if node.op_type == "Mul" and name in constants
     )
-    limit = Classifier.load(path).info.oddness_limit
+    limit = Classifier.load(path).info.ood_threshold
     return MahalanobisOOD(
         constants["oddness.mean"],
         constants["oddness.scale"],

@@ -48,7 +48,7 @@ class MahalanobisOOD:
     precision: float
     limit: float
 
-    def oddness(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+    def ood_score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """Root mean squared distance [N] of features [N, F], in standard deviations."""
         with torch.inference_mode():
             found: NDArray[np.float32] = OODHead(self)(torch.from_numpy(features)).numpy()
@@ -122,14 +122,14 @@ def fit_ood(
     found = MahalanobisOOD(
         mean.astype(np.float32), scale.astype(np.float32), directions, 1 / rest, float("inf")
     )
-    limit = _limit(found.oddness(validation))
+    limit = _limit(found.ood_score(validation))
     if before is not None:
-        drawn = _limit(found.oddness(before.sample(DRAWN, seed=1)))
+        drawn = _limit(found.ood_score(before.sample(DRAWN, seed=1)))
         limit = max(limit, drawn, before.limit)
     return replace(found, limit=limit)
 
 
-def _limit(oddness: NDArray[np.float32]) -> float:
-    seen = np.sort(oddness)
+def _limit(scores: NDArray[np.float32]) -> float:
+    seen = np.sort(scores)
     rank = min(len(seen) - 1, int(np.ceil((1 - FALSE_ALARMS) * (len(seen) + 1))) - 1)
     return MARGIN * float(seen[rank])

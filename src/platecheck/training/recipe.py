@@ -1,7 +1,9 @@
-"""A recipe is a whole experiment: one YAML file, checked, nothing hidden in code."""
+"""Recipes: YAML files that define a whole experiment."""
 
+import copy
 import difflib
 import typing
+import warnings
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -20,27 +22,39 @@ class _Part(BaseModel):
 
 _Positive = Annotated[float, Field(gt=0)]
 
+# Deprecated spellings of keys and shipped recipes, accepted until 0.3.
+RENAMED_KEYS = {
+    "learn_from_val": "val_to_train",
+    "averaging": "ema_decay",
+    "schedule.warm_up": "schedule.pct_start",
+    "teacher.flips": "teacher.tta_flips",
+    "network.evidence": "network.heatmap",
+    "augmentation.robust.tables": "augmentation.robust.backgrounds",
+    "augmentation.robust.tables_ramp": "augmentation.robust.backgrounds_ramp",
+}
+RENAMED_RECIPES = {"efficientnet_lite2_letter": "efficientnet_lite2_fullaug"}
+
 
 class Network(_Part):
-    """Which network, how it starts and what of it learns."""
+    """Architecture, initial weights and what is trained."""
 
     name: Literal["tiny_vgg", "efficientnet_b2", "efficientnet_lite2"]
     dropout: float = Field(0.0, ge=0, lt=1, description="in every block of tiny_vgg")
     head: int = Field(
-        ge=0, description="units of the classifier's hidden layer; 0: it is one linear layer"
+        ge=0, description="units of the head's hidden layer; 0: a single linear layer"
     )
     head_dropout: float = Field(0.5, ge=0, lt=1)
     weights: str | None = Field(
         None,
         description="'imagenet', a .pth or .safetensors file, an exported model (a file or 'plate',"
-        " 'tiny', 'default'), or nothing: random",
+        " 'tiny', 'default'), or null: random",
     )
-    frozen: bool = Field(False, description="the backbone keeps its weights; the head learns")
+    frozen: bool = Field(False, description="train only the head, not the backbone")
     frozen_statistics: bool = Field(False, description="BatchNorm keeps its running statistics")
     dropout_ramp: float = Field(
         0.0, ge=0, le=1, description="share of the epochs over which `dropout` grows from 0"
     )
-    evidence: bool = Field(False, description="a second head says where the dirt is")
+    heatmap: bool = Field(False, description="a second head predicts where the dirt is")
 
 
 class Normalization(_Part):
@@ -51,11 +65,11 @@ class Normalization(_Part):
 
 
 class Input(_Part):
-    """What the network sees."""
+    """Input of the network."""
 
     size: int = Field(ge=32, le=1024, description="photos are resized to size × size pixels")
     normalize: Literal["training_photos", "imagenet"] | Normalization = Field(
-        description="'training_photos' measures them at the start"
+        description="'training_photos': computed from these at the start"
     )
 
 
@@ -69,60 +83,62 @@ class ColorJitter(_Part):
 
 
 class Robust(_Part):
-    """Changes that leave a dish clean or dirty and take everything else away from it."""
+    """Augmentation that changes everything but whether the dish is clean or dirty."""
 
-    tables: float = Field(
-        ge=0, le=1, description="share of photos whose dish is put on another table (Mixed-Rand)"
+    backgrounds: float = Field(
+        ge=0, le=1, description="share of dishes put on another background (Mixed-Rand)"
     )
-    tables_ramp: float = Field(
-        0.0, ge=0, le=1, description="share of the epochs over which `tables` grows from 0"
+    backgrounds_ramp: float = Field(
+        0.0, ge=0, le=1, description="share of the epochs over which `backgrounds` grows from 0"
     )
     scale: tuple[_Positive, _Positive] = (0.75, 1.25)
-    shift: float = Field(0.08, ge=0, le=0.5, description="in shares of the photo's sides")
-    photometric: float = Field(1.0, ge=0, le=1, description="share in other light, blurred, …")
-    patterns: float = Field(0.0, ge=0, le=1, description="share that gets a pattern more")
+    shift: float = Field(0.08, ge=0, le=0.5, description="as a share of the photo's sides")
+    photometric: float = Field(1.0, ge=0, le=1, description="share with changed lighting, blur, …")
+    patterns: float = Field(0.0, ge=0, le=1, description="share of dishes that get a pattern")
     dirt: float = Field(0.0, ge=0, le=1, description="share of clean dishes made dirty")
-    rendered: int = Field(0, ge=0, description="rendered dishes an epoch, beside the photos")
+    rendered: int = Field(0, ge=0, description="additional rendered dishes per epoch")
     pairs: int = Field(
-        400, ge=1, description="rendered dishes to draw dirt, tables and `rendered` from"
+        400, ge=1, description="rendered dishes that dirt, backgrounds and `rendered` come from"
     )
 
 
 class Augmentation(_Part):
-    """Random changes of training photos, in this order."""
+    """Random augmentation of training photos, in this order."""
 
     horizontal_flip: bool = False
     vertical_flip: bool = False
-    rotation: float = Field(0.0, ge=0, le=180, description="degrees to either side")
+    rotation: float = Field(0.0, ge=0, le=180, description="largest angle, in degrees")
     color_jitter: ColorJitter | None = None
     trivial_augment_bins: int | None = Field(None, ge=2, description="TrivialAugmentWide")
     robust: Robust | None = Field(None, description="see docs/looking-at-the-dish.md")
 
     @property
     def finite(self) -> bool:
-        """Whether a photo has only a few augmented versions, so that all can be computed once."""
+        """Whether a photo has so few augmented versions that all can be cached."""
         return not (self.rotation or self.color_jitter or self.trivial_augment_bins or self.robust)
 
 
 class Optimizer(_Part):
-    """How weights are updated."""
+    """Optimizer and its hyperparameters."""
 
     name: Literal["radam", "adamw", "sgd"]
     lr: float = Field(gt=0)
-    head_lr: float | None = Field(None, gt=0, description="of the head, where it is another")
+    head_lr: float | None = Field(None, gt=0, description="learning rate of the head, if different")
     weight_decay: float = Field(0.0, ge=0)
-    clip_gradient: float | None = Field(None, gt=0, description="largest norm of the gradient")
+    clip_gradient: float | None = Field(None, gt=0, description="largest gradient norm")
 
 
 class Distillation(_Part):
-    """A model whose answers are learnt beside the labels."""
+    """A teacher model whose predictions are trained on beside the labels."""
 
     model: str | None = Field(None, description="a shipped model's name, or an exported file")
     recipe: str | None = Field(
-        None, description="instead of a model: a recipe that is trained first, on the same photos"
+        None, description="instead of model: a recipe to train first, on the same photos"
     )
-    weight: float = Field(0.5, gt=0, le=1, description="of its answers; the labels have the rest")
-    flips: bool = Field(False, description="its answer is the mean over all mirrored versions")
+    weight: float = Field(
+        0.5, gt=0, le=1, description="weight of its predictions; the labels get the rest"
+    )
+    tta_flips: bool = Field(False, description="average over mirrored versions")
 
     @model_validator(mode="after")
     def _is_one(self) -> "Distillation":
@@ -132,20 +148,20 @@ class Distillation(_Part):
 
 
 class Schedule(_Part):
-    """How the learning rate changes.
+    """Learning rate schedule.
 
-    ``ReduceLROnPlateau`` on the validation loss after every epoch; ``OneCycleLR`` (up to the full
-    rate, then down to nothing) after every step; or not at all.
+    ``ReduceLROnPlateau`` on the validation loss after every epoch, ``OneCycleLR``
+    after every step, or a constant rate.
     """
 
     name: Literal["reduce_on_plateau", "one_cycle", "constant"]
     factor: float = Field(0.9, gt=0, lt=1)
     patience: int = Field(0, ge=0)
-    warm_up: float = Field(0.2, gt=0, lt=1, description="share of the steps of one_cycle going up")
+    pct_start: float = Field(0.2, gt=0, lt=1, description="share of one_cycle that rises")
 
 
 class Recipe(_Part):
-    """A whole experiment, apart from the photos and the seed."""
+    """An experiment, apart from the photos and the seed."""
 
     name: str
     summary: str
@@ -156,57 +172,59 @@ class Recipe(_Part):
     schedule: Schedule
     epochs: int = Field(ge=1)
     batch_size: int = Field(ge=1)
-    learn_from_val: float = Field(
+    val_to_train: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="share of the validation photos that are taken from test and learnt from",
+        description="share of the validation photos, split off test, that are moved to training",
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    averaging: float = Field(
-        0.0, ge=0, lt=1, description="decay of the average of weights that is kept; 0: the last"
+    ema_decay: float = Field(
+        0.0, ge=0, lt=1, description="decay of the moving average of weights; 0: no average"
     )
     teacher: Distillation | None = None
     calibrate: bool = Field(False, description="fit a temperature on validation photos")
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Recipe":
-        if self.network.evidence and self.network.name != "efficientnet_lite2":
-            raise ValueError("only efficientnet_lite2 can give evidence")
-        if self.network.evidence and self.input.size % 16:
-            raise ValueError("with evidence, input.size must be a multiple of 16")
-        if self.network.evidence and self.network.frozen:
-            raise ValueError("a frozen network cannot learn to give evidence")
+        if self.network.heatmap and self.network.name != "efficientnet_lite2":
+            raise ValueError("only efficientnet_lite2 can predict a heatmap")
+        if self.network.heatmap and self.input.size % 16:
+            raise ValueError("with network.heatmap, input.size must be a multiple of 16")
+        if self.network.heatmap and self.network.frozen:
+            raise ValueError("a frozen network cannot learn to predict a heatmap")
         if self.teacher and not self.augmentation.robust:
             raise ValueError("a teacher needs augmentation.robust")
         return self
 
     @property
     def soft_targets(self) -> bool:
-        """Whether what is learnt is less sure than the labels, so that answers are too."""
+        """Whether training targets are softer than the labels, and so underconfident."""
         return bool(self.label_smoothing or self.teacher)
 
     def to_yaml(self) -> str:
-        """The recipe as YAML, every default written out."""
+        """Return the recipe as YAML, with all defaults."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def bundled_recipes() -> dict[str, Path]:
-    """Names and files of the recipes that come with platecheck."""
+    """Return the names and files of the shipped recipes."""
     folder = files("platecheck") / "recipes"
     paths = [Path(str(entry)) for entry in folder.iterdir() if entry.name.endswith(".yaml")]
     return {path.stem: path for path in sorted(paths)}
 
 
 def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe and check it.
+    """Read and validate a recipe.
+
+    Deprecated keys and names work, with a DeprecationWarning.
 
     Args:
-        name: of a shipped recipe, or the path of a YAML file.
-        overrides: ``key.subkey=value`` each, the value in YAML.
+        name: name of a shipped recipe, or path of a YAML file.
+        overrides: ``key.subkey=value``, with the value in YAML.
 
     Raises:
-        RecipeError: no such recipe, not YAML, an unknown key (the nearest right one is named),
+        RecipeError: no such recipe, not YAML, an unknown key (the closest known one is suggested)
             or a value out of range.
     """
     path = _find(str(name))
@@ -217,25 +235,59 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     if not isinstance(content, dict):
         raise RecipeError(f"{path} is not a recipe: expected keys such as network: and input:")
     content.setdefault("name", path.stem)
+    renamed = _rename_keys(content)
     for override in overrides:
-        _override(content, override)
+        renamed += _override(content, override)
+    for key in dict.fromkeys(renamed):
+        _warn_renamed(f"recipe key {key}", RENAMED_KEYS[key])
     return parse_recipe(content, where=str(path))
 
 
 def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
-    """Check a recipe's content.
+    """Validate the content of a recipe; deprecated keys, as in older run folders, are accepted.
 
     Raises:
-        RecipeError: as :func:`load_recipe`; `where` is named in it.
+        RecipeError: see :func:`load_recipe`; the message begins with `where`.
     """
+    content = copy.deepcopy(content)
+    if isinstance(content, dict):
+        _rename_keys(content)
+        name = str(content.get("name"))
+        if name in RENAMED_RECIPES:
+            content["name"] = RENAMED_RECIPES[name]
     try:
         return Recipe.model_validate(content)
     except ValidationError as error:
         raise RecipeError(f"{where}: {'; '.join(_explain(error))}") from error
 
 
+def _rename_keys(content: dict[str, Any]) -> list[str]:
+    """Rename deprecated keys in place and return them.
+
+    A key that is present in both spellings is left alone, to be refused as unknown.
+    """
+    found = []
+    for old, new in RENAMED_KEYS.items():
+        *parents, key = old.split(".")
+        part: Any = content
+        for parent in parents:
+            part = part.get(parent) if isinstance(part, dict) else None
+        if isinstance(part, dict) and key in part and _name(new) not in part:
+            part[_name(new)] = part.pop(key)
+            found.append(old)
+    return found
+
+
+def _warn_renamed(old: str, new: str) -> None:
+    message = f"{old} is now {new}; the old name will be removed in platecheck 0.3"
+    warnings.warn(message, DeprecationWarning, stacklevel=3)
+
+
 def _find(name: str) -> Path:
     shipped = bundled_recipes()
+    if name in RENAMED_RECIPES and not Path(name).is_file():
+        _warn_renamed(f"recipe {name}", RENAMED_RECIPES[name])
+        name = RENAMED_RECIPES[name]
     if name in shipped:
         return shipped[name]
     path = Path(name)
@@ -246,34 +298,37 @@ def _find(name: str) -> Path:
     raise RecipeError(f"no recipe '{name}', neither shipped nor a file; {hint}")
 
 
-def _override(content: dict[str, Any], override: str) -> None:
+def _override(content: dict[str, Any], override: str) -> list[str]:
+    """Set a value in place; return the deprecated keys that `override` uses."""
     key, equals, text = override.partition("=")
-    keys = key.strip().split(".")
+    key = key.strip()
+    keys = RENAMED_KEYS.get(key, key).split(".")
     if not equals or not all(keys):
         raise RecipeError(f"--set {override}: write it as key.subkey=value")
     try:
         value = _parse_yaml(text)
     except ValueError as error:
         raise RecipeError(f"--set {override}: {error}") from error
-    for part in keys[:-1]:
-        inner = content.get(part)
-        if inner is None:
-            inner = content[part] = {}
+    inner = content
+    for name in keys[:-1]:
+        if inner.get(name) is None:
+            inner[name] = {}
+        inner = inner[name]
         if not isinstance(inner, dict):
-            raise RecipeError(f"--set {override}: '{part}' is a value, it has no keys")
-        content = inner
-    content[keys[-1]] = value
+            raise RecipeError(f"--set {override}: '{name}' is a value, it has no keys")
+    inner[keys[-1]] = value
+    return [key] * (key in RENAMED_KEYS) + _rename_keys(content)
 
 
 def _parse_yaml(text: str) -> Any:
-    """What a YAML text says; 1e-3 stays a string, which pydantic reads as the number it is."""
+    """Parse YAML; 1e-3 stays a string, which pydantic converts to a number."""
     try:
         return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         said = ", ".join(part for part in (error.context, error.problem) if part)
         raise ValueError(said + line) from error
-    except Exception as error:  # PyYAML lets through what an impossible date, say, raises
+    except Exception as error:  # PyYAML does not wrap all errors, such as those of impossible dates
         raise ValueError(first_line(error)) from error
 
 
@@ -288,7 +343,7 @@ def _explain(error: ValidationError) -> Iterator[str]:
 
 
 def _place(loc: tuple[int | str, ...], *, unknown: bool) -> str:
-    """A key as a recipe writes it: pydantic also names which type of a union it has tried."""
+    """Return a key as a recipe writes it, without the union types that pydantic adds."""
     names = {_name(key) for key in _keys(Recipe)}
     last = len(loc) - 1
     written = (

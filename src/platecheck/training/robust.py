@@ -131,8 +131,8 @@ class RobustDataset(Dataset[Item]):
         rng = np.random.default_rng(seed)
         scene = self._photo(index) if index < len(self.photos) else self._rendered(rng)
         self._change_dish(rng, scene)
-        ramp = self.robust.tables_ramp * self.epochs
-        share = self.robust.tables * (min(1.0, epoch / ramp) if ramp else 1.0)
+        ramp = self.robust.backgrounds_ramp * self.epochs
+        share = self.robust.backgrounds * (min(1.0, epoch / ramp) if ramp else 1.0)
         other_table = scene.dish is not None and rng.random() < share
         self._place(rng, scene, table=self._table(rng) if other_table else None)
         self._flip(rng, scene)

@@ -26,12 +26,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
 
 from platecheck.data.folders import Photo, PhotoSet, base_of
 from platecheck.errors import DataError, ModelError, PhotoError
 from platecheck.files import write_text
-from platecheck.model_info import Division, first_line
+from platecheck.model_info import JsonModel, SplitInfo, first_line
 from platecheck.training.recipe import Normalization, Recipe, parse_recipe
 
 HISTORY_KEYS = (
@@ -46,17 +45,15 @@ HISTORY_KEYS = (
 History = list[dict[str, float]]
 
 
-class RunFacts(BaseModel):
+class RunFacts(JsonModel):
     """Content of ``run.json``."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     platecheck: str
     seed: int
     data: str
     fingerprint: str
     classes: tuple[str, ...]
-    division: Division | None
+    split_info: SplitInfo | None
     normalization: Normalization
     unreadable: dict[str, str]
     settings: dict[str, Any]

@@ -16,7 +16,7 @@ from scipy.special import softmax
 
 from platecheck.classifier import Classifier
 from platecheck.errors import DataError, ModelError
-from platecheck.model_info import Division, ModelInfo, match_classes
+from platecheck.model_info import ModelInfo, SplitInfo, match_classes
 
 # As it is, left and right swapped, upside down, and both.
 MIRRORS = (np.s_[:, :], np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
@@ -25,14 +25,14 @@ MIRRORS = (np.s_[:, :], np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
 class Teacher:
     """An exported model; loaded in whichever process asks it first."""
 
-    def __init__(self, model: str, classes: Sequence[str], *, flips: bool = False) -> None:
+    def __init__(self, model: str, classes: Sequence[str], *, tta_flips: bool = False) -> None:
         """Take a shipped model's name or a file, to teach these classes.
 
-        With `flips` its answer is the mean, in logits, of those for all mirrored versions.
+        With `tta_flips` its answer is the mean, in logits, of those for all mirrored versions.
         """
         self.model = model
         self.classes = tuple(classes)
-        self.flips = flips
+        self.tta_flips = tta_flips
 
     @cached_property
     def _info(self) -> ModelInfo:
@@ -45,7 +45,7 @@ class Teacher:
 
     def __getstate__(self) -> dict[str, Any]:
         """To another process goes no session."""
-        return {"model": self.model, "classes": self.classes, "flips": self.flips}
+        return {"model": self.model, "classes": self.classes, "tta_flips": self.tta_flips}
 
     @property
     def size(self) -> int:
@@ -54,7 +54,7 @@ class Teacher:
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Its answer [classes], in the student's order, for a photo uint8 [size, size, 3]."""
-        ways = MIRRORS if self.flips else MIRRORS[:1]
+        ways = MIRRORS if self.tta_flips else MIRRORS[:1]
         found = self._classifier.probabilities(np.stack([pixels[way] for way in ways]))
         mean: NDArray[np.float32] = softmax(np.log(np.maximum(found, 1e-7)).mean(axis=0))
         return mean[self._columns]
@@ -72,7 +72,7 @@ class Teacher:
             )
         return known
 
-    def check(self, division: Division | None) -> None:
+    def check(self, division: SplitInfo | None) -> None:
         """Make sure that it can teach its classes, and has not seen what judges its student.
 
         Args:
@@ -83,11 +83,11 @@ class Teacher:
             DataError: it learnt from the same photos, divided in another way.
         """
         _ = self._columns
-        theirs = self._info.division
+        theirs = self._info.split_info
         same = theirs and division and theirs.fingerprint == division.fingerprint
         if theirs and same and theirs != division:
             raise DataError(
                 f"the teacher {self.model} may have learnt from photos that are to judge its"
                 f" student; divide them as they were for it: --split-seed={theirs.seed}"
-                f" --set learn_from_val={theirs.learnt}"
+                f" --set val_to_train={theirs.val_to_train}"
             )

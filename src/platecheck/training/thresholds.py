@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.model_info import Promise
+from platecheck.model_info import ErrorGuarantee
 
 # A threshold above every probability: the class is never answered.
 NEVER = 1.1
@@ -26,7 +26,7 @@ def choose_thresholds(
     labels: NDArray[np.integer],
     classes: Sequence[str],
     wrong: Mapping[str, float],
-) -> tuple[dict[str, float], Promise]:
+) -> tuple[dict[str, float], ErrorGuarantee]:
     """The least thresholds that keep a promise.
 
     Args:
@@ -46,13 +46,13 @@ def choose_thresholds(
     }
     least = np.array([thresholds[name] for name in classes])
     answered = probabilities.max(axis=1) >= least[answers]
-    promise = Promise(
+    guarantee = ErrorGuarantee(
         wrong={name: wrong[name] for name in classes},
         shares={name: float((labels == index).mean()) for index, name in enumerate(classes)},
         photos=len(labels),
         answered=float(answered.mean()),
     )
-    return thresholds, promise
+    return thresholds, guarantee
 
 
 def worst_view(

@@ -59,19 +59,19 @@ class InferenceModel(nn.Module):
         """
         if self.network.evidence is None:
             return torch.softmax(self.logits(pixels) / self.temperature, dim=1)
-        logits, dirt, look = self.network.with_evidence(self._inputs(pixels))
+        logits, dirt, pooled = self.network.with_heatmap(self._inputs(pixels))
         evidence = torch.sigmoid(dirt + PRIOR)
         found = (torch.softmax(logits / self.temperature, dim=1), evidence)
-        return found if self.oddness is None else (*found, self.oddness(look))
+        return found if self.oddness is None else (*found, self.oddness(pooled))
 
     def logits(self, pixels: Tensor) -> Tensor:
         """Logits [N, classes] before the temperature."""
         found: Tensor = self.network(self._inputs(pixels))
         return found
 
-    def look(self, pixels: Tensor) -> Tensor:
+    def pooled_features(self, pixels: Tensor) -> Tensor:
         """What tells dishes from anything else, [N, F]; of networks that give evidence."""
-        return self.network.with_evidence(self._inputs(pixels))[2]
+        return self.network.with_heatmap(self._inputs(pixels))[2]
 
     def _inputs(self, pixels: Tensor) -> Tensor:
         return pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
@@ -142,9 +142,9 @@ class TorchPredictor:
         return found
 
     @torch.inference_mode()
-    def look(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def pooled_features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What tells dishes from anything else, float32 [N, F]; of networks that give evidence."""
-        found: NDArray[np.float32] = self.module.look(torch.from_numpy(pixels)).numpy()
+        found: NDArray[np.float32] = self.module.pooled_features(torch.from_numpy(pixels)).numpy()
         return found
 
     @torch.inference_mode()
@@ -174,7 +174,7 @@ def calibrate(run: Run) -> None:
         train, val = (
             np.concatenate(
                 [
-                    model.look(batch)
+                    model.pooled_features(batch)
                     for batch in batches([*some, *augmented_calibration_views(some)])
                 ]
             )

@@ -1,4 +1,4 @@
-"""Train a recipe on a folder of photos: :func:`prepare`, then :func:`fit`."""
+"""Train a recipe on a folder of photos: :func:`build_run`, then :func:`fit`."""
 
 import logging
 import os
@@ -56,9 +56,9 @@ from platecheck.training.pretrained import load_pretrained, read_state  # noqa: 
 from platecheck.training.teacher import Teacher  # noqa: E402
 from platecheck.training.torch_predictor import calibrate  # noqa: E402
 
-# Apart from the seeds that epochs and steps are given.
+# Distinct from the seeds of epochs and steps.
 SEED_OF_WEIGHTS = 2**32
-# Where run folders are made that nobody has named.
+# Parent of run folders without --out.
 RUNS = Path("runs")
 BUSY = "wait for it to end, or train into another folder with --out"
 RECORDED = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow", "onnxruntime")
@@ -66,7 +66,7 @@ RECORDED = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow", "onn
 
 @dataclass(frozen=True)
 class TrainerSettings:
-    """How to run, none of which belongs to the recipe; handed to Lightning's ``Trainer``."""
+    """Hardware settings for Lightning's ``Trainer``, which are not part of the recipe."""
 
     accelerator: str = "auto"
     devices: int | str = "auto"
@@ -75,24 +75,24 @@ class TrainerSettings:
     workers: int | None = None
 
 
-class Interrupted(Exception):  # noqa: N818 -- it is no error
+class Interrupted(Exception):  # noqa: N818 -- not an error
     """The user pressed Ctrl-C; everything up to the last finished epoch is saved."""
 
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """A run that is ready to train: photos read, network built, run folder begun and locked."""
+    """A run that is ready to train: photos read, network built, run folder created and locked."""
 
     run: Run
     network: PlateNet
     settings: TrainerSettings
     checkpoint: Path | None
     note: str = ""
-    """One line about classes that the weights to start from do not know."""
+    """One line about classes that the initial weights do not have."""
     held: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
 
 
-def prepare(
+def build_run(
     recipe: Recipe,
     data: Path,
     out: Path | None,
@@ -105,34 +105,33 @@ def prepare(
     settings: TrainerSettings | None = None,
     on_photo: Callable[[], None] | None = None,
 ) -> TrainingSetup:
-    """Read the photos, build the network and begin the run folder.
+    """Read the photos, build the network and create the run folder.
 
     Args:
         recipe: the experiment.
         data: folder of photos.
-        out: the run folder; must not hold a run unless `resume`. When absent, ``runs/RECIPE``,
-            or the first ``runs/RECIPE-2``, … that is not there yet; with `resume` the last that is.
-        seed: decides first weights, order, augmentation and dropout.
-        split_seed: decides the division where there are no validation photos; apart from `seed`,
-            so that runs with several seeds are judged on the same photos.
-        resume: go on where a killed run stopped; ends with the weights of an unbroken one.
-        strict: refuse unreadable photos instead of leaving them out.
-        exclude: table of photos to leave out, which ``platecheck audit`` proposes; applied after
-            the division, so that the other photos stay in their splits.
+        out: the run folder; must be empty unless `resume` [default: the first of ``runs/RECIPE``,
+            ``runs/RECIPE-2``, … that does not exist; with `resume`, the last that does].
+        seed: seed of initial weights, order, augmentation and dropout.
+        split_seed: seed of the split, if there are no validation photos; separate from `seed`, so
+            that runs with several seeds are evaluated on the same photos.
+        resume: resume a stopped run; the final weights equal those of an uninterrupted one.
+        strict: raise on unreadable photos instead of skipping them.
+        exclude: CSV of photos to exclude, from ``platecheck audit``; applied after the split, so
+            that the other photos stay in their splits.
         settings: device, precision, processes.
-        on_photo: called for each photo that is read.
+        on_photo: called for each photo read.
 
     Raises:
-        DataError: the photos are not as expected, or not those that the resumed run saw; or
-            another process is at work in the run folder.
-        ModelError: the weights to start from, the teacher, the run to resume, or the settings
-            cannot be used.
+        DataError: the photos are invalid or differ from those of the resumed run, or another
+            process is using the run folder.
+        ModelError: the initial weights, the teacher, the run to resume or the settings are invalid.
         OutputError: the run folder cannot be written.
-        RecipeError: the resumed run was started with another recipe.
+        RecipeError: the resumed run has another recipe.
     """
     settings = settings or TrainerSettings()
     _quieten()
-    _trainer(settings, logger=False, enable_checkpointing=False)  # mistakes first
+    _trainer(settings, logger=False, enable_checkpointing=False)  # report mistakes first
     with ExitStack() as held:
         resumed = None
         if resume:
@@ -144,7 +143,7 @@ def prepare(
             check_writable(out or RUNS, folder=True)
             _check_empty(out)
         photos = read_photos(data, strict=strict, on_photo=on_photo)
-        divided = with_validation(photos, seed=split_seed, learnt=recipe.learn_from_val)
+        divided = with_validation(photos, seed=split_seed, learnt=recipe.val_to_train)
         if exclude is not None:
             divided = without(divided, read_exclusions(exclude))
         facts = RunFacts(
@@ -153,7 +152,7 @@ def prepare(
             data=str(photos.folder.resolve()),
             fingerprint=divided.fingerprint(),
             classes=photos.classes,
-            division=describe_split(photos, seed=split_seed, learnt=recipe.learn_from_val),
+            split_info=describe_split(photos, seed=split_seed, learnt=recipe.val_to_train),
             normalization=_normalization(recipe, divided),
             unreadable={error.source: error.reason for error in photos.unreadable},
             settings={**vars(settings), "threads": torch.get_num_threads()},
@@ -185,7 +184,7 @@ def _network(recipe: Recipe, facts: RunFacts, resumed: Run | None) -> tuple[Plat
 
 
 def _begin(run: Run, network: PlateNet, *, resumed: bool) -> Path | None:
-    """Begin the run folder, or clear what a kill has left in it; the state to resume from."""
+    """Create the run folder, or clean up after a kill; return the checkpoint to resume from."""
     if first_process():
         try:
             mark_output(run.folder)
@@ -195,7 +194,7 @@ def _begin(run: Run, network: PlateNet, *, resumed: bool) -> Path | None:
                 _save_frozen(run, network)
             run.save()
         except BaseException:
-            if not resumed:  # so that the same command can be given again
+            if not resumed:  # so that the command can be repeated
                 rmtree(run.folder, ignore_errors=True)
             raise
     return run.checkpoint if resumed and run.checkpoint.is_file() else None
@@ -208,7 +207,7 @@ def _numbered(recipe: str) -> Iterator[Path]:
 
 
 def _claim(out: Path | None, recipe: str, held: ExitStack) -> Path:
-    """A run folder that no other process has, locked; a new one where none is named."""
+    """Lock and return the run folder; create a new one if none is given."""
     if out is None:
         RUNS.mkdir(exist_ok=True)
         for free in _numbered(recipe):
@@ -223,7 +222,7 @@ def _claim(out: Path | None, recipe: str, held: ExitStack) -> Path:
 
 
 def _check_empty(out: Path | None) -> None:
-    """Refuse a folder that holds anything but what a kill at the very beginning leaves."""
+    """Raise if a folder contains more than a lock and a marker, which early kills leave."""
     ours = (OUTPUT_MARKER, LOCK)
     if out and out.exists() and any(entry.name not in ours for entry in out.iterdir()):
         raise DataError(f"{out} exists and is not empty; add --resume or choose another --out")
@@ -232,46 +231,46 @@ def _check_empty(out: Path | None) -> None:
 def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
     wanted = recipe.teacher
     if wanted and wanted.model:
-        Teacher(wanted.model, facts.classes).check(facts.division)
+        Teacher(wanted.model, facts.classes).check(facts.split_info)
     elif wanted and wanted.recipe:
         theirs = load_recipe(wanted.recipe)
         if theirs.teacher:
             raise RecipeError(f"the teacher's recipe, {wanted.recipe}, has a teacher itself")
-        if theirs.learn_from_val != recipe.learn_from_val:
+        if theirs.val_to_train != recipe.val_to_train:
             raise RecipeError(
-                f"learn_from_val is {recipe.learn_from_val}, but {theirs.learn_from_val} in the"
+                f"val_to_train is {recipe.val_to_train}, but {theirs.val_to_train} in the"
                 f" teacher's recipe, {wanted.recipe}: it would see what judges its student"
             )
 
 
 def fit(
-    prepared: TrainingSetup,
+    setup: TrainingSetup,
     *,
     on_epoch: OnEpoch | None = None,
     on_teacher: Callable[[Run], None] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
-    """Train what :func:`prepare` prepared, and keep everything in the run folder.
+    """Train a run that :func:`build_run` has set up.
 
     Args:
-        prepared: the run.
-        on_epoch: called in the first process after every epoch, with the run that it belongs to.
-        on_teacher: called before a teacher is trained, with its run.
-        callbacks: more of Lightning's, a progress bar say.
+        setup: the run.
+        on_epoch: called in the first process with the run after every epoch.
+        on_teacher: called with the teacher's run before a teacher is trained.
+        callbacks: additional Lightning callbacks, such as a progress bar.
 
     Returns:
         The finished run.
 
     Raises:
         Interrupted: Ctrl-C.
-        DivergedError: the weights have grown beyond all bounds; earlier epochs can be used.
+        DivergedError: the loss or weights are not finite; earlier epochs are kept.
         OutputError: a file cannot be written; the run can be resumed.
     """
-    run = prepared.run
-    with prepared.held, writing(run.folder, "make room, then go on with --resume"):
-        teacher = _teacher(prepared, on_epoch, on_teacher, callbacks)
+    run = setup.run
+    with setup.held, writing(run.folder, "make room, then go on with --resume"):
+        teacher = _teacher(setup, on_epoch, on_teacher, callbacks)
         try:
-            trainer = _run_trainer(prepared, teacher, on_epoch, callbacks)
+            trainer = _run_trainer(setup, teacher, on_epoch, callbacks)
         except DivergedError:
             if run.recipe.calibrate and first_process() and Run.load(run.folder).history:
                 calibrate(Run.load(run.folder))
@@ -283,16 +282,16 @@ def fit(
 
 
 def _teacher(
-    prepared: TrainingSetup,
+    setup: TrainingSetup,
     on_epoch: OnEpoch | None,
     on_teacher: Callable[[Run], None] | None,
     callbacks: Sequence[Callback],
 ) -> Teacher | None:
-    """The recipe's teacher; trained now, or from where it was stopped, if it has to be."""
-    wanted, run = prepared.run.recipe.teacher, prepared.run
+    """Return the recipe's teacher; train it, or resume its training, if necessary."""
+    wanted, run = setup.run.recipe.teacher, setup.run
     if wanted is None or wanted.recipe is None:
         classes = run.facts.classes
-        return Teacher(str(wanted.model), classes, flips=wanted.flips) if wanted else None
+        return Teacher(str(wanted.model), classes, tta_flips=wanted.tta_flips) if wanted else None
     file = run.teacher / "model.onnx"
     if not file.is_file():
         recipe = load_recipe(wanted.recipe)
@@ -301,27 +300,27 @@ def _teacher(
         resumed = Run.is_run(run.teacher)
         network, _ = _network(recipe, facts, theirs if resumed else None)
         checkpoint = _begin(theirs, network, resumed=resumed)
-        ready = TrainingSetup(theirs, network, prepared.settings, checkpoint)
+        ready = TrainingSetup(theirs, network, setup.settings, checkpoint)
         if on_teacher:
             on_teacher(theirs)
         trainer = _run_trainer(ready, None, on_epoch, callbacks)
         if trainer.is_global_zero:
             if recipe.calibrate:
                 calibrate(Run.load(run.teacher))
-            # It is asked for every photo of every epoch: int8 is several times faster.
+            # It runs on every photo of every epoch: int8 is several times faster.
             export(Run.load(run.teacher), file, int8=True)
         trainer.strategy.barrier()
-    return Teacher(str(file), run.facts.classes, flips=wanted.flips)
+    return Teacher(str(file), run.facts.classes, tta_flips=wanted.tta_flips)
 
 
 def _run_trainer(
-    prepared: TrainingSetup,
+    setup: TrainingSetup,
     teacher: Teacher | None,
     on_epoch: OnEpoch | None,
     callbacks: Sequence[Callback],
 ) -> Trainer:
-    run, recipe, settings = prepared.run, prepared.run.recipe, prepared.settings
-    network = prepared.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    run, recipe, settings = setup.run, setup.run.recipe, setup.settings
+    network = setup.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     module = PlateModule(
         network,
         recipe,
@@ -350,8 +349,8 @@ def _run_trainer(
         deterministic="warn",
     )
     try:
-        trainer.fit(module, datamodule, ckpt_path=prepared.checkpoint, weights_only=True)
-    except SystemExit as error:  # what Lightning makes of Ctrl-C
+        trainer.fit(module, datamodule, ckpt_path=setup.checkpoint, weights_only=True)
+    except SystemExit as error:  # raised by Lightning on Ctrl-C
         raise Interrupted from error
     return trainer
 
@@ -378,7 +377,7 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
     if not out.exists():
         raise ModelError(f"nothing to resume: there is no {out}")
     if not Run.is_run(out):
-        # What is written before run.json.
+        # Files that are written before run.json.
         ours = ("weights", "recipe.yaml", "photos.csv", PART, OUTPUT_MARKER, LOCK)
         if any(not entry.name.startswith(ours) for entry in out.iterdir()):
             raise ModelError(f"{out} is not a run folder, it cannot be resumed")
@@ -425,8 +424,8 @@ def _save_frozen(run: Run, network: PlateNet) -> None:
 
 
 def first_process() -> bool:
-    """Whether this process, of those that train together, is the one that writes and prints."""
-    # Before the Trainer exists, Lightning knows of the processes of this machine alone.
+    """Whether this is the process, of a distributed training, that writes and prints."""
+    # Before the Trainer exists, Lightning knows only the processes of this machine.
     first_machine = os.environ.get("NODE_RANK", "0") == "0"
     return first_machine and getattr(rank_zero_only, "rank", 0) == 0
 
@@ -439,7 +438,7 @@ def _version(package: str) -> str:
 
 
 def _quieten() -> None:
-    """Keep Lightning's advice, meant for programmers, out of the user's sight."""
+    """Hide Lightning's advice for developers."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import History, Run
-from platecheck.training.train import TrainerSettings, fit, prepare
+from platecheck.training.train import TrainerSettings, build_run, fit
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("platecheck")
@@ -49,7 +49,7 @@ def options(*changes: str, epochs: int = EPOCHS) -> list[str]:
 
 def train(recipe: Recipe, data: Path, out: Path, *, seed: int = 0, resume: bool = False) -> Run:
     """Train in this process."""
-    return fit(prepare(recipe, data, out, seed=seed, resume=resume, settings=ONE_PROCESS))
+    return fit(build_run(recipe, data, out, seed=seed, resume=resume, settings=ONE_PROCESS))
 
 
 def same_weights(ours: Run, theirs: Run) -> bool:
