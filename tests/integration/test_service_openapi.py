@@ -43,7 +43,7 @@ def test_schemathesis_finds_nothing(bright_is_dirty: Path, tmp_path: Path, keys:
 
 
 def test_the_description_is_that_of_this_service(bright_is_dirty: Path) -> None:
-    with Server("--model", bright_is_dirty, "--photos", "3") as server:
+    with Server("--model", bright_is_dirty, "--max-photos", "3") as server:
         described = json.loads(ask(server, request("GET", "/openapi.json")).body)
         predict = described["paths"]["/v1/predict"]["post"]
         form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]

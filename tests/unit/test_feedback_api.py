@@ -142,7 +142,7 @@ class TestGiving:
         assert counted("refused") == before + 1
 
     def test_forms_that_are_none_and_photos_that_are_none(self, serve: Serve, store: Store) -> None:
-        client = serve(photo_bytes=100_000, request_bytes=200_000)
+        client = serve(max_photo_bytes=100_000, max_request_bytes=200_000)
         fields = {"right": "clean", "consent": "true"}
         two = [("photo", ("a.png", photo(1))), ("photo", ("b.png", photo(2)))]
         for response, status in (
@@ -257,7 +257,7 @@ class TestAccess:
             assert (response.status_code, response.headers["allow"]) == (405, methods)
 
     def test_a_web_page_elsewhere_that_may_ask_may_delete(self, serve: Serve) -> None:
-        client = serve(origins=("https://app.example",))
+        client = serve(cors_origins=("https://app.example",))
         asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "DELETE"}
         assert client.options("/v1/feedback/1", headers=asked).status_code == 200
 
@@ -295,7 +295,7 @@ class TestFaults:
     def test_what_is_late_is_not_stored(
         self, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        client = serve(seconds=0.5)
+        client = serve(request_timeout=0.5)
         late, keep = threading.Event(), PhotoFolder.keep
 
         def slow(folder: PhotoFolder, *words: Any) -> None:

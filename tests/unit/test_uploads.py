@@ -13,7 +13,7 @@ from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 from platecheck.serving.uploads import MemoryLimiter, read_photos, unreadable
 
-LIMITS = Settings(photos=3, photo_bytes=100, request_bytes=1000, upload_bytes=1000)
+LIMITS = Settings(max_photos=3, max_photo_bytes=100, max_request_bytes=1000, max_upload_bytes=1000)
 FORM = {"content-type": "multipart/form-data; boundary=edge"}
 RAW = {"content-type": "image/jpeg"}
 
@@ -44,7 +44,7 @@ def read(
         for chunk in [body] if isinstance(body, bytes) else body:
             yield chunk
 
-    with (budget or MemoryLimiter(settings.upload_bytes)).share() as share:
+    with (budget or MemoryLimiter(settings.max_upload_bytes)).share() as share:
         return asyncio.run(read_photos(stream(), headers, settings, share))
 
 

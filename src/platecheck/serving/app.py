@@ -101,17 +101,17 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     app.mount("/page", files)
     mount_docs(app)
     answer_errors(app)
-    names = None
+    hosts = None
     if is_loopback(settings.host):
-        names = {name.lower() for name in (settings.host, *LOCAL_NAMES, *settings.names)}
-    app.add_middleware(HostOriginMiddleware, names=names, origins=settings.origins)
+        hosts = {name.lower() for name in (settings.host, *LOCAL_NAMES, *settings.allowed_hosts)}
+    app.add_middleware(HostOriginMiddleware, hosts=hosts, origins=settings.cors_origins)
     app.add_middleware(
-        TimeoutMiddleware, seconds=settings.seconds, idle_seconds=settings.idle_seconds
+        TimeoutMiddleware, seconds=settings.request_timeout, idle_seconds=settings.idle_timeout
     )
-    if settings.origins:
+    if settings.cors_origins:
         app.add_middleware(
             CrossOrigin,
-            allow_origins=settings.origins,
+            allow_origins=settings.cors_origins,
             allow_methods=["GET", "POST", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "X-Request-ID"],
             expose_headers=["Retry-After", "X-Request-ID"],

@@ -28,7 +28,7 @@ RAW = ("image/*", "image/jpeg", "application/octet-stream")
 
 def _body(settings: Settings) -> dict[str, Any]:
     """The body of a request to answer photos; FastAPI would read it by itself, without limits."""
-    photos = {"type": "array", "items": FILE, "minItems": 1, "maxItems": settings.photos}
+    photos = {"type": "array", "items": FILE, "minItems": 1, "maxItems": settings.max_photos}
     return {
         "description": "One photo as the body, or up to as many as the limits allow as files of a"
         " form: JPEG, PNG, HEIC, WebP, AVIF, TIFF and others. The content decides, not the name.",

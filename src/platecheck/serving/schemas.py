@@ -125,7 +125,13 @@ class ModelAnswer(BaseModel):
                 on=settings.feedback is not None,
                 days=None if settings.feedback is None else settings.feedback_days,
             ),
-            limits=Limits.model_validate(settings, from_attributes=True),
+            limits=Limits(
+                photos=settings.max_photos,
+                photo_bytes=settings.max_photo_bytes,
+                request_bytes=settings.max_request_bytes,
+                pixels=settings.max_pixels,
+                seconds=settings.request_timeout,
+            ),
         )
 
 

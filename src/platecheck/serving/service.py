@@ -17,7 +17,7 @@ class Service:
     def __init__(self, classifier: Classifier, settings: Settings) -> None:
         self.classifier = classifier
         self.settings = settings
-        self.uploads = MemoryLimiter(settings.upload_bytes)
+        self.uploads = MemoryLimiter(settings.max_upload_bytes)
         self.engine: PredictionPool
         self.stopping = False
         self._answers = 0
@@ -29,15 +29,15 @@ class Service:
             self.classifier,
             threads=settings.threads,
             queue=settings.queue,
-            wait=settings.wait,
+            wait=settings.max_queue_delay,
             batch=settings.batch,
-            pixels=settings.pixels,
+            pixels=settings.max_pixels,
             on_answer=self._count,
             on_taken=self._count_waiting,
         )
         metrics.MODEL.labels(self.classifier.id, info.recipe, info.precision).set(1)
         metrics.QUEUE_LIMIT.set(settings.queue)
-        metrics.WAIT_LIMIT.set(settings.wait)
+        metrics.WAIT_LIMIT.set(settings.max_queue_delay)
         self._count_waiting(0, 0)
 
     def stop(self) -> None:

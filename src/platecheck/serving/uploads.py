@@ -119,11 +119,13 @@ class _Form:
             self._content = self.texts[field] = bytearray()
             self._limit = (f"'{field}' is too long: a text", TEXT_BYTES)
         elif (name := self._photo_name(field, disposition, options)) is not None:
-            if len(self.photos) == self._settings.photos:
-                raise ProblemError(413, f"more than {self._settings.photos} photos in a request")
+            if len(self.photos) == self._settings.max_photos:
+                raise ProblemError(
+                    413, f"more than {self._settings.max_photos} photos in a request"
+                )
             self._content = bytearray()
             name = name[:NAME_LENGTH]
-            self._limit = (f"'{name}' is too large: a photo", self._settings.photo_bytes)
+            self._limit = (f"'{name}' is too large: a photo", self._settings.max_photo_bytes)
             self.photos.append((name, self._content))
         elif len(self.others) == OTHER_FIELDS:
             raise ProblemError(413, "too many form fields that are not photos")
@@ -216,7 +218,7 @@ async def read_photos(
         content = bytearray()
         async for chunk in limited:
             content += chunk
-            _check_size("a photo", len(content), settings.photo_bytes)
+            _check_size("a photo", len(content), settings.max_photo_bytes)
         if not content:
             raise ProblemError(422, f"no photo, the body is empty: {HOW}")
         return [("photo", bytes(content))]
@@ -263,7 +265,7 @@ def _announced(headers: Mapping[str, str], settings: Settings) -> bytes | None:
     """
     declared = headers.get("content-length", "")
     expected = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
-    _check_size("a request", expected, settings.request_bytes)
+    _check_size("a request", expected, settings.max_request_bytes)
     if (coding := headers.get("content-encoding", "").strip().lower()) not in ("", "identity"):
         raise ProblemError(
             415,
@@ -273,7 +275,7 @@ def _announced(headers: Mapping[str, str], settings: Settings) -> bytes | None:
         )
     if is_form(headers):
         return parse_options_header(headers["content-type"])[1].get(b"boundary", b"")
-    _check_size("a photo", expected, settings.photo_bytes)
+    _check_size("a photo", expected, settings.max_photo_bytes)
     return None
 
 
@@ -283,7 +285,7 @@ async def _limited(
     total = 0
     async for chunk in stream:
         total += len(chunk)
-        _check_size("a request", total, settings.request_bytes)
+        _check_size("a request", total, settings.max_request_bytes)
         share.grow_to(total)
         yield chunk
 

@@ -145,7 +145,7 @@ def create_review(store: Store) -> FastAPI:
     app.add_exception_handler(
         StorageError, lambda request, error: problem_response(503, str(error))
     )
-    app.add_middleware(HostOriginMiddleware, names=LOCAL_NAMES, origins=())
+    app.add_middleware(HostOriginMiddleware, hosts=LOCAL_NAMES, origins=())
     app.add_middleware(TimeoutMiddleware, seconds=SECONDS)
     app.add_middleware(RequestContextMiddleware)
     return app
