@@ -85,5 +85,5 @@ def test_description_is_fit_for_generated_clients(bright_is_dirty: Path, tmp_pat
     assert {
         "multipart/form-data", "image/*", "image/jpeg", "application/octet-stream"
     } <= set(predict["requestBody"]["content"])  # fmt: skip
-    assert described["components"]["schemas"]["PredictAnswer"]["example"]["photos"]
+    assert described["components"]["schemas"]["PredictResponse"]["example"]["photos"]
     assert described["components"]["securitySchemes"]

@@ -149,8 +149,8 @@ def test_the_same_feedback_and_seed_give_the_same_folder(store: Store, tmp_path:
 
 def test_reviewers_go_before_users_and_must_agree(store: Store, tmp_path: Path) -> None:
     reviews = Reviews(store)
-    for item in reviews.items():
-        reviews.decide(item.photo, "Ann", item.given[0].right)
+    for item in reviews.queue():
+        reviews.decide(item.photo, "Ann", item.feedback[0].true_label)
     names = [given_for(store, number)[0].photo for number in (10, 12, 14)]
     for reviewer in ("Ann", "Bo"):
         reviews.decide(names[0], reviewer, "dirty")

@@ -25,7 +25,7 @@ from platecheck.serving.settings import Settings
 
 # Length of the listen queue.
 BACKLOG = 2048
-# Limit of unsent bytes in the kernel. By default it buffers megabytes, which would hide slow readers.
+# Limit of unsent bytes in the kernel, which by default buffers megabytes and hides slow readers.
 UNSENT = 64 * 1024
 
 
@@ -127,8 +127,8 @@ def _keys(settings: Settings) -> dict[str, str] | None:
         return keys
     if not settings.no_auth and not is_loopback(settings.host):
         raise SettingsError(
-            f"{settings.host} is a public address: require API keys with --keys FILE (see platecheck"
-            " apikey create), or pass --no-auth"
+            f"{settings.host} is a public address: require API keys with --keys FILE"
+            " (see platecheck apikey create), or pass --no-auth"
         )
     return None
 
