@@ -183,10 +183,10 @@ class TestOpening:
         for each in (mine, other):
             with each.store() as store:
                 store.add(photo(1), "dirty", ANSWER)
-        with pytest.raises(SettingsError, match="not the folder of the photos"):
+        with pytest.raises(SettingsError, match="not the photo folder"):
             open_store(mine.url, other.photos, create=True)
         (mine.photos / OWNER).unlink()  # as where another disk was mounted
-        with pytest.raises(SettingsError, match="not the folder of the photos"):
+        with pytest.raises(SettingsError, match="not the photo folder"):
             open_store(mine.url, mine.photos, create=True)
 
     def test_of_several_that_find_a_new_folder_one_takes_it(
@@ -225,7 +225,7 @@ class TestOpening:
         with pytest.raises(SettingsError, match="is not a folder"):
             open_store(place.url, place.photos)
         place.photos.mkdir()
-        with pytest.raises(SettingsError, match=r"no such file|holds no feedback"):
+        with pytest.raises(SettingsError, match=r"no such file|no feedback tables"):
             open_store(place.url, place.photos)
         assert place.files() == set()
 

@@ -209,9 +209,9 @@ def test_what_breaks_leaves_nothing(
 @pytest.mark.parametrize(
     ("right", "says"),
     [
-        ([], "no feedback of which it is known"),
-        (["clean"] * 12, "all photos are of the class 'clean'"),
-        (["clean"] * 12 + ["dirty"], "too few photos of class 'dirty', which has 1"),
+        ([], "no labelled feedback"),
+        (["clean"] * 12, "all photos are of class 'clean'"),
+        (["clean"] * 12 + ["dirty"], r"too few photos of class 'dirty' \(1\)"),
     ],
 )
 def test_too_few_photos_are_refused(tmp_path: Path, right: list[str], says: str) -> None:

@@ -162,7 +162,7 @@ class TestPredict:
         def broken(*_: object, **__: object) -> None:
             raise ModelError("the model cannot be run")
 
-        monkeypatch.setattr(PredictionPool, "_answer", broken)
+        monkeypatch.setattr(PredictionPool, "_classify", broken)
         response = client.post("/v1/predict", content=photo(1))
         assert (response.status_code, response.headers["content-type"]) == (500, PROBLEM)
         assert "cannot be run" not in response.text
@@ -264,7 +264,7 @@ class TestOthers:
             client.get("/nowhere", headers=origin),
             client.get("/v1/model", headers={**origin, "Host": "evil.example"}),
         ]
-        monkeypatch.setattr(PredictionPool, "_answer", broken)
+        monkeypatch.setattr(PredictionPool, "_classify", broken)
         refused.append(client.post("/v1/predict", content=photo(1), headers=origin))
         monkeypatch.setattr(routes, "read_photos", late)
         refused.append(client.post("/v1/predict", content=photo(1), headers=origin))
