@@ -31,7 +31,7 @@ class Seen:
 
     def listing(self) -> None: ...
 
-    def ema_network(self, photos: int, done: int) -> None:
+    def answering(self, photos: int, done: int) -> None:
         self.listed, self.answered = self.answered, 0
         self.photos, self.before = photos, done
 

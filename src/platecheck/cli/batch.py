@@ -42,8 +42,8 @@ def batch(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder, glob or manifest (.parquet, .csv, .txt; - for stdin), or a URL of one, such"
-            " as s3://bucket/folder."
+            help="Folder, glob or manifest (.parquet, .csv, .txt; - for stdin), or a URL of one,"
+            " such as s3://bucket/folder."
         ),
     ],
     out: Annotated[str, typer.Argument(help="Output file: .parquet, .csv or .jsonl.")],
@@ -57,7 +57,7 @@ def batch(
     root: Annotated[
         str | None,
         typer.Option(
-            help="Base folder or URL of relative paths in a manifest; by default the current folder."
+            help="Base folder or URL of relative paths in a manifest; default: current folder."
         ),
     ] = None,
     engine: Annotated[
@@ -74,9 +74,7 @@ def batch(
             " remote photos."
         ),
     ] = None,
-    part_rows: Annotated[
-        int, typer.Option(help="Photos per shard, the unit of resuming.")
-    ] = 1000,
+    part_rows: Annotated[int, typer.Option(help="Photos per shard, the unit of resuming.")] = 1000,
     parts: Annotated[
         bool, typer.Option("--parts", help="Write OUT as a folder of shards.")
     ] = False,

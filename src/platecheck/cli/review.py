@@ -13,7 +13,9 @@ def review(
     url: Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")],
     photos: Annotated[Path, typer.Option(help="Folder of the feedback photos.")],
     # Fixed, because browsers store the reviewer name per origin.
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8001,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = 8001,
 ) -> None:
     """Review feedback photos on a web page.
 
