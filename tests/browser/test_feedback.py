@@ -73,7 +73,7 @@ def test_what_is_right_is_kept_and_deleted(page: Page, store: Store) -> None:
     expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Clean")
     (kept,) = store.all()
     assert page.locator("#feedback-id").inner_text() == kept.id
-    assert (kept.right, kept.answer.label, kept.client) == ("clean", "dirty", None)
+    assert (kept.true_label, kept.answer.label, kept.client) == ("clean", "dirty", None)
     assert store.photos.path(kept.photo).read_bytes() == DIRTY["buffer"]
 
     page.get_by_role("button", name="Delete").click()
@@ -119,7 +119,7 @@ def test_each_photo_has_its_own(page: Page, store: Store) -> None:
         message(page, "Thank you.")
     page.get_by_role("button", name="clean.jpg").click()
     expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Dirty")
-    assert sorted(kept.right for kept in store.all()) == ["dirty", "not a dish"]
+    assert sorted(kept.true_label for kept in store.all()) == ["dirty", "not a dish"]
 
 
 def test_what_could_not_be_kept_is_said(page: Page, store: Store) -> None:

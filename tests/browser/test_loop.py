@@ -24,11 +24,11 @@ def test_the_loop(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     old = Classifier.load("tiny")
     kept = store.all()
     assert len(kept) == 16
-    assert Counter(each.right for each in kept) == Counter(said.values())
+    assert Counter(each.true_label for each in kept) == Counter(said.values())
     assert {each.answer.model for each in kept} == {old.id}
     assert {each.answer.label for each in kept} <= {"clean", "dirty", "unsure", "not a dish"}
     # Every photo was decided on the review page, and rightly.
-    right = {each.photo: each.right for each in kept}
+    right = {each.photo: each.true_label for each in kept}
     assert {photo: by["Ann"] for photo, by in Reviews(store).decisions().items()} == right
     store.close()
     # All of them are in the folder to train with, and the new model was made of it.

@@ -218,7 +218,7 @@ def test_plain_http_in_a_kitchens_network(launch: Launch) -> None:
     """Browsers then give neither the camera nor a service worker; photos are answered."""
     kitchen = launch("--host-resolver-rules=MAP kitchen.test 127.0.0.1")
     with (
-        Service("--name", "kitchen.test") as named,
+        Service("--allowed-host", "kitchen.test") as named,
         visit(kitchen, named.url.replace("127.0.0.1", "kitchen.test")) as page,
     ):
         assert not page.evaluate("isSecureContext")

@@ -71,7 +71,7 @@ def test_a_busy_service_holds_up_a_batch_and_loses_nothing(page: Page) -> None:
 
 
 def test_a_request_that_is_too_large_is_split(browser: Browser) -> None:
-    limits = ("--photos", "8", "--request-bytes", "40000", "--photo-bytes", "30000")
+    limits = ("--max-photos", "8", "--max-request-bytes", "40000", "--max-photo-bytes", "30000")
     with Service(*limits) as strict, visit(browser, strict.url) as page:
         statuses: list[int] = []
         page.on("response", lambda answer: statuses.append(answer.status))

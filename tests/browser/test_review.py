@@ -105,7 +105,7 @@ def decided(store: Store, reviewer: str = "Ann") -> list[str | None]:
     """What a reviewer decided of the photos, in the order of the queue."""
     reviews = Reviews(store)
     decisions = reviews.decisions()
-    return [decisions.get(item.photo, {}).get(reviewer) for item in reviews.items()]
+    return [decisions.get(item.photo, {}).get(reviewer) for item in reviews.queue()]
 
 
 def progress(page: Page, text: str) -> None:
@@ -240,7 +240,7 @@ def test_keys_can_be_switched_off(page: Page, store: Store) -> None:
 def test_two_reviewers_hear_how_far_they_agree(
     browser: Browser, url: str, store: Store, screenshot: Screenshot
 ) -> None:
-    photos = [item.photo for item in Reviews(store).items()]
+    photos = [item.photo for item in Reviews(store).queue()]
     for photo, label in zip(photos, ["clean", "clean", "clean", "dirty"], strict=True):
         Reviews(store).decide(photo, "Bo", label)
     with reviewing(browser, url) as page:
@@ -261,7 +261,7 @@ def test_two_reviewers_hear_how_far_they_agree(
 
 def test_a_photo_that_was_deleted_in_the_meantime_is_passed_over(page: Page, store: Store) -> None:
     progress(page, "0 of 4")
-    gone = Reviews(store).items()[0]
+    gone = Reviews(store).queue()[0]
     for given in gone.given:
         store.delete(given.id)
     page.keyboard.press("1")
@@ -310,7 +310,7 @@ def test_a_screen_reader_hears_what_was_done_and_what_is_next(page: Page) -> Non
 def test_every_view_is_accessible_and_fits(
     browser: Browser, url: str, store: Store, screenshot: Screenshot, locale: str
 ) -> None:
-    for item in Reviews(store).items():
+    for item in Reviews(store).queue():
         Reviews(store).decide(item.photo, "Bo", "not a dish")
 
     def look(page: Page, name: str) -> None:

@@ -254,7 +254,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         keys = Path(folder, "keys.txt")
         key = add_key(keys, "attacker")
-        limits = ("--seconds", str(SECONDS), "--idle-seconds", str(IDLE_SECONDS))
+        limits = ("--request-timeout", str(SECONDS), "--idle-timeout", str(IDLE_SECONDS))
         with Server("--model", options.model, "--keys", keys, *limits) as server:
             attacker = Attacker(server, key, read_photos()[0], options.failures)
             start = time.monotonic()

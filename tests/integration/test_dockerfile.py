@@ -230,12 +230,12 @@ def test_it_does_not_start_without_a_key_unless_told_to(image: Image, env: dict[
     found = run(image.command(), image.workdir, env)
     assert found.returncode == 2
     (line,) = found.stderr.splitlines()
-    assert "platecheck key" in line
-    assert "--without-key" in line
+    assert "platecheck apikey create" in line
+    assert "--no-auth" in line
 
 
 def test_it_serves(image: Image, env: dict[str, str], confined: bool) -> None:
-    command = image.command("--without-key", "--port", "0")
+    command = image.command("--no-auth", "--port", "0")
     assert image.said["STOPSIGNAL"].rest == "SIGTERM"  # by which serving() stops it
     with serving(image.confined(*command) if confined else command, image.workdir, env) as client:
         assert answers(client) == right_answers()

@@ -36,15 +36,15 @@ def test_what_was_called_wrong_comes_first_then_what_is_unsure(reviews: Reviews)
         add(photo(4), "dirty", unsure),  # to be unsure is not to be wrong
         add(photo(5), "clean", answer("clean", 0.99)),
     ]
-    photos = [item.photo for item in reviews.items()]
+    photos = [item.photo for item in reviews.queue()]
     assert photos == [wrong[1].photo, wrong[0].photo, *(others[at].photo for at in (1, 0, 2))]
 
 
 def test_a_photo_is_reviewed_once_however_often_it_was_given(reviews: Reviews) -> None:
     one = reviews.store.add(photo(1), "clean", answer("clean", 0.9))
     two = reviews.store.add(photo(1), "dirty", answer("clean", 0.9))
-    (item,) = reviews.items()
-    assert item.given == (one, two)
+    (item,) = reviews.queue()
+    assert item.feedback == (one, two)
     assert item.disputed
     assert labels([item]) == ("clean", "dirty", "not a dish")
 

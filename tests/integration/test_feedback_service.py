@@ -102,7 +102,7 @@ def test_without_its_database_the_service_goes_on(
     ("options", "says"),
     [
         (["--feedback", "sqlite:///f.db"], "go together"),
-        (["--feedback", "x:sec:ret", "--feedback-photos", "p"], "not the URL of a database"),
+        (["--feedback", "x:sec:ret", "--feedback-photos", "p"], "not a database URL"),
         (["--feedback", "mysql://h/d", "--feedback-photos", "p"], "not kept in mysql"),
         (["--feedback", "sqlite://", "--feedback-photos", "p"], "in memory"),
         (["--feedback", "sqlite:///no/f.db", "--feedback-photos", "p"], "unable to open"),
@@ -149,9 +149,9 @@ def test_the_review_page_is_served_until_it_is_stopped(place: Place) -> None:
 @pytest.mark.parametrize(
     ("url", "photos", "says"),
     [
-        ("x", "p", "not the URL of a database"),
+        ("x", "p", "not a database URL"),
         ("sqlite:///f.db", "p", "no such file"),
-        ("sqlite:///other.db", "p", "holds no feedback"),
+        ("sqlite:///other.db", "p", "no feedback tables"),
         ("sqlite:///other.db", "nowhere", "is not a folder"),
         ("postgresql://u@127.0.0.1:1/d", "p", "Connection refused"),
     ],

@@ -95,8 +95,8 @@ class TestSweeping:
             before = (old.time - timedelta(days=30)).replace(tzinfo=None)
             mine = FEEDBACK.c.id == old.id
             connection.execute(update(FEEDBACK).where(mine).values(time=before))
-        assert store.sweep(timedelta(days=31)) == {}
-        assert store.sweep(timedelta(days=29)) == {"expired": 1}
+        assert store.purge(timedelta(days=31)) == {}
+        assert store.purge(timedelta(days=29)) == {"expired": 1}
         assert store.all() == [new]
         assert place.files() == {new.photo}
 
@@ -105,15 +105,15 @@ class TestSweeping:
     ) -> None:
         with monkeypatch.context() as patch:
             # As a kill does, this leaves a row that is pending, with its photo.
-            patch.setattr(PhotoFolder, "keep", _keep_and_break)
+            patch.setattr(PhotoFolder, "write", _keep_and_break)
             patch.setattr(Store, "rollback", lambda *_: None)
             with pytest.raises(StorageError):
                 store.add(photo(9), "dirty", ANSWER)
         assert store.all() == []
         assert len(place.files()) == 1
-        assert store.sweep(stale=STALE) == {}
+        assert store.purge(stale=STALE) == {}
         assert len(place.files()) == 1
-        assert store.sweep(stale=NOW) == {"left": 1}
+        assert store.purge(stale=NOW) == {"left": 1}
         assert place.files() == set()
 
     def test_a_writer_that_was_swept_away_says_so(
@@ -125,7 +125,7 @@ class TestSweeping:
             if lock:
                 monkeypatch.undo()
                 with place.store() as other:
-                    assert other.sweep(stale=NOW) == {"left": 1}
+                    assert other.purge(stale=NOW) == {"left": 1}
             return writing(lock)
 
         monkeypatch.setattr(store.database, "writing", slow)
@@ -141,7 +141,7 @@ class TestRacing:
         self, place: Place, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first = store.add(photo(1), "dirty", ANSWER)
-        drop = PhotoFolder.drop
+        drop = PhotoFolder.delete
         given: list[Any] = []
 
         def held(folder: PhotoFolder, name: str) -> None:
@@ -151,7 +151,7 @@ class TestRacing:
             drop(folder, name)
 
         other = threading.Thread(target=lambda: given.append(store.add(photo(1), "dirty", ANSWER)))
-        monkeypatch.setattr(PhotoFolder, "drop", held)
+        monkeypatch.setattr(PhotoFolder, "delete", held)
         store.delete(first.id)
         other.join()
         assert store.all() == given
@@ -161,7 +161,7 @@ class TestRacing:
         self, place: Place, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         first = store.add(photo(1), "dirty", ANSWER)
-        keep = PhotoFolder.keep
+        keep = PhotoFolder.write
 
         def held(folder: PhotoFolder, *words: Any) -> None:
             monkeypatch.undo()
@@ -170,7 +170,7 @@ class TestRacing:
             other.join(0.3)
 
         other = threading.Thread(target=lambda: store.delete(first.id))
-        monkeypatch.setattr(PhotoFolder, "keep", held)
+        monkeypatch.setattr(PhotoFolder, "write", held)
         second = store.add(photo(1), "dirty", ANSWER)
         other.join()
         assert store.all() == [second]
@@ -183,16 +183,16 @@ class TestOpening:
         for each in (mine, other):
             with each.store() as store:
                 store.add(photo(1), "dirty", ANSWER)
-        with pytest.raises(SettingsError, match="not the folder of the photos"):
+        with pytest.raises(SettingsError, match="not the photo folder"):
             open_store(mine.url, other.photos, create=True)
         (mine.photos / OWNER).unlink()  # as where another disk was mounted
-        with pytest.raises(SettingsError, match="not the folder of the photos"):
+        with pytest.raises(SettingsError, match="not the photo folder"):
             open_store(mine.url, mine.photos, create=True)
 
     def test_of_several_that_find_a_new_folder_one_takes_it(
         self, place: Place, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        owner, give_to = PhotoFolder.owner, PhotoFolder.give_to
+        owner, give_to = PhotoFolder.owner, PhotoFolder.set_owner
         both, seen, given = threading.Barrier(2), threading.local(), []
 
         def owner_at_once(folder: PhotoFolder) -> str | None:
@@ -208,7 +208,7 @@ class TestOpening:
             give_to(folder, database)
 
         monkeypatch.setattr(PhotoFolder, "owner", owner_at_once)
-        monkeypatch.setattr(PhotoFolder, "give_to", give_slowly)
+        monkeypatch.setattr(PhotoFolder, "set_owner", give_slowly)
         with ThreadPoolExecutor(2) as threads:
             opened = [
                 threads.submit(open_store, place.url, place.photos, create=True) for _ in "ab"
@@ -225,7 +225,7 @@ class TestOpening:
         with pytest.raises(SettingsError, match="is not a folder"):
             open_store(place.url, place.photos)
         place.photos.mkdir()
-        with pytest.raises(SettingsError, match=r"no such file|holds no feedback"):
+        with pytest.raises(SettingsError, match=r"no such file|no feedback tables"):
             open_store(place.url, place.photos)
         assert place.files() == set()
 
@@ -288,17 +288,17 @@ class TestFaults:
             monkeypatch.setattr(store, "_discard", gone)
             raise OSError(errno.EIO, "the disk is gone", "photo")
 
-        monkeypatch.setattr(PhotoFolder, "keep", keep)
+        monkeypatch.setattr(PhotoFolder, "write", keep)
         with pytest.raises(StorageError, match="disk"):
             store.add(photo(1), "dirty", ANSWER)
         with store.database.writing() as connection:  # as if it had been committed all the same
             connection.execute(update(FEEDBACK).values(state="stored"))
         with pytest.raises(StorageError):
-            store.sweep()
+            store.purge()
         monkeypatch.setattr(store, "_discard", discard)
-        assert store.sweep() == {"left": 1}
+        assert store.purge() == {"left": 1}
         assert store.all() == []
-        assert store.sweep() == {}
+        assert store.purge() == {}
 
     def test_postgresql_that_is_gone_and_comes_back(
         self, postgres: Postgres, tmp_path: Path
@@ -311,7 +311,7 @@ class TestFaults:
                 lambda: store.add(photo(2), "dirty", ANSWER),
                 lambda: store.delete(before.id),
                 store.all,
-                store.sweep,
+                store.purge,
             )
             for work in works:
                 with pytest.raises(StorageError, match=r"refused|terminat|closed|lost"):
@@ -337,14 +337,14 @@ class TestFaults:
         self, postgres: Postgres, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         place = Place(postgres.new_database(), tmp_path / "photos")
-        keep = PhotoFolder.keep
+        keep = PhotoFolder.write
 
         def stop_after(folder: PhotoFolder, *words: Any) -> None:
             keep(folder, *words)
             postgres.stop()
 
         with place.store() as store:
-            monkeypatch.setattr(PhotoFolder, "keep", stop_after)
+            monkeypatch.setattr(PhotoFolder, "write", stop_after)
             with pytest.raises(StorageError):
                 store.add(photo(1), "dirty", ANSWER)
             assert len(place.files()) == 1
@@ -352,7 +352,7 @@ class TestFaults:
             with store.database.reading() as connection:
                 assert [row.state for row in connection.execute(select(FEEDBACK))] == [PENDING]
             check(place, store)
-            assert store.sweep() == {"left": 1}  # though it is not stale: it was promised
+            assert store.purge() == {"left": 1}  # though it is not stale: it was promised
             assert place.files() == set()
 
 

@@ -28,7 +28,7 @@ def attacker(bright_is_dirty: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Who attacks a service that is not patient."""
     folder = tmp_path_factory.mktemp("attacked")
     key = add_key(folder / "keys.txt", "attacker")
-    options = ("--keys", folder / "keys.txt", "--seconds", "5", "--idle-seconds", "1")
+    options = ("--keys", folder / "keys.txt", "--request-timeout", "5", "--idle-timeout", "1")
     with Server("--model", bright_is_dirty, *options) as server:
         yield Attacker(server, key, photo(), folder / "failures", patience=40)
 

@@ -33,7 +33,7 @@ UPGRADES = {"h2c": H2C, "websocket": WEBSOCKET}
 @pytest.fixture(scope="module")
 def server(bright_is_dirty: Path) -> Iterator[Server]:
     """A service that sends the silent away after two seconds."""
-    with Server("--model", bright_is_dirty, "--idle-seconds", "2") as server:
+    with Server("--model", bright_is_dirty, "--idle-timeout", "2") as server:
         yield server
 
 
@@ -149,7 +149,14 @@ def test_what_a_proxy_says_of_the_client_is_logged_if_it_is_an_address(
 
 
 def test_uploads_that_have_no_room_are_counted(bright_is_dirty: Path) -> None:
-    limits = ("--photo-bytes", "60000", "--request-bytes", "60000", "--upload-bytes", "90000")
+    limits = (
+        "--max-photo-bytes",
+        "60000",
+        "--max-request-bytes",
+        "60000",
+        "--max-upload-bytes",
+        "90000",
+    )
     half = predict(bytes(60_000))[:-100]
     with Server("--model", bright_is_dirty, *limits) as server:
         with RawConnection(server.address) as first, RawConnection(server.address) as second:
@@ -232,7 +239,7 @@ def test_who_reads_slowly_but_goes_on_gets_all_of_it() -> None:
     model = find_model("plate").read_bytes()
     asked = request("GET", "/v1/model/file", headers={"Connection": "close"})
     # It takes at least 2.4 s: more than a client may be silent, or an answer be waited for.
-    options = ("--idle-seconds", "1", "--seconds", "1")
+    options = ("--idle-timeout", "1", "--request-timeout", "1")
     with Server(*options) as server, slow_reader(server, asked) as client:
         got = b""
         while more := client.recv(len(model) // 120):
@@ -244,7 +251,7 @@ def test_who_reads_slowly_but_goes_on_gets_all_of_it() -> None:
 
 def test_who_stops_reading_is_let_go_and_that_is_no_fault() -> None:
     asked = request("GET", "/v1/model/file")
-    with Server("--idle-seconds", "1") as server, slow_reader(server, asked) as client:
+    with Server("--idle-timeout", "1") as server, slow_reader(server, asked) as client:
         wait_until(lambda: any(line.get("path") == "/v1/model/file" for line in server.log()))
         got = 0
         with suppress(ConnectionResetError):

@@ -43,7 +43,7 @@ def test_schemathesis_finds_nothing(bright_is_dirty: Path, tmp_path: Path, keys:
 
 
 def test_the_description_is_that_of_this_service(bright_is_dirty: Path) -> None:
-    with Server("--model", bright_is_dirty, "--photos", "3") as server:
+    with Server("--model", bright_is_dirty, "--max-photos", "3") as server:
         described = json.loads(ask(server, request("GET", "/openapi.json")).body)
         predict = described["paths"]["/v1/predict"]["post"]
         form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
@@ -85,5 +85,5 @@ def test_description_is_fit_for_generated_clients(bright_is_dirty: Path, tmp_pat
     assert {
         "multipart/form-data", "image/*", "image/jpeg", "application/octet-stream"
     } <= set(predict["requestBody"]["content"])  # fmt: skip
-    assert described["components"]["schemas"]["PredictAnswer"]["example"]["photos"]
+    assert described["components"]["schemas"]["PredictResponse"]["example"]["photos"]
     assert described["components"]["securitySchemes"]

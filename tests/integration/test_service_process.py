@@ -96,7 +96,7 @@ class Load:
 def test_more_than_the_queue_holds_is_refused_at_once_and_the_rest_answered(
     bright_is_dirty: Path,
 ) -> None:
-    options = ("--threads", "1", "--queue", "3", "--photos", "1")
+    options = ("--threads", "1", "--queue", "3", "--max-photos", "1")
     with Server("--model", bright_is_dirty, *options) as server, ExitStack() as stack:
         slow = predict(slow_photo())
         connections = [stack.enter_context(RawConnection(server.address)) for _ in range(10)]
@@ -141,7 +141,7 @@ def test_what_is_under_way_is_finished_and_the_port_is_free_again(bright_is_dirt
 
 
 def test_the_port_is_closed_while_workers_finish_what_is_under_way(bright_is_dirty: Path) -> None:
-    options = ("--workers", "2", "--threads", "1", "--wait", "60")
+    options = ("--workers", "2", "--threads", "1", "--max-queue-delay", "60")
     with Server("--model", bright_is_dirty, *options) as server, ExitStack() as stack:
         wait_until(lambda: metric(server, "platecheck_queue_limit_photos") == 512)
         slow = predict(slow_photo())
@@ -193,7 +193,7 @@ def test_a_worker_that_cannot_start_says_why_and_another_one_can_once_it_is_mend
 
 
 def test_it_says_for_how_long_it_keeps_a_connection(bright_is_dirty: Path) -> None:
-    options = ("--model", bright_is_dirty, "--idle-seconds", "4")
+    options = ("--model", bright_is_dirty, "--idle-timeout", "4")
     with Server(*options) as server, RawConnection(server.address) as connection:
         for path in ("/", "/healthz", "/nowhere"):
             assert connection.ask(request("GET", path)).headers["keep-alive"] == "timeout=4"
@@ -243,8 +243,8 @@ def test_others_may_ask_only_with_a_key_or_when_told_so(
     error = fails(*options)
     assert error.code == 2
     assert error.said.count("\n") == 1
-    assert "--without-key" in error.said
-    with Server(*options, "--without-key") as server:
+    assert "--no-auth" in error.said
+    with Server(*options, "--no-auth") as server:
         assert answers_well(server)
     add_key(tmp_path / "keys.txt", "cook")
     with Server(*options, "--keys", tmp_path / "keys.txt") as server:
@@ -290,9 +290,11 @@ def test_settings_come_from_flags_the_environment_and_a_file(
     bright_is_dirty: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "serve.yaml"
-    file.write_text(f"model: {bright_is_dirty}\nphotos: 3\nphoto_bytes: 3000\npixels: 3000\n")
-    env = {"PLATECHECK_PHOTO_BYTES": "2000", "PLATECHECK_PIXELS": "2000"}
-    with Server("--settings", file, "--pixels", "1000", env=env) as server:
+    file.write_text(
+        f"model: {bright_is_dirty}\nmax_photos: 3\nmax_photo_bytes: 3000\nmax_pixels: 3000\n"
+    )
+    env = {"PLATECHECK_MAX_PHOTO_BYTES": "2000", "PLATECHECK_MAX_PIXELS": "2000"}
+    with Server("--settings", file, "--max-pixels", "1000", env=env) as server:
         limits = json.loads(ask(server, request("GET", "/v1/model")).body)["limits"]
         assert (limits["photos"], limits["photo_bytes"], limits["pixels"]) == (3, 2000, 1000)
         assert ask(server, predict(b"x" * 2001)).status == 413

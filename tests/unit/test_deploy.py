@@ -141,7 +141,7 @@ class TestCompose:
 
     def test_it_is_given_time_to_stop(self) -> None:
         grace = parsed("compose.yaml")["services"]["platecheck"]["stop_grace_period"]
-        assert int(grace.removesuffix("s")) > Settings().seconds + 1
+        assert int(grace.removesuffix("s")) > Settings().request_timeout + 1
 
     def test_secrets_are_kept_out_of_git(self) -> None:
         assert (DEPLOY / ".gitignore").read_text("ascii") == "/secrets/\n"
@@ -185,7 +185,7 @@ class TestUnit:
         lines = (DEPLOY / "platecheck.env").read_text("utf-8").splitlines()
         pairs = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
         settings = assert_settings({k: v.strip("'") for k, v in pairs.items()}, monkeypatch)
-        assert settings.names == ("kitchen.example",)
+        assert settings.allowed_hosts == ("kitchen.example",)
 
     def test_it_is_given_time_to_stop(self) -> None:
         unit = (DEPLOY / "platecheck.service").read_text("utf-8")
@@ -339,10 +339,11 @@ class TestGuide:
         )
         kept = numbers(nginx, r"keepalive_timeout (\d+)s;") + numbers(caddy, r"keepalive (\d+)s")
         assert all(
-            settings.request_bytes < size * MB < 1.1 * settings.request_bytes for size in sizes
+            settings.max_request_bytes < size * MB < 1.1 * settings.max_request_bytes
+            for size in sizes
         )
-        assert all(settings.seconds < wait < 2 * settings.seconds for wait in waits)
-        assert all(seconds < settings.idle_seconds for seconds in kept)
+        assert all(settings.request_timeout < wait < 2 * settings.request_timeout for wait in waits)
+        assert all(seconds < settings.idle_timeout for seconds in kept)
 
     def test_kubernetes_runs_what_the_image_needs(self, monkeypatch: pytest.MonkeyPatch) -> None:
         (manifest,) = blocks("yaml")
@@ -353,7 +354,7 @@ class TestGuide:
         assert service["metadata"]["name"] == "platecheck"
         assert pod["enableServiceLinks"] is False
         wait = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-        assert pod["terminationGracePeriodSeconds"] > wait + Settings().seconds + 1
+        assert pod["terminationGracePeriodSeconds"] > wait + Settings().request_timeout + 1
         assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
         assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
         assert container["ports"][0]["containerPort"] == Settings().port

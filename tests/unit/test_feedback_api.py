@@ -20,7 +20,7 @@ from platecheck.feedback.photos import PhotoFolder
 from platecheck.feedback.schema import FEEDBACK
 from platecheck.feedback.store import Store, open_store
 from platecheck.serving.app import create_app
-from platecheck.serving.feedback_service import WAITING
+from platecheck.serving.feedback_service import MAX_WAITING
 from platecheck.serving.keys import add_key
 from platecheck.serving.settings import Settings
 from tests.conftest import WriteModel
@@ -94,7 +94,7 @@ class TestGiving:
         assert found["client"] == forged
         (kept,) = store.all()
         assert kept.answer == Answer(said["model"], "dirty", own["probabilities"])
-        assert kept.right == "clean"
+        assert kept.true_label == "clean"
         assert kept.key is None
         assert (tmp_path / "photos" / kept.photo).read_bytes() == photo(250)
         assert found["id"] == kept.id
@@ -142,7 +142,7 @@ class TestGiving:
         assert counted("refused") == before + 1
 
     def test_forms_that_are_none_and_photos_that_are_none(self, serve: Serve, store: Store) -> None:
-        client = serve(photo_bytes=100_000, request_bytes=200_000)
+        client = serve(max_photo_bytes=100_000, max_request_bytes=200_000)
         fields = {"right": "clean", "consent": "true"}
         two = [("photo", ("a.png", photo(1))), ("photo", ("b.png", photo(2)))]
         for response, status in (
@@ -257,7 +257,7 @@ class TestAccess:
             assert (response.status_code, response.headers["allow"]) == (405, methods)
 
     def test_a_web_page_elsewhere_that_may_ask_may_delete(self, serve: Serve) -> None:
-        client = serve(origins=("https://app.example",))
+        client = serve(cors_origins=("https://app.example",))
         asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "DELETE"}
         assert client.options("/v1/feedback/1", headers=asked).status_code == 200
 
@@ -277,7 +277,7 @@ class TestFaults:
             for name in ("add", "delete", "get", "counts"):
                 patch.setattr(Store, name, broken)
             response = give(client)
-            assert response.json()["detail"] == "the feedback was not stored; try again later"
+            assert response.json()["detail"] == "the feedback was not stored; retry later"
             for each in (
                 response,
                 client.get("/v1/feedback"),
@@ -295,20 +295,20 @@ class TestFaults:
     def test_what_is_late_is_not_stored(
         self, serve: Serve, store: Store, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        client = serve(seconds=0.5)
-        late, keep = threading.Event(), PhotoFolder.keep
+        client = serve(request_timeout=0.5)
+        late, keep = threading.Event(), PhotoFolder.write
 
         def slow(folder: PhotoFolder, *words: Any) -> None:
             assert late.wait(30)
             keep(folder, *words)
 
-        monkeypatch.setattr(PhotoFolder, "keep", slow)
+        monkeypatch.setattr(PhotoFolder, "write", slow)
         response = give(client)
         assert response.status_code == 503
         late.set()
         client.__exit__(None, None, None)  # what is under way is finished first
         assert store.all() == []
-        assert store.sweep(stale=timedelta(0)) == {}
+        assert store.purge(stale=timedelta(0)) == {}
 
     def test_more_than_can_wait_is_refused(
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
@@ -327,15 +327,15 @@ class TestFaults:
             begun.release()
             answers.append(client.get("/v1/feedback").status_code)
 
-        threads = [threading.Thread(target=ask) for _ in range(WAITING)]
+        threads = [threading.Thread(target=ask) for _ in range(MAX_WAITING)]
         for thread in threads:
             thread.start()
-        keeper = client.app.state.keeper  # type: ignore[attr-defined]
-        while keeper.waiting < WAITING:
+        keeper = client.app.state.feedback  # type: ignore[attr-defined]
+        while keeper.waiting < MAX_WAITING:
             assert client.post("/v1/predict", content=photo(1)).status_code == 200
         assert client.get("/v1/feedback").status_code == 503
         go.set()
         for thread in threads:
             thread.join()
-        assert answers == [200] * WAITING
+        assert answers == [200] * MAX_WAITING
         assert client.get("/v1/feedback").status_code == 200

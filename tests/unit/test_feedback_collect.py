@@ -149,8 +149,8 @@ def test_the_same_feedback_and_seed_give_the_same_folder(store: Store, tmp_path:
 
 def test_reviewers_go_before_users_and_must_agree(store: Store, tmp_path: Path) -> None:
     reviews = Reviews(store)
-    for item in reviews.items():
-        reviews.decide(item.photo, "Ann", item.given[0].right)
+    for item in reviews.queue():
+        reviews.decide(item.photo, "Ann", item.feedback[0].true_label)
     names = [given_for(store, number)[0].photo for number in (10, 12, 14)]
     for reviewer in ("Ann", "Bo"):
         reviews.decide(names[0], reviewer, "dirty")
@@ -209,9 +209,9 @@ def test_what_breaks_leaves_nothing(
 @pytest.mark.parametrize(
     ("right", "says"),
     [
-        ([], "no feedback of which it is known"),
-        (["clean"] * 12, "all photos are of the class 'clean'"),
-        (["clean"] * 12 + ["dirty"], "too few photos of class 'dirty', which has 1"),
+        ([], "no labelled feedback"),
+        (["clean"] * 12, "all photos are of class 'clean'"),
+        (["clean"] * 12 + ["dirty"], r"too few photos of class 'dirty' \(1\)"),
     ],
 )
 def test_too_few_photos_are_refused(tmp_path: Path, right: list[str], says: str) -> None:

@@ -14,7 +14,7 @@ from platecheck.feedback.entry import Answer
 from platecheck.feedback.errors import StorageError
 from platecheck.feedback.store import Store, open_store
 from platecheck.serving.middleware import CONTENT_SECURITY_POLICY
-from platecheck.serving.review.app import LARGEST, create_review
+from platecheck.serving.review.app import MAX_SIDE, create_review
 
 BASE = "http://127.0.0.1:8001"
 WRONG = Answer("m", "clean", {"clean": 0.8, "dirty": 0.2})
@@ -82,7 +82,7 @@ def test_a_photo_is_shown_upright_and_not_too_large(store: Store, client: TestCl
     response = client.get(f"/v1/photos/{large}")
     assert response.headers["content-type"] == "image/jpeg"
     assert response.headers["cache-control"] == "no-store"
-    assert Image.open(BytesIO(response.content)).size == (LARGEST // 2, LARGEST)
+    assert Image.open(BytesIO(response.content)).size == (MAX_SIDE // 2, MAX_SIDE)
     small = client.get(f"/v1/photos/{large}?side=100").content
     assert np.asarray(Image.open(BytesIO(small))).shape == (100, 50, 3)
     for missing in (f"00/{'0' * 62}.png", "../f.db", "platecheck-feedback.txt"):

@@ -48,5 +48,5 @@ def test_a_line_that_is_no_hash_is_named(tmp_path: Path) -> None:
     file.write_text("# fine\nkitchen secret\n")
     with pytest.raises(SettingsError, match="line 2"):
         read_keys(file)
-    with pytest.raises(SettingsError, match="no such file"):
+    with pytest.raises(SettingsError, match="no such key file"):
         read_keys(tmp_path / "none.txt")

@@ -58,9 +58,18 @@ def make(held: Held) -> Iterator[MakeEngine]:
     made = []
 
     def engine(
-        threads: int = 1, queue: int = 4, wait: float = 100, batch: int = 1, **more: object
+        threads: int = 1,
+        queue: int = 4,
+        max_queue_delay: float = 100,
+        batch: int = 1,
+        **more: object,
     ) -> PredictionPool:
-        limits = {"queue": queue, "wait": wait, "batch": batch, "pixels": 10_000}
+        limits = {
+            "queue": queue,
+            "max_queue_delay": max_queue_delay,
+            "batch": batch,
+            "max_pixels": 10_000,
+        }
         made.append(PredictionPool(held, threads=threads, **limits, **more))
         return made[-1]
 
@@ -86,7 +95,7 @@ def test_evidence_is_drawn_where_it_is_asked_for(make: MakeEngine, held: Held) -
     held.go.set()
     engine = make()
     (without,), (drawn,) = (
-        engine.submit([("a", photo(250))], evidence=wanted) for wanted in (False, True)
+        engine.submit([("a", photo(250))], heatmap=wanted) for wanted in (False, True)
     )
     assert without.result(30).png is None
     picture = np.asarray(Image.open(BytesIO(drawn.result(30).png or b"")))
@@ -100,27 +109,27 @@ def test_more_than_the_queue_holds_is_refused_at_once(make: MakeEngine, held: He
     with pytest.raises(QueueFullError) as refused:
         engine.submit([("b", photo(1))] * 2)
     assert refused.value.seconds >= 0
-    assert engine.taken == 3  # all or none
+    assert engine.in_flight == 3  # all or none
     last = engine.submit([("c", photo(1))])
     with pytest.raises(QueueFullError):
         engine.check()
     held.go.set()
     assert all(future.result(30).prediction.label == "clean" for future in [*first, *last])
-    assert engine.taken == 0
+    assert engine.in_flight == 0
     engine.check()
 
 
 def taken_one_by_one(engine: PredictionPool) -> int:
     """How many photos more are taken."""
-    before = engine.taken
+    before = engine.in_flight
     with suppress(QueueFullError):
         while True:
             engine.submit([("a", photo(1))])
-    return engine.taken - before
+    return engine.in_flight - before
 
 
 def test_what_would_wait_too_long_is_refused_at_once(make: MakeEngine, held: Held) -> None:
-    engine = make(queue=100, wait=4.5 * SLOWEST)
+    engine = make(queue=100, max_queue_delay=4.5 * SLOWEST)
     assert taken_one_by_one(engine) == 5  # the fifth waits for four
     with pytest.raises(QueueFullError) as refused:
         engine.check()
@@ -131,11 +140,11 @@ def test_what_would_wait_too_long_is_refused_at_once(make: MakeEngine, held: Hel
 
 
 def test_several_threads_work_a_queue_off_faster(make: MakeEngine) -> None:
-    assert taken_one_by_one(make(threads=3, queue=100, wait=4.5 * SLOWEST)) == 3 + 13
+    assert taken_one_by_one(make(threads=3, queue=100, max_queue_delay=4.5 * SLOWEST)) == 3 + 13
 
 
 def test_what_a_free_thread_can_begin_with_does_not_wait(make: MakeEngine) -> None:
-    engine = make(threads=2, queue=100, wait=SLOWEST / 1000)
+    engine = make(threads=2, queue=100, max_queue_delay=SLOWEST / 1000)
     engine.submit([("a", photo(1))])
     engine.submit([("b", photo(1))] * 50)  # however long the others of its request take
     assert taken_one_by_one(engine) == 0
@@ -146,7 +155,7 @@ def test_the_slower_photos_are_answered_the_fewer_are_taken(
 ) -> None:
     ticks = count(step=0.2)  # a photo begins with one and ends with the next
     monkeypatch.setattr("platecheck.serving.pool.time.perf_counter", lambda: next(ticks))
-    engine = make(queue=100, wait=4.5 * 0.2 * MARGIN)
+    engine = make(queue=100, max_queue_delay=4.5 * 0.2 * MARGIN)
     held.go.set()
     for future in engine.submit([("a", photo(1))] * PHOTOS):
         future.result(30)
@@ -163,7 +172,7 @@ def test_a_photo_that_no_one_waits_for_is_left_out(make: MakeEngine, held: Held)
     held.go.set()
     other.result(30)
     assert held.batches == [1, 1]
-    assert engine.taken == 0
+    assert engine.in_flight == 0
 
 
 def test_a_photo_that_no_one_waits_for_takes_no_memory(make: MakeEngine, held: Held) -> None:
@@ -175,12 +184,12 @@ def test_a_photo_that_no_one_waits_for_takes_no_memory(make: MakeEngine, held: H
     (waiting,) = engine.submit([("b", content)])
     assert waiting.cancel()
     assert sys.getrefcount(content) == references
-    assert engine.taken == 2  # it still has its place in the queue
+    assert engine.in_flight == 2  # it still has its place in the queue
 
 
 def test_how_many_are_taken_is_told_whenever_it_changes(make: MakeEngine, held: Held) -> None:
     seen: list[tuple[int, float]] = []
-    engine = make(on_taken=lambda photos, seconds: seen.append((photos, seconds)))
+    engine = make(on_change=lambda photos, seconds: seen.append((photos, seconds)))
     begun, waiting = engine.submit([("a", photo(1)), ("b", photo(1))])
     assert held.begun.wait(30)
     waiting.cancel()
@@ -230,7 +239,7 @@ def test_a_model_that_fails_is_heard_of_and_the_next_photo_is_answered(
         with pytest.raises(ModelError):
             engine.submit([("a", photo(1))])[0].result(30)
     assert engine.submit([("a", photo(1))])[0].result(30).prediction.label == "clean"
-    assert engine.taken == 0
+    assert engine.in_flight == 0
 
 
 def test_a_photo_with_too_many_pixels_is_an_error(make: MakeEngine, held: Held) -> None:
@@ -246,7 +255,7 @@ def test_a_photo_with_too_many_pixels_is_an_error(make: MakeEngine, held: Held) 
 def test_every_answer_is_reported(make: MakeEngine, held: Held) -> None:
     held.go.set()
     seen: list[Prediction] = []
-    engine = make(on_answer=seen.append)
+    engine = make(on_prediction=seen.append)
     for future in engine.submit([("a", photo(1)), ("b", b"x")]):
         future.result(30)
     assert [each.source for each in seen] == ["a", "b"]

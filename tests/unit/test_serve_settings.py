@@ -1,5 +1,6 @@
 """Settings: flags before the environment before a file, and what makes no sense is refused."""
 
+import json
 import os
 import pickle
 import sys
@@ -7,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from platecheck.cli import app
 from platecheck.errors import SettingsError
 from platecheck.serving.server import serve
-from platecheck.serving.settings import MB, Settings, load_settings
+from platecheck.serving.settings import DEPRECATED, MB, Settings, flag_name, load_settings
 
 
 def test_a_flag_goes_before_the_environment_before_a_file(
@@ -32,23 +34,23 @@ def test_a_flag_goes_before_the_environment_before_a_file(
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("prot: 1", "prot: unknown setting; port is one"),
+        ("prot: 1", "prot: unknown setting; did you mean port?"),
         ("no_such_thing: {}", "no_such_thing: unknown setting"),
         ("port: 99999", "port"),
-        ("photos: 257", "never fits a queue of 256"),
-        ("certificate: a.pem", "go together"),
-        ("photo_bytes: 999999999", "more bytes than a request"),
-        ("request_bytes: 999999999", "all requests in memory"),
+        ("max_photos: 257", "must not exceed queue (256)"),
+        ("certificate: a.pem", "must be set together"),
+        ("max_photo_bytes: 999999999", "must not exceed max_request_bytes"),
+        ("max_request_bytes: 999999999", "must not exceed max_upload_bytes"),
         ("port: [", "serve.yaml"),
         ("- port", "serve.yaml"),
-        ("seconds: 0", "seconds"),
-        ("wait: 0", "wait"),
-        ("seconds: .inf", "seconds"),
-        ("idle_seconds: 1.0e+300", "idle_seconds"),
-        ("wait: .nan", "wait"),
-        ("1: 2", "not settings by their names"),
-        ("port", "not settings by their names"),
-        ("port: " + "[" * 3000, "brackets"),
+        ("request_timeout: 0", "request_timeout"),
+        ("max_queue_delay: 0", "max_queue_delay"),
+        ("request_timeout: .inf", "request_timeout"),
+        ("idle_timeout: 1.0e+300", "idle_timeout"),
+        ("max_queue_delay: .nan", "max_queue_delay"),
+        ("1: 2", "not a mapping of settings"),
+        ("port", "not a mapping of settings"),
+        ("port: " + "[" * 3000, "nested too deeply"),
     ],
 )
 def test_a_file_that_makes_no_sense_is_refused(tmp_path: Path, content: str, says: str) -> None:
@@ -82,7 +84,7 @@ def test_there_are_as_many_threads_as_cores_that_may_be_used() -> None:
     ],
 )
 def test_an_origin_is_kept_as_browsers_write_it(given: str, meant: str) -> None:
-    assert load_settings(origins=[given]).origins == (meant,)
+    assert load_settings(cors_origins=[given]).cors_origins == (meant,)
 
 
 @pytest.mark.parametrize(
@@ -92,26 +94,83 @@ def test_an_origin_is_kept_as_browsers_write_it(given: str, meant: str) -> None:
 )  # fmt: skip
 def test_what_is_no_origin_is_refused(wrong: str) -> None:
     with pytest.raises(SettingsError, match="not an origin, such as https://"):
-        load_settings(origins=[wrong])
+        load_settings(cors_origins=[wrong])
 
 
 def test_a_list_in_the_environment_that_is_no_json_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("PLATECHECK_ORIGINS", "https://app.example")
-    with pytest.raises(SettingsError, match=r"^PLATECHECK_ORIGINS: not a JSON list, such as"):
+    monkeypatch.setenv("PLATECHECK_CORS_ORIGINS", "https://app.example")
+    with pytest.raises(SettingsError, match=r"^PLATECHECK_CORS_ORIGINS: not a JSON list, such as"):
         load_settings()
-    monkeypatch.setenv("PLATECHECK_ORIGINS", '["https://app.example"]')
-    assert load_settings().origins == ("https://app.example",)
+    monkeypatch.setenv("PLATECHECK_CORS_ORIGINS", '["https://app.example"]')
+    assert load_settings().cors_origins == ("https://app.example",)
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no such file"):
+    with pytest.raises(SettingsError, match="no such settings file"):
         load_settings(tmp_path / "none.yaml")
 
 
-# What a field is called on the command line where it may be given several times.
-SINGULAR = {"providers": "provider", "origins": "origin", "names": "name"}
+VALUES: dict[str, Any] = {
+    "wait": 3, "photos": 3, "photo_bytes": 1000, "request_bytes": 30_000_000,
+    "upload_bytes": 90_000_000, "pixels": 3, "seconds": 3, "idle_seconds": 3, "without_key": True,
+    "origins": ["https://a.example"], "names": ["a.example"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new"), DEPRECATED.items())
+@pytest.mark.parametrize("where", ["flag", "variable", "file"])
+def test_a_deprecated_setting_works_with_one_note_on_stderr(
+    where: str, old: str, new: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    value, file, flags, style = VALUES[old], None, {}, str
+    if where == "flag":
+        flags, style = {old: value}, flag_name
+    elif where == "variable":
+        style = lambda name: f"PLATECHECK_{name.upper()}"  # noqa: E731
+        monkeypatch.setenv(style(old), json.dumps(value))
+    else:
+        file = tmp_path / "serve.yaml"
+        file.write_text(yaml.safe_dump({old: value}))
+    found = getattr(load_settings(file, **flags), new)
+    assert found == (tuple(value) if isinstance(value, list) else value)
+    assert capsys.readouterr().err == f"{style(old)} is deprecated; use {style(new)}\n"
+
+
+@pytest.mark.parametrize(("old", "new"), DEPRECATED.items())
+def test_a_deprecated_flag_is_hidden_and_passed_on(
+    old: str, new: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platecheck.serving.feedback_service.open_feedback", lambda _: None)
+    seen: list[Settings] = []
+    monkeypatch.setattr("platecheck.serving.server.serve", lambda s, on_ready: seen.append(s))
+    (value,) = VALUES[old] if isinstance(VALUES[old], list) else [VALUES[old]]
+    given = [flag_name(old), *([] if value is True else [str(value)])]
+    done = CliRunner().invoke(app, ["serve", *given])
+    shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"}).output
+    assert f"{flag_name(old)} is deprecated; use {flag_name(new)}" in done.stderr
+    assert f"{flag_name(old)} " not in shown
+    assert done.exit_code == 0
+    assert len(seen) == 1
+
+
+def test_an_old_flag_overrides_a_new_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATECHECK_REQUEST_TIMEOUT", "5")
+    assert load_settings(seconds=7).request_timeout == 7
+
+
+def test_the_key_command_is_a_deprecated_alias(tmp_path: Path) -> None:
+    runner, file = CliRunner(), str(tmp_path / "keys.txt")
+    created = runner.invoke(app, ["apikey", "create", "cook", "--file", file])
+    aliased = runner.invoke(app, ["key", "phone", "--file", file])
+    assert created.stdout.startswith("pck_")
+    assert aliased.stdout.startswith("pck_")
+    assert (created.stderr, aliased.stderr) == (
+        "",
+        "platecheck key is deprecated; use platecheck apikey create\n",
+    )
 
 
 @pytest.mark.parametrize("name", list(Settings.model_fields))
@@ -119,7 +178,7 @@ def test_every_setting_is_a_flag_that_tells_its_default(name: str) -> None:
     (option,) = (
         each
         for each in get_command(app).commands["serve"].params  # type: ignore[attr-defined]
-        if each.name == SINGULAR.get(name, name)
+        if flag_name(name) in each.opts
     )
     default = Settings.model_fields[name].default
     if default and name not in {"threads"}:
@@ -128,7 +187,7 @@ def test_every_setting_is_a_flag_that_tells_its_default(name: str) -> None:
 
 def test_help_shows_the_defaults_and_takes_none_for_markup() -> None:
     shown = CliRunner().invoke(app, ["serve", "--help"], env={"COLUMNS": "200"}).output
-    assert all(f"[{default}]" in shown for default in ("one a core", "yes", "info", "256"))
+    assert all(f"[{default}]" in shown for default in ("one per core", "yes", "info", "256"))
 
 
 def _written(name: str, default: Any) -> str:

@@ -162,7 +162,7 @@ class TestPredict:
         def broken(*_: object, **__: object) -> None:
             raise ModelError("the model cannot be run")
 
-        monkeypatch.setattr(PredictionPool, "_answer", broken)
+        monkeypatch.setattr(PredictionPool, "_classify", broken)
         response = client.post("/v1/predict", content=photo(1))
         assert (response.status_code, response.headers["content-type"]) == (500, PROBLEM)
         assert "cannot be run" not in response.text
@@ -172,7 +172,7 @@ class TestPredict:
 
 class TestOthers:
     def test_the_model_says_what_it_is(self, serve: Serve) -> None:
-        found = serve(photos=5).get("/v1/model").json()
+        found = serve(max_photos=5).get("/v1/model").json()
         assert found["classes"] == ["clean", "dirty"]
         assert found["thresholds"] == {"dirty": 0.9}
         assert (found["gives_evidence"], found["offline"], found["size"]) == (True, True, 16)
@@ -235,7 +235,7 @@ class TestOthers:
 
     def test_web_pages_elsewhere_ask_only_where_they_may(self, serve: Serve) -> None:
         headers = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
-        client = serve(origins=("https://app.example",))
+        client = serve(cors_origins=("https://app.example",))
         for allowed in (
             client.options("/v1/predict", headers=headers),
             client.post("/v1/predict", content=photo(1), headers=headers),
@@ -250,7 +250,7 @@ class TestOthers:
         self, serve: Serve, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         origin = {"Origin": "https://app.example"}
-        client = serve(origins=("https://app.example",), seconds=0.2)
+        client = serve(cors_origins=("https://app.example",), request_timeout=0.2)
 
         def broken(*_: object, **__: object) -> None:
             raise ModelError("the model cannot be run")
@@ -264,7 +264,7 @@ class TestOthers:
             client.get("/nowhere", headers=origin),
             client.get("/v1/model", headers={**origin, "Host": "evil.example"}),
         ]
-        monkeypatch.setattr(PredictionPool, "_answer", broken)
+        monkeypatch.setattr(PredictionPool, "_classify", broken)
         refused.append(client.post("/v1/predict", content=photo(1), headers=origin))
         monkeypatch.setattr(routes, "read_photos", late)
         refused.append(client.post("/v1/predict", content=photo(1), headers=origin))
@@ -281,12 +281,12 @@ class TestOthers:
         for host in ("evil.example", "evil.example:8000", "", "[", "127.0.0.1.evil.example"):
             response = client.get("/v1/model", headers={"Host": host})
             assert (response.status_code, response.headers["content-type"]) == (421, PROBLEM)
-            told = "--name evil.example would" in response.text
+            told = "--allowed-host evil.example would" in response.text
             assert told == host.startswith("evil.example")
-            assert ("(Host)" in response.text) == (host in {"", "["})
+            assert ("Host header" in response.text) == (host in {"", "["})
         for host in ("localhost:1", "[::1]:8000", "127.0.0.1"):
             assert client.get("/v1/model", headers={"Host": host}).status_code == 200
-        behind_proxy = serve(names=("Kitchen.Example",))
+        behind_proxy = serve(allowed_hosts=("Kitchen.Example",))
         for host in ("kitchen.example", "KITCHEN.example:443"):
             assert behind_proxy.get("/v1/model", headers={"Host": host}).status_code == 200
         anyone = serve(host="0.0.0.0")
@@ -326,7 +326,7 @@ class TestOthers:
         text = client.get("/metrics").text
         assert "platecheck_queue_photos 0.0" in text
         assert "platecheck_wait_seconds 0.0" in text
-        assert f"platecheck_wait_limit_seconds {Settings().wait}" in text
+        assert f"platecheck_wait_limit_seconds {Settings().max_queue_delay}" in text
         assert 'platecheck_model_info{model="tiny-' in text
 
     def test_drift_shows_after_many_odd_answers(self, serve: Serve) -> None:

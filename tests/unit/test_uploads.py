@@ -13,7 +13,7 @@ from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 from platecheck.serving.uploads import MemoryLimiter, read_photos, unreadable
 
-LIMITS = Settings(photos=3, photo_bytes=100, request_bytes=1000, upload_bytes=1000)
+LIMITS = Settings(max_photos=3, max_photo_bytes=100, max_request_bytes=1000, max_upload_bytes=1000)
 FORM = {"content-type": "multipart/form-data; boundary=edge"}
 RAW = {"content-type": "image/jpeg"}
 
@@ -44,7 +44,7 @@ def read(
         for chunk in [body] if isinstance(body, bytes) else body:
             yield chunk
 
-    with (budget or MemoryLimiter(settings.upload_bytes)).share() as share:
+    with (budget or MemoryLimiter(settings.max_upload_bytes)).reserve() as share:
         return asyncio.run(read_photos(stream(), headers, settings, share))
 
 
@@ -299,7 +299,7 @@ def test_a_body_without_end_is_refused_when_it_is_too_much() -> None:
             read_so_far += 50
             yield b"x" * 50
 
-    with pytest.raises(ProblemError) as error, MemoryLimiter(1000).share() as share:
+    with pytest.raises(ProblemError) as error, MemoryLimiter(1000).reserve() as share:
         asyncio.run(read_photos(endless(), RAW, LIMITS, share))
     assert error.value.status_code == 413
     assert read_so_far == 150
@@ -311,15 +311,15 @@ def test_what_is_in_memory_at_a_time_is_bounded_and_given_back() -> None:
     async def quick() -> AsyncIterator[bytes]:
         yield b"y" * 80
 
-    with budget.share() as first:
+    with budget.reserve() as first:
         photos = asyncio.run(read_photos(quick(), RAW, LIMITS, first))
         assert photos == [("photo", b"y" * 80)]
         # It is read, but not answered yet.
-        with budget.share() as second, pytest.raises(ProblemError) as error:
+        with budget.reserve() as second, pytest.raises(ProblemError) as error:
             asyncio.run(read_photos(quick(), RAW, LIMITS, second))
         assert error.value.status_code == 503
         assert error.value.headers["Retry-After"] == "1"
-    assert budget.taken == 0
+    assert budget.used == 0
     assert read(b"y" * 80, RAW, budget=budget) == photos
 
 
@@ -334,12 +334,12 @@ def test_who_announces_much_and_sends_nothing_keeps_no_one_out() -> None:
             yield b""
 
         async def read_silently() -> None:
-            with budget.share() as share:
+            with budget.reserve() as share:
                 await read_photos(silent(), {**RAW, "content-length": "100"}, LIMITS, share)
 
         waiting = [asyncio.create_task(read_silently()) for _ in range(20)]
         await asyncio.sleep(0)
-        assert budget.taken == 0
+        assert budget.used == 0
         for task in waiting:
             task.cancel()
 

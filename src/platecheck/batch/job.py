@@ -126,12 +126,12 @@ def run(job: Job, progress: Progress) -> Done:
             tally = parts.clear()
             return done(tally, tally.photos)
         try:
-            if not parts.listed:
+            if not parts.has_manifest:
                 progress.listing()
-                parts.list_photos(source.tables(), progress.advance)
+                parts.write_manifest(source.tables(), progress.advance)
             elif source.given_once:
                 parts.compare(source.tables())
-            resumed = parts.answered
+            resumed = parts.completed
             progress.answering(parts.photos, resumed)
             try:
                 _answer(job, classifier, parts, rows, source.root, progress)
@@ -160,9 +160,9 @@ def _check(job: Job) -> None:
 def _answer(
     job: Job, classifier: Classifier, parts: Shards, rows: Rows, root: str, progress: Progress
 ) -> None:
-    """Answer the parts that are missing, and keep each once it is whole."""
-    missing = parts.unanswered()
-    if not missing:
+    """Answer the parts that are pending, and keep each once it is whole."""
+    pending = parts.pending()
+    if not pending:
         return
     workers = job.workers
     if workers is None and _is_far(parts, root):
@@ -172,23 +172,23 @@ def _answer(
 
         found = ray_engine.answer(
             find_model(job.model).read_bytes(),
-            [(parts.listed_in(part), parts.size(part)) for part in missing],
+            [(parts.manifest_path(part), parts.size(part)) for part in pending],
             rows,
             root,
             workers or 1,
             job.address,
         )
     else:
-        found = local.answer(classifier, map(parts.listing, missing), rows, root, workers)
+        found = local.answer(classifier, map(parts.read_manifest, pending), rows, root, workers)
     with closing(found):
         pieces = _counted(found, progress)
-        for part, answers in zip(missing, rechunk(pieces, map(parts.size, missing)), strict=True):
-            parts.keep(part, answers)
+        for part, results in zip(pending, rechunk(pieces, map(parts.size, pending)), strict=True):
+            parts.write(part, results)
 
 
 def _is_far(parts: Shards, root: str) -> bool:
     """Whether the first photo is on another machine."""
-    path = parts.listing(0).column(PATH)[0].as_py() or ""
+    path = parts.read_manifest(0).column(PATH)[0].as_py() or ""
     return is_remote(path) or (is_remote(root) and not Path(path).is_absolute())
 
 
@@ -199,9 +199,9 @@ def _counted(tables: Iterable[pa.Table], progress: Progress) -> Iterator[pa.Tabl
 
 
 def _how_to_go_on(parts: Shards) -> str:
-    if not parts.listed:
+    if not parts.has_manifest:
         return "not all photos were listed, and nothing is kept"
     return (
-        f"{parts.answered} of {parts.photos} photos are answered and kept in"
+        f"{parts.completed} of {parts.photos} photos are answered and kept in"
         f" {parts.folder}; the same command goes on from there"
     )

@@ -35,7 +35,7 @@ from platecheck.files import LOCK, PART, replacing, sync_folder
 
 
 class Shards:
-    """What is known of a job: all of it is in the folder."""
+    """State of a job, stored in its folder."""
 
     def __init__(self, out: Path, form: Format, part_rows: int) -> None:
         self.out = out
@@ -50,7 +50,7 @@ class Shards:
         self._answers = self.folder / "answers"
 
     def tidy(self) -> None:
-        """Remove what a kill left half-written, or half-removed."""
+        """Remove the remains of interrupted writes and removals."""
         if self.moved and not self._job.exists():
             self._remove()
         for folder in (self.folder, self._listing, self._counts, self._answers):
@@ -78,10 +78,10 @@ class Shards:
                     " to start over, remove that folder"
                 )
 
-    # --- the listing
+    # --- the manifest
 
     @property
-    def listed(self) -> bool:
+    def has_manifest(self) -> bool:
         return self._listed.exists()
 
     @cached_property
@@ -89,15 +89,15 @@ class Shards:
         photos: int = _read_json(self._listed)["photos"]
         return photos
 
-    def list_photos(self, tables: Iterable[pa.Table], on_photos: Callable[[int], None]) -> None:
-        """Write down what is to be answered; `on_photos` is told how many more there are.
+    def write_manifest(self, tables: Iterable[pa.Table], on_photos: Callable[[int], None]) -> None:
+        """Write the manifest, calling `on_photos` with the photos of each shard.
 
-        Where it fails, nothing is left: nothing has been answered yet.
+        On failure, remove the folder: there are no results yet.
         """
         try:
             photos = 0
             for part, table in enumerate(rechunk(tables, repeat(self.part_rows))):
-                with self._whole(self.listed_in(part)) as file:
+                with self._whole(self.manifest_path(part)) as file:
                     pq.write_table(table, file, compression="zstd")
                 photos += table.num_rows
                 on_photos(table.num_rows)
@@ -107,12 +107,12 @@ class Shards:
             raise
 
     def compare(self, tables: Iterable[pa.Table]) -> None:
-        """See that a source still gives what is listed.
+        """Check that a source still matches the manifest.
 
         Raises:
-            DataError: it does not.
+            DataError: It does not.
         """
-        listed = map(self.listing, range(self._number))
+        listed = map(self.read_manifest, range(self._number))
         for now, then in zip_longest(rechunk(tables, repeat(self.part_rows)), listed):
             if now is None or then is None or not now.equals(then):
                 raise DataError(
@@ -120,8 +120,8 @@ class Shards:
                     " to start over, remove that folder"
                 )
 
-    def listing(self, part: int) -> pa.Table:
-        return read_table(self.listed_in(part))
+    def read_manifest(self, part: int) -> pa.Table:
+        return read_table(self.manifest_path(part))
 
     def size(self, part: int) -> int:
         return min(self.part_rows, self.photos - part * self.part_rows)
@@ -130,28 +130,30 @@ class Shards:
     def _number(self) -> int:
         return -(-self.photos // self.part_rows)
 
-    def listed_in(self, part: int) -> Path:
+    def manifest_path(self, part: int) -> Path:
         return self._listing / f"{part:08d}.parquet"
 
-    # --- the answers
+    # --- the results
 
-    def unanswered(self) -> list[int]:
+    def pending(self) -> list[int]:
+        """Return the shards without results."""
         names = self._answers.iterdir() if self._answers.is_dir() else ()
         answered = {int(path.stem) for path in names}
         return [part for part in range(self._number) if part not in answered]
 
     @property
-    def answered(self) -> int:
-        return self.photos - sum(map(self.size, self.unanswered()))
+    def completed(self) -> int:
+        """Number of photos with results."""
+        return self.photos - sum(map(self.size, self.pending()))
 
-    def keep(self, part: int, answers: pa.Table) -> None:
-        if not answers.column(PATH).equals(self.listing(part).column(PATH)):
-            raise RuntimeError(f"the answers of part {part} are not those of its photos")
-        self._write_json(self._counts / f"{part:08d}.json", asdict(LabelCounts.of(answers)))
-        with self._whole(self._answered_in(part)) as file:
-            self.form.write(answers, file)
+    def write(self, part: int, results: pa.Table) -> None:
+        if not results.column(PATH).equals(self.read_manifest(part).column(PATH)):
+            raise RuntimeError(f"the results of shard {part} do not match its manifest")
+        self._write_json(self._counts / f"{part:08d}.json", asdict(LabelCounts.of(results)))
+        with self._whole(self._result_path(part)) as file:
+            self.form.write(results, file)
 
-    def _answered_in(self, part: int) -> Path:
+    def _result_path(self, part: int) -> Path:
         return self._answers / f"{part:08d}{self.out.suffix}"
 
     # --- the end
@@ -173,9 +175,9 @@ class Shards:
         if one_file:
             result = self.folder / f"all{self.out.suffix}"
             with self._whole(result) as file:
-                self.form.join(map(self._answered_in, range(self._number)), schema, file)
+                self.form.join(map(self._result_path, range(self._number)), schema, file)
         elif not self._number:  # a folder without files would not say which columns there are
-            with self._whole(self._answered_in(0)) as file:
+            with self._whole(self._result_path(0)) as file:
                 self.form.write(schema.empty_table(), file)
         self._write_json(self._moving, {"result": result.name, "tally": asdict(tally)})
         self._move(result, overwrite=overwrite)

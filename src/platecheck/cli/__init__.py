@@ -65,7 +65,8 @@ app.command("compare")(compare.compare)
 app.command("export")(model.export)
 app.command("model")(model.model)
 app.command("serve")(serve.serve)
-app.command("key")(serve.key)
+app.add_typer(serve.apikey, name="apikey")
+app.command("key", hidden=True)(serve.key)  # until 0.3
 app.command("review")(review.review)
 
 

@@ -28,11 +28,11 @@ from platecheck.errors import MissingExtraError
 if TYPE_CHECKING:
     from platecheck.batch.job import Done
 
-STOPPED = 130  # as a shell says of what Ctrl-C ended
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
 
 class Engine(StrEnum):
-    """Where photos are answered."""
+    """Where predictions run."""
 
     LOCAL = "local"
     RAY = "ray"
@@ -42,50 +42,48 @@ def batch(
     source: Annotated[
         str,
         typer.Argument(
-            help="Folder, glob, list of photos (.parquet, .csv, .txt; - for stdin), or a URL such"
-            " as s3://bucket/folder of any of these."
+            help="Folder, glob or manifest (.parquet, .csv, .txt; - for stdin), or a URL of one,"
+            " such as s3://bucket/folder."
         ),
     ],
-    out: Annotated[str, typer.Argument(help="File of answers: .parquet, .csv or .jsonl.")],
+    out: Annotated[str, typer.Argument(help="Output file: .parquet, .csv or .jsonl.")],
     model: ModelOption = None,
     column: Annotated[
-        str | None, typer.Option(help="Of paths, in a list; path when absent.")
+        str | None, typer.Option(help="Manifest column that holds the paths \\[default: path].")
     ] = None,
     keep: Annotated[
-        list[str] | None, typer.Option(help="Column of a list to carry into the answers.")
+        list[str] | None, typer.Option(help="Manifest column to copy into the output.")
     ] = None,
     root: Annotated[
         str | None,
         typer.Option(
-            help="Folder or URL where relative paths of a list begin; this folder when absent."
+            help="Base folder or URL of relative paths in a manifest; default: current folder."
         ),
     ] = None,
     engine: Annotated[
-        Engine, typer.Option(help="This machine's cores, or a Ray cluster's.")
+        Engine, typer.Option(help="Run on this machine, or on a Ray cluster.")
     ] = Engine.LOCAL,
     address: Annotated[
         str | None,
-        typer.Option(help="Of the Ray cluster; $RAY_ADDRESS, or one on this machine, when absent."),
+        typer.Option(help="Ray cluster address; by default $RAY_ADDRESS, or a local cluster."),
     ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
-            help="Photos at a time, with ray for each core; one a core when absent, or eight"
-            " where photos are at a URL."
+            help="Concurrent photos (per core with ray); by default one per core, or eight for"
+            " remote photos."
         ),
     ] = None,
-    part_rows: Annotated[
-        int, typer.Option(help="Photos to a part: a kill costs what is not yet a part.")
-    ] = 1000,
+    part_rows: Annotated[int, typer.Option(help="Photos per shard, the unit of resuming.")] = 1000,
     parts: Annotated[
-        bool, typer.Option("--parts", help="Make OUT a folder of parts, not one file.")
+        bool, typer.Option("--parts", help="Write OUT as a folder of shards.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary for machines.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary.")] = False,
 ) -> None:
-    """Answer for an archive of any size; what is stopped goes on with the same command.
+    """Classify an archive of any size; run the same command again to resume.
 
-    Exit code 1 when a photo could not be opened: its row says why.
+    Exit code 1 if a photo could not be opened; the error is in its row.
     """
     try:
         from platecheck.batch.job import Job, StoppedError, run
@@ -107,12 +105,12 @@ def batch(
         overwrite=overwrite,
     )
     try:
-        # Ray prints; our output is what follows.
+        # Ray prints to stdout; keep it out of the summary.
         with redirect_stdout(sys.stderr), _progress() as progress:
             done = run(job, _Bar(progress))
     except StoppedError as stopped:
         console(stderr=True).print(escape(str(stopped)))
-        raise typer.Exit(STOPPED) from None
+        raise typer.Exit(INTERRUPTED) from None
     _print(done, as_json=as_json)
     if done.tally.errors:
         raise typer.Exit(1)

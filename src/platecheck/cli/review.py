@@ -10,15 +10,17 @@ from platecheck.errors import MissingExtraError
 
 
 def review(
-    url: Annotated[str, typer.Argument(help="The database of platecheck serve --feedback.")],
-    photos: Annotated[Path, typer.Option(help="Folder of its photos.")],
-    # Not any free one: browsers remember a reviewer's name by the address.
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = 8001,
+    url: Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")],
+    photos: Annotated[Path, typer.Option(help="Folder of the feedback photos.")],
+    # Fixed, because browsers store the reviewer name per origin.
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = 8001,
 ) -> None:
-    """Open a page on which people decide what is right of the photos of feedback.
+    """Review feedback photos on a web page.
 
-    Several may review the same photos, also from several machines: none sees what the others
-    decided. Only this machine reaches the page.
+    Several people can review the same photos independently, also from several machines. The page
+    is served on this machine only.
     """
     try:
         from platecheck.feedback.store import open_store
@@ -28,12 +30,12 @@ def review(
 
     stdout = console()
 
-    def say(address: str) -> None:
-        stdout.print(f"platecheck review is at [bold]{escape(address)}[/]")
-        stdout.print("Open it in a browser. Ctrl+C stops it.")
+    def print_url(address: str) -> None:
+        stdout.print(f"Serving at [bold]{escape(address)}[/]")
+        stdout.print("Open it in a browser. Press Ctrl+C to stop.")
 
     store = open_store(url, photos)
     try:
-        serve_review(store, port=port, on_ready=say)
+        serve_review(store, port=port, on_ready=print_url)
     finally:
         store.close()

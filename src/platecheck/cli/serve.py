@@ -1,6 +1,7 @@
-"""``platecheck serve`` and ``platecheck key``."""
+"""``platecheck serve`` and ``platecheck apikey``."""
 
 import inspect
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
@@ -11,7 +12,9 @@ from pydantic.fields import FieldInfo
 from platecheck.cli.models import complete_model
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError
-from platecheck.serving.settings import MB, Settings, load_settings
+from platecheck.serving.settings import DEPRECATED, MB, Settings, flag_name, load_settings
+
+apikey = typer.Typer(help="Manage API keys.", no_args_is_help=True)
 
 
 def serve(
@@ -21,11 +24,10 @@ def serve(
     ] = None,
     **flags: Any,
 ) -> None:
-    """Open the page at / and the service at /v1 (see /docs).
+    """Serve predictions over HTTP, with a web page.
 
-    Each option can also be set in the environment, as PLATECHECK_PORT for --port, or in a file.
-
-    A flag goes before the environment, and the environment before the file.
+    Every option can also be set by an environment variable (PLATECHECK_PORT for --port) or in
+    the settings file. Flags override the environment, which overrides the file.
     """
     try:
         from platecheck.serving.feedback_service import open_feedback
@@ -35,37 +37,38 @@ def serve(
 
     stdout = console()
 
-    def say(url: str) -> None:
-        stdout.print(f"platecheck answers at [bold]{escape(url)}[/]")
-        stdout.print("Open it in a browser. For machines: /docs. Ctrl+C stops it.")
+    def print_url(url: str) -> None:
+        stdout.print(f"Serving at [bold]{escape(url)}[/]")
+        stdout.print("API documentation: /docs. Press Ctrl+C to stop.")
 
-    given = {name: flags[_flag(name)] for name in Settings.model_fields}
+    given = {name: flags[_parameter(name)] for name in (*Settings.model_fields, *DEPRECATED)}
     chosen = load_settings(settings, **{n: value for n, value in given.items() if value != []})
-    if store := open_feedback(chosen):  # what is wrong with it must show before it is served
+    if store := open_feedback(chosen):  # fail before listening if the store cannot be used
         store.close()
-    run(chosen, on_ready=say)
+    run(chosen, on_ready=print_url)
 
 
-def _flag(name: str) -> str:
-    """What a setting is called where it can be given several times: each time for one."""
-    several = get_origin(Settings.model_fields[name].annotation) is tuple
-    return name.removesuffix("s") if several else name
+def _parameter(name: str) -> str:
+    return flag_name(name).removeprefix("--").replace("-", "_")
 
 
 def _options() -> Iterator[inspect.Parameter]:
-    for name, field in Settings.model_fields.items():
+    names = {name: name for name in Settings.model_fields} | DEPRECATED
+    for name, current in names.items():
+        field = Settings.model_fields[current]
         kind: Any = {tuple: list[str], Literal: str}.get(
             get_origin(field.annotation), field.annotation
         )
         extra: Any = field.json_schema_extra or {}
         option = typer.Option(
-            *(["--without-key"] if field.default is False else []),
-            help=f"{field.description}{_default(name, field)}.".replace("….", "…"),
+            *([flag_name(name)] if field.default is False else []),
+            help=f"{field.description}{_default(current, field)}.".replace("….", "…"),
             autocompletion=complete_model if name == "model" else None,
+            hidden=name in DEPRECATED,
             **extra,
         )
         yield inspect.Parameter(
-            _flag(name),
+            _parameter(name),
             inspect.Parameter.KEYWORD_ONLY,
             default=None,
             annotation=Annotated[kind | None, option],
@@ -73,7 +76,7 @@ def _options() -> Iterator[inspect.Parameter]:
 
 
 def _default(name: str, field: FieldInfo) -> str:
-    default: Any = "one a core" if field.default_factory else field.default
+    default: Any = "one per core" if field.default_factory else field.default
     if not default:
         return ""
     if name.endswith("_bytes"):
@@ -81,19 +84,26 @@ def _default(name: str, field: FieldInfo) -> str:
     return escape(f" [{'yes' if default is True else default}]")
 
 
-# What typer makes the command line of.
+# Typer builds the options from the signature.
 _own = inspect.signature(serve).parameters["settings"]
 serve.__signature__ = inspect.Signature([*_options(), _own])  # type: ignore[attr-defined]
 
+Name = Annotated[str, typer.Argument(help="Name of the key, as it appears in logs.")]
+File = Annotated[Path, typer.Option(help="File that stores the hashes of keys.")]
 
-def key(
-    name: Annotated[str, typer.Argument(help="Whose key it is.")],
-    file: Annotated[Path, typer.Option(help="File that keeps its hash.")] = Path("keys.txt"),
-) -> None:
-    """Make an API key for platecheck serve --keys FILE.
 
-    It is printed once; only its hash is kept.
+@apikey.command("create")
+def create_key(name: Name, file: File = Path("keys.txt")) -> None:
+    """Create an API key for platecheck serve --keys FILE.
+
+    The key is printed once; the file stores only its hash.
     """
     from platecheck.serving.keys import add_key
 
     print(add_key(file, name))
+
+
+def key(name: Name, file: File = Path("keys.txt")) -> None:
+    """Create an API key (deprecated: use platecheck apikey create)."""
+    print("platecheck key is deprecated; use platecheck apikey create", file=sys.stderr)
+    create_key(name, file)

@@ -1,1 +1,1 @@
-"""What people say of answers: kept, reviewed, collected to train with."""
+"""User feedback on predictions: stored, reviewed, and collected into training data."""

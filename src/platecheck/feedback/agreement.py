@@ -1,4 +1,4 @@
-"""How far reviewers agree."""
+"""Inter-rater agreement of reviewers."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,13 +8,13 @@ from itertools import combinations
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far two reviewers agree.
+    """Agreement of two reviewers.
 
     Attributes:
         reviewers: their names, in alphabetical order.
-        photos: that both decided.
-        agreed: those of them that both decided alike.
-        kappa: Cohen's kappa; None where it is not defined, as when both always said the same one.
+        photos: number of photos labelled by both.
+        agreed: number of photos with the same label.
+        kappa: Cohen's kappa; None if undefined, as when both used a single label.
     """
 
     reviewers: tuple[str, str]
@@ -24,7 +24,7 @@ class Agreement:
 
 
 def agreements(decisions: Mapping[str, Mapping[str, str]]) -> list[Agreement]:
-    """For all two reviewers that have photos in common.
+    """Compute the agreement of each pair of reviewers with photos in common.
 
     Args:
         decisions: labels by photo and reviewer.
@@ -40,17 +40,17 @@ def agreements(decisions: Mapping[str, Mapping[str, str]]) -> list[Agreement]:
 
 
 def disagreed(decisions: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Photos of which reviewers said different things."""
+    """Return the photos that reviewers labelled differently."""
     return [photo for photo, made in sorted(decisions.items()) if len(set(made.values())) > 1]
 
 
 def cohens_kappa(pairs: Iterable[tuple[str, str]]) -> float | None:
-    """Agreement beyond chance (Cohen, 1960): (observed - expected) / (1 - expected).
+    """Compute Cohen's kappa (1960): (observed - expected) / (1 - expected).
 
-    Written out, since scikit-learn would be a large package to bring for one line.
+    Implemented here to avoid a dependency on scikit-learn.
 
     Returns:
-        At most 1; 0 for what chance would give; None where chance alone gives 1.
+        A value up to 1; 0 is agreement by chance; None if chance alone gives 1.
     """
     both = list(pairs)
     ones, others = (Counter(labels) for labels in zip(*both, strict=True))

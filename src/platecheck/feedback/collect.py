@@ -1,4 +1,4 @@
-"""From feedback to a folder of photos to train with."""
+"""Collect reviewed feedback into a training dataset."""
 
 import csv
 import io
@@ -28,13 +28,13 @@ COLUMNS = ("path", "sha256", "split", "label", "reviewers", "group", "feedback")
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What was collected.
+    """A collected dataset.
 
     Attributes:
-        folder: where.
-        counts: photos by split and class.
-        left_out: photos by the reason why they were left out.
-        groups: sets of near-identical photos; one alone is a set too.
+        folder: its folder.
+        counts: number of photos by split and class.
+        left_out: number of excluded photos by reason.
+        groups: number of groups of near-duplicates, singletons included.
     """
 
     folder: Path
@@ -45,7 +45,7 @@ class Collected:
 
 @dataclass(frozen=True, slots=True)
 class _Labelled:
-    """A photo with what is right of it, by so many reviewers; by none, in its givers' word."""
+    """A photo with its label and number of reviewers; 0 if labelled by users only."""
 
     item: Item
     label: str
@@ -61,32 +61,32 @@ def collect(
     on_start: Callable[[int], None] = lambda photos: None,
     on_photo: Callable[[], None] = lambda: None,
 ) -> Collected:
-    """Copy photos of which it is known what is right into ``DIR/{train,val,test}/{class}/``.
+    """Copy labelled photos into ``DIR/{train,val,test}/{class}/``.
 
-    Near-identical photos are all put into one split. A photo is there once, however often it was
-    given. The same feedback and seed give the same folder.
+    Near-duplicates go into the same split, and each photo is copied once. The result is
+    deterministic for the same feedback and seed.
 
     Args:
-        store: where the feedback is.
-        folder: a new one; it is there whole or not at all.
-        unreviewed: believe those who gave the feedback where nobody has reviewed it.
-        seed: of the division.
-        on_start: called with the number of photos to look at.
-        on_photo: called after each.
+        store: the feedback.
+        folder: output folder; must be new or empty, and is created atomically.
+        unreviewed: use the labels of users for photos without a review.
+        seed: seed of the split.
+        on_start: called with the number of photos to process.
+        on_photo: called after each photo.
 
     Raises:
-        DataError: the folder is not new, or there are too few photos.
-        StorageError: the database does not work.
+        DataError: The folder is not empty, or there are too few photos.
+        StorageError: The database is unavailable.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} is not empty; name a new folder")
+        raise DataError(f"{folder} is not empty; choose a new folder")
     reviews = Reviews(store)
-    known, left_out = _labelled(reviews.items(), reviews.decisions(), unreviewed)
-    found = {each.item.photo: each for each in known if _is_whole(store, each.item.photo)}
+    known, left_out = _labelled(reviews.queue(), reviews.decisions(), unreviewed)
+    found = {each.item.photo: each for each in known if _is_intact(store, each.item.photo)}
     left_out["unreadable"] = len(known) - len(found)
     if not found:
-        more = "" if unreviewed else "; platecheck review, or --unreviewed to believe the users"
-        raise DataError(f"there is no feedback of which it is known what is right{more}")
+        hint = "" if unreviewed else "; run platecheck review, or pass --unreviewed to trust users"
+        raise DataError(f"no labelled feedback{hint}")
     classes = sorted({each.label for each in found.values()})
     labelled = [
         Photo(store.photos.path(name), name, classes.index(each.label), "", sha256_in(name))
@@ -95,20 +95,20 @@ def collect(
     on_start(len(labelled))
     features = extract_all_features(labelled, MaskCache(), on_photo=on_photo)
     numbers = group_numbers(features)
-    divided = _divided(labelled, numbers, seed)
-    counts = _counts(divided, classes)
-    _write(folder, divided, numbers, [found[photo.name] for photo in divided])
+    split_photos = _split(labelled, numbers, seed)
+    counts = _counts(split_photos, classes)
+    _write(folder, split_photos, numbers, [found[photo.name] for photo in split_photos])
     return Collected(folder, counts, dict(+left_out), len(set(numbers)))
 
 
 def _labelled(
     items: Sequence[Item], decisions: Decisions, unreviewed: bool
 ) -> tuple[list[_Labelled], Counter[str]]:
-    """What is right of each photo, and how many were left out for want of it."""
+    """Label each photo; also count the excluded ones by reason."""
     known, left_out = [], Counter[str]()
     for item in items:
         decided = decisions.get(item.photo, {})
-        said = set(decided.values()) or {each.right for each in item.given}
+        said = set(decided.values()) or {each.true_label for each in item.feedback}
         if not decided and not unreviewed:
             left_out["not reviewed"] += 1
         elif len(said) > 1:
@@ -120,8 +120,8 @@ def _labelled(
     return known, left_out
 
 
-def _is_whole(store: Store, name: str) -> bool:
-    """Whether a photo is what its name says, and can be opened."""
+def _is_intact(store: Store, name: str) -> bool:
+    """Return whether a photo can be opened and matches the hash in its name."""
     try:
         open_photo(store.photos.path(name), size=8)
         return sha256_of(store.photos.path(name)) == sha256_in(name)
@@ -129,8 +129,8 @@ def _is_whole(store: Store, name: str) -> bool:
         return False
 
 
-def _divided(photos: Sequence[Photo], numbers: Sequence[int], seed: int) -> list[Photo]:
-    """Give each photo, ordered by name, the split of the first one of its group."""
+def _split(photos: Sequence[Photo], numbers: Sequence[int], seed: int) -> list[Photo]:
+    """Assign splits by group; `photos` are sorted by name."""
     first: dict[int, Photo] = {}
     for photo, number in zip(photos, numbers, strict=True):
         first.setdefault(number, photo)
@@ -143,7 +143,7 @@ def _divided(photos: Sequence[Photo], numbers: Sequence[int], seed: int) -> list
 
 def _counts(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, dict[str, int]]:
     if len(classes) < 2:
-        raise DataError(f"all photos are of the class '{classes[0]}'; a model needs another one")
+        raise DataError(f"all photos are of class '{classes[0]}'; at least two classes are needed")
     counts = {split: dict.fromkeys(classes, 0) for split in SHARES}
     for photo in photos:
         counts[photo.split][classes[photo.label]] += 1
@@ -151,8 +151,8 @@ def _counts(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, dict[s
         if not counts[split][name]:
             total = sum(row[name] for row in counts.values())
             raise DataError(
-                f"too few photos of class '{name}', which has {total}: none would be in"
-                f" '{split}'; ten different ones are enough"
+                f"too few photos of class '{name}' ({total}): '{split}' would have none;"
+                f" ten different photos are enough"
             )
     return counts
 
@@ -166,9 +166,9 @@ def _write(
             path = Path(photo.split, each.label, photo.name.replace("/", ""))
             (part / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(photo.path, part / path)
-            given = " ".join(given.id for given in each.item.given)
-            says = (photo.sha256, photo.split, each.label, each.reviewers, number, given)
-            rows.append((path.as_posix(), *says))
+            ids = " ".join(entry.id for entry in each.item.feedback)
+            row = (photo.sha256, photo.split, each.label, each.reviewers, number, ids)
+            rows.append((path.as_posix(), *row))
         file = io.StringIO()
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *sorted(rows)])
         write_text(part / MANIFEST, file.getvalue())

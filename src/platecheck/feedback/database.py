@@ -1,4 +1,4 @@
-"""The database: an SQLite file, or PostgreSQL. Writing to it excludes others by name."""
+"""SQLite or PostgreSQL database with named locks for writers."""
 
 import hashlib
 from collections.abc import Iterator
@@ -14,27 +14,30 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from platecheck.errors import MissingExtraError, SettingsError
 from platecheck.feedback.errors import StorageError
 
-# Seconds to wait for a connection, or for others who write: less than a request may take.
-PATIENCE = 10
-_KINDS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
-# An option of connections that will write.
+# Seconds to wait for a connection or a lock; less than the request timeout.
+TIMEOUT = 10
+_DRIVERS = {
+    "sqlite": "sqlite",
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+}
+# Execution option of connections that will write.
 _WRITES = "platecheck_writes"
 
 
 class Database:
-    """Connections to a database, for any number of threads.
+    """Thread-safe connections to a database.
 
-    A transaction that writes is over when the block ends well, and is then on the disk; it has
-    changed nothing if the block fails. SQLite lets one write at a time. In PostgreSQL those
-    exclude each other that are given the same lock.
+    Write transactions are committed to disk when the block ends, and rolled back if it raises.
+    SQLite has one writer at a time; in PostgreSQL, writers with the same lock exclude each other.
     """
 
     def __init__(self, url: str) -> None:
-        """Get ready; nothing is asked of the database yet.
+        """Prepare the engine, without connecting.
 
         Raises:
-            SettingsError: this is not the URL of such a database.
-            MissingExtraError: its driver is missing.
+            SettingsError: The URL is invalid.
+            MissingExtraError: The driver is missing.
         """
         parsed = _parse(url)
         self.name = parsed.render_as_string(hide_password=True)
@@ -47,34 +50,37 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that sees what others have committed.
+        """Start a read transaction.
 
         Raises:
-            StorageError: the database does not work.
+            StorageError: The database is unavailable.
         """
-        with self._explained(), self._engine.begin() as connection:
+        with self._translate_errors(), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def writing(self, lock: str | None = None) -> Iterator[Connection]:
-        """A transaction that writes.
+        """Start a write transaction.
 
         Args:
-            lock: waits until no other transaction has the same one.
+            lock: name of a lock to hold during the transaction.
 
         Raises:
-            StorageError: the database, or a file that was written in the block, does not work.
+            StorageError: The database is unavailable, or the block raised OSError.
         """
-        with self._explained(), self._engine.execution_options(**{_WRITES: True}).begin() as made:
+        with (
+            self._translate_errors(),
+            self._engine.execution_options(**{_WRITES: True}).begin() as made,
+        ):
             if lock is not None and not self._is_sqlite:
-                made.execute(select(func.pg_advisory_xact_lock(_number(lock))))
+                made.execute(select(func.pg_advisory_xact_lock(_lock_id(lock))))
             yield made
 
     def close(self) -> None:
         self._engine.dispose()
 
     @contextmanager
-    def _explained(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         try:
             yield
         except (DBAPIError, PoolTimeoutError) as error:
@@ -86,28 +92,28 @@ class Database:
 
 
 def _parse(url: str) -> URL:
-    example = "name a file as sqlite:///feedback.db, or a server as postgresql://user@host/name"
+    example = "use sqlite:///feedback.db or postgresql://user@host/name"
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        # Without the URL: a password may be in it.
-        raise SettingsError(f"that is not the URL of a database: {example}") from error
+        # Do not print the URL: it may contain a password.
+        raise SettingsError(f"not a database URL: {example}") from error
     kind = parsed.drivername.partition("+")[0]
-    if kind not in _KINDS:
-        raise SettingsError(f"feedback is not kept in {kind}: {example}")
+    if kind not in _DRIVERS:
+        raise SettingsError(f"{kind} databases are not supported: {example}")
     if kind == "sqlite" and parsed.database in (None, "", ":memory:"):
-        raise SettingsError(f"feedback kept in memory would be lost: {example}")
-    return parsed.set(drivername=_KINDS[kind])
+        raise SettingsError(f"in-memory databases are not supported: {example}")
+    return parsed.set(drivername=_DRIVERS[kind])
 
 
 def _sqlite(url: URL) -> Engine:
-    engine = create_engine(url, pool_timeout=PATIENCE, connect_args={"timeout": PATIENCE})
+    engine = create_engine(url, pool_timeout=TIMEOUT, connect_args={"timeout": TIMEOUT})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # the driver begins no transactions: below is where
+        connection.isolation_level = None  # transactions are begun below
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")  # what is committed is on the disk
+        connection.execute("PRAGMA synchronous = FULL")  # commits survive power failures
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -118,21 +124,21 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
-    milliseconds = PATIENCE * 1000
-    # A transaction that stops half-way, as its machine does, holds its lock no longer than this.
+    milliseconds = TIMEOUT * 1000
+    # Release the locks of transactions whose client has died.
     options = f"-c statement_timeout={milliseconds} -c idle_in_transaction_session_timeout=60000"
     return create_engine(
         url,
-        isolation_level="READ COMMITTED",  # what is read after waiting for a lock is new
+        isolation_level="READ COMMITTED",  # read fresh data after waiting for a lock
         pool_pre_ping=True,
-        pool_timeout=PATIENCE,
+        pool_timeout=TIMEOUT,
         connect_args={
-            "connect_timeout": PATIENCE,
+            "connect_timeout": TIMEOUT,
             "options": f"{options} -c synchronous_commit=on",
         },
     )
 
 
-def _number(lock: str) -> int:
+def _lock_id(lock: str) -> int:
     digest = hashlib.sha256(f"platecheck {lock}".encode()).digest()
     return int.from_bytes(digest[:8], signed=True)

@@ -1,4 +1,4 @@
-"""One piece of feedback: what was answered for a photo, and what is right."""
+"""A feedback entry: the prediction for a photo and its true label."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from platecheck.model_info import UNSURE
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said of a photo.
+    """A model's prediction for a photo.
 
     Attributes:
-        model: its id.
-        label: a class, "unsure" or "not a dish".
-        probabilities: of every class.
+        model: id of the model.
+        label: class name, "unsure" or "not a dish".
+        probabilities: probability by class.
     """
 
     model: str
@@ -28,21 +28,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """One piece of feedback.
+    """A feedback entry.
 
     Attributes:
-        id: nobody guesses it, so whoever knows it may delete this.
-        photo: name of the photo in its folder, made of its content's hash.
-        right: what is right, in its giver's word: a class, or "not a dish".
-        answer: what the service said.
-        time: when it was given, in UTC.
-        key: name of the API key it was given with, if any.
-        client: what the giver's device had said by itself, if it did.
+        id: secret; whoever knows it may delete the entry.
+        photo: name of the photo in its folder, derived from its hash.
+        true_label: label according to the user: a class, or "not a dish".
+        answer: prediction of the service.
+        time: time of submission, in UTC.
+        key: name of the API key used, if any.
+        client: prediction made on the user's device, if any.
     """
 
     id: str
     photo: str
-    right: str
+    true_label: str
     answer: Answer
     time: datetime
     key: str | None = None
@@ -50,5 +50,5 @@ class Feedback:
 
     @property
     def disagrees(self) -> bool:
-        """Whether the answer was wrong, in the giver's word; to be unsure is not to be wrong."""
-        return self.answer.label not in (UNSURE, self.right)
+        """Whether the user considers the prediction wrong; "unsure" is not wrong."""
+        return self.answer.label not in (UNSURE, self.true_label)

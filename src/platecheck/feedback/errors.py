@@ -1,7 +1,7 @@
-"""What goes wrong with keeping feedback."""
+"""Errors of the feedback store."""
 
 from platecheck.errors import PlatecheckError
 
 
 class StorageError(PlatecheckError):
-    """The database or the folder of photos does not work at this moment."""
+    """The database or the photo folder is unavailable."""

@@ -1,4 +1,4 @@
-"""The folder of photos: each is written exactly as it came, and named by its content."""
+"""Photo folder: files are stored as uploaded and named by their hash."""
 
 import hashlib
 import os
@@ -7,9 +7,9 @@ from pathlib import Path
 
 from platecheck.files import PART, sync_folder
 
-# The file that says which database the photos belong to.
+# File with the id of the database that the photos belong to.
 OWNER = "platecheck-feedback.txt"
-# Where a format's files begin with what, and what they are called.
+# Offset, signature and file extension of each format.
 _SIGNATURES = (
     (0, b"\xff\xd8\xff", ".jpg"),
     (0, b"\x89PNG", ".png"),
@@ -23,9 +23,9 @@ _SIGNATURES = (
 
 
 def photo_name(content: bytes) -> str:
-    """``ab/cdef….jpg``: the SHA-256 of a photo, and what its format's files are called.
+    """Return ``ab/cdef….jpg``: SHA-256 and file extension of a photo.
 
-    A rare format gets .jpg too: names are for people, whoever opens a photo looks at its content.
+    Unlisted formats get .jpg; readers detect the format from the content.
     """
     digest = hashlib.sha256(content).hexdigest()
     suffix = next(
@@ -35,12 +35,12 @@ def photo_name(content: bytes) -> str:
 
 
 def sha256_in(name: str) -> str:
-    """The SHA-256 that a photo's name is made of."""
+    """Return the SHA-256 in a photo name."""
     return name.replace("/", "").partition(".")[0]
 
 
 class PhotoFolder:
-    """Photos on disk. Who writes or drops one must hold the lock of its name."""
+    """Photos on disk. Hold the lock of a photo's name to write or delete it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,10 +49,10 @@ class PhotoFolder:
         return self.folder / name
 
     def create(self) -> None:
-        """Make the folder if need be, for its owner's eyes only, and see that it can be written.
+        """Create the folder, readable by its owner only, and check that it is writable.
 
         Raises:
-            OSError: that does not work.
+            OSError: It cannot be created or written to.
         """
         if not self.folder.is_dir():
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -61,38 +61,38 @@ class PhotoFolder:
             file.write(b"photo")
 
     def owner(self) -> str | None:
-        """Id of the database whose photos these are; None: of none yet."""
+        """Return the id of the database that owns the folder, or None."""
         try:
             return (self.folder / OWNER).read_text(encoding="utf-8").strip()
         except FileNotFoundError:
             return None
 
-    def give_to(self, database: str) -> None:
-        """Note the id of the database whose photos these are."""
+    def set_owner(self, database: str) -> None:
+        """Record the id of the database that owns the folder."""
         self._write(self.folder / OWNER, f"{database}\n".encode(), database)
         sync_folder(self.folder)
 
-    def keep(self, name: str, content: bytes, feedback: str) -> None:
-        """Write a photo unless it is there; it is on the disk when this returns.
+    def write(self, name: str, content: bytes, feedback: str) -> None:
+        """Write a photo unless it exists, and sync it to disk.
 
-        The id of its feedback names the file while it is not whole.
+        The id of its feedback entry names the temporary file.
         """
         path = self.path(name)
         path.parent.mkdir(exist_ok=True)
         if not path.exists():
             self._write(path, content, feedback)
-        # Also where it was there: who renamed it may have been killed before this.
+        # Even if it existed: its writer may have been killed before syncing.
         sync_folder(path.parent)
         sync_folder(self.folder)
 
-    def drop(self, name: str) -> None:
+    def delete(self, name: str) -> None:
         path = self.path(name)
         if path.exists():
             path.unlink()
             sync_folder(path.parent)
 
-    def drop_part(self, name: str, feedback: str) -> None:
-        """Delete what a kill left of a photo that was being written."""
+    def delete_part(self, name: str, feedback: str) -> None:
+        """Delete the temporary file of an interrupted write."""
         _part(self.path(name), feedback).unlink(missing_ok=True)
 
     def _write(self, path: Path, content: bytes, token: str) -> None:
@@ -108,5 +108,5 @@ class PhotoFolder:
 
 
 def _part(path: Path, token: str) -> Path:
-    """What a file is called while it is not whole."""
+    """Return the path of the temporary file."""
     return path.parent / f"{PART}{token}"

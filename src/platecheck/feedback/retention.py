@@ -1,4 +1,4 @@
-"""Sweeps now and then: what is too old goes, and what a kill left half-way."""
+"""Periodic deletion of expired feedback."""
 
 import logging
 import threading
@@ -10,23 +10,26 @@ from platecheck.feedback.store import Store
 
 logger = logging.getLogger(__name__)
 
-EVERY = timedelta(minutes=10)
+INTERVAL = timedelta(minutes=10)
 
 
 class RetentionJob:
-    """Sweeps a store at once and every ten minutes, on a thread of its own, until stopped.
+    """Purges a store at once and then every ten minutes, on its own thread, until stopped.
 
-    Feedback that is older than `keep` is deleted; `on_swept` gets what :meth:`Store.sweep` found.
+    Args:
+        store: the store.
+        max_age: age at which feedback is deleted.
+        on_purged: called with the result of :meth:`Store.purge`.
     """
 
     def __init__(
-        self, store: Store, keep: timedelta, on_swept: Callable[[dict[str, int]], None]
+        self, store: Store, max_age: timedelta, on_purged: Callable[[dict[str, int]], None]
     ) -> None:
         self._store = store
-        self._keep = keep
-        self._on_swept = on_swept
+        self._max_age = max_age
+        self._on_purged = on_purged
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="feedback-sweeper", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="feedback-retention", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -36,8 +39,8 @@ class RetentionJob:
     def _work(self) -> None:
         while True:
             try:
-                self._on_swept(self._store.sweep(self._keep))
+                self._on_purged(self._store.purge(self._max_age))
             except StorageError as error:
-                logger.warning("feedback cannot be swept: %s", error)
-            if self._stopped.wait(EVERY.total_seconds()):
+                logger.warning("feedback cannot be purged: %s", error)
+            if self._stopped.wait(INTERVAL.total_seconds()):
                 return

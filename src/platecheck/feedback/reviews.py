@@ -1,4 +1,4 @@
-"""People go through the photos and decide what is right; each decides without the others."""
+"""Independent review of feedback photos by several people."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,38 +11,38 @@ from platecheck.feedback.store import Store
 from platecheck.model_info import NO_DISH
 
 Decisions = dict[str, dict[str, str]]
-"""What each reviewer decided, by photo and by the reviewer's name."""
+"""Labels by photo and reviewer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A photo's name, and all the feedback that was given on it, the oldest first."""
+    """A photo and all feedback on it, oldest first."""
 
     photo: str
-    given: tuple[Feedback, ...]
+    feedback: tuple[Feedback, ...]
 
     @property
     def disputed(self) -> bool:
-        """Whether someone said that the answer was wrong."""
-        return any(each.disagrees for each in self.given)
+        """Whether a user considers the prediction wrong."""
+        return any(each.disagrees for each in self.feedback)
 
     @property
     def answer(self) -> Answer:
-        return self.given[-1].answer
+        return self.feedback[-1].answer
 
 
 class Reviews:
-    """What reviewers decide of a store's photos."""
+    """Review decisions on the photos of a store."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
 
-    def items(self) -> list[Item]:
-        """Every photo once: first those whose answer was called wrong, then the least sure."""
+    def queue(self) -> list[Item]:
+        """Return each photo once: disputed predictions first, then by ascending probability."""
         by_photo: dict[str, list[Feedback]] = {}
-        for given in self.store.all():
-            by_photo.setdefault(given.photo, []).append(given)
-        items = [Item(photo, tuple(given)) for photo, given in by_photo.items()]
+        for entry in self.store.all():
+            by_photo.setdefault(entry.photo, []).append(entry)
+        items = [Item(photo, tuple(entries)) for photo, entries in by_photo.items()]
         return sorted(
             items, key=lambda item: (not item.disputed, item.answer.probability, item.photo)
         )
@@ -55,16 +55,16 @@ class Reviews:
         return found
 
     def decide(self, photo: str, reviewer: str, label: str) -> bool:
-        """Keep a decision, instead of an earlier one of the same reviewer.
+        """Store a decision, replacing an earlier one of the same reviewer.
 
         Returns:
-            Whether the photo is there.
+            Whether the photo exists.
         """
         with self.store.database.writing(lock=photo) as connection:
-            kept = (FEEDBACK.c.photo == photo) & (FEEDBACK.c.state == STORED)
-            if not connection.execute(select(FEEDBACK.c.id).where(kept).limit(1)).first():
+            stored = (FEEDBACK.c.photo == photo) & (FEEDBACK.c.state == STORED)
+            if not connection.execute(select(FEEDBACK.c.id).where(stored).limit(1)).first():
                 return False
-            connection.execute(delete(REVIEW).where(_of(photo, reviewer)))
+            connection.execute(delete(REVIEW).where(_matches(photo, reviewer)))
             time = datetime.now(UTC).replace(tzinfo=None)
             connection.execute(
                 insert(REVIEW).values(photo=photo, reviewer=reviewer, label=label, time=time)
@@ -73,19 +73,19 @@ class Reviews:
 
     def undo(self, photo: str, reviewer: str) -> None:
         with self.store.database.writing(lock=photo) as connection:
-            connection.execute(delete(REVIEW).where(_of(photo, reviewer)))
+            connection.execute(delete(REVIEW).where(_matches(photo, reviewer)))
 
 
 def labels(items: list[Item]) -> tuple[str, ...]:
-    """What may be decided: the classes that answers and feedback know, then "not a dish"."""
+    """Return the labels to choose from: all known classes, then "not a dish"."""
     classes = {
         name
         for item in items
-        for each in item.given
-        for name in (*each.answer.probabilities, each.right)
+        for each in item.feedback
+        for name in (*each.answer.probabilities, each.true_label)
     }
     return (*sorted(classes - {NO_DISH}), NO_DISH)
 
 
-def _of(photo: str, reviewer: str) -> ColumnElement[bool]:
+def _matches(photo: str, reviewer: str) -> ColumnElement[bool]:
     return (REVIEW.c.photo == photo) & (REVIEW.c.reviewer == reviewer)

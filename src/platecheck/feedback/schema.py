@@ -1,9 +1,9 @@
-"""The tables; their names begin with platecheck, since a database may be shared."""
+"""Database tables, with a prefix because databases may be shared."""
 
 from sqlalchemy import JSON, Column, DateTime, Index, MetaData, String, Table, Text
 
 FORMAT = "1"
-"""Version of what follows."""
+"""Version of the schema."""
 
 METADATA = MetaData()
 
@@ -14,7 +14,7 @@ ABOUT = Table(
     Column("value", Text, nullable=False),
 )
 
-# A row's states. Only stored rows are there for anyone but the store.
+# States of a row. Only the store itself sees rows that are not stored.
 PENDING, STORED, DELETING = "pending", "stored", "deleting"
 
 FEEDBACK = Table(

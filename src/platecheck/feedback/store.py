@@ -1,9 +1,9 @@
-"""Feedback, kept: a row in the database and a photo in the folder, both or neither.
+"""Crash-safe feedback store: a row in the database and a photo in the folder, or neither.
 
-A kill at any moment leaves no row that anyone sees without its photo, and no photo without a row.
-So a row is there, unseen, before its photo is written, and seen after; when it is deleted it is
-unseen before its photo goes, and gone after. The photo, which other rows may share, is written,
-looked for and deleted by one at a time. What a kill left half-way, :meth:`Store.sweep` takes away.
+A visible row always has its photo, and a photo always has a row. Insertion adds a pending row,
+writes the photo, then makes the row visible; deletion hides the row, deletes the photo, then
+removes the row. Rows may share a photo, so a lock serializes writing and deleting it.
+:meth:`Store.purge` cleans up after interrupted operations.
 """
 
 import uuid
@@ -31,49 +31,49 @@ from platecheck.feedback.schema import (
     STORED,
 )
 
-# A row that has been half-way for so long was left there.
+# Age at which a pending operation counts as interrupted.
 STALE = timedelta(hours=1)
 
 
 class Store:
-    """Feedback, its photos and its reviews, for any number of threads and processes."""
+    """Feedback with photos and reviews, safe for concurrent threads and processes."""
 
     def __init__(self, database: Database, photos: PhotoFolder) -> None:
         self.database = database
         self.photos = photos
-        self._unwanted: set[str] = set()  # ids that were said not to be stored, but may be
+        self._failed_rollbacks: set[str] = set()  # ids that may still be stored
 
     def add(
         self,
         photo: bytes,
-        right: str,
+        true_label: str,
         answer: Answer,
         *,
         key: str | None = None,
         client: Answer | None = None,
     ) -> Feedback:
-        """Keep one piece of feedback; it is on the disk when this returns.
+        """Store a feedback entry durably.
 
-        `photo` is the content of its file; see :class:`Feedback` for the rest.
+        `photo` is the file content; see :class:`Feedback` for the other arguments.
 
         Raises:
-            StorageError: it is not kept.
+            StorageError: It could not be stored.
         """
         name, now = photo_name(photo), datetime.now(UTC)
-        given = Feedback(uuid.uuid4().hex, name, right, answer, now, key, client)
+        entry = Feedback(uuid.uuid4().hex, name, true_label, answer, now, key, client)
         with self.database.writing() as connection:
-            connection.execute(insert(FEEDBACK).values(**_as_row(given), state=PENDING))
+            connection.execute(insert(FEEDBACK).values(**_as_row(entry), state=PENDING))
         try:
             with self.database.writing(lock=name) as connection:
-                mine = (FEEDBACK.c.id == given.id) & (FEEDBACK.c.state == PENDING)
+                mine = (FEEDBACK.c.id == entry.id) & (FEEDBACK.c.state == PENDING)
                 done = connection.execute(update(FEEDBACK).where(mine).values(state=STORED))
                 if done.rowcount != 1:
-                    raise StorageError("it took so long that it was swept away")
-                self.photos.keep(name, photo, given.id)
+                    raise StorageError("storing took too long; the entry was purged")
+                self.photos.write(name, photo, entry.id)
         except Exception:
-            self.rollback(given.id)
+            self.rollback(entry.id)
             raise
-        return given
+        return entry
 
     def get(self, feedback: str) -> Feedback | None:
         wanted = (FEEDBACK.c.id == feedback) & (FEEDBACK.c.state == STORED)
@@ -88,20 +88,20 @@ class Store:
         return [_from_row(row) for row in rows]
 
     def counts(self) -> dict[str, int]:
-        """How many are kept, by what is right."""
+        """Count the stored entries by true label."""
         found = select(FEEDBACK.c.right_label, func.count()).where(FEEDBACK.c.state == STORED)
         with self.database.reading() as connection:
             rows = connection.execute(found.group_by(FEEDBACK.c.right_label)).all()
         return dict(sorted((str(label), int(count)) for label, count in rows))
 
     def delete(self, feedback: str) -> bool:
-        """Delete one piece of feedback, with its photo where no other one has it.
+        """Delete an entry, and its photo unless another entry shares it.
 
         Returns:
-            Whether there was one.
+            Whether the entry existed.
 
         Raises:
-            StorageError: it is not deleted, or not wholly; ask again.
+            StorageError: It was not deleted completely; retry.
         """
         known = (FEEDBACK.c.id == feedback) & (FEEDBACK.c.state != PENDING)
         with self.database.reading() as connection:
@@ -111,36 +111,36 @@ class Store:
         return True
 
     def rollback(self, feedback: str) -> None:
-        """See that what was said not to be stored is not, now or by the next sweep."""
+        """Remove an entry that was reported as not stored, now or in the next purge."""
         try:
             self._discard(feedback)
         except StorageError:
-            self._unwanted.add(feedback)
+            self._failed_rollbacks.add(feedback)
 
-    def sweep(self, keep: timedelta | None = None, stale: timedelta = STALE) -> dict[str, int]:
-        """Delete what is too old, and what was left half-way.
+    def purge(self, max_age: timedelta | None = None, stale: timedelta = STALE) -> dict[str, int]:
+        """Delete expired entries and the remains of interrupted operations.
 
         Args:
-            keep: what is older is deleted.
-            stale: what has been half-way for less may still be worked on.
+            max_age: age at which entries expire; None keeps them.
+            stale: age at which a pending operation counts as interrupted.
 
         Returns:
-            How many were "expired", and how many "left" half-way.
+            Number of "expired" entries, and of entries "left" by interrupted operations.
 
         Raises:
-            StorageError: not all of it is done.
+            StorageError: Not everything was deleted.
         """
         now = datetime.now(UTC)
-        stays = FEEDBACK.c.state == STORED
+        stored = FEEDBACK.c.state == STORED
         with self.database.reading() as connection:
-            left = select(FEEDBACK.c.id).where(~stays, FEEDBACK.c.time <= _naive(now - stale))
-            ids = dict.fromkeys((*connection.scalars(left), *self._unwanted), "left")
-            if keep is not None:
-                old = select(FEEDBACK.c.id).where(stays, FEEDBACK.c.time <= _naive(now - keep))
+            left = select(FEEDBACK.c.id).where(~stored, FEEDBACK.c.time <= _naive(now - stale))
+            ids = dict.fromkeys((*connection.scalars(left), *self._failed_rollbacks), "left")
+            if max_age is not None:
+                old = select(FEEDBACK.c.id).where(stored, FEEDBACK.c.time <= _naive(now - max_age))
                 ids |= dict.fromkeys(connection.scalars(old), "expired")
         for feedback in ids:
             self._discard(feedback)
-            self._unwanted.discard(feedback)
+            self._failed_rollbacks.discard(feedback)
         return dict(Counter(ids.values()))
 
     def close(self) -> None:
@@ -156,50 +156,52 @@ class Store:
         name = str(row.photo)
         others = (FEEDBACK.c.photo == name) & (FEEDBACK.c.state == STORED)
         with self.database.writing(lock=name) as connection:
-            self.photos.drop_part(name, feedback)
+            self.photos.delete_part(name, feedback)
             if not connection.execute(select(FEEDBACK.c.id).where(others).limit(1)).first():
-                self.photos.drop(name)
+                self.photos.delete(name)
                 connection.execute(delete(REVIEW).where(REVIEW.c.photo == name))
             connection.execute(delete(FEEDBACK).where(mine))
 
 
 def open_store(url: str, folder: Path, *, create: bool = False) -> Store:
-    """Open a database and the folder of its photos.
-
-    With `create`, what is not there yet is made, and photos can be written.
+    """Open a database and its photo folder, creating them with `create`.
 
     Raises:
-        SettingsError: the URL is none, the folder cannot be used, or they do not belong together.
-        MissingExtraError: the database's driver is missing.
-        StorageError: the database cannot be reached.
+        SettingsError: The URL or folder cannot be used, or they do not belong together.
+        MissingExtraError: The database driver is missing.
+        StorageError: The database cannot be reached.
     """
     database, photos = Database(url), PhotoFolder(folder)
     if create:
         try:
             photos.create()
         except OSError as error:
-            raise SettingsError(f"photos cannot be kept in {folder}: {error.strerror}") from error
-        about, is_new = _made(database)
+            raise SettingsError(
+                f"{folder}: photos cannot be stored here: {error.strerror}"
+            ) from error
+        about, is_new = _create_tables(database)
     else:
         if not folder.is_dir():
-            raise SettingsError(f"{folder} is not a folder; name that of the feedback's photos")
+            raise SettingsError(f"{folder}: no such folder; pass the folder of the feedback photos")
         if database.file and not database.file.is_file():
-            raise SettingsError(f"{database.file}: no such file; serve --feedback makes it")
-        about, is_new = _found(database), False
+            raise SettingsError(
+                f"{database.file}: no such file; platecheck serve --feedback creates it"
+            )
+        about, is_new = _read_about(database), False
     if about["format"] != FORMAT:
-        raise SettingsError(f"{database.name} is a later platecheck's: upgrade to use it")
-    # A deletion in one folder must not leave the photo in another.
+        raise SettingsError(f"{database.name} was created by a newer platecheck; upgrade to use it")
+    # One folder per database, so that deletions reach every copy of a photo.
     if photos.owner() is None and is_new:
-        with database.writing(lock="tables"):  # others may be at it too
+        with database.writing(lock="tables"):  # other processes may do the same
             if photos.owner() is None:
-                photos.give_to(about["id"])
+                photos.set_owner(about["id"])
     if photos.owner() != about["id"]:
-        raise SettingsError(f"{folder} is not the folder of the photos of {database.name}")
+        raise SettingsError(f"{folder} is not the photo folder of {database.name}")
     return Store(database, photos)
 
 
-def _made(database: Database) -> tuple[dict[str, str], bool]:
-    """What a database says of itself, its tables made if need be; whether it keeps nothing yet."""
+def _create_tables(database: Database) -> tuple[dict[str, str], bool]:
+    """Create missing tables; return the metadata and whether there is no feedback yet."""
     with database.writing(lock="tables") as connection:
         METADATA.create_all(connection)
         about = _about(connection)
@@ -210,10 +212,12 @@ def _made(database: Database) -> tuple[dict[str, str], bool]:
         return about, not connection.execute(select(FEEDBACK.c.id).limit(1)).first()
 
 
-def _found(database: Database) -> dict[str, str]:
+def _read_about(database: Database) -> dict[str, str]:
     with database.reading() as connection:
         if not inspect(connection).has_table(ABOUT.name):
-            raise SettingsError(f"{database.name} holds no feedback; serve --feedback keeps some")
+            raise SettingsError(
+                f"{database.name}: no feedback tables; platecheck serve --feedback creates them"
+            )
         return _about(connection)
 
 
@@ -221,15 +225,15 @@ def _about(connection: Connection) -> dict[str, str]:
     return {row.name: row.value for row in connection.execute(select(ABOUT))}
 
 
-def _as_row(given: Feedback) -> dict[str, Any]:
+def _as_row(entry: Feedback) -> dict[str, Any]:
     return {
-        "id": given.id,
-        "photo": given.photo,
-        "right_label": given.right,
-        **asdict(given.answer),
-        "time": _naive(given.time),
-        "key_name": given.key,
-        "client_answer": asdict(given.client) if given.client else None,
+        "id": entry.id,
+        "photo": entry.photo,
+        "right_label": entry.true_label,
+        **asdict(entry.answer),
+        "time": _naive(entry.time),
+        "key_name": entry.key,
+        "client_answer": asdict(entry.client) if entry.client else None,
     }
 
 
@@ -237,7 +241,7 @@ def _from_row(row: Row[Any]) -> Feedback:
     return Feedback(
         id=row.id,
         photo=row.photo,
-        right=row.right_label,
+        true_label=row.right_label,
         answer=Answer(row.model, row.label, row.probabilities),
         time=row.time.replace(tzinfo=UTC),
         key=row.key_name,
@@ -246,5 +250,5 @@ def _from_row(row: Row[Any]) -> Feedback:
 
 
 def _naive(time: datetime) -> datetime:
-    """A time in UTC as it is kept: SQLite knows no time zones."""
+    """Convert to UTC without a time zone, which SQLite does not support."""
     return time.astimezone(UTC).replace(tzinfo=None)

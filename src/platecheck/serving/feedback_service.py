@@ -1,4 +1,4 @@
-"""Keeping feedback beside a service that answers: on threads of its own, swept now and then."""
+"""Feedback storage for the service: runs blocking calls on threads and purges old entries."""
 
 import asyncio
 import logging
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Threads that wait for the database, and most requests that wait for these threads.
-THREADS, WAITING = 4, 16
+# Threads for database calls, and maximum requests waiting for them.
+THREADS, MAX_WAITING = 4, 16
 RETRY = {"Retry-After": "10"}  # seconds
 
 
 class FeedbackService:
-    """Asks a store, on threads of its own: the event loop waits for no database, and no disk.
+    """Runs calls to the store on threads, so that they do not block the event loop.
 
     Attributes:
-        waiting: requests that wait for an answer of the store.
+        waiting: requests waiting for the store.
     """
 
     def __init__(self, store: "Store", days: int) -> None:
@@ -37,66 +37,66 @@ class FeedbackService:
         self.days = days
         self.waiting = 0
         self._threads = ThreadPoolExecutor(THREADS, "feedback")
-        self._sweeper: RetentionJob | None = None
+        self._retention: RetentionJob | None = None
 
     def start(self) -> None:
         from platecheck.feedback.retention import RetentionJob
 
-        self._sweeper = RetentionJob(self.store, timedelta(days=self.days), _count)
+        self._retention = RetentionJob(self.store, timedelta(days=self.days), _count)
 
     def stop(self) -> None:
-        if self._sweeper:
-            self._sweeper.stop()
+        if self._retention:
+            self._retention.stop()
         self._threads.shutdown()
         self.store.close()
 
-    async def ask(
+    async def run_blocking(
         self,
-        work: Callable[[], T],
-        otherwise: str,
+        call: Callable[[], T],
+        failure: str,
         undo: Callable[[T], None] = lambda result: None,
     ) -> T:
-        """Do something with the store.
+        """Run a call to the store on a thread.
 
         Args:
-            work: what to do.
-            otherwise: what to say if it does not work.
-            undo: what to do with the result if nobody waits for it any more.
+            call: the call.
+            failure: error message if it fails.
+            undo: reverts the call; called with its result if the request is cancelled.
 
         Raises:
-            ProblemError: 503, it does not work now.
+            ProblemError: 503, the store is unavailable or busy.
         """
-        if self.waiting == WAITING:
-            raise ProblemError(503, f"too much feedback at this moment: {otherwise}", headers=RETRY)
+        if self.waiting == MAX_WAITING:
+            raise ProblemError(503, f"too many requests for feedback: {failure}", headers=RETRY)
         self.waiting += 1
-        future = self._threads.submit(work)
+        future = self._threads.submit(call)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
 
-            def undo_it(done: Future[T]) -> None:
+            def undo_result(done: Future[T]) -> None:
                 if not done.cancelled() and not done.exception():
                     undo(done.result())
 
             if future.done():
-                self._threads.submit(undo_it, future)
+                self._threads.submit(undo_result, future)
             else:
-                future.add_done_callback(undo_it)  # called on the thread that does the work
+                future.add_done_callback(undo_result)  # runs on the worker thread
             raise
         except StorageError as error:
             event(logging.WARNING, "feedback failed", reason=str(error))
-            raise ProblemError(503, f"{otherwise}; try again later", headers=RETRY) from error
+            raise ProblemError(503, f"{failure}; retry later", headers=RETRY) from error
         finally:
             self.waiting -= 1
 
 
 def open_feedback(settings: Settings) -> "Store | None":
-    """What keeps feedback, made if need be; None where it is off.
+    """Open the feedback store, creating it if necessary; None if feedback is off.
 
     Raises:
-        SettingsError: the database or the folder cannot be used.
-        MissingExtraError: packages are missing.
-        StorageError: the database cannot be reached.
+        SettingsError: The database or the folder cannot be used.
+        MissingExtraError: Packages are missing.
+        StorageError: The database cannot be reached.
     """
     if settings.feedback is None or settings.feedback_photos is None:
         return None
@@ -107,6 +107,6 @@ def open_feedback(settings: Settings) -> "Store | None":
     return open_store(settings.feedback, settings.feedback_photos, create=True)
 
 
-def _count(swept: Mapping[str, int]) -> None:
-    for outcome, count in swept.items():
+def _count(purged: Mapping[str, int]) -> None:
+    for outcome, count in purged.items():
         metrics.FEEDBACK.labels(outcome).inc(count)

@@ -1,8 +1,7 @@
-"""Keep web pages elsewhere from using a visitor's browser to ask this service.
+"""Protection against cross-site request forgery and DNS rebinding.
 
-A browser on this machine, or in this network, can reach what its owner did not mean to publish.
-Two ways are closed: a page of another origin that posts here (cross-site request forgery), and a
-name of the attacker's that suddenly means 127.0.0.1 (DNS rebinding).
+A browser on this machine or network can reach services that are not meant to be public, so check
+the Origin header (requests from another site) and the Host header (a domain rebound to 127.0.0.1).
 """
 
 from collections.abc import Collection
@@ -19,59 +18,62 @@ LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 class HostOriginMiddleware:
-    """ASGI middleware that refuses requests that came by a wrong name, or from another origin.
+    """ASGI middleware that rejects requests with a wrong Host or a foreign Origin.
 
-    `names` are host names, None: any; `origins` web pages elsewhere, as ``https://app.example``.
+    Args:
+        app: the wrapped application.
+        hosts: allowed host names; None allows any.
+        origins: allowed origins besides the service's own, such as ``https://app.example``.
     """
 
     def __init__(
-        self, app: ASGIApp, *, names: Collection[str] | None, origins: Collection[str]
+        self, app: ASGIApp, *, hosts: Collection[str] | None, origins: Collection[str]
     ) -> None:
         self._app = app
-        self._names = names
+        self._hosts = hosts
         self._origins = origins
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            refused = self._refused(Headers(scope=scope))
-            if refused:
-                answer = problem_response(*refused, scope["state"]["request_id"])
-                await answer(scope, receive, send)
+            rejection = self._check(Headers(scope=scope))
+            if rejection:
+                response = problem_response(*rejection, scope["state"]["request_id"])
+                await response(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 
-    def _refused(self, headers: Headers) -> tuple[int, str] | None:
+    def _check(self, headers: Headers) -> tuple[int, str] | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        name = _name(host)
-        if self._names is not None and name not in self._names:
+        name = _host_name(host)
+        if self._hosts is not None and name not in self._hosts:
             if not name:
-                return 421, "the request does not say by which name it asks (Host)"
-            let = f"platecheck serve --name {name} would let it"
-            return 421, f"the service does not go by this name; {let}"
+                return 421, "the Host header is missing or invalid"
+            allow = f"platecheck serve --allowed-host {name} would allow it"
+            return 421, f"the host name is not allowed; {allow}"
         if origin and origin not in self._origins and origin.partition("://")[2] != host:
-            return 403, "a web page elsewhere may not ask; platecheck serve --origin lets it"
+            return 403, "the origin is not allowed; platecheck serve --cors-origin allows it"
         return None
 
 
 class CrossOrigin(CORSMiddleware):
-    """Starlette's CORS, whose refusals are problem details as all others are."""
+    """Starlette's CORS middleware, with rejections as problem details."""
 
     def preflight_response(self, request_headers: Headers) -> Response:
-        """Say whether a web page may ask what it is about to ask."""
+        """Answer a preflight request."""
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response
-        kept = {
+        headers = {
             name: value
             for name, value in response.headers.items()
             if name not in {"content-length", "content-type"}
         }
         detail = bytes(response.body).decode()
-        return problem_response(response.status_code, detail, headers=kept)
+        return problem_response(response.status_code, detail, headers=headers)
 
 
-def _name(host: str) -> str:
-    """The name in a Host header, without port and brackets; "" where there is none."""
+def _host_name(host: str) -> str:
+    """Return the host name of a Host header without port or brackets, or ""."""
     try:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:

@@ -1,6 +1,6 @@
-"""API keys: only their hashes are kept, and compared in constant time.
+"""API keys, stored as hashes and compared in constant time.
 
-A key has 256 random bits, so one round of SHA-256 is enough: there is nothing to guess.
+Keys have 256 random bits, so one round of SHA-256 suffices: there is no password to guess.
 """
 
 import hashlib
@@ -18,33 +18,33 @@ _LINE = re.compile(r"(?P<name>[\w.-]{1,64}) +(?P<hash>[0-9a-f]{64})")
 
 
 def add_key(file: Path, name: str) -> str:
-    """Make a key, keep its hash in a file, and return it: it cannot be read again.
+    """Create a key, add its hash to a file, and return the key.
 
     Raises:
-        SettingsError: the name is taken or odd, or the file is not one of keys.
+        SettingsError: The name is taken or invalid, or the file is not a key file.
     """
     known = read_keys(file) if file.exists() else {}
     if name in known:
-        raise SettingsError(f"{file} already has a key called {name}; choose another name")
+        raise SettingsError(f"{file} already has a key named {name}; choose another name")
     key = PREFIX + secrets.token_urlsafe(32)
     line = f"{name} {_hash(key)}"
     if not _LINE.fullmatch(line):
-        raise SettingsError("a key's name has letters, digits, _, - and ., and at most 64 of them")
-    kept = [f"{old} {digest}" for old, digest in known.items()]
+        raise SettingsError("a key name may have up to 64 letters, digits, _, - and .")
+    lines = [f"{old} {digest}" for old, digest in known.items()]
     with replacing(file) as temporary:
-        temporary.write_text("".join(f"{each}\n" for each in [*kept, line]), encoding="utf-8")
+        temporary.write_text("".join(f"{each}\n" for each in [*lines, line]), encoding="utf-8")
     file.chmod(0o600)
     return key
 
 
 def read_keys(file: Path) -> dict[str, str]:
-    """Hashes by name; empty lines and those that begin with # are left out.
+    """Read hashes by name, skipping empty lines and comments (#).
 
     Raises:
-        SettingsError: there is no such file, it cannot be read, or a line is not a name and a hash.
+        SettingsError: The file is missing, unreadable or malformed.
     """
     if not file.is_file():
-        raise SettingsError(f"{file}: there is no such file of keys; platecheck key makes one")
+        raise SettingsError(f"{file}: no such key file; create one with platecheck apikey create")
     found: dict[str, str] = {}
     try:
         text = file.read_text(encoding="utf-8", errors="replace")
@@ -55,15 +55,15 @@ def read_keys(file: Path) -> dict[str, str]:
             continue
         match = _LINE.fullmatch(line.strip())
         if not match:
-            raise SettingsError(f"{file}, line {number}: not a name and a hash of platecheck key")
+            raise SettingsError(f"{file}, line {number}: expected a name and a hash")
         found[match["name"]] = match["hash"]
     return found
 
 
 def find_key(key: str, hashes: Mapping[str, str]) -> str | None:
-    """The name of a key; None when there is no such key.
+    """Return the name of a key, or None if it is unknown.
 
-    Every hash is compared, each in constant time, so that the time tells nothing.
+    Compare with every hash, so that the time taken reveals nothing.
     """
     digest = _hash(key)
     names = [name for name, known in hashes.items() if hmac.compare_digest(digest, known)]

@@ -1,4 +1,4 @@
-"""Photos in, answers out: a queue bounded in seconds, and the threads that work it off."""
+"""Inference threads behind a queue bounded by expected delay and by number of photos."""
 
 import threading
 import time
@@ -15,28 +15,28 @@ from platecheck.stream import try_to_open
 
 
 class QueueFullError(Exception):
-    """There is no room for these photos now.
+    """The queue has no room for these photos.
 
     Attributes:
-        seconds: after which there should be.
+        seconds: expected time until it has.
     """
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"the queue is full; ask again after {seconds:.1f} s")
+        super().__init__(f"the queue is full; retry after {seconds:.1f} s")
         self.seconds = seconds
 
 
 class PoolClosedError(Exception):
-    """The engine is being closed and takes no photo."""
+    """The pool is closed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """The answer for one photo.
+class PoolResult:
+    """The result for one photo.
 
     Attributes:
-        prediction: label, probabilities, or the error.
-        png: the evidence to lay over the photo; None where it was not asked for, or there is none.
+        prediction: label and probabilities, or the error.
+        png: heatmap overlay; None if not requested, or if the model has none.
     """
 
     prediction: Prediction
@@ -47,22 +47,21 @@ class Answered:
 class _Job:
     name: str
     photo: bytes
-    evidence: bool
-    counts: bool
-    future: "Future[Answered]" = field(default_factory=Future)
+    heatmap: bool
+    record: bool
+    future: "Future[PoolResult]" = field(default_factory=Future)
 
-    def forget(self, _: object) -> None:
-        """Need no more memory, even if it is cancelled and waits its turn."""
+    def release(self, _: object) -> None:
+        """Free the photo's memory, even while a cancelled job is still queued."""
         self.photo = b""
 
 
 class PredictionPool:
-    """Answers photos on its own threads, in the order they came.
+    """Classifies photos on its own threads, in order of arrival.
 
-    A thread takes up to `batch` of the waiting photos, decodes and answers them. None waits for a
-    batch to fill up. What comes is refused at once where it would wait more than `wait` seconds, at
-    the slowest pace of late, or where more than `queue` photos would wait or be under way. What is
-    taken is answered.
+    A thread takes up to `batch` queued photos and decodes and classifies them; it never waits for a
+    batch to fill. Photos are rejected at once if their expected queue delay exceeds
+    `max_queue_delay`, or if more than `queue` photos would be in flight.
     """
 
     def __init__(
@@ -71,93 +70,93 @@ class PredictionPool:
         *,
         threads: int,
         queue: int,
-        wait: float,
+        max_queue_delay: float,
         batch: int,
-        pixels: int,
-        on_answer: Callable[[Prediction], None] = lambda prediction: None,
-        on_taken: Callable[[int, float], None] = lambda taken, seconds: None,
+        max_pixels: int,
+        on_prediction: Callable[[Prediction], None] = lambda prediction: None,
+        on_change: Callable[[int, float], None] = lambda in_flight, queue_delay: None,
     ) -> None:
         """Start the threads.
 
         Args:
             classifier: shared by the threads.
-            threads: photos, or batches, under way at a time.
-            queue: most photos waiting or under way.
-            wait: most seconds until the first of some photos is under way.
-            batch: most photos given to the model at once.
-            pixels: most pixels a photo.
-            on_answer: called with each answer, on the threads.
-            on_taken: called with `taken` and `seconds`, whenever they change.
+            threads: number of inference threads.
+            queue: maximum photos queued or being processed.
+            max_queue_delay: maximum expected seconds in the queue.
+            batch: maximum batch size.
+            max_pixels: maximum pixels per photo.
+            on_prediction: called with each prediction, on the inference threads.
+            on_change: called with `in_flight` and `queue_delay` whenever they change.
         """
         self.classifier = classifier
         self.queue = queue
-        self.wait = wait
+        self.max_queue_delay = max_queue_delay
         self._batch = batch
-        self._pixels = pixels
-        self._on_answer = on_answer
-        self._on_taken = on_taken
+        self._max_pixels = max_pixels
+        self._on_prediction = on_prediction
+        self._on_change = on_change
         self._waiting: deque[_Job] = deque()
-        self._taken = 0  # photos waiting or under way
-        self._pace = LatencyEstimator()
+        self._in_flight = 0
+        self._latency = LatencyEstimator()
         self._changed = threading.Condition()
         self._closed = False
         self._threads = [
-            threading.Thread(target=self._work, name=f"engine-{number}", daemon=True)
+            threading.Thread(target=self._work, name=f"inference-{number}", daemon=True)
             for number in range(threads)
         ]
         for thread in self._threads:
             thread.start()
 
     @property
-    def taken(self) -> int:
-        """Photos waiting or under way."""
-        return self._taken
+    def in_flight(self) -> int:
+        """Number of photos queued or being processed."""
+        return self._in_flight
 
     @property
-    def seconds(self) -> float:
-        """Until a photo that came now would be under way, at the slowest pace of late."""
-        before = max(0, self._taken - len(self._threads) + 1)
-        return before * self._pace.seconds / len(self._threads)
+    def queue_delay(self) -> float:
+        """Expected seconds until a photo that arrives now is started."""
+        before = max(0, self._in_flight - len(self._threads) + 1)
+        return before * self._latency.seconds / len(self._threads)
 
     def check(self, photos: int = 1) -> None:
-        """See whether so many photos would be taken now.
+        """Check that there is room for a number of photos.
 
         Raises:
-            QueueFullError: they would not.
-            EngineClosedError: none will be any more.
+            QueueFullError: There is not.
+            PoolClosedError: The pool is closed.
         """
         if self._closed:
             raise PoolClosedError
-        if self._taken + photos > self.queue or self.seconds > self.wait:
-            raise QueueFullError(self.seconds)
+        if self._in_flight + photos > self.queue or self.queue_delay > self.max_queue_delay:
+            raise QueueFullError(self.queue_delay)
 
     def submit(
-        self, photos: Sequence[tuple[str, bytes]], *, evidence: bool = False, counts: bool = True
-    ) -> list["Future[Answered]"]:
-        """Queue photos, all or none; a future that is cancelled in time is not worked on.
+        self, photos: Sequence[tuple[str, bytes]], *, heatmap: bool = False, record: bool = True
+    ) -> list["Future[PoolResult]"]:
+        """Queue photos, all or none. Jobs whose future is cancelled before they start are skipped.
 
         Args:
-            photos: name and file of each.
-            evidence: whether to draw where the dirt is.
-            counts: whether `on_answer` is called.
+            photos: name and content of each.
+            heatmap: whether to draw the heatmap.
+            record: whether to call `on_prediction`.
 
         Raises:
-            QueueFullError: there is no room for all of them.
-            EngineClosedError: no photo is taken any more.
+            QueueFullError: There is no room for all of them.
+            PoolClosedError: The pool is closed.
         """
-        jobs = [_Job(name, photo, evidence, counts) for name, photo in photos]
+        jobs = [_Job(name, photo, heatmap, record) for name, photo in photos]
         for job in jobs:
-            job.future.add_done_callback(job.forget)
+            job.future.add_done_callback(job.release)
         with self._changed:
             self.check(len(jobs))
-            self._taken += len(jobs)
-            self._on_taken(self._taken, self.seconds)
+            self._in_flight += len(jobs)
+            self._on_change(self._in_flight, self.queue_delay)
             self._waiting.extend(jobs)
             self._changed.notify(len(jobs))
         return [job.future for job in jobs]
 
     def close(self) -> None:
-        """Answer what is queued, then end the threads."""
+        """Finish the queued photos, then stop the threads."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -167,41 +166,42 @@ class PredictionPool:
     def _work(self) -> None:
         while jobs := self._next():
             start = time.perf_counter()
-            wanted = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            answers: list[Answered] = []
+            pending = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+            results: list[PoolResult] = []
             failure: Exception | None = None
             try:
-                answers = self._answer(wanted) if wanted else []
-            except Exception as error:  # whoever waits must hear of it, and the thread goes on
+                results = self._classify(pending) if pending else []
+            except Exception as error:  # passed on to the caller; the thread continues
                 failure = error
             with self._changed:
-                if wanted:
-                    self._pace.add(time.perf_counter() - start, len(wanted))
-                self._taken -= len(jobs)
-                self._on_taken(self._taken, self.seconds)
-            for job in wanted if failure else ():
+                if pending:
+                    self._latency.add(time.perf_counter() - start, len(pending))
+                self._in_flight -= len(jobs)
+                self._on_change(self._in_flight, self.queue_delay)
+            for job in pending if failure else ():
                 job.future.set_exception(failure)
-            for job, answer in zip(wanted, answers, strict=False):
-                job.future.set_result(answer)
+            for job, result in zip(pending, results, strict=False):
+                job.future.set_result(result)
 
     def _next(self) -> list[_Job]:
-        """The next photos; none when there will be no more."""
+        """Wait for the next batch; empty once the pool is closed."""
         with self._changed:
             while not self._waiting and not self._closed:
                 self._changed.wait()
-            fair = ceil(len(self._waiting) / len(self._threads))
-            return [self._waiting.popleft() for _ in range(min(self._batch, fair))]
+            share = ceil(len(self._waiting) / len(self._threads))
+            return [self._waiting.popleft() for _ in range(min(self._batch, share))]
 
-    def _answer(self, jobs: Sequence[_Job]) -> list[Answered]:
+    def _classify(self, jobs: Sequence[_Job]) -> list[PoolResult]:
         opened = [
-            try_to_open(job.photo, self.classifier.size, max_pixels=self._pixels, name=job.name)
+            try_to_open(job.photo, self.classifier.size, max_pixels=self._max_pixels, name=job.name)
             for job in jobs
         ]
         predictions = self.classifier.predict_pixels(opened, [job.name for job in jobs])
-        answers = []
-        for job, found in zip(jobs, predictions, strict=True):
-            drawn = found.heatmap if job.evidence else None
-            answers.append(Answered(found, None if drawn is None else heatmap_png(drawn)))
-            if job.counts:
-                self._on_answer(found)
-        return answers
+        results = []
+        for job, prediction in zip(jobs, predictions, strict=True):
+            evidence = prediction.heatmap if job.heatmap else None
+            png = None if evidence is None else heatmap_png(evidence)
+            results.append(PoolResult(prediction, png))
+            if job.record:
+                self._on_prediction(prediction)
+        return results

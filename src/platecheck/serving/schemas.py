@@ -1,4 +1,4 @@
-"""What the service answers, as OpenAPI describes it."""
+"""Response models of the API."""
 
 import base64
 from typing import Self
@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from platecheck.classifier import Classifier
 from platecheck.model_info import ErrorGuarantee
-from platecheck.serving.pool import Answered
+from platecheck.serving.pool import PoolResult
 from platecheck.serving.problems import ProblemDetails, problem_details
 from platecheck.serving.settings import Settings
 
@@ -30,55 +30,55 @@ EXAMPLE: dict[str, JsonValue] = {
 }
 
 
-class PhotoAnswer(BaseModel):
-    """The answer for one photo: `label` and what belongs to it, or `error`."""
+class PhotoPrediction(BaseModel):
+    """Prediction for one photo, or the `error` that prevented it."""
 
-    name: str = Field(description="of the file; 'photo' for a raw body")
-    label: str | None = Field(default=None, description="a class, 'unsure' or 'not a dish'")
+    name: str = Field(description="file name; 'photo' for a raw body")
+    label: str | None = Field(default=None, description="class name, 'unsure' or 'not a dish'")
     probability: float | None = Field(
-        default=None, ge=0, le=1, description="of the likeliest class"
+        default=None, ge=0, le=1, description="probability of the most probable class"
     )
     probabilities: dict[str, float] | None = Field(
-        default=None, description="of every class; sum to 1"
+        default=None, description="probability of each class; they sum to 1"
     )
     needed: float | None = Field(
         default=None,
-        description="least probability that the likeliest class is said with; below: unsure",
+        description="threshold for the most probable class; below it, the label is 'unsure'",
     )
     evidence: str | None = Field(
         default=None,
-        description="PNG as a data URL: dirt in colour, to stretch over the upright photo",
+        description="heatmap of the dirt as a PNG data URL, to overlay on the upright photo",
     )
-    error: ProblemDetails | None = Field(default=None, description="why this photo has no answer")
+    error: ProblemDetails | None = Field(default=None, description="why there is no prediction")
 
     @classmethod
-    def of(cls, name: str, answered: Answered) -> Self:
-        found = answered.prediction
-        if found.error:
-            return cls(name=name, error=problem_details(422, found.error.reason))
-        drawn = answered.png and base64.b64encode(answered.png).decode()
+    def of(cls, name: str, result: PoolResult) -> Self:
+        prediction = result.prediction
+        if prediction.error:
+            return cls(name=name, error=problem_details(422, prediction.error.reason))
+        png = result.png and base64.b64encode(result.png).decode()
         return cls(
             name=name,
-            label=found.label,
-            probability=found.probability,
-            probabilities=found.probabilities,
-            needed=found.threshold,
-            evidence=f"data:image/png;base64,{drawn}" if drawn else None,
+            label=prediction.label,
+            probability=prediction.probability,
+            probabilities=prediction.probabilities,
+            needed=prediction.threshold,
+            evidence=f"data:image/png;base64,{png}" if png else None,
         )
 
 
-class PredictAnswer(BaseModel):
-    """The answers for the photos of one request, in their order."""
+class PredictResponse(BaseModel):
+    """Predictions for the photos of a request, in the order sent."""
 
     model_config = ConfigDict(json_schema_extra={"example": EXAMPLE})
 
-    model: str = Field(description="id of the model that answered")
-    milliseconds: float = Field(description="from the end of the upload to the answer")
-    photos: list[PhotoAnswer]
+    model: str = Field(description="model id")
+    milliseconds: float = Field(description="time from the end of the upload to the response")
+    photos: list[PhotoPrediction]
 
 
 class Limits(BaseModel):
-    """What a request may hold."""
+    """Request limits."""
 
     photos: int
     photo_bytes: int
@@ -87,30 +87,34 @@ class Limits(BaseModel):
     seconds: float
 
 
-class FeedbackOffer(BaseModel):
-    """Whether feedback is taken."""
+class FeedbackStatus(BaseModel):
+    """Whether feedback is accepted."""
 
     on: bool
-    days: int | None = Field(description="after which it is deleted; none where it is off")
+    days: int | None = Field(description="retention in days; null if feedback is off")
 
 
-class ModelAnswer(BaseModel):
-    """What the model's file holds, and what this service does with it."""
+class ModelMetadata(BaseModel):
+    """Model metadata and limits of the service."""
 
     id: str
     recipe: str
     network: str
     classes: tuple[str, ...]
-    size: int = Field(description="pixels of the square input")
+    size: int = Field(description="side of the square input in pixels")
     precision: str
     temperature: float
-    thresholds: dict[str, float] = Field(description="least probability by class")
-    oddness_limit: float | None = Field(description="above it: not a dish")
-    promise: ErrorGuarantee | None = Field(description="what the thresholds keep")
-    metrics: dict[str, dict[str, object]] = Field(description="by split, with 95 % intervals")
+    thresholds: dict[str, float] = Field(description="minimum probability by class")
+    oddness_limit: float | None = Field(
+        description="out-of-distribution threshold; above it, the label is 'not a dish'"
+    )
+    promise: ErrorGuarantee | None = Field(description="error guarantee of the thresholds")
+    metrics: dict[str, dict[str, object]] = Field(
+        description="metrics by split, with 95 % confidence intervals"
+    )
     gives_evidence: bool
-    offline: bool = Field(description="whether /v1/model/file gives the file")
-    feedback: FeedbackOffer
+    offline: bool = Field(description="whether /v1/model/file is available")
+    feedback: FeedbackStatus
     limits: Limits
 
     @classmethod
@@ -121,15 +125,21 @@ class ModelAnswer(BaseModel):
             id=classifier.id,
             gives_evidence=classifier.has_heatmap,
             offline=settings.offline,
-            feedback=FeedbackOffer(
+            feedback=FeedbackStatus(
                 on=settings.feedback is not None,
                 days=None if settings.feedback is None else settings.feedback_days,
             ),
-            limits=Limits.model_validate(settings, from_attributes=True),
+            limits=Limits(
+                photos=settings.max_photos,
+                photo_bytes=settings.max_photo_bytes,
+                request_bytes=settings.max_request_bytes,
+                pixels=settings.max_pixels,
+                seconds=settings.request_timeout,
+            ),
         )
 
 
 class Status(BaseModel):
-    """The service is well."""
+    """Health status."""
 
     status: str = "ok"

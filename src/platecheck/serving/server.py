@@ -1,4 +1,4 @@
-"""The process, or processes, that serve."""
+"""Run the service in one process or several."""
 
 import logging
 import os
@@ -23,25 +23,24 @@ from platecheck.serving.logs import event
 from platecheck.serving.protocol import PatientProtocol
 from platecheck.serving.settings import Settings
 
-# Connections that the system accepts before a worker does.
+# Length of the listen queue.
 BACKLOG = 2048
-# Bytes that the system takes before they can be sent. It would take megabytes, and that someone
-# reads them slowly would not show.
+# Limit of unsent bytes in the kernel, which by default buffers megabytes and hides slow readers.
 UNSENT = 64 * 1024
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGTERM or SIGINT; what is under way then is finished.
+    """Serve until SIGTERM or SIGINT, then finish the requests in flight.
 
     Args:
-        settings: all of it.
-        on_ready: called with the address once it is taken.
+        settings: the configuration.
+        on_ready: called with the URL once the socket is bound.
 
     Raises:
-        ModelError: the model cannot be used.
-        SettingsError: it cannot, or should not, listen as it is told to.
+        ModelError: The model cannot be used.
+        SettingsError: The address, keys or certificate cannot be used.
     """
-    # uvicorn finishes what is under way, then says again what it was told: that is no failure.
+    # uvicorn raises the signal again after a graceful shutdown; exit with 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     keys = _keys(settings)
     _check_certificate(settings)
@@ -49,10 +48,10 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
     listening = _listen(settings)
     try:
         on_ready(_url(settings, listening))
-        with tempfile.TemporaryDirectory(prefix="platecheck-metrics-") as figures:
+        with tempfile.TemporaryDirectory(prefix="platecheck-metrics-") as folder:
             if settings.workers > 1:
-                # Where the workers' figures meet; read as their metrics module is imported.
-                os.environ["PROMETHEUS_MULTIPROC_DIR"] = figures
+                # Shared by the workers; read when the metrics module is imported.
+                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
                 _Workers(_config(settings, keys), [listening]).run()
             else:
                 uvicorn.Server(_config(settings, keys)).run([listening])
@@ -63,15 +62,15 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
 
 
 class _Workers(Multiprocess):
-    """uvicorn's processes; their parent closes the port with them, and sees at once who ends."""
+    """uvicorn's supervisor, closing the port on shutdown and noticing dead workers at once."""
 
     def keep_subprocess_alive(self) -> None:
         for process in self.processes:
-            process.child_conn.close()  # the worker's end: held here too, it would never end
+            process.child_conn.close()  # the worker's end of the pipe; kept open, it hides EOF
         super().keep_subprocess_alive()
 
     def terminate_all(self) -> None:
-        """Have them finish what is under way."""
+        """Close the port, then let the workers finish."""
         for listening in self.sockets:
             listening.close()
         super().terminate_all()
@@ -85,7 +84,7 @@ def _app(settings: Settings, keys: Mapping[str, str] | None) -> FastAPI:
     except PlatecheckError as error:
         if settings.workers == 1:
             raise
-        # A worker that was to take the place of one that died; the next one may find it mended.
+        # A replacement for a dead worker: exit and let the supervisor try again.
         event(logging.ERROR, "a worker cannot start", reason=str(error))
         sys.exit(1)
 
@@ -98,15 +97,15 @@ def _config(settings: Settings, keys: Mapping[str, str] | None) -> uvicorn.Confi
         ws="none",
         workers=settings.workers,
         backlog=BACKLOG,
-        # Also how long a client may be silent elsewhere; any positive number will do.
-        timeout_keep_alive=settings.idle_seconds,  # type: ignore[arg-type]
-        # A client that knows it does not ask on a connection that is just being closed.
-        headers=[("Keep-Alive", f"timeout={int(settings.idle_seconds)}")],
-        timeout_graceful_shutdown=int(settings.seconds) + 1,
-        # A worker that does not say within it that it lives is killed; to begin with it imports.
+        # PatientProtocol applies this limit to every silence of a client; floats work.
+        timeout_keep_alive=settings.idle_timeout,  # type: ignore[arg-type]
+        # Tells clients not to reuse a connection that is about to be closed.
+        headers=[("Keep-Alive", f"timeout={int(settings.idle_timeout)}")],
+        timeout_graceful_shutdown=int(settings.request_timeout) + 1,
+        # A new worker needs time for its imports before it answers.
         timeout_worker_healthcheck=60,
         server_header=False,
-        access_log=False,  # the application writes its own
+        access_log=False,  # RequestContextMiddleware logs requests
         log_config=log_config(settings.log_level),
         ssl_certfile=settings.certificate,
         ssl_keyfile=settings.private_key,
@@ -114,20 +113,22 @@ def _config(settings: Settings, keys: Mapping[str, str] | None) -> uvicorn.Confi
 
 
 def _keys(settings: Settings) -> dict[str, str] | None:
-    """The keys, read once: each worker takes the same ones, also one that is started later.
+    """Read the keys once, so that all workers, restarted ones too, use the same.
 
     Raises:
-        SettingsError: there is none though others can ask, or their file cannot be used.
+        SettingsError: A public address has no keys, or the key file cannot be used.
     """
     if settings.keys:
         keys = read_keys(settings.keys)
         if not keys:
-            raise SettingsError(f"{settings.keys} holds no key; platecheck key makes one")
+            raise SettingsError(
+                f"{settings.keys} is empty; create a key with platecheck apikey create"
+            )
         return keys
-    if not settings.without_key and not is_loopback(settings.host):
+    if not settings.no_auth and not is_loopback(settings.host):
         raise SettingsError(
-            f"{settings.host} can be reached by others: ask for a key (platecheck key, --keys FILE)"
-            " or say --without-key"
+            f"{settings.host} is a public address: require API keys with --keys FILE"
+            " (see platecheck apikey create), or pass --no-auth"
         )
     return None
 
@@ -135,20 +136,20 @@ def _keys(settings: Settings) -> dict[str, str] | None:
 def _check_certificate(settings: Settings) -> None:
     if settings.certificate and settings.private_key:
         files = {"certificate": settings.certificate, "private key": settings.private_key}
-        for what, file in files.items():
+        for kind, file in files.items():
             try:
                 file.open("rb").close()
             except (OSError, ValueError) as error:  # a name with a null byte
                 reason = getattr(error, "strerror", None) or error
-                raise SettingsError(f"the {what} {file} cannot be read: {reason}") from error
+                raise SettingsError(f"the {kind} {file} cannot be read: {reason}") from error
         try:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            # With a password, though it is not the right one, nobody is asked for it.
+            # Any password: without one, OpenSSL would prompt for it.
             context.load_cert_chain(settings.certificate, settings.private_key, password="")
-        except OSError as error:  # of which SSLError is one
+        except OSError as error:  # includes SSLError
             raise SettingsError(
-                f"{settings.certificate} and {settings.private_key} are not a certificate and its"
-                f" unencrypted key, in PEM: {error.strerror or error}"
+                f"{settings.certificate} and {settings.private_key} are not a matching"
+                f" certificate and unencrypted private key in PEM format: {error.strerror or error}"
             ) from error
 
 

@@ -1,4 +1,4 @@
-"""What all requests of a process share: the model, the queue, the figures."""
+"""State shared by all requests of a process: model, queue, metrics."""
 
 from platecheck.classifier import Classifier, Prediction
 from platecheck.serving import metrics
@@ -7,54 +7,54 @@ from platecheck.serving.pool import PredictionPool
 from platecheck.serving.settings import Settings
 from platecheck.serving.uploads import MemoryLimiter
 
-# Answers after which the drift is computed again.
-_DRIFT_EVERY = 25
+# Predictions between two updates of the drift metric.
+_DRIFT_INTERVAL = 25
 
 
 class Service:
-    """The model with its queue; counts what it answers."""
+    """The model behind its inference pool, with metrics of its predictions."""
 
     def __init__(self, classifier: Classifier, settings: Settings) -> None:
         self.classifier = classifier
         self.settings = settings
-        self.uploads = MemoryLimiter(settings.upload_bytes)
-        self.engine: PredictionPool
+        self.uploads = MemoryLimiter(settings.max_upload_bytes)
+        self.pool: PredictionPool
         self.stopping = False
-        self._answers = 0
+        self._predictions = 0
         self._drift = Drift(classifier.info.reference) if classifier.info.reference else None
 
     def start(self) -> None:
         settings, info = self.settings, self.classifier.info
-        self.engine = PredictionPool(
+        self.pool = PredictionPool(
             self.classifier,
             threads=settings.threads,
             queue=settings.queue,
-            wait=settings.wait,
+            max_queue_delay=settings.max_queue_delay,
             batch=settings.batch,
-            pixels=settings.pixels,
-            on_answer=self._count,
-            on_taken=self._count_waiting,
+            max_pixels=settings.max_pixels,
+            on_prediction=self._record,
+            on_change=self._update_queue,
         )
         metrics.MODEL.labels(self.classifier.id, info.recipe, info.precision).set(1)
         metrics.QUEUE_LIMIT.set(settings.queue)
-        metrics.WAIT_LIMIT.set(settings.wait)
-        self._count_waiting(0, 0)
+        metrics.WAIT_LIMIT.set(settings.max_queue_delay)
+        self._update_queue(0, 0)
 
     def stop(self) -> None:
         self.stopping = True
-        self.engine.close()
+        self.pool.close()
 
-    def _count_waiting(self, photos: int, seconds: float) -> None:
-        metrics.QUEUE.set(photos)
-        metrics.WAIT.set(seconds)
+    def _update_queue(self, in_flight: int, queue_delay: float) -> None:
+        metrics.QUEUE.set(in_flight)
+        metrics.WAIT.set(queue_delay)
 
-    def _count(self, prediction: Prediction) -> None:
+    def _record(self, prediction: Prediction) -> None:
         metrics.PHOTOS.labels("error" if prediction.error else prediction.label).inc()
         if self._drift is None:
             return
         self._drift.add(prediction)
-        self._answers += 1
-        if self._answers % _DRIFT_EVERY == 0:
+        self._predictions += 1
+        if self._predictions % _DRIFT_INTERVAL == 0:
             distances = {"answers": self._drift.answers(), "features": self._drift.features()}
             for of, distance in distances.items():
                 if distance is not None:

@@ -1,10 +1,12 @@
-"""What a service can be told: by flags, by the environment (``PLATECHECK_…``), by a file."""
+"""Settings of the service, read from flags, ``PLATECHECK_…`` variables and a YAML file."""
 
 import re
+import sys
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_origin
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -13,112 +15,128 @@ from platecheck.cpus import cpu_count
 from platecheck.errors import SettingsError
 
 MB = 2**20
+ENV_PREFIX = "PLATECHECK_"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Count = Annotated[int, Field(ge=1)]
 
+# Old name -> new name; accepted with a note on stderr until 0.3.
+DEPRECATED = {
+    "wait": "max_queue_delay",
+    "photos": "max_photos",
+    "photo_bytes": "max_photo_bytes",
+    "request_bytes": "max_request_bytes",
+    "upload_bytes": "max_upload_bytes",
+    "pixels": "max_pixels",
+    "seconds": "request_timeout",
+    "idle_seconds": "idle_timeout",
+    "without_key": "no_auth",
+    "origins": "cors_origins",
+    "names": "allowed_hosts",
+}
+
 
 def _origin(text: str) -> str:
-    """An origin as browsers write it, in lower case and without its usual port."""
+    """Normalize an origin as browsers do: lower case, without the default port."""
     origin = text.lower().removesuffix("/")
     if not _ORIGIN.fullmatch(origin):
         raise ValueError(f"{text} is not an origin, such as https://app.example")
-    usual = {"http": ":80", "https": ":443"}.get(origin.partition(":")[0], "")
-    return origin.removesuffix(usual)
+    default_port = {"http": ":80", "https": ":443"}.get(origin.partition(":")[0], "")
+    return origin.removesuffix(default_port)
 
 
 def _field(panel: str, default: Any, description: str, **option: str) -> Any:
-    """A field, and where and how the help of ``platecheck serve`` shows it."""
+    """Declare a field with its help panel and typer options."""
     return Field(
         default, description=description, json_schema_extra={"rich_help_panel": panel, **option}
     )
 
 
 _limit = partial(_field, "Limits")
-_access = partial(_field, "Who may ask")
+_access = partial(_field, "Access")
 _feedback = partial(_field, "Feedback")
 
 
 class Settings(BaseModel):
-    """Settings of ``platecheck serve``: its options, with _ instead of -, are made of these."""
+    """Settings of the service; the options of ``platecheck serve`` are generated from them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     model: Path | None = Field(
-        None, description="An exported file, plate or tiny; plate when absent"
+        None, description="Exported model file, or a bundled model: plate (default), tiny"
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
-    port: int = Field(8000, ge=0, le=65535, description="Port; 0: any free one")
-    workers: int = Field(1, ge=1, le=256, description="Processes that answer")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
+    workers: int = Field(1, ge=1, le=256, description="Worker processes")
     threads: int = Field(
-        default_factory=cpu_count,  # a container's limit counts, and affinity
+        default_factory=cpu_count,  # respects CPU affinity and container limits
         ge=1,
         le=1024,
-        description="Photos answered at a time, a process",
+        description="Inference threads per worker",
     )
-    batch: int = Field(1, ge=1, le=256, description="Most photos given to the model at once")
+    batch: int = Field(1, ge=1, le=256, description="Maximum batch size")
     providers: tuple[str, ...] = Field(
-        (), description="Of ONNX Runtime, such as CUDAExecutionProvider"
+        (), description="ONNX Runtime execution provider, such as CUDAExecutionProvider"
     )
-    offline: bool = Field(True, description="Let the page keep the model")
+    offline: bool = Field(True, description="Let browsers download the model to predict offline")
 
-    wait: Seconds = _limit(1, "Most seconds a request waits for the photos before it")
-    queue: Count = _limit(256, "Most photos waiting or under way, a process")
-    photos: Count = _limit(32, "Most photos a request")
-    photo_bytes: Count = _limit(20 * MB, "Most bytes a photo")
-    request_bytes: Count = _limit(64 * MB, "Most bytes a request")
-    upload_bytes: Count = _limit(256 * MB, "Most bytes of requests in memory, a process")
-    pixels: Annotated[Count, Field(le=2**27)] = _limit(2**26, "Most pixels a photo")
-    seconds: Seconds = _limit(30, "Most seconds a request, upload included")
-    idle_seconds: Seconds = _limit(10, "Most seconds a client may be silent")
+    max_queue_delay: Seconds = _limit(1, "Maximum seconds a request waits in the queue")
+    queue: Count = _limit(256, "Maximum photos queued or in flight per worker")
+    max_photos: Count = _limit(32, "Maximum photos per request")
+    max_photo_bytes: Count = _limit(20 * MB, "Maximum bytes per photo")
+    max_request_bytes: Count = _limit(64 * MB, "Maximum bytes per request")
+    max_upload_bytes: Count = _limit(256 * MB, "Maximum bytes of uploads in memory per worker")
+    max_pixels: Annotated[Count, Field(le=2**27)] = _limit(2**26, "Maximum pixels per photo")
+    request_timeout: Seconds = _limit(30, "Seconds until a request times out, upload included")
+    idle_timeout: Seconds = _limit(10, "Seconds until an idle connection is closed")
 
-    keys: Path | None = _access(None, "File of API keys, by platecheck key")
-    without_key: bool = _access(False, "Listen beyond this machine without one")
-    certificate: Path | None = _access(None, "PEM file: serve by HTTPS")
-    private_key: Path | None = _access(None, "PEM file of the certificate")
-    origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = _access(
-        (), "Web page elsewhere that may ask (CORS)"
+    keys: Path | None = _access(None, "File of API keys; see platecheck apikey create")
+    no_auth: bool = _access(False, "Allow a public address without API keys")
+    certificate: Path | None = _access(None, "TLS certificate (PEM file)")
+    private_key: Path | None = _access(None, "TLS private key (PEM file)")
+    cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = _access(
+        (), "Origin allowed to call the API from a browser (CORS)"
     )
-    names: tuple[str, ...] = _access((), "Host name that a proxy on this machine calls it by")
+    allowed_hosts: tuple[str, ...] = _access((), "Host name accepted from a proxy on this machine")
 
     feedback: str | None = _feedback(
-        None, "Keep feedback: sqlite:///FILE or postgresql://…", metavar="URL"
+        None, "Database for feedback: sqlite:///FILE or postgresql://…", metavar="URL"
     )
-    feedback_photos: Path | None = _feedback(None, "Folder of its photos", metavar="DIR")
-    feedback_days: Annotated[Count, Field(le=36500)] = _feedback(180, "Days until it is deleted")
+    feedback_photos: Path | None = _feedback(
+        None, "Folder for the photos of feedback", metavar="DIR"
+    )
+    feedback_days: Annotated[Count, Field(le=36500)] = _feedback(180, "Days to retain feedback")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="debug, info, warning or error"
+        "info", description="Log level: debug, info, warning or error"
     )
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
-        if self.photos > self.queue:
-            raise ValueError(
-                f"a request of {self.photos} photos never fits a queue of {self.queue}"
-            )
-        if self.photo_bytes > self.request_bytes:
-            raise ValueError("a photo may not have more bytes than a request")
-        if self.request_bytes > self.upload_bytes:
-            raise ValueError("a request may not have more bytes than all requests in memory")
+        if self.max_photos > self.queue:
+            raise ValueError(f"max_photos ({self.max_photos}) must not exceed queue ({self.queue})")
+        if self.max_photo_bytes > self.max_request_bytes:
+            raise ValueError("max_photo_bytes must not exceed max_request_bytes")
+        if self.max_request_bytes > self.max_upload_bytes:
+            raise ValueError("max_request_bytes must not exceed max_upload_bytes")
         if (self.certificate is None) != (self.private_key is None):
-            raise ValueError("certificate and private_key go together")
+            raise ValueError("certificate and private_key must be set together")
         if (self.feedback is None) != (self.feedback_photos is None):
-            raise ValueError("feedback and feedback_photos go together")
+            raise ValueError("feedback and feedback_photos must be set together")
         return self
 
 
 def load_settings(file: Path | None = None, **flags: Any) -> Settings:
-    """Settings from flags, the environment and a YAML file, in this order.
+    """Load settings; flags override the environment, which overrides the file.
 
     Args:
-        file: its keys are the fields of :class:`Settings`.
-        flags: fields; None: not given.
+        file: YAML file whose keys are the fields of :class:`Settings`.
+        flags: values by field name; None means not given.
 
     Raises:
-        SettingsError: a value makes no sense, or the file cannot be read.
+        SettingsError: A value is invalid, or the file cannot be read.
     """
-    # The command line shows the options also where these are not installed.
+    # Imported here so that `platecheck --help` works without the serve extra.
     from pydantic_settings import BaseSettings, EnvSettingsSource
     from pydantic_settings import SettingsError as NotJsonError
 
@@ -126,30 +144,62 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
         pass
 
     given = {name: value for name, value in flags.items() if value is not None}
+    given = _rename_deprecated(given, flag_name)
     try:
-        environment = EnvSettingsSource(Environment, env_prefix="PLATECHECK_")()
-        return Settings(**{**(_read(file) if file else {}), **environment, **given})
+        source = EnvSettingsSource(Environment, env_prefix=ENV_PREFIX)
+        source.env_vars = _rename_deprecated(source.env_vars, _variable, ENV_PREFIX.lower())
+        content = _rename_deprecated(_read(file), str) if file else {}
+        return Settings(**{**content, **source(), **given})
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         reason = first["msg"].removeprefix("Value error, ")
         if first["type"] == "extra_forbidden":
             close = get_close_matches(where, Settings.model_fields, 1)
-            reason = f"unknown setting; {close[0]} is one" if close else "unknown setting"
+            reason = f"unknown setting; did you mean {close[0]}?" if close else "unknown setting"
         raise SettingsError(f"{where}: {reason}" if where else reason) from error
-    except NotJsonError as error:  # the environment's lists; it says of which field
-        names = [f"PLATECHECK_{n.upper()}" for n in Settings.model_fields if f'"{n}"' in str(error)]
+    except NotJsonError as error:  # raised for lists in the environment; names the field only
+        names = [_variable(name) for name in Settings.model_fields if f'"{name}"' in str(error)]
         raise SettingsError(f'{names[0]}: not a JSON list, such as \'["one", "two"]\'') from error
     except RecursionError as error:
-        raise SettingsError(f"{file or 'settings'}: too many brackets within brackets") from error
+        raise SettingsError(f"{file or 'settings'}: nested too deeply") from error
     except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
         raise SettingsError(f"{file or 'settings'}: {' '.join(str(error).split())}") from error
 
 
+def flag_name(name: str) -> str:
+    """Return the flag of a setting; repeatable flags are in the singular."""
+    several = get_origin(Settings.model_fields[DEPRECATED.get(name, name)].annotation) is tuple
+    return f"--{name.removesuffix('s') if several else name}".replace("_", "-")
+
+
+def _variable(name: str) -> str:
+    return f"{ENV_PREFIX}{name.upper()}"
+
+
+def _rename_deprecated(
+    values: Mapping[str, Any], display: Callable[[str], str], prefix: str = ""
+) -> dict[str, Any]:
+    """Give deprecated settings their new names, with a note on stderr for each.
+
+    Args:
+        values: values by setting name, each with `prefix`.
+        display: formats a setting name as the user wrote it.
+        prefix: what precedes the setting names in `values`.
+    """
+    renamed = dict(values)
+    for old, new in DEPRECATED.items():
+        if prefix + old in renamed:
+            value = renamed.pop(prefix + old)
+            renamed.setdefault(prefix + new, value)
+            print(f"{display(old)} is deprecated; use {display(new)}", file=sys.stderr)
+    return renamed
+
+
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        raise SettingsError(f"{file}: there is no such file of settings")
+        raise SettingsError(f"{file}: no such settings file")
     found = yaml.safe_load(file.read_bytes()) or {}
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
-        raise SettingsError(f"{file}: not settings by their names, such as port: 8000")
+        raise SettingsError(f"{file}: not a mapping of settings, such as port: 8000")
     return found

@@ -1,4 +1,4 @@
-"""What is late, or fails, has an answer too."""
+"""Responses for requests that time out or fail."""
 
 import asyncio
 import logging
@@ -12,35 +12,41 @@ from platecheck.serving.problems import problem_response
 
 
 class TimeoutMiddleware:
-    """ASGI middleware that answers for an application which does not.
+    """ASGI middleware that limits the time until a response starts.
 
-    A request that has no answer after some seconds gets none. Once there is an answer, how long it
-    takes is up to who reads it; the server closes the connection of a client that stops reading
-    (protocol.py).
+    Sending the response is not limited here; the server closes the connections of clients that
+    stop reading (protocol.py).
+
+    Args:
+        app: the wrapped application.
+        request_timeout: seconds until the response must start, upload included.
+        idle_timeout: seconds that an upload may pause; None for no limit.
     """
 
-    def __init__(self, app: ASGIApp, *, seconds: float, idle_seconds: float | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, *, request_timeout: float, idle_timeout: float | None = None
+    ) -> None:
         self._app = app
-        self._seconds = seconds
-        self._idle_seconds = idle_seconds
+        self._request_timeout = request_timeout
+        self._idle_timeout = idle_timeout
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id = scope["state"]["request_id"]
-        uploaded, answering = False, False
+        uploaded, started = False, False
 
-        async def receive_and_note() -> Message:
+        async def receive_in_time() -> Message:
             nonlocal uploaded
-            async with asyncio.timeout(None if uploaded else self._idle_seconds):
+            async with asyncio.timeout(None if uploaded else self._idle_timeout):
                 message = await receive()
             uploaded = uploaded or not message.get("more_body", False)
             return message
 
         async def send_in_time(message: Message) -> None:
-            nonlocal answering
-            answering = True
+            nonlocal started
+            started = True
             limit.reschedule(None)
             await send(message)
 
@@ -48,18 +54,18 @@ class TimeoutMiddleware:
             await problem_response(status, detail, request_id, headers)(scope, receive, send)
 
         try:
-            async with asyncio.timeout(self._seconds) as limit:
-                await self._app(scope, receive_and_note, send_in_time)
+            async with asyncio.timeout(self._request_timeout) as limit:
+                await self._app(scope, receive_in_time, send_in_time)
         except TimeoutError:
             metrics.REJECTED.labels("late").inc()
             if uploaded:
-                await fail(503, "no answer in time", {"Retry-After": "1"})
+                await fail(503, "the request timed out", {"Retry-After": "1"})
             else:
-                await fail(408, "the body did not come in time")
+                await fail(408, "the upload timed out")
         except ClientDisconnect:
-            pass  # there is no one to answer
+            pass
         except Exception:
             event(logging.ERROR, "failed", exc_info=True, request_id=request_id)
-            if answering:
+            if started:
                 raise
-            await fail(500, "the service has a fault; it is logged")
+            await fail(500, "internal error; see the log of the service")

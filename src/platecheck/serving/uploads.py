@@ -1,4 +1,4 @@
-"""Reading the photos of a request, within limits that hold while it still arrives."""
+"""Read uploaded photos, enforcing limits while the body arrives."""
 
 import re
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping
@@ -16,72 +16,72 @@ from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 
 FIELD = "photos"
-# Other names that clients give the field: what is in one is a photo whatever its headers.
+# Other common names of the field; its content is a photo whatever the headers say.
 _NAMES = re.compile(r"(photo|file|image|picture|img|upload)s?[_-]?\d*(\[\w*\])*", re.IGNORECASE)
 _PHOTO_TYPE = re.compile(r"(image/.*|application/octet-stream|binary/octet-stream)?")
-# A file's name as RFC 5987 has it. Some clients send no other, and the parser leaves it out.
+# RFC 5987 file name: the only one some clients send, and not handled by the parser.
 _EXTENDED_NAME = re.compile(r"""filename\*\s*=\s*"?([\w-]*)'[^']*'([^;"]*)""", re.IGNORECASE)
-# Text that is a photo in base64, or a data URL; and where an HTTP client's form begins.
+# Base64 text or a data URL; the start of a multipart form.
 _BASE64 = re.compile(rb"data:.*|[\w+/=\r\n-]{64,}", re.IGNORECASE | re.DOTALL)
 _FORM = re.compile(rb"\s{,9}--.{,999}Content-Disposition:", re.IGNORECASE | re.DOTALL)
 HOW = (
     "send the photo itself as the body (Content-Type: image/jpeg), or one or more as files of a"
     f" form (multipart/form-data), as in curl -F {FIELD}=@plate.jpg"
 )
-# Longest name of a photo that is kept, and most form fields beside the photos.
+# Maximum length of a photo name, and maximum number of other form fields.
 NAME_LENGTH, OTHER_FIELDS = 255, 16
-# Most bytes of a form field that is text.
+# Maximum bytes of a text field.
 TEXT_BYTES = 16 * 1024
-# A boundary has at most so many characters (RFC 2046, section 5.1.1).
+# RFC 2046, section 5.1.1.
 BOUNDARY_LENGTH = 70
 
 
 @dataclass
 class MemoryLimiter:
-    """Bytes that may be in memory for requests, from when they arrive until they are answered."""
+    """Limits the memory used by the bodies of all requests."""
 
     total: int
-    taken: int = 0
+    used: int = 0
 
     @contextmanager
-    def share(self) -> Iterator["Reservation"]:
-        """What one request takes of it, given back at the end."""
-        share = Reservation(self)
+    def reserve(self) -> Iterator["Reservation"]:
+        """Start an empty reservation for one request, released at the end."""
+        reservation = Reservation(self)
         try:
-            yield share
+            yield reservation
         finally:
-            self.taken -= share.taken
+            self.used -= reservation.size
 
 
 @dataclass
 class Reservation:
-    """What one request has taken of a :class:`Budget`."""
+    """Memory of one request."""
 
-    budget: MemoryLimiter
-    taken: int = 0
+    limiter: MemoryLimiter
+    size: int = 0
 
     def grow_to(self, size: int) -> None:
-        """Take as much as is missing to `size`.
+        """Grow the reservation to `size` bytes.
 
         Raises:
-            ProblemError: 503, there is not so much left.
+            ProblemError: 503, the memory limit is reached.
         """
-        more = max(0, size - self.taken)
-        if self.budget.taken + more > self.budget.total:
+        more = max(0, size - self.size)
+        if self.limiter.used + more > self.limiter.total:
             metrics.REJECTED.labels("uploads").inc()
-            detail = "too much is being uploaded or waits at this moment"
+            detail = "too many uploads in progress; retry later"
             raise ProblemError(503, detail, {"Retry-After": "1"})
-        self.budget.taken += more
-        self.taken += more
+        self.limiter.used += more
+        self.size += more
 
 
 class _Form:
-    """Callbacks of the parser: collects the photos of a form and refuses what is too much.
+    """Parser callbacks that collect the photos of a form within the limits.
 
     Attributes:
-        photos: name and file of each.
-        texts: fields that are wanted beside them, by name; the last one where there are several.
-        others: names of the fields that are neither photos nor wanted.
+        photos: name and content of each.
+        texts: requested text fields by name; the last one wins.
+        others: names of all other fields.
     """
 
     def __init__(self, settings: Settings, texts: Collection[str] = ()) -> None:
@@ -90,7 +90,7 @@ class _Form:
         self.others: list[str] = []
         self.ended = False
         self._settings = settings
-        self._wanted = texts
+        self._text_fields = texts
         self._header, self._value = bytearray(), bytearray()
 
     def callbacks(self) -> dict[str, Any]:
@@ -98,8 +98,8 @@ class _Form:
 
     def on_part_begin(self) -> None:
         self._headers: dict[bytes, bytes] = {}
-        self._content: bytearray | None = None  # nobody wants it
-        self._limit = ("a part", 0)  # what it is, and the most bytes that it may have
+        self._content: bytearray | None = None  # ignored
+        self._limit = ("a part", 0)  # description and maximum bytes
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
         self._header += data[start:end]
@@ -115,15 +115,17 @@ class _Form:
         disposition = self._headers.get(b"content-disposition", b"")
         _, options = parse_options_header(disposition)
         field = options.get(b"name", b"").decode("utf-8", "replace")
-        if field in self._wanted:
+        if field in self._text_fields:
             self._content = self.texts[field] = bytearray()
             self._limit = (f"'{field}' is too long: a text", TEXT_BYTES)
         elif (name := self._photo_name(field, disposition, options)) is not None:
-            if len(self.photos) == self._settings.photos:
-                raise ProblemError(413, f"more than {self._settings.photos} photos in a request")
+            if len(self.photos) == self._settings.max_photos:
+                raise ProblemError(
+                    413, f"more than {self._settings.max_photos} photos in a request"
+                )
             self._content = bytearray()
             name = name[:NAME_LENGTH]
-            self._limit = (f"'{name}' is too large: a photo", self._settings.photo_bytes)
+            self._limit = (f"'{name}' is too large: a photo", self._settings.max_photo_bytes)
             self.photos.append((name, self._content))
         elif len(self.others) == OTHER_FIELDS:
             raise ProblemError(413, "too many form fields that are not photos")
@@ -133,10 +135,10 @@ class _Form:
     def _photo_name(
         self, field: str, disposition: bytes, options: Mapping[bytes, bytes]
     ) -> str | None:
-        """The file's name if the part is a photo, else None.
+        """Return the file name if the part is a photo, else None.
 
-        What is in a field for photos is one, and so is a file in any other field: left out, it
-        would not be missed, and the answers would seem to be those of other photos.
+        Files in any field count as photos: if one were ignored, the predictions would be taken
+        for those of other photos.
         """
         header = self._headers.get(b"content-type", b"").decode("latin-1")
         kind = header.partition(";")[0].strip().lower()
@@ -149,14 +151,14 @@ class _Form:
         else:
             typed = kind and _PHOTO_TYPE.fullmatch(kind)
             return field if typed or _NAMES.fullmatch(field) else None
-        # Where there are fields to be kept with a photo, a file beside it may be something else.
-        return None if self._wanted and not _NAMES.fullmatch(field) else name
+        # With text fields requested, a file in another field may be something else.
+        return None if self._text_fields and not _NAMES.fullmatch(field) else name
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._content is None:
             return
-        what, limit = self._limit
-        _check_size(what, len(self._content) + end - start, limit)
+        name, limit = self._limit
+        _check_size(name, len(self._content) + end - start, limit)
         self._content += data[start:end]
 
     def on_end(self) -> None:
@@ -164,22 +166,18 @@ class _Form:
 
 
 def is_form(headers: Mapping[str, str]) -> bool:
-    """Whether a request's body is a form; else it is one photo.
-
-    Args:
-        headers: by name in lower case.
-    """
+    """Return whether the body is a form rather than a single photo."""
     kind, _ = parse_options_header(headers.get("content-type"))
     return kind == b"multipart/form-data"
 
 
 def unreadable(headers: Mapping[str, str], body: bytes, reason: str) -> ProblemError:
-    """Why a body that should be one photo cannot be answered: it is of another kind, or damaged.
+    """Explain why a raw body is not a photo: unsupported type, or damaged.
 
     Args:
-        headers: by name in lower case.
-        body: all of it.
-        reason: why it cannot be opened as a photo.
+        headers: headers of the request, with lower-case names.
+        body: the whole body.
+        reason: error raised when it was opened.
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     is_text = b"\0" not in body and not body.decode("utf-8", "replace").count("\ufffd")
@@ -191,32 +189,37 @@ def unreadable(headers: Mapping[str, str], body: bytes, reason: str) -> ProblemE
         return ProblemError(415, f"this is base64: decode it first, then {HOW}")
     curl = " (with curl use --data-binary, not -d)" * kind.endswith("/x-www-form-urlencoded")
     if is_text and not _PHOTO_TYPE.fullmatch(kind):
-        return ProblemError(415, f"the body is no photo but {kind[:NAME_LENGTH]}{curl}: {HOW}")
+        return ProblemError(415, f"the body is not a photo but {kind[:NAME_LENGTH]}{curl}: {HOW}")
     return ProblemError(422, reason + curl)
 
 
 async def read_photos(
-    stream: AsyncIterator[bytes], headers: Mapping[str, str], settings: Settings, share: Reservation
+    stream: AsyncIterator[bytes],
+    headers: Mapping[str, str],
+    settings: Settings,
+    memory: Reservation,
 ) -> list[tuple[str, bytes]]:
-    """Name and file of each photo of a request: a form's files, or the raw body.
+    """Read the photos of a request: the files of a form, or the raw body.
 
     Args:
-        stream: the body as it arrives.
-        headers: by name in lower case.
+        stream: chunks of the body.
+        headers: headers of the request, with lower-case names.
         settings: the limits.
-        share: of the bytes that all requests may take; grows with what arrives.
+        memory: grows as the body arrives.
+
+    Returns:
+        Name and content of each photo.
 
     Raises:
-        ProblemError: it is not a form, holds no photo, is compressed, or is more than the limits
-            allow.
+        ProblemError: The form is invalid or empty, the body is compressed, or a limit is exceeded.
     """
-    boundary = _announced(headers, settings)
-    limited = _limited(stream, settings, share)
+    boundary = _check_headers(headers, settings)
+    limited = _limit(stream, settings, memory)
     if boundary is None:
         content = bytearray()
         async for chunk in limited:
             content += chunk
-            _check_size("a photo", len(content), settings.photo_bytes)
+            _check_size("a photo", len(content), settings.max_photo_bytes)
         if not content:
             raise ProblemError(422, f"no photo, the body is empty: {HOW}")
         return [("photo", bytes(content))]
@@ -228,26 +231,29 @@ async def read_form(
     stream: AsyncIterator[bytes],
     headers: Mapping[str, str],
     settings: Settings,
-    share: Reservation,
+    memory: Reservation,
     *,
     texts: Collection[str],
 ) -> tuple[tuple[str, bytes], dict[str, str]]:
-    """Name and file of the one photo of a form, and its fields that are texts.
+    """Read a form with one photo and text fields.
 
     Args:
-        stream: the body as it arrives.
-        headers: by name in lower case.
+        stream: chunks of the body.
+        headers: headers of the request, with lower-case names.
         settings: the limits.
-        share: of the bytes that all requests may take; grows with what arrives.
-        texts: other fields that are wanted, if they are there.
+        memory: grows as the body arrives.
+        texts: names of the text fields to return, if present.
+
+    Returns:
+        Name and content of the photo, and the text fields by name.
 
     Raises:
-        ProblemError: it is not a form, holds no photo or several, or is more than the limits allow.
+        ProblemError: The body is not a form with exactly one photo, or a limit is exceeded.
     """
-    boundary = _announced(headers, settings)
+    boundary = _check_headers(headers, settings)
     if boundary is None:
         raise ProblemError(400, "the body is not a form (multipart/form-data)")
-    form = await _parse(_Form(settings, texts), _limited(stream, settings, share), boundary)
+    form = await _parse(_Form(settings, texts), _limit(stream, settings, memory), boundary)
     if len(form.photos) > 1:
         raise ProblemError(422, "more than one photo in the form")
     name, content = form.photos[0]
@@ -255,15 +261,15 @@ async def read_form(
     return (name, bytes(content)), found
 
 
-def _announced(headers: Mapping[str, str], settings: Settings) -> bytes | None:
-    """The boundary of a body that is a form; None for another.
+def _check_headers(headers: Mapping[str, str], settings: Settings) -> bytes | None:
+    """Return the boundary of a form, or None for a raw body.
 
-    What announces too much is refused before it is read. But nothing is set aside for what is
-    announced: a few who announce much and send nothing would keep out everyone else.
+    Reject bodies whose Content-Length exceeds the limits. Do not reserve memory for it: clients
+    that announce much and send nothing would lock out everyone else.
     """
     declared = headers.get("content-length", "")
     expected = int(declared) if declared.isdecimal() and len(declared) < 20 else 0
-    _check_size("a request", expected, settings.request_bytes)
+    _check_size("a request", expected, settings.max_request_bytes)
     if (coding := headers.get("content-encoding", "").strip().lower()) not in ("", "identity"):
         raise ProblemError(
             415,
@@ -273,18 +279,18 @@ def _announced(headers: Mapping[str, str], settings: Settings) -> bytes | None:
         )
     if is_form(headers):
         return parse_options_header(headers["content-type"])[1].get(b"boundary", b"")
-    _check_size("a photo", expected, settings.photo_bytes)
+    _check_size("a photo", expected, settings.max_photo_bytes)
     return None
 
 
-async def _limited(
-    stream: AsyncIterator[bytes], settings: Settings, share: Reservation
+async def _limit(
+    stream: AsyncIterator[bytes], settings: Settings, memory: Reservation
 ) -> AsyncIterator[bytes]:
     total = 0
     async for chunk in stream:
         total += len(chunk)
-        _check_size("a request", total, settings.request_bytes)
-        share.grow_to(total)
+        _check_size("a request", total, settings.max_request_bytes)
+        memory.grow_to(total)
         yield chunk
 
 
@@ -298,9 +304,9 @@ async def _parse(form: _Form, stream: AsyncIterator[bytes], boundary: bytes) -> 
             parser.write(chunk)
         parser.finalize()
     except FormParserError as error:
-        raise ProblemError(400, "the body is not a form as its content type says") from error
+        raise ProblemError(400, "the body does not match its Content-Type") from error
     if not form.ended:
-        raise ProblemError(400, "the form is cut short")
+        raise ProblemError(400, "the form is truncated")
     if not form.photos:
         fields = ", ".join(f"'{name[:40]}'" for name in form.others[:3]) or "none"
         raise ProblemError(
@@ -311,6 +317,6 @@ async def _parse(form: _Form, stream: AsyncIterator[bytes], boundary: bytes) -> 
     return form
 
 
-def _check_size(what: str, size: int, limit: int) -> None:
+def _check_size(name: str, size: int, limit: int) -> None:
     if size > limit:
-        raise ProblemError(413, f"{what} may have at most {limit} bytes")
+        raise ProblemError(413, f"{name} may have at most {limit} bytes")

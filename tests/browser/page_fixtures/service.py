@@ -68,5 +68,14 @@ class Service:
 
 def make_key(file: Path) -> str:
     """Make an API key, whose hash goes into that file."""
-    command = [sys.executable, "-m", "platecheck", "key", "kitchen", "--file", str(file)]
+    command = [
+        sys.executable,
+        "-m",
+        "platecheck",
+        "apikey",
+        "create",
+        "kitchen",
+        "--file",
+        str(file),
+    ]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

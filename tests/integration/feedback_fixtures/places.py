@@ -68,7 +68,7 @@ def check(place: Place, store: Store) -> None:
 
 def check_swept(place: Place, store: Store) -> set[str]:
     """After a sweep, what is there is what is seen. Returns the ids."""
-    store.sweep(stale=NOW)
+    store.purge(stale=NOW)
     check(place, store)
     seen = store.all()
     with store.database.reading() as connection:

@@ -1,4 +1,4 @@
-"""The review page's application: which path answers what."""
+"""ASGI application of the review page."""
 
 from importlib.resources import files
 from io import BytesIO
@@ -19,64 +19,64 @@ from platecheck.feedback.store import Store
 from platecheck.photo import open_photo
 from platecheck.serving.host_origin import LOCAL_NAMES, HostOriginMiddleware
 from platecheck.serving.middleware import RequestContextMiddleware
-from platecheck.serving.problems import ProblemError, answer_errors, problem_response
+from platecheck.serving.problems import ProblemError, add_error_handlers, problem_response
 from platecheck.serving.static import NO_CACHE, PAGE, PageFiles
 from platecheck.serving.timeout import TimeoutMiddleware
 
 OWN = Path(str(files("platecheck.serving.review") / "page"))
-# Photos are shown with this as their longer side at most.
-LARGEST = 2048
-NO_STORE = {"Cache-Control": "no-store"}  # a photo that is deleted is not to be in a browser
-SECONDS = 60
+# Maximum length of the longer side of a displayed photo.
+MAX_SIDE = 2048
+NO_STORE = {"Cache-Control": "no-store"}  # deleted photos must not stay in browser caches
+REQUEST_TIMEOUT = 60  # seconds
 
 Reviewer = Annotated[str, Query(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
 PhotoName = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{2}/[0-9a-f]{62}\.[a-z]+$")]
 
 
 class ReviewItem(BaseModel):
-    """A photo to review; what other reviewers decided is not part of it."""
+    """A photo to review, without the decisions of other reviewers."""
 
     photo: str
-    label: str = Field(description="what the service said last")
-    probability: float = Field(description="of the likeliest class")
-    said: dict[str, int] = Field(description="how many users said what is right")
-    decision: str | None = Field(description="what this reviewer decided")
+    label: str = Field(description="latest prediction of the service")
+    probability: float = Field(description="probability of the most probable class")
+    said: dict[str, int] = Field(description="number of users by true label")
+    decision: str | None = Field(description="decision of this reviewer")
 
     @classmethod
     def of(cls, item: Item, decision: str | None) -> Self:
-        rights = [given.right for given in item.given]
+        labels = [entry.true_label for entry in item.feedback]
         return cls(
             photo=item.photo,
             label=item.answer.label,
             probability=item.answer.probability,
-            said={right: rights.count(right) for right in dict.fromkeys(rights)},
+            said={label: labels.count(label) for label in dict.fromkeys(labels)},
             decision=decision,
         )
 
 
 class ReviewQueue(BaseModel):
-    """Everything to review, in order, and what may be decided."""
+    """Photos to review, in order, and the labels to choose from."""
 
     labels: tuple[str, ...]
     photos: list[ReviewItem]
 
 
 class Disputed(BaseModel):
-    """A photo of which reviewers said different things."""
+    """A photo that reviewers labelled differently."""
 
     photo: str
-    decisions: dict[str, str] = Field(description="by reviewer")
+    decisions: dict[str, str] = Field(description="labels by reviewer")
 
 
-class AgreementAnswer(BaseModel):
-    """How far reviewers agree, and on what they do not."""
+class AgreementReport(BaseModel):
+    """Agreement of reviewers, and the photos they disagree on."""
 
     pairs: list[Agreement]
-    disputed: list[Disputed] = Field(description="that the one who asks has decided")
+    disputed: list[Disputed] = Field(description="photos labelled by this reviewer")
 
 
 def create_review(store: Store) -> FastAPI:
-    """The review page for a store, as an ASGI application."""
+    """Create the ASGI application of the review page."""
     reviews = Reviews(store)
     app = FastAPI(title="platecheck review", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -84,16 +84,16 @@ def create_review(store: Store) -> FastAPI:
     async def page() -> Response:
         return FileResponse(OWN / "index.html", headers=NO_CACHE)
 
-    # What is not of this page is the main page's: its looks, its language, its elements.
+    # Shared styles and modules come from the main page.
     static = PageFiles(directory=OWN)
     static.all_directories.append(PAGE)
     app.mount("/page", static)
 
-    # These wait for a database, or draw: FastAPI runs them on threads, since they are not async.
+    # Not async, so that FastAPI runs the blocking calls on threads.
 
     @app.get("/v1/review")
     def queue(reviewer: Reviewer) -> ReviewQueue:
-        items = reviews.items()
+        items = reviews.queue()
         decisions = reviews.decisions()
         return ReviewQueue(
             labels=labels(items),
@@ -104,22 +104,22 @@ def create_review(store: Store) -> FastAPI:
 
     @app.get("/v1/photos/{photo:path}")
     def photo(
-        photo: PhotoName, side: Annotated[int, Query(ge=16, le=LARGEST)] = LARGEST
+        photo: PhotoName, side: Annotated[int, Query(ge=16, le=MAX_SIDE)] = MAX_SIDE
     ) -> Response:
         try:
             pixels = open_photo(store.photos.path(photo))
         except PhotoError as error:
             raise ProblemError(404, error.reason) from error
-        picture, file = Image.fromarray(pixels), BytesIO()
-        picture.thumbnail((side, side))
-        picture.save(file, "JPEG", quality=92)
+        image, file = Image.fromarray(pixels), BytesIO()
+        image.thumbnail((side, side))
+        image.save(file, "JPEG", quality=92)
         return Response(file.getvalue(), media_type="image/jpeg", headers=NO_STORE)
 
     @app.put("/v1/decisions/{photo:path}", status_code=204)
     def decide(
         photo: PhotoName, reviewer: Reviewer, label: Annotated[str, Body(embed=True)]
     ) -> None:
-        known = labels(reviews.items())
+        known = labels(reviews.queue())
         if label not in known:
             raise ProblemError(422, f"label must be one of: {', '.join(known)}")
         if not reviews.decide(photo, reviewer, label):
@@ -130,9 +130,9 @@ def create_review(store: Store) -> FastAPI:
         reviews.undo(photo, reviewer)
 
     @app.get("/v1/agreement")
-    def agreement(reviewer: Reviewer) -> AgreementAnswer:
+    def agreement(reviewer: Reviewer) -> AgreementReport:
         decisions = reviews.decisions()
-        return AgreementAnswer(
+        return AgreementReport(
             pairs=agreements(decisions),
             disputed=[
                 Disputed(photo=photo, decisions=decisions[photo])
@@ -141,11 +141,11 @@ def create_review(store: Store) -> FastAPI:
             ],
         )
 
-    answer_errors(app)
+    add_error_handlers(app)
     app.add_exception_handler(
         StorageError, lambda request, error: problem_response(503, str(error))
     )
-    app.add_middleware(HostOriginMiddleware, names=LOCAL_NAMES, origins=())
-    app.add_middleware(TimeoutMiddleware, seconds=SECONDS)
+    app.add_middleware(HostOriginMiddleware, hosts=LOCAL_NAMES, origins=())
+    app.add_middleware(TimeoutMiddleware, request_timeout=REQUEST_TIMEOUT)
     app.add_middleware(RequestContextMiddleware)
     return app

@@ -1,4 +1,4 @@
-"""Serving the review page, on this machine only."""
+"""Serve the review page on the loopback interface."""
 
 import contextlib
 import signal
@@ -21,21 +21,21 @@ def serve_review(store: Store, *, port: int, on_ready: Callable[[str], None]) ->
     """Serve until SIGTERM or SIGINT.
 
     Args:
-        store: what to review.
-        port: to listen on; 0: any free one.
-        on_ready: called with the address once it is taken.
+        store: the feedback to review.
+        port: port to listen on; 0 picks a free one.
+        on_ready: called with the URL once the socket is bound.
 
     Raises:
-        SettingsError: it cannot listen there.
+        SettingsError: The port cannot be used.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # as platecheck serve ends
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # like platecheck serve
     try:
         listening = socket.create_server((HOST, port))
     except OSError as error:
         raise SettingsError(f"cannot listen on {HOST}, port {port}: {error.strerror}") from error
     with listening:
         on_ready(f"http://{HOST}:{listening.getsockname()[1]}")
-        configured = uvicorn.Config(
+        config = uvicorn.Config(
             create_review(store),
             http=PatientProtocol,
             ws="none",
@@ -45,4 +45,4 @@ def serve_review(store: Store, *, port: int, on_ready: Callable[[str], None]) ->
             log_config=log_config("warning"),
         )
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(configured).run([listening])
+            uvicorn.Server(config).run([listening])
