@@ -99,7 +99,7 @@ def test_nothing_to_leave_out(photos: PhotoSet) -> None:
 
 def test_a_class_must_keep_photos(photos: PhotoSet) -> None:
     gone = {Exclusion("", "test/b/000.png"), Exclusion("", "test/b/001.png")}
-    with pytest.raises(DataError, match="none of class 'b' in 'test'"):
+    with pytest.raises(DataError, match="no photos of class 'b' in 'test'"):
         without(photos, gone)
 
 

@@ -542,7 +542,7 @@ def test_a_list_of_any_encoding_that_windows_writes(
     ("text", "says"),
     [
         ("path\npool/000.png\n", "gives no label for .*000.png; it needs a column label"),
-        ("a,b\nx,y\n", "has no column path; its first line names: a, b"),
+        ("a,b\nx,y\n", "has no column path; its header has: a, b"),
         ("path,label\n", "names no photo"),
     ],
 )
