@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from platecheck.data import rendered as module
+from platecheck.data.render import pairs as module
 from platecheck.data.render.pairs import RenderedPair, RenderedPairs
 
 SIZE, COUNT = 48, 3

@@ -143,7 +143,7 @@ def diffuse(light: Light, nx: Floats, ny: Floats) -> Floats:
     return _read(light.ambient, nx, ny, np.float32(COARSE / 2))
 
 
-def _read(picture: Floats, x: Floats, y: Floats, scale: Floats | np.float32) -> Floats:
-    middle = np.float32(len(picture) / 2 - 0.5)
+def _read(image: Floats, x: Floats, y: Floats, scale: Floats | np.float32) -> Floats:
+    middle = np.float32(len(image) / 2 - 0.5)
     at = x * scale + middle, y * scale + middle
-    return cv2.remap(picture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(image, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

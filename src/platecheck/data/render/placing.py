@@ -61,13 +61,13 @@ def cast_shadow(shape: Shape, light: Light, camera: Camera, side: int) -> Floats
 
 
 def place_dish(
-    picture: Floats, surface: Surface, light: Light, camera: Camera, ground: Floats
+    image: Floats, surface: Surface, light: Light, camera: Camera, ground: Floats
 ) -> tuple[Floats, Floats]:
     """Draw the dish into an image [side, side, 3] in place; `ground` is the background albedo [3].
 
     Returns the dish's and the dirt's coverage of each pixel, [side, side] each.
     """
-    dish, side = surface.dish, len(picture)
+    dish, side = surface.dish, len(image)
     shape = dish.chart.shape
     rings = [(z, _outline(shape, camera, side, (z, radius))) for z, radius in _rings(shape, 8)]
 
@@ -97,7 +97,7 @@ def place_dish(
     height = cv2.resize(level, third).astype(np.float32) / 255
     wall = cv2.resize(light_wall(dish, light, ground, at, height), a.shape[::-1])
 
-    picture[window] = mix(picture[window], mix(wall, inside, inner), alpha)
+    image[window] = mix(image[window], mix(wall, inside, inner), alpha)
     masks = np.zeros((2, side, side), np.float32)
     masks[0][window], masks[1][window] = alpha, dirt * inner
     return masks[0], masks[1]

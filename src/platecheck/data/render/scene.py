@@ -91,11 +91,11 @@ def render_dish(
     dish = draw_dish(for_dish, kind, canvas * 9 // 10)  # about the resolution of the photo
     surface = soil(for_dirt, dish) if label == "dirty" else Surface(dish)
 
-    picture = light_background(ground, light, camera, a, b)
-    picture *= grey(cast_shadow(dish.chart.shape, light, camera, canvas))
-    dish_mask, dirt_mask = place_dish(picture, surface, light, camera, below)
+    image = light_background(ground, light, camera, a, b)
+    image *= grey(cast_shadow(dish.chart.shape, light, camera, canvas))
+    dish_mask, dirt_mask = place_dish(image, surface, light, camera, below)
     return RenderedDish(
-        develop(for_photo, picture, size),
+        develop(for_photo, image, size),
         label,
         background,
         kind,
