@@ -73,7 +73,7 @@ def test_each_photo_of_a_finding_is_pictured(make: Callable[..., Audit]) -> None
     names = ("train/clean/0001.jpg", "test/dirty/0001.jpg")
     page = render(make(Finding("leak", Severity.ERROR, "Twice.", names)))
     assert page.count("data:image/jpeg;base64,") == 2
-    assert "One picture, two splits: 1 error" in text(page)
+    assert "Duplicates in two splits: 1 error" in text(page)
 
 
 def test_photos_print_and_are_enlarged_with_mouse_or_keyboard(make: Callable[..., Audit]) -> None:
@@ -189,7 +189,7 @@ def test_what_had_better_be_left_out_is_listed(make: Callable[..., Audit]) -> No
 def test_the_table_has_both_figures_and_their_intervals(make: Callable[..., Audit]) -> None:
     shown = text(render(make(shortcut=True)))
     assert shown.count("100.0% 96–100%") == 2
-    assert "100/100, commonest class 50.0%" in shown
+    assert "100/100, most frequent class 50.0%" in shown
 
 
 def test_a_page_that_cannot_be_written_is_one_clear_error(
