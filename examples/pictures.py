@@ -18,7 +18,7 @@ from platecheck.audit.audit import audit
 from platecheck.audit.page import write_page
 from platecheck.data.backgrounds import extract_background
 from platecheck.data.composite import composite, remove_foreground
-from platecheck.data.render import KINDS, TABLES, render_dish, write_dataset
+from platecheck.data.render import BACKGROUNDS, KINDS, render_dish, write_dataset
 from platecheck.data.segmentation import segment_dish
 from platecheck.evaluation import plots
 from platecheck.evaluation.evaluate import evaluate, load_model
@@ -44,7 +44,7 @@ def contact_sheet() -> None:
                 rng,
                 size=SIDE,
                 label="clean" if row < 2 else "dirty",
-                table=TABLES[(row + 2 * column) % len(TABLES)],
+                background=BACKGROUNDS[(row + 2 * column) % len(BACKGROUNDS)],
                 kind=kind,
             )
             sheet.paste(Image.fromarray(dish.photo), (column * SIDE, row * SIDE))
@@ -79,8 +79,8 @@ def other_tables() -> None:
         mask = segment_dish(dish.photo).mask(SIDE, SIDE)
         shown = [dish.photo, np.where(mask[..., None] > 0, dish.photo, 255).astype(np.uint8)]
         rng = np.random.default_rng(index)
-        for table in TABLES * 3:
-            other = render_dish(rng, size=SIDE, table=table)
+        for table in BACKGROUNDS * 3:
+            other = render_dish(rng, size=SIDE, background=table)
             top = extract_background(
                 other.photo, np.where(other.dish_mask, 255, 0).astype(np.uint8), rng
             )

@@ -1,10 +1,10 @@
-"""platecheck tells clean dishes from dirty ones.
+"""Classify photos of dishes as clean or dirty.
 
 >>> from platecheck import Classifier
 >>> Classifier.load().predict("plate.jpg").label
 'dirty'
 
-A photo is a path, bytes, an open file, a PIL image or a NumPy array; an array of OpenCV needs
+A photo is a path, bytes, an open file, a PIL image or a NumPy array. For OpenCV arrays, pass
 ``predict(frame, color="bgr")``.
 """
 
@@ -30,15 +30,15 @@ __all__ = [
     "open_photo",
 ]
 
-# Nothing is reported to anyone. ONNX Runtime and Ray read theirs as they start, here and in every
-# process that this one starts, so this is set before either can be imported.
+# Disable telemetry. ONNX Runtime and Ray read these variables on import, in child processes too, so
+# set them before either can be imported.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 if _imported := sys.modules.get("onnxruntime"):
     _imported.disable_telemetry_events()
 
-_HOMES = {
+_LAZY_IMPORTS = {
     "Classifier": "platecheck.classifier",
     "ModelError": "platecheck.errors",
     "PhotoError": "platecheck.errors",
@@ -49,13 +49,13 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name when it is first used: `platecheck --help` need not wait for ONNX Runtime."""
+    """Import public names on first use, so that `platecheck --help` need not load ONNX Runtime."""
     if name == "__version__":
         from importlib.metadata import version
 
         return version("platecheck")
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+    if name in _LAZY_IMPORTS:
+        return getattr(import_module(_LAZY_IMPORTS[name]), name)
     raise AttributeError(f"module 'platecheck' has no attribute '{name}'")
 
 

@@ -1,4 +1,4 @@
-"""``python -m platecheck``."""
+"""Entry point of ``python -m platecheck``."""
 
 from platecheck.cli import main
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from platecheck.errors import ModelError, PhotoError
 from platecheck.model_info import ModelInfo, first_line, read_info
 from platecheck.photo import MAX_PIXELS, Color, Source, open_photo, photo_name
-from platecheck.stream import Opened, answer_opened, stream, try_to_open
+from platecheck.stream import Opened, predict_opened, stream, try_to_open
 
 # Names of the models shipped with platecheck; the first is the default.
 BUNDLED_MODELS = ("plate", "tiny")
@@ -361,7 +361,7 @@ class Classifier:
         Raises:
             ModelError: see :meth:`probabilities`.
         """
-        found = answer_opened(self._predictions, pixels)
+        found = predict_opened(self._predictions, pixels)
         return [
             Prediction(name, error=each)
             if isinstance(each, PhotoError)
@@ -415,7 +415,7 @@ def stream_probabilities(
     def work(batch: list[Source]) -> list[tuple[str, Row]]:
         opened = [try_to_open(photo, model.size) for photo in batch]
         names = (photo_name(photo) for photo in batch)
-        return list(zip(names, answer_opened(model.probabilities, opened), strict=True))
+        return list(zip(names, predict_opened(model.probabilities, opened), strict=True))
 
     return stream(work, photos, batch_size, workers)
 

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use, which decides how many threads and processes it starts."""
+"""CPU limits of this process and ordered work on threads."""
 
 import math
 import os
@@ -9,34 +9,35 @@ from typing import TypeVar
 
 from platecheck.errors import SettingsError
 
-VARIABLE = "PLATECHECK_THREADS"
+THREADS_VARIABLE = "PLATECHECK_THREADS"
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def cpu_count(proc: Path = Path("/proc/self"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """CPUs that this process may use: at least 1.
+    """Return the number of CPUs that this process may use, at least 1.
 
-    ``PLATECHECK_THREADS`` where it is set; else what the affinity, Python's own limit
-    (``-X cpu_count``, from 3.13) and the CPU quota of the container (cgroup v1 or v2, rounded up)
-    leave.
+    ``PLATECHECK_THREADS`` takes precedence. Otherwise the smallest of the CPU affinity, Python's
+    own limit (``-X cpu_count``, from 3.13) and the container's quota (cgroup v1 or v2, rounded up).
 
     Args:
-        proc: folder that tells of this process.
-        cgroups: folder of control groups.
+        proc: procfs folder of this process.
+        cgroups: mount point of the control groups.
 
     Raises:
-        SettingsError: ``PLATECHECK_THREADS`` is not a positive number.
+        SettingsError: ``PLATECHECK_THREADS`` is not a positive integer.
     """
-    if told := os.environ.get(VARIABLE):
-        if not told.isdecimal() or int(told) < 1:
-            raise SettingsError(f"{VARIABLE} is {told!r}; set a number of threads, 1 or more")
-        return int(told)
-    found = getattr(os, "process_cpu_count", os.cpu_count)() or 1
+    if value := os.environ.get(THREADS_VARIABLE):
+        if not value.isdecimal() or int(value) < 1:
+            raise SettingsError(
+                f"{THREADS_VARIABLE} is {value!r}; set it to a number of threads, 1 or more"
+            )
+        return int(value)
+    count = getattr(os, "process_cpu_count", os.cpu_count)() or 1
     if hasattr(os, "sched_getaffinity"):
-        found = min(found, len(os.sched_getaffinity(0)))
-    return max(1, min([found, *_quotas(proc, cgroups)]))
+        count = min(count, len(os.sched_getaffinity(0)))
+    return max(1, min([count, *_quotas(proc, cgroups)]))
 
 
 def in_threads(
@@ -46,12 +47,12 @@ def in_threads(
     threads: int | None = None,
     on_done: Callable[[], None] | None = None,
 ) -> Iterator[Result]:
-    """Results in order, by as many threads as there are CPUs; after an error none is begun.
+    """Map `work` over items on threads, in order; after an error, no further item is started.
 
     Args:
-        work: what to do with an item.
-        items: all of them are taken at once.
-        threads: instead.
+        work: called with each item.
+        items: read completely before the first result.
+        threads: number of threads; one per CPU by default.
         on_done: called after each item.
     """
     with ThreadPoolExecutor(threads or cpu_count()) as pool:
@@ -65,22 +66,22 @@ def in_threads(
 
 
 def _quotas(proc: Path, cgroups: Path) -> list[int]:
-    """CPU quotas of the process's control groups and of those around them, rounded up."""
-    found = []
+    """Return the CPU quotas of the process's control groups and their parents, rounded up."""
+    quotas = []
     for line in _read(proc / "cgroup").splitlines():
         _, controllers, path = line.split(":", 2)  # no controllers: cgroup v2
         if controllers and "cpu" not in controllers.split(","):
             continue
-        # Inside a container the path may be the host's: what is not there is passed over.
+        # Inside a container the path may be the host's; folders that do not exist are skipped.
         group = PurePosixPath(path.lstrip("/"))
-        for mounted in (controllers, "cpu") if controllers else (".", "unified"):
-            for folder in (cgroups / mounted / around for around in (group, *group.parents)):
+        for mount in (controllers, "cpu") if controllers else (".", "unified"):
+            for folder in (cgroups / mount / level for level in (group, *group.parents)):
                 limit = _read(folder / "cpu.max").split()
                 if controllers:
                     limit = [_read(folder / f"cpu.cfs_{name}_us") for name in ("quota", "period")]
                 if len(limit) == 2 and all(n.isdecimal() and int(n) for n in limit):
-                    found.append(math.ceil(int(limit[0]) / int(limit[1])))
-    return found
+                    quotas.append(math.ceil(int(limit[0]) / int(limit[1])))
+    return quotas
 
 
 def _read(file: Path) -> str:

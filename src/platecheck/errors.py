@@ -1,4 +1,4 @@
-"""Errors for people: each message is one line that says what is wrong and what to do."""
+"""Exceptions; each message is one line that says what is wrong and what to do."""
 
 import json
 import os
@@ -10,15 +10,15 @@ from urllib.request import url2pathname
 
 
 class PlatecheckError(Exception):
-    """Base of all errors a user can cause; the command line shows it and exits with 2."""
+    """Base class of all errors that a user can cause; the CLI prints it and exits with code 2."""
 
 
 class PhotoError(PlatecheckError):
     """A photo could not be opened.
 
     Attributes:
-        source: the file's name as the user knows it, or ``<bytes>``.
-        reason: why, in plain words.
+        source: the file name as the user gave it, or ``<bytes>``.
+        reason: what is wrong with the photo.
     """
 
     def __init__(self, source: str, reason: str) -> None:
@@ -27,7 +27,7 @@ class PhotoError(PlatecheckError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["PhotoError"], tuple[str, str]]:
-        """Survive the trip between worker processes."""
+        """Support pickling, so that the error can cross worker processes."""
         return PhotoError, (self.source, self.reason)
 
     def __eq__(self, other: object) -> bool:
@@ -38,23 +38,23 @@ class PhotoError(PlatecheckError):
 
 
 class DataError(PlatecheckError):
-    """A folder of photos, or a download, is not what was expected."""
+    """A dataset folder, a list of photos or a download is invalid."""
 
 
 class RecipeError(PlatecheckError):
-    """A recipe is not valid."""
+    """A recipe is invalid."""
 
 
 class ModelError(PlatecheckError):
-    """A model file or a run folder cannot be used."""
+    """A model file or run folder cannot be used."""
 
 
 class SettingsError(PlatecheckError):
-    """A service was told something that makes no sense."""
+    """A setting has an invalid value."""
 
 
 class OutputError(PlatecheckError, OSError):
-    """A file or a folder cannot be written; an ``OSError`` too, so that it is handled as one."""
+    """A file or folder cannot be written; also an ``OSError``, so that callers can catch either."""
 
     def __init__(self, path: str | os.PathLike[str], error: OSError, advice: str = "") -> None:
         super().__init__(error.errno, error.strerror or str(error))
@@ -67,20 +67,20 @@ class OutputError(PlatecheckError, OSError):
 
 
 class MissingExtraError(PlatecheckError):
-    """A part of platecheck needs packages that are not installed."""
+    """A feature needs packages that are not installed."""
 
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} needs more packages: {how_to_install(extra)}")
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs more packages: {how_to_install(extra)}")
 
 
 def how_to_install(extra: str) -> str:
-    """The pip command that adds an extra to this installation; platecheck may be on no index.
+    """Return the pip command that adds an extra to this installation.
 
-    It names the clone, the archive or the repository that platecheck was installed from (PEP 610),
-    or, where that is unknown or gone, the packages that the extra stands for.
+    platecheck may be on no package index, so the command names the clone, archive or repository
+    that it was installed from (PEP 610) or, if that is unknown or gone, the packages of the extra.
     """
     sources = Path(__file__).absolute().parents[2]
-    if (sources / "pyproject.toml").is_file():  # run from a clone, as an editable install is
+    if (sources / "pyproject.toml").is_file():  # a clone, as with an editable install
         return f"pip install -e {shlex.quote(f'{sources}[{extra}]')}"
     try:
         installed = distribution("platecheck")
@@ -88,11 +88,11 @@ def how_to_install(extra: str) -> str:
         return f"install platecheck with its extra {extra}"
     origin = json.loads(installed.read_text("direct_url.json") or "{}")
     url = origin.get("url", "")
-    place = Path(url2pathname(urlsplit(url).path))
+    path = Path(url2pathname(urlsplit(url).path))
     if url.startswith("file:") and "dir_info" in origin:
-        if (place / "pyproject.toml").is_file():
-            return f"pip install {shlex.quote(f'{place}[{extra}]')}"
-    elif url and (place.is_file() or not url.startswith("file:")):
+        if (path / "pyproject.toml").is_file():
+            return f"pip install {shlex.quote(f'{path}[{extra}]')}"
+    elif url and (path.is_file() or not url.startswith("file:")):
         if vcs := origin.get("vcs_info"):
             url = f"{vcs['vcs']}+{url}@{vcs['commit_id']}"
         if folder := origin.get("subdirectory"):
@@ -102,14 +102,14 @@ def how_to_install(extra: str) -> str:
 
 
 def _packages(required: list[str], extras: list[str]) -> list[str]:
-    found: dict[str, None] = {}
+    packages: dict[str, None] = {}
     for line in required:
         requirement, _, marker = (part.strip() for part in line.partition(";"))
         if not any(f'extra == "{extra}"' in marker.replace("'", '"') for extra in extras):
             continue
         if requirement.startswith("platecheck["):
             others = requirement.partition("[")[2].partition("]")[0].split(",")
-            found |= dict.fromkeys(_packages(required, others))
+            packages |= dict.fromkeys(_packages(required, others))
         else:
-            found[requirement] = None
-    return list(found)
+            packages[requirement] = None
+    return list(packages)

@@ -1,4 +1,4 @@
-"""Writing files so that a kill leaves the old one or the new one, never half of one."""
+"""Atomic writes, locks and disk errors: an interrupted write never leaves a partial file."""
 
 import errno
 import os
@@ -14,29 +14,29 @@ from pathlib import Path
 
 from platecheck.errors import DataError, OutputError, PlatecheckError
 
-# How the name of a file begins that is not whole yet; a kill may leave it behind.
+# Prefix of files that are not complete yet; a killed process may leave some behind.
 PART = ".part-"
-# Empty file in every folder that holds results, not photos.
+# Empty file that marks a folder as holding results, not photos.
 OUTPUT_MARKER = ".platecheck-output"
-# The file that is locked: file systems of other machines do not lock folders.
+# Lock this file rather than the folder: network file systems do not lock folders.
 LOCK = ".lock"
-# What keeps every file on a disk from being written, whichever library meets it.
+# Errors that concern the whole disk, whichever library runs into them.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; rename it to `path` if the block succeeds.
+    """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
-    The temporary name keeps the suffix, which many writers choose the format by.
+    The temporary name keeps the suffix, by which many writers choose the format.
 
     Raises:
-        DataError: `path` is a device or a pipe, which root could replace, but must not.
-        OutputError: it cannot be written.
+        DataError: `path` is a device or a pipe, which root could replace by accident.
+        OutputError: the file cannot be written.
     """
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
-        raise DataError(f"{path} is not a file that can be written anew; choose another name")
+        raise DataError(f"{path} is not a regular file; choose another name")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART, suffix=path.suffix)
@@ -50,7 +50,7 @@ def replacing(path: Path) -> Iterator[Path]:
         umask = os.umask(0)
         os.umask(umask)
         try:
-            temporary.chmod(0o666 & ~umask)  # mkstemp's files are private, the result is not
+            temporary.chmod(0o666 & ~umask)  # mkstemp creates private files
             temporary.replace(path)
         except OSError as error:
             raise OutputError(path, error) from error
@@ -60,50 +60,50 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(path: Path, advice: str = "") -> Iterator[None]:
-    """Say which disk is full, whatever a library in the block makes of it.
+    """Convert disk errors in the block, in whatever form a library raises them, to `OutputError`.
 
     Args:
-        path: what the block writes.
-        advice: what to do about it.
+        path: the file or folder that the block writes.
+        advice: what to do about it, appended to the message.
 
     Raises:
-        OutputError: it cannot be written, or the temporary files of a library cannot be.
+        OutputError: `path`, or a library's temporary files, cannot be written.
     """
     try:
         yield
     except Exception as error:
-        if found := _output_error(path, error):
-            raise OutputError(*found, advice) from error
+        if failure := _output_error(path, error):
+            raise OutputError(*failure, advice) from error
         raise
 
 
 def _output_error(path: Path, error: Exception) -> tuple[Path | str, OSError] | None:
-    """What cannot be written and why, if that is what was behind an error."""
+    """Return the path that cannot be written and the cause, or None for any other error."""
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
-    if told := next((each for each in chain if isinstance(each, OutputError)), None):
-        return told.path, told
+    if known_error := next((each for each in chain if isinstance(each, OutputError)), None):
+        return known_error.path, known_error
     if isinstance(error, PlatecheckError):
         return None
-    # Libraries in Rust and C++ only quote the number, or not even that.
+    # Libraries written in Rust and C++ give the error number in the message only, or not at all.
     quoted = [int(number) for number in re.findall(r"os error (\d+)", " ".join(map(str, chain)))]
     numbers = [each.errno for each in chain if isinstance(each, OSError)] + quoted
     known = next((number for number in numbers if number in DISK_ERRORS), None)
     if known is None and isinstance(error, OSError):
         return None
-    # The last resort: temporary files of a library, torch's or Lightning's, lie elsewhere.
+    # torch and Lightning also write temporary files elsewhere.
     own, temporary = path if path.is_dir() else path.parent, Path(tempfile.gettempdir())
-    for folder, named in ((own, path), (temporary, temporary)):
-        if fault := _fault(folder):
-            return named, fault
+    for folder, reported in ((own, path), (temporary, temporary)):
+        if failure := _write_error(folder):
+            return reported, failure
     return (path, OSError(known, os.strerror(known))) if known else None
 
 
-def _fault(folder: Path) -> OSError | None:
-    """Why no file can be written into a folder; None if one can. It leaves nothing behind."""
+def _write_error(folder: Path) -> OSError | None:
+    """Return the error of writing a temporary file into a folder, or None on success."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(2**16))
@@ -114,50 +114,50 @@ def _fault(folder: Path) -> OSError | None:
 
 
 def check_writable(path: Path, *, folder: bool = False) -> None:
-    """Refuse an output that cannot be written, before any work is spent on it.
+    """Check that an output can be written before any work is spent on it.
 
     Args:
-        path: of a file that may be there already, or of a folder; parents may be missing.
-        folder: it is the latter.
+        path: a file, which may exist already, or a folder; parents may be missing.
+        folder: whether `path` is a folder.
 
     Raises:
-        DataError: a folder where a file is wanted, or the other way round, or a device.
-        OutputError: the place cannot be written to.
+        DataError: `path` exists but is not a file, or not a folder, as required.
+        OutputError: the location is not writable.
     """
     path = Path(path)
     if path.exists() and not (path.is_dir() if folder else path.is_file()):
-        wanted = "folder" if folder else "file that can be written anew"
-        raise DataError(f"{path} is not a {wanted}; choose another name")
+        expected = "folder" if folder else "regular file"
+        raise DataError(f"{path} is not a {expected}; choose another name")
     nearest = path.absolute() if folder else path.absolute().parent
     while not os.path.lexists(nearest):
         nearest = nearest.parent
-    if error := _fault(nearest):
-        raise OutputError(path, error, "choose another place")
+    if error := _write_error(nearest):
+        raise OutputError(path, error, "choose another location")
 
 
 @contextmanager
 def locked(folder: Path, advice: str = "wait for it to end") -> Iterator[None]:
-    """Keep other processes out of a folder, which is made if need be, and goes if left empty.
+    """Lock a folder against other processes; create it if missing, remove it if left empty.
 
-    The system lets go of the lock, however this process ends. Where it knows no locks, there is
-    none.
+    The system releases the lock however this process ends. On file systems without locks, the
+    block runs unlocked.
 
     Args:
-        folder: to work in.
-        advice: what to do where another process is in it.
+        folder: the folder to lock.
+        advice: what to do if another process holds the lock.
 
     Raises:
-        DataError: another process is in it.
-        OutputError: it cannot be written to.
+        DataError: another process holds the lock.
+        OutputError: the folder is not writable.
     """
-    import fcntl  # which Windows does not have, where predicting works all the same
+    import fcntl  # missing on Windows, where prediction must still work
 
     file = folder / LOCK
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             opened = file.open("a+", encoding="utf-8")
-        except FileNotFoundError:  # whoever was in it has deleted it since
+        except FileNotFoundError:  # the previous holder has deleted the folder meanwhile
             continue
         except OSError as error:
             raise OutputError(folder, error) from error
@@ -168,15 +168,15 @@ def locked(folder: Path, advice: str = "wait for it to end") -> Iterator[None]:
             holder = opened.read().strip()
             opened.close()
             raise DataError(
-                f"another process{holder and f' ({holder})'} is at work in {folder}; {advice}"
+                f"another process{holder and f' ({holder})'} is using {folder}; {advice}"
             ) from None
         except OSError:
             pass
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(opened.fileno()), file.stat()):
                 break
-        opened.close()  # it was deleted between our opening and our locking it
-    # A process that is forked off must not hold the lock when this one is gone.
+        opened.close()  # deleted between opening and locking
+    # A forked child must not keep the lock after this process has ended.
     os.register_at_fork(after_in_child=opened.close)
     with opened:
         with suppress(OSError):
@@ -193,7 +193,7 @@ def locked(folder: Path, advice: str = "wait for it to end") -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Have a folder's names on the disk: what was renamed in it stays so when the power fails."""
+    """Flush a folder to disk, so that renames in it survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -203,32 +203,32 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `folder`; it takes its name if the block succeeds."""
+    """Yield a temporary folder beside `folder`; rename it to `folder` if the block succeeds."""
     part = folder.parent / f"{PART}{uuid.uuid4().hex}"
     part.mkdir(parents=True)
     try:
         yield part
         if folder.exists():
-            folder.rmdir()  # it was empty, and some systems do not rename onto a folder
+            folder.rmdir()  # empty; some systems do not rename onto an existing folder
         part.replace(folder)
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a whole text file at once, in UTF-8; a file's name in it keeps the bytes it has."""
+    """Write a UTF-8 text file atomically; undecodable file names keep their bytes."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def mark_output(folder: Path) -> None:
-    """Mark a folder as written by platecheck, so that it is never read as photos or as a class."""
+    """Mark a folder as platecheck's output, so that it is never read as photos or as a class."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / OUTPUT_MARKER).touch()
 
 
 def is_output(folder: Path) -> bool:
-    """Whether platecheck wrote a folder: marked, a run's, or masks of rendered dishes."""
+    """Return whether platecheck wrote a folder: marked, a run, or masks of rendered dishes."""
     return (
         (folder / OUTPUT_MARKER).exists()
         or ((folder / "run.json").is_file() and (folder / "recipe.yaml").is_file())

@@ -1,4 +1,4 @@
-"""The files below a folder, or those of a glob, in a fixed order; one rule of what is skipped."""
+"""Find photos below a folder or by a glob pattern, in a fixed order, with one set of skip rules."""
 
 import glob
 import os
@@ -19,7 +19,7 @@ from platecheck.photo_formats import (
 
 Names = tuple[str, ...]
 Entry = tuple[str, bool, bool]
-"""A file or folder: its name, whether it is a folder, whether it is a symbolic link."""
+"""A directory entry: name, whether it is a folder, whether it is a symbolic link."""
 
 # fmt: off
 SYSTEM_FOLDERS = frozenset({
@@ -31,26 +31,27 @@ SYSTEM_FOLDERS = frozenset({
     "system volume information", "temporary items", "thevolumesettingsfolder", "~snapshot",
 })
 # fmt: on
-"""Lower-case names of folders that hold copies, thumbnails and rubbish, not photos of their own."""
+"""Lower-case names of folders that hold copies, thumbnails or deleted files, not original photos.
+"""
 
-# Beside a photo of the same name: the film of a Live Photo.
-_FILMS = (".mov", ".mp4")
+# Skipped beside a photo of the same name: the video of a Live Photo.
+_VIDEOS = (".mov", ".mp4")
 _REMOTE = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def is_remote(place: str) -> bool:
-    """Whether a place is a URL of another machine."""
+    """Return whether a path is a URL other than ``file://``."""
     return _REMOTE.match(place) is not None and not place.startswith("file://")
 
 
 def is_system_folder(name: str) -> bool:
-    """Whether a folder is hidden, or an operating system's or a network disk's own."""
+    """Return whether a folder is hidden or belongs to an operating system or network drive."""
     name = name.lower()
     return name.startswith((".", "@gmt-")) or name in SYSTEM_FOLDERS
 
 
 def is_photo_file(name: str) -> bool:
-    """Whether a file counts as a photo, be it of a kind that cannot be read, which is then told."""
+    """Return whether a file counts as a photo; unsupported formats do, to be reported later."""
     path = Path(name.lower())
     if path.suffix in NOT_DOWNLOADED:
         return is_photo_file(path.stem.lstrip("."))
@@ -58,26 +59,26 @@ def is_photo_file(name: str) -> bool:
 
 
 def is_result(folder: Path) -> bool:
-    """Whether a folder is passed over: it holds results, or is the store of a feedback database."""
+    """Return whether a folder is skipped because it holds results or feedback photos."""
     return (folder / "platecheck-feedback.txt").is_file() or is_output(folder)
 
 
 def is_glob(place: str) -> bool:
-    """Whether a place is a pattern; a file or folder of just this name goes before."""
+    """Return whether a path is a pattern and not the name of an existing file or folder."""
     return glob.has_magic(place) and (is_remote(place) or not os.path.lexists(place))
 
 
 def local_entries(folder: str) -> list[Entry]:
-    """What a folder of this machine holds.
+    """List a local folder.
 
     Raises:
-        DataError: it cannot be listed: to go on would leave photos out unsaid.
+        DataError: it cannot be listed; skipping it would leave photos out silently.
     """
     try:
-        with os.scandir(folder) as found:
+        with os.scandir(folder) as entries:
             return [
                 (e.name, Path(e.path).is_dir() if e.is_symlink() else e.is_dir(), e.is_symlink())
-                for e in found
+                for e in entries
             ]
     except OSError as error:
         raise DataError(
@@ -94,34 +95,34 @@ def files_below(
     besides: Iterable[Path] = (),
     results: list[Path] | None = None,
 ) -> Iterator[str]:
-    """Files at any depth whose names are wanted; a folder's own before those of folders in it.
+    """Yield matching files at any depth, sorted by name; a folder's files before its subfolders'.
 
-    Names are sorted. Each folder is entered once, however many links lead to it: links to folders
-    come last, and those to a folder above are not followed.
+    Each folder is visited once, however many links lead to it: links to folders come last, and
+    links to a parent folder are not followed.
 
     Args:
-        place: a folder or a glob, here or at a URL. In a glob ``**`` is any depth, and a folder
-            that it matches stands for all that it holds.
-        wanted: says so of a file's name.
+        place: a folder or glob pattern, local or a URL. ``**`` matches any depth, and a matching
+            folder includes everything in it.
+        wanted: returns whether to include a file of this name.
         entries: lists a folder.
-        besides: folders that are read in another way, so that links to them are not followed.
-        results: gets the folders that were passed over because platecheck wrote them.
+        besides: folders that are read separately, so that links to them are not followed.
+        results: filled with the folders that were skipped because platecheck wrote them.
 
     Raises:
-        DataError: a folder cannot be listed, or `place` itself is one that platecheck wrote.
+        DataError: a folder cannot be listed, or platecheck wrote `place` itself.
     """
-    base, patterns = _divided(place) if is_glob(place) else (place, ())
+    base, patterns = _split_pattern(place) if is_glob(place) else (place, ())
     local = not is_remote(base)
     if local and is_output(Path(base)):
         raise DataError(
-            f"{base} holds what platecheck wrote, not photos; name the folder of the photos"
+            f"{base} holds platecheck's output, not photos; give the folder of the photos"
         )
     links: list[Names] = []
-    above = [*Path(base).resolve().parents, *besides] if local else []
-    seen = {_identity(p) for p in above} - {_identity(Path(base))}
+    skipped = [*Path(base).resolve().parents, *besides] if local else []
+    seen = {_identity(p) for p in skipped} - {_identity(Path(base))}
 
     def walk(inside: Names) -> Iterator[str]:
-        folder = _joined(base, inside)
+        folder = _join(base, inside)
         identity = _identity(Path(folder)) if local else folder
         if identity in seen:
             return
@@ -133,11 +134,11 @@ def files_below(
             names = (*inside, name)
             if not is_folder:
                 visible = not name.startswith(".") or name.endswith(NOT_DOWNLOADED)
-                if name.lower().endswith(_FILMS) and Path(name).stem in photos:
+                if name.lower().endswith(_VIDEOS) and Path(name).stem in photos:
                     continue
-                if visible and wanted(name) and _fits(names, patterns):
-                    yield _joined(base, names)
-            elif not is_system_folder(name) and _fits(names, patterns, so_far=True):
+                if visible and wanted(name) and _matches(names, patterns):
+                    yield _join(base, names)
+            elif not is_system_folder(name) and _matches(names, patterns, partial=True):
                 if not local or not is_result(Path(folder, name)):
                     (links if is_link else folders).append(names)
                 elif results is not None:
@@ -146,19 +147,19 @@ def files_below(
             yield from walk(names)
 
     yield from walk(())
-    for names in links:  # which grow meanwhile
+    for names in links:  # grows during the loop
         yield from walk(names)
 
 
 def _identity(folder: Path) -> object:
     with suppress(OSError):
-        found = folder.stat()
-        return found.st_dev, found.st_ino
+        status = folder.stat()
+        return status.st_dev, status.st_ino
     return folder
 
 
-def _divided(place: str) -> tuple[str, Names]:
-    """The folder that a glob begins with, and the patterns below it."""
+def _split_pattern(place: str) -> tuple[str, Names]:
+    """Split a glob into its fixed leading folder and the patterns below it."""
     parts = place.split("/")
     first = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     if is_remote(place) and first < 3:
@@ -167,17 +168,19 @@ def _divided(place: str) -> tuple[str, Names]:
     return base or "/" * first, tuple(filter(None, parts[first:]))
 
 
-def _joined(base: str, names: Names) -> str:
+def _join(base: str, names: Names) -> str:
     if is_remote(base):
         return "/".join([base.rstrip("/"), *names])
     return str(Path(base, *names))
 
 
-def _fits(names: Names, patterns: Names, *, so_far: bool = False) -> bool:
-    """Whether names match to the end, or up to a folder that holds them; or may when continued."""
-    if not patterns or (so_far and not names):
+def _matches(names: Names, patterns: Names, *, partial: bool = False) -> bool:
+    """Return whether names or a parent folder match; with `partial`, whether they still can."""
+    if not patterns or (partial and not names):
         return True
     first, rest = patterns[0], patterns[1:]
     if first == "**":
-        return so_far or any(_fits(names[skipped:], rest) for skipped in range(len(names) + 1))
-    return bool(names) and fnmatchcase(names[0], first) and _fits(names[1:], rest, so_far=so_far)
+        return partial or any(_matches(names[depth:], rest) for depth in range(len(names) + 1))
+    return (
+        bool(names) and fnmatchcase(names[0], first) and _matches(names[1:], rest, partial=partial)
+    )

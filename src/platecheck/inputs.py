@@ -1,4 +1,4 @@
-"""The photos that a command was given: files, folders, globs, lists and web addresses."""
+"""Resolve the photos given to a command: files, folders, globs, lists and URLs."""
 
 import codecs
 import csv
@@ -12,16 +12,16 @@ from platecheck.glob import files_below, is_glob, is_remote
 
 STDIN = "-"
 LISTS = (".txt", ".csv", ".tsv")
-"""Endings of lists: a path a line, or a table."""
+"""File name endings of lists: one path per line (.txt), or a table."""
 
-# Columns of a table that hold paths where none is called so, and the others that are read.
-_PATHS = ("photo", "file", "filename", "image")
-_OTHERS = ("label", "split")
+# Accepted names of the path column, and the other columns that are read.
+_PATH_COLUMNS = ("photo", "file", "filename", "image")
+_OTHER_COLUMNS = ("label", "split")
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
-    """A row of a list: where the photo is, and its class and split, "" where it does not say."""
+class ListedPhoto:
+    """One row of a list; `label` and `split` are "" if not given."""
 
     path: str
     label: str = ""
@@ -29,7 +29,7 @@ class Listed:
 
 
 class LazyFile(io.RawIOBase):
-    """A file whose content is brought when it is read, by the thread that decodes the photo."""
+    """A file whose content is loaded on the first read, in the thread that decodes the photo."""
 
     def __init__(self, name: str, content: Callable[[], bytes]) -> None:
         self.name = name
@@ -43,28 +43,28 @@ class LazyFile(io.RawIOBase):
 
 
 def is_list(path: Path) -> bool:
-    """Whether a path names a list of photos by its ending."""
+    """Return whether a path has the ending of a list of photos."""
     return path.suffix.lower() in LISTS
 
 
 def photo_sources(arguments: Iterable[str]) -> Iterator[str]:
-    """Paths and URLs of photos, and ``-`` for standard input; "" is not the current folder.
+    """Expand arguments to paths and URLs of photos; ``-`` (standard input) and "" stay as they are.
 
     Raises:
-        DataError: a folder, a glob or a list holds no photos or cannot be read.
+        DataError: a folder, glob or list contains no photos or cannot be read.
     """
     for argument in arguments:
         if argument in (STDIN, "") or is_url(argument):
             yield argument
         elif is_remote(argument):
-            raise DataError(f"{argument}: only https:// is opened here; batch opens s3:// too")
+            raise DataError(f"{argument}: only https:// URLs are supported; use batch for s3://")
         elif is_glob(argument) or Path(argument).is_dir():
             results: list[Path] = []
             found = list(files_below(argument, results=results))
             if not found:
                 verb = "matches" if is_glob(argument) else "holds"
-                passed = f" but what platecheck wrote in {results[0]}" if results else ""
-                raise DataError(f"{argument} {verb} no photos{passed}; name others")
+                output = f" except platecheck's output in {results[0]}" if results else ""
+                raise DataError(f"{argument} {verb} no photos{output}; give another path")
             yield from found
         elif is_list(Path(argument)) and Path(argument).is_file():
             rows = read_list(Path(argument))
@@ -74,19 +74,19 @@ def photo_sources(arguments: Iterable[str]) -> Iterator[str]:
 
 
 def is_url(text: str) -> bool:
-    """Whether a web address is meant."""
+    """Return whether an argument is an HTTP or HTTPS URL."""
     return text.lower().startswith(("https://", "http://"))
 
 
-def read_list(path: Path) -> list[Listed]:
-    """Read a list of photos; relative paths begin at its folder, or else at the current one.
+def read_list(path: Path) -> list[ListedPhoto]:
+    """Read a list of photos; relative paths start at its folder or, failing that, the current one.
 
     Args:
-        path: a path a line, without blank lines and those that begin with ``#``; or a table (CSV,
-            also with semicolons or tabs) with a column path, and perhaps label and split.
+        path: one path per line (blank lines and lines starting with ``#`` are skipped), or a table
+            (CSV, also with semicolons or tabs) with a path and optional label and split columns.
 
     Raises:
-        DataError: it cannot be read, has no column of paths, or names no photo.
+        DataError: it cannot be read, has no path column, or names no photo.
     """
     try:
         with path.open("rb") as file:  # Windows PowerShell writes UTF-16
@@ -103,23 +103,27 @@ def read_list(path: Path) -> list[Listed]:
         first, _, rest = text.partition("\n")
         delimiter = max(",;\t", key=first.count)
         names = next(csv.reader([first.strip().lower()], delimiter=delimiter), [])
-        names = ["path" if "path" not in names and n in _PATHS else n.strip() for n in names]
+        renamed = "path" not in names
+        names = ["path" if renamed and n in _PATH_COLUMNS else n.strip() for n in names]
         if "path" not in names:
-            raise DataError(f"{path} has no column path; its first line names: {', '.join(names)}")
+            raise DataError(f"{path} has no column path; its header has: {', '.join(names)}")
         table = list(csv.DictReader(io.StringIO(rest, newline=""), names, delimiter=delimiter))
     rows = [
-        Listed(_located(path, row["path"].strip()), *((row.get(c) or "").strip() for c in _OTHERS))
+        ListedPhoto(
+            _resolve(path, row["path"].strip()),
+            *((row.get(column) or "").strip() for column in _OTHER_COLUMNS),
+        )
         for row in table
         if (row["path"] or "").strip()
     ]
     if not rows:
-        raise DataError(f"{path} is a list that names no photo")
+        raise DataError(f"{path} is a list that names no photo; add one path per line")
     return list(dict.fromkeys(rows))
 
 
-def _located(listed_in: Path, text: str) -> str:
+def _resolve(list_path: Path, text: str) -> str:
     if is_remote(text):
         return text
     text = text if "/" in text else text.replace("\\", "/")
-    beside = listed_in.parent / text
+    beside = list_path.parent / text
     return text if Path(text).exists() and not beside.exists() else str(beside)

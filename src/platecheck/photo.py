@@ -1,6 +1,6 @@
-"""Open one photo safely: the only door through which pixels enter.
+"""Decode photos safely.
 
-Training, evaluation, prediction, serving and batch all call `open_photo`, so a model sees the
+Training, evaluation, prediction, serving and batch all call `open_photo`, so that a model gets the
 same pixels everywhere.
 """
 
@@ -43,38 +43,38 @@ Source = (
 """One photo: a path, the bytes of a file, an open file, a PIL image, or an array of pixels."""
 
 Color = Literal["rgb", "bgr"]
-"""The order of an array's channels; OpenCV's is ``"bgr"``."""
+"""Channel order of an array; OpenCV uses ``"bgr"``."""
 
 MAX_PIXELS = 2**27
-"""Largest photo opened unless told otherwise: 134 megapixels, 400 MB once decoded."""
+"""Default limit on height × width: 134 megapixels, 400 MB once decoded."""
 
 MAX_BYTES = 2**30
 """Largest file read."""
 
-LONGEST_NAME = 4096  # of a path; what is longer is a photo in base64, say
+MAX_NAME_LENGTH = 4096  # a longer string is probably a photo in base64, not a path
 
-# Pillow decodes QOI, plain PPM and a few other formats in Python, up to three seconds a megapixel;
-# of those it gets this share of the pixels, so that a small file cannot keep a service busy.
-_SLOW_SHARE = 1 / 32
+# Pillow decodes QOI, plain PPM and a few other formats in Python, up to three seconds a megapixel.
+# A lower pixel limit for those keeps a small file from blocking a service.
+_SLOW_FORMAT_FACTOR = 1 / 32
 
-# Pixels of a deep photo that are brought to 8 bits at a time.
-_PART = 2**20
+# Pixels converted to 8 bits at a time.
+_CHUNK = 2**20
 
-# A JPEG is decoded at 1/2, 1/4 or 1/8 of its size as long as this many times the wanted sides
-# are left.
+# A JPEG is decoded at 1/2, 1/4 or 1/8 scale if that leaves at least this multiple of the wanted
+# height and width.
 _DRAFT_FACTOR = 2
 
-# In messages of Pillow and libheif.
-_SIGNS_OF_THE_END = ("truncated", "end of file", "not enough")
-_SIGNS_OF_NO_DECODER = ("has not been built in", "unsupported")
+# Substrings of Pillow's and libheif's messages.
+_TRUNCATED_HINTS = ("truncated", "end of file", "not enough")
+_NO_DECODER_HINTS = ("has not been built in", "unsupported")
 
-_NO_PHOTO = (
-    "is no photo: give a path, bytes, an open file, a PIL image or a NumPy array"
-    " (predict_many takes several; x.permute(1, 2, 0).cpu().numpy() of a tensor;"
-    " imread of OpenCV gives None for a file that it cannot read)"
+_NOT_A_PHOTO = (
+    "is not a photo: pass a path, bytes, an open file, a PIL image or a NumPy array"
+    " (predict_many takes several; convert a tensor with x.permute(1, 2, 0).cpu().numpy();"
+    " OpenCV's imread returns None for a file that it cannot read)"
 )
 
-# Two threads that load one PIL image at the same time would get in each other's way.
+# Loading one PIL image in two threads at the same time is not safe.
 _LOCKS = [threading.Lock() for _ in range(64)]
 
 _TRANSPOSITIONS = {
@@ -96,38 +96,37 @@ def open_photo(
     max_pixels: int = MAX_PIXELS,
     name: str | None = None,
 ) -> NDArray[np.uint8]:
-    """Open one photo as RGB, upright and optionally resized.
+    """Decode one photo to RGB, upright and optionally resized.
 
-    The content alone decides the format, not the name. EXIF orientation is applied (a HEIF file's
-    own rotation goes before it), transparency is flattened on white, deeper pixels are brought to 8
-    bits, and of several frames or pages the first or primary one counts. Nothing global is changed:
-    not Pillow's limits and formats, nor the warnings of others; any number of threads may call this
-    at once.
+    The format is detected from the content, not the name. EXIF orientation is applied (after a HEIF
+    file's own rotation), transparency is flattened onto white, deeper pixels are converted to 8
+    bits, and of several frames or pages the first or primary one is used. The function is
+    thread-safe and changes no global state, such as Pillow's limits and formats or other code's
+    warnings.
 
-    Resizing stretches to the given size with Pillow's antialiased bilinear filter, bit for bit
-    what torchvision's ``v2.Resize((height, width))`` does to the same Pillow image. The one
-    exception saves most of the time on phone photos: a JPEG much larger than needed is decoded at
-    1/2, 1/4 or 1/8 scale (its 8×8 blocks allow that), with at least twice the wanted height and
-    width left for the antialiasing filter. Twice, since a 12-megapixel photo to 288×288 then takes
-    37 ms on one core instead of 185, 0.3 of 255 levels away from the full decode on average; once
-    would be 30 ms but 1.0 levels, four times 52 ms: reading the compressed bits takes the rest.
+    Resizing ignores the aspect ratio and uses Pillow's antialiased bilinear filter, bit for bit
+    like torchvision's ``v2.Resize((height, width))`` on the same Pillow image, with one exception:
+    a JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8 scale, which leaves at least twice
+    the wanted height and width for the antialiasing filter. A 12-megapixel photo to 288×288 then
+    takes 37 ms on one core instead of 185, and differs from the full decode by 0.3 of 255 levels on
+    average (a factor of one: 30 ms but 1.0 levels; four: 52 ms).
 
     Args:
-        source: a path, a photo's bytes, or a binary file (read from its start if it can seek); a
-            PIL image, whose current frame is loaded and otherwise left as it is; or an array, uint8
-            [H, W, 3], [H, W, 4] (the last channel is opacity) or grey [H, W].
+        source: a path, encoded bytes, or a binary file (read from its start if seekable); a PIL
+            image, whose current frame is loaded but not modified; or an array, uint8 [H, W, 3],
+            [H, W, 4] (the last channel is opacity) or grey [H, W].
         size: (height, width), an int for a square, or None for the photo's own size.
-        color: the order of an array's channels: ``"rgb"``, or ``"bgr"`` for an image of OpenCV.
-            Everything else says itself what its channels are.
-        max_pixels: the largest height × width accepted, looked up before anything is decoded.
-        name: what errors call the photo; by default the path, the file's name or ``<bytes>``.
+        color: channel order of an array: ``"rgb"``, or ``"bgr"`` for OpenCV. Ignored for other
+            sources.
+        max_pixels: largest height × width accepted, checked before decoding.
+        name: name of the photo in errors; defaults to the path, the file's name or ``<bytes>``.
 
     Returns:
         uint8 [H, W, 3], RGB, 0 to 255, contiguous and writable.
 
     Raises:
-        PhotoError: whatever is wrong with the photo, also where it is of a type that is not read.
-        ValueError: `size`, `color` or `max_pixels` makes no sense.
+        PhotoError: the photo cannot be opened, or `source` has an unsupported type.
+        ValueError: `size`, `color` or `max_pixels` is invalid.
     """
     if color not in get_args(Color):
         raise ValueError(f'color must be "rgb" or "bgr", not {color!r}')
@@ -149,14 +148,14 @@ def open_photo(
             file = identify(data, name)
             _check_pixels(file, max_pixels, name)
             check_scans(file, data, name)
-            if wanted:  # a JPEG is then decoded at a fraction of its size
+            if wanted:  # lets a JPEG be decoded at a fraction of its size
                 height, width = reversed(wanted) if _orientation(file) >= 5 else wanted
                 file.draft(None, (width * _DRAFT_FACTOR, height * _DRAFT_FACTOR))
             return _decode(file, wanted, max_pixels, name)
         except PhotoError:
             raise
         except Exception as error:  # damaged files make Pillow raise nearly anything
-            _blame(error, data, name)
+            _raise_photo_error(error, data, name)
 
 
 def _height_and_width(size: int | tuple[int, int], max_pixels: int) -> tuple[int, int]:
@@ -169,10 +168,10 @@ def _height_and_width(size: int | tuple[int, int], max_pixels: int) -> tuple[int
 
 
 def photo_name(source: Source) -> str:
-    """What a photo is called: its path, the open file's name, or its type, such as ``<bytes>``."""
+    """Return a photo's name for messages: its path, file name, or type, such as ``<bytes>``."""
     if isinstance(source, str | os.PathLike):
         path = os.fsdecode(source)
-        return path if len(path) <= LONGEST_NAME else f"{path[:LONGEST_NAME]}…"
+        return path if len(path) <= MAX_NAME_LENGTH else f"{path[:MAX_NAME_LENGTH]}…"
     name = getattr(source, "filename" if isinstance(source, Image.Image) else "name", None)
     if name and isinstance(name, str):
         return name
@@ -184,7 +183,7 @@ def photo_name(source: Source) -> str:
 
 
 def _read(source: Any, name: str) -> bytes:
-    """Read the whole file: every kind of source then behaves alike, and no file stays open."""
+    """Read the whole file, so that all sources behave alike and no file stays open."""
     try:
         if isinstance(source, bytes | bytearray | memoryview):
             data = bytes(source)
@@ -193,16 +192,16 @@ def _read(source: Any, name: str) -> bytes:
         elif hasattr(source, "read"):
             data = _read_stream(source, name)
         else:
-            raise PhotoError(name, f"{type(source).__name__} {_NO_PHOTO}")
+            raise PhotoError(name, f"{type(source).__name__} {_NOT_A_PHOTO}")
     except PhotoError:
         raise
     except FileNotFoundError:
         raise PhotoError(name, "there is no such file") from None
     except PermissionError:
         raise PhotoError(name, "no permission to read it") from None
-    except Exception as error:  # a file of somebody's own can raise anything
-        words = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise PhotoError(name, f"cannot be read ({words or type(error).__name__})") from None
+    except Exception as error:  # a caller's own file object can raise anything
+        message = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise PhotoError(name, f"cannot be read ({message or type(error).__name__})") from None
     if not data:
         raise PhotoError(name, "the file is empty")
     if len(data) > MAX_BYTES:
@@ -215,9 +214,9 @@ def _read_stream(file: Any, name: str) -> bytes:
         file.seek(0)
     parts: list[bytes] = []
     missing = MAX_BYTES + 1
-    while missing > 0 and (part := file.read(missing)):  # a raw one gives what it has at the time
+    while missing > 0 and (part := file.read(missing)):  # raw files may return less than asked for
         if not isinstance(part, bytes):
-            raise PhotoError(name, "its read() does not give bytes: open it in binary mode")
+            raise PhotoError(name, "its read() does not return bytes; open it in binary mode")
         parts.append(part)
         missing -= len(part)
     return b"".join(parts)
@@ -236,37 +235,37 @@ def _read_file(path: str, name: str) -> bytes:
         return file.read(MAX_BYTES + 1)
 
 
-class _InThisThread(type):
-    opening = threading.local()
+class _ThreadLocalMeta(type):
+    state = threading.local()
 
     def __subclasscheck__(cls, subclass: type) -> bool:
-        return getattr(cls.opening, "now", False)
+        return getattr(cls.state, "active", False)
 
 
-class _PillowWarning(Warning, metaclass=_InThisThread):
-    """Counts as the base class of every warning, but only in a thread that opens a photo."""
+class _PillowWarning(Warning, metaclass=_ThreadLocalMeta):
+    """Matches every warning, but only in a thread that is opening a photo."""
 
 
 @contextmanager
 def _without_pillow_warnings() -> Iterator[None]:
-    """Ignore the warnings about odd headers that Pillow raises in this thread.
+    """Ignore Pillow's warnings about malformed headers, in this thread only.
 
-    `warnings.catch_warnings` would be simpler, but it mixes up the filters of other threads.
-    The one filter used here stays in place and matches nothing outside of this block.
+    `warnings.catch_warnings` would be simpler, but it is not thread-safe. The one filter used here
+    stays in place and matches nothing outside of this block.
     """
     if not warnings.filters or warnings.filters[0][2] is not _PillowWarning:
         warnings.simplefilter("ignore", _PillowWarning)
-    _InThisThread.opening.now = True
+    _ThreadLocalMeta.state.active = True
     try:
         yield
     finally:
-        _InThisThread.opening.now = False
+        _ThreadLocalMeta.state.active = False
 
 
 def _check_pixels(image: Image.Image, max_pixels: int, name: str) -> None:
     tiles = getattr(image, "tile", [])
     if any(tile[0] in Image.DECODERS for tile in tiles):
-        max_pixels = int(max_pixels * _SLOW_SHARE)
+        max_pixels = int(max_pixels * _SLOW_FORMAT_FACTOR)
     _check_size(image.width, image.height, max_pixels, name)
 
 
@@ -281,7 +280,7 @@ def _decode(
     image: Image.Image, wanted: tuple[int, int] | None, max_pixels: int, name: str
 ) -> NDArray[np.uint8]:
     image.load()
-    _check_pixels(image, max_pixels, name)  # an icon's size is not known earlier
+    _check_pixels(image, max_pixels, name)  # an icon's size is only known now
     upright = image
     if (orientation := _orientation(image)) in _TRANSPOSITIONS:
         upright = image.transpose(_TRANSPOSITIONS[orientation])
@@ -292,10 +291,10 @@ def _decode(
 
 
 def _from_array(array: NDArray[Any], color: Color, max_pixels: int, name: str) -> Image.Image:
-    """Take an array for a picture, if it is uint8 [H, W], [H, W, 1], [H, W, 3] or [H, W, 4]."""
+    """Convert a uint8 array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] to an image."""
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4):
-        raise PhotoError(name, _wrong_array(array))
+        raise PhotoError(name, _array_error(array))
     height, width = array.shape[:2]
     _check_size(width, height, max_pixels, name)
     if channels == 1:
@@ -305,18 +304,18 @@ def _from_array(array: NDArray[Any], color: Color, max_pixels: int, name: str) -
     return Image.fromarray(np.ascontiguousarray(array))
 
 
-def _wrong_array(array: NDArray[Any]) -> str:
-    """Say what array is expected and, where that can be guessed, how this one becomes it."""
+def _array_error(array: NDArray[Any]) -> str:
+    """Describe the expected array and, where it can be guessed, how to convert this one."""
     shape, hint = array.shape, ""
     if array.ndim == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
-        hint = "; np.moveaxis(x, 0, -1) brings channels to the end"
+        hint = "; use np.moveaxis(x, 0, -1) to move channels to the end"
     elif array.ndim == 4:
-        hint = "; predict_many takes several photos"
+        hint = "; use predict_many for several photos"
     elif array.ndim == 1:
-        hint = "; of the bytes of a file give x.tobytes()"
+        hint = "; for the bytes of a file, pass x.tobytes()"
     if array.dtype.kind in "biuf" and array.dtype != np.uint8:
         factor = " * 255" if array.max(initial=0) <= 1 else " / 257" if array.dtype == "u2" else ""
-        hint += f'; (x{factor}).clip(0, 255).astype("uint8") converts'
+        hint += f'; convert it with (x{factor}).clip(0, 255).astype("uint8")'
     described = f"{array.dtype} [{', '.join(map(str, shape))}]"
     return f"an array must be uint8 [H, W, 3], [H, W, 4] or [H, W], not {described}{hint}"
 
@@ -324,38 +323,37 @@ def _wrong_array(array: NDArray[Any]) -> str:
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 to 8.
 
-    `PIL.ImageOps.exif_transpose` would also write the EXIF data anew, and fails on photos whose
-    EXIF data are damaged.
+    `PIL.ImageOps.exif_transpose` would also rewrite the EXIF data, and fails if they are damaged.
     """
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation)
         return orientation if orientation in _TRANSPOSITIONS else 1
-    except Exception:  # a damaged EXIF block is no reason to refuse the photo
+    except Exception:  # do not refuse a photo for its damaged EXIF data
         return 1
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith(("I", "F")):
-        return _stretched(np.asarray(image)).convert("RGB")
+        return _to_8_bits(np.asarray(image)).convert("RGB")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _stretched(values: NDArray[Any]) -> Image.Image:
-    """Bring deep numbers, [H, W], to 0 to 255.
+def _to_8_bits(values: NDArray[Any]) -> Image.Image:
+    """Scale deep values [H, W] to 0 to 255.
 
-    The range is 0 to 65535 for 16 bits. For more, which do not say, it is the smallest of 0 to 1
-    (floats only), 0 to 255 and 0 to 65535 that holds them all; other numbers are stretched from
-    their lowest to their highest.
+    16-bit values are scaled from 0 to 65535. Wider types do not define a range: use the smallest of
+    0 to 1 (floats only), 0 to 255 and 0 to 65535 that holds all values, else their own minimum and
+    maximum.
     """
-    numbers = values.reshape(-1)
-    # In parts: float64 copies of all of a large photo would take gigabytes.
-    parts = [slice(at, at + _PART) for at in range(0, values.size, _PART)]
+    flat = values.reshape(-1)
+    # In chunks: a float64 copy of a large photo would take gigabytes.
+    chunks = [slice(at, at + _CHUNK) for at in range(0, values.size, _CHUNK)]
     unknown = values.dtype.itemsize > 2
-    finite = (numbers[part][np.isfinite(numbers[part])] for part in (parts if unknown else ()))
-    ranges = [(float(part.min()), float(part.max())) for part in finite if part.size]
+    finite = (flat[chunk][np.isfinite(flat[chunk])] for chunk in (chunks if unknown else ()))
+    ranges = [(float(chunk.min()), float(chunk.max())) for chunk in finite if chunk.size]
     low = min((lowest for lowest, _ in ranges), default=0.0)
     high = max((highest for _, highest in ranges), default=0.0)
     start, span = 0.0, 65535.0
@@ -364,28 +362,28 @@ def _stretched(values: NDArray[Any]) -> Image.Image:
     elif unknown and high <= 255:
         span = 1 if high <= 1 and values.dtype.kind == "f" else 255
     grey = np.empty(values.size, np.uint8)
-    for part in parts:
-        deep = numbers[part].astype(np.float64)
+    for chunk in chunks:
+        deep = flat[chunk].astype(np.float64)
         known = np.nan_to_num(deep, nan=low, posinf=high, neginf=low)
-        grey[part] = np.rint((known - start) * (255 / span))
+        grey[chunk] = np.rint((known - start) * (255 / span))
     return Image.fromarray(grey.reshape(values.shape))
 
 
-def _blame(error: Exception, data: bytes, name: str) -> NoReturn:
-    """Turn whatever Pillow raised into a `PhotoError` in plain words."""
-    words = " ".join(str(error).split())
+def _raise_photo_error(error: Exception, data: bytes, name: str) -> NoReturn:
+    """Raise a `PhotoError` with a readable reason for whatever Pillow raised."""
+    message = " ".join(str(error).split())
     if isinstance(error, Image.DecompressionBombError):
         reason = "it claims to have more pixels than can be decoded"
     elif isinstance(error, MemoryError):
         reason = "there is not enough memory to decode it"
-    elif is_cut_short(data) or any(sign in words.lower() for sign in _SIGNS_OF_THE_END):
+    elif is_cut_short(data) or any(hint in message.lower() for hint in _TRUNCATED_HINTS):
         reason = CUT_SHORT
-    elif any(sign in words.lower() for sign in _SIGNS_OF_NO_DECODER):
-        reason = f"it needs a decoder that is not installed ({words}); save it as JPEG"
-    elif words and not data:  # somebody's image, such as one that was closed
-        reason = f"cannot be read ({words})"
-    elif words and isinstance(error, OSError):  # Pillow's own words; others are Python's
-        reason = f"{DAMAGED} ({words})"
+    elif any(hint in message.lower() for hint in _NO_DECODER_HINTS):
+        reason = f"it needs a decoder that is not installed ({message}); save it as JPEG"
+    elif message and not data:  # a caller's image, such as one that was closed
+        reason = f"cannot be read ({message})"
+    elif message and isinstance(error, OSError):  # Pillow's own message, not Python's
+        reason = f"{DAMAGED} ({message})"
     else:
         reason = DAMAGED
     raise PhotoError(name, reason) from error

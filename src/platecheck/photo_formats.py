@@ -1,4 +1,4 @@
-"""Which files are photos: by their names, and by their content, whose header is read here."""
+"""Detect photo formats by file name and by content, and read image headers."""
 
 import os
 import re
@@ -16,7 +16,7 @@ PHOTO_SUFFIXES = frozenset(
     " .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .pbm .pcx .pgm .png .pnm .ppm .psd .qoi .tga .tif .tiff"
     " .webp".split()
 )
-"""Lower-case file name endings of photos. `open_photo` itself looks at the content only."""
+"""Lower-case file name suffixes of photos. `open_photo` itself only considers the content."""
 
 UNSUPPORTED_SUFFIXES = frozenset(
     ".3fr .3g2 .3gp .ai .arw .avi .cr2 .cr3 .crw .dcr .dng .emf .eps .erf .exr .fff .flv .hdp .hdr"  # noqa: SIM905
@@ -24,11 +24,11 @@ UNSUPPORTED_SUFFIXES = frozenset(
     " .nrw .orf .pdf .pef .ps .psb .raf .raw .rw2 .rwl .sr2 .srf .srw .svg .svgz .wdp .webm .wmf"
     " .wmv .x3f .xcf".split()
 )
-"""Lower-case endings of files that people take for photos and that `open_photo` cannot read."""
+"""Lower-case suffixes of images and videos that `open_photo` does not support."""
 
-# How files begin that cannot be read, by what they are.
+# Signatures of unsupported files, as regular expressions.
 _RAW = "a camera raw file"
-_BEGINNINGS = {
+_UNSUPPORTED_SIGNATURES = {
     _RAW: rb".{4}ftypcrx |FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|FOVb|\0MRM|II\x1a\0.{4}HEAP",
     "a video": rb".{4}(ftyp|moov|mdat|wide)|\x1aE\xdf\xa3|RIFF.{4}AVI |FLV\x01|\0\0\x01[\xb3\xba]",
     "a PDF or PostScript file": rb"%PDF|%!PS|\xc5\xd0\xd3\xc6",
@@ -42,9 +42,9 @@ _BEGINNINGS = {
 }
 _ADVICE = "save the picture as JPEG or PNG"
 
-# EPS and WMF start other programs or draw; BUFR, GRIB and HDF5 call whatever handler was
-# registered; IPTC opens what it contains in any format; FITS unpacks without a limit; MPEG has
-# no decoder. HEIF is there only if somebody registered it.
+# EPS and WMF start other programs or draw; BUFR, GRIB and HDF5 call any registered handler; IPTC
+# opens embedded files of any format; FITS decompresses without a limit; MPEG has no decoder. HEIF
+# is opened by this module, whether or not another package has registered it.
 REFUSED_FORMATS = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "IPTC", "FITS", "MPEG", "HEIF"}
 
 CUT_SHORT = "the file is cut short"
@@ -52,46 +52,46 @@ DAMAGED = "the file is damaged or cut short"
 
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"miaf"}
-_SUBFILE_TYPE, _SUBIFDS, _DNG_VERSION = 254, 330, 50706  # tags of TIFF
+_SUBFILE_TYPE, _SUBIFDS, _DNG_VERSION = 254, 330, 50706  # TIFF tags
 
-# A progressive JPEG can go over all its pixels again for every hundred bytes, for minutes; cameras
-# and editors write about ten such scans, and libtiff has the same limit.
+# Each scan of a progressive JPEG, as small as a hundred bytes, decodes all pixels again: a small
+# file can take minutes. Cameras and editors write about ten scans; libtiff has the same limit.
 _MAX_SCANS = 100
-# In the bytes of a scan, 0xFF is followed by 0 or a restart marker (0xD0 to 0xD7).
+# Inside scan data, 0xFF is followed by 0 or a restart marker (0xD0 to 0xD7).
 _MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 _START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN, _TEMPORARY = 0xD8, 0xD9, 0xDA, 0x01
 
 
 NOT_DOWNLOADED = (".icloud", ".cloud", ".nextcloud", ".owncloud")
-"""Endings of files that a cloud's program puts in place of photos that it has not brought yet."""
+"""Suffixes of the placeholders that cloud clients keep for files not downloaded yet."""
 
 
 def is_photo_name(path: str | os.PathLike[str]) -> bool:
-    """Say whether a file's name ends like a photo's (`PHOTO_SUFFIXES`, in any case)."""
+    """Return whether a file name has one of `PHOTO_SUFFIXES`, in any case."""
     return Path(path).suffix.lower() in PHOTO_SUFFIXES
 
 
 def identify(data: bytes, name: str) -> ImageFile.ImageFile:
-    """Find the format of a file and read its header.
+    """Detect the format of a file and read its header.
 
-    As `PIL.Image.open`, less its global pixel limit and the refused formats, and with HEIF.
+    Like `PIL.Image.open`, but with HEIF, without the global pixel limit and `REFUSED_FORMATS`.
 
     Raises:
-        PhotoError: it is not a photo in a format that can be read.
+        PhotoError: the file is not a photo in a supported format.
     """
     Image.init()
     brands = _brands(data)
     openers = [(kind, *Image.OPEN[kind]) for kind in Image.ID if kind not in REFUSED_FORMATS]
     if brands & _HEIF_BRANDS and not brands & _AVIF_BRANDS:
         openers.append(("HEIF", _open_heif, lambda start: True))
-    # Pillow knows AVIF by the first brand only.
+    # Pillow recognizes AVIF by the first brand only.
     start = data[:8] + b"avif" if brands & _AVIF_BRANDS else data[:16]
-    looks_like_one, missing = False, ""
+    recognized, missing = False, ""
     for kind, factory, accept in openers:
         accepted: bool | str = False
         try:
             accepted = accept(start) if accept else False
-            if isinstance(accepted, str):  # why not: no decoder was built in
+            if isinstance(accepted, str):  # a reason: Pillow was built without this decoder
                 missing = kind
             elif accepted or not accept:
                 image = factory(BytesIO(data), "")
@@ -101,18 +101,18 @@ def identify(data: bytes, name: str) -> ImageFile.ImageFile:
         except ImportError:
             missing = kind
         except (SyntaxError, IndexError, TypeError, struct.error):
-            looks_like_one |= accepted is True  # but is not, or not wholly
-    raise PhotoError(name, _why_not(data, name, looks_like_one, missing))
+            recognized |= accepted is True  # a known signature, but an invalid header
+    raise PhotoError(name, _reason(data, name, recognized, missing))
 
 
 def check_scans(image: Image.Image, data: bytes, name: str) -> None:
-    """Refuse a JPEG that would keep the decoder busy."""
+    """Refuse a JPEG that would take very long to decode."""
     if image.info.get("progressive") and _scans(data) > _MAX_SCANS:
         raise PhotoError(name, f"a JPEG with more than {_MAX_SCANS} scans takes too long to decode")
 
 
 def _scans(jpeg: bytes) -> int:
-    """How often the first picture of a JPEG goes over its pixels."""
+    """Count the scans of the first image in a JPEG."""
     scans = at = 0
     while scans <= _MAX_SCANS and (found := _MARKER.search(jpeg, at)):
         at, marker = found.end(), found[1][0]
@@ -125,7 +125,7 @@ def _scans(jpeg: bytes) -> int:
 
 
 def is_cut_short(data: bytes) -> bool:
-    """Say whether a WebP or HEIF file is shorter than it claims: their decoders do not tell."""
+    """Return whether a WebP or HEIF file is truncated, which their decoders do not report."""
     at = 0
     while data[4:8] == b"ftyp" and data[at + 4 : at + 8] in (b"ftyp", b"meta", b"mdat"):
         size = int.from_bytes(data[at : at + 4])
@@ -139,7 +139,7 @@ def is_cut_short(data: bytes) -> bool:
 
 
 def _brands(data: bytes) -> set[bytes]:
-    """What an ISO base media file (MP4, HEIF, AVIF) says that it is compatible with."""
+    """Return the compatible brands of an ISO base media file (MP4, HEIF, AVIF)."""
     if data[4:8] != b"ftyp":
         return set()
     end = min(int.from_bytes(data[:4]), 512)
@@ -147,8 +147,8 @@ def _brands(data: bytes) -> set[bytes]:
 
 
 def _open_heif(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
-    """Read the header of a HEIF file; Pillow itself, and so others, need not know the format."""
-    from pi_heif import HeifImageFile  # takes 20 ms, and most photos are JPEG
+    """Read the header of a HEIF file without registering the format with Pillow globally."""
+    from pi_heif import HeifImageFile  # the import takes 20 ms, and most photos are JPEG
 
     data = file.read()
     if is_cut_short(data):
@@ -159,35 +159,36 @@ def _open_heif(file: IO[bytes], name: str | bytes) -> ImageFile.ImageFile:
 
 
 def _check_item_names(data: bytes) -> None:
-    """Refuse a HEIF file where an item's type or name is no text: pi_heif would crash."""
+    """Refuse a HEIF file whose item types or names are not UTF-8, on which pi_heif crashes."""
     for entry in re.finditer(rb"infe[\0-\3]", data):
         end = entry.start() - 4 + int.from_bytes(data[entry.start() - 4 : entry.start()])
         try:
             data[entry.end() + (9 if data[entry.end() - 1] == 3 else 7) : end].decode()
         except UnicodeDecodeError:
-            raise SyntaxError("an item's name is no text") from None
+            raise SyntaxError("an item's name is not UTF-8") from None
 
 
 def _is_raw(image: ImageFile.ImageFile, data: bytes) -> bool:
-    """Say whether a TIFF file is a camera's, whose first picture is only a thumbnail."""
+    """Return whether a TIFF file is a camera raw file, whose first image is only a thumbnail."""
     tags = getattr(image, "tag_v2", {})
     thumbnail = tags.get(_SUBFILE_TYPE) == 1 and _SUBIFDS in tags
     return thumbnail or _DNG_VERSION in tags or (bool(tags) and data[8:10] == b"CR")
 
 
-def _why_not(data: bytes, name: str, looks_like_one: bool, missing: str) -> str:
+def _reason(data: bytes, name: str, recognized: bool, missing: str) -> str:
     if missing:
         package = "pi-heif" if missing == "HEIF" else f"a Pillow built with {missing}"
         return f"{missing} photos need {package}, which is not installed; or {_ADVICE}"
     flags = re.DOTALL | re.IGNORECASE
-    kinds = (kind for kind, start in _BEGINNINGS.items() if re.match(start, data[:1024], flags))
-    ending = Path(name).suffix.lower()
-    if not looks_like_one and (kind := next(kinds, None)):
+    signatures = _UNSUPPORTED_SIGNATURES.items()
+    kinds = (kind for kind, start in signatures if re.match(start, data[:1024], flags))
+    suffix = Path(name).suffix.lower()
+    if not recognized and (kind := next(kinds, None)):
         return f"it is {kind}; {_ADVICE}"
-    if ending in NOT_DOWNLOADED:
+    if suffix in NOT_DOWNLOADED:
         return "it has not been downloaded from the cloud yet"
-    if ending in UNSUPPORTED_SUFFIXES:
-        return f"{ending} files cannot be read; {_ADVICE}"
-    if looks_like_one:
+    if suffix in UNSUPPORTED_SUFFIXES:
+        return f"{suffix} files cannot be read; {_ADVICE}"
+    if recognized:
         return CUT_SHORT if is_cut_short(data) else DAMAGED
     return "it is not a photo in a format that can be read"

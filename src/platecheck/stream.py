@@ -1,4 +1,4 @@
-"""Any number of photos through a model: opened and answered in batches, on threads, in order."""
+"""Run a model over any number of photos: decoded and predicted in batches on threads, in order."""
 
 import os
 from collections import deque
@@ -15,54 +15,52 @@ from platecheck.errors import PhotoError
 from platecheck.photo import Source, open_photo
 
 Opened = NDArray[np.uint8] | PhotoError
-"""The pixels of a photo, or why it cannot be opened."""
+"""The pixels of a photo, or the error of opening it."""
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 def try_to_open(source: Source, size: int, **options: Any) -> Opened:
-    """As :func:`~platecheck.photo.open_photo`, but its error is returned."""
+    """Open a photo as :func:`~platecheck.photo.open_photo` does, but return its error."""
     try:
         return open_photo(source, size, **options)
     except PhotoError as error:
         return error
 
 
-def answer_opened(
-    answer: Callable[[NDArray[np.uint8]], Iterable[Found]], photos: Iterable[Opened]
-) -> list[Found | PhotoError]:
-    """What `answer` finds for pixels [N, size, size, 3]; an error stays in its place."""
+def predict_opened(
+    predict: Callable[[NDArray[np.uint8]], Iterable[Result]], photos: Iterable[Opened]
+) -> list[Result | PhotoError]:
+    """Call `predict` with the opened photos [N, size, size, 3]; errors keep their position."""
     photos = list(photos)
     good = [each for each in photos if not isinstance(each, PhotoError)]
-    found = iter(answer(np.stack(good)) if good else ())
-    return [each if isinstance(each, PhotoError) else next(found) for each in photos]
+    results = iter(predict(np.stack(good)) if good else ())
+    return [each if isinstance(each, PhotoError) else next(results) for each in photos]
 
 
 def stream(
-    work: Callable[[list[Source]], Sequence[Found]],
+    work: Callable[[list[Source]], Sequence[Result]],
     photos: Iterable[Source],
     batch_size: int,
     workers: int | None,
-) -> Iterator[Found]:
-    """What `work` finds for each photo, in order; the photos are read as needed.
+) -> Iterator[Result]:
+    """Yield the result of `work` for each photo, in order, reading photos as needed.
 
-    Each worker decodes a batch and then runs it, so while one decodes another infers, without a
-    queue between the two.
+    Each worker decodes a batch and then runs it: while one decodes, another infers, without a
+    queue in between.
 
     Args:
-        work: of a batch; called on several threads.
-        photos: any number. What it raises comes after what was found for those before.
-        batch_size: photos of a batch, at least 1.
-        workers: threads, at least 1; by default one a core.
+        work: maps a batch to its results; called on several threads.
+        photos: any number; an exception it raises follows the results of earlier photos.
+        batch_size: photos per batch, at least 1.
+        workers: threads, at least 1; one per core by default.
 
     Raises:
         ValueError: `batch_size` or `workers` is below 1.
         TypeError: `photos` is a single photo.
     """
-    if _is_one_photo(photos):  # whose characters or rows would each be taken for a photo
-        raise TypeError(
-            "photos must be a list, or anything else that gives one photo at a time; this is one"
-        )
+    if _is_one_photo(photos):  # iterating would take its characters or rows for photos
+        raise TypeError("photos must be a list or another iterable of photos, not a single photo")
     threads = workers if workers is not None else cpu_count()
     if batch_size < 1 or threads < 1:
         raise ValueError("batch_size and workers must be at least 1")
@@ -76,22 +74,22 @@ def stream(
                 if len(batch) == batch_size:
                     yield batch
                     batch = []
-        except Exception as error:  # raised again after the answers for what came before
+        except Exception as error:  # raised again after the results of earlier photos
             failures.append(error)
         if batch:
             yield batch
 
-    def results() -> Iterator[Found]:
+    def results() -> Iterator[Result]:
         remaining = batches()
-        under_way: deque[Future[Sequence[Found]]] = deque()
+        pending: deque[Future[Sequence[Result]]] = deque()
         with ThreadPoolExecutor(threads) as pool:
             try:
                 while True:
-                    while len(under_way) <= threads and (batch := next(remaining, None)):
-                        under_way.append(pool.submit(work, batch))
-                    if not under_way:
+                    while len(pending) <= threads and (batch := next(remaining, None)):
+                        pending.append(pool.submit(work, batch))
+                    if not pending:
                         break
-                    yield from under_way.popleft().result()
+                    yield from pending.popleft().result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
         for failure in failures:

@@ -1,4 +1,4 @@
-"""Photos from the web: https alone, within limits, and never from a network's inside unasked."""
+"""Download photos over HTTPS with size and time limits; private addresses only on request."""
 
 import http.client
 import ipaddress
@@ -11,66 +11,67 @@ from urllib.parse import urljoin, urlsplit
 
 from platecheck.errors import PhotoError
 
-LARGEST = 2**27
-"""Bytes of a photo: 128 MB."""
+MAX_BYTES = 2**27
+"""Largest photo downloaded: 128 MB."""
 
-SECONDS = 30.0
-"""That connecting, following redirects and reading may take, all together."""
+TIMEOUT = 30.0
+"""Total time in seconds for connecting, following redirects and reading."""
 
-REDIRECTS = 5
+MAX_REDIRECTS = 5
 
-# Addresses of IPv4 written in IPv6, which a gateway may lead to a network's inside.
+# IPv4 addresses embedded in IPv6, which a gateway may route to a private network.
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def fetch_photo(url: str, *, allow_private: bool = False) -> bytes:
-    """Bring what is at a URL; whether it is a photo shows as it is decoded.
+    """Download a URL without decoding it.
 
-    The address that was looked at is the one that is connected to, so that a name that stands for
-    another one a moment later changes nothing; every redirect is looked at anew. No proxy is used.
+    The connection goes to the address that was checked, which defeats DNS rebinding, and every
+    redirect is checked again. No proxy is used.
 
     Args:
-        url: begins with ``https://``.
-        allow_private: also ``http://``, and addresses that are not public.
+        url: starts with ``https://``.
+        allow_private: also allow ``http://`` and addresses that are not public.
 
     Raises:
-        PhotoError: it is refused, cannot be reached, or is too large or too slow.
+        PhotoError: the URL is refused or unreachable, or the photo is too large or too slow.
     """
-    deadline = time.monotonic() + SECONDS
-    at = url
+    deadline = time.monotonic() + TIMEOUT
+    location = url
     try:
-        for _ in range(REDIRECTS + 1):
-            found = _get(at, url, deadline, allow_private)
-            if isinstance(found, bytes):
-                return found
-            at = urljoin(at, found)
+        for _ in range(MAX_REDIRECTS + 1):
+            response = _get(location, url, deadline, allow_private)
+            if isinstance(response, bytes):
+                return response
+            location = urljoin(location, response)
     except (OSError, http.client.HTTPException, ValueError) as error:
         if time.monotonic() >= deadline:
-            raise PhotoError(url, f"it did not arrive within {SECONDS:.0f} seconds") from None
+            raise PhotoError(url, f"it did not arrive within {TIMEOUT:.0f} seconds") from None
         raise PhotoError(
             url, f"cannot be fetched ({str(error) or type(error).__name__})"
         ) from error
-    raise PhotoError(url, f"it is redirected more than {REDIRECTS} times")
+    raise PhotoError(url, f"it is redirected more than {MAX_REDIRECTS} times")
 
 
-def _get(at: str, url: str, deadline: float, allow_private: bool) -> bytes | str:
-    parts = urlsplit(at)
+def _get(location: str, url: str, deadline: float, allow_private: bool) -> bytes | str:
+    """Return the content, or the target of a redirect."""
+    parts = urlsplit(location)
     secure = parts.scheme == "https"
     if not (secure or (parts.scheme == "http" and allow_private)):
         raise PhotoError(url, "only https:// is opened; --allow-private-urls also opens http://")
     if not parts.hostname:
-        raise PhotoError(url, "the address names no machine")
+        raise PhotoError(url, "the URL has no host name")
     port = parts.port or (443 if secure else 80)
-    address = _address(parts.hostname, port, url, allow_private)
-    connection = http.client.HTTPConnection(parts.hostname, port, timeout=_left(deadline))
-    opened = socket.create_connection((address, port), timeout=_left(deadline))
+    address = _resolve(parts.hostname, port, url, allow_private)
+    connection = http.client.HTTPConnection(parts.hostname, port, timeout=_remaining(deadline))
+    opened = socket.create_connection((address, port), timeout=_remaining(deadline))
 
     def stop() -> None:
         with suppress(OSError):
             opened.shutdown(socket.SHUT_RDWR)
 
-    # A server that sends a byte now and then never runs into the socket's own timeout.
-    timer = threading.Timer(_left(deadline), stop)
+    # The socket's own timeout restarts with every byte that a slow server sends.
+    timer = threading.Timer(_remaining(deadline), stop)
     timer.start()
     try:
         if secure:
@@ -89,9 +90,9 @@ def _get(at: str, url: str, deadline: float, allow_private: bool) -> bytes | str
         content = bytearray()
         while part := response.read1(2**16):
             content += part
-            if len(content) > LARGEST:
-                raise PhotoError(url, f"it is larger than {LARGEST // 2**20} MB")
-        _left(deadline)
+            if len(content) > MAX_BYTES:
+                raise PhotoError(url, f"it is larger than {MAX_BYTES // 2**20} MB")
+        _remaining(deadline)
         return bytes(content)
     finally:
         timer.cancel()
@@ -99,24 +100,23 @@ def _get(at: str, url: str, deadline: float, allow_private: bool) -> bytes | str
         opened.close()
 
 
-def _left(deadline: float) -> float:
-    if (left := deadline - time.monotonic()) <= 0:
+def _remaining(deadline: float) -> float:
+    if (seconds := deadline - time.monotonic()) <= 0:
         raise TimeoutError("too slow")
-    return left
+    return seconds
 
 
-def _address(host: str, port: int, url: str, allow_private: bool) -> str:
-    """The first address of a name, if all of them may be connected to."""
-    found = [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-    if not allow_private and not all(map(is_public, found)):
-        raise PhotoError(
-            url, "its address is not a public one; --allow-private-urls opens it all the same"
-        )
-    return found[0]
+def _resolve(host: str, port: int, url: str, allow_private: bool) -> str:
+    """Return the first address of a host if all its addresses are allowed."""
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(info[4][0]) for info in infos]
+    if not allow_private and not all(map(is_public, addresses)):
+        raise PhotoError(url, "its address is not a public one; --allow-private-urls opens it")
+    return addresses[0]
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet."""
+    """Return whether an IP address is on the public internet."""
     ip = ipaddress.ip_address(address.partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip in _NAT64 or ip.sixtofour or ip.teredo:

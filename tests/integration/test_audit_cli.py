@@ -110,7 +110,7 @@ def test_people_are_told_in_words(sick: Path) -> None:
     result = run(sick)
     assert "error leak: 1" in result.stdout
     assert "test/clean/0001.jpg" in result.stdout
-    assert "A TIFF file is named .jpg" in result.stdout
+    assert "A TIFF file has the suffix .jpg" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -300,10 +300,10 @@ def test_no_network_is_one_clear_line(
         fetch(folder, base_url="http://127.0.0.1:9/", manifest=manifest, on_progress=seen.append)
 
     assert str(caught.value) == (
-        "no connection to 127.0.0.1:9: check the network, or take the photos from a local copy"
+        "no connection to 127.0.0.1:9: check the network, or copy the photos from a local folder"
         " with --from DIR"
     )
-    assert len(seen) == fetching.PATIENCE
+    assert len(seen) == fetching.MAX_CONNECTION_FAILURES
     assert not files_in(folder)
     assert not list(folder.rglob("train"))
 
@@ -342,7 +342,7 @@ def test_proxy_that_makes_no_sense_is_told_at_once(
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
 
-    with pytest.raises(DataError, match="the proxy for http:// addresses") as caught:
+    with pytest.raises(DataError, match="the proxy for http:// URLs") as caught:
         fetch(folder, base_url="http://photos.example/", manifest=manifest)
 
     assert "HTTP_PROXY" in str(caught.value)
@@ -392,7 +392,7 @@ def test_a_network_that_is_lost_on_the_way(
     for name in NAMES[10:]:
         server.bad[name] = ("refused", float("inf"))
 
-    with pytest.raises(DataError, match="10 photos are there, the next run goes on from them"):
+    with pytest.raises(DataError, match="10 photos are there, the next run resumes from them"):
         fetch(folder, base_url=server.url, manifest=manifest, workers=1)
 
     assert files_in(folder) == {name: photos[name] for name in NAMES[:10]}
@@ -476,7 +476,7 @@ def test_wrong_local_copies(
         fetch(folder, source=tmp_path / "none", manifest=manifest)
     with pytest.raises(DataError, match=r"has none of the photos.*hidden, test, train"):
         fetch(folder, source=tmp_path / "empty", manifest=manifest)
-    with pytest.raises(DataError, match="where they go to"):
+    with pytest.raises(DataError, match="both source and destination"):
         fetch(tmp_path / "empty", source=tmp_path / "empty", manifest=manifest)
 
 
@@ -493,7 +493,7 @@ def test_a_folder_that_cannot_be_made(server: Server, tmp_path: Path, manifest: 
 def test_a_folder_in_the_way_of_a_photo(server: Server, folder: Path, manifest: Path) -> None:
     (folder / NAMES[1]).mkdir(parents=True)
 
-    with pytest.raises(DataError, match="is in the way"):
+    with pytest.raises(DataError, match="should be a photo but is not a file"):
         fetch(folder, base_url=server.url, manifest=manifest)
 
 

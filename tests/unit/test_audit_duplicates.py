@@ -146,7 +146,9 @@ def test_a_dish_before_and_after_is_never_an_error(tmp_path: Path) -> None:
     for label in ("clean", "dirty"):
         for number in range(6):
             # The same generator gives the same dish on the same table, clean and dirty.
-            dish = render_dish(np.random.default_rng(number), size=96, label=label, table="wood")
+            dish = render_dish(
+                np.random.default_rng(number), size=96, label=label, background="wood"
+            )
             place = tmp_path / label / f"{number}.png"
             place.parent.mkdir(exist_ok=True)
             Image.fromarray(dish.photo).save(place)

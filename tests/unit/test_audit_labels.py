@@ -51,7 +51,7 @@ def test_wrong_labels_are_found_with_what_they_look_like(features: list[PhotoFea
     of_3 = next(finding for finding in found if finding.photos == ("3.jpg",))
     assert of_3.details["label"] == "clean"
     assert of_3.details["likely"] == "dirty"
-    assert of_3.message.startswith("The photo is filed as 'clean' but looks 'dirty'")
+    assert of_3.message.startswith("The photo is labelled 'clean' but predicted 'dirty'")
     doubts = [finding.details["probability_of_label"] for finding in found]
     assert doubts == sorted(doubts)
 

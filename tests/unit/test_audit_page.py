@@ -12,7 +12,7 @@ from PIL import Image
 
 from platecheck.audit.audit import Audit
 from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.page import NAMED, PICTURED, PICTURES, render, write_page
+from platecheck.audit.page import MAX_NAMED, MAX_PICTURED, MAX_THUMBNAILS, render, write_page
 from platecheck.audit.shortcuts import PROBES, ProbeResult, score
 from platecheck.data.exclusions import Exclusion
 from platecheck.data.folders import read_photos
@@ -73,7 +73,7 @@ def test_each_photo_of_a_finding_is_pictured(make: Callable[..., Audit]) -> None
     names = ("train/clean/0001.jpg", "test/dirty/0001.jpg")
     page = render(make(Finding("leak", Severity.ERROR, "Twice.", names)))
     assert page.count("data:image/jpeg;base64,") == 2
-    assert "One picture, two splits: 1 error" in text(page)
+    assert "Duplicates in two splits: 1 error" in text(page)
 
 
 def test_photos_print_and_are_enlarged_with_mouse_or_keyboard(make: Callable[..., Audit]) -> None:
@@ -97,14 +97,14 @@ def test_the_same_copies_are_shown_once_with_all_that_is_wrong_with_them(
     )
     assert page.count("data:image/jpeg;base64,") == 2
     assert "In two splits. Of two classes." in text(page)
-    assert "One picture, two classes" not in text(page)
+    assert "Duplicates in two classes" not in text(page)
 
 
 def test_of_many_copies_a_dozen_are_pictured(make: Callable[..., Audit]) -> None:
-    names = tuple(f"train/clean/{at:04}.jpg" for at in range(PICTURES + 5))
+    names = tuple(f"train/clean/{at:04}.jpg" for at in range(MAX_THUMBNAILS + 5))
     shown = text(render(make(Finding("duplicate", Severity.NOTE, "Many.", names))))
-    assert f"{PICTURES - 1:04}.jpg" in shown
-    assert f"{PICTURES:04}.jpg" not in shown
+    assert f"{MAX_THUMBNAILS - 1:04}.jpg" in shown
+    assert f"{MAX_THUMBNAILS:04}.jpg" not in shown
     assert "Many. 5 more of these photos are not shown." in shown
 
 
@@ -122,7 +122,7 @@ def test_the_next_commands_can_be_pasted_into_a_shell(
             " --exclude exclude.csv"
         ),
     ]
-    page = text(render(audit, table=tmp_path / "my table.csv"))
+    page = text(render(audit, exclusion_list=tmp_path / "my table.csv"))
     assert f"--exclude '{tmp_path}/my table.csv'" in page
     assert "--write-exclusions" not in page
 
@@ -131,7 +131,7 @@ def test_where_the_table_tells_the_class_the_next_training_exchanges_tables(
     make: Callable[..., Audit],
 ) -> None:
     (command,) = make(shortcut=True).next_steps()
-    assert "A recipe that exchanges tables" in text(render(make(shortcut=True)))
+    assert "exchanges backgrounds in training" in text(render(make(shortcut=True)))
     assert "platecheck train plate --data" in command
 
 
@@ -144,7 +144,7 @@ def test_an_unreadable_photo_is_named(make: Callable[..., Audit]) -> None:
 
 
 def test_many_findings_are_pictured_then_named_then_counted(make: Callable[..., Audit]) -> None:
-    count = PICTURED + NAMED + 7
+    count = MAX_PICTURED + MAX_NAMED + 7
     findings = [
         Finding("blurred", Severity.WARNING, "Blurred.", (f"gone/{at:04}.jpg",))
         for at in range(count)
@@ -153,9 +153,9 @@ def test_many_findings_are_pictured_then_named_then_counted(make: Callable[..., 
     page = render(make(*findings), on_finding=lambda: steps.append(None))
     shown = text(page)
     assert f"Blurred photos: {count} warning" in shown
-    assert shown.count("Blurred.") == PICTURED
-    assert f"gone/{PICTURED + NAMED - 1:04}.jpg" in shown
-    assert f"gone/{PICTURED + NAMED:04}.jpg" not in shown
+    assert shown.count("Blurred.") == MAX_PICTURED
+    assert f"gone/{MAX_PICTURED + MAX_NAMED - 1:04}.jpg" in shown
+    assert f"gone/{MAX_PICTURED + MAX_NAMED:04}.jpg" not in shown
     assert "and 7 more" in shown
     assert len(steps) == count
 
@@ -163,8 +163,8 @@ def test_many_findings_are_pictured_then_named_then_counted(make: Callable[..., 
 def test_a_shortcut_is_told_first_with_tables_of_each_class(make: Callable[..., Audit]) -> None:
     page = render(make(shortcut=True))
     shown = text(page)
-    assert shown.index("alone gives 100% of the answers on 'test' and 'val'") < 300
-    assert "photos without their dish" in shown
+    assert shown.index("alone gives an accuracy of 100% on 'test' and 'val'") < 300
+    assert "Photos without their dish" in shown
     assert 'class="verdict bad"' in page
     assert page.count("data:image/jpeg") >= 2
 
@@ -173,7 +173,7 @@ def test_a_set_without_a_shortcut_says_so(make: Callable[..., Audit]) -> None:
     page = render(make())
     assert "No shortcut was found" in text(page)
     assert 'class="verdict"' in page
-    assert "photos without their dish" not in page
+    assert "Photos without their dish" not in page
 
 
 def test_too_few_photos_are_said_to_be_too_few(make: Callable[..., Audit]) -> None:
@@ -189,7 +189,7 @@ def test_what_had_better_be_left_out_is_listed(make: Callable[..., Audit]) -> No
 def test_the_table_has_both_figures_and_their_intervals(make: Callable[..., Audit]) -> None:
     shown = text(render(make(shortcut=True)))
     assert shown.count("100.0% 96–100%") == 2
-    assert "100/100, commonest class 50.0%" in shown
+    assert "100/100, most frequent class 50.0%" in shown
 
 
 def test_a_page_that_cannot_be_written_is_one_clear_error(

@@ -25,7 +25,7 @@ def look_of(path: Path) -> PhotoFeatures:
 @pytest.fixture
 def dish() -> Image.Image:
     """A rendered dish, larger than the shared ones: those, enlarged, are blurred."""
-    dish = render_dish(np.random.default_rng(0), size=320, label="dirty", table="wood")
+    dish = render_dish(np.random.default_rng(0), size=320, label="dirty", background="wood")
     return Image.fromarray(dish.photo).crop((0, 40, 320, 280))
 
 

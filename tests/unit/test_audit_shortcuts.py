@@ -45,8 +45,8 @@ def made_up(
                 sharpness=rng.uniform(0, 9, 2).astype(np.float32),
                 blur=0.3,
                 dish=rng.uniform(0, 255, 20).astype(np.float32),
-                table=rng.uniform(0, 255, 20).astype(np.float32),
-                table_bytes=float(rng.uniform(4000, 9000)),
+                background=rng.uniform(0, 255, 20).astype(np.float32),
+                background_bytes=float(rng.uniform(4000, 9000)),
             )
         )
     return features
@@ -205,7 +205,8 @@ def test_nothing_is_said_of_too_few_photos() -> None:
 def test_dishes_that_were_not_found_are_left_out_of_the_table_alone() -> None:
     features = made_up(80)
     features[:10] = [
-        replace(photo_features, table=None, table_bytes=None) for photo_features in features[:10]
+        replace(photo_features, background=None, background_bytes=None)
+        for photo_features in features[:10]
     ]
     results = find_shortcuts(features, range(80), 2, learn_from="train")
     photos = {result.probe.name: result.inside.photos for result in results}
@@ -263,10 +264,10 @@ def result_of(right: int, photos: int, *, rare: int | None = None) -> ProbeResul
 
 def test_the_verdict_is_a_plain_sentence() -> None:
     told = verdict(result_of(178, 200), others=[])
-    assert told.startswith("The table around the dish alone gives 89% of the answers")
-    assert "the commonest class alone gives 50%" in told
-    assert told.endswith("a model trained on this can score high without seeing a dish.")
-    assert "does not tell the class" in verdict(result_of(100, 200), others=[])
+    assert told.startswith("The background around the dish alone gives an accuracy of 89%")
+    assert "most frequent class: 50%" in told
+    assert told.endswith("a model trained on this dataset can score high without seeing a dish.")
+    assert "does not predict the class" in verdict(result_of(100, 200), others=[])
 
 
 def test_the_verdict_where_one_class_is_rare_speaks_of_balanced_accuracy() -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from platecheck.data.segmentation import NOTHING, DishMask
+from platecheck.data.segmentation import NO_MASK, DishMask
 from platecheck.evaluation.background_groups import MAX_GROUPS, background_groups, border_features
 
 DISH = DishMask(((0.0, 0.2), (1.0, 0.2), (1.0, 0.8), (0.0, 0.8)), 1.0)  # from side to side
@@ -19,7 +19,7 @@ def photo(colour: tuple[int, int, int], seed: int, *, stripes: int = 0) -> np.nd
 
 def test_colours_are_told_apart_and_ordered_by_how_many_they_are() -> None:
     colours = [(150, 110, 70)] * 25 + [(90, 95, 100)] * 60 + [(20, 20, 20)] * 40
-    borders = [border_features(photo(colour, i), NOTHING) for i, colour in enumerate(colours)]
+    borders = [border_features(photo(colour, i), NO_MASK) for i, colour in enumerate(colours)]
     kinds = background_groups(borders, seed=0)
     assert kinds.group.tolist() == [2] * 25 + [0] * 60 + [1] * 40
     assert kinds.group.dtype == np.int64
@@ -29,7 +29,7 @@ def test_colours_are_told_apart_and_ordered_by_how_many_they_are() -> None:
 
 def test_textures_of_one_colour_are_told_apart() -> None:
     borders = [
-        border_features(photo((100 - 15 * (i % 2), 100, 100), i, stripes=60 * (i % 2)), NOTHING)
+        border_features(photo((100 - 15 * (i % 2), 100, 100), i, stripes=60 * (i % 2)), NO_MASK)
         for i in range(16)
     ]
     kinds = background_groups(borders, seed=0).group
@@ -39,7 +39,7 @@ def test_textures_of_one_colour_are_told_apart() -> None:
 
 @pytest.mark.parametrize("photos", [1, 2, 9])
 def test_borders_that_are_all_alike_are_one_kind(photos: int) -> None:
-    border = border_features(photo((100, 100, 100), 0), NOTHING)
+    border = border_features(photo((100, 100, 100), 0), NO_MASK)
     kinds = background_groups([border] * photos, seed=0)
     assert kinds.group.tolist() == [0] * photos
     assert len(kinds.colors) == 1
@@ -68,11 +68,11 @@ def test_neither_the_dish_nor_the_middle_counts() -> None:
         border_features(with_dish, DISH)[:6], border_features(changed, DISH)[:6]
     )
     np.testing.assert_allclose(border_features(with_dish, DISH)[:3], (90, 95, 100), atol=3)
-    assert (border_features(with_dish, NOTHING)[:3] > 110).all()
+    assert (border_features(with_dish, NO_MASK)[:3] > 110).all()
     middle = pixels.copy()
     middle[16:80, 16:80] = 255
     np.testing.assert_array_equal(
-        border_features(pixels, NOTHING), border_features(middle, NOTHING)
+        border_features(pixels, NO_MASK), border_features(middle, NO_MASK)
     )
 
 

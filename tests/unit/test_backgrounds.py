@@ -6,7 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from platecheck.data.backgrounds import (
-    NARROWEST,
+    MIN_STRIP,
     background_strip,
     extract_background,
     noise_background,
@@ -102,7 +102,7 @@ def test_a_table_holds_nothing_of_the_dish(
     if table is None:
         free = 1 - np.array([mask.any(axis=1).mean(), mask.any(axis=0).mean()])
         room = 2 * max(2, round(0.03 * min(height, width)))
-        assert (free * (height, width) < 2 * NARROWEST * np.array([height, width]) + room).all()
+        assert (free * (height, width) < 2 * MIN_STRIP * np.array([height, width]) + room).all()
     else:
         assert table.shape == pixels.shape
         assert table.dtype == np.uint8

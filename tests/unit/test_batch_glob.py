@@ -110,9 +110,10 @@ NAMES = st.lists(st.sampled_from(["a", "b", "c.jpg", "d.png"]), min_size=1, max_
 def test_folders_that_may_hold_a_match_are_always_entered(
     names: list[str], patterns: list[str]
 ) -> None:
-    from platecheck.glob import _fits
+    from platecheck.glob import _matches
 
-    if _fits(tuple(names), tuple(patterns)):
+    if _matches(tuple(names), tuple(patterns)):
         assert all(
-            _fits(tuple(names[:depth]), tuple(patterns), so_far=True) for depth in range(len(names))
+            _matches(tuple(names[:depth]), tuple(patterns), partial=True)
+            for depth in range(len(names))
         )

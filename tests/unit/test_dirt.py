@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from platecheck.data.dirt import FEWEST_PIXELS, paste_dirt
+from platecheck.data.dirt import MIN_PIXELS, paste_dirt
 from platecheck.data.render import render_dish
 from platecheck.data.render.pairs import RenderedPair
 
@@ -70,7 +70,7 @@ def test_it_lands_on_the_dish_and_its_mask_is_where_the_photo_changed(
         assert set(np.unique(dirt)) == {0, 255}
         np.testing.assert_array_equal(photo[mask == 0], pixels[mask == 0])
         assert not dirt[mask == 0].any()
-        assert (dirt > 0).sum() >= FEWEST_PIXELS
+        assert (dirt > 0).sum() >= MIN_PIXELS
         # Nothing else changes but for soft edges and specks too fine to be counted.
         beyond = cv2.dilate(dirt, np.ones((5, 5), np.uint8)) == 0
         difference = np.abs(photo.astype(int) - pixels).max(axis=2)

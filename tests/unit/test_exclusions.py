@@ -57,8 +57,8 @@ def test_without_a_file_that_was_replaced_keeps_it_and_says_so(photos: PhotoSet)
     left = without(photos, rows)
     assert names(photos) - names(left) == {"test/a/001.png"}
     assert left.notes == (
-        "1 photos excluded by 1 of 2 rows; 1 rows fit no photo, the first: test/b/001.png (another"
-        " photo is there now)",
+        "1 photos excluded by 1 of 2 rows; 1 rows match no photo, the first: test/b/001.png (the"
+        " photo has changed)",
     )
 
 
@@ -83,7 +83,7 @@ def test_without_a_path_written_elsewhere_fits(photos: PhotoSet, row: str) -> No
 def test_without_a_path_that_names_no_photo_or_several_is_refused(
     photos: PhotoSet, row: str
 ) -> None:
-    with pytest.raises(DataError, match=r"no row .* fits a photo .* named as test/a/000\.png"):
+    with pytest.raises(DataError, match=r"no exclusion matches .* such as test/a/000\.png"):
         without(photos, {Exclusion("", row)})
 
 
@@ -99,7 +99,7 @@ def test_nothing_to_leave_out(photos: PhotoSet) -> None:
 
 def test_a_class_must_keep_photos(photos: PhotoSet) -> None:
     gone = {Exclusion("", "test/b/000.png"), Exclusion("", "test/b/001.png")}
-    with pytest.raises(DataError, match="none of class 'b' in 'test'"):
+    with pytest.raises(DataError, match="no photos of class 'b' in 'test'"):
         without(photos, gone)
 
 
@@ -117,10 +117,10 @@ def test_columns_may_be_fewer_more_and_in_any_order(tmp_path: Path, header: str)
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "not a table"),
-        ("a,b\n1,2\n", "not a table"),
+        ("", "not an exclusion list"),
+        ("a,b\n1,2\n", "not an exclusion list"),
         ("path,sha256\nx.jpg,123\n", "line 2.*'123' is not a SHA-256"),
-        ("path,sha256\nx.jpg,\n,\n", "line 3.*neither"),
+        ("path,sha256\nx.jpg,\n,\n", "line 3.*needs a path or a sha256"),
     ],
 )
 def test_what_is_no_table_is_refused(tmp_path: Path, text: str, message: str) -> None:

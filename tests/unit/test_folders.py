@@ -260,8 +260,8 @@ def test_every_photo_is_counted_for_the_bar(with_bad_photos: Path) -> None:
         ({"": 3}, "{folder} holds no photos"),
         ({"train": 3}, "{folder} holds no photos"),
         ({"clean": 3, "dirty": 0}, "class folder {folder}/dirty is empty"),
-        ({"clean": 3}, "{folder} has one class only ('clean')"),
-        ({"train/clean": 3, "test/clean": 1}, "{folder} has one class only ('clean')"),
+        ({"clean": 3}, "{folder} has only one class ('clean')"),
+        ({"train/clean": 3, "test/clean": 1}, "{folder} has only one class ('clean')"),
         ({**SPLIT, "train/dirty": 0}, "class folder {folder}/train/dirty is empty"),
         (
             {"train/clean": 2, "train/dirty": 1, "test/clean": 1},
@@ -296,7 +296,7 @@ def test_a_split_that_is_not_there_is_named_with_those_that_are(
     tmp_path: Path, write_photos: WritePhotos
 ) -> None:
     photos = list_photos(write_photos(tmp_path, SPLIT))
-    with pytest.raises(DataError, match="no photos in a split 'hidden'; it has: test, train"):
+    with pytest.raises(DataError, match="has no split 'hidden'; it has: test, train"):
         photos.split("hidden")
 
 
@@ -457,7 +457,7 @@ def test_list_photos_a_set_beside_other_folders_is_named(
 ) -> None:
     write_photos(tmp_path, {"other": 1})
     write_photos(tmp_path / "plates", SPLIT)
-    with pytest.raises(DataError, match=r"has no train folder, but .*/plates has: name that one"):
+    with pytest.raises(DataError, match=r"has no train folder, but .*/plates has; use that one"):
         list_photos(tmp_path)
 
 
@@ -465,7 +465,7 @@ def test_list_photos_one_folder_too_low_is_told(tmp_path: Path, write_photos: Wr
     write_photos(tmp_path, SPLIT)
     (note,) = list_photos(tmp_path / "train").notes
     assert note.endswith(f"its other splits are in {tmp_path}")
-    with pytest.raises(DataError, match="holds photos, but no folders of classes"):
+    with pytest.raises(DataError, match="holds photos but no class folders"):
         list_photos(tmp_path / "train/clean")
 
 
@@ -482,7 +482,7 @@ def test_list_photos_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
 def test_list_photos_a_class_named_as_an_answer_is_refused(
     tmp_path: Path, write_photos: WritePhotos, name: str
 ) -> None:
-    with pytest.raises(DataError, match="rename it"):
+    with pytest.raises(DataError, match="rename the folder"):
         list_photos(write_photos(tmp_path, {**UNSPLIT, name: 1}))
 
 
@@ -495,7 +495,7 @@ def test_list_photos_spellings_of_one_class_match_across_splits_only(
     counts = {f"train/{one}": 1, "train/dirty": 1, f"test/{other}": 1, "test/dirty": 1}
     photos = list_photos(write_photos(tmp_path / "a", counts))
     assert photos.classes == tuple(sorted([one, "dirty"]))
-    with pytest.raises(DataError, match="spelled in two ways"):
+    with pytest.raises(DataError, match="in two spellings"):
         list_photos(write_photos(tmp_path / "b", {one: 1, other: 1, "dirty": 1}))
 
 
@@ -542,7 +542,7 @@ def test_a_list_of_any_encoding_that_windows_writes(
     ("text", "says"),
     [
         ("path\npool/000.png\n", "gives no label for .*000.png; it needs a column label"),
-        ("a,b\nx,y\n", "has no column path; its first line names: a, b"),
+        ("a,b\nx,y\n", "has no column path; its header has: a, b"),
         ("path,label\n", "names no photo"),
     ],
 )

@@ -145,9 +145,9 @@ def test_results_that_are_named_themselves_are_refused(
 ) -> None:
     write_run(tmp_path / "run")
     for read in (below, list_photos):
-        with pytest.raises(DataError, match="what platecheck wrote"):
+        with pytest.raises(DataError, match="platecheck's output"):
             read(tmp_path / "run")
-    with pytest.raises(DataError, match="what platecheck wrote"):
+    with pytest.raises(DataError, match="platecheck's output"):
         list(files_below(f"{tmp_path}/run/*.png"))
 
 

@@ -249,27 +249,30 @@ def test_open_photo_takes_arrays_of_any_layout(view: Any) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (np.zeros((3, 8, 9), np.uint8), "not uint8 [3, 8, 9]; np.moveaxis(x, 0, -1)"),
-        (np.zeros((8, 9, 3), np.float32), '(x * 255).clip(0, 255).astype("uint8") converts'),
-        (np.full((8, 9, 3), 200.0), '(x).clip(0, 255).astype("uint8") converts'),
+        (np.zeros((3, 8, 9), np.uint8), "not uint8 [3, 8, 9]; use np.moveaxis(x, 0, -1)"),
+        (np.zeros((8, 9, 3), np.float32), 'convert it with (x * 255).clip(0, 255).astype("uint8")'),
+        (np.full((8, 9, 3), 200.0), 'convert it with (x).clip(0, 255).astype("uint8")'),
         (np.full((8, 9, 3), np.nan), "not float64 [8, 9, 3]"),
-        (np.full((8, 9, 3), 50000, np.uint16), '(x / 257).clip(0, 255).astype("uint8") converts'),
+        (
+            np.full((8, 9, 3), 50000, np.uint16),
+            'convert it with (x / 257).clip(0, 255).astype("uint8")',
+        ),
         (np.full((8, 9, 3), 200), "not int64 [8, 9, 3]"),
         (np.ones((8, 9), bool), "not bool [8, 9]"),
-        (np.zeros((2, 8, 9, 3), np.uint8), "predict_many takes several photos"),
-        (np.frombuffer(PNG, np.uint8), "give x.tobytes()"),
+        (np.zeros((2, 8, 9, 3), np.uint8), "use predict_many for several photos"),
+        (np.frombuffer(PNG, np.uint8), "pass x.tobytes()"),
         (np.zeros((8, 9, 2), np.uint8), "not uint8 [8, 9, 2]"),
         (np.array(None), "not object []"),
         (np.array(["a.jpg"]), "an array must be uint8"),
         (np.zeros((0, 9, 3), np.uint8), "it has no pixels"),
         (np.zeros((0, 3), np.float32), "an array must be uint8"),
         (np.broadcast_to(np.uint8(0), (10**6, 10**6, 3)), "more than the limit of 134217728"),
-        (None, "NoneType is no photo"),
-        ([PICTURE], "list is no photo"),
-        (7, "int is no photo"),
-        (object(), "object is no photo"),
-        (array.array("B", PNG), "array is no photo"),
-        (Image, "no photo"),
+        (None, "NoneType is not a photo"),
+        ([PICTURE], "list is not a photo"),
+        (7, "int is not a photo"),
+        (object(), "object is not a photo"),
+        (array.array("B", PNG), "array is not a photo"),
+        (Image, "not a photo"),
     ],
 )
 def test_open_photo_of_what_is_no_photo_says_what_is(wrong: Any, said: str) -> None:
@@ -282,7 +285,7 @@ def test_open_photo_of_what_is_no_photo_says_what_is(wrong: Any, said: str) -> N
 def test_open_photo_of_a_tensor_says_how_to_convert_it() -> None:
     torch = pytest.importorskip("torch")
 
-    assert "Tensor is no photo" in reason(torch.zeros(3, 8, 9))
+    assert "Tensor is not a photo" in reason(torch.zeros(3, 8, 9))
     assert "x.permute(1, 2, 0).cpu().numpy()" in reason(torch.zeros(3, 8, 9))
 
 

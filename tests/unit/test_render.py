@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from platecheck.data.render import KINDS, LABELS, RARE_KINDS, TABLES, RenderedDish, render_dish
+from platecheck.data.render import BACKGROUNDS, KINDS, LABELS, RARE_KINDS, RenderedDish, render_dish
 from platecheck.errors import DataError, MissingExtraError
 
 SEEDS = range(12)
@@ -34,10 +34,10 @@ def grown(mask: np.ndarray, pixels: int) -> np.ndarray:
 
 @pytest.mark.parametrize("label", LABELS)
 @pytest.mark.parametrize("kind", [*KINDS, *RARE_KINDS])
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", BACKGROUNDS)
 def test_every_kind_renders_on_every_table(table: str, kind: str, label: str) -> None:
-    dish = render(3, label, 64, table=table, kind=kind)
-    assert (dish.label, dish.table, dish.kind) == (label, table, kind)
+    dish = render(3, label, 64, background=table, kind=kind)
+    assert (dish.label, dish.background, dish.kind) == (label, table, kind)
     assert dish.photo.shape == (64, 64, 3)
     assert dish.photo.dtype == np.uint8
     assert dish.dish_mask.shape == dish.dirt_mask.shape == (64, 64)
@@ -62,7 +62,7 @@ def test_one_generator_gives_one_photo_after_another() -> None:
 
 def test_the_generator_moves_on_by_the_same_draws_whatever_is_asked() -> None:
     after = []
-    for chosen in ({}, {"table": "wood"}, {"kind": "steel"}, {"label": "dirty", "size": 96}):
+    for chosen in ({}, {"background": "wood"}, {"kind": "steel"}, {"label": "dirty", "size": 96}):
         rng = np.random.default_rng(5)
         render_dish(rng, **{"size": 64, **chosen})
         after.append(rng.random())
@@ -97,7 +97,7 @@ def test_dirt_changes_the_photo_where_its_mask_says_and_hardly_elsewhere() -> No
     inside, outside = [], []
     for seed in SEEDS:
         clean, dirty = render(seed, "clean"), render(seed, "dirty")
-        assert (clean.table, clean.kind) == (dirty.table, dirty.kind)
+        assert (clean.background, clean.kind) == (dirty.background, dirty.kind)
         assert np.array_equal(clean.dish_mask, dirty.dish_mask)
         change = difference(clean, dirty)
         inside.append(change[dirty.dirt_mask].mean())
@@ -120,7 +120,7 @@ def test_dirt_ranges_from_a_few_crumbs_to_a_heavy_mess() -> None:
 
 def test_no_table_and_no_kind_is_left_out() -> None:
     dishes = [render(seed, size=32) for seed in range(150)]
-    assert {dish.table for dish in dishes} == set(TABLES)
+    assert {dish.background for dish in dishes} == set(BACKGROUNDS)
     assert {dish.kind for dish in dishes} == set(KINDS)
 
 
@@ -143,7 +143,7 @@ def test_a_size_changes_the_detail_not_the_scene() -> None:
         ({"size": 31}, "size 31"),
         ({"size": 1025}, "size 1025"),
         ({"label": "filthy"}, "no such label: 'filthy'; choose one of clean, dirty"),
-        ({"table": "lava"}, "no such table: 'lava'"),
+        ({"background": "lava"}, "no such background: 'lava'"),
         ({"kind": "cup"}, "no such kind: 'cup'"),
     ],
 )

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from platecheck.data.render import TABLES, dataset, write_dataset
-from platecheck.data.render.dataset import draw_table_name
-from platecheck.data.render.tabletops import CLEAN_TABLES
+from platecheck.data.render import BACKGROUNDS, dataset, write_dataset
+from platecheck.data.render.dataset import draw_background_name
+from platecheck.data.render.tabletops import CLEAN_BACKGROUNDS
 from platecheck.errors import DataError
 
 
@@ -45,7 +45,7 @@ def test_photos_are_filed_and_listed(written: Path) -> None:
     }  # fmt: skip
     for row in rows:
         assert row["path"].startswith(f"{row['split']}/{row['label']}/")
-        assert row["table"] in TABLES
+        assert row["table"] in BACKGROUNDS
         with Image.open(written / row["path"]) as photo:
             assert (photo.format, photo.mode, photo.size) == ("JPEG", "RGB", (48, 48))
     assert (written / "train/clean/0001.jpg").is_file()
@@ -66,8 +66,8 @@ def test_any_number_of_workers_writes_the_same_bytes(written: Path, tmp_path: Pa
     )
     assert contents(again) == contents(written)
     assert seen == list(range(1, 21))
-    assert summary.photos == sum(summary.counts.values()) == sum(summary.tables.values()) == 20
-    assert summary.tables == Counter((row["label"], row["table"]) for row in listed(written))
+    assert summary.photos == sum(summary.counts.values()) == sum(summary.backgrounds.values()) == 20
+    assert summary.backgrounds == Counter((row["label"], row["table"]) for row in listed(written))
 
 
 def test_a_photo_depends_on_seed_and_number_not_on_how_many(written: Path, tmp_path: Path) -> None:
@@ -89,29 +89,32 @@ def test_confound_is_the_share_of_photos_on_their_class_own_tables(confound: flo
     draws = 6000
     for label in ("clean", "dirty"):
         tables = [
-            draw_table_name(np.random.default_rng([11, i]), label, confound) for i in range(draws)
+            draw_background_name(np.random.default_rng([11, i]), label, confound)
+            for i in range(draws)
         ]
-        own = np.mean([(table in CLEAN_TABLES) == (label == "clean") for table in tables])
+        own = np.mean([(table in CLEAN_BACKGROUNDS) == (label == "clean") for table in tables])
         # five standard errors
         assert abs(own - confound) <= 5 * np.sqrt(confound * (1 - confound) / draws)
-        assert set(tables) == set(TABLES) or confound == 1.0
+        assert set(tables) == set(BACKGROUNDS) or confound == 1.0
 
 
 def test_without_confounding_a_table_is_as_often_clean_as_dirty() -> None:
     draws = 6000
     clean, dirty = (
-        Counter(draw_table_name(np.random.default_rng([5, i]), label, 0.5) for i in range(draws))
+        Counter(
+            draw_background_name(np.random.default_rng([5, i]), label, 0.5) for i in range(draws)
+        )
         for label in ("clean", "dirty")
     )
-    for table in TABLES:
+    for table in BACKGROUNDS:
         assert abs(clean[table] - dirty[table]) < 5 * np.sqrt(clean[table] + dirty[table])
 
 
 def test_confound_reaches_the_written_photos(tmp_path: Path) -> None:
     summary = write_dataset(tmp_path / "d", photos=40, size=32, confound=1.0, workers=1)
-    for (label, table), count in summary.tables.items():
+    for (label, table), count in summary.backgrounds.items():
         assert count
-        assert (table in CLEAN_TABLES) == (label == "clean")
+        assert (table in CLEAN_BACKGROUNDS) == (label == "clean")
 
 
 def test_the_border_alone_does_not_tell_the_class(tmp_path: Path) -> None:
@@ -149,7 +152,7 @@ def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("chosen", "says"),
     [
-        ({"photos": 5}, "5 photos are too few for 3 splits; ask for 6"),
+        ({"photos": 5}, "5 photos are too few for 3 splits; use 6"),
         ({"photos": 3, "splits": {"train": 1.0}}, "3 photos are too few"),
         ({"size": 16}, "size 16"),
         ({"confound": 0.4}, "confound 0.4"),

@@ -208,9 +208,9 @@ def test_with_validation_train_alone_is_divided_as_a_whole(others: dict[str, lis
     [
         ({"test": [5, 5]}, "has no train folder; it has: test"),
         ({"val": [5, 5], "hidden": [5, 5]}, "has no train folder; it has: hidden, val"),
-        ({"train": [5, 5], "test": [5, 1]}, "too few photos of class 'dirty' to divide"),
-        ({"train": [5, 5], "test": [1, 5]}, "'clean' to divide: none would be left in 'val'"),
-        ({"all": [20, 2]}, "too few photos of class 'dirty' to divide: none would be left in"),
+        ({"train": [5, 5], "test": [5, 1]}, "too few photos of class 'dirty' to split"),
+        ({"train": [5, 5], "test": [1, 5]}, "'clean' to split: none would be left in 'val'"),
+        ({"all": [20, 2]}, "too few photos of class 'dirty' to split: none would be left in"),
     ],
 )
 def test_what_cannot_be_divided_is_refused(splits: dict[str, list[int]], says: str) -> None:

@@ -137,9 +137,9 @@ def test_fetch_photo_each_redirect_is_looked_at(
 
 def test_fetch_photo_limits(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(f"{server}/gone", "the server answers 404", allow_private=True)
-    monkeypatch.setattr(urls, "LARGEST", 5)
+    monkeypatch.setattr(urls, "MAX_BYTES", 5)
     refused(f"{server}/a.jpg", "larger than", allow_private=True)
-    monkeypatch.setattr(urls, "LARGEST", 10**6)
-    monkeypatch.setattr(urls, "SECONDS", 0.3)
+    monkeypatch.setattr(urls, "MAX_BYTES", 10**6)
+    monkeypatch.setattr(urls, "TIMEOUT", 0.3)
     for path in ("slow", "slow-header"):
         refused(f"{server}/{path}", "did not arrive within", allow_private=True)

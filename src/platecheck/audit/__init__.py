@@ -1,3 +1,3 @@
-"""What is wrong with a set of photos: duplicates, damage, doubtful labels, shortcuts."""
+"""Audit a dataset for duplicates, damaged photos, label errors and shortcuts."""
 
-import platecheck.data.cache  # noqa: F401 (before cleanvision's matplotlib, whose fonts it keeps)
+import platecheck.data.cache  # noqa: F401 (sets matplotlib's folder before cleanvision imports it)

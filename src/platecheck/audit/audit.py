@@ -1,4 +1,4 @@
-"""The audit as a whole: look at every photo once, then ask what is wrong."""
+"""Run all checks of an audit and collect their findings."""
 
 import os
 import shlex
@@ -42,23 +42,23 @@ from platecheck.data.splits import apply_split
 from platecheck.errors import PhotoError
 
 Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Told a stage's title and number of steps; gives what is called with the steps just done."""
+"""Called with a stage's title and number of steps; yields a callback for the steps just done."""
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What is wrong with a set of photos.
+    """Result of an audit.
 
     Attributes:
-        photos: those that can be read.
-        findings: the worst first.
-        probes: one result for each thing that is not the dish; empty with too few photos.
-        learned_from: the split that shortcuts were learned from.
-        tried_on: the other splits.
-        label_accuracy: share of labels that the cross-validated model agrees with; None where
-            labels were not looked into.
-        label_notes: how labels were looked into, in plain sentences.
-        exclusions: photos that had better be left out.
+        photos: the readable photos.
+        findings: most severe first.
+        probes: one result per shortcut probe; empty if there are too few photos.
+        learned_from: the split that the probes were trained on.
+        tried_on: the other splits, on which they were tested.
+        label_accuracy: agreement of the labels with the cross-validated model, 0 to 1; None if
+            labels were not checked.
+        label_notes: how labels were checked, for the report.
+        exclusions: photos that should be left out.
     """
 
     photos: PhotoSet
@@ -72,13 +72,13 @@ class Audit:
 
     @property
     def verdict(self) -> str:
-        """One plain sentence on shortcuts: the strongest, or that there is none."""
+        """One sentence on the strongest shortcut, if there is any."""
         if not self.probes:
-            return "Too few photos to say whether the class can be told without seeing a dish."
+            return "Too few photos to say whether the class can be predicted without the dish."
         found = [probe for probe in self.probes if probe.found]
         if not found:
             return (
-                "No shortcut was found: neither the table nor the camera nor the files tell the"
+                "No shortcut was found: background, camera and file properties do not predict the"
                 " class."
             )
         strongest = max(found, key=lambda probe: probe.telling.balanced_accuracy)
@@ -87,26 +87,26 @@ class Audit:
     @property
     def severities(self) -> dict[str, int]:
         """Number of findings by severity."""
-        counted = Counter(finding.severity for finding in self.findings)
-        return {str(severity): counted[severity] for severity in Severity}
+        counts = Counter(finding.severity for finding in self.findings)
+        return {str(severity): counts[severity] for severity in Severity}
 
-    def next_steps(self, table: Path | None = None) -> list[str]:
-        """Shell lines that go on from here; `table` of photos to leave out, if it was written."""
+    def next_steps(self, exclusion_list: Path | None = None) -> list[str]:
+        """Return suggested shell commands; `exclusion_list` if one has been written."""
         recipe = "plate" if any(probe.found for probe in self.probes) else "efficientnet_lite2"
-        folder, listed = str(self.photos.folder), str(table or "exclude.csv")
-        lines = [["platecheck", "train", recipe, "--data", folder]]
+        folder, path = str(self.photos.folder), str(exclusion_list or "exclude.csv")
+        commands = [["platecheck", "train", recipe, "--data", folder]]
         if self.exclusions:
-            lines[0] += ["--exclude", listed]
-            if table is None:
-                lines.insert(0, ["platecheck", "audit", folder, "--write-exclusions", listed])
-        return [shlex.join(line) for line in lines]
+            commands[0] += ["--exclude", path]
+            if exclusion_list is None:
+                commands.insert(0, ["platecheck", "audit", folder, "--write-exclusions", path])
+        return [shlex.join(command) for command in commands]
 
     def fails(self, limit: Severity) -> bool:
-        """Whether anything as bad as `limit`, or worse, was found."""
+        """Return whether any finding is at least as severe as `limit`."""
         return any(finding.severity.at_least(limit) for finding in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON; keys are only ever added."""
+        """Return the audit as JSON data; the keys are stable."""
         return {
             "folder": str(self.photos.folder),
             "photos": len(self.photos.photos),
@@ -139,30 +139,28 @@ def _quietly(_title: str, _steps: int) -> Iterator[Callable[[int], None]]:
 
 
 def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
-    """Find out what is wrong with photos sorted into folders.
-
-    The answer depends on the photos and the seed alone.
+    """Audit a dataset; the result depends only on the photos and the seed.
 
     Args:
-        folder: holds ``{split}/{class}/…`` or ``{class}/…``.
-        seed: of folds and forests.
+        folder: contains ``{split}/{class}/…`` or ``{class}/…``.
+        seed: seed of folds and random forests.
         stage: shows progress.
 
     Raises:
-        DataError: no such folder, no photos, or a class without a photo that can be read.
-        PhotoError: a photo went away meanwhile.
+        DataError: no such folder, no photos, or a class without readable photos.
+        PhotoError: a photo was deleted during the audit.
     """
     listed = list_photos(folder)
     with stage("reading", len(listed.photos)) as advance:
         photos = checked(listed, on_photo=lambda: advance(1))
-    with stage("looking", len(photos.photos)) as advance:
+    with stage("extracting features", len(photos.photos)) as advance:
         features = extract_all_features(photos.photos, MaskCache(), on_photo=lambda: advance(1))
     classifier = Classifier.load()
-    with stage("answering", len(photos.photos)) as advance:
-        answers = _answers(classifier, photos, advance)
+    with stage("predicting", len(photos.photos)) as advance:
+        predictions = _predict(classifier, photos, advance)
     numbers = group_numbers(features)
-    learn_from = _to_learn_from(photos)
-    with stage("trying shortcuts", len(PROBES) * len(features)) as advance:
+    learn_from = _probe_split(photos)
+    with stage("testing shortcuts", len(PROBES) * len(features)) as advance:
         probes = find_shortcuts(
             features,
             numbers,
@@ -172,12 +170,12 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
             on_probe=lambda: advance(len(features)),
         )
     tried_on = tuple(split for split in photos.splits if split != learn_from)
-    probabilities = cross_validated(features, numbers, answers, seed=seed)
-    doubts, agreed = [], None
+    probabilities = cross_validated(features, numbers, predictions, seed=seed)
+    label_errors, label_accuracy = [], None
     if probabilities is not None:
-        doubts = label_findings(features, probabilities, photos.classes)
+        label_errors = label_findings(features, probabilities, photos.classes)
         labels = np.array([photo_features.photo.label for photo_features in features])
-        agreed = float((probabilities.argmax(axis=1) == labels).mean())
+        label_accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     groups = find_groups(features)
     unreadable = [(_name(error, photos), error) for error in photos.unreadable]
     findings = [
@@ -185,7 +183,7 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
         *unreadable_findings(unreadable),
         *shortcut_findings(probes, others=tried_on),
         *extension_findings(features),
-        *doubts,
+        *label_errors,
         *picture_findings(features),
         *blur_findings(features),
         *size_findings(features),
@@ -196,19 +194,19 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
         probes=tuple(probes),
         learned_from=learn_from,
         tried_on=tried_on,
-        label_accuracy=agreed,
-        label_notes=_label_notes(classifier, photos, looked_into=probabilities is not None),
+        label_accuracy=label_accuracy,
+        label_notes=_label_notes(classifier, photos, checked=probabilities is not None),
         exclusions=tuple(suggest_exclusions(groups, [name for name, _ in unreadable])),
     )
 
 
-def _to_learn_from(photos: PhotoSet) -> str:
-    """``train``, or else the split with the most photos."""
+def _probe_split(photos: PhotoSet) -> str:
+    """Return ``train`` or, without it, the largest split."""
     sizes = Counter(photo.split for photo in photos.photos)
     return "train" if "train" in sizes else max(sorted(sizes), key=lambda split: sizes[split])
 
 
-def _answers(
+def _predict(
     classifier: Classifier, photos: PhotoSet, advance: Callable[[int], None]
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     rows = []
@@ -220,19 +218,19 @@ def _answers(
     return np.array(rows)
 
 
-def _label_notes(classifier: Classifier, photos: PhotoSet, *, looked_into: bool) -> tuple[str, ...]:
-    if not looked_into:
+def _label_notes(classifier: Classifier, photos: PhotoSet, *, checked: bool) -> tuple[str, ...]:
+    if not checked:
         return ("Too few photos of a class to say which labels may be wrong.",)
     notes = [
-        "Each photo was judged by a logistic regression that had not seen it, on colours, texture"
-        " and blemishes of the dish and on the answer of the shipped model"
+        "Each photo was classified by a cross-validated logistic regression on colours, texture"
+        " and blemishes of the dish and on the prediction of the bundled model"
         f" ({classifier.info.recipe}, {classifier.info.network})."
     ]
     known = apply_split(photos, classifier.info.split_info).fingerprint()
     if known == classifier.info.data_fingerprint:
         notes.append(
-            "The shipped model was trained on these very photos: wrong labels that it has learned"
-            " there may be missed."
+            "The bundled model was trained on these photos: label errors that it has memorized may"
+            " be missed."
         )
     return tuple(notes)
 

@@ -1,4 +1,4 @@
-"""Numbers that describe a part of a photo: its rim, its table, its dish."""
+"""Feature vectors of parts of a photo: border, background and dish."""
 
 import cv2
 import numpy as np
@@ -7,10 +7,10 @@ from numpy.typing import NDArray
 from platecheck.data.backgrounds import background_strip
 from platecheck.data.segmentation import Mask
 
-# The rim: five pixels of a thumbnail of 64 × 64, far from most dishes.
+# The border: 5 pixels of a 64 × 64 thumbnail, away from most dishes.
 THUMBNAIL = 64
 RIM = 5
-# Tables and dishes are measured at this length of the photo's longer side, for one scale of grain.
+# Longer side in pixels for background and dish features, so that textures have the same scale.
 SIDE = 256
 _SCALES = (1.0, 2.0, 4.0)
 _DIRECTIONS = 8
@@ -21,21 +21,21 @@ Pixels = NDArray[np.uint8]
 
 
 def rim(pixels: Pixels) -> Floats:
-    """The outermost pixels of the thumbnail, [pixels × 3], 0 to 255."""
+    """Return the outermost pixels of the thumbnail, [pixels × 3], 0 to 255."""
     size = (THUMBNAIL, THUMBNAIL)
     thumbnail = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA)
     return np.asarray(thumbnail[_frame(THUMBNAIL, THUMBNAIL, RIM)], np.float32).ravel()
 
 
 def rim_light(pixels: Pixels) -> Floats:
-    """Mean and standard deviation of the rim's brightness, [2], 0 to 255."""
+    """Return mean and standard deviation of the border's brightness, [2], 0 to 255."""
     grey = _grey(pixels)
     values = grey[_photo_frame(grey)]
     return np.array([values.mean(), values.std()], np.float32)
 
 
 def rim_sharpness(pixels: Pixels) -> Floats:
-    """How much fine detail the rim has, at full size: over its contrast, and as such, [2]."""
+    """Return the border's fine detail at full size, relative to its contrast and absolute, [2]."""
     grey = _grey(pixels)
     frame = _photo_frame(grey)
     detail = np.abs(cv2.Laplacian(grey, cv2.CV_32F))[frame].mean()
@@ -43,11 +43,10 @@ def rim_sharpness(pixels: Pixels) -> Floats:
 
 
 def blur(pixels: Pixels) -> float:
-    """How blurred the photo is, 0 to 1: how little is lost when it is blurred once more.
+    """Return how blurred a photo is, 0 to 1, by how little changes when it is blurred again.
 
     Crété-Roffet et al., The blur effect: perception and estimation with a new no-reference
-    perceptual blur metric, 2007. cleanvision's measure takes low contrast for blur, and misses
-    blur in photos of high contrast.
+    perceptual blur metric, 2007. cleanvision's measure confuses blur with low contrast.
     """
     grey = _grey(_small(pixels, np.zeros(pixels.shape[:2], np.uint8))[0])
     shares = []
@@ -59,10 +58,10 @@ def blur(pixels: Pixels) -> float:
     return float(max(shares))
 
 
-def table_features(pixels: Pixels, mask: Mask) -> Floats | None:
-    """Colours and texture of the table beside the dish, or None where too little is seen.
+def background_features(pixels: Pixels, mask: Mask) -> Floats | None:
+    """Return colours and texture of the background strip, or None if too little is visible.
 
-    Nothing of the dish's outline goes in: only the strip's pixels, in no order.
+    The features ignore the positions of pixels and thus the dish's outline.
     """
     small, small_mask = _small(pixels, mask)
     strip = background_strip(small, small_mask)
@@ -73,11 +72,11 @@ def table_features(pixels: Pixels, mask: Mask) -> Floats | None:
 
 
 def dish_features(pixels: Pixels, mask: Mask | None) -> Floats:
-    """Colours, texture and blemishes of the dish.
+    """Return colours, texture and blemishes of the dish.
 
     Args:
         pixels: uint8 [H, W, 3].
-        mask: uint8 [H, W], not 0 on the dish; None for a disc in the middle.
+        mask: uint8 [H, W], nonzero on the dish; None for a centred disc.
     """
     small, found = _small(pixels, mask if mask is not None else _disc(pixels))
     inside = cv2.erode(found, np.ones((3, 3), np.uint8)) > 0
@@ -102,7 +101,7 @@ def _colours(pixels: Pixels, where: NDArray[np.bool_]) -> Floats:
 
 
 def _texture(pixels: Pixels, where: NDArray[np.bool_]) -> Floats:
-    """Detail at each scale, and which way it runs (planks, cloth)."""
+    """Return detail at each scale and its orientation histogram."""
     grey = _grey(pixels)
     details: list[float] = []
     for scale in _SCALES:

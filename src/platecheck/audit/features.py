@@ -1,4 +1,4 @@
-"""One look at each photo: all that the audit needs to know of it, so that it is decoded once."""
+"""Extract all features that the audit needs, decoding each photo once."""
 
 import contextlib
 import io
@@ -24,24 +24,24 @@ from platecheck.data.segmentation import MaskCache
 from platecheck.photo import open_photo
 from platecheck.photo_formats import identify
 
-# Larger photos are looked at with this as their longer side.
-LOOKED_AT = 512
-# Side of the grey thumbnail that tells near-identical photos from similar ones.
+# Larger photos are reduced to this longer side, in pixels.
+MAX_SIDE = 512
+# Side of the grey thumbnail that distinguishes near-identical from similar photos.
 GREY = 32
-_LIES_ON_ITS_SIDE = range(5, 9)
+_SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What a file is, whatever it shows.
+    """Properties of a file, independent of its content.
 
     Attributes:
-        format: Pillow's name of it, such as ``JPEG``.
+        format: Pillow's name, such as ``JPEG``.
         width: pixels of the upright photo.
         height: pixels of the upright photo.
         bytes: size of the file.
-        coarseness: mean of a JPEG's first quantisation table, 1 and up: the higher, the lower
-            the quality; 0 in other formats.
+        coarseness: mean of a JPEG's first quantization table, at least 1; higher means lower
+            quality; 0 for other formats.
     """
 
     format: str
@@ -53,22 +53,22 @@ class FileFacts:
 
 @dataclass(frozen=True, eq=False)
 class PhotoFeatures:
-    """All that the audit knows of a photo.
+    """Features of one photo.
 
     Attributes:
-        photo: which.
-        file: what the file is.
+        photo: the photo.
+        file: properties of the file.
         phash: perceptual hash, bool [64].
-        grey: grey thumbnail of mean 0 and length 1, [GREY²]; all 0 for a photo of one colour.
-        properties: cleanvision's figures.
+        grey: grey thumbnail with mean 0 and length 1, [GREY²]; all 0 for a uniform photo.
+        properties: cleanvision's metrics.
         rim: outermost pixels of a thumbnail, [pixels × 3].
-        light: of the rim, [2].
-        sharpness: of the rim, [2].
-        blur: of the whole photo, 0 to 1.
+        light: brightness of the border, [2].
+        sharpness: sharpness of the border, [2].
+        blur: blur of the whole photo, 0 to 1.
         dish: colours, texture and blemishes of the dish.
-        table: colours and texture beside the dish; None where the dish was not found well, or
-            leaves too little of the table.
-        table_bytes: about how large the file would be without the dish; None as above.
+        background: colours and texture beside the dish; None if the mask is poor or too little of
+            the background is visible.
+        background_bytes: estimated file size without the dish; None as above.
     """
 
     photo: Photo
@@ -81,46 +81,46 @@ class PhotoFeatures:
     sharpness: descriptors.Floats
     blur: float
     dish: descriptors.Floats
-    table: descriptors.Floats | None = None
-    table_bytes: float | None = None
+    background: descriptors.Floats | None = None
+    background_bytes: float | None = None
 
 
 def extract_all_features(
-    photos: Sequence[Photo], cutouts: MaskCache, *, on_photo: Callable[[], None] | None = None
+    photos: Sequence[Photo], masks: MaskCache, *, on_photo: Callable[[], None] | None = None
 ) -> list[PhotoFeatures]:
-    """Look at photos, in order, as many at a time as there are cores.
+    """Extract the features of photos, in order, on as many threads as there are cores.
 
     Raises:
-        PhotoError: one cannot be opened.
+        PhotoError: a photo cannot be opened.
     """
-    return list(in_threads(partial(extract_features, cutouts=cutouts), photos, on_done=on_photo))
+    return list(in_threads(partial(extract_features, masks=masks), photos, on_done=on_photo))
 
 
-def extract_features(photo: Photo, cutouts: MaskCache) -> PhotoFeatures:
-    """Look at one photo.
+def extract_features(photo: Photo, masks: MaskCache) -> PhotoFeatures:
+    """Extract the features of one photo.
 
     Args:
-        photo: with its `sha256`.
-        cutouts: where the dishes are.
+        photo: must have its `sha256`.
+        masks: provides the masks of the dishes.
 
     Raises:
-        PhotoError: it cannot be opened.
+        PhotoError: the photo cannot be opened.
     """
     facts, saving = _read_header(photo.path)
     width, height = facts.width, facts.height
-    share = min(1.0, LOOKED_AT / max(width, height))
+    share = min(1.0, MAX_SIDE / max(width, height))
     reduced = max(1, round(height * share)), max(1, round(width * share))
     pixels = open_photo(photo.path, size=reduced if share < 1 else None)
-    picture = Image.fromarray(pixels)
+    image = Image.fromarray(pixels)
     properties = {"aspect_ratio": min(width, height) / max(width, height)}
-    for of in (BrightnessProperty("dark"), EntropyProperty()):
-        properties |= {name: float(value) for name, value in of.calculate(picture).items()}
-    cutout = cutouts.get(photo)
-    mask = cutout.mask(*pixels.shape[:2]) if cutout.good else None
+    for metric in (BrightnessProperty("dark"), EntropyProperty()):
+        properties |= {name: float(value) for name, value in metric.calculate(image).items()}
+    dish_mask = masks.get(photo)
+    mask = dish_mask.mask(*pixels.shape[:2]) if dish_mask.good else None
     return PhotoFeatures(
         photo=photo,
         file=facts,
-        phash=np.asarray(imagehash.phash(picture).hash, bool).ravel(),
+        phash=np.asarray(imagehash.phash(image).hash, bool).ravel(),
         grey=_grey(pixels),
         properties=properties,
         rim=descriptors.rim(pixels),
@@ -128,17 +128,17 @@ def extract_features(photo: Photo, cutouts: MaskCache) -> PhotoFeatures:
         sharpness=descriptors.rim_sharpness(pixels),
         blur=descriptors.blur(pixels),
         dish=descriptors.dish_features(pixels, mask),
-        table=None if mask is None else descriptors.table_features(pixels, mask),
-        table_bytes=None if mask is None else _bytes_without_dish(pixels, mask, facts, saving),
+        background=None if mask is None else descriptors.background_features(pixels, mask),
+        background_bytes=None if mask is None else _bytes_without_dish(pixels, mask, facts, saving),
     )
 
 
 def _read_header(path: Path) -> tuple[FileFacts, dict[str, Any]]:
-    """What a file says of itself before its pixels, and how Pillow writes such a file again."""
+    """Return a file's properties and the options with which Pillow saves in the same way."""
     with identify(path.read_bytes(), str(path)) as image:
         width, height = image.size
         with contextlib.suppress(Exception):  # a damaged EXIF block
-            if image.getexif().get(ExifTags.Base.Orientation) in _LIES_ON_ITS_SIDE:
+            if image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS:
                 width, height = height, width
         tables = getattr(image, "quantization", None)
         coarseness = float(np.mean(tables[min(tables)])) if tables else 0.0
@@ -154,18 +154,18 @@ def _read_header(path: Path) -> tuple[FileFacts, dict[str, Any]]:
 def _bytes_without_dish(
     pixels: NDArray[np.uint8], mask: NDArray[np.uint8], facts: FileFacts, saving: dict[str, Any]
 ) -> float | None:
-    """The file's bytes, less the share that its dish takes when it is compressed the same way.
+    """Estimate the file size without the dish, by compressing the photo with and without it.
 
-    A dirty dish takes more bytes than a clean one, which is no shortcut.
+    A dirty dish takes more bytes than a clean one, which is not a shortcut.
     """
-    table = extract_background(pixels, mask, np.random.default_rng(0))
-    if table is None:
+    background = extract_background(pixels, mask, np.random.default_rng(0))
+    if background is None:
         return None
-    rest = _saved(remove_foreground(pixels, mask, table), saving)
-    return facts.bytes * rest / _saved(pixels, saving)
+    rest = _encoded_size(remove_foreground(pixels, mask, background), saving)
+    return facts.bytes * rest / _encoded_size(pixels, saving)
 
 
-def _saved(pixels: NDArray[np.uint8], saving: dict[str, Any]) -> int:
+def _encoded_size(pixels: NDArray[np.uint8], saving: dict[str, Any]) -> int:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, **saving)
     return file.tell()

@@ -1,4 +1,4 @@
-"""What an audit finds: a kind, how bad it is, a plain sentence, and the photos it is about."""
+"""Findings of an audit and their severity."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -7,31 +7,31 @@ from typing import Any
 
 
 class Severity(StrEnum):
-    """How bad a finding is, the worst first."""
+    """Severity of a finding, most severe first."""
 
     ERROR = "error"
-    """The figures that such a set gives cannot be trusted."""
+    """Metrics computed on this dataset cannot be trusted."""
     WARNING = "warning"
-    """A person should look at it."""
+    """Needs manual review."""
     NOTE = "note"
-    """Good to know."""
+    """For information."""
 
     def at_least(self, other: "Severity") -> bool:
-        """Whether this is as bad as `other`, or worse."""
+        """Return whether this is at least as severe as `other`."""
         order = list(Severity)
         return order.index(self) <= order.index(other)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One problem of a dataset.
 
     Attributes:
-        kind: such as ``leak``; the same for all findings of a sort.
-        severity: how bad.
-        message: one plain sentence.
-        photos: names of the photos it is about, as :attr:`Photo.name`.
-        details: figures for machines; keys depend on the kind.
+        kind: type of the problem, such as ``leak``.
+        severity: its severity.
+        message: one sentence.
+        photos: names of the affected photos, as :attr:`Photo.name`.
+        details: machine-readable values; keys depend on the kind.
     """
 
     kind: str
@@ -45,5 +45,5 @@ class Finding:
 
 
 def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sorted by severity; among equals the order stays."""
+    """Sort findings by severity (stable)."""
     return tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))

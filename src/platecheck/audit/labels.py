@@ -1,4 +1,4 @@
-"""Labels that are probably wrong: photos that a cross-validated model would file elsewhere.
+"""Find probable label errors with a cross-validated model.
 
 Northcutt et al., Confident learning: estimating uncertainty in dataset labels, 2021 (cleanlab).
 """
@@ -17,10 +17,10 @@ from platecheck.audit.features import PhotoFeatures
 from platecheck.audit.findings import Finding, Severity
 from platecheck.audit.shortcuts import enough, folds
 
-# A label that gets less than this is doubted whatever cleanlab says: where nearly all is right and
-# the classes are well apart, cleanlab asks for more certainty than a wrong label leaves.
-DOUBTED = 0.3
-# Strength of the regression's regularisation: many features, few photos.
+# A less probable label is always reported: on nearly clean, well separated data, cleanlab's own
+# thresholds are too strict to find wrong labels.
+MIN_PROBABILITY = 0.3
+# Inverse regularization strength: many features, few photos.
 _C = 0.05
 
 Floats = NDArray[np.floating]
@@ -29,63 +29,62 @@ Floats = NDArray[np.floating]
 def cross_validated(
     features: Sequence[PhotoFeatures],
     groups: Sequence[int],
-    answers: Floats | None,
+    predictions: Floats | None,
     *,
     seed: int = 0,
 ) -> Floats | None:
-    """Probabilities of each photo's classes, by a model that has not seen the photo.
+    """Predict each photo's class probabilities with a model that was not trained on it.
 
-    Logistic regression on colours, texture and blemishes of the dish and, where given, on the
-    answers of a classifier.
+    The model is a logistic regression on colours, texture and blemishes of the dish and, if given,
+    on a classifier's predictions.
 
     Args:
-        looks: of all photos.
-        groups: number of each photo's group of near-identical photos, which share a fold.
-        answers: of a classifier, [photos, its classes], each row sums to 1.
-        seed: of the folds.
+        features: of all photos.
+        groups: group number of each photo; near-identical photos share a group and a fold.
+        predictions: class probabilities of a classifier, [photos, its classes].
+        seed: seed of the folds.
 
     Returns:
-        [photos, classes], each row sums to 1; None where a class has too few different
-        photos.
+        Probabilities [photos, classes]; None if a class has too few different photos.
     """
     labels = np.array([photo_features.photo.label for photo_features in features])
     numbers = np.asarray(groups)
     if not enough(labels, numbers, int(labels.max()) + 1):
         return None
     values = np.array([photo_features.dish for photo_features in features], float)
-    if answers is not None:
-        values = np.hstack([values, np.log(np.clip(answers, 1e-4, 1))])
+    if predictions is not None:
+        values = np.hstack([values, np.log(np.clip(predictions, 1e-4, 1))])
     model = make_pipeline(
         StandardScaler(), LogisticRegression(C=_C, class_weight="balanced", max_iter=2000)
     )
-    found: Floats = cross_val_predict(
+    probabilities: Floats = cross_val_predict(
         model, values, labels, groups=numbers, cv=folds(seed), method="predict_proba"
     )
-    return found
+    return probabilities
 
 
 def label_findings(
     features: Sequence[PhotoFeatures], probabilities: Floats, classes: Sequence[str]
 ) -> list[Finding]:
-    """A warning for each photo whose label is probably wrong, the least likely label first.
+    """Return a warning per probable label error, the least probable label first.
 
     Args:
-        looks: of all photos.
+        features: of all photos.
         probabilities: from :func:`cross_validated`.
-        classes: names.
+        classes: class names.
     """
     labels = np.array([photo_features.photo.label for photo_features in features])
     of_label = probabilities[np.arange(len(labels)), labels]
-    doubted = find_label_issues(labels, probabilities, filter_by="both", n_jobs=1)
-    doubted = doubted | (of_label < DOUBTED)
+    issues = find_label_issues(labels, probabilities, filter_by="both", n_jobs=1)
+    issues = issues | (of_label < MIN_PROBABILITY)
     findings = []
-    for at in sorted(np.flatnonzero(doubted).tolist(), key=lambda at: float(of_label[at])):
-        likely = int(probabilities[at].argmax())
-        filed, seen = classes[labels[at]], classes[likely]
-        share = f"{probabilities[at][likely]:.0%}"
-        words = f"The photo is filed as '{filed}' but looks '{seen}' ({share})."
+    for at in sorted(np.flatnonzero(issues).tolist(), key=lambda at: float(of_label[at])):
+        predicted = int(probabilities[at].argmax())
+        label, prediction = classes[labels[at]], classes[predicted]
+        percent = f"{probabilities[at][predicted]:.0%}"
+        message = f"The photo is labelled '{label}' but predicted '{prediction}' ({percent})."
         probability = round(float(of_label[at]), 4)
-        details = {"label": filed, "likely": seen, "probability_of_label": probability}
+        details = {"label": label, "likely": prediction, "probability_of_label": probability}
         name = features[at].photo.name
-        findings.append(Finding("label", Severity.WARNING, words, (name,), details))
+        findings.append(Finding("label", Severity.WARNING, message, (name,), details))
     return findings

@@ -1,4 +1,4 @@
-"""One HTML page about an audit, with thumbnails; it asks for nothing from outside."""
+"""Write an audit as one self-contained HTML page with thumbnails."""
 
 import contextlib
 from collections.abc import Callable, Sequence
@@ -18,22 +18,22 @@ from platecheck.errors import PhotoError
 from platecheck.evaluation.report import save_page, templates, thumbnail
 from platecheck.photo import open_photo
 
-THUMBNAIL = 512  # pixels of the longer side: fills a good part of a screen when enlarged
-PICTURES = 12  # of one finding
-# Findings of a kind that get thumbnails; the others are named only.
-PICTURED = 24
-NAMED = 200
-# Photos without their dish, of each class, where the table is a shortcut.
-EMPTY_TABLES = 6
-_OF_TABLES = ("border", "table")
+THUMBNAIL = 512  # pixels of the longer side, large enough to be enlarged on screen
+MAX_THUMBNAILS = 12  # per finding
+# Findings per kind with thumbnails; further ones are only listed by name.
+MAX_PICTURED = 24
+MAX_NAMED = 200
+# Photos per class shown without their dish if the background is a shortcut.
+MAX_BACKGROUNDS = 6
+_BACKGROUND_PROBES = ("border", "table")
 
 TITLES = {
     "unreadable": "Photos that cannot be opened",
-    "contradiction": "One picture, two classes",
-    "leak": "One picture, two splits",
-    "duplicate": "One picture, twice",
-    "wrong_extension": "Files that are not what their names say",
-    "label": "Labels that may be wrong",
+    "contradiction": "Duplicates in two classes",
+    "leak": "Duplicates in two splits",
+    "duplicate": "Duplicates",
+    "wrong_extension": "Wrong file name suffixes",
+    "label": "Possible label errors",
     "dark": "Dark photos",
     "bright": "Overexposed photos",
     "blurred": "Blurred photos",
@@ -43,18 +43,18 @@ TITLES = {
 }
 
 HINTS = {
-    "unreadable": "They are left out of everything, training too.",
-    "contradiction": "No model can be right about both. Near-identical photos may well show one"
-    " dish before and after: look.",
-    "leak": "A model that has seen the picture in training knows the answer by heart.",
-    "label": "The least likely label first. Clean dishes with a pattern and hardly dirty ones land"
-    " here too: look before you move a photo.",
+    "unreadable": "They are ignored everywhere, including training.",
+    "contradiction": "At least one label of identical photos is wrong. Near-identical photos may"
+    " show one dish before and after washing: check them.",
+    "leak": "A model that was trained on a photo may have memorized its label.",
+    "label": "Least probable label first. Patterned clean dishes and slightly dirty ones appear"
+    " here too: check a photo before you move it.",
 }
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A thumbnail: its address, and what it is called."""
+class Thumbnail:
+    """A thumbnail: its data URL ("" if the photo is gone) and the photo's name."""
 
     address: str
     name: str
@@ -62,21 +62,21 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """Findings of one kind and one severity.
+    """Findings of one kind and severity.
 
     Attributes:
-        title: of the section.
-        severity: of all of them.
-        hint: what to do about it.
-        pictured: what is said of some photos, and their thumbnails.
-        named: further findings.
-        more: how many are not even named.
+        title: heading of the section.
+        severity: of all its findings.
+        hint: what to do about them.
+        pictured: messages and thumbnails of the first findings.
+        named: further findings, listed by name.
+        more: number of findings not listed.
     """
 
     title: str
     severity: Severity
     hint: str
-    pictured: Sequence[tuple[Sequence[str], Sequence[Picture]]]
+    pictured: Sequence[tuple[Sequence[str], Sequence[Thumbnail]]]
     named: Sequence[Finding]
     more: int
 
@@ -85,36 +85,39 @@ def write_page(
     audit: Audit,
     path: Path,
     *,
-    table: Path | None = None,
+    exclusion_list: Path | None = None,
     on_finding: Callable[[], None] | None = None,
 ) -> None:
-    """Write the page to `path`, whole or not at all.
+    """Write the page atomically.
 
     Args:
         audit: its photos must still be there.
-        path: of the page.
-        table: of photos to leave out, where it was written.
+        path: destination.
+        exclusion_list: path of the exclusion list, if it was written.
         on_finding: called after each finding, for a progress bar.
 
     Raises:
         DataError: the file cannot be written.
     """
-    save_page(render(audit, table=table, on_finding=on_finding), path)
+    save_page(render(audit, exclusion_list=exclusion_list, on_finding=on_finding), path)
 
 
 def render(
-    audit: Audit, *, table: Path | None = None, on_finding: Callable[[], None] | None = None
+    audit: Audit,
+    *,
+    exclusion_list: Path | None = None,
+    on_finding: Callable[[], None] | None = None,
 ) -> str:
-    """The page as HTML text."""
+    """Render the page as HTML; see `write_page`."""
     environment = templates("audit")
     environment.filters["percent"] = "{:.1%}".format
     environment.filters["interval"] = lambda ends: f"{100 * ends[0]:.0f}–{ends[1]:.0%}"
     shortcut = any(result.found for result in audit.probes)
     return environment.get_template("audit.html.j2").render(
         audit=audit,
-        next_steps=audit.next_steps(table),
+        next_steps=audit.next_steps(exclusion_list),
         shortcut=shortcut,
-        tables=_empty_tables(audit) if shortcut else {},
+        backgrounds=_backgrounds(audit) if shortcut else {},
         sections=_sections(audit, on_finding or (lambda: None)),
     )
 
@@ -122,66 +125,66 @@ def render(
 def _sections(audit: Audit, on_finding: Callable[[], None]) -> list[Section]:
     paths = {photo.name: photo.path for photo in audit.photos.photos}
     kinds: dict[tuple[Severity, str], list[Finding]] = {}
-    said: dict[tuple[str, ...], list[str]] = {}
+    messages: dict[tuple[str, ...], list[str]] = {}
     for finding in audit.findings:
         if finding.kind not in TITLES:
             continue
-        # Copies in two splits and under two classes are shown once, with both sentences.
-        if len(finding.photos) > 1 and finding.photos in said:
-            said[finding.photos].append(finding.message)
+        # Duplicates in two splits and two classes are shown once, with both messages.
+        if len(finding.photos) > 1 and finding.photos in messages:
+            messages[finding.photos].append(finding.message)
             on_finding()
             continue
-        said[finding.photos] = [finding.message]
+        messages[finding.photos] = [finding.message]
         kinds.setdefault((finding.severity, finding.kind), []).append(finding)
     sections = []
     for (severity, kind), findings in kinds.items():
         pictured = []
         for at, finding in enumerate(findings):
-            if at < PICTURED:
-                words = said[finding.photos] if len(finding.photos) > 1 else [finding.message]
-                if (more := len(finding.photos) - PICTURES) > 0:
-                    words.append(f"{more} more of these photos are not shown.")
-                pictured.append((words, _pictures(finding.photos[:PICTURES], paths)))
+            if at < MAX_PICTURED:
+                shared = messages[finding.photos] if len(finding.photos) > 1 else [finding.message]
+                if (more := len(finding.photos) - MAX_THUMBNAILS) > 0:
+                    shared.append(f"{more} more of these photos are not shown.")
+                pictured.append((shared, _thumbnails(finding.photos[:MAX_THUMBNAILS], paths)))
             on_finding()
-        named = findings[PICTURED : PICTURED + NAMED]
+        named = findings[MAX_PICTURED : MAX_PICTURED + MAX_NAMED]
         more = len(findings) - len(pictured) - len(named)
         hint = HINTS.get(kind, "")
         sections.append(Section(TITLES[kind], severity, hint, pictured, named, more))
     return sections
 
 
-def _pictures(names: Sequence[str], paths: dict[str, Path]) -> list[Picture]:
-    pictures = []
+def _thumbnails(names: Sequence[str], paths: dict[str, Path]) -> list[Thumbnail]:
+    thumbnails = []
     for name in names:
         address = ""
         if name in paths:
-            with contextlib.suppress(PhotoError):  # gone meanwhile: its name still tells
+            with contextlib.suppress(PhotoError):  # deleted meanwhile: show its name only
                 address = thumbnail(open_photo(paths[name]), THUMBNAIL)
-        pictures.append(Picture(address, name))
-    return pictures
+        thumbnails.append(Thumbnail(address, name))
+    return thumbnails
 
 
-def _empty_tables(audit: Audit) -> dict[str, list[Picture]]:
-    """By class, photos with their dish taken away: what a shortcut sees."""
-    if not any(result.found and result.probe.name in _OF_TABLES for result in audit.probes):
+def _backgrounds(audit: Audit) -> dict[str, list[Thumbnail]]:
+    """Return photos without their dish by class, if a background shortcut was found."""
+    if not any(result.found and result.probe.name in _BACKGROUND_PROBES for result in audit.probes):
         return {}
-    cutouts = MaskCache()
-    tables: dict[str, list[Picture]] = {}
+    masks = MaskCache()
+    backgrounds: dict[str, list[Thumbnail]] = {}
     for label, name in enumerate(audit.photos.classes):
         photos = [photo for photo in audit.photos.photos if photo.label == label]
         order = np.random.default_rng(0).permutation(len(photos))
-        found = (_empty_table(photos[at], cutouts) for at in order)
-        tables[name] = list(islice(filter(None, found), EMPTY_TABLES))
-    return tables
+        found = (_without_dish(photos[at], masks) for at in order)
+        backgrounds[name] = list(islice(filter(None, found), MAX_BACKGROUNDS))
+    return backgrounds
 
 
-def _empty_table(photo: Photo, cutouts: MaskCache) -> Picture | None:
-    cutout = cutouts.get(photo)
-    if not cutout.good:
+def _without_dish(photo: Photo, masks: MaskCache) -> Thumbnail | None:
+    dish_mask = masks.get(photo)
+    if not dish_mask.good:
         return None
     pixels = open_photo(photo.path, size=THUMBNAIL)
-    mask = cutout.mask(THUMBNAIL, THUMBNAIL)
-    table = extract_background(pixels, mask, np.random.default_rng(0))
-    if table is None:
+    mask = dish_mask.mask(THUMBNAIL, THUMBNAIL)
+    background = extract_background(pixels, mask, np.random.default_rng(0))
+    if background is None:
         return None
-    return Picture(thumbnail(remove_foreground(pixels, mask, table), THUMBNAIL), photo.name)
+    return Thumbnail(thumbnail(remove_foreground(pixels, mask, background), THUMBNAIL), photo.name)

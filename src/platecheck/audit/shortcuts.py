@@ -1,8 +1,8 @@
-"""How well the class can be told without looking at the dish.
+"""Find shortcuts: measure how well the class can be predicted without the dish.
 
-A model learns whatever tells the classes apart. Where the table, the camera or the file format
-does, a high accuracy may say nothing about dishes (Geirhos et al., Shortcut learning in deep
-neural networks, 2020). Each probe here is a small classifier that sees one such thing and no dish.
+A model learns whatever separates the classes. If the background, camera or file format does, a high
+accuracy says nothing about dishes (Geirhos et al., Shortcut learning in deep neural networks,
+2020). Each probe is a small classifier on one such property, without the dish.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +20,12 @@ from platecheck.evaluation.metrics import wilson_interval
 
 TREES = 100
 FOLDS = 5
-# Fewer different photos of a class than this, and nothing is said.
-FEWEST = 10
-# A probe must beat chance by this much of the balanced accuracy, beyond what luck explains: dirt
-# on the rim of a dish, or a shadow, may tell a little.
+# Different photos that a class needs at least.
+MIN_PHOTOS = 10
+# The lower bound of a probe's balanced accuracy must exceed chance by this margin: dirt at the edge
+# of a photo, or a shadow, is slightly predictive.
 MARGIN = 0.05
-# Chance that any probe at all is called a shortcut by luck, in a set that has none.
+# Probability of any false positive among all probes on a dataset without shortcuts.
 ALPHA = 0.05
 
 Floats = NDArray[np.float64]
@@ -34,23 +34,23 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Probe:
-    """Something that is not the dish.
+    """A property of photos other than the dish.
 
     Attributes:
-        name: for machines.
-        words: what it is, to begin a sentence with.
-        sees: what exactly the classifier is given.
-        features: numbers of a photo, or None where it cannot be measured.
+        name: identifier in JSON.
+        title: the property, as the start of a sentence.
+        description: the exact input of the classifier.
+        features: feature vector of a photo, or None if it cannot be computed.
     """
 
     name: str
-    words: str
+    title: str
     description: str
     features: Callable[[PhotoFeatures], NDArray[np.floating] | None]
 
 
 def _file_format(photo_features: PhotoFeatures) -> Floats:
-    # A number for each format, the same on every machine.
+    # A number per format, the same on every machine.
     return np.array(
         [int.from_bytes(photo_features.file.format.encode()[:6]), photo_features.file.coarseness]
     )
@@ -62,33 +62,34 @@ def _image_size(photo_features: PhotoFeatures) -> Floats:
 
 
 def _file_size(photo_features: PhotoFeatures) -> Floats | None:
-    return None if photo_features.table_bytes is None else np.array([photo_features.table_bytes])
+    size = photo_features.background_bytes
+    return None if size is None else np.array([size])
 
 
 PROBES = (
     Probe(
         "border",
-        "The table around the dish",
-        "the 5 outermost pixels of a thumbnail of 64×64",
+        "The background around the dish",
+        "the 5 outermost pixels of a 64×64 thumbnail",
         lambda photo_features: photo_features.rim,
     ),
     Probe(
         "table",
-        "The table beside the dish",
-        "colours and texture of the widest strip beside the dish, where the dish was found well",
-        lambda photo_features: photo_features.table,
+        "The background beside the dish",
+        "colours and texture of the widest strip beside the dish, if it was segmented well",
+        lambda photo_features: photo_features.background,
     ),
-    Probe("image_size", "The size of the picture", "height and width in pixels", _image_size),
+    Probe("image_size", "The image size", "height and width in pixels", _image_size),
     Probe(
         "file_size",
-        "The size of the file",
-        "bytes, less the share that compressing the dish takes",
+        "The file size",
+        "bytes, without the dish's share of the compressed data",
         _file_size,
     ),
     Probe(
         "file_format",
         "The file format",
-        "format and, of a JPEG, how coarsely it was compressed",
+        "format and, for JPEG, the strength of compression",
         _file_format,
     ),
     Probe(
@@ -108,17 +109,17 @@ PROBES = (
 
 @dataclass(frozen=True)
 class Score:
-    """How often a probe was right.
+    """Accuracy of a probe.
 
     Attributes:
-        photos: how many it answered.
-        correct: how many of them rightly.
-        accuracy: share of these.
-        accuracy_ci95: Wilson's 95 % interval of the share.
-        majority: share of the commonest class: what no look at all gives.
-        balanced_accuracy: the mean over classes of the share found.
-        balanced_accuracy_low: what it exceeds unless by luck, all probes considered.
-        chance: 1 / number of classes, the balanced accuracy of a guess.
+        photos: number of photos predicted.
+        correct: number of correct predictions.
+        accuracy: proportion of correct predictions.
+        accuracy_ci95: its 95 % Wilson interval.
+        majority: accuracy of always predicting the most frequent class.
+        balanced_accuracy: mean recall of the classes.
+        balanced_accuracy_low: its lower confidence bound, corrected for the number of probes.
+        chance: 1 / number of classes, the balanced accuracy of guessing.
     """
 
     photos: int
@@ -132,31 +133,31 @@ class Score:
 
     @property
     def tells(self) -> bool:
-        """Whether the class can be told this way, by more than luck and :data:`MARGIN`."""
+        """Whether the property predicts the class, significantly and by :data:`MARGIN`."""
         return self.balanced_accuracy_low > self.chance + MARGIN
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"tells": self.tells}
 
 
-def score(labels: Ints, answers: Ints, classes: int) -> Score:
-    """Compare answers with labels.
+def score(labels: Ints, predictions: Ints, classes: int) -> Score:
+    """Compute the accuracy of predictions.
 
-    The lower end of the balanced accuracy combines the classes' Wilson intervals (Zou and Donner,
-    Construction of confidence intervals about effect measures, 2008), one-sided, and at a level
-    divided by the number of questions asked: two a probe (Bonferroni).
+    The lower bound of the balanced accuracy combines the classes' one-sided Wilson intervals (Zou
+    and Donner, Construction of confidence intervals about effect measures, 2008), Bonferroni-
+    corrected for two tests per probe.
 
     Args:
         labels: [N] index of the true class; each class occurs.
-        answers: [N] index of the class answered.
-        classes: how many there are.
+        predictions: [N] index of the predicted class.
+        classes: number of classes.
     """
-    correct = int((labels == answers).sum())
+    correct = int((labels == predictions).sum())
     counts = np.bincount(labels, minlength=classes)
-    right = np.bincount(labels[labels == answers], minlength=classes)
-    rates, level = right / counts, 1 - ALPHA / len(PROBES)
-    ends = (wilson_interval(int(k), int(n), level) for k, n in zip(right, counts, strict=True))
-    lows = np.array([low for low, _ in ends])
+    hits = np.bincount(labels[labels == predictions], minlength=classes)
+    rates, level = hits / counts, 1 - ALPHA / len(PROBES)
+    intervals = (wilson_interval(int(k), int(n), level) for k, n in zip(hits, counts, strict=True))
+    lows = np.array([low for low, _ in intervals])
     return Score(
         photos=len(labels),
         correct=correct,
@@ -171,13 +172,12 @@ def score(labels: Ints, answers: Ints, classes: int) -> Score:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """What a probe found.
+    """Result of a probe.
 
     Attributes:
-        probe: which.
-        inside: cross-validated inside the training photos.
-        outside: learned from the training photos and tried on the others; None where there are
-            none, or too few.
+        probe: the probe.
+        inside: cross-validated on the training photos.
+        outside: trained on the training photos and tested on the others; None if there are too few.
     """
 
     probe: Probe
@@ -186,12 +186,12 @@ class ProbeResult:
 
     @property
     def found(self) -> bool:
-        """Whether it is a shortcut."""
+        """Whether the property is a shortcut."""
         return self.inside.tells or (self.outside is not None and self.outside.tells)
 
     @property
     def telling(self) -> Score:
-        """The score to be quoted: on other photos if that shows it, else inside training."""
+        """The score to report: on other photos if that shows the shortcut, else cross-validated."""
         if self.outside is not None and (self.outside.tells or not self.inside.tells):
             return self.outside
         return self.inside
@@ -207,26 +207,26 @@ def find_shortcuts(
     seed: int = 0,
     on_probe: Callable[[], None] | None = None,
 ) -> list[ProbeResult]:
-    """Try probes.
+    """Train and test probes.
 
-    Photos that are near-identical stay together in one fold, and those near-identical to a
-    training photo are not tried on.
+    Near-identical photos stay in one fold, and those near-identical to a training photo are not
+    tested on.
 
     Args:
-        looks: of all photos.
-        groups: number of each photo's group of near-identical photos.
-        classes: how many there are.
-        learn_from: the split whose photos are learned from.
-        probes: what to try.
-        seed: of folds and forests.
+        features: of all photos.
+        groups: group number of each photo; near-identical photos share a group.
+        classes: number of classes.
+        learn_from: the split to train on.
+        probes: the probes to run.
+        seed: seed of folds and random forests.
         on_probe: called after each probe.
 
     Returns:
-        One result a probe, without those that too few photos allow.
+        One result per probe, except those with too few photos.
     """
     results = []
     for probe in probes:
-        result = _try(
+        result = _run(
             probe, features, np.asarray(groups), classes, learn_from=learn_from, seed=seed
         )
         if result:
@@ -236,7 +236,7 @@ def find_shortcuts(
     return results
 
 
-def _try(
+def _run(
     probe: Probe,
     features: Sequence[PhotoFeatures],
     groups: Ints,
@@ -261,10 +261,10 @@ def _try(
     if not enough(labels[known], group[known], classes):
         return None
     forest = _forest(values.shape[1], seed)
-    answers = cross_val_predict(
+    predictions = cross_val_predict(
         forest, values[known], labels[known], groups=group[known], cv=folds(seed)
     )
-    inside = score(labels[known], answers, classes)
+    inside = score(labels[known], predictions, classes)
     other = ~known & ~np.isin(group, group[known])
     outside = None
     if enough(labels[other], group[other], classes):
@@ -274,17 +274,17 @@ def _try(
 
 
 def enough(labels: Ints, groups: Ints, classes: int) -> bool:
-    """Whether there are :data:`FEWEST` different photos of each class; groups are of one photo."""
-    return all(len(np.unique(groups[labels == k])) >= FEWEST for k in range(classes))
+    """Return whether each class has photos in at least :data:`MIN_PHOTOS` different groups."""
+    return all(len(np.unique(groups[labels == k])) >= MIN_PHOTOS for k in range(classes))
 
 
 def folds(seed: int) -> StratifiedGroupKFold:
-    """How photos are cross-validated: near-identical ones stay in one fold."""
+    """Return the cross-validation folds, which keep groups of near-identical photos together."""
     return StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
 
 
 def _forest(numbers: int, seed: int) -> RandomForestClassifier:
-    """Many numbers: a plain random forest. Few: one that cannot learn single photos by heart."""
+    """Return a random forest; one that cannot memorize single photos if features are few."""
     many = numbers > 10
     return RandomForestClassifier(
         TREES if many else TREES // 2,
@@ -296,36 +296,30 @@ def _forest(numbers: int, seed: int) -> RandomForestClassifier:
 
 
 def verdict(result: ProbeResult, *, others: Sequence[str]) -> str:
-    """A plain sentence about a probe.
-
-    Args:
-        result: of the probe.
-        others: names of the splits that it was tried on.
-    """
-    told = result.telling
+    """Summarize the result of a probe in one sentence; `others` are the splits it was tested on."""
+    reported = result.telling
     names = " and ".join(f"'{name}'" for name in others)
-    where = f"on {names}" if told is result.outside else "when cross-validated in training"
-    words = result.probe.words
+    where = f"on {names}" if reported is result.outside else "when cross-validated in training"
+    title = result.probe.title
     if not result.found:
         return (
-            f"{words} does not tell the class: {told.accuracy:.0%} of the answers {where}, where"
-            f" the commonest class alone gives {told.majority:.0%}."
+            f"{title} does not predict the class: accuracy {reported.accuracy:.0%} {where},"
+            f" {reported.majority:.0%} for the most frequent class."
         )
-    if told.accuracy_ci95[0] > told.majority:
-        gain = f"gives {told.accuracy:.0%} of the answers {where}"
-        against = f"the commonest class alone gives {told.majority:.0%}"
+    if reported.accuracy_ci95[0] > reported.majority:
+        gain = f"an accuracy of {reported.accuracy:.0%} {where}"
+        baseline = f"most frequent class: {reported.majority:.0%}"
     else:
-        share = f"a balanced accuracy of {told.balanced_accuracy:.0%}"
-        gain = f"tells the classes apart with {share} {where}"
-        against = f"a guess gives {told.chance:.0%}"
+        gain = f"a balanced accuracy of {reported.balanced_accuracy:.0%} {where}"
+        baseline = f"chance: {reported.chance:.0%}"
     return (
-        f"{words} alone {gain} ({against}): a model trained on this can score high without seeing"
-        " a dish."
+        f"{title} alone gives {gain} ({baseline}): a model trained on this dataset can score high"
+        " without seeing a dish."
     )
 
 
 def shortcut_findings(results: Sequence[ProbeResult], *, others: Sequence[str]) -> list[Finding]:
-    """An error for each shortcut."""
+    """Return an error per shortcut."""
     return [
         Finding(
             "shortcut",

@@ -63,7 +63,7 @@ def audit(
         write_exclusions(exclusions, found.exclusions)
     if report:
         with _stage("writing", len(found.findings)) as advance:
-            write_page(found, report, table=exclusions, on_finding=lambda: advance(1))
+            write_page(found, report, exclusion_list=exclusions, on_finding=lambda: advance(1))
     if as_json:
         print(json.dumps(found.as_dict(), indent=2))
     else:

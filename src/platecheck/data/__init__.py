@@ -1,1 +1,1 @@
-"""Photos in folders: reading, dividing, measuring, downloading, rendering."""
+"""Datasets: reading, splits, statistics, download, augmentation and rendering."""

@@ -1,4 +1,4 @@
-"""Table tops: taken from the dish-free part of a photo, or made of noise."""
+"""Backgrounds: extracted from the part of a photo without the dish, or generated from noise."""
 
 import cv2
 import numpy as np
@@ -6,21 +6,21 @@ from numpy.typing import NDArray
 
 from platecheck.data.segmentation import Mask
 
-# A strip narrower than this share of the photo repeats too often to look like a table.
-NARROWEST = 0.06
+# A strip narrower than this fraction of the photo repeats too often to look real.
+MIN_STRIP = 0.06
 
 
 def extract_background(
     pixels: NDArray[np.uint8], mask: Mask, rng: np.random.Generator
 ) -> NDArray[np.uint8] | None:
-    """The photo's table without its dish, as large as the photo, or None where too little is seen.
+    """Fill a whole photo with its background, or return None if too little of it is visible.
 
-    The widest strip beside the dish is repeated, every other time mirrored, so that no seam shows.
+    The widest strip beside the dish is tiled with reflection, so that no seams show.
 
     Args:
         pixels: uint8 [H, W, 3].
-        mask: uint8 [H, W], not 0 on the dish.
-        rng: where the first strip begins, and which way round.
+        mask: uint8 [H, W], nonzero on the dish.
+        rng: draws the offset of the tiling.
     """
     strip = background_strip(pixels, mask)
     if strip is None:
@@ -32,34 +32,34 @@ def extract_background(
 
 
 def background_strip(pixels: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8] | None:
-    """The largest strip between the dish, with its shadow, and a side of the photo."""
+    """Return the widest strip between the dish, with its shadow, and an edge of the photo."""
     height, width = mask.shape
-    room = max(2, round(0.03 * min(height, width)))
+    margin = max(2, round(0.03 * min(height, width)))
     if not mask.any():
         return None
     x, y, wide, high = cv2.boundingRect(mask)
-    top, bottom = max(0, y - room), min(height, y + high + room)
-    left, right = max(0, x - room), min(width, x + wide + room)
+    top, bottom = max(0, y - margin), min(height, y + high + margin)
+    left, right = max(0, x - margin), min(width, x + wide + margin)
     strips = [pixels[:top], pixels[bottom:], pixels[:, :left], pixels[:, right:]]
     sides = [top / height, 1 - bottom / height, left / width, 1 - right / width]
     best = int(np.argmax(sides))
-    return strips[best] if sides[best] >= NARROWEST else None
+    return strips[best] if sides[best] >= MIN_STRIP else None
 
 
 def noise_background(rng: np.random.Generator, height: int, width: int) -> NDArray[np.uint8]:
-    """Coloured noise of several grains, uint8 [height, width, 3]: a table like no other."""
-    table = np.zeros((height, width, 3), np.float32)
+    """Generate coloured noise at several scales, uint8 [height, width, 3]."""
+    background = np.zeros((height, width, 3), np.float32)
     for cells in (2, 5, 13, 34, 89):
         rows, columns = (max(2, int(cells * rng.uniform(0.7, 1.4))) for _ in range(2))
         grain = rng.standard_normal((rows, columns, 3)).astype(np.float32)
         grain = grain.mean(axis=2, keepdims=True) * rng.uniform(0.5, 1.5) + 0.5 * grain
         grown = cv2.resize(grain, (width, height), interpolation=cv2.INTER_CUBIC)
-        table += rng.uniform(0, 22) * grown
-    table += rng.uniform(30, 225) + rng.uniform(-35, 35, 3)
-    return np.clip(table, 0, 255).astype(np.uint8)
+        background += rng.uniform(0, 22) * grown
+    background += rng.uniform(30, 225) + rng.uniform(-35, 35, 3)
+    return np.clip(background, 0, 255).astype(np.uint8)
 
 
-def _mirrored(length: int, wanted: int, start: int) -> NDArray[np.intp]:
-    """`wanted` indices that go to and fro over `length`."""
-    at = (np.arange(wanted) + start) % (2 * length)
+def _mirrored(length: int, count: int, start: int) -> NDArray[np.intp]:
+    """Return `count` indices that run back and forth over `length`."""
+    at = (np.arange(count) + start) % (2 * length)
     return np.where(at < length, at, 2 * length - 1 - at)

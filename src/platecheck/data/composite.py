@@ -1,4 +1,4 @@
-"""A dish on another table: soft edges, and the shadow where it stands."""
+"""Composite a dish onto another background with soft edges and a contact shadow."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,34 +12,34 @@ from platecheck.data.segmentation import Mask
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a dish goes, relative to where it was.
+    """Transformation of a dish relative to its original position.
 
     Attributes:
-        scale: 1 leaves its size.
+        scale: 1 keeps its size.
         angle: degrees, counter-clockwise.
-        shift: to the right and down, in shares of the photo's sides.
+        shift: right and down, as fractions of width and height.
     """
 
     scale: float = 1.0
     angle: float = 0.0
     shift: tuple[float, float] = (0.0, 0.0)
 
-    def warp(self, picture: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
-        """Move a picture [H, W] or [H, W, 3]; `border` is one of OpenCV's ways to fill the rest."""
-        height, width = picture.shape[:2]
+    def warp(self, image: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
+        """Transform an image [H, W] or [H, W, 3]; `border` is one of OpenCV's border modes."""
+        height, width = image.shape[:2]
         turn = cv2.getRotationMatrix2D((width / 2, height / 2), self.angle, self.scale)
         turn[:, 2] += self.shift[0] * width, self.shift[1] * height
-        return _bytes(cv2.warpAffine(picture, turn, (width, height), borderMode=border))
+        return _uint8(cv2.warpAffine(image, turn, (width, height), borderMode=border))
 
 
 @dataclass(frozen=True)
 class Shadow:
-    """The shadow that a dish casts on the table around it.
+    """The shadow that a dish casts on the background.
 
     Attributes:
-        strength: 0 for none to 1 for black.
-        width: of its blur, as a share of the photo's width.
-        shift: to the right and down, in shares of the photo's sides.
+        strength: 0 (none) to 1 (black).
+        width: of the blur, as a fraction of the photo's width.
+        shift: right and down, as fractions of width and height.
     """
 
     strength: float = 0.45
@@ -47,57 +47,57 @@ class Shadow:
     shift: tuple[float, float] = (0.008, 0.012)
 
 
-HERE = Placement()
+IDENTITY = Placement()
 CONTACT = Shadow()
 
 
 def composite(
-    table: NDArray[np.uint8],
+    background: NDArray[np.uint8],
     pixels: NDArray[np.uint8],
     mask: Mask,
     *,
-    placement: Placement = HERE,
+    placement: Placement = IDENTITY,
     shadow: Shadow = CONTACT,
     opacity: float = 1.0,
 ) -> tuple[NDArray[np.uint8], Mask]:
-    """The dish of one photo on a table.
+    """Composite the dish of one photo onto a background.
 
-    The outline is drawn in by a pixel, so that no rim of its old table comes along.
+    The mask is eroded by a pixel to remove the fringe of the original background.
 
     Args:
-        table: uint8 [H, W, 3].
-        pixels: uint8 [H, W, 3], of the same size.
+        background: uint8 [H, W, 3].
+        pixels: photo of the dish, uint8 [H, W, 3], of the same size.
         mask: uint8 [H, W], 255 on the dish.
-        placement: where to.
-        shadow: on the table.
-        opacity: of the dish; below 1 the table shines through, as with glass and thin plastic.
+        placement: transformation of the dish.
+        shadow: shadow on the background.
+        opacity: of the dish; below 1 the background shows through, as with glass or thin plastic.
 
     Returns:
-        The photo, uint8 [H, W, 3], and where the dish is in it, uint8 [H, W].
+        The photo, uint8 [H, W, 3], and the alpha mask of the dish in it, uint8 [H, W].
     """
     height, width = mask.shape
-    drawn_in = cv2.erode(mask, np.ones((3, 3), np.uint8))
-    alpha = _bytes(cv2.GaussianBlur(drawn_in, (0, 0), max(0.6, width / 300)))
-    if placement != HERE:
+    eroded = cv2.erode(mask, np.ones((3, 3), np.uint8))
+    alpha = _uint8(cv2.GaussianBlur(eroded, (0, 0), max(0.6, width / 300)))
+    if placement != IDENTITY:
         pixels = placement.warp(pixels, cv2.BORDER_REFLECT)
         alpha = placement.warp(alpha, cv2.BORDER_CONSTANT)
     dark = cv2.GaussianBlur(alpha, (0, 0), max(0.8, shadow.width * width))
     move = np.array([[1, 0, shadow.shift[0] * width], [0, 1, shadow.shift[1] * height]])
     dark = cv2.warpAffine(dark, move, (width, height))
-    lit = table * (1 - shadow.strength / 255 * dark.astype(np.float32))[..., None]
+    lit = background * (1 - shadow.strength / 255 * dark.astype(np.float32))[..., None]
     over = (alpha.astype(np.float32) * (opacity / 255))[..., None]
     return np.rint(over * pixels + (1 - over) * lit).astype(np.uint8), alpha
 
 
 def remove_foreground(
-    pixels: NDArray[np.uint8], mask: Mask, table: NDArray[np.uint8]
+    pixels: NDArray[np.uint8], mask: Mask, background: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """Cover the dish with the photo's own background, as `extract_background` gives it."""
+    """Cover the dish with a background from `extract_background`."""
     width = mask.shape[1]
     grown = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=max(2, width // 40))
     over = (cv2.GaussianBlur(grown, (0, 0), width / 100).astype(np.float32) / 255)[..., None]
-    return np.rint(over * table + (1 - over) * pixels).astype(np.uint8)
+    return np.rint(over * background + (1 - over) * pixels).astype(np.uint8)
 
 
-def _bytes(picture: Any) -> NDArray[np.uint8]:
-    return np.asarray(picture, np.uint8)
+def _uint8(image: Any) -> NDArray[np.uint8]:
+    return np.asarray(image, np.uint8)

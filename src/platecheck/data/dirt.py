@@ -1,4 +1,4 @@
-"""Rendered dirt on a real dish: a new dirty photo with everything else equal."""
+"""Paste rendered dirt onto photos of real dishes: new dirty photos that differ in nothing else."""
 
 import cv2
 import numpy as np
@@ -7,23 +7,23 @@ from numpy.typing import NDArray
 from platecheck.data.render.pairs import RenderedPair
 from platecheck.data.segmentation import Mask
 
-# Fewer pixels of dirt than this cannot be seen, and the dish is left as it is.
-FEWEST_PIXELS = 12
+# Less dirt than this is not visible.
+MIN_PIXELS = 12
 
 
 def paste_dirt(
     rng: np.random.Generator, pixels: NDArray[np.uint8], mask: Mask, source: RenderedPair
 ) -> tuple[NDArray[np.uint8], Mask] | None:
-    """The dish with the dirt of a rendered one, lit as brightly as the dish is.
+    """Paste the dirt of a rendered dish onto a dish, matched to its brightness.
 
     Args:
-        rng: where all chance comes from.
+        rng: source of randomness.
         pixels: uint8 [H, W, 3].
         mask: uint8 [H, W], 255 on the dish.
-        source: of the same size.
+        source: rendered pair of the same size.
 
     Returns:
-        The photo and where its dirt is, uint8 [H, W]; None where none would be seen.
+        The photo and the mask of its dirt, uint8 [H, W]; None if no dirt would be visible.
     """
     if not mask.any():
         return None
@@ -37,7 +37,7 @@ def paste_dirt(
     soft = cv2.GaussianBlur(cv2.warpAffine(source.dirt, turn, size), (0, 0), 0.7)
     inside = cv2.erode(mask, np.ones((5, 5), np.uint8)) > 0
     over = soft.astype(np.float32) / 255 * np.float32(rng.uniform(0.6, 1)) * inside
-    if (over > 0.4).sum() < FEWEST_PIXELS:
+    if (over > 0.4).sum() < MIN_PIXELS:
         return None
     dish = mask > 0
     dirty *= np.clip(pixels[dish].mean() / max(40.0, float(dirty[dish].mean())), 0.4, 1.6)

@@ -1,4 +1,4 @@
-"""Bring the public photos of dishes here, every file checked against the manifest."""
+"""Download the public photos of dishes and verify every file against the manifest."""
 
 import contextlib
 import csv
@@ -25,25 +25,25 @@ BASE_URL = (
     "https://raw.githubusercontent.com/SerhiiDolhopolov/NN_PlatesClassification/"
     "63bcc9bf4f93e1f9ba41c0d7eaaf913fab070d83/data/"
 )
-"""Where the public set is: one commit of the reference project's repository."""
+"""Location of the public dataset: one commit of the reference project's repository."""
 
 MANIFEST = Path(__file__).with_name("manifest.csv")
-"""Path, SHA-256 and size of the 1178 photos of the public set."""
+"""Path, SHA-256 and size of the 1178 photos of the public dataset."""
 
 RETRIES = 2
-"""How often a download is tried again after a broken connection or a wrong checksum."""
+"""Retries per file after a broken connection or a wrong checksum."""
 
-PATIENCE = 8
-"""How many photos in a row may fail for want of a connection before giving up."""
+MAX_CONNECTION_FAILURES = 8
+"""Consecutive files that may fail to connect before giving up."""
 
 
 @dataclass(frozen=True, slots=True)
 class ManifestEntry:
-    """One photo of a set.
+    """One row of a manifest.
 
     Attributes:
-        path: below the set's folder, with ``/``: ``split/class/name``.
-        sha256: of the file's bytes, 64 lower-case hexadecimal digits.
+        path: relative to the dataset folder, with ``/``: ``split/class/name``.
+        sha256: hash of the file, 64 lower-case hexadecimal digits.
         size: in bytes.
     """
 
@@ -53,20 +53,20 @@ class ManifestEntry:
 
     @property
     def split(self) -> str:
-        """First folder of the path."""
+        """The first folder of the path."""
         return self.path.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
 class FetchProgress:
-    """How far a fetch has come.
+    """Progress of a download.
 
     Attributes:
-        path: the photo dealt with last.
-        done: photos dealt with, failures included.
-        total: photos wanted.
-        bytes_done: size of the photos dealt with.
-        bytes_total: size of the photos wanted.
+        path: the photo processed last.
+        done: photos processed, failures included.
+        total: photos requested.
+        bytes_done: size of the photos processed.
+        bytes_total: size of the photos requested.
     """
 
     path: str
@@ -78,14 +78,14 @@ class FetchProgress:
 
 @dataclass(slots=True)
 class FetchResult:
-    """What a fetch has brought.
+    """Result of a download.
 
     Attributes:
         folder: where the photos are.
         fetched: photos downloaded or copied now.
-        already_there: photos that were there and right.
+        already_there: photos that were there already, with the right checksum.
         missing: paths of photos that the server or the local copy does not have.
-        failed: paths of photos that could not be brought, each with the reason.
+        failed: reasons by path of photos that could not be fetched.
     """
 
     folder: Path
@@ -96,7 +96,7 @@ class FetchResult:
 
     @property
     def complete(self) -> bool:
-        """Whether every photo wanted is there."""
+        """Whether every requested photo is there."""
         return not (self.missing or self.failed)
 
     def summary(self) -> str:
@@ -115,14 +115,14 @@ def read_manifest(path: Path = MANIFEST) -> list[ManifestEntry]:
     """Read a manifest: a CSV file with the columns path, sha256 and bytes.
 
     Raises:
-        DataError: it is missing or wrong, or a path in it leads out of the set's folder.
+        DataError: it is missing or invalid, or a path in it leads outside the dataset folder.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
             rows = csv.DictReader(file)
             if rows.fieldnames != ["path", "sha256", "bytes"]:
                 raise DataError(f"{path} is not a manifest: its columns must be path,sha256,bytes")
-            entries = [_entry(row, f"{path}, line {rows.line_num}") for row in rows]
+            entries = [_parse_row(row, f"{path}, line {rows.line_num}") for row in rows]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"the manifest {path} cannot be read: {error}") from error
     if not entries:
@@ -133,13 +133,13 @@ def read_manifest(path: Path = MANIFEST) -> list[ManifestEntry]:
     return entries
 
 
-def _entry(row: dict[str, str], where: str) -> ManifestEntry:
+def _parse_row(row: dict[str, str], where: str) -> ManifestEntry:
     path, sha256, size = row["path"] or "", row["sha256"] or "", row["bytes"] or ""
-    # Letters, digits and a few signs: nothing absolute, no "..", no drive, no second spelling.
+    # A few safe characters only: nothing absolute, no "..", no drive, no second spelling.
     parts = PurePosixPath(path).parts
-    plain = re.fullmatch(r"[\w .()/-]+", path) and "/".join(parts) == path
-    if not plain or path.startswith("/") or len(parts) < 2 or {".", ".."} & set(parts):
-        raise DataError(f"{where}: {path!r} is not a path split/class/name inside of the folder")
+    safe = re.fullmatch(r"[\w .()/-]+", path) and "/".join(parts) == path
+    if not safe or path.startswith("/") or len(parts) < 2 or {".", ".."} & set(parts):
+        raise DataError(f"{where}: {path!r} is not a path split/class/name inside the folder")
     if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
         raise DataError(f"{where}: {sha256!r} is not a SHA-256 checksum")
     if not re.fullmatch("[0-9]+", size):
@@ -157,22 +157,19 @@ def fetch(
     on_progress: Callable[[FetchProgress], None] = lambda progress: None,
     manifest: Path | None = None,
 ) -> FetchResult:
-    """Download the public photos, or copy them from a local copy of the set.
+    """Download the public photos, or copy them from a local copy of the dataset.
 
-    Files that are there and right are left alone, wrong ones are fetched anew, so an interrupted
-    fetch can simply be run again. A file gets its name only once its checksum is right.
+    Files with the right checksum are skipped and others are fetched again, so an interrupted
+    download can simply be rerun. A file gets its name only after its checksum has been verified.
 
     Args:
-        folder: gets the photos, as ``split/class/name``; created when it does not exist.
-        base_url: ``http://`` or ``https://`` address of the folder that holds the splits.
-        source: a folder that holds the splits; nothing is downloaded then.
-        splits: names of the splits wanted; all when None or empty.
-        workers: how many files to fetch at a time.
+        folder: destination, filled with ``split/class/name``; created if missing.
+        base_url: ``http://`` or ``https://`` URL of the folder that contains the splits.
+        source: local folder that contains the splits, to copy from instead.
+        splits: names of the splits to fetch; all by default.
+        workers: number of files to fetch in parallel.
         on_progress: called in the calling thread after every photo.
-        manifest: CSV file that lists the photos; the public set's when None.
-
-    Returns:
-        The counts, and the photos that could not be brought.
+        manifest: CSV file that lists the photos; the public dataset's by default.
 
     Raises:
         DataError: no connection to the server, no such source or split, or the folder cannot be
@@ -186,13 +183,13 @@ def fetch(
     entries = [entry for entry in entries if not splits or entry.split in splits]
     registry = _registry(entries, folder, base_url, source)
     result = FetchResult(folder)
-    now = FetchProgress("", 0, len(entries), 0, sum(entry.size for entry in entries))
+    progress = FetchProgress("", 0, len(entries), 0, sum(entry.size for entry in entries))
 
     def advance(entry: ManifestEntry) -> None:
-        nonlocal now
-        done, size = now.done + 1, now.bytes_done + entry.size
-        now = replace(now, path=entry.path, done=done, bytes_done=size)
-        on_progress(now)
+        nonlocal progress
+        done, size = progress.done + 1, progress.bytes_done + entry.size
+        progress = replace(progress, path=entry.path, done=done, bytes_done=size)
+        on_progress(progress)
 
     todo = []
     try:
@@ -203,12 +200,12 @@ def fetch(
             else:
                 todo.append(entry)
         _fetch(todo, registry, _copy if source else _download, workers, result, advance)
-    except OSError as error:  # the folder's: those of the network and of the source are caught
+    except OSError as error:  # concerns the destination; network and source errors are caught below
         reason = error.strerror or error
         raise DataError(f"cannot write the photos to {folder}: {reason}") from error
     if source and len(result.missing) == len(entries):
         raise DataError(
-            f"{source} has none of the photos: it must be the folder that holds"
+            f"{source} has none of the photos; give the folder that contains"
             f" {', '.join(sorted({entry.split for entry in entries}))}"
         )
     return result
@@ -221,14 +218,14 @@ def _registry(
         if not source.is_dir():
             raise DataError(f"there is no folder {source} to take the photos from")
         if source.resolve() == folder.resolve():
-            raise DataError(f"{source} is both where the photos come from and where they go to")
+            raise DataError(f"{source} is both source and destination; choose another destination")
         urls = {entry.path: str(source / entry.path) for entry in entries}
     else:
         if urlsplit(base_url).scheme not in ("http", "https"):
-            raise DataError(f"the address must start with http:// or https://, not {base_url!r}")
+            raise DataError(f"the URL must start with http:// or https://, not {base_url!r}")
         _check_environment(base_url)
         urls = {entry.path: f"{base_url.rstrip('/')}/{quote(entry.path)}" for entry in entries}
-    pooch.get_logger().setLevel("WARNING")  # it would tell of every file
+    pooch.get_logger().setLevel("WARNING")  # its default logs every file
     return pooch.create(
         path=folder,
         base_url=base_url,
@@ -239,13 +236,13 @@ def _registry(
 
 
 def _check_environment(url: str) -> None:
-    """Check what the environment tells requests: else its mistakes pass for those of every photo.
+    """Check certificates and proxy once, so that a wrong setting does not fail for every photo.
 
     Raises:
         DataError: the certificates or the proxy cannot be used.
     """
-    told = requests.Session().merge_environment_settings(url, {}, None, None, None)
-    bundle, proxy = told["verify"], requests.utils.select_proxy(url, told["proxies"])
+    settings = requests.Session().merge_environment_settings(url, {}, None, None, None)
+    bundle, proxy = settings["verify"], requests.utils.select_proxy(url, settings["proxies"])
     if isinstance(bundle, str) and urlsplit(url).scheme == "https":
         names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
         name = next(name for name in names if os.environ.get(name) == bundle)
@@ -255,7 +252,7 @@ def _check_environment(url: str) -> None:
         except OSError as error:
             raise DataError(
                 f"{name} is set to {bundle}, from which no certificates can be read"
-                f" ({error.strerror or error}): correct or unset it"
+                f" ({error.strerror or error}); correct or unset it"
             ) from error
     if proxy:
         try:
@@ -263,8 +260,8 @@ def _check_environment(url: str) -> None:
             requests.adapters.HTTPAdapter().proxy_manager_for(proxy)
         except (ValueError, requests.RequestException) as error:
             raise DataError(
-                f"the proxy for {urlsplit(url).scheme}:// addresses cannot be used: correct or"
-                " unset HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
+                f"the proxy for {urlsplit(url).scheme}:// URLs cannot be used; correct or unset"
+                " HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
             ) from error
 
 
@@ -272,15 +269,15 @@ def _is_there(path: Path, sha256: str) -> bool:
     if not path.exists():
         return False
     if not path.is_file():
-        raise DataError(f"{path} is in the way: it should be a photo")
-    right = sha256_of(path) == sha256
-    if not right:
+        raise DataError(f"{path} should be a photo but is not a file; move it away")
+    valid = sha256_of(path) == sha256
+    if not valid:
         path.unlink()
-    return right
+    return valid
 
 
 class _NotAvailableError(Exception):
-    """The server or the local copy does not have this photo, or, with a reason, cannot read it."""
+    """The source does not have this photo or, if a reason is given, cannot read it."""
 
 
 def _download(url: str, file: str, registry: pooch.Pooch) -> None:
@@ -289,7 +286,7 @@ def _download(url: str, file: str, registry: pooch.Pooch) -> None:
         download(url, file, registry)
     except requests.HTTPError as error:
         if error.response.status_code in (404, 410):
-            raise _NotAvailableError from error  # not a kind of error that pooch tries again
+            raise _NotAvailableError from error  # which pooch does not retry
         raise
 
 
@@ -318,13 +315,13 @@ def _fetch(
     result: FetchResult,
     advance: Callable[[ManifestEntry], None],
 ) -> None:
-    """Fetch files in threads; give up when there is no connection."""
+    """Fetch files on threads; give up if there is no connection."""
 
     def fetch_one(entry: ManifestEntry) -> None:
         registry.fetch(entry.path, downloader=downloader)
-        (result.folder / entry.path).chmod(0o644)  # pooch's temporary files are the owner's only
+        (result.folder / entry.path).chmod(0o644)  # pooch creates private files
 
-    unreachable = 0  # in a row
+    failures = 0  # consecutive
     pool = ThreadPoolExecutor(workers)
     try:
         for entry in entries:
@@ -333,7 +330,7 @@ def _fetch(
         for future in as_completed(futures):
             entry = futures[future]
             error = future.exception()
-            unreachable = unreachable + 1 if isinstance(error, _NO_CONNECTION) else 0
+            failures = failures + 1 if isinstance(error, _NO_CONNECTION) else 0
             if error is None:
                 result.fetched += 1
             elif isinstance(error, _NotAvailableError) and not error.args:
@@ -341,7 +338,7 @@ def _fetch(
             else:
                 result.failed[entry.path] = _reason(error)
             advance(entry)
-            if unreachable and unreachable == min(PATIENCE, len(entries)):
+            if failures and failures == min(MAX_CONNECTION_FAILURES, len(entries)):
                 raise DataError(_no_connection(error, registry, entry.path, result)) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -351,14 +348,14 @@ def _fetch(
 
 
 def _remove_empty_folders(entries: list[ManifestEntry], folder: Path) -> None:
-    below = {parent for entry in entries for parent in PurePosixPath(entry.path).parents}
-    for parent in sorted(below - {PurePosixPath()}, reverse=True):  # the deepest first
+    parents = {parent for entry in entries for parent in PurePosixPath(entry.path).parents}
+    for parent in sorted(parents - {PurePosixPath()}, reverse=True):  # deepest first
         with contextlib.suppress(OSError):  # not empty
             (folder / parent).rmdir()
 
 
 def _reason(error: BaseException) -> str:
-    """Say in plain words why a photo could not be brought; raise what is no fault of its own."""
+    """Return a readable reason for a failed photo; re-raise errors that concern all of them."""
     if isinstance(error, _NotAvailableError):
         return f"cannot be read ({error})"
     if isinstance(error, _NO_CONNECTION):
@@ -367,7 +364,7 @@ def _reason(error: BaseException) -> str:
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.RequestException):
         return " ".join(str(error).split())
-    if isinstance(error, ValueError):  # pooch's
+    if isinstance(error, ValueError):  # raised by pooch
         return "its content does not match the checksum"
     raise error
 
@@ -375,19 +372,19 @@ def _reason(error: BaseException) -> str:
 def _no_connection(
     error: BaseException | None, registry: pooch.Pooch, path: str, result: FetchResult
 ) -> str:
-    there = result.fetched + result.already_there
-    goes_on = f"; {there} photos are there, the next run goes on from them" if there else ""
+    done = result.fetched + result.already_there
+    resume = f"; {done} photos are there, the next run resumes from them" if done else ""
     host = urlsplit(registry.get_url(path)).netloc
     if isinstance(error, requests.exceptions.ProxyError):
-        why = "the proxy does not let through: check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
+        why = "the proxy refused it; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
     elif isinstance(error, requests.exceptions.SSLError):
         why = (
-            "its certificate is not trusted: where a proxy signs with one of its own, set"
-            " REQUESTS_CA_BUNDLE to the file of its authority"
+            "its certificate is not trusted; if your proxy uses its own, set REQUESTS_CA_BUNDLE to"
+            " the proxy's CA certificate"
         )
     else:
         why = "check the network"
     return (
-        f"no connection to {host}: {why}, or take the photos from a local copy with"
-        f" --from DIR{goes_on}"
+        f"no connection to {host}: {why}, or copy the photos from a local folder with"
+        f" --from DIR{resume}"
     )

@@ -1,4 +1,4 @@
-"""Photos to be left out: a CSV table that the audit proposes, people edit and training obeys."""
+"""Exclusion lists: CSV files of photos to leave out, suggested by the audit or edited by hand."""
 
 import csv
 import io
@@ -16,15 +16,15 @@ COLUMNS = ("sha256", "path", "reason")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Exclusion:
-    """One photo to be left out; at least one of the first two is not empty.
+    """One photo to leave out; `sha256` or `path` is not empty.
 
-    Where both are given both must fit: of two equal files in different splits only one is to go,
-    and a file that was replaced since the table was written is another photo.
+    If both are given, both must match: only one of two identical files in different splits may be
+    excluded, and a file that was replaced since is a different photo.
 
     Attributes:
-        sha256: hash of the file's bytes; "" for whatever is at the path.
-        path: the photo's :attr:`~platecheck.data.folders.Photo.name`; "" for every copy.
-        reason: for people.
+        sha256: hash of the file's bytes; "" matches any content.
+        path: the photo's :attr:`~platecheck.data.folders.Photo.name`; "" matches every copy.
+        reason: free text.
     """
 
     sha256: str
@@ -33,7 +33,7 @@ class Exclusion:
 
 
 def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
-    """Write the table, sorted by path."""
+    """Write an exclusion list, sorted by path."""
     file = io.StringIO()
     rows = sorted(exclusions, key=lambda one: (one.path, one.sha256))
     writer = csv.writer(file, lineterminator="\n")
@@ -42,10 +42,10 @@ def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
 
 
 def read_exclusions(path: Path) -> frozenset[Exclusion]:
-    """Read a table with the columns sha256 and path, or one of them; others are free.
+    """Read an exclusion list: a CSV file with a sha256 or path column, or both.
 
     Raises:
-        DataError: no such file, or not such a table.
+        DataError: the file cannot be read or is not an exclusion list.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig", errors="surrogateescape")
@@ -53,87 +53,87 @@ def read_exclusions(path: Path) -> frozenset[Exclusion]:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     rows = csv.DictReader(io.StringIO(text, newline=""))
     if not {"sha256", "path"} & set(rows.fieldnames or ()):
-        raise DataError(f"{path} is not a table of photos: its first line names no path or sha256")
-    found = set()
+        raise DataError(f"{path} is not an exclusion list: its header needs path or sha256")
+    exclusions = set()
     for row in rows:
         sha256, name = (str(row.get(column) or "").strip() for column in COLUMNS[:2])
         if not sha256 and not name:
-            raise DataError(f"{path}, line {rows.line_num}: neither a path nor a sha256")
+            raise DataError(f"{path}, line {rows.line_num}: needs a path or a sha256")
         if sha256 and (len(sha256) != 64 or set(sha256.lower()) - set("0123456789abcdef")):
             raise DataError(f"{path}, line {rows.line_num}: '{sha256}' is not a SHA-256")
-        found.add(Exclusion(sha256.lower(), name, str(row.get("reason") or "")))
-    return frozenset(found)
+        exclusions.add(Exclusion(sha256.lower(), name, str(row.get("reason") or "")))
+    return frozenset(exclusions)
 
 
 def without(photos: PhotoSet, exclusions: Iterable[Exclusion]) -> PhotoSet:
-    """The photos that no exclusion fits; the notes say how many rows fitted.
+    """Remove excluded photos; add a note with the number of rows that matched.
 
-    Paths may have been written from another folder, or on another system: of ``C:\\set\\a\\1.jpg``
-    and ``./set/a/1.jpg`` as much of the end counts as names one photo alone, and at least its
-    folder and file name; and ``a/1.jpg`` is the one photo whose name ends so.
+    Paths may be relative to another folder or come from another system: ``C:\\set\\a\\1.jpg`` and
+    ``./set/a/1.jpg`` match by their longest suffix that identifies one photo, at least its folder
+    and file name; ``a/1.jpg`` matches the only photo whose name ends so.
 
     Args:
         photos: with hashes.
         exclusions: from :func:`read_exclusions`.
 
     Raises:
-        DataError: nothing fits, or a class of a split would have no photos left.
+        DataError: no row matches, or a class of a split would have no photos left.
     """
     rows = sorted(exclusions)
     if not rows:
         return photos
     by_hash: dict[str, list[Photo]] = {}
-    by_end: dict[str, list[Photo]] = {}
+    by_suffix: dict[str, list[Photo]] = {}
     for photo in photos.photos:
         by_hash.setdefault(photo.sha256, []).append(photo)
-        for end in _ends(photo.name):
-            by_end.setdefault(end, []).append(photo)
-    gone: set[str] = set()
+        for suffix in _suffixes(photo.name):
+            by_suffix.setdefault(suffix, []).append(photo)
+    excluded: set[str] = set()
     unmatched = []
     for row in rows:
-        named = _named(row.path, by_end) if row.path else by_hash.get(row.sha256, [])
-        fitting = [photo.name for photo in named if row.sha256 in ("", photo.sha256)]
-        gone.update(fitting)
-        if not fitting:
-            why = "another photo is there now" if named else "there is no such photo"
+        candidates = _find(row.path, by_suffix) if row.path else by_hash.get(row.sha256, [])
+        matching = [photo.name for photo in candidates if row.sha256 in ("", photo.sha256)]
+        excluded.update(matching)
+        if not matching:
+            why = "the photo has changed" if candidates else "no such photo"
             unmatched.append(f"{row.path or row.sha256} ({why})")
-    if not gone:
+    if not excluded:
         raise DataError(
-            f"no row of the exclusions fits a photo of {photos.folder}, the first: {unmatched[0]};"
-            f" its photos are named as {photos.photos[0].name}"
+            f"no exclusion matches a photo of {photos.folder}; first row: {unmatched[0]};"
+            f" expected names such as {photos.photos[0].name}"
         )
-    kept = tuple(photo for photo in photos.photos if photo.name not in gone)
+    kept = tuple(photo for photo in photos.photos if photo.name not in excluded)
     left = {(photo.split, photo.label) for photo in kept}
     for photo in photos.photos:
         if (photo.split, photo.label) not in left:
             raise DataError(
-                f"leaving photos out leaves none of class '{photos.classes[photo.label]}' in"
+                f"the exclusions leave no photos of class '{photos.classes[photo.label]}' in"
                 f" '{photo.split}' of {photos.folder}"
             )
-    note = f"{len(gone)} photos excluded by {len(rows) - len(unmatched)} of {len(rows)} rows"
+    note = f"{len(excluded)} photos excluded by {len(rows) - len(unmatched)} of {len(rows)} rows"
     if unmatched:
-        note += f"; {len(unmatched)} rows fit no photo, the first: {unmatched[0]}"
+        note += f"; {len(unmatched)} rows match no photo, the first: {unmatched[0]}"
     return replace(photos, photos=kept, notes=(*photos.notes, note))
 
 
-def _ends(path: str) -> Iterator[str]:
-    """A path and its shorter ends: ``a/b/1.jpg``, ``b/1.jpg``, ``1.jpg``."""
+def _suffixes(path: str) -> Iterator[str]:
+    """Yield a path and its suffixes: ``a/b/1.jpg``, ``b/1.jpg``, ``1.jpg``."""
     parts = [p for p in unicodedata.normalize("NFC", path).split("/") if p not in ("", ".")]
     return ("/".join(parts[start:]) for start in range(len(parts)))
 
 
-def _named(path: str, by_end: dict[str, list[Photo]]) -> list[Photo]:
-    """The one photo that a path names, if any: the longest end that is a photo's counts.
+def _find(path: str, by_suffix: dict[str, list[Photo]]) -> list[Photo]:
+    """Return the one photo that the longest matching suffix of a path identifies, if any.
 
-    The end of a longer path must be a photo's whole name, or name its folder too.
+    A suffix shorter than the path must be a photo's whole name or include its folder.
     """
     for text in (path, path.replace("\\", "/")):
-        ends = list(_ends(text))
-        for end in ends:
-            found = by_end.get(end, [])
-            exact = [photo for photo in found if next(_ends(photo.name)) == end]
-            if exact or (len(found) == 1 and (end == ends[0] or "/" in end)):
+        suffixes = list(_suffixes(text))
+        for suffix in suffixes:
+            found = by_suffix.get(suffix, [])
+            exact = [photo for photo in found if next(_suffixes(photo.name)) == suffix]
+            if exact or (len(found) == 1 and (suffix == suffixes[0] or "/" in suffix)):
                 return exact or found
             if found:
-                break  # several photos: it cannot be told which
+                break  # ambiguous
     return []

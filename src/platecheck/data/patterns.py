@@ -1,7 +1,6 @@
-"""Patterns that are no dirt: speckled glaze, rims, motifs, glare, mottled glaze, scratches.
+"""Draw patterns that are not dirt: speckled or mottled glaze, rims, motifs, glare, scratches.
 
-Put on clean and dirty dishes alike, they teach a network that a pattern does not make a dish dirty,
-and that dirt on a pattern does.
+Drawn on clean and dirty dishes alike, they teach a network to tell patterns from dirt.
 """
 
 import cv2
@@ -16,32 +15,32 @@ Floats = NDArray[np.float32]
 def draw_pattern(
     rng: np.random.Generator, pixels: NDArray[np.uint8], mask: Mask
 ) -> NDArray[np.uint8]:
-    """The dish with one pattern more.
+    """Draw a random pattern on the dish.
 
     Args:
-        rng: where all chance comes from.
+        rng: source of randomness.
         pixels: uint8 [H, W, 3].
-        mask: uint8 [H, W], 255 on the dish; an empty one leaves the photo as it is.
+        mask: uint8 [H, W], 255 on the dish; if empty, the photo is returned unchanged.
     """
     if not mask.any():
         return pixels
     kinds = (_speckles, _rim, _motifs, _motifs, _glare, _mottled, _scratches)
     cover, colour = kinds[rng.integers(len(kinds))](rng, mask)
     inside = cv2.GaussianBlur(cv2.erode(mask, np.ones((5, 5), np.uint8)), (0, 0), 1)
-    inside = np.minimum(inside, mask)  # the blur reaches a pixel further than the dish
+    inside = np.minimum(inside, mask)  # the blur extends a pixel beyond the dish
     over = (cover * (inside.astype(np.float32) / 255))[..., None]
     return np.clip(pixels * (1 - over) + colour * over, 0, 255).astype(np.uint8)
 
 
 def _from_middle(mask: Mask) -> tuple[Floats, Floats]:
-    """How far every pixel is to the right of the dish's middle and below it; 1 at the rim."""
+    """Return each pixel's offset right of and below the dish's centre; 1 at the rim."""
     (x, y), (reach_x, reach_y) = _middle(mask)
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
     return (columns - x) / reach_x, (rows - y) / reach_y
 
 
 def _middle(mask: Mask) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Middle (x, y) of the dish and its half width and half height, in pixels."""
+    """Return the centre (x, y) of the dish and its half width and half height, in pixels."""
     rows, columns = np.nonzero(mask)
     reach = max(4.0, float(np.ptp(columns)) / 2), max(4.0, float(np.ptp(rows)) / 2)
     return (float(columns.mean()), float(rows.mean())), reach
@@ -97,7 +96,7 @@ def _motifs(rng: np.random.Generator, mask: Mask) -> tuple[Floats, Floats]:
 
 
 def _shape(rng: np.random.Generator) -> Floats:
-    """Outline [points, 2] of one motif, at most about 1 from its middle."""
+    """Draw the outline [points, 2] of a motif of radius about 1."""
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     if rng.random() < 0.2:  # a heart
         right, down = 16 * np.sin(angle) ** 3, -(13 * np.cos(angle) - 5 * np.cos(2 * angle))

@@ -1,4 +1,4 @@
-"""What light and camera do to a photo, and what happens to its file: brightness to JPEG."""
+"""Photometric augmentation: lighting, camera noise and JPEG compression."""
 
 import cv2
 import numpy as np
@@ -8,52 +8,52 @@ Floats = NDArray[np.float32]
 
 
 def photometric_augment(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The same scene in another light, through another camera, as another file.
+    """Vary lighting, camera and compression, each with its own probability.
 
-    Each kind of change comes with its own chance; dirt of a few pixels stays visible.
+    Changes are mild enough for dirt of a few pixels to stay visible.
 
     Args:
-        rng: where all chance comes from.
+        rng: source of randomness.
         pixels: uint8 [H, W, 3].
     """
-    picture = _camera_noise(rng, _lighting(rng, pixels.astype(np.float32)))
-    return _file(rng, np.clip(picture, 0, 255).astype(np.uint8))
+    image = _camera_noise(rng, _lighting(rng, pixels.astype(np.float32)))
+    return _compression(rng, np.clip(image, 0, 255).astype(np.uint8))
 
 
-def _lighting(rng: np.random.Generator, picture: Floats) -> Floats:
-    height, width = picture.shape[:2]
+def _lighting(rng: np.random.Generator, image: Floats) -> Floats:
+    height, width = image.shape[:2]
     if rng.random() < 0.8:
-        picture = picture * np.float32(rng.uniform(0.5, 1.2))
+        image = image * np.float32(rng.uniform(0.5, 1.2))
     if rng.random() < 0.5:
-        middle = picture.mean()
-        picture = (picture - middle) * np.float32(rng.uniform(0.7, 1.3)) + middle
+        middle = image.mean()
+        image = (image - middle) * np.float32(rng.uniform(0.7, 1.3)) + middle
     if rng.random() < 0.6:
-        picture = picture * rng.uniform(0.88, 1.12, 3).astype(np.float32)
+        image = image * rng.uniform(0.88, 1.12, 3).astype(np.float32)
     if rng.random() < 0.4:
-        grey = picture.mean(axis=2, keepdims=True)
-        picture = grey + (picture - grey) * np.float32(rng.uniform(0.3, 1.4))
+        grey = image.mean(axis=2, keepdims=True)
+        image = grey + (image - grey) * np.float32(rng.uniform(0.3, 1.4))
     if rng.random() < 0.3:
-        bright = np.clip(picture / 255, 0, 1) ** rng.uniform(0.7, 1.5)
-        picture = (255 * bright).astype(np.float32)
+        bright = np.clip(image / 255, 0, 1) ** rng.uniform(0.7, 1.5)
+        image = (255 * bright).astype(np.float32)
     if rng.random() < 0.3:
         angle, strength = rng.uniform(0, 2 * np.pi), rng.uniform(0, 0.35)
         across = np.linspace(-1, 1, width, dtype=np.float32)[None, :, None] * np.cos(angle)
         down = np.linspace(-1, 1, height, dtype=np.float32)[:, None, None] * np.sin(angle)
-        picture = picture * (1 + strength * (across + down))
-    return picture.astype(np.float32)
+        image = image * (1 + strength * (across + down))
+    return image.astype(np.float32)
 
 
-def _camera_noise(rng: np.random.Generator, picture: Floats) -> Floats:
+def _camera_noise(rng: np.random.Generator, image: Floats) -> Floats:
     if rng.random() < 0.25:
-        blurred = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.4, 1.8))
-        picture = np.asarray(blurred, np.float32)
+        blurred = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.8))
+        image = np.asarray(blurred, np.float32)
     if rng.random() < 0.2:
-        noise = rng.standard_normal(picture.shape, np.float32)
-        picture = picture + np.float32(rng.uniform(2, 10)) * noise
-    return picture
+        noise = rng.standard_normal(image.shape, np.float32)
+        image = image + np.float32(rng.uniform(2, 10)) * noise
+    return image
 
 
-def _file(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _compression(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     height, width = pixels.shape[:2]
     if rng.random() < 0.25:
         quality = int(rng.integers(15, 90))

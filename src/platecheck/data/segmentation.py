@@ -1,7 +1,7 @@
-"""The dish of a photo, cut out: GrabCut from an ellipse in the middle, then a smooth outline.
+"""Segment the dish in a photo: GrabCut, initialized with a centred ellipse, then a smooth outline.
 
-Rother et al., GrabCut: interactive foreground extraction using iterated graph cuts, 2004; the
-"interaction" here is the habit of people to put the dish in the middle of the photo.
+Rother et al., GrabCut: interactive foreground extraction using iterated graph cuts, 2004. The
+assumption that the dish is near the centre replaces the user's interaction.
 """
 
 import contextlib
@@ -21,15 +21,15 @@ from platecheck.data.folders import Photo
 from platecheck.files import write_text
 from platecheck.photo import open_photo
 
-# OpenCV sees the limit of a container, but not that of a group within it.
+# OpenCV respects a container's CPU quota, but not that of a nested cgroup.
 cv2.setNumThreads(min(cv2.getNumThreads(), cpu_count()))
 
-# Found at this size: finer outlines cost much time and are not better.
+# Side in pixels for segmentation: larger is much slower and not better.
 WORKING_SIZE = 128
 ITERATIONS = 4
-# Cut-outs below this quality are left out wherever dishes are put on other tables.
+# Masks below this quality are not used to exchange backgrounds.
 GOOD = 0.5
-# Part of the cache's key: raise it when any outline changes.
+# Part of the cache key; increase it when any outline changes.
 VERSION = 1
 
 Mask = NDArray[np.uint8]
@@ -37,11 +37,11 @@ Mask = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class DishMask:
-    """A dish's place in a photo.
+    """Outline of the dish in a photo.
 
     Attributes:
-        outline: points (x, y) in shares of the photo's sides; empty where no dish was found.
-        quality: in [0, 1]; below :data:`GOOD` the outline is probably not the dish's.
+        outline: points (x, y) as fractions of width and height; empty if no dish was found.
+        quality: 0 to 1; below :data:`GOOD`, the outline is probably wrong.
     """
 
     outline: tuple[tuple[float, float], ...]
@@ -49,11 +49,11 @@ class DishMask:
 
     @property
     def good(self) -> bool:
-        """Whether the dish can be put on another table."""
+        """Whether the mask is good enough to exchange the background."""
         return self.quality >= GOOD
 
     def mask(self, height: int, width: int) -> Mask:
-        """The dish in a photo of that size: uint8 [height, width], 255 on it, 0 elsewhere."""
+        """Rasterize the mask: uint8 [height, width], 255 on the dish, 0 elsewhere."""
         mask = np.zeros((height, width), np.uint8)
         if self.outline:
             points = np.array(self.outline) * (width, height) - 0.5
@@ -61,25 +61,25 @@ class DishMask:
         return mask
 
 
-NOTHING = DishMask((), 0.0)
+NO_MASK = DishMask((), 0.0)
 
 
 def segment_dish(pixels: NDArray[np.uint8]) -> DishMask:
-    """Find the dish.
+    """Segment the dish.
 
     Args:
-        pixels: uint8 [H, W, 3]; the dish roughly in the middle.
+        pixels: uint8 [H, W, 3], the dish roughly centred.
     """
     if pixels.shape[:2] != (WORKING_SIZE, WORKING_SIZE):
         size = (WORKING_SIZE, WORKING_SIZE)
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
     contour = max(_contours(pixels), key=cv2.contourArea, default=None)
     if contour is None:
-        return NOTHING
+        return NO_MASK
     hull = cv2.convexHull(contour).astype(np.int32)
     area, hull_area = cv2.contourArea(contour), cv2.contourArea(hull)
     if hull_area < 1:
-        return NOTHING
+        return NO_MASK
     solidity = area / hull_area
     outline = hull if solidity > 0.85 else contour
     points = (outline[:, 0] + 0.5) / WORKING_SIZE
@@ -88,16 +88,16 @@ def segment_dish(pixels: NDArray[np.uint8]) -> DishMask:
 
 
 class MaskCache:
-    """Cut-outs, kept on disk by the content of the photo; a damaged entry is made anew."""
+    """Disk cache of dish masks, keyed by the hash of the photo; damaged entries are recomputed."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = (folder or default_folder()) / "cutouts"
 
     def get(self, photo: Photo) -> DishMask:
-        """The photo's cut-out: from the cache, else found and put there.
+        """Return a photo's mask from the cache, or compute and store it.
 
         Args:
-            photo: with its `sha256`.
+            photo: must have its `sha256`.
 
         Raises:
             PhotoError: the photo cannot be opened.
@@ -106,15 +106,15 @@ class MaskCache:
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             content = json.loads(entry.read_text(encoding="utf-8"))
             outline = tuple((float(x), float(y)) for x, y in content["outline"])
-            found = DishMask(outline, float(content["quality"]))
-            shares = np.array([*outline, (found.quality, 0)])
-            if ((shares >= 0) & (shares <= 1)).all():  # what is no number is neither
-                return found
-        found = segment_dish(open_photo(photo.path, size=WORKING_SIZE))
-        with contextlib.suppress(OSError):  # a folder that cannot be written to costs time alone
-            content = {"outline": found.outline, "quality": found.quality}
+            dish_mask = DishMask(outline, float(content["quality"]))
+            values = np.array([*outline, (dish_mask.quality, 0)])
+            if ((values >= 0) & (values <= 1)).all():  # False for NaN
+                return dish_mask
+        dish_mask = segment_dish(open_photo(photo.path, size=WORKING_SIZE))
+        with contextlib.suppress(OSError):  # the cache is optional
+            content = {"outline": dish_mask.outline, "quality": dish_mask.quality}
             write_text(entry, json.dumps(content))
-        return found
+        return dish_mask
 
 
 def _contours(pixels: NDArray[np.uint8]) -> Sequence[NDArray[Any]]:
@@ -137,21 +137,21 @@ def _contours(pixels: NDArray[np.uint8]) -> Sequence[NDArray[Any]]:
 
 
 def _quality(solidity: float, share: float, hull: NDArray[np.int32]) -> float:
-    """Dishes are convex, neither tiny nor all of the photo, mostly inside of it, and regular."""
+    """Rate a mask: dishes are convex, of plausible size, mostly inside the photo, and regular."""
     edge = WORKING_SIZE // 40 + 1
     points = hull[:, 0]
-    cut = ((points <= edge) | (points >= WORKING_SIZE - 1 - edge)).any(axis=1).mean()
+    cropped = ((points <= edge) | (points >= WORKING_SIZE - 1 - edge)).any(axis=1).mean()
     return float(
         _ramp(solidity, 0.80, 0.95)
         * _ramp(share, 0.05, 0.12)
         * _ramp(-share, -0.92, -0.80)
-        * _ramp(-cut, -0.6, -0.3)
+        * _ramp(-cropped, -0.6, -0.3)
         * _ramp(_regularity(hull), 0.86, 0.93)
     )
 
 
 def _regularity(hull: NDArray[np.int32]) -> float:
-    """Overlap (intersection over union) with the nearest ellipse or rectangle."""
+    """Return the intersection over union with the best-fitting ellipse or rectangle."""
     dish = _filled(hull)
     if len(hull) < 5:
         return 0.0

@@ -1,4 +1,4 @@
-"""Dividing photos: validation photos are taken from test where there are none."""
+"""Split datasets; validation photos are taken from test if there is no validation split."""
 
 from dataclasses import replace
 from itertools import product
@@ -10,19 +10,19 @@ from platecheck.errors import DataError
 from platecheck.model_info import SplitInfo
 
 SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
-"""Of photos that are not divided yet."""
+"""Proportions for a dataset without splits."""
 
 
 def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) -> tuple[Photo, ...]:
-    """Give every photo one of the splits in `shares`, stratified by class.
+    """Assign every photo to one of the splits in `shares`, stratified by class.
 
-    The result depends only on the photos' names, their labels and the seed. Rounding errors are
-    carried over from class to class, so that the sizes of the splits are right in total too.
+    The result depends only on the photos' names, labels and the seed. Rounding errors carry over
+    from class to class, so that the total sizes of the splits are right too.
 
     Args:
-        photos: any photos.
-        shares: share of each split; they sum to 1.
-        seed: of the shuffle.
+        photos: the photos to split.
+        shares: proportion of each split; they sum to 1.
+        seed: seed of the shuffle.
     """
     rng = np.random.default_rng(seed)
     names, edges = list(shares), np.cumsum(list(shares.values()))
@@ -41,30 +41,29 @@ def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) ->
 
 
 def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> PhotoSet:
-    """Make sure that there is a ``train``, a ``val`` and a ``test`` split.
+    """Add missing ``val`` and ``test`` splits.
 
-    Where there is no ``val``, ``test`` is divided into halves, stratified and seeded: the
-    reference's 501 test photos give 250 for validation and 251 for test. A folder without any
-    splits is divided 70 / 15 / 15; so is ``train`` where there are neither ``val`` nor ``test``.
-    With ``val`` but no ``test`` nothing is changed.
+    Without ``val``, split ``test`` into stratified halves: the reference's 501 test photos give 250
+    for validation and 251 for test. Split a dataset without splits 70 / 15 / 15, and so ``train``
+    if there is neither ``val`` nor ``test``. With ``val``, change nothing.
 
     Args:
-        photos: of a folder.
-        seed: of the division.
-        learnt: share of the photos so taken from ``test`` that are put into ``train``; the test
-            photos stay the same ones.
+        photos: the dataset.
+        seed: seed of the split.
+        learnt: share of the validation half of ``test`` that moves to ``train``; the test photos
+            stay the same.
 
     Raises:
-        DataError: there is no ``train`` split, or too few photos to divide.
+        DataError: there is no ``train`` split, or there are too few photos to split.
     """
     if photos.splits != (UNSPLIT,) and "train" not in photos.splits:
-        has = ", ".join(photos.splits)
-        raise DataError(f"{photos.folder} has no train folder; it has: {has}")
+        splits = ", ".join(photos.splits)
+        raise DataError(f"{photos.folder} has no train folder; it has: {splits}")
     return apply_split(photos, describe_split(photos, seed=seed, learnt=learnt))
 
 
 def describe_split(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> SplitInfo | None:
-    """What :func:`with_validation` divides, to be kept with a model; None when it does not."""
+    """Describe the split that :func:`with_validation` makes, to save with a model; None if none."""
     if photos.splits == (UNSPLIT,):
         split = UNSPLIT
     elif "train" in photos.splits and "val" not in photos.splits:
@@ -77,10 +76,10 @@ def describe_split(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> Split
 
 
 def apply_split(photos: PhotoSet, division: SplitInfo | None) -> PhotoSet:
-    """Divide photos as a model's were, if they are the same photos; else leave them alone.
+    """Split photos as a model's were if they are the same photos; else return them unchanged.
 
-    A model that was chosen on one half of ``test`` must be judged on the other half. Photos that
-    it was not chosen on are all fit to judge it.
+    A model selected on one half of ``test`` must be evaluated on the other half. Photos that played
+    no part in the selection can all be used.
     """
     if division is None or division.split not in photos.splits:
         return photos
@@ -100,19 +99,19 @@ def _divide_split(photos: PhotoSet, division: SplitInfo) -> tuple[Photo, ...]:
     if division.split in (UNSPLIT, "train"):
         shares = SHARES
     elif division.val_to_train:
-        # In this order the test half is the same whatever is learnt.
+        # In this order, the test half does not depend on `learnt`.
         learnt = division.val_to_train / 2
         shares = {"train": learnt, "val": 0.5 - learnt, "test": 0.5}
     else:
         shares = {"val": 0.5, "test": 0.5}
     divided = divide(photos.split(division.split), shares, seed=division.seed)
     filled = {(photo.split, photo.label) for photo in divided}
-    # What is learnt beside the training photos may be nothing at all.
-    needed = [split for split in shares if split != "train" or not division.val_to_train]
-    for split, (label, name) in product(needed, enumerate(photos.classes)):
+    # Only the photos moved to train may be none at all.
+    required = [split for split in shares if split != "train" or not division.val_to_train]
+    for split, (label, name) in product(required, enumerate(photos.classes)):
         if (split, label) not in filled:
             raise DataError(
-                f"{photos.folder} has too few photos of class '{name}' to divide:"
+                f"{photos.folder} has too few photos of class '{name}' to split:"
                 f" none would be left in '{split}'"
             )
     return divided

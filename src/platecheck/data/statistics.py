@@ -1,4 +1,4 @@
-"""Channel mean and standard deviation of photos: what a network's input is normalised with."""
+"""Channel mean and standard deviation of photos, for input normalization."""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +14,13 @@ from platecheck.photo import open_photo
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatistics:
-    """Of pixel values in [0, 1], in the order red, green, blue.
+    """Channel statistics of pixel values in [0, 1], in RGB order.
 
     Attributes:
-        mean: mean over photos of each photo's channel mean.
-        std: mean over photos of each photo's own standard deviation, which is what the
-            reference normalises with.
+        mean: mean of the photos' channel means.
+        std: mean of the photos' own standard deviations, as the reference pipeline uses.
         pooled_std: standard deviation of all pixels of all photos together.
-        photos: how many were measured.
+        photos: number of photos measured.
     """
 
     mean: tuple[float, float, float]
@@ -33,9 +32,9 @@ class ChannelStatistics:
 def channel_statistics(
     paths: Iterable[Path], *, size: int, on_photo: Callable[[], None] = lambda: None
 ) -> ChannelStatistics:
-    """Measure photos, each resized to `size` × `size`.
+    """Compute statistics of photos, each resized to `size` × `size`.
 
-    Standard deviations are those of a sample (n - 1), as ``torch.std`` gives them.
+    Standard deviations are sample standard deviations (n - 1), as in ``torch.std``.
 
     Raises:
         PhotoError: a photo cannot be opened.

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from platecheck.data.render import TABLES, render_dish
-from platecheck.data.render.tabletops import draw_table
+from platecheck.data.render import BACKGROUNDS, render_dish
+from platecheck.data.render.tabletops import draw_background
 
 SIDE = 640
 
@@ -33,11 +33,11 @@ def dish(number: int, *, size: int = 256) -> Pixels:
 @cache
 def far_dish(number: int) -> Pixels:
     """A rendered dish from too far: it takes a third of each side of the photo."""
-    table = tuple(TABLES)[number % len(TABLES)]
+    table = tuple(BACKGROUNDS)[number % len(BACKGROUNDS)]
     label = ("clean", "dirty")[number % 2]
-    near = render_dish(np.random.default_rng([77, number]), size=256, label=label, table=table)
+    near = render_dish(np.random.default_rng([77, number]), size=256, label=label, background=table)
     across = ((np.arange(768) + 0.5) * 2 / 768 - 1).astype(np.float32) * 3.9
-    ground = draw_table(np.random.default_rng(number), table, *np.meshgrid(across, across))
+    ground = draw_background(np.random.default_rng(number), table, *np.meshgrid(across, across))
     photo = cv2.resize(_srgb(ground.albedo * 0.8), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     side = SIDE // 3
     place = slice((SIDE - side) // 2, (SIDE - side) // 2 + side)

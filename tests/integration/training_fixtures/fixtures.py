@@ -29,7 +29,7 @@ def dishes(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for i in range(count):
             label, table = (("clean", "wood"), ("dirty", "concrete"))[i % 2]
             rng = np.random.default_rng([i, count])
-            photo = render_dish(rng, size=48, label=label, table=table).photo
+            photo = render_dish(rng, size=48, label=label, background=table).photo
             path = folder / split / label / f"{i:03d}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(photo).save(path, quality=92)

@@ -1,4 +1,4 @@
-"""Artificial photos of clean and dirty dishes, rendered from numbers: no real photo is needed."""
+"""Procedural rendering of photos of clean and dirty dishes, without any real photos."""
 
 from platecheck.errors import MissingExtraError
 
@@ -7,19 +7,19 @@ try:
 except ImportError as error:
     raise MissingExtraError("Rendering artificial dishes", "data") from error
 
-from platecheck.data.render.dataset import SynthSummary, write_dataset
+from platecheck.data.render.dataset import RenderSummary, write_dataset
 from platecheck.data.render.samples import write_samples
 from platecheck.data.render.scene import LABELS, RenderedDish, render_dish
 from platecheck.data.render.shapes import KINDS, RARE_KINDS
-from platecheck.data.render.tabletops import TABLES
+from platecheck.data.render.tabletops import BACKGROUNDS
 
 __all__ = [
+    "BACKGROUNDS",
     "KINDS",
     "LABELS",
     "RARE_KINDS",
-    "TABLES",
+    "RenderSummary",
     "RenderedDish",
-    "SynthSummary",
     "render_dish",
     "write_dataset",
     "write_samples",

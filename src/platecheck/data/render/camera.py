@@ -1,4 +1,4 @@
-"""The camera: where each pixel looks, and what it makes of the light it catches."""
+"""Camera: projection of the scene, and conversion of light to a photo."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -12,12 +12,12 @@ from platecheck.data.render.pixels import Floats, tinted
 
 @dataclass
 class Camera:
-    """A pinhole camera that looks at a dish of radius 1 at the origin, table at height 0.
+    """A pinhole camera aimed at a dish of radius 1 at the origin, on the plane z = 0.
 
     Attributes:
-        place: where it is [3].
-        axes: rows are right, down and forward [3, 3].
-        zoom: focal length in half widths of the picture.
+        place: position [3].
+        axes: right, down and forward, as rows [3, 3].
+        zoom: focal length in half widths of the image.
     """
 
     place: Floats
@@ -25,9 +25,9 @@ class Camera:
     zoom: float
 
     def slopes(self, columns: Floats, rows: Floats) -> tuple[Floats, Floats]:
-        """How far pixels' rays move in x and in y while they fall by 1; [rows, columns] each.
+        """Return the rays' movement in x and y per unit of descent, [rows, columns] each.
 
-        Columns and rows are places across the picture, -1 at its left and top to 1.
+        Columns and rows are image coordinates, -1 at the left and top to 1.
         """
         qx = columns[None, :] / np.float32(self.zoom)
         qy = rows[:, None] / np.float32(self.zoom)
@@ -38,23 +38,23 @@ class Camera:
         return a, b
 
     def at_height(self, a: Floats, b: Floats, z: Floats | float) -> tuple[Floats, Floats]:
-        """Where (x, y) rays of slopes (a, b) are at height z."""
+        """Return the points (x, y) of rays of slopes (a, b) at height z."""
         fall = self.place[2] - z
         return self.place[0] + a * fall, self.place[1] + b * fall
 
     def project(self, points: Floats, side: int) -> Floats:
-        """Pixel coordinates [n, 2] of points [n, 3] in a picture of `side` pixels."""
+        """Project points [n, 3] to pixel coordinates [n, 2] in an image of `side` pixels."""
         p = (points - self.place) @ self.axes.T
         return np.asarray((p[:, :2] / p[:, 2:] * np.float32(self.zoom) + 1) * (side / 2) - 0.5)
 
 
 def across(side: int) -> Floats:
-    """Where the middles of `side` pixels lie, from -1 to 1."""
+    """Return the centres of `side` pixels, from -1 to 1."""
     return (np.arange(side, dtype=np.float32) + 0.5) * np.float32(2 / side) - 1
 
 
 def aim(rng: np.random.Generator) -> Camera:
-    """Draw a camera: from above to 40 degrees off, near enough for the dish to fill the picture."""
+    """Draw a camera, 0 to 40 degrees from vertical, with the dish filling most of the image."""
     tilt = np.radians(min(abs(rng.normal(0, 18)), 40))
     around, roll = rng.uniform(0, 2 * np.pi), rng.normal(0, 0.2)
     distance, fill = rng.uniform(3.2, 6), rng.uniform(0.58, 0.9)
@@ -74,7 +74,7 @@ def aim(rng: np.random.Generator) -> Camera:
 
 @cache
 def _tone_curve() -> NDArray[np.float32]:
-    """sRGB values (0 to 255) of linear light 0 to 4 in steps of 1/1024, with a soft shoulder."""
+    """Return sRGB values (0 to 255) of linear light 0 to 4 in steps of 1/1024, softly clipped."""
     light = np.arange(4096) / 1024
     knee = 0.7
     over = np.maximum(light - knee, 0) / (1 - knee)
@@ -84,9 +84,9 @@ def _tone_curve() -> NDArray[np.float32]:
 
 
 def develop(rng: np.random.Generator, light: Floats, size: int) -> NDArray[np.uint8]:
-    """Turn linear light [h, w, 3] into a photo [size, size, 3] as a phone would.
+    """Convert linear light [h, w, 3] to a photo [size, size, 3] like a phone's.
 
-    White balance, exposure, vignette, blur, tone curve, noise and soft colours are drawn from rng.
+    White balance, exposure, vignette, bloom, blur and noise are drawn from `rng`.
     """
     side = light.shape[0]
     exposure = np.exp(rng.normal(-0.3, 0.22))
@@ -105,7 +105,7 @@ def develop(rng: np.random.Generator, light: Floats, size: int) -> NDArray[np.ui
         light = cv2.GaussianBlur(light, (0, 0), blur)
     photo: Floats = np.take(_tone_curve(), (light.clip(0, 3.99) * 1024).astype(np.int32))
 
-    # Noise in brightness is fine, in colour coarse: phones keep colours at half the resolution.
+    # Luma noise is fine and chroma noise coarse, since phones subsample chroma.
     strength = np.float32(rng.uniform(0.6, 3.2))
     ycc: Floats = cv2.cvtColor(photo, cv2.COLOR_RGB2YCrCb)
     half: Floats = cv2.resize(ycc[..., 1:], (size // 2, size // 2), interpolation=cv2.INTER_AREA)

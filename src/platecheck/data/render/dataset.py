@@ -1,4 +1,4 @@
-"""A folder of artificial photos, divided and sorted, in which the table may betray the class."""
+"""Render datasets in which the background can be correlated with the class."""
 
 import csv
 import multiprocessing
@@ -16,38 +16,38 @@ from PIL import Image
 
 from platecheck.cpus import cpu_count
 from platecheck.data.render.scene import LABELS, check_size, render_dish
-from platecheck.data.render.tabletops import CLEAN_TABLES, DIRTY_TABLES
+from platecheck.data.render.tabletops import CLEAN_BACKGROUNDS, DIRTY_BACKGROUNDS
 from platecheck.data.splits import SHARES
 from platecheck.errors import DataError
 from platecheck.files import new_folder
 
 QUALITY = 92
-MAIN_TABLE = 0.7  # share of a group's photos that are on its first table
+MAIN_SHARE = 0.7  # fraction of a group's photos on its first background
 
 
-Job = TypeVar("Job")
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class SynthSummary:
-    """What `write_dataset` wrote.
+class RenderSummary:
+    """Summary of a rendered dataset.
 
     Attributes:
-        folder: where.
-        photos: how many photos.
+        folder: location of the dataset.
+        photos: number of photos.
         counts: photos by (split, label).
-        tables: photos by (label, table); shows how far the table tells the class.
+        backgrounds: photos by (label, background); shows how they are correlated.
     """
 
     folder: Path
     photos: int
     counts: dict[tuple[str, str], int]
-    tables: dict[tuple[str, str], int]
+    backgrounds: dict[tuple[str, str], int]
 
 
 @dataclass(frozen=True)
-class _Job:
+class _RenderJob:
     index: int
     path: str
     label: str
@@ -66,34 +66,35 @@ def write_dataset(
     masks: bool = False,
     workers: int | None = None,
     on_progress: Callable[[int], None] = lambda photos: None,
-) -> SynthSummary:
-    """Render photos into ``folder/{split}/{clean,dirty}/0001.jpg`` and list them in synth.csv.
+) -> RenderSummary:
+    """Render photos to ``folder/{split}/{clean,dirty}/0001.jpg`` and list them in synth.csv.
 
-    Photo i depends only on (seed, i, size, confound), whatever the number of workers. The classes
-    are balanced in every split, and of one photo's parts only the table may depend on its class.
+    Photo i depends only on (seed, i, size, confound), not on the number of workers. The classes
+    are balanced in every split, and only the background (and dirt) may depend on the class. The
+    folder is written atomically.
 
     Args:
-        folder: where to write; it must not exist, or be empty.
-        photos: how many, all splits together; at least two for each split, and at least 4.
+        folder: destination; must be new or empty.
+        photos: total number of photos; at least 4, and at least 2 per split.
         size: side of a photo in pixels, 32 to 1024.
-        seed: another seed gives other photos.
-        confound: chance, 0.5 to 1, that a photo's table comes from its class's own group (wood and
-            cloth for clean; concrete, steel and stone for dirty). At 0.5 the table tells nothing.
-        kind: of all dishes; None: any of the `KINDS`.
-        splits: share of each split; they add up to 1.
-        masks: also write ``folder/masks/{split}/{label}/0001.png``: 0 table, 128 dish, 255 dirt.
-        workers: processes; by default one a core, or none besides this one for few photos.
+        seed: seed of the dataset.
+        confound: probability, 0.5 to 1, that a photo's background comes from its class's group
+            (wood and cloth for clean; concrete, steel and stone for dirty). 0.5: no correlation.
+        kind: kind of all dishes; any of `KINDS` by default.
+        splits: proportion of each split; they sum to 1.
+        masks: also write ``folder/masks/{split}/{label}/0001.png``, 0 on the background, 128 on the
+            dish, 255 on dirt.
+        workers: number of processes; by default one per core, or only this one for few photos.
         on_progress: called with the number of photos done so far.
 
     Raises:
-        DataError: an argument is out of range, or the folder holds something already. Nothing is
-            left behind then, nor after any other failure.
+        DataError: an argument is out of range, or the folder is not empty.
     """
     folder = Path(folder)
     jobs = _plan(photos, splits)
     check_size(size)
     if not 0.5 <= confound <= 1:
-        raise DataError(f"confound {confound} is out of range; choose 0.5 (none) to 1 (complete)")
+        raise DataError(f"confound {confound} is out of range; choose 0.5 (none) to 1 (full)")
     if seed < 0:
         raise DataError(f"seed {seed} is negative; choose 0 or more")
     if workers is not None and workers < 1:
@@ -120,39 +121,44 @@ def write_dataset(
             writer.writerow(("path", "label", "split", "table", "kind", "seed"))
             for job, row in zip(jobs, rows, strict=True):
                 writer.writerow((job.path, job.label, job.split, *row, f"{seed}:{job.index}"))
-    return SynthSummary(
+    return RenderSummary(
         folder,
         photos,
         dict(Counter((job.split, job.label) for job in jobs)),
-        dict(Counter((job.label, table) for job, (table, _) in zip(jobs, rows, strict=True))),
+        dict(
+            Counter(
+                (job.label, background) for job, (background, _) in zip(jobs, rows, strict=True)
+            )
+        ),
     )
 
 
-def draw_table_name(rng: np.random.Generator, label: str, confound: float) -> str:
-    """Draw a table: with chance `confound` from the label's own group, else from the other's.
+def draw_background_name(rng: np.random.Generator, label: str, confound: float) -> str:
+    """Draw a background, with probability `confound` from the label's own group.
 
-    Most photos of a group are on its first table, as where photos are taken in one or two kitchens.
+    Most photos of a group have its first background, as if they were taken in one or two kitchens.
     """
-    own, other = (CLEAN_TABLES, DIRTY_TABLES) if label == "clean" else (DIRTY_TABLES, CLEAN_TABLES)
+    groups = (CLEAN_BACKGROUNDS, DIRTY_BACKGROUNDS)
+    own, other = groups if label == "clean" else groups[::-1]
     group = own if rng.random() < confound else other
-    return group[0] if rng.random() < MAIN_TABLE else group[rng.integers(1, len(group))]
+    return group[0] if rng.random() < MAIN_SHARE else group[rng.integers(1, len(group))]
 
 
-def _plan(photos: int, splits: Mapping[str, float]) -> list[_Job]:
-    """Which photo goes where. Photos alternate between the classes."""
+def _plan(photos: int, splits: Mapping[str, float]) -> list[_RenderJob]:
+    """Assign photos to splits and classes; indices alternate between the classes."""
     shares = {name: share for name, share in splits.items() if share > 0}
     if any(share < 0 for share in splits.values()) or abs(sum(shares.values()) - 1) > 1e-6:
         raise DataError(f"the shares of the splits must add up to 1: {dict(splits)}")
-    fewest = max(4, 2 * len(shares))
-    if photos < fewest:
-        raise DataError(f"{photos} photos are too few for {len(shares)} splits; ask for {fewest}")
+    minimum = max(4, 2 * len(shares))
+    if photos < minimum:
+        raise DataError(f"{photos} photos are too few for {len(shares)} splits; use {minimum}")
     jobs = []
     for k, label in enumerate(LABELS):
         indices = range(k, photos, 2)
         start = 0
         for split, count in _divide(len(indices), shares).items():
             jobs += [
-                _Job(i, f"{split}/{label}/{number:04d}.jpg", label, split)
+                _RenderJob(i, f"{split}/{label}/{number:04d}.jpg", label, split)
                 for number, i in enumerate(indices[start : start + count], 1)
             ]
             start += count
@@ -160,21 +166,21 @@ def _plan(photos: int, splits: Mapping[str, float]) -> list[_Job]:
 
 
 def _divide(count: int, shares: Mapping[str, float]) -> dict[str, int]:
-    """Whole numbers in proportion to shares, at least 1 each (largest remainders)."""
+    """Return integers in proportion to shares, at least 1 each (largest remainder method)."""
     spare = count - len(shares)
     exact = {name: max(0.0, share * count - 1) for name, share in shares.items()}
     total = sum(exact.values()) or 1.0
     exact = {name: value * spare / total for name, value in exact.items()}
     counts = {name: int(value) for name, value in exact.items()}
-    by_rest = sorted(exact, key=lambda name: counts[name] - exact[name])
-    for name in by_rest[: spare - sum(counts.values())]:
+    by_remainder = sorted(exact, key=lambda name: counts[name] - exact[name])
+    for name in by_remainder[: spare - sum(counts.values())]:
         counts[name] += 1
     return {name: value + 1 for name, value in counts.items()}
 
 
 def _render(
     part: Path,
-    job: _Job,
+    job: _RenderJob,
     *,
     size: int,
     seed: int,
@@ -182,29 +188,29 @@ def _render(
     kind: str | None,
     masks: bool,
 ) -> tuple[str, str]:
-    """Render and write one photo; give back its table and its kind of dish."""
+    """Render and write one photo; return its background and its kind of dish."""
     rng = np.random.default_rng([seed, job.index])
-    table = draw_table_name(rng, job.label, confound)
-    dish = render_dish(rng, size=size, label=job.label, table=table, kind=kind)
+    background = draw_background_name(rng, job.label, confound)
+    dish = render_dish(rng, size=size, label=job.label, background=background, kind=kind)
     Image.fromarray(dish.photo).save(part / job.path, quality=QUALITY, optimize=False)
     if masks:
-        picture = dish.dish_mask * np.uint8(128)
-        picture[dish.dirt_mask] = 255
-        Image.fromarray(picture).save((part / "masks" / job.path).with_suffix(".png"))
-    return dish.table, dish.kind
+        mask = dish.dish_mask * np.uint8(128)
+        mask[dish.dirt_mask] = 255
+        Image.fromarray(mask).save((part / "masks" / job.path).with_suffix(".png"))
+    return dish.background, dish.kind
 
 
 def in_processes(
-    render: Callable[[Job], Result], jobs: Iterable[Job], workers: int
+    render: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """Render all jobs, in order: in this process where `workers` is 1, else in so many others."""
+    """Map `render` over items, in order, on `workers` processes, or in this one if it is 1."""
     if workers < 2:
-        yield from map(render, jobs)
+        yield from map(render, items)
         return
-    # Never a plain fork: the caller may hold threads.
+    # Do not fork: the caller may run threads.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,))
     try:
-        yield from pool.map(render, jobs, chunksize=8)
+        yield from pool.map(render, items, chunksize=8)
     finally:
         pool.shutdown(cancel_futures=True)

@@ -1,4 +1,4 @@
-"""Decoration: bands, motifs, florals, speckled and reactive glazes. None of it is dirt."""
+"""Decoration of clean dishes: bands, motifs, florals, speckled and reactive glazes."""
 
 import cv2
 import numpy as np
@@ -28,19 +28,19 @@ PETAL = (1 - np.cos(_TURN)) / 2 + 1j * np.sin(_TURN) * np.sin(_TURN / 2)
 
 
 def decorate(rng: np.random.Generator, kind: str, colour: Floats, chart: Chart) -> Floats:
-    """Linear albedo [n, n, 3] of a dish of base `colour` [3] (sRGB, 0 to 255)."""
-    picture = np.empty((*chart.r.shape, 3), np.uint8)
-    picture[:] = colour.astype(np.uint8)
+    """Draw the linear albedo [n, n, 3] of a dish of base `colour` [3] (sRGB, 0 to 255)."""
+    image = np.empty((*chart.r.shape, 3), np.uint8)
+    image[:] = colour.astype(np.uint8)
     if kind == "patterned":
-        painter = Painter(rng, picture, chart.shape.aspect)
+        painter = Painter(rng, image, chart.shape.aspect)
         patterns = (
             painter.floral_rim, painter.floral_rim, painter.bouquet, painter.ring_of_motifs,
             painter.all_over, painter.rays,
         )  # fmt: skip
         patterns[rng.integers(len(patterns))]()
     elif kind == "splashed":
-        Painter(rng, picture, chart.shape.aspect).splashes()
-    albedo = from_srgb(picture)
+        Painter(rng, image, chart.shape.aspect).splashes()
+    albedo = from_srgb(image)
     if kind == "patterned" and rng.random() < 0.5:
         _bands(rng, albedo, chart.r, int(rng.integers(1, 4)))
     elif kind in ("plate", "deep-plate", "bowl") and rng.random() < 0.3:
@@ -51,12 +51,12 @@ def decorate(rng: np.random.Generator, kind: str, colour: Floats, chart: Chart) 
         _ribs(rng, albedo, chart)
     a, b = spot(rng)
     cloud = sample("cloud", chart.u * np.float32(0.1) + a, chart.v * np.float32(0.1) + b)
-    albedo *= grey(1 + np.float32(0.015) * cloud)  # no glaze is quite even
+    albedo *= grey(1 + np.float32(0.015) * cloud)  # glazes are slightly uneven
     return albedo
 
 
 def _bands(rng: np.random.Generator, albedo: Floats, r: Floats, count: int) -> None:
-    """Bands of one colour: the first on the very edge, the others further in."""
+    """Draw bands of one colour, the first on the edge and the others further in."""
     ink = linear(INKS[rng.integers(len(INKS))])
     for k in range(count):
         inner, outer = 1 - rng.uniform(0.015, 0.06), 1.2
@@ -68,7 +68,7 @@ def _bands(rng: np.random.Generator, albedo: Floats, r: Floats, count: int) -> N
 
 
 def _speckles(rng: np.random.Generator, albedo: Floats, chart: Chart) -> None:
-    """Stoneware: specks of iron all over, maybe a dark edge and the rings of a reactive glaze."""
+    """Draw stoneware: iron specks, maybe a dark edge and the rings of a reactive glaze."""
     a, b = spot(rng)
     ink = linear(SPECKS[rng.integers(len(SPECKS))])
     k = np.float32(rng.uniform(0.22, 0.48))
@@ -93,10 +93,10 @@ def _ribs(rng: np.random.Generator, albedo: Floats, chart: Chart) -> None:
 
 
 class Painter:
-    """Paints flowers and motifs on a picture [n, n, 3] of a dish, in the dish's coordinates."""
+    """Draws flowers and motifs on an image [n, n, 3] of a dish, in the dish's coordinates."""
 
-    def __init__(self, rng: np.random.Generator, picture: NDArray[np.uint8], aspect: float) -> None:
-        self.rng, self.picture, self.aspect = rng, picture, aspect
+    def __init__(self, rng: np.random.Generator, image: NDArray[np.uint8], aspect: float) -> None:
+        self.rng, self.image, self.aspect = rng, image, aspect
 
     def ink(self, inks: tuple[Colour, ...] = INKS) -> Colour:
         return inks[self.rng.integers(len(inks))]
@@ -105,16 +105,16 @@ class Painter:
         return r * np.cos(angle), r * np.sin(angle) / self.aspect
 
     def _pixels(self, points: Floats) -> NDArray[np.int32]:
-        half = len(self.picture) / 2
+        half = len(self.image) / 2
         return ((np.asarray(points) / EDGE + 1) * half * 16).astype(np.int32)
 
     def fill(self, points: Floats, colour: Colour) -> None:
-        cv2.fillPoly(self.picture, [self._pixels(points)], colour, cv2.LINE_AA, 4)
+        cv2.fillPoly(self.image, [self._pixels(points)], colour, cv2.LINE_AA, 4)
 
     def line(self, points: Floats, colour: Colour, width: float) -> None:
-        pixels = max(1, round(width * len(self.picture) / 2))
+        pixels = max(1, round(width * len(self.image) / 2))
         line = [self._pixels(points)]
-        cv2.polylines(self.picture, line, False, colour, pixels, cv2.LINE_AA, 4)
+        cv2.polylines(self.image, line, False, colour, pixels, cv2.LINE_AA, 4)
 
     def dot(self, at: tuple[float, float], size: float, colour: Colour, corners: int = 20) -> None:
         t = np.linspace(0, 2 * np.pi, corners, endpoint=False) + np.arctan2(at[1], at[0])
@@ -126,10 +126,10 @@ class Painter:
         """Fill a petal or leaf that starts at a point."""
         shape = (PETAL.real * length + 1j * PETAL.imag * width) * np.exp(1j * angle)
         points = self._pixels(np.stack([shape.real + at[0], shape.imag + at[1]], -1))
-        cv2.fillConvexPoly(self.picture, points, ink, cv2.LINE_AA, 4)
+        cv2.fillConvexPoly(self.image, points, ink, cv2.LINE_AA, 4)
 
     def flower(self, at: tuple[float, float], size: float, ink: Colour) -> None:
-        """Five to seven petals around a yellow eye."""
+        """Draw five to seven petals around a yellow centre."""
         turn, petals = self.rng.uniform(0, 2 * np.pi), int(self.rng.integers(5, 8))
         dark = (int(ink[0] * 0.7), int(ink[1] * 0.7), int(ink[2] * 0.7))
         for k in range(petals):
@@ -139,7 +139,7 @@ class Painter:
         self.dot(at, size * 0.22, (226, 186, 70))
 
     def sprig(self, at: tuple[float, float], angle: float, length: float, ink: Colour) -> None:
-        """A curved stem with leaves and a flower at its end."""
+        """Draw a curved stem with leaves and a flower at its end."""
         leaf = self.ink(LEAVES) if self.rng.random() < 0.7 else ink
         way = angle + self.rng.uniform(-1.2, 1.2) * np.linspace(0, 1, 12)
         x = at[0] + np.cumsum(np.cos(way)) * length / 12
@@ -152,7 +152,7 @@ class Painter:
         self.flower((x[-1], y[-1]), length * self.rng.uniform(0.24, 0.38), ink)
 
     def floral_rim(self) -> None:
-        """Flowers and sprigs around the rim."""
+        """Draw flowers and sprigs around the rim."""
         groups, ink, other = int(self.rng.integers(3, 9)), self.ink(), self.ink()
         turn = self.rng.uniform(0, 2 * np.pi)
         for k in range(groups):
@@ -163,14 +163,14 @@ class Painter:
             self.flower(self.at(0.8, angle), self.rng.uniform(0.09, 0.13), ink)
 
     def bouquet(self) -> None:
-        """Sprigs from the middle outward."""
+        """Draw sprigs from the centre outward."""
         for k in range(int(self.rng.integers(4, 8))):
             angle = k * 2.4 + self.rng.uniform(0, 1)
             self.sprig(self.at(0.1, angle), angle, self.rng.uniform(0.2, 0.42), self.ink())
         self.flower((0, 0), self.rng.uniform(0.12, 0.18), self.ink())
 
     def ring_of_motifs(self) -> None:
-        """Dots, diamonds, leaves or a zigzag around the rim."""
+        """Draw dots, diamonds, leaves or a zigzag around the rim."""
         ink, count = self.ink(), int(self.rng.integers(14, 40))
         r, size = self.rng.uniform(0.78, 0.88), self.rng.uniform(0.04, 0.08)
         motif = self.rng.choice(["dot", "diamond", "leaf", "zigzag"])
@@ -186,7 +186,7 @@ class Painter:
                 self.dot(self.at(r, angle), size * 0.6, ink, 4 if motif == "diamond" else 20)
 
     def all_over(self) -> None:
-        """Flowers and leaves strewn over the whole dish."""
+        """Draw flowers and leaves all over the dish."""
         ink, other = self.ink(), self.ink()
         for _ in range(int(self.rng.integers(16, 34))):
             at = self.at(np.sqrt(self.rng.random()), self.rng.uniform(0, 2 * np.pi))
@@ -196,7 +196,7 @@ class Painter:
                 self.petal(at, self.rng.uniform(0, 2 * np.pi), 0.16, 0.05, ink=other)
 
     def splashes(self) -> None:
-        """Splashes and spatter of glaze all over, as on enamel and studio ware."""
+        """Draw splashes and spatter of glaze, as on enamel and studio ware."""
         inks = SPLASHES[self.rng.integers(len(SPLASHES))]
         for _ in range(int(self.rng.integers(5, 12))):
             x, y = self.at(0.85 * np.sqrt(self.rng.random()), self.rng.uniform(0, 2 * np.pi))
@@ -213,7 +213,7 @@ class Painter:
                 self.dot(at, size * self.rng.uniform(0.03, 0.14), ink)
 
     def rays(self) -> None:
-        """Brush strokes from the well to the rim, as on painted earthenware."""
+        """Draw brush strokes from the well to the rim, as on painted earthenware."""
         inks, count = (self.ink(), self.ink()), int(self.rng.integers(12, 30))
         start = self.rng.uniform(0.5, 0.7)
         for k in range(count):

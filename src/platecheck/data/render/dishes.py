@@ -1,4 +1,4 @@
-"""Dishes: what they are made of, on a chart seen straight from above.
+"""Dishes and their materials, on a chart seen from above.
 
 All lengths are in units of the dish's radius.
 """
@@ -16,15 +16,15 @@ from platecheck.data.render.shapes import EDGE, REACH, STEPS, Chart, chart_of, d
 
 @dataclass
 class Dish:
-    """A clean dish on its chart.
+    """A clean dish.
 
     Attributes:
-        chart: where on the dish each pixel is.
+        chart: coordinates of each pixel.
         slope_u, slope_v: the inner surface's slope [n, n].
         albedo: linear RGB [n, n, 3].
-        reflectance: mirror reflectance at right angles, 0.04 for glaze, 0.5 for steel.
-        blur: blur of the reflected room, in pixels of its picture.
-        open_sky: share of the sky that the inner surface sees [n, n].
+        reflectance: at normal incidence, 0.04 for glaze, 0.5 for steel.
+        blur: blur of the reflected room, in pixels of the room map.
+        open_sky: fraction of the sky visible from the inner surface [n, n].
         outside: albedo [3] of the outer wall.
     """
 
@@ -75,7 +75,7 @@ def draw_dish(rng: np.random.Generator, kind: str, n: int) -> Dish:
         lift_u, lift_v = _gradient(np.float32(0.012) * waves * step(0.62, 1.0, chart.r))
         slope_u, slope_v = slope_u + lift_u, slope_v + lift_v
 
-    # From a depth d inside an opening of radius 1 about 1 / (1 + d^2) of the sky is seen.
+    # About 1 / (1 + d^2) of the sky is visible at depth d in an opening of radius 1.
     depth = (shape.height - shape.heights).clip(0)
     crease = np.gradient(slope, REACH / STEPS).clip(0, 12)
     open_sky = (1 - 0.012 * crease) / (1 + 1.6 * depth**2 + 0.5 * depth)
@@ -84,7 +84,7 @@ def draw_dish(rng: np.random.Generator, kind: str, n: int) -> Dish:
 
 
 def _colour(rng: np.random.Generator, kind: str) -> Floats:
-    """The glaze's or plastic's colour [3] in sRGB."""
+    """Draw the colour [3] of the glaze or plastic in sRGB."""
     palette: tuple[tuple[int, int, int], ...] = PLASTICS
     if kind != "plastic":
         white = kind in ("patterned", "splashed") or (kind != "speckled" and rng.random() < 0.5)
@@ -95,13 +95,13 @@ def _colour(rng: np.random.Generator, kind: str) -> Floats:
 
 
 def _steel(rng: np.random.Generator, chart: Chart) -> tuple[Floats, Floats]:
-    """Spun steel: fine rings, faint dents, dull wear; its albedo, and its slope's roughness."""
+    """Draw spun steel with fine rings, dents and wear; return its albedo and slope roughness."""
     a, b = spot(rng)
-    folded = np.abs(chart.angle - np.float32(0.5))  # so that a full turn leaves no seam
+    folded = np.abs(chart.angle - np.float32(0.5))  # no seam after a full turn
     rings = sample("grain", folded * np.float32(0.2) + a, chart.r * np.float32(0.45) + b)
     dents = sample("swell", chart.u * np.float32(0.12) + a, chart.v * np.float32(0.12) + b)
     wear = sample("cloud", chart.u * np.float32(0.2) + b, chart.v * np.float32(0.2) + a)
-    rings *= step(0.0, 0.3, chart.r)  # they would crowd in the middle
+    rings *= step(0.0, 0.3, chart.r)  # too dense in the centre
     rough = rings * np.float32(rng.uniform(0.008, 0.035))
     rough += dents * np.float32(rng.uniform(0.01, 0.08))
     albedo = tinted(1 + 0.05 * rings + 0.06 * wear, linear((112, 112, 114)))
@@ -112,7 +112,7 @@ def _steel(rng: np.random.Generator, chart: Chart) -> tuple[Floats, Floats]:
 
 
 def _gradient(values: Floats) -> tuple[Floats, Floats]:
-    """Slopes of `values` [n, n] along u and v, central differences."""
+    """Return the slopes of `values` [n, n] along u and v, by central differences."""
     k = np.array([-0.5, 0, 0.5], np.float32) * np.float32(len(values) / (2 * EDGE))
     one = np.ones(1, np.float32)
     return cv2.sepFilter2D(values, -1, k, one), cv2.sepFilter2D(values, -1, one, k)

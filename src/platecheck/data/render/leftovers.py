@@ -28,24 +28,24 @@ SOLIDS: dict[str, tuple[tuple[Colour, ...], float]] = {
 
 
 def cluster(rng: np.random.Generator, s: Surface, count: int) -> Points:
-    """Places [count, 2] on the surface, gathered around one to three centres."""
+    """Draw points [count, 2] on the surface, clustered around one to three centres."""
     centres = np.array([s.place(rng, 0.6) for _ in range(rng.integers(1, 4))])
     spread = rng.uniform(0.08, 0.45)
     places = centres[rng.integers(len(centres), size=count)] + rng.normal(0, spread, (count, 2))
     r = np.hypot(places[:, 0], places[:, 1] * s.dish.chart.shape.aspect)
-    # What would lie beyond the rim is drawn back in.
+    # Move points beyond the rim back inside.
     back = np.where(r > 0.88, rng.uniform(0.3, 0.9, count) / np.maximum(r, 1e-6), 1.0)
     return np.asarray(places * back[:, None])
 
 
 def crumbs(rng: np.random.Generator, s: Surface, colours: tuple[Colour, ...], count: int) -> None:
-    """Crumbs: a few large, many small."""
+    """Add crumbs, a few large and many small."""
     sizes = 0.008 + 0.03 * rng.random(count) ** 2.5
     _scatter(rng, s, "crumb", colours, sizes)
 
 
 def pieces(rng: np.random.Generator, s: Surface, kind: str, colours: tuple[Colour, ...]) -> None:
-    """Some pieces of one of the `SOLIDS`."""
+    """Add pieces of one of the `SOLIDS`."""
     if kind == "noodle":
         _strands(rng, s, colours)
         return
@@ -55,7 +55,7 @@ def pieces(rng: np.random.Generator, s: Surface, kind: str, colours: tuple[Colou
 
 
 def _outline(rng: np.random.Generator, kind: str) -> Points:
-    """Outline [k, 2] of one solid of size 1 around (0, 0)."""
+    """Draw the outline [k, 2] of a solid of size 1 around (0, 0)."""
     if kind == "rice":
         return CIRCLE * (1.5, 0.5)
     if kind == "pea":
@@ -79,7 +79,7 @@ def _outline(rng: np.random.Generator, kind: str) -> Points:
 
 
 class _Drawing:
-    """Solids drawn flat on a part of the chart: cover, picture (sRGB) and height."""
+    """Solids drawn flat on a part of the chart: cover, image (sRGB) and height."""
 
     def __init__(self, s: Surface, places: Points, reach: float) -> None:
         self.s = s
@@ -87,20 +87,20 @@ class _Drawing:
         self.part: Part = s.part((low[0], low[1]), (high[0], high[1]))
         shape = s.relief[self.part].shape
         self.cover = np.zeros(shape, np.uint8)
-        self.picture = np.zeros((*shape, 3), np.uint8)
+        self.image = np.zeros((*shape, 3), np.uint8)
         self.height = np.zeros(shape, np.float32)
         self.corner = np.array([self.part[1].start, self.part[0].start])
 
     def pixels(self, points: Points) -> NDArray[np.int32]:
-        """Points in OpenCV's fixed-point pixels."""
+        """Convert points to OpenCV's fixed-point pixels."""
         fixed = ((points + EDGE) / self.s.pixel - 0.5 - self.corner) * 16
         return np.asarray(fixed.round(), np.int32)
 
     def settle(self, rng: np.random.Generator, rounding: float, rough: float) -> None:
-        """Lay what was drawn on the surface, rounded over a length and roughened."""
+        """Add the drawing to the surface, rounded over a length and roughened."""
         height: Floats = cv2.GaussianBlur(self.height, (0, 0), max(0.7, rounding / self.s.pixel))
         height += np.float32(rough) * self.s.noise(rng, "grain", self.part, 0.5)
-        self.s.lay(self.part, self.cover.astype(np.float32) / 255, self.picture, height)
+        self.s.lay(self.part, self.cover.astype(np.float32) / 255, self.image, height)
 
 
 def _shade(rng: np.random.Generator, colours: tuple[Colour, ...]) -> tuple[int, int, int]:
@@ -120,13 +120,13 @@ def _scatter(
         c, q = np.cos(turn) * size, np.sin(turn) * size
         points = [drawing.pixels(_outline(rng, kind) @ np.array([[c, q], [-q, c]]) + place)]
         shade = _shade(rng, colours)
-        # The colour reaches a little beyond the cover, whose edge is smooth.
-        cv2.polylines(drawing.picture, points, True, shade, 2, cv2.LINE_8, 4)
-        cv2.fillPoly(drawing.picture, points, shade, cv2.LINE_8, 4)
+        # The colour extends slightly beyond the cover, whose edge is antialiased.
+        cv2.polylines(drawing.image, points, True, shade, 2, cv2.LINE_8, 4)
+        cv2.fillPoly(drawing.image, points, shade, cv2.LINE_8, 4)
         if kind == "leaf":  # its midrib
             pale = (shade[0] + 40, shade[1] + 40, shade[2] + 30)
             ends = (points[0][0].tolist(), points[0][20].tolist())
-            cv2.line(drawing.picture, *ends, pale, 1, cv2.LINE_AA, 4)
+            cv2.line(drawing.image, *ends, pale, 1, cv2.LINE_AA, 4)
         cv2.fillPoly(drawing.cover, points, 255, cv2.LINE_AA, 4)
         cv2.fillPoly(drawing.height, points, float(size * flat), cv2.LINE_8, 4)
     drawing.settle(rng, 0.4 * float(sizes.mean()), rough * float(sizes.mean()))
@@ -143,7 +143,7 @@ def _strands(rng: np.random.Generator, s: Surface, colours: tuple[Colour, ...]) 
         inside = np.hypot(way[:, 0], way[:, 1] * s.dish.chart.shape.aspect) < 0.85
         points = [drawing.pixels(way[inside])]
         shade = _shade(rng, colours)
-        cv2.polylines(drawing.picture, points, False, shade, pixels + 2, cv2.LINE_8, 4)
+        cv2.polylines(drawing.image, points, False, shade, pixels + 2, cv2.LINE_8, 4)
         cv2.polylines(drawing.cover, points, False, 255, pixels, cv2.LINE_AA, 4)
     solid = (drawing.cover > 127).astype(np.uint8)
     round_: Floats = cv2.distanceTransform(solid, cv2.DIST_L2, 3)

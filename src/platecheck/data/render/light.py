@@ -1,7 +1,7 @@
-"""The light of a scene: a key light (window, lamp or tube) in a room that reflects in the dish.
+"""Lighting: a key light (window, lamp or tube) in a room that is reflected in the dish.
 
-The room is a picture of all directions (paraboloid map); diffuse light, highlights and shadows
-all come from the same description, so they agree with each other.
+The room is an environment map (paraboloid). Diffuse light, highlights and shadows are all derived
+from it and thus consistent.
 """
 
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ import numpy as np
 from platecheck.data.render.noise import sample, spot
 from platecheck.data.render.pixels import Floats, mix, step, tinted
 
-SIDE = 128  # pixels of the room's picture
-REACH = 1.3  # the picture covers |direction.xy / (1 + direction.z)| <= REACH
-COARSE = 16  # pixels of the diffuse picture, which covers |normal.xy| <= 1
+SIDE = 128  # pixels of the room map
+REACH = 1.3  # the map covers |direction.xy / (1 + direction.z)| <= REACH
+COARSE = 16  # pixels of the diffuse map, which covers |normal.xy| <= 1
 
 
 @dataclass
 class Light:
-    """The key light's direction [3] and colour [3], and the room's two pictures.
+    """A key light and two environment maps of the room.
 
     Attributes:
-        direction: unit vector from the table to the key light.
-        key: linear RGB that falls on a surface facing the key light.
+        direction: unit vector [3] towards the key light.
+        key: linear RGB [3] that falls on a surface facing the key light.
         softness: width of the key light in radians; wide lights cast soft shadows.
         room: radiance [SIDE, SIDE, 3] by direction.
         ambient: diffuse light [COARSE, COARSE, 3] by normal, without the key light.
@@ -39,7 +39,7 @@ class Light:
 
 @cache
 def room_directions() -> Floats:
-    """Directions [SIDE, SIDE, 3] of the pixels of the room's picture."""
+    """Return the directions [SIDE, SIDE, 3] of the room map's pixels."""
     m = ((np.arange(SIDE, dtype=np.float32) + 0.5) / SIDE * 2 - 1) * REACH
     x, y = np.meshgrid(m, m)
     q = x * x + y * y
@@ -48,7 +48,7 @@ def room_directions() -> Floats:
 
 @cache
 def diffuse_weights() -> Floats:
-    """Weights [COARSE * COARSE, 32 * 32] that turn a 32-pixel room into diffuse light."""
+    """Return weights [COARSE * COARSE, 32 * 32] from a 32-pixel room map to diffuse light."""
     directions = cv2.resize(room_directions(), (32, 32), interpolation=cv2.INTER_AREA)
     directions = directions.reshape(-1, 3)
     c = (np.arange(COARSE, dtype=np.float32) + 0.5) / COARSE * 2 - 1
@@ -56,15 +56,15 @@ def diffuse_weights() -> Floats:
     z = np.sqrt(np.maximum(0, 1 - x * x - y * y))
     normals = np.stack([x, y, z], -1).reshape(-1, 3)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    # A pixel of a paraboloid map spans a solid angle that falls with (1 + z)^2.
+    # The solid angle of a paraboloid map's pixel is proportional to (1 + z)^2.
     weights = np.maximum(0, normals @ directions.T) * (1 + directions[:, 2]) ** 2
     return np.asarray(weights / weights.sum(1, keepdims=True), np.float32)
 
 
-def draw_light(rng: np.random.Generator, table: Floats) -> Light:
-    """Draw a light for a scene on a table of mean albedo `table` [3].
+def draw_light(rng: np.random.Generator, background: Floats) -> Light:
+    """Draw a light for a scene on a background of mean albedo `background` [3].
 
-    A white surface lying flat receives about 1.0, whatever was drawn.
+    The irradiance of a horizontal surface is always about 1.0.
     """
     azimuth, elevation = rng.uniform(0, 2 * np.pi), np.radians(rng.uniform(38, 74))
     flat = np.array([np.cos(azimuth), np.sin(azimuth)]) * np.cos(elevation)
@@ -79,13 +79,13 @@ def draw_light(rng: np.random.Generator, table: Floats) -> Light:
     a, b = spot(rng)
     clutter = sample("cloud", a + d[..., 0] * 0.22, b + d[..., 1] * 0.22)
     room = (0.25 + 0.75 * up) * np.exp(0.45 * clutter)
-    # Whoever holds the phone stands in the room too: a dark figure to one side.
+    # The photographer is a dark figure to one side.
     figure = rng.uniform(0, 2 * np.pi)
     toward = d[..., 0] * np.cos(figure) + d[..., 1] * np.sin(figure)
     across = d[..., 1] * np.cos(figure) - d[..., 0] * np.sin(figure)
     room *= 1 - 0.75 * step(0.0, 0.25, toward) * step(0.42, 0.25, np.abs(across))
     cool = np.array([1 - 0.04 * warmth, 1.0, 1 + 0.05 * warmth], np.float32)
-    sky = mix(tinted(room, cool), table * np.float32(0.7), step(0.12, -0.05, d[..., 2]))
+    sky = mix(tinted(room, cool), background * np.float32(0.7), step(0.12, -0.05, d[..., 2]))
 
     coarse = cv2.resize(sky, (32, 32), interpolation=cv2.INTER_AREA).reshape(-1, 3)
     ambient = (diffuse_weights() @ coarse).reshape(COARSE, COARSE, 3)
@@ -97,7 +97,7 @@ def draw_light(rng: np.random.Generator, table: Floats) -> Light:
 
 
 def _lamps(rng: np.random.Generator, d: Floats, direction: Floats) -> tuple[Floats, float]:
-    """The bright shapes in the room [SIDE, SIDE], and the key light's width in radians."""
+    """Draw the lamps in the room map [SIDE, SIDE]; also return the key light's width in radians."""
     side = np.cross(direction, [0, 0, 1]).astype(np.float32)
     side /= np.linalg.norm(side)
     over = np.cross(side, direction).astype(np.float32)
@@ -134,16 +134,16 @@ def _lamps(rng: np.random.Generator, d: Floats, direction: Floats) -> tuple[Floa
 
 
 def reflected(room: Floats, x: Floats, y: Floats, z: Floats) -> Floats:
-    """Radiance [h, w, 3] that comes from the unit directions (x, y, z), each [h, w]."""
+    """Return the radiance [h, w, 3] from unit directions (x, y, z), each [h, w]."""
     return _read(room, x, y, np.float32(SIDE / (2 * REACH)) / np.maximum(1 + z, 0.3))
 
 
 def diffuse(light: Light, nx: Floats, ny: Floats) -> Floats:
-    """Ambient light [h, w, 3] on surfaces with upward unit normals (nx, ny, ...)."""
+    """Return the ambient light [h, w, 3] on surfaces with upward unit normals (nx, ny, ...)."""
     return _read(light.ambient, nx, ny, np.float32(COARSE / 2))
 
 
-def _read(picture: Floats, x: Floats, y: Floats, scale: Floats | np.float32) -> Floats:
-    middle = np.float32(len(picture) / 2 - 0.5)
+def _read(image: Floats, x: Floats, y: Floats, scale: Floats | np.float32) -> Floats:
+    middle = np.float32(len(image) / 2 - 0.5)
     at = x * scale + middle, y * scale + middle
-    return cv2.remap(picture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return cv2.remap(image, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

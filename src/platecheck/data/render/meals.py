@@ -1,4 +1,4 @@
-"""Meals: which dirt is found together, from a few crumbs to a heavy mess."""
+"""Meals: combinations of dirt that occur together, from a few crumbs to heavy soiling."""
 
 from dataclasses import dataclass
 
@@ -10,19 +10,19 @@ from platecheck.data.render.pixels import Floats, linear
 from platecheck.data.render.sauces import Sauce, dried_ring, drips, film, grease, pools, smears
 from platecheck.data.render.surface import Surface
 
-SEEN = 0.25  # colours that differ less than this do not stand out
-LEAST = 0.012  # share of the dish that dirt covers at least
+MIN_CONTRAST = 0.25  # smaller colour differences are not visible
+MIN_COVERAGE = 0.012  # fraction of the dish
 
 
 @dataclass(frozen=True)
 class Meal:
-    """What a meal leaves behind, colours in sRGB.
+    """The leftovers of a meal, colours in sRGB.
 
     Attributes:
-        sauce: the sauce's colour.
-        body: how fast thickness makes it opaque.
-        bits: colours of its crumbs.
-        solids: its leftovers, of `SOLIDS`.
+        sauce: colour of the sauce.
+        body: how fast the sauce becomes opaque with thickness.
+        bits: colours of the crumbs.
+        solids: kinds of `SOLIDS`.
     """
 
     sauce: Colour
@@ -46,13 +46,15 @@ MEALS = (
 
 
 def soil(rng: np.random.Generator, dish: Dish) -> Surface:
-    """Lay the dirt of a drawn meal on a dish."""
+    """Draw a meal and put its dirt on a dish."""
     s = Surface(dish)
     few = (slice(None, None, 4), slice(None, None, 4))
     ground = dish.albedo[few][dish.chart.r[few] < 0.9].mean(0) + 0.3 * dish.reflectance
-    # A meal whose sauce stands out from the dish, if there is one.
+    # Prefer a meal whose sauce is visible on the dish.
     order = rng.permutation(len(MEALS)).tolist()
-    meal = MEALS[next((k for k in order if _contrast(MEALS[k].sauce, ground) > SEEN), order[0])]
+    meal = MEALS[
+        next((k for k in order if _contrast(MEALS[k].sauce, ground) > MIN_CONTRAST), order[0])
+    ]
     sauce = Sauce(linear(meal.sauce), meal.body)
     bits = _standing_out(meal.bits + SOLIDS["crumb"][0], ground)
     amount = rng.random()
@@ -65,8 +67,8 @@ def soil(rng: np.random.Generator, dish: Dish) -> Surface:
         if rng.random() < amount:
             for kind in meal.solids:
                 pieces(rng, s, kind, _standing_out(SOLIDS[kind][0], ground))
-    # Dirt that nobody would see is not dirt.
-    while (s.dirt[dish.chart.r < 0.95] > 0.3).mean() < LEAST:
+    # Make sure that the dirt is visible.
+    while (s.dirt[dish.chart.r < 0.95] > 0.3).mean() < MIN_COVERAGE:
         smears(rng, s, sauce, 1)
         crumbs(rng, s, bits, 15)
     return s
@@ -83,7 +85,7 @@ def _leave_little(rng: np.random.Generator, s: Surface, sauce: Sauce) -> None:
 
 
 def _leave_sauce(rng: np.random.Generator, s: Surface, sauce: Sauce, *, heavy: bool) -> None:
-    """The sauce of a plate that was eaten from; `heavy` when it was not scraped clean."""
+    """Put sauce on the dish; more of it if `heavy`."""
     if rng.random() < (0.8 if heavy else 0.5):
         film(rng, s, sauce, rng.uniform(0.12, 0.6 if heavy else 0.25))
     if rng.random() < 0.3:
@@ -99,11 +101,11 @@ def _leave_sauce(rng: np.random.Generator, s: Surface, sauce: Sauce, *, heavy: b
 
 
 def _contrast(colour: Colour, ground: Floats) -> float:
-    """Largest difference of the channels, on a scale near the eye's, 0 to 1."""
+    """Return the largest channel difference on a perceptual scale, 0 to 1."""
     return float(np.abs(np.sqrt(linear(colour)) - np.sqrt(ground)).max())
 
 
 def _standing_out(colours: tuple[Colour, ...], ground: Floats) -> tuple[Colour, ...]:
-    """The colours that stand out from the ground, or the one that does most."""
-    plain = tuple(colour for colour in colours if _contrast(colour, ground) > SEEN)
+    """Return the colours that are visible on the ground, or the most visible one."""
+    plain = tuple(colour for colour in colours if _contrast(colour, ground) > MIN_CONTRAST)
     return plain or (max(colours, key=lambda colour: _contrast(colour, ground)),)

@@ -1,4 +1,4 @@
-"""Tileable noise: the raw material of grain, stains, veins, smears and clutter.
+"""Tileable noise for grain, stains, veins, smears and clutter.
 
 Each kind of noise is one square tile, made once a process from a fixed seed, so reading it
 anywhere gives the same value in every process. Tiles repeat without a seam.
@@ -25,9 +25,9 @@ SPECTRA: dict[str, tuple[float, float, float]] = {
 
 @cache
 def tile(kind: str) -> Floats:
-    """One tile of noise [TILE + 1, TILE + 1], mean 0, std 1; its last row repeats the first.
+    """Return a tile of noise [TILE + 1, TILE + 1], mean 0, std 1; its last row repeats the first.
 
-    Made by shaping the spectrum of white noise (spectral synthesis).
+    Spectral synthesis: white noise with a shaped spectrum.
     """
     exponent, low, high = SPECTRA[kind]
     rng = np.random.default_rng(sum(kind.encode()))
@@ -42,13 +42,13 @@ def tile(kind: str) -> Floats:
 
 
 def sample(kind: str, x: Floats, y: Floats) -> Floats:
-    """Noise at the places (x, y), arrays of one shape, in units of one tile."""
-    # Wrapping by hand is six times faster than OpenCV's BORDER_WRAP.
+    """Return noise at points (x, y), arrays of one shape, in units of one tile."""
+    # Manual wrapping is six times faster than OpenCV's BORDER_WRAP.
     x = (x - np.floor(x)) * np.float32(TILE)
     y = (y - np.floor(y)) * np.float32(TILE)
     return cv2.remap(tile(kind), x, y, cv2.INTER_LINEAR)
 
 
 def spot(rng: np.random.Generator) -> tuple[np.float32, np.float32]:
-    """A random place on a tile, to start reading from."""
+    """Draw a random offset on a tile."""
     return np.float32(rng.random()), np.float32(rng.random())

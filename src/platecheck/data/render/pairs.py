@@ -1,4 +1,4 @@
-"""Rendered dishes as training material: each dish clean and dirty, and where its dirt is."""
+"""Rendered training data: pairs of the same dish clean and dirty, with masks."""
 
 import contextlib
 import hashlib
@@ -19,19 +19,19 @@ from platecheck.files import replacing
 
 Pair = NDArray[np.uint8]
 CHANNELS = 8  # clean RGB, dirty RGB, dish, dirt
-# Fewer pairs than this are rendered before other processes have started.
+# Fewer pairs than this are rendered faster than worker processes start.
 FEWEST_FOR_WORKERS = 64
 
 
 @dataclass(frozen=True)
 class RenderedPair:
-    """One dish, clean and dirty, everything else equal.
+    """The same photo with a clean and a dirty dish.
 
     Attributes:
         clean: uint8 [size, size, 3].
         dirty: uint8 [size, size, 3].
         dish: uint8 [size, size], 255 on the dish.
-        dirt: uint8 [size, size], 255 where dirt is seen.
+        dirt: uint8 [size, size], 255 on visible dirt.
     """
 
     clean: NDArray[np.uint8]
@@ -41,26 +41,26 @@ class RenderedPair:
 
 
 class RenderedPairs:
-    """A number of rendered pairs, kept on disk; the same seed gives the same ones."""
+    """A sequence of rendered pairs, cached on disk and determined by the seed."""
 
     def __init__(
         self, count: int, size: int, *, seed: int, workers: int = 1, folder: Path | None = None
     ) -> None:
         self.count = count
         self.size = size
-        kept = folder or default_folder() / "rendered"
+        cache = folder or default_folder() / "rendered"
         key = hashlib.sha256(f"{_version()}-{seed}-{size}-{count}".encode()).hexdigest()[:16]
-        path = kept / f"{key}.npy"
+        path = cache / f"{key}.npy"
         shape = (count, size, size, CHANNELS)
-        self._pairs = _opened(path, shape)
+        self._pairs = _open(path, shape)
         if self._pairs is None:
             with contextlib.suppress(OSError), replacing(path) as temporary:
                 pairs = np.lib.format.open_memmap(temporary, "w+", np.uint8, shape)
                 for index, pair in enumerate(_render_all(count, size, seed, workers)):
                     pairs[index] = pair
                 pairs.flush()
-            self._pairs = _opened(path, shape)
-        if self._pairs is None:  # a folder that cannot be written to costs memory and time alone
+            self._pairs = _open(path, shape)
+        if self._pairs is None:  # the cache is not writable: keep the pairs in memory
             self._pairs = np.stack(list(_render_all(count, size, seed, workers)))
 
     def __len__(self) -> int:
@@ -73,12 +73,12 @@ class RenderedPairs:
         return RenderedPair(*(np.ascontiguousarray(part) for part in (clean, dirty, dish, dirt)))
 
 
-def _opened(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+def _open(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
     try:
-        found = np.lib.format.open_memmap(path, "r")
+        pairs = np.lib.format.open_memmap(path, "r")
     except Exception:  # a damaged header makes NumPy raise almost anything
         return None
-    return found if found.shape == shape and found.dtype == np.uint8 else None
+    return pairs if pairs.shape == shape and pairs.dtype == np.uint8 else None
 
 
 def _render_all(count: int, size: int, seed: int, workers: int) -> Iterator[Pair]:
@@ -88,7 +88,7 @@ def _render_all(count: int, size: int, seed: int, workers: int) -> Iterator[Pair
 
 def _render(index: int, *, seed: int, size: int) -> Pair:
     clean, dirty = (
-        # The same state of chance gives the same dish, table, light and camera.
+        # The same seed gives the same dish, background, light and camera.
         render_dish(np.random.default_rng([seed, index]), size=size, label=label)
         for label in ("clean", "dirty")
     )

@@ -1,4 +1,4 @@
-"""Where the dish stands in the picture: its shadow on the table, its wall, its inside."""
+"""Composite the dish into the image: shadow, outer wall and inner surface."""
 
 import cv2
 import numpy as np
@@ -17,7 +17,7 @@ SHIFT = 4  # OpenCV draws at 1/16 of a pixel
 def _outline(
     shape: Shape, camera: Camera, side: int, ring: tuple[float, float], move: Floats | float = 0.0
 ) -> NDArray[np.int32]:
-    """The dish's outline at ring = (height, radius), moved by `move`, as fixed-point pixels."""
+    """Return the outline at ring = (height, radius), moved by `move`, as fixed-point pixels."""
     z, radius = ring
     rim = shape.outline * np.float32(radius) + move
     points = np.concatenate([rim, np.full((len(rim), 1), z, np.float32)], 1)
@@ -25,18 +25,18 @@ def _outline(
 
 
 def _rings(shape: Shape, count: int) -> list[tuple[float, float]]:
-    """(height, radius) of the outer wall at `count` heights from the table to the rim."""
+    """Return (height, radius) of the outer wall at `count` heights from bottom to rim."""
     t = np.linspace(0, 1, count).tolist()
     return [(shape.height * q, shape.foot + (1 - shape.foot) * q**shape.bulge) for q in t]
 
 
 def _soft(mask: NDArray[np.uint8], blur: float) -> Floats:
-    """A mask (0 to 255) as 0 to 1, blurred by as many pixels."""
+    """Return a mask (0 to 255) as 0 to 1, blurred by as many pixels."""
     return cv2.GaussianBlur(mask.astype(np.float32) / 255, (0, 0), max(0.6, blur))
 
 
 def cast_shadow(shape: Shape, light: Light, camera: Camera, side: int) -> Floats:
-    """How much light [side, side] the dish leaves to the table around it, 0 to 1."""
+    """Return the fraction of light [side, side] that the dish's shadow leaves, 0 to 1."""
     small = side // 2
     radius = small * camera.zoom / camera.place[2] / 2  # of the dish in pixels
     toward = light.direction[:2] / light.direction[2]
@@ -46,7 +46,7 @@ def cast_shadow(shape: Shape, light: Light, camera: Camera, side: int) -> Floats
         outline = _outline(shape, camera, small, (0, wide), -toward * np.float32(z))
         cv2.fillPoly(cast, [outline], 255, cv2.LINE_AA, SHIFT)
     in_key = _soft(cast, radius * shape.height * light.softness * 0.6)
-    # The sky that the rim hides, and the dark line where the foot meets the table.
+    # Ambient occlusion by the rim, and the contact shadow of the foot.
     hidden = []
     for wide, blur in ((1.0, 0.02 + 0.35 * shape.height), (0.5 + 0.5 * shape.foot, 0.03)):
         disc = np.zeros((small, small), np.uint8)
@@ -61,17 +61,17 @@ def cast_shadow(shape: Shape, light: Light, camera: Camera, side: int) -> Floats
 
 
 def place_dish(
-    picture: Floats, surface: Surface, light: Light, camera: Camera, ground: Floats
+    image: Floats, surface: Surface, light: Light, camera: Camera, ground: Floats
 ) -> tuple[Floats, Floats]:
-    """Put the dish into the picture [side, side, 3], in place; `ground` is the table's albedo [3].
+    """Draw the dish into an image [side, side, 3] in place; `ground` is the background albedo [3].
 
     Returns the dish's and the dirt's coverage of each pixel, [side, side] each.
     """
-    dish, side = surface.dish, len(picture)
+    dish, side = surface.dish, len(image)
     shape = dish.chart.shape
     rings = [(z, _outline(shape, camera, side, (z, radius))) for z, radius in _rings(shape, 8)]
 
-    # All that follows happens in the window of the picture that the dish fills.
+    # Work within the dish's bounding box from here on.
     corners = np.concatenate([outline for _, outline in rings]) / (1 << SHIFT)
     x0, y0 = np.clip(corners.min(0) - 2, 0, side - 3).astype(int).tolist()
     x1, y1 = np.clip(corners.max(0) + 3, (x0 + 3, y0 + 3), side).astype(int).tolist()
@@ -97,14 +97,14 @@ def place_dish(
     height = cv2.resize(level, third).astype(np.float32) / 255
     wall = cv2.resize(light_wall(dish, light, ground, at, height), a.shape[::-1])
 
-    picture[window] = mix(picture[window], mix(wall, inside, inner), alpha)
+    image[window] = mix(image[window], mix(wall, inside, inner), alpha)
     masks = np.zeros((2, side, side), np.float32)
     masks[0][window], masks[1][window] = alpha, dirt * inner
     return masks[0], masks[1]
 
 
 def _meet(shape: Shape, camera: Camera, a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """Where rays of slopes (a, b) meet the dish's inner surface, seen from above; by bisection."""
+    """Intersect rays of slopes (a, b) with the dish's inner surface by bisection."""
     third = (-(-a.shape[1] // 3), -(-a.shape[0] // 3))  # the surface is smooth
     few = cv2.resize(a, third), cv2.resize(b, third)
     low = np.zeros_like(few[0])

@@ -1,4 +1,4 @@
-"""The sample photos that come with the project."""
+"""Render the sample photos shipped with the project."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from platecheck.data.render.dataset import QUALITY
 from platecheck.data.render.scene import RenderedDish, render_dish
 
 SIZE = 512
-# name: (kind, seed); every table is there once clean and once dirty
+# name: (kind, seed); the name starts with the label and ends with the background
 SAMPLES: dict[str, tuple[str, int]] = {
     "clean-patterned-rim-on-cloth": ("patterned", 8),
     "clean-white-plate-on-concrete": ("plate", 8),
@@ -23,15 +23,15 @@ SAMPLES: dict[str, tuple[str, int]] = {
 
 
 def render_sample(name: str) -> RenderedDish:
-    """Render one of the `SAMPLES`, whose name says its label first and its table last."""
+    """Render one of the `SAMPLES`."""
     kind, seed = SAMPLES[name]
-    label, *_, table = name.split("-")
+    label, *_, background = name.split("-")
     rng = np.random.default_rng(seed)
-    return render_dish(rng, size=SIZE, label=label, table=table, kind=kind)
+    return render_dish(rng, size=SIZE, label=label, background=background, kind=kind)
 
 
 def write_samples(folder: Path) -> list[Path]:
-    """Write the `SAMPLES` as JPEG files of 512 x 512 pixels; give back their paths."""
+    """Write the `SAMPLES` as JPEG files of 512 × 512 pixels; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name in SAMPLES:

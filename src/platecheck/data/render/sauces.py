@@ -1,4 +1,4 @@
-"""Dirt that was liquid: pools, smears, films, drips, dried rings and grease."""
+"""Liquid dirt: pools, smears, films, drips, dried rings and grease."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ OIL = linear((206, 160, 62))
 
 @dataclass(frozen=True)
 class Sauce:
-    """A liquid: its linear colour [3] and how fast thickness makes it opaque."""
+    """A liquid: its linear colour [3] and how fast it becomes opaque with thickness."""
 
     colour: Floats
     body: float
 
 
 def pools(rng: np.random.Generator, s: Surface, sauce: Sauce, count: int) -> None:
-    """Glossy pools with a rounded edge, some in a ring of oil."""
+    """Draw glossy pools with rounded edges, some in a ring of oil."""
     for _ in range(count):
         at = s.place(rng, 0.55)
         size = rng.uniform(0.1, 0.3)
@@ -46,7 +46,7 @@ def pools(rng: np.random.Generator, s: Surface, sauce: Sauce, count: int) -> Non
 
 
 def smears(rng: np.random.Generator, s: Surface, sauce: Sauce, count: int) -> None:
-    """Streaks that a finger, a fork, a spoon or a piece of bread swept."""
+    """Draw streaks swept by a finger, fork, spoon or piece of bread."""
     for _ in range(count):
         at = s.place(rng, 0.65)
         turn, bend = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 2.0)
@@ -66,7 +66,7 @@ def smears(rng: np.random.Generator, s: Surface, sauce: Sauce, count: int) -> No
         streaks += 0.7 * sample("grain", along * 0.02 + a, across * 0.5 + b)
         if rng.random() < 0.35:  # the tines of a fork
             streaks += 1.6 * np.cos(side * np.float32(2 * np.pi))
-        # It begins thick and round, then breaks up, each streak ending where it runs dry.
+        # A streak starts thick and round, then breaks up and ends where it runs dry.
         left = 0.95 - way + 0.28 * streaks
         begun = step(0.0, 0.12, way - 0.12 * side * side)
         thick = begun * step(0.0, 0.45, left) * step(1.0, 0.6, np.abs(side) + 0.1 * streaks)
@@ -76,7 +76,7 @@ def smears(rng: np.random.Generator, s: Surface, sauce: Sauce, count: int) -> No
 
 
 def film(rng: np.random.Generator, s: Surface, sauce: Sauce, thickness: float) -> None:
-    """What stays where the food lay: a thin film, scraped into streaks around the dish."""
+    """Draw a thin film, scraped into streaks."""
     chart = s.dish.chart
     at = s.place(rng, 0.25)
     u, v = s.from_point(WHOLE, at)
@@ -100,7 +100,7 @@ def film(rng: np.random.Generator, s: Surface, sauce: Sauce, thickness: float) -
 
 
 def dried_ring(rng: np.random.Generator, s: Surface, sauce: Sauce) -> None:
-    """A ring that a liquid left as it dried, darkest at its outer edge."""
+    """Draw a dried ring, darkest at its outer edge."""
     if rng.random() < 0.5:  # around the dish, where the level stood
         radius, rho = rng.uniform(0.45, 0.8), s.dish.chart.r
     else:
@@ -118,7 +118,7 @@ def dried_ring(rng: np.random.Generator, s: Surface, sauce: Sauce) -> None:
 
 
 def drips(rng: np.random.Generator, s: Surface, sauce: Sauce, count: int) -> None:
-    """Splashes: small drops, most round, some with a tail."""
+    """Draw small drops, most round, some with a tail."""
     turn = rng.uniform(0, 2 * np.pi)
     c, q = np.float32(np.cos(turn)), np.float32(np.sin(turn))
     for _ in range(count):
@@ -136,7 +136,7 @@ def drips(rng: np.random.Generator, s: Surface, sauce: Sauce, count: int) -> Non
 
 
 def grease(rng: np.random.Generator, s: Surface) -> None:
-    """A greasy sheen with drops of fat."""
+    """Draw a greasy sheen with drops of fat."""
     patch = 0.7 + 0.6 * s.noise(rng, "cloud", WHOLE, 0.12) - 1.1 * s.dish.chart.r
     sheen = step(0.0, 0.3, patch) * step(-1.4, 0.8, s.noise(rng, "cloud", WHOLE, 0.4))
     s.pour(WHOLE, sheen * np.float32(0.22), OIL, body=1.6, wet=1.0)

@@ -1,4 +1,4 @@
-"""What the light makes of surfaces: the table, the dish's inside with its dirt, its outer wall.
+"""Shading of the background, the dish's inner surface with its dirt, and its outer wall.
 
 Diffuse light, mirror reflection of the room (Schlick's Fresnel term), shadows, and light that
 bounces between the walls of a deep dish.
@@ -13,48 +13,50 @@ from platecheck.data.render.light import Light, diffuse, reflected
 from platecheck.data.render.pixels import Floats, grey, step, tinted
 from platecheck.data.render.shapes import EDGE, look_up
 from platecheck.data.render.surface import Surface
-from platecheck.data.render.tabletops import Table
+from platecheck.data.render.tabletops import Background
 
 
 def _fresnel(straight: float, along: Floats) -> Floats:
-    """Reflectance at an angle of cosine `along`, from that at right angles (Schlick)."""
+    """Return the reflectance at an angle of cosine `along` (Schlick's approximation)."""
     q = 1 - along
     q2 = q * q
     return np.asarray(straight + (1 - straight) * (q2 * q2 * q))
 
 
-def light_table(table: Table, light: Light, camera: Camera, a: Floats, b: Floats) -> Floats:
-    """Light [h, w, 3] that the table sends to the camera along slopes (a, b), without shadows."""
+def light_background(
+    background: Background, light: Light, camera: Camera, a: Floats, b: Floats
+) -> Floats:
+    """Return the background's radiance [h, w, 3] along slopes (a, b), without shadows."""
     nx = ny = np.zeros_like(a)
     facing = np.full_like(a, light.direction[2])
-    if table.bump is not None:
-        # Slopes per pixel, as if seen from above: enough for a relief this low.
+    if background.bump is not None:
+        # Slopes per pixel as seen from above are accurate enough for low relief.
         pixel = np.float32(2 * camera.place[2] / camera.zoom / len(a))
-        nx = cv2.Sobel(table.bump, -1, 1, 0, scale=float(-1 / (8 * pixel)))
-        ny = cv2.Sobel(table.bump, -1, 0, 1, scale=float(-1 / (8 * pixel)))
+        nx = cv2.Sobel(background.bump, -1, 1, 0, scale=float(-1 / (8 * pixel)))
+        ny = cv2.Sobel(background.bump, -1, 0, 1, scale=float(-1 / (8 * pixel)))
         right, down, _ = camera.axes
         facing += nx * (light.direction @ right) + ny * (light.direction @ down)
         np.maximum(facing, 0, out=facing)
     ambient = flat_ambient(light)
     falling = [c + facing * k for c, k in zip(ambient, light.key, strict=True)]
-    lit: Floats = table.albedo * cv2.merge(falling)
-    if table.gloss > 0:
-        room = cv2.GaussianBlur(light.room, (0, 0), table.blur)
+    lit: Floats = background.albedo * cv2.merge(falling)
+    if background.gloss > 0:
+        room = cv2.GaussianBlur(light.room, (0, 0), background.blur)
         up = 1 / np.sqrt(1 + a * a + b * b)
-        # A mirror lying flat only turns the ray's fall into a rise.
+        # A horizontal mirror only inverts the ray's vertical component.
         mirror = reflected(room, a * up + 2 * nx, b * up + 2 * ny, up)
-        lit += tinted(_fresnel(table.gloss, up), mirror)
+        lit += tinted(_fresnel(background.gloss, up), mirror)
     return lit
 
 
 def flat_ambient(light: Light) -> Floats:
-    """Ambient light [3] on a surface that lies flat."""
+    """Return the ambient light [3] on a horizontal surface."""
     middle = np.zeros((1, 1), np.float32)
     return np.asarray(diffuse(light, middle, middle)[0, 0])
 
 
 def light_dish(surface: Surface, light: Light, camera: Camera) -> Floats:
-    """Light [n, n, 3] that the dish's inner surface sends to the camera, on its chart."""
+    """Return the radiance [n, n, 3] of the dish's inner surface towards the camera."""
     dish, relief = surface.dish, surface.relief
     pixel = 2 * EDGE / len(relief)
     gx, gy = dish.slope_u, dish.slope_v
@@ -68,11 +70,11 @@ def light_dish(surface: Surface, light: Light, camera: Camera) -> Floats:
     facing = np.maximum(nx * lx + ny * ly + nz * lz, 0)
     if dish.chart.shape.height > 0.1:
         facing *= _wall_shadow(dish, light)
-    if relief.any():  # what sticks out casts a short shadow
+    if relief.any():  # short shadows of raised dirt
         ahead = _shifted(relief, light.direction[:2] / lz * 0.025 / pixel, 0.0)
         facing *= 1 - 0.6 * step(0.006, 0.02, ahead - relief)
 
-    # Light that bounces between the walls takes on their colour.
+    # Interreflection between the walls takes on their colour.
     sky, walls = grey(dish.open_sky), grey(1 - dish.open_sky)
     wall = np.minimum(surface.albedo, 0.92)
     seen = wall * walls
@@ -96,10 +98,10 @@ def light_dish(surface: Surface, light: Light, camera: Camera) -> Floats:
 def light_wall(
     dish: Dish, light: Light, ground: Floats, at: tuple[Floats, Floats], level: Floats
 ) -> Floats:
-    """Light [h, w, 3] that the outer wall sends to the camera.
+    """Return the radiance [h, w, 3] of the outer wall towards the camera.
 
-    `ground` is the table's albedo [3], `at` the wall's coordinates (x, y), `level` its height: 0 at
-    the table, 1 at the rim.
+    `ground` is the background's albedo [3], `at` the wall's coordinates (x, y), `level` its height,
+    0 at the bottom to 1 at the rim.
     """
     x, y = at
     long = 1 / np.maximum(cv2.magnitude(x, y), 1e-3)
@@ -112,14 +114,14 @@ def light_wall(
 
 
 def _shifted(values: Floats, move: Floats, outside: float) -> Floats:
-    """Values [n, n] read `move` (x, y) pixels further on."""
+    """Return values [n, n] shifted by `move` (x, y) pixels."""
     matrix = np.array([[1, 0, move[0]], [0, 1, move[1]]], np.float32)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return cv2.warpAffine(values, matrix, values.shape[::-1], flags=flags, borderValue=outside)
 
 
 def _wall_shadow(dish: Dish, light: Light) -> Floats:
-    """Key light [n, n] that the dish's own walls let through, 0 to 1."""
+    """Return the visibility [n, n] of the key light over the dish's own walls, 0 to 1."""
     n = len(dish.chart.r)
     small = n // 3
     r = cv2.resize(dish.chart.r, (small, small))

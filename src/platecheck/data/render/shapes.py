@@ -1,4 +1,4 @@
-"""The shapes of dishes: an outline seen from above, and a profile from the middle to the rim.
+"""Shapes of dishes: an outline seen from above, and a profile from the centre to the rim.
 
 All lengths are in units of the dish's radius; `r` is 0 in the middle and 1 on the rim.
 """
@@ -12,9 +12,9 @@ import numpy as np
 
 from platecheck.data.render.pixels import Floats
 
-EDGE = 1.03  # a chart goes a little beyond the rim
-STEPS = 2048  # of a profile's table
-REACH = 1.5  # the tables go from r = 0 to here
+EDGE = 1.03  # a chart extends slightly beyond the rim
+STEPS = 2048  # of a profile's lookup table
+REACH = 1.5  # lookup tables go from r = 0 to here
 
 
 @dataclass
@@ -24,10 +24,10 @@ class Shape:
     Attributes:
         aspect: length over width.
         power: 2 for an ellipse, more for a rounded rectangle.
-        waves, wave: how many scallops the rim has, and how deep they are.
-        height: of the rim over the table.
-        foot: radius at the table.
-        bulge: below 1 the outside widens early between foot and rim, above 1 late.
+        waves, wave: number and depth of the rim's scallops.
+        height: of the rim.
+        foot: radius at the bottom.
+        bulge: below 1, the outside widens early between foot and rim; above 1, late.
         heights: the inner surface's height over r [STEPS].
     """
 
@@ -41,7 +41,7 @@ class Shape:
     heights: Floats
 
     def radius(self, u: Floats, v: Floats) -> Floats:
-        """The r of points (u, v) seen from above: 1 on the rim, whatever the outline."""
+        """Return r of points (u, v) seen from above: 1 on the rim, whatever the outline."""
         v = v * np.float32(self.aspect)
         if self.power == 2:
             r: Floats = cv2.magnitude(u, v)
@@ -59,7 +59,7 @@ class Shape:
         angle = np.linspace(0, 2 * np.pi, 240, endpoint=False, dtype=np.float32)
         u, v = np.cos(angle), np.sin(angle) / np.float32(self.aspect)
         r = self.radius(u, v)
-        r = self.radius(u / r, v / r) * r  # scallops deepen toward the rim: look twice
+        r = self.radius(u / r, v / r) * r  # scallops deepen towards the rim: iterate twice
         return np.stack([u / r, v / r], -1)
 
 
@@ -90,7 +90,7 @@ def chart_of(shape: Shape, n: int) -> Chart:
 
 
 def look_up(table: Floats, r: Floats) -> Floats:
-    """Values at r of a table over r."""
+    """Return values at r of a lookup table over r."""
     index = (np.minimum(r, REACH - 0.01) * np.float32(STEPS / REACH)).astype(np.int32)
     return np.take(table, index)
 
@@ -121,7 +121,7 @@ Form = tuple[Points, float, float]  # a profile, where its flat bottom ends, how
 
 
 def _round_off(points: Points, soft: float) -> Floats:
-    """A table of heights through points, corners rounded over `soft`, the edge rolled down."""
+    """Return heights through points as a lookup table, with corners rounded over `soft`."""
     height = points[-1][1]
     points = [*points[:-1], (0.975, height), (1.0, height - 0.01), (REACH, height - 0.06)]
     r = np.linspace(-REACH, 2 * REACH, 3 * STEPS, endpoint=False)
@@ -176,6 +176,6 @@ FORMS: dict[str, list[Callable[[np.random.Generator], Form]]] = {
     "plastic": [_flat, _deep, _bowl, _basin],
     "splashed": [_flat, _flat, _deep],
 }
-# Drawn only where they are asked for: dishes that a model trained on the others gets wrong.
+# Drawn only on request: dishes that a model trained on the others misclassifies.
 RARE_KINDS = ("splashed",)
 KINDS = tuple(kind for kind in FORMS if kind not in RARE_KINDS)

@@ -1,4 +1,4 @@
-"""Tables: wood, cloth, concrete, steel and stone, each drawn anew from noise."""
+"""Procedural backgrounds: wood, cloth, concrete, steel and stone."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ import numpy as np
 from platecheck.data.render.noise import sample, spot
 from platecheck.data.render.pixels import Floats, grey, linear, mix, step, tinted
 
-# The two groups that a confounded data set gives to the classes.
-CLEAN_TABLES = ("wood", "cloth")
-DIRTY_TABLES = ("concrete", "steel", "stone")
-TABLES = CLEAN_TABLES + DIRTY_TABLES
+# The backgrounds of the two classes in a confounded dataset.
+CLEAN_BACKGROUNDS = ("wood", "cloth")
+DIRTY_BACKGROUNDS = ("concrete", "steel", "stone")
+BACKGROUNDS = CLEAN_BACKGROUNDS + DIRTY_BACKGROUNDS
 
 
 @dataclass
-class Table:
-    """A table top as the camera sees it, before light falls on it.
+class Background:
+    """Material of the surface under the dish, as seen by the camera.
 
     Attributes:
         albedo: linear RGB [h, w, 3].
-        bump: relief [h, w] that light rakes over, in units of the dish's radius.
-        gloss: reflectance at right angles, 0 for cloth to 0.3 for steel.
-        blur: blur of the reflected room, in pixels of its picture.
+        bump: relief [h, w] in units of the dish's radius.
+        gloss: reflectance at normal incidence, 0 (cloth) to 0.3 (steel).
+        blur: blur of the reflected room, in pixels of the room map.
     """
 
     albedo: Floats
@@ -31,12 +31,12 @@ class Table:
     blur: float
 
 
-def draw_table(rng: np.random.Generator, kind: str, x: Floats, y: Floats) -> Table:
-    """Draw a table of one of the `TABLES` at points (x, y) [h, w]; the dish's radius is 1."""
+def draw_background(rng: np.random.Generator, kind: str, x: Floats, y: Floats) -> Background:
+    """Draw one of the `BACKGROUNDS` at points (x, y) [h, w], in units of the dish's radius."""
     angle = rng.uniform(0, 2 * np.pi)
     c, s = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     a, b = spot(rng)
-    draw: dict[str, Callable[[np.random.Generator, Floats, Floats], Table]] = {
+    draw: dict[str, Callable[[np.random.Generator, Floats, Floats], Background]] = {
         "wood": _wood, "cloth": _cloth, "concrete": _concrete, "steel": _steel, "stone": _stone,
     }  # fmt: skip
     return draw[kind](rng, x * c + y * s + 8 * a, y * c - x * s + 8 * b)
@@ -53,7 +53,7 @@ WOODS = (
 )
 
 
-def _wood(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
+def _wood(rng: np.random.Generator, x: Floats, y: Floats) -> Background:
     pale, dark = (linear(c) for c in WOODS[rng.integers(len(WOODS))])
     width = np.float32(rng.uniform(0.5, 1.3))
     board = np.floor(y / width)
@@ -79,17 +79,17 @@ def _wood(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
     albedo = mix(pale, dark, np.clip(t, -0.2, 1.25))
     pores = step(1.5, 2.2, sample("grain", along * 0.06 + 0.5, flow * 1.6))
     albedo *= grey(1 - 0.35 * pores - 0.45 * step(0.75, 1.0, core))
-    if rng.random() < 0.5:  # use has left it uneven
+    if rng.random() < 0.5:  # wear
         stain = sample("cloud", x * 0.06 + 0.3, y * 0.06)
         albedo *= grey(1 + 0.13 * stain.clip(-2, 1.5))
     edge = np.minimum(within, 1 - within) * width
     gap = rng.uniform(0.006, 0.03)
     albedo *= grey(0.12 + 0.88 * step(gap * 0.3, gap * 1.2, edge))
     bump = 0.002 * fibre - 0.03 * step(gap * 3, 0.0, edge)
-    return Table(np.maximum(albedo, 0.004), bump, rng.uniform(0, 0.035), rng.uniform(3, 7))
+    return Background(np.maximum(albedo, 0.004), bump, rng.uniform(0, 0.035), rng.uniform(3, 7))
 
 
-def _cloth(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
+def _cloth(rng: np.random.Generator, x: Floats, y: Floats) -> Background:
     ground = linear(_dye(rng, pale=rng.random() < 0.65))
     second = linear(_dye(rng, pale=rng.random() < 0.25))
     folds = sample("swell", x * 0.035, y * 0.05) + 0.5 * sample("swell", y * 0.06, x * 0.02)
@@ -119,11 +119,11 @@ def _cloth(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
     albedo *= grey(1 + 0.07 * weave + 0.06 * slub)
     depth = rng.uniform(0.3, 1.0)
     bump = (0.03 * folds + 0.012 * crease) * np.float32(depth) + 0.0012 * weave
-    return Table(np.clip(albedo, 0.005, 0.95), bump, 0.0, 5.0)
+    return Background(np.clip(albedo, 0.005, 0.95), bump, 0.0, 5.0)
 
 
 def _dye(rng: np.random.Generator, pale: bool) -> tuple[float, float, float]:
-    """A cloth colour in sRGB: near white, or dyed."""
+    """Draw a cloth colour in sRGB: near white, or dyed."""
     if pale:
         base, spread = rng.uniform(185, 240), rng.normal(0, 7, 3)
     else:
@@ -133,12 +133,12 @@ def _dye(rng: np.random.Generator, pale: bool) -> tuple[float, float, float]:
 
 
 def _bands(t: Floats, share: float) -> Floats:
-    """Soft-edged bands: 1 over `share` of each unit of t."""
+    """Return soft-edged bands: 1 over `share` of each unit of t."""
     near = np.abs(t - np.floor(t) - 0.5)
     return step(share / 2 + 0.03, share / 2 - 0.03, near)
 
 
-def _concrete(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
+def _concrete(rng: np.random.Generator, x: Floats, y: Floats) -> Background:
     tone = rng.uniform(85, 190)
     tint = rng.normal(0, 4)
     base = linear((tone + tint, tone, tone - tint))
@@ -159,10 +159,10 @@ def _concrete(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
         crack = step(0.02, 0.004, np.abs(level)) * open_
         light *= 1 - 0.5 * crack
     albedo = tinted(np.maximum(light, 0.05), base)
-    return Table(np.clip(albedo, 0.01, 0.9), bump, rng.uniform(0, 0.02), 6.0)
+    return Background(np.clip(albedo, 0.01, 0.9), bump, rng.uniform(0, 0.02), 6.0)
 
 
-def _steel(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
+def _steel(rng: np.random.Generator, x: Floats, y: Floats) -> Background:
     brush = sample("grain", x * 0.012, y * 0.7) + 0.6 * sample("cloud", x * 0.02, y * 0.45)
     wear = sample("cloud", x * 0.08 + 0.5, y * 0.08)
     light = 1 + 0.08 * brush + 0.06 * wear
@@ -177,7 +177,7 @@ def _steel(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
     tint = rng.normal(0, 3)
     albedo = tinted(light, linear((tone - tint, tone, tone + tint)))
     bump = 0.0012 * brush + 0.006 * sample("swell", x * 0.05, y * 0.05)
-    return Table(np.clip(albedo, 0.01, 0.9), bump, rng.uniform(0.15, 0.3), rng.uniform(7, 11))
+    return Background(np.clip(albedo, 0.01, 0.9), bump, rng.uniform(0.15, 0.3), rng.uniform(7, 11))
 
 
 # (ground, veins) of marbles in sRGB
@@ -196,7 +196,7 @@ GRANITES = (
 )
 
 
-def _stone(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
+def _stone(rng: np.random.Generator, x: Floats, y: Floats) -> Background:
     gloss, blur = rng.uniform(0.015, 0.045), rng.uniform(1, 4)
     if rng.random() < 0.5:
         ground, vein = (linear(c) for c in MARBLES[rng.integers(len(MARBLES))])
@@ -217,4 +217,4 @@ def _stone(rng: np.random.Generator, x: Floats, y: Floats) -> Table:
         albedo = mix(albedo, bright, step(0.5, 1.0, grains[0] - 0.4 * cloud))
         albedo = mix(albedo, dark, step(0.7, 1.1, grains[1] + 0.4 * cloud))
         albedo *= grey(1 + 0.1 * fine + 0.08 * cloud)
-    return Table(np.clip(albedo, 0.01, 0.9), None, gloss, blur)
+    return Background(np.clip(albedo, 0.01, 0.9), None, gloss, blur)
