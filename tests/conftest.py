@@ -1,9 +1,12 @@
 """What tests share: a cache of their own, rendered dishes, the real photos, tiny models."""
 
+import contextlib
 import os
+import sys
 import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from hypothesis import settings
 from onnx import TensorProto, helper
 from PIL import Image
 
+from platecheck.cli import main
 from platecheck.model_info import METADATA_KEY, ModelInfo
 
 # No test measures time, so a slow machine must not fail one either.
@@ -25,6 +29,18 @@ SET_BY_COMMANDS = ("PLATECHECK_DEBUG", "PLATECHECK_RUN_FOLDER")
 
 WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 WriteModel = Callable[..., Path]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Answer]
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -45,6 +61,30 @@ def environment(session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
     # Commands must write in blocks, as in a shell: only then can writing fail at their very end.
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """``platecheck`` in this process, which spares the seconds that its imports take."""
+    monkeypatch.setenv("COLUMNS", "200")
+    folder = tmp_path_factory.mktemp("terminal")
+
+    def run(*arguments: str | Path) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["platecheck", *map(str, arguments)])
+        code = 0
+        with (
+            (folder / "out").open("w") as out,
+            (folder / "err").open("w") as err,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
+            try:
+                main()
+            except SystemExit as end:
+                code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        return Answer(code, (folder / "out").read_text(), (folder / "err").read_text())
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from feedback_fixtures.postgres import Postgres
 from PIL import Image
 
 from platecheck.errors import how_to_install
-from tests.conftest import WriteModel
+from tests.conftest import Cli, WriteModel
 
 pytest_plugins = ["feedback_fixtures.fixtures"]
 
@@ -113,14 +113,18 @@ def test_without_its_database_the_service_goes_on(
         ),
     ],
 )
-def test_mistakes_are_said_in_a_line(tmp_path: Path, options: Sequence[str], says: str) -> None:
+def test_mistakes_are_said_in_a_line(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Sequence[str], says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr("uvicorn.Server.run")
     (tmp_path / "file").touch()
-    result = run(tmp_path, "-m", "platecheck", "serve", "--port", "0", *options)
-    assert result.returncode == 2
-    assert says in result.stderr
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
-    assert "sec" not in result.stderr
+    result = cli("serve", "--port", "0", *options)
+    assert result.code == 2
+    assert says in result.err
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
+    assert "sec" not in result.err
 
 
 def test_the_review_page_is_served_until_it_is_stopped(place: Place) -> None:
@@ -157,16 +161,24 @@ def test_the_review_page_is_served_until_it_is_stopped(place: Place) -> None:
     ],
 )
 def test_there_must_be_feedback_to_review_or_collect(
-    tmp_path: Path, command: Sequence[str], url: str, photos: str, says: str
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: Sequence[str],
+    url: str,
+    photos: str,
+    says: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delattr("uvicorn.Server.run")
     (tmp_path / "p").mkdir()
     sqlite3.connect(tmp_path / "other.db").close()
     words = [*command, url, *(["new"] if "collect" in command else []), "--photos", photos]
-    result = run(tmp_path, "-m", "platecheck", *words)
-    assert result.returncode == 2
-    assert says in result.stderr
-    assert result.stderr.startswith("error: ")
-    assert result.stderr.count("\n") == 1
+    result = cli(*words)
+    assert result.code == 2
+    assert says in result.err
+    assert result.err.startswith("error: ")
+    assert result.err.count("\n") == 1
     assert list((tmp_path / "p").iterdir()) == []
 
 
@@ -180,12 +192,8 @@ sys.argv = ["platecheck", *{options!r}]
 from platecheck.cli import main
 main()
 """
-    result = run(tmp_path, "-c", code)
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 2
     assert result.stderr.endswith(f"{how_to_install('feedback')}\n")
-
-
-def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *words], cwd=folder, capture_output=True, text=True, check=False
-    )

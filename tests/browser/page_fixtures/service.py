@@ -30,7 +30,9 @@ class Service:
         self.start()
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it unless it runs, and wait until it answers."""
+        if self._process:
+            return
         command = [sys.executable, *self._program, "serve", "--port", self._port, *self._options]
         self._process = subprocess.Popen(
             [*command, "--log-level", "error"], stdout=subprocess.PIPE, text=True

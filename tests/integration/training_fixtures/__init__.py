@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,8 @@ from numpy.typing import NDArray
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import History, Run
 from platecheck.training.train import TrainerSettings, build_run, fit
+from tests.conftest import Answer
+from tests.conftest import Cli as Cli
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("platecheck")
@@ -70,18 +70,6 @@ def cross_entropy(logits: NDArray[np.float32], labels: list[int]) -> float:
     shifted = logits.astype(float) - logits.max(axis=1, keepdims=True)
     scores = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return float(-scores[np.arange(len(labels)), labels].mean())
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a command left behind."""
-
-    code: int
-    out: str
-    err: str
-
-
-Cli = Callable[..., Answer]
 
 
 def start(

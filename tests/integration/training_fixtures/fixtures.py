@@ -1,7 +1,5 @@
 """A test module takes these with ``pytest_plugins = ["training_fixtures.fixtures"]``."""
 
-import contextlib
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from platecheck.cli import main
 from platecheck.data.render import render_dish
 from platecheck.training.run import Run
-from training_fixtures import Answer, Cli, gentle, train
+from training_fixtures import gentle, train
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -51,27 +48,3 @@ def standstill() -> tuple[str, ...]:
         "augmentation={}",
         "optimizer={name: sgd, lr: 1.0e-6}",
     )
-
-
-@pytest.fixture
-def cli(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> Cli:
-    """``platecheck`` in this process, which spares the seconds that importing torch takes."""
-    monkeypatch.setenv("COLUMNS", "200")
-    folder = tmp_path_factory.mktemp("terminal")
-
-    def run(*arguments: str | Path) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["platecheck", *map(str, arguments)])
-        code = 0
-        with (
-            (folder / "out").open("w") as out,
-            (folder / "err").open("w") as err,
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(err),
-        ):
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code if isinstance(end.code, int) else int(end.code is not None)
-        return Answer(code, (folder / "out").read_text(), (folder / "err").read_text())
-
-    return run
