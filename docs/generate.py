@@ -4,12 +4,16 @@ docs/cli.md comes from the commands themselves, docs/recipes.md from the recipes
 A test compares both with the files.
 """
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import typer
+
+from platecheck.cli import app
 from platecheck.training.recipe import Recipe, bundled_recipes, load_recipe
 
 DOCS = Path(__file__).parent
@@ -24,7 +28,17 @@ def command_line() -> str:
         capture_output=True,
         text=True,
     )
-    return made.stdout.rstrip() + "\n"
+    head, *sections = re.split(r"(?m)^(?=##+ `)", made.stdout)
+    hidden = tuple(f"`{name}`" for name in _hidden("platecheck", typer.main.get_command(app)))
+    shown = [text for text in sections if not text.lstrip("# ").startswith(hidden)]
+    return "".join([head, *shown]).rstrip() + "\n"
+
+
+def _hidden(name: str, command: typer.core.TyperCommand | typer.core.TyperGroup) -> Iterator[str]:
+    if command.hidden:
+        yield name
+    for inner in getattr(command, "commands", {}).values():
+        yield from _hidden(f"{name} {inner.name}", inner)
 
 
 def recipes() -> str:

@@ -7,7 +7,7 @@ client runs on the same cores; what it takes is counted.
 
 The promise: 99 in 100 of the photos that are taken are answered within the seconds that a request
 may wait (``--max-queue-delay`` of ``platecheck serve``), and the 99th percentile of a photo that
-has the service for itself. Both are known before the load begins. Where it is broken, where there is
+has the service for itself. Both are known before the load begins. Where it is broken, or there is
 any answer but 200 and 503, or where the service does not end well, the exit code is 1.
 """
 

@@ -31,10 +31,10 @@ class Prediction:
 
     Attributes:
         source: path or name of the photo.
-        label: the predicted class, :data:`UNSURE` or :data:`NO_DISH`; "" if the photo could not be
+        label: the predicted class, `UNSURE` or `NO_DISH`; "" if the photo could not be
             opened.
-        probability: probability of `top_class`, in [0, 1], also where `label` is :data:`UNSURE` or
-            :data:`NO_DISH`; 0 if the photo could not be opened.
+        probability: probability of `top_class`, in [0, 1], also where `label` is `UNSURE` or
+            `NO_DISH`; 0 if the photo could not be opened.
         probabilities: by class, summing to 1; empty if the photo could not be opened.
         error: why the photo could not be opened.
         threshold: least probability at which `top_class` is predicted; below it: unsure.
@@ -125,15 +125,16 @@ class Classifier:
 
     Thread-safe. Pickling stores the path, and unpickling loads the file again.
 
-    >>> classifier = Classifier.load()
-    >>> classifier.predict("plate.jpg").label
-    'dirty'
+    Examples:
+        >>> classifier = Classifier.load()
+        >>> classifier.predict("plate.jpg").label
+        'dirty'
     """
 
     def __init__(
         self, session: onnxruntime.InferenceSession, info: ModelInfo, fingerprint: str
     ) -> None:
-        """Wrap an existing session; use :meth:`load` to open a file.
+        """Wrap an existing session; use `load` to open a file.
 
         Args:
             session: ONNX Runtime session of the model.
@@ -157,10 +158,10 @@ class Classifier:
     ) -> "Classifier":
         """Load an exported model.
 
-        One photo uses one core; :meth:`predict_many` runs one photo per core.
+        One photo uses one core; `predict_many` runs one photo per core.
 
         Args:
-            path: an ONNX file written by ``platecheck export``, or one of :data:`BUNDLED_MODELS`
+            path: an ONNX file written by ``platecheck export``, or one of `BUNDLED_MODELS`
                 [default: the first of these].
             providers: ONNX Runtime execution providers, such as ``["CUDAExecutionProvider"]``
                 [default: the CPU].
@@ -255,13 +256,13 @@ class Classifier:
         """Return all outputs for photos that are already resized.
 
         Raises:
-            ModelError: see :meth:`probabilities`.
+            ModelError: see `probabilities`.
         """
         found = self._run(pixels, self._outputs)
         return ModelOutputs(found["probabilities"], found.get("evidence"), found.get("oddness"))
 
     def answers(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
-        """Deprecated name of :meth:`outputs`."""
+        """Deprecated name of `outputs`."""
         _warn_renamed("Classifier.answers", "outputs")
         return self.outputs(pixels)
 
@@ -327,17 +328,17 @@ class Classifier:
     ) -> Iterator[Prediction]:
         """Classify many photos in parallel and yield the predictions in order.
 
-        A photo that cannot be opened yields a :class:`Prediction` with an `error`. An exception
+        A photo that cannot be opened yields a `Prediction` with an `error`. An exception
         raised by iterating `photos` propagates after the predictions for the photos before it.
         `photos` is consumed lazily, a few batches ahead, so memory is bounded; do not modify an
         array or image before its prediction is yielded.
 
         Args:
-            photos: an iterable of anything :meth:`predict` accepts, or an array [N, H, W, 3].
+            photos: an iterable of anything `predict` accepts, or an array [N, H, W, 3].
             batch_size: photos per batch, at least 1.
             workers: threads, at least 1 [default: one per core].
-            color: see :meth:`predict`.
-            max_pixels: see :meth:`predict`.
+            color: see `predict`.
+            max_pixels: see `predict`.
 
         Raises:
             TypeError: `photos` is a single photo.
@@ -359,7 +360,7 @@ class Classifier:
             names: N names, used as `source`.
 
         Raises:
-            ModelError: see :meth:`probabilities`.
+            ModelError: see `probabilities`.
         """
         found = predict_opened(self._predictions, pixels)
         return [

@@ -25,7 +25,7 @@ def overlay(
 
     Args:
         photo: the photo that was classified.
-        heatmap: float32 [h, w] in [0, 1], from :class:`~platecheck.classifier.Prediction`.
+        heatmap: float32 [h, w] in [0, 1], from `platecheck.classifier.Prediction`.
         color: channel order of an array, ``"rgb"`` or ``"bgr"``.
         max_pixels: largest height × width accepted.
 
@@ -61,7 +61,7 @@ def heatmap_png(heatmap: NDArray[np.float32], scale: int = 4) -> bytes:
 
 
 def _opacity(heatmap: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Return the opacity, [height, width] in [0, :data:`MAX_OPACITY`]."""
+    """Return the opacity, [height, width] in [0, `MAX_OPACITY`]."""
     small = Image.fromarray(np.asarray(heatmap, np.float32))
     dirt = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
     opacity = MAX_OPACITY * np.clip((dirt - LOW) / (HIGH - LOW), 0, 1)

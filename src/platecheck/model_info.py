@@ -116,7 +116,7 @@ class ModelInfo(JsonModel):
         return self.thresholds.get(self.classes[int(np.argmax(probabilities))], 0.0)
 
     def label(self, probabilities: NDArray[np.floating], ood_score: float | None = None) -> str:
-        """Return the label for one photo: a class, :data:`UNSURE` or :data:`NO_DISH`.
+        """Return the label for one photo: a class, `UNSURE` or `NO_DISH`.
 
         Args:
             probabilities: [classes].

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 def try_to_open(source: Source, size: int, **options: Any) -> Opened:
-    """Open a photo as :func:`~platecheck.photo.open_photo` does, but return its error."""
+    """Open a photo as `platecheck.photo.open_photo` does, but return its error."""
     try:
         return open_photo(source, size, **options)
     except PhotoError as error:

@@ -133,7 +133,7 @@ def suggest_exclusions(
     label may be wrong, and photos that cannot be opened.
 
     Args:
-        groups: from :func:`find_groups`.
+        groups: from `find_groups`.
         unreadable: names of photos that cannot be opened.
     """
     found = {name: Exclusion("", name, "unreadable") for name in unreadable}

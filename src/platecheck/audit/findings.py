@@ -30,7 +30,7 @@ class Finding:
         kind: type of the problem, such as ``leak``.
         severity: its severity.
         message: one sentence.
-        photos: names of the affected photos, as :attr:`Photo.name`.
+        photos: names of the affected photos, as `Photo.name`.
         details: machine-readable values; keys depend on the kind.
     """
 

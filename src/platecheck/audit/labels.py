@@ -70,7 +70,7 @@ def label_findings(
 
     Args:
         features: of all photos.
-        probabilities: from :func:`cross_validated`.
+        probabilities: from `cross_validated`.
         classes: class names.
     """
     labels = np.array([photo_features.photo.label for photo_features in features])

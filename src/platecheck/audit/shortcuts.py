@@ -133,7 +133,7 @@ class Score:
 
     @property
     def tells(self) -> bool:
-        """Whether the property predicts the class, significantly and by :data:`MARGIN`."""
+        """Whether the property predicts the class, significantly and by `MARGIN`."""
         return self.balanced_accuracy_low > self.chance + MARGIN
 
     def as_dict(self) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def _run(
 
 
 def enough(labels: Ints, groups: Ints, classes: int) -> bool:
-    """Return whether each class has photos in at least :data:`MIN_PHOTOS` different groups."""
+    """Return whether each class has photos in at least `MIN_PHOTOS` different groups."""
     return all(len(np.unique(groups[labels == k])) >= MIN_PHOTOS for k in range(classes))
 
 

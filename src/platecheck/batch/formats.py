@@ -28,7 +28,7 @@ class Parquet:
         pq.write_table(table, file, compression="zstd")
 
     def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
-        """Make one file of those that :meth:`write` has written, a piece at a time."""
+        """Make one file of those that `write` has written, a piece at a time."""
         tables = map(read_table, parts)
         with pq.ParquetWriter(file, schema, compression="zstd") as writer:
             for table in rechunk(tables, repeat(_ROWS)):
@@ -48,7 +48,7 @@ class Lines:
     write: Callable[[pa.Table, BinaryIO], None]
 
     def join(self, parts: Iterable[Path], schema: pa.Schema, file: BinaryIO) -> None:
-        """As :meth:`Parquet.join`."""
+        """As `Parquet.join`."""
         names = BytesIO()
         self.write(schema.empty_table(), names)
         file.write(names.getvalue())

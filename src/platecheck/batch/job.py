@@ -52,7 +52,7 @@ class Job:
     Attributes:
         source: a folder, a glob, lists of photos, or ``-``.
         out: the file of answers: Parquet, CSV or JSON lines by its ending.
-        model: as :meth:`platecheck.Classifier.load` takes it.
+        model: as `platecheck.Classifier.load` takes it.
         column: of paths, in a list; "path" when absent.
         keep: columns of a list to carry into the answers.
         root: where relative paths of a list begin; the current folder when absent.

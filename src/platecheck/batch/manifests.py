@@ -30,7 +30,7 @@ _STRINGS = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_vie
 
 
 def kind_of_list(name: str) -> str | None:
-    """:data:`TEXT`, :data:`CSV` or :data:`PARQUET`, by a file's name; None for others."""
+    """`TEXT`, `CSV` or `PARQUET`, by a file's name; None for others."""
     name = name.lower()
     if name.endswith(PARQUET):
         return PARQUET

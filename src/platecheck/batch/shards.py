@@ -185,7 +185,7 @@ class Shards:
         return tally
 
     def clear(self) -> LabelCounts:
-        """Remove the folder, where OUT has been :attr:`moved` and a kill came before that."""
+        """Remove the folder, where OUT has been `moved` and a kill came before that."""
         tally = LabelCounts(**_read_json(self._moving)["tally"])
         self._remove()
         return tally

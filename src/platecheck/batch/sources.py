@@ -37,7 +37,7 @@ class Source:
     Attributes:
         identity: what tells this source from others, for JSON.
         kept: types of the columns that are carried beside the path.
-        tables: reads it: pieces with the column :data:`~platecheck.batch.manifests.PATH` and those.
+        tables: reads it: pieces with the column `platecheck.batch.manifests.PATH` and those.
         root: where relative paths begin.
         given_once: whether only reading it again tells if it is still the same.
     """

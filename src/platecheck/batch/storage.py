@@ -71,7 +71,7 @@ def _host(scheme: str, host: str) -> tuple[fs.FileSystem, str]:
 
 
 def files_below(place: str, wanted: Callable[[str], bool]) -> Iterator[str]:
-    """As :func:`platecheck.glob.files_below`, also for a URL."""
+    """As `platecheck.glob.files_below`, also for a URL."""
     entries = _remote_entries if is_remote(place) else glob.local_entries
     return glob.files_below(place, wanted, entries=entries)
 
@@ -94,7 +94,7 @@ def _remote_entries(folder: str) -> list[Entry]:
 
 
 def photo_at(path: str | None, root: str) -> Source:
-    """What :func:`platecheck.photo.open_photo` takes for a path of a list.
+    """What `platecheck.photo.open_photo` takes for a path of a list.
 
     Nothing is opened yet: that is for the thread that decodes the photo.
 

@@ -33,7 +33,7 @@ class Bar:
 
 @contextmanager
 def progress_bar(title: str, steps: int | None = None) -> Iterator[Bar]:
-    """Show a bar while the block runs, if there are at least :data:`MIN_STEPS` steps."""
+    """Show a bar while the block runs, if there are at least `MIN_STEPS` steps."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),

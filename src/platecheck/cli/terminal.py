@@ -15,7 +15,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def escape(text: str | os.PathLike[str]) -> str:
-    """Escape text for :func:`console`.
+    """Escape text for `console`.
 
     Control characters and bytes that are not UTF-8 become ``\\x1b``; rich's markup is not
     interpreted.

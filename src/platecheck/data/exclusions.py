@@ -23,7 +23,7 @@ class Exclusion:
 
     Attributes:
         sha256: hash of the file's bytes; "" matches any content.
-        path: the photo's :attr:`~platecheck.data.folders.Photo.name`; "" matches every copy.
+        path: the photo's `platecheck.data.folders.Photo.name`; "" matches every copy.
         reason: free text.
     """
 
@@ -74,7 +74,7 @@ def without(photos: PhotoSet, exclusions: Iterable[Exclusion]) -> PhotoSet:
 
     Args:
         photos: with hashes.
-        exclusions: from :func:`read_exclusions`.
+        exclusions: from `read_exclusions`.
 
     Raises:
         DataError: no row matches, or a class of a split would have no photos left.

@@ -38,9 +38,9 @@ class Photo:
     Attributes:
         path: the file.
         name: path relative to the dataset folder, with ``/``.
-        label: index of its class in :attr:`PhotoSet.classes`.
+        label: index of its class in `PhotoSet.classes`.
         split: ``train``, ``val``, ``test``, … or ``all``.
-        sha256: hash of the file's bytes; "" before :func:`checked`.
+        sha256: hash of the file's bytes; "" before `checked`.
     """
 
     path: Path
@@ -300,7 +300,7 @@ def checked(
     """Hash every photo and drop those that cannot be opened.
 
     Args:
-        listed: from :func:`list_photos`.
+        listed: from `list_photos`.
         strict: raise an error instead of dropping photos.
         on_photo: called after each photo, for a progress bar.
 

@@ -41,7 +41,7 @@ class DishMask:
 
     Attributes:
         outline: points (x, y) as fractions of width and height; empty if no dish was found.
-        quality: 0 to 1; below :data:`GOOD`, the outline is probably wrong.
+        quality: 0 to 1; below `GOOD`, the outline is probably wrong.
     """
 
     outline: tuple[tuple[float, float], ...]

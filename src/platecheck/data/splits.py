@@ -63,7 +63,7 @@ def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> 
 
 
 def describe_split(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> SplitInfo | None:
-    """Describe the split that :func:`with_validation` makes, to save with a model; None if none."""
+    """Describe the split that `with_validation` makes, to save with a model; None if none."""
     if photos.splits == (UNSPLIT,):
         split = UNSPLIT
     elif "train" in photos.splits and "val" not in photos.splits:

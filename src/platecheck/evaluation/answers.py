@@ -64,7 +64,7 @@ def evaluate_decisions(
     """Compute metrics of decisions.
 
     Args:
-        decisions: [N], each a class, :data:`UNSURE` or :data:`NO_DISH`.
+        decisions: [N], each a class, `UNSURE` or `NO_DISH`.
         labels: [N] indices of the true classes.
         classes: class names.
     """

@@ -63,7 +63,7 @@ def evaluate_backgrounds(
 
     Args:
         model: the evaluated model.
-        evaluation: from :func:`platecheck.evaluation.evaluate.evaluate`.
+        evaluation: from `platecheck.evaluation.evaluate.evaluate`.
         seed: random seed, 0 or more; the same seed gives the same metrics.
         on_start: called with the number of photos to segment, then of images to classify.
         on_photo: called after each of them.

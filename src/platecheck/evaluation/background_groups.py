@@ -65,12 +65,12 @@ def border_features(pixels: NDArray[np.uint8], dish_mask: DishMask) -> NDArray[n
 def background_groups(borders: Sequence[NDArray[np.float64]], *, seed: int) -> BackgroundGroups:
     """Cluster backgrounds by k-means.
 
-    One group per :data:`PHOTOS_PER_GROUP` photos, between 2 and :data:`MAX_GROUPS`, fewer if
+    One group per `PHOTOS_PER_GROUP` photos, between 2 and `MAX_GROUPS`, fewer if
     borders are identical. Silhouette scores are not used to choose the number: they favor
     splitting a few odd backgrounds from all others.
 
     Args:
-        borders: [N], at least one, from :func:`border_features`.
+        borders: [N], at least one, from `border_features`.
         seed: of k-means.
     """
     matrix = np.stack(borders)

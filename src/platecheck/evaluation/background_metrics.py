@@ -66,7 +66,7 @@ class GroupAccuracy(Accuracy):
 
     Attributes:
         label: the class.
-        kind: number of the background group, from 1; see :attr:`WorstGroup.kinds`.
+        kind: number of the background group, from 1; see `WorstGroup.kinds`.
     """
 
     label: str
@@ -86,7 +86,7 @@ class WorstGroup(Frozen):
 
     Attributes:
         accuracy: that of `worst`.
-        worst: None if no group has :data:`MIN_GROUP_SIZE` photos.
+        worst: None if no group has `MIN_GROUP_SIZE` photos.
         groups: all groups, including small ones.
         kinds: background groups.
     """

@@ -122,7 +122,7 @@ class BackgroundSwap:
         return int(rng.choice(backgrounds))
 
     def sample_backgrounds(self, dish: int) -> list[int]:
-        """Sample up to :data:`BACKGROUNDS_PER_DISH` backgrounds, evenly from the classes.
+        """Sample up to `BACKGROUNDS_PER_DISH` backgrounds, evenly from the classes.
 
         All dishes share one order and skip their own background.
         """

@@ -86,7 +86,7 @@ def evaluate(
         model: the model.
         folder: photos sorted into folders named after the model's classes.
         split: name of the split; by default ``test``, or the only one.
-        division: from :func:`load_model`. If it split these photos, only the part not used for
+        division: from `load_model`. If it split these photos, only the part not used for
             model selection is evaluated.
         strict: raise on unreadable photos instead of skipping them.
         batch_size: photos per batch.

@@ -26,7 +26,7 @@ def gallery(
     those with the largest drop in the true class's probability. Dishes without a drop are omitted.
 
     Args:
-        measurement: from :func:`platecheck.evaluation.background_evaluation.evaluate_backgrounds`.
+        measurement: from `platecheck.evaluation.background_evaluation.evaluate_backgrounds`.
         classes: class names.
         max_rows: maximum number of dishes.
     """

@@ -19,7 +19,7 @@ class RetentionJob:
     Args:
         store: the store.
         max_age: age at which feedback is deleted.
-        on_purged: called with the result of :meth:`Store.purge`.
+        on_purged: called with the result of `Store.purge`.
     """
 
     def __init__(

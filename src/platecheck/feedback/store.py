@@ -3,7 +3,7 @@
 A visible row always has its photo, and a photo always has a row. Insertion adds a pending row,
 writes the photo, then makes the row visible; deletion hides the row, deletes the photo, then
 removes the row. Rows may share a photo, so a lock serializes writing and deleting it.
-:meth:`Store.purge` cleans up after interrupted operations.
+`Store.purge` cleans up after interrupted operations.
 """
 
 import uuid
@@ -54,7 +54,7 @@ class Store:
     ) -> Feedback:
         """Store a feedback entry durably.
 
-        `photo` is the file content; see :class:`Feedback` for the other arguments.
+        `photo` is the file content; see `Feedback` for the other arguments.
 
         Raises:
             StorageError: It could not be stored.

@@ -20,7 +20,7 @@ def is_loopback(host: str) -> bool:
 
 
 def addresses(host: str, port: int) -> list[tuple[Any, ...]]:
-    """What a host name and a port mean to a socket, as :func:`socket.getaddrinfo`.
+    """What a host name and a port mean to a socket, as `socket.getaddrinfo`.
 
     Raises:
         SettingsError: nothing.

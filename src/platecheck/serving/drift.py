@@ -24,7 +24,7 @@ Bin = TypeVar("Bin", str, int)
 
 
 class Drift:
-    """A running comparison of the last :data:`WINDOW` answers with validation's."""
+    """A running comparison of the last `WINDOW` answers with validation's."""
 
     def __init__(self, reference: Reference) -> None:
         self._reference = reference
@@ -44,7 +44,7 @@ class Drift:
                 )
 
     def answers(self) -> float | None:
-        """Distance of the answers' distribution; None before there are :data:`LEAST`."""
+        """Distance of the answers' distribution; None before there are `LEAST`."""
         with self._lock:
             seen = Counter(self._labels)
         return _stability(seen, self._reference.answers)

@@ -25,7 +25,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def config(level: str) -> dict[str, Any]:
-    """A configuration for :func:`logging.config.dictConfig`: ours and uvicorn's loggers."""
+    """A configuration for `logging.config.dictConfig`: ours and uvicorn's loggers."""
     return {
         "version": 1,
         "disable_existing_loggers": False,

@@ -257,7 +257,7 @@ async def classify(
         request: the request they belong to.
         service: classifies them.
         photos: name and content of each.
-        options: passed to :meth:`~platecheck.serving.pool.PredictionPool.submit`.
+        options: passed to `platecheck.serving.pool.PredictionPool.submit`.
 
     Raises:
         ProblemError: 503, the queue is full or the service is stopping.

@@ -130,7 +130,7 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
     """Load settings; flags override the environment, which overrides the file.
 
     Args:
-        file: YAML file whose keys are the fields of :class:`Settings`.
+        file: YAML file whose keys are the fields of `Settings`.
         flags: values by field name; None means not given.
 
     Raises:

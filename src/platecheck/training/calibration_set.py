@@ -60,7 +60,7 @@ def augmented_calibration_views(pixels: Sequence[NDArray[np.uint8]]) -> Iterator
 
 
 def batches(pixels: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
-    """Arrays uint8 [n, size, size, 3] of at most :data:`BATCH` photos."""
+    """Arrays uint8 [n, size, size, 3] of at most `BATCH` photos."""
     rest = iter(pixels)
     while batch := list(islice(rest, BATCH)):
         yield np.stack(batch)

@@ -49,7 +49,7 @@ class RunCheckpoint(Checkpoint):
     """After every epoch: its weights, the history, then the state to resume from.
 
     In that order: the checkpoint says that an epoch is done, so what belongs to the epoch must
-    already be there. Being a :class:`Checkpoint`, Lightning calls it after everything else.
+    already be there. Being a `Checkpoint`, Lightning calls it after everything else.
     """
 
     def __init__(self, run: Run, on_epoch: OnEpoch | None = None) -> None:

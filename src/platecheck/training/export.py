@@ -79,8 +79,8 @@ def export(
     """Write a run's network as an ONNX file and check it on the validation photos.
 
     The file takes uint8 photos [N, size, size, 3], normalises them, and gives probabilities
-    [N, classes]; its metadata hold :class:`~platecheck.model_info.ModelInfo`. With `int8`,
-    convolutions and linear layers but the first (:data:`FIRST_IN_FLOAT`) and the last are quantised
+    [N, classes]; its metadata hold `platecheck.model_info.ModelInfo`. With `int8`,
+    convolutions and linear layers but the first (`FIRST_IN_FLOAT`) and the last are quantised
     statically (QDQ, weights per channel), with ranges seen on training photos.
 
     Args:
@@ -95,7 +95,7 @@ def export(
 
     Raises:
         DataError: the run's photos are no longer where they were.
-        ModelError: the float32 file's probabilities differ by more than :data:`TOLERANCE`; no
+        ModelError: the float32 file's probabilities differ by more than `TOLERANCE`; no
             file is written.
     """
     model = TorchPredictor(run, epoch)

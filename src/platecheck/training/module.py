@@ -36,7 +36,7 @@ SHARE_OF_DIRT = 0.01
 
 
 class PlateModule(LightningModule):
-    """Trains a :class:`PlateNet` by a recipe."""
+    """Trains a `PlateNet` by a recipe."""
 
     def __init__(
         self,

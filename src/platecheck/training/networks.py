@@ -118,7 +118,7 @@ POOLED_BLOCKS = (2, 4, 5, 6)
 
 
 def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
-    """Build a network with random weights; :mod:`platecheck.training.pretrained` fills them.
+    """Build a network with random weights; `platecheck.training.pretrained` fills them.
 
     Args:
         recipe: the network's part of a recipe.

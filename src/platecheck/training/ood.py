@@ -103,8 +103,8 @@ def fit_ood(
 
     Args:
         train: features [N, F].
-        validation: features [M, F]; of new photos like these at most :data:`FALSE_ALARMS` are above
-            the conformal quantile. The limit is that quantile times :data:`MARGIN`.
+        validation: features [M, F]; of new photos like these at most `FALSE_ALARMS` are above
+            the conformal quantile. The limit is that quantile times `MARGIN`.
         before: of the model that training started from, whose photos are not there: features drawn
             from it stand for them, so that what was a dish stays one.
     """

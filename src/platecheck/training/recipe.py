@@ -247,7 +247,7 @@ def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
     """Validate the content of a recipe; deprecated keys, as in older run folders, are accepted.
 
     Raises:
-        RecipeError: see :func:`load_recipe`; the message begins with `where`.
+        RecipeError: see `load_recipe`; the message begins with `where`.
     """
     content = copy.deepcopy(content)
     if isinstance(content, dict):

@@ -36,7 +36,7 @@ def choose_thresholds(
         wrong: by class, the largest share of wrong answers among those of this class, in (0, 1].
 
     Returns:
-        By class the least probability to answer with (:data:`NEVER` where no threshold keeps the
+        By class the least probability to answer with (`NEVER` where no threshold keeps the
         promise: there are too few photos, or too many mistakes), and the promise.
     """
     answers = probabilities.argmax(axis=1)

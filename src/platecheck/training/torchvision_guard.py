@@ -6,7 +6,7 @@ operators ``torchvision::nms`` and ``torchvision::qnms`` then stay undeclared, a
 and classification networks never call them. Declaring the two (without implementing them) is
 enough, and is done only after the import has failed for want of them.
 
-Call :func:`install` before torchvision, timm, torchmetrics or lightning is imported.
+Call `install` before torchvision, timm, torchmetrics or lightning is imported.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Train a recipe on a folder of photos: :func:`build_run`, then :func:`fit`."""
+"""Train a recipe on a folder of photos: `build_run`, then `fit`."""
 
 import logging
 import os
@@ -250,7 +250,7 @@ def fit(
     on_teacher: Callable[[Run], None] | None = None,
     callbacks: Sequence[Callback] = (),
 ) -> Run:
-    """Train a run that :func:`build_run` has set up.
+    """Train a run that `build_run` has set up.
 
     Args:
         setup: the run.
