@@ -47,6 +47,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@if command -v npx >/dev/null; then npx --yes --package typescript@5.9 tsc; \
+		else echo "no npm: the JavaScript is not type-checked"; fi
 
 docs: $(VENV)/.installed-dev
 	@$(BIN)/python docs/generate.py
