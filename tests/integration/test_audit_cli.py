@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from platecheck.audit import shortcuts as shortcuts_module
 from platecheck.cli import app
 from platecheck.data.exclusions import read_exclusions, without
 from platecheck.data.folders import read_photos
@@ -26,10 +27,16 @@ def run(*arguments: str | Path) -> Any:
     return result
 
 
-@pytest.fixture
-def sick(tmp_path: Path, rendered: Path) -> Path:
+@pytest.fixture(autouse=True)
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Grow small forests: they find the same as large ones in a fraction of the time."""
+    monkeypatch.setattr(shortcuts_module, "TREES", 20)
+
+
+@pytest.fixture(scope="module")
+def sick(tmp_path_factory: pytest.TempPathFactory, rendered: Path) -> Path:
     """Rendered dishes with one of each mistake."""
-    folder = Path(shutil.copytree(rendered, tmp_path / "sick"))
+    folder = Path(shutil.copytree(rendered, tmp_path_factory.mktemp("audit") / "sick"))
     shutil.copy(folder / "test/clean/0001.jpg", folder / "train/clean/leak.jpg")
     shutil.copy(folder / "train/clean/0002.jpg", folder / "train/dirty/contradiction.jpg")
     (folder / "val/dirty/broken.jpg").write_bytes(
@@ -94,20 +101,18 @@ def test_each_mistake_is_found(sick: Path, tmp_path: Path) -> None:
     assert left_out == {one.path for one in read_exclusions(table)}
     assert "train/clean/leak.jpg" in page.read_text()
 
-
-def test_what_is_left_out_as_proposed_is_sound(sick: Path, tmp_path: Path) -> None:
-    table = tmp_path / "exclusions.csv"
-    run(sick, "--write-exclusions", table)
     left = without(read_photos(sick), read_exclusions(table))
+    sound = Path(shutil.copytree(sick, tmp_path / "sound"))
     gone = set(sick.glob("*/*/*.jpg")) - {photo.path for photo in left.photos}
     assert len(gone) == 4
     for path in gone:
-        path.unlink()
-    assert run(sick).exit_code == 0
+        (sound / path.relative_to(sick)).unlink()
+    assert run(sound).exit_code == 0
 
 
 def test_people_are_told_in_words(sick: Path) -> None:
-    result = run(sick)
+    result = run(sick, "--fail-on", "never")
+    assert result.exit_code == 0
     assert "error leak: 1" in result.stdout
     assert "test/clean/0001.jpg" in result.stdout
     assert "A TIFF file has the suffix .jpg" in result.stdout
@@ -116,16 +121,12 @@ def test_people_are_told_in_words(sick: Path) -> None:
 @pytest.mark.parametrize(
     ("limit", "code"), [("error", 0), ("warning", 1), ("note", 1), ("never", 0)]
 )
-def test_fail_on_a_warning(tmp_path: Path, rendered: Path, limit: str, code: int) -> None:
-    folder = Path(shutil.copytree(rendered, tmp_path / "dishes"))
-    shutil.copy(folder / "train/clean/0001.jpg", folder / "train/clean/copy.jpg")
+def test_fail_on_a_warning(
+    tmp_path: Path, write_photos: WritePhotos, limit: str, code: int
+) -> None:
+    folder = write_photos(tmp_path / "set", {"train/a": 2, "train/b": 2})
+    shutil.copy(folder / "train/a/001.png", folder / "train/a/copy.png")
     assert run(folder, "--fail-on", limit).exit_code == code
-
-
-def test_fail_on_never_finds_all_the_same(sick: Path) -> None:
-    result = run(sick, "--fail-on", "never", "--json")
-    assert result.exit_code == 0
-    assert json.loads(result.stdout)["severities"]["error"] == 3
 
 
 def test_a_set_without_splits_of_any_classes(tmp_path: Path, write_photos: WritePhotos) -> None:
