@@ -98,7 +98,7 @@ def test_a_fair_set_has_no_shortcut(fair_features: list[PhotoFeatures]) -> None:
 
 
 def test_a_table_that_tells_the_class_is_found(tmp_path: Path) -> None:
-    confounded = looks_of(render(tmp_path / "dishes", 120, 1))
+    confounded = looks_of(render(tmp_path / "dishes", 240, 0.95))
     assert found(confounded, "border", "table") == {"border", "table"}
 
 
