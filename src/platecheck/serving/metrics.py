@@ -5,6 +5,8 @@ must be set before this module is imported.
 """
 
 import os
+import struct
+import time
 from pathlib import Path
 
 from prometheus_client import (
@@ -68,14 +70,18 @@ MODEL = Gauge(
 
 
 def exposition() -> bytes:
-    """All figures, of all workers, in Prometheus' text format."""
+    """Return the metrics of all workers in the Prometheus text format."""
     folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     if not folder:
         return generate_latest(REGISTRY)
     _forget_dead(Path(folder))
     registry = CollectorRegistry()
     MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return generate_latest(registry)
+    try:
+        return generate_latest(registry)
+    except struct.error:  # a worker that starts has created its file, but not filled it yet
+        time.sleep(0.1)
+        return generate_latest(registry)
 
 
 def _forget_dead(folder: Path) -> None:
