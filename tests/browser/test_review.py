@@ -262,7 +262,7 @@ def test_two_reviewers_hear_how_far_they_agree(
 def test_a_photo_that_was_deleted_in_the_meantime_is_passed_over(page: Page, store: Store) -> None:
     progress(page, "0 of 4")
     gone = Reviews(store).queue()[0]
-    for given in gone.given:
+    for given in gone.feedback:
         store.delete(given.id)
     page.keyboard.press("1")
     expect(page.locator("#notice")).to_have_text("The photo was deleted in the meantime.")

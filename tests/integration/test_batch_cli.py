@@ -174,5 +174,10 @@ def test_models_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_help_says_what_stands_for_what() -> None:
     text = CliRunner().invoke(app, ["batch", "--help"], env={"COLUMNS": "200"}).stdout
-    for words in ("path when absent", "[default: 1000]", "local|ray", "s3://bucket/folder"):
+    for words in (
+        "holds the paths [default: path]",
+        "[default: 1000]",
+        "local|ray",
+        "s3://bucket/folder",
+    ):
         assert words in text

@@ -554,7 +554,7 @@ def test_predict_names_unsupported_kinds_and_strict_refuses_them(model: Path, pl
     assert result.exit_code == 1
     assert "1 of 5 photos could not be read:" in result.stdout
     assert f"  {plates}/x.cr2: .cr2 files cannot be read" in result.stdout
-    with pytest.raises(PlatecheckError, match=r"--strict was given: .*x\.cr2"):
+    with pytest.raises(PlatecheckError, match=r"unreadable photos \(--strict\): .*x\.cr2"):
         run("predict", plates, "--model", model, "--strict")
 
 
@@ -837,7 +837,7 @@ def test_stats_name_unreadable_photos_or_refuse_them(
     assert result.exit_code == 1
     found = json.loads(result.stdout)
     assert (found["split"], found["photos"], len(found["unreadable"])) == ("all", 4, 12)
-    with pytest.raises(PlatecheckError, match="--strict was given"):
+    with pytest.raises(PlatecheckError, match=r"unreadable photos \(--strict\)"):
         run("data", "stats", tmp_path, "--strict")
 
 

@@ -101,12 +101,21 @@ def test_without_its_database_the_service_goes_on(
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--feedback", "sqlite:///f.db"], "go together"),
+        (["--feedback", "sqlite:///f.db"], "must be set together"),
         (["--feedback", "x:sec:ret", "--feedback-photos", "p"], "not a database URL"),
-        (["--feedback", "mysql://h/d", "--feedback-photos", "p"], "not kept in mysql"),
-        (["--feedback", "sqlite://", "--feedback-photos", "p"], "in memory"),
+        (
+            ["--feedback", "mysql://h/d", "--feedback-photos", "p"],
+            "mysql databases are not",
+        ),
+        (
+            ["--feedback", "sqlite://", "--feedback-photos", "p"],
+            "in-memory databases",
+        ),
         (["--feedback", "sqlite:///no/f.db", "--feedback-photos", "p"], "unable to open"),
-        (["--feedback", "sqlite:///f.db", "--feedback-photos", "file"], "cannot be kept in file"),
+        (
+            ["--feedback", "sqlite:///f.db", "--feedback-photos", "file"],
+            "cannot be stored here",
+        ),
         (
             ["--feedback", "postgresql://u:secret@127.0.0.1:1/d", "--feedback-photos", "p"],
             "Connection refused",
@@ -156,7 +165,7 @@ def test_the_review_page_is_served_until_it_is_stopped(place: Place) -> None:
         ("x", "p", "not a database URL"),
         ("sqlite:///f.db", "p", "no such file"),
         ("sqlite:///other.db", "p", "no feedback tables"),
-        ("sqlite:///other.db", "nowhere", "is not a folder"),
+        ("sqlite:///other.db", "nowhere", "no such folder"),
         ("postgresql://u@127.0.0.1:1/d", "p", "Connection refused"),
     ],
 )

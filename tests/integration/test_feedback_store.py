@@ -129,7 +129,7 @@ class TestSweeping:
             return writing(lock)
 
         monkeypatch.setattr(store.database, "writing", slow)
-        with pytest.raises(StorageError, match="swept"):
+        with pytest.raises(StorageError, match="purged"):
             store.add(photo(1), "dirty", ANSWER)
         assert check_swept(place, store) == set()
 
@@ -222,7 +222,7 @@ class TestOpening:
             store.close()
 
     def test_a_reader_makes_nothing(self, place: Place) -> None:
-        with pytest.raises(SettingsError, match="is not a folder"):
+        with pytest.raises(SettingsError, match="no such folder"):
             open_store(place.url, place.photos)
         place.photos.mkdir()
         with pytest.raises(SettingsError, match=r"no such file|no feedback tables"):

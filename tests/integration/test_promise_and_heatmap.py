@@ -196,7 +196,7 @@ class TestHeatmaps:
         assert names(out) == ["0001-a.jpg"]
         result = run("predict", out / "0001-a.jpg", "--model", model)
         assert "was written by platecheck" in result.stderr
-        with pytest.raises(PlatecheckError, match="what platecheck wrote"):
+        with pytest.raises(PlatecheckError, match="platecheck's output"):
             run("predict", out, "--model", model)
 
     def test_a_folder_that_holds_photos_is_refused(self, model: Path, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class TestOneTrainingAtATime:
                 build_run(gentle(), dishes, out, resume=resume)
             if resume:
                 assert f"another process ({os.getpid()} on " in str(caught.value)
-                assert f"is at work in {out}; wait for it to end, or" in str(caught.value)
+                assert f"is using {out}; wait for it to end, or" in str(caught.value)
         assert Run.load(out).recipe == gentle()  # to read it is allowed
         del begun
         assert not (out / LOCK).exists()
@@ -115,7 +115,7 @@ class TestMistakesFirst:
     def test_so_is_a_place_that_cannot_be_written(self, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
         for out in (tmp_path / "file" / "run", Path("/proc/nowhere/run")):
-            with pytest.raises(OutputError, match=r"cannot be written: .*; choose another place"):
+            with pytest.raises(OutputError, match=r"cannot be written: .*; choose another"):
                 build_run(gentle(), tmp_path / "no photos here", out)
         with pytest.raises(DataError, match="is not a folder"):
             build_run(gentle(), tmp_path / "no photos here", tmp_path / "file")

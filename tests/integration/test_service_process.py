@@ -113,7 +113,7 @@ def test_more_than_the_queue_holds_is_refused_at_once_and_the_rest_answered(
         assert answers[0].status == 503  # others are still under way
         refused = [answer for answer in answers if answer.status == 503]
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
-        assert "waiting" in problem(refused[0])["detail"]
+        assert "queued" in problem(refused[0])["detail"]
         kept = [answer for answer in answers if answer.status == 200]
         assert len(kept) >= 3
         assert len(kept) + len(refused) == 10

@@ -360,7 +360,7 @@ def test_two_at_once_are_refused(tmp_path: Path, photos: Path, model: Path) -> N
     out = tmp_path / "out.parquet"
     with (
         locked(Path(f"{out}.parts")),
-        pytest.raises(DataError, match=r"another process \(\d+ on .* is at work"),
+        pytest.raises(DataError, match=r"another process \(\d+ on .* is using"),
     ):
         do(photos, out, model)
     do(photos, out, model)

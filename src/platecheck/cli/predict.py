@@ -89,7 +89,7 @@ def predict(
                 if prediction.error is not None:
                     failed.append(str(prediction.error))
                     if strict:
-                        raise DataError(f"unreadable photos, and --strict was given: {failed[0]}")
+                        raise DataError(f"unreadable photos (--strict): {failed[0]}")
                 if heatmap and prediction.heatmap is not None and sources[number - 1] != STDIN:
                     # stdin cannot be read twice.
                     photo = _open(sources[number - 1], allow_private)

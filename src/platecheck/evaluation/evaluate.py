@@ -116,7 +116,7 @@ def evaluate(
         if on_photo:
             on_photo()
     if bad and strict:
-        raise DataError(f"{len(bad)} unreadable photos, and --strict was given; first: {bad[0]}")
+        raise DataError(f"{len(bad)} unreadable photos (--strict), first: {bad[0]}")
     if not rows:
         raise DataError(f"no photo of split '{name}' in {folder} can be read: {bad[0]}")
     probabilities = np.stack(rows)
