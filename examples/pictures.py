@@ -14,8 +14,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 from platecheck import Classifier
-from platecheck.audit.audit import audit
-from platecheck.audit.page import write_page
+from platecheck.auditing.audit import audit
 from platecheck.data.backgrounds import extract_background
 from platecheck.data.composite import composite, remove_foreground
 from platecheck.data.render import BACKGROUNDS, KINDS, render_dish, write_dataset
@@ -24,6 +23,7 @@ from platecheck.evaluation import plots
 from platecheck.evaluation.evaluate import evaluate, load_model
 from platecheck.heatmap import overlay
 from platecheck.photo import open_photo
+from platecheck.report.audit import write_page
 from platecheck.training.run import Run
 
 sys.path.insert(0, "tests/browser")

@@ -1,12 +1,12 @@
 #!/bin/sh
-# Makes src/platecheck/serving/page/vendor again from what Microsoft published: the runtime from
+# Makes src/platecheck/web/page/vendor again from what Microsoft published: the runtime from
 # npm, its licences from PyPI's package of the same version (npm's has none). Then checks the sums
 # in vendor/README.md. Needs npm and pip.
 #
 #   sh examples/vendor_onnxruntime.sh
 set -eu
 VERSION=1.30.0
-vendor=$(cd "$(dirname "$0")/.." && pwd)/src/platecheck/serving/page/vendor
+vendor=$(cd "$(dirname "$0")/.." && pwd)/src/platecheck/web/page/vendor
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"

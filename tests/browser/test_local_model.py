@@ -26,7 +26,7 @@ from platecheck.classifier import find_model
 from platecheck.heatmap import heatmap_png
 from platecheck.photo import open_photo
 
-PAGE = Path(__file__).parents[2] / "src" / "platecheck" / "serving" / "page"
+PAGE = Path(__file__).parents[2] / "src" / "platecheck" / "web" / "page"
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.jpg"))
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; "

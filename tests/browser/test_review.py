@@ -22,7 +22,7 @@ from playwright.sync_api import Browser, Page, expect
 from platecheck.feedback.entry import Answer
 from platecheck.feedback.reviews import Reviews
 from platecheck.feedback.store import Store, open_store
-from platecheck.serving.review.app import create_review
+from platecheck.serving.review_app import create_review
 
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 # What was answered and what was said, in the order of the queue.

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from platecheck.audit import shortcuts as shortcuts_module
+from platecheck.auditing import shortcuts as shortcuts_module
 from platecheck.cli import app
 from platecheck.data.exclusions import read_exclusions, without
 from platecheck.data.folders import read_photos
@@ -158,7 +158,7 @@ def test_without_its_extra_it_names_it(rendered: Path, monkeypatch: pytest.Monke
     import sys
 
     monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
-    for name in [name for name in sys.modules if name.startswith("platecheck.audit")]:
+    for name in [name for name in sys.modules if name.startswith("platecheck.auditing")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(MissingExtraError, match=r"Auditing photos needs .*\[audit\]"):
         run(rendered)

@@ -10,7 +10,7 @@ from training_fixtures import Cli, gentle, train
 
 from platecheck.errors import ModelError
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
-from platecheck.training.export import export
+from platecheck.export.onnx import export
 from platecheck.training.run import Run
 
 pytest_plugins = ["training_fixtures.fixtures"]

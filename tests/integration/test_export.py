@@ -15,10 +15,10 @@ from training_fixtures import Cli, gentle, train
 from platecheck.classifier import Classifier
 from platecheck.errors import DataError, ModelError
 from platecheck.evaluation.evaluate import evaluate
+from platecheck.export import onnx as exporting
+from platecheck.export.calibration_set import BATCH
+from platecheck.export.onnx import ExportReport, export
 from platecheck.photo import open_photo
-from platecheck.training import export as exporting
-from platecheck.training.calibration_set import BATCH
-from platecheck.training.export import ExportReport, export
 from platecheck.training.run import Run
 from platecheck.training.torch_predictor import TorchPredictor
 

@@ -16,8 +16,8 @@ from training_fixtures import Cli, gentle
 from platecheck.classifier import Classifier, find_model
 from platecheck.data.folders import list_photos
 from platecheck.errors import ModelError
+from platecheck.export.onnx import export
 from platecheck.photo import open_photo
-from platecheck.training.export import export
 from platecheck.training.networks import build_network
 from platecheck.training.onnx_import import fine_tuning, import_ood, load_onnx_weights
 from platecheck.training.recipe import Recipe, load_recipe

@@ -24,15 +24,15 @@ from training_fixtures import (
 )
 
 from platecheck.classifier import Classifier
+from platecheck.export import onnx as exporting
+from platecheck.export import thresholds as choosing
+from platecheck.export.calibration_set import batches, views
+from platecheck.export.onnx import export
+from platecheck.export.thresholds import choose_thresholds, worst_view
 from platecheck.model_info import NO_DISH, UNSURE
-from platecheck.training import export as exporting
-from platecheck.training import thresholds as choosing
 from platecheck.training import torchvision_guard
-from platecheck.training.calibration_set import batches, views
-from platecheck.training.export import export
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
-from platecheck.training.thresholds import choose_thresholds, worst_view
 from platecheck.training.torch_predictor import TorchPredictor
 from platecheck.training.train import build_run, fit
 

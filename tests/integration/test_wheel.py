@@ -85,7 +85,7 @@ class TestContents:
         assert contents.keys() == ours | {f"{info}/{name}" for name in others}
 
     def test_what_it_needs_is_in_it(self, contents: dict[str, bytes]) -> None:
-        page = "platecheck/serving/page"
+        page = "platecheck/web/page"
         for name in (
             "platecheck/py.typed",
             "platecheck/weights/plate.onnx",
@@ -110,7 +110,7 @@ class TestContents:
         for name, content in [*contents.items(), *distributed.items()]:
             assert hashlib.sha256(content).hexdigest() not in photos, name
             if Path(name).suffix.lower() in PICTURES:
-                assert "platecheck/serving/page/icons/" in name, name
+                assert "platecheck/web/page/icons/" in name, name
             assert not {"tests", "benchmarks", "experiments"} & set(Path(name).parts), name
             assert not Path(name).name.startswith(("test_", "conftest")), name
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from platecheck.audit.duplicates import (
+from platecheck.auditing.duplicates import (
     duplicate_findings,
     find_groups,
     group_numbers,
     suggest_exclusions,
 )
-from platecheck.audit.features import PhotoFeatures, extract_all_features
-from platecheck.audit.findings import Finding, Severity
+from platecheck.auditing.features import PhotoFeatures, extract_all_features
+from platecheck.auditing.findings import Finding, Severity
 from platecheck.data.folders import read_photos
 from platecheck.data.render.scene import render_dish
 from platecheck.data.segmentation import MaskCache

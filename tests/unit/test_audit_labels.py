@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from platecheck.audit.features import FileFacts, PhotoFeatures
-from platecheck.audit.labels import cross_validated, label_findings
+from platecheck.auditing.features import FileFacts, PhotoFeatures
+from platecheck.auditing.labels import cross_validated, label_findings
 from platecheck.data.folders import Photo
 
 CLASSES = ("clean", "dirty")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from platecheck.audit.audit import Audit
-from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.page import MAX_NAMED, MAX_PICTURED, MAX_THUMBNAILS, render, write_page
-from platecheck.audit.shortcuts import PROBES, ProbeResult, score
+from platecheck.auditing.audit import Audit
+from platecheck.auditing.findings import Finding, Severity
+from platecheck.auditing.shortcuts import PROBES, ProbeResult, score
 from platecheck.data.exclusions import Exclusion
 from platecheck.data.folders import read_photos
 from platecheck.errors import DataError
+from platecheck.report.audit import MAX_NAMED, MAX_PICTURED, MAX_THUMBNAILS, render, write_page
 
 LABELS = np.arange(100) % 2
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from platecheck.audit.features import PhotoFeatures, extract_all_features, extract_features
-from platecheck.audit.findings import Finding, Severity, worst_first
-from platecheck.audit.quality import (
+from platecheck.auditing.features import PhotoFeatures, extract_all_features, extract_features
+from platecheck.auditing.findings import Finding, Severity, worst_first
+from platecheck.auditing.quality import (
     blur_findings,
     extension_findings,
     picture_findings,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from platecheck.audit.features import FileFacts, PhotoFeatures, extract_all_features
-from platecheck.audit.shortcuts import (
+from platecheck.auditing.features import FileFacts, PhotoFeatures, extract_all_features
+from platecheck.auditing.shortcuts import (
     PROBES,
     ProbeResult,
     find_shortcuts,
@@ -27,7 +27,7 @@ FACTS = FileFacts("JPEG", 100, 100, 9000, 5.0)
 @pytest.fixture(autouse=True)
 def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
     """Grow small forests: they find the same as large ones in a fraction of the time."""
-    monkeypatch.setattr("platecheck.audit.shortcuts.TREES", 20)
+    monkeypatch.setattr("platecheck.auditing.shortcuts.TREES", 20)
 
 
 def made_up(

@@ -14,7 +14,7 @@ from platecheck.feedback.entry import Answer
 from platecheck.feedback.errors import StorageError
 from platecheck.feedback.store import Store, open_store
 from platecheck.serving.middleware import CONTENT_SECURITY_POLICY
-from platecheck.serving.review.app import MAX_SIDE, create_review
+from platecheck.serving.review_app import MAX_SIDE, create_review
 
 BASE = "http://127.0.0.1:8001"
 WRONG = Answer("m", "clean", {"clean": 0.8, "dirty": 0.2})

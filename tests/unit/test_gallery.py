@@ -21,8 +21,8 @@ from platecheck.evaluation.background_metrics import (
     WorstGroup,
     verdict,
 )
-from platecheck.evaluation.gallery import gallery
-from platecheck.evaluation.report import BackgroundSection, GalleryRow, ReportData, render
+from platecheck.report.gallery import gallery
+from platecheck.report.page import BackgroundSection, GalleryRow, ReportData, render
 
 CLASSES = ["clean", "dirty"]
 

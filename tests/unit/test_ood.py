@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import mahalanobis
 from scipy.stats import beta
 
-from platecheck.training.ood import (
+from platecheck.export.ood import (
     DIRECTIONS,
     FALSE_ALARMS,
     LEAST_SCALE,

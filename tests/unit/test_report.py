@@ -22,7 +22,7 @@ from platecheck.evaluation.metrics import (
     mistakes,
 )
 from platecheck.evaluation.plots import PredictedPhoto
-from platecheck.evaluation.report import (
+from platecheck.report.page import (
     ReportData,
     RunSummary,
     render,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from platecheck.training.thresholds import NEVER, choose_thresholds, worst_view
+from platecheck.export.thresholds import NEVER, choose_thresholds, worst_view
 
 TWO = ("clean", "dirty")
 THREE = ("clean", "dirty", "greasy")

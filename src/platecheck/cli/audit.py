@@ -18,7 +18,7 @@ from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
 
 if TYPE_CHECKING:
-    from platecheck.audit.audit import Audit
+    from platecheck.auditing.audit import Audit
 
 MAX_PER_KIND = 5
 _COLORS = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -48,9 +48,9 @@ def audit(
 ) -> None:
     """Find duplicates, leaks, label errors, bad photos and shortcuts in a data set."""
     try:
-        from platecheck.audit.audit import audit as run_audit
-        from platecheck.audit.findings import Severity
-        from platecheck.audit.page import write_page
+        from platecheck.auditing.audit import audit as run_audit
+        from platecheck.auditing.findings import Severity
+        from platecheck.report.audit import write_page
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Auditing photos", "audit") from error
     from platecheck.data.exclusions import write_exclusions

@@ -180,7 +180,7 @@ def report(
 ) -> None:
     """Write an HTML report of a run: metrics, curves, predictions, mistakes."""
     try:
-        from platecheck.evaluation.run_report import report_run
+        from platecheck.report.run import report_run
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Reporting a run", "train") from error
 

@@ -55,7 +55,7 @@ def export(
     try:
         from platecheck.classifier import Classifier
         from platecheck.evaluation.evaluate import evaluate
-        from platecheck.training.export import export as write
+        from platecheck.export.onnx import export as write
         from platecheck.training.run import Run
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Exporting", "train") from error

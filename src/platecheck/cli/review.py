@@ -24,7 +24,7 @@ def review(
     """
     try:
         from platecheck.feedback.store import open_store
-        from platecheck.serving.review.server import serve_review
+        from platecheck.serving.review_server import serve_review
     except ModuleNotFoundError as error:
         raise MissingExtraError("Reviewing", "serve,feedback") from error
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 
-from platecheck.audit.duplicates import group_numbers
-from platecheck.audit.features import extract_all_features
+from platecheck.auditing.duplicates import group_numbers
+from platecheck.auditing.features import extract_all_features
 from platecheck.data.folders import Photo, sha256_of
 from platecheck.data.segmentation import MaskCache
 from platecheck.data.splits import SHARES, divide

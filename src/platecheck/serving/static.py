@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-PAGE = Path(str(files("platecheck.serving") / "page"))
+PAGE = Path(str(files("platecheck") / "web" / "page"))
 # What the service worker holds where the version of the page belongs.
 VERSION = "__VERSION__"
 NO_CACHE = {"Cache-Control": "no-cache"}

@@ -13,7 +13,7 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from platecheck.training.onnx_graph import write_onnx
+from platecheck.export.onnx_graph import write_onnx
 
 
 class FrozenBackbone:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 from torch.optim.swa_utils import AveragedModel
 
+from platecheck.export.calibration import fit_temperature
 from platecheck.training import torchvision_guard
-from platecheck.training.calibration import fit_temperature
 from platecheck.training.datamodule import mix
 from platecheck.training.feature_cache import FrozenBackbone
 from platecheck.training.networks import PlateNet

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from platecheck.classifier import Classifier, find_model
 from platecheck.errors import ModelError
+from platecheck.export.ood import MahalanobisOOD
 from platecheck.model_info import match_classes
 from platecheck.training.networks import PlateNet
-from platecheck.training.ood import MahalanobisOOD
 from platecheck.training.recipe import Network, Normalization, Recipe
 
 # How names of the evidence head's tensors begin in the file.

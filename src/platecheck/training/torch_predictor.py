@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from platecheck.errors import ModelError
-from platecheck.files import write_text
-from platecheck.training.calibration import fit_temperature
-from platecheck.training.calibration_set import (
+from platecheck.export.calibration import fit_temperature
+from platecheck.export.calibration_set import (
     augmented_calibration_views,
     batches,
     rendered_calibration_views,
     views,
 )
+from platecheck.export.ood import MahalanobisOOD, OODHead, fit_ood
+from platecheck.files import write_text
 from platecheck.training.networks import PlateNet, build_network
 from platecheck.training.onnx_import import import_ood, started_from
-from platecheck.training.ood import MahalanobisOOD, OODHead, fit_ood
 from platecheck.training.pretrained import read_state
 from platecheck.training.recipe import Normalization
 from platecheck.training.run import Run

@@ -47,9 +47,9 @@ from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
 from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
+from platecheck.export.onnx import export  # noqa: E402
 from platecheck.training.callbacks import DivergedError, OnEpoch, RunCheckpoint  # noqa: E402
 from platecheck.training.datamodule import PlateDataModule, dirty_class, mix  # noqa: E402
-from platecheck.training.export import export  # noqa: E402
 from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.networks import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402

@@ -14,8 +14,8 @@ from cleanvision.issue_managers.image_property import (
 from cleanvision.issue_managers.image_property_issue_manager import ImagePropertyIssueManager
 from PIL import Image
 
-from platecheck.audit.features import PhotoFeatures
-from platecheck.audit.findings import Finding, Severity
+from platecheck.auditing.features import PhotoFeatures
+from platecheck.auditing.findings import Finding, Severity
 from platecheck.errors import PhotoError
 
 # Variants that count as another format.

@@ -6,7 +6,7 @@ import numpy as np
 
 from platecheck.evaluation.background_evaluation import BackgroundEvaluation
 from platecheck.evaluation.plots import PredictedPhoto
-from platecheck.evaluation.report import GalleryRow
+from platecheck.report.page import GalleryRow
 
 MAX_ROWS = 12
 TITLES = {

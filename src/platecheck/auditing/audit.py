@@ -11,23 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from platecheck.audit.duplicates import (
+from platecheck.auditing.duplicates import (
     duplicate_findings,
     find_groups,
     group_numbers,
     suggest_exclusions,
 )
-from platecheck.audit.features import extract_all_features
-from platecheck.audit.findings import Finding, Severity, worst_first
-from platecheck.audit.labels import cross_validated, label_findings
-from platecheck.audit.quality import (
+from platecheck.auditing.features import extract_all_features
+from platecheck.auditing.findings import Finding, Severity, worst_first
+from platecheck.auditing.labels import cross_validated, label_findings
+from platecheck.auditing.quality import (
     blur_findings,
     extension_findings,
     picture_findings,
     size_findings,
     unreadable_findings,
 )
-from platecheck.audit.shortcuts import (
+from platecheck.auditing.shortcuts import (
     PROBES,
     ProbeResult,
     find_shortcuts,

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from platecheck.audit.audit import Audit
-from platecheck.audit.findings import Finding, Severity
+from platecheck.auditing.audit import Audit
+from platecheck.auditing.findings import Finding, Severity
 from platecheck.data.backgrounds import extract_background
 from platecheck.data.composite import remove_foreground
 from platecheck.data.folders import Photo
 from platecheck.data.segmentation import MaskCache
 from platecheck.errors import PhotoError
-from platecheck.evaluation.report import save_page, templates, thumbnail
 from platecheck.photo import open_photo
+from platecheck.report.page import save_page, templates, thumbnail
 
 THUMBNAIL = 512  # pixels of the longer side, large enough to be enlarged on screen
 MAX_THUMBNAILS = 12  # per finding
@@ -109,7 +109,7 @@ def render(
     on_finding: Callable[[], None] | None = None,
 ) -> str:
     """Render the page as HTML; see `write_page`."""
-    environment = templates("audit")
+    environment = templates("report")
     environment.filters["percent"] = "{:.1%}".format
     environment.filters["interval"] = lambda ends: f"{100 * ends[0]:.0f}–{ends[1]:.0%}"
     shortcut = any(result.found for result in audit.probes)

@@ -11,16 +11,16 @@ from PIL import Image
 from platecheck.errors import PhotoError
 from platecheck.evaluation.background_evaluation import evaluate_backgrounds
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
-from platecheck.evaluation.gallery import gallery
 from platecheck.evaluation.plots import PredictedPhoto
-from platecheck.evaluation.report import (
+from platecheck.photo import open_photo
+from platecheck.report.gallery import gallery
+from platecheck.report.page import (
     THUMBNAIL,
     BackgroundSection,
     ReportData,
     RunSummary,
     write_report,
 )
-from platecheck.photo import open_photo
 from platecheck.training.run import Run
 
 GRID_PHOTOS = 24

@@ -156,13 +156,13 @@ def render(data: ReportData) -> str:
     Raises:
         DataError: the history or an evaluation is invalid.
     """
-    environment = templates("evaluation")
+    environment = templates("report")
     environment.filters["percent"] = "{:.1%}".format
     environment.filters["interval"] = lambda ends: f"{100 * ends[0]:.1f}–{ends[1]:.1%}"
     environment.filters["three_decimals"] = "{:.3f}".format
     environment.filters["duration"] = _duration
     environment.filters["thumbnail"] = thumbnail
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template("run.html.j2").render(
         data=data,
         summary=data.summary,
         classes=list(dict.fromkeys(name for row in data.summary.counts.values() for name in row)),

@@ -23,13 +23,13 @@ from platecheck.classifier import Classifier
 from platecheck.data.cache import PixelCache
 from platecheck.data.folders import Photo, sha256_of
 from platecheck.errors import DataError, ModelError
+from platecheck.export.calibration_set import batches, views
+from platecheck.export.onnx_graph import write_onnx
+from platecheck.export.thresholds import choose_thresholds, worst_view
 from platecheck.files import replacing
 from platecheck.model_info import METADATA_KEY, ModelInfo, Reference, match_classes
-from platecheck.training.calibration_set import batches, views
-from platecheck.training.onnx_graph import write_onnx
 from platecheck.training.onnx_import import started_from
 from platecheck.training.run import Run
-from platecheck.training.thresholds import choose_thresholds, worst_view
 from platecheck.training.torch_predictor import TorchPredictor
 
 # Figures by split.

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
-from platecheck.audit.features import PhotoFeatures
-from platecheck.audit.findings import Finding, Severity
+from platecheck.auditing.features import PhotoFeatures
+from platecheck.auditing.findings import Finding, Severity
 from platecheck.evaluation.metrics import wilson_interval
 
 TREES = 100

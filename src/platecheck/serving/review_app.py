@@ -23,7 +23,7 @@ from platecheck.serving.problems import ProblemError, add_error_handlers, proble
 from platecheck.serving.static import NO_CACHE, PAGE, PageFiles
 from platecheck.serving.timeout import TimeoutMiddleware
 
-OWN = Path(str(files("platecheck.serving.review") / "page"))
+OWN = Path(str(files("platecheck") / "web" / "review"))
 # Maximum length of the longer side of a displayed photo.
 MAX_SIDE = 2048
 NO_STORE = {"Cache-Control": "no-store"}  # deleted photos must not stay in browser caches

@@ -13,9 +13,9 @@ from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from platecheck.audit.features import PhotoFeatures
-from platecheck.audit.findings import Finding, Severity
-from platecheck.audit.shortcuts import enough, folds
+from platecheck.auditing.features import PhotoFeatures
+from platecheck.auditing.findings import Finding, Severity
+from platecheck.auditing.shortcuts import enough, folds
 
 # A less probable label is always reported: on nearly clean, well separated data, cleanlab's own
 # thresholds are too strict to find wrong labels.

@@ -15,7 +15,7 @@ from cleanvision.issue_managers.image_property import BrightnessProperty, Entrop
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin
 
-from platecheck.audit import descriptors
+from platecheck.auditing import descriptors
 from platecheck.cpus import in_threads
 from platecheck.data.backgrounds import extract_background
 from platecheck.data.composite import remove_foreground

@@ -12,7 +12,7 @@ from platecheck.errors import SettingsError
 from platecheck.feedback.store import Store
 from platecheck.serving.logs import config as log_config
 from platecheck.serving.protocol import PatientProtocol
-from platecheck.serving.review.app import create_review
+from platecheck.serving.review_app import create_review
 
 HOST = "127.0.0.1"
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from platecheck.audit.features import PhotoFeatures
-from platecheck.audit.findings import Finding, Severity
+from platecheck.auditing.features import PhotoFeatures
+from platecheck.auditing.findings import Finding, Severity
 from platecheck.data.exclusions import Exclusion
 from platecheck.data.folders import Photo
 

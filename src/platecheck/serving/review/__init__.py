@@ -1,1 +1,0 @@
-"""The page on which people review feedback, and its small server."""
