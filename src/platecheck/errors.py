@@ -53,6 +53,10 @@ class SettingsError(PlatecheckError):
     """A setting has an invalid value."""
 
 
+class StorageError(PlatecheckError):
+    """The feedback database is unavailable."""
+
+
 class OutputError(PlatecheckError, OSError):
     """A file or folder cannot be written; also an ``OSError``, so that callers can catch either."""
 

@@ -1,24 +1,14 @@
 """Find duplicate photos within a split, across splits (leakage) and across classes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from platecheck.auditing.features import PhotoFeatures
 from platecheck.auditing.findings import Finding, Severity
 from platecheck.data.exclusions import Exclusion
 from platecheck.data.folders import Photo
+from platecheck.data.near_duplicates import Fingerprint, group_near_duplicates
 
-# Largest distance between 64-bit perceptual hashes, and smallest cosine similarity of thumbnails.
-# Looser limits match photos of the same dish before and after washing.
-MAX_BITS = 4
-MIN_SIMILARITY = 0.99
-# Rows compared at a time, to bound memory.
-_CHUNK = 1024
 # Copies in the later of these splits are kept; other splits come last.
 _ORDER = ("train", "val", "test")
 
@@ -85,10 +75,9 @@ def find_groups(features: Sequence[PhotoFeatures]) -> list[DuplicateGroup]:
 
 def group_numbers(features: Sequence[PhotoFeatures]) -> list[int]:
     """Return a group number for each photo, shared by near-identical photos only."""
-    pairs = np.array(list(_similar_pairs(features)), np.int64).reshape(-1, 2)
-    graph = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(features), len(features)))
-    numbers: list[int] = connected_components(graph, directed=False)[1].tolist()
-    return numbers
+    return group_near_duplicates(
+        [(each.photo.sha256, Fingerprint(each.phash, each.grey)) for each in features]
+    )
 
 
 def duplicate_findings(groups: Sequence[DuplicateGroup], classes: Sequence[str]) -> list[Finding]:
@@ -158,27 +147,3 @@ def suggest_exclusions(
 def _split_order(photo: Photo) -> tuple[int, str]:
     order = _ORDER.index(photo.split) if photo.split in _ORDER else len(_ORDER)
     return order, photo.split
-
-
-def _similar_pairs(features: Sequence[PhotoFeatures]) -> Iterator[tuple[int, int]]:
-    """Yield index pairs of identical or near-identical photos."""
-    first: dict[str, int] = {}
-    for at, photo_features in enumerate(features):
-        if (earlier := first.setdefault(photo_features.photo.sha256, at)) != at:
-            yield earlier, at
-    # With bits as ±1, the dot product of two hashes is 64 − 2 × their Hamming distance.
-    signs = (
-        np.array([photo_features.phash for photo_features in features], np.float32).reshape(
-            len(features), -1
-        )
-        * 2
-        - 1
-    )
-    greys = np.array([photo_features.grey for photo_features in features], np.float32)
-    for start in range(0, len(features), _CHUNK):
-        products = signs[start : start + _CHUNK] @ signs[start:].T
-        rows, columns = np.nonzero(products >= signs.shape[1] - 2 * MAX_BITS)
-        later: NDArray[np.bool_] = columns > rows
-        for row, column in zip(rows[later] + start, columns[later] + start, strict=True):
-            if float(greys[row] @ greys[column]) >= MIN_SIMILARITY:
-                yield int(row), int(column)

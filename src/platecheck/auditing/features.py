@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import cv2
-import imagehash
 import numpy as np
 from cleanvision.issue_managers.image_property import BrightnessProperty, EntropyProperty
 from numpy.typing import NDArray
@@ -20,14 +18,11 @@ from platecheck.cpus import in_threads
 from platecheck.data.backgrounds import extract_background
 from platecheck.data.composite import remove_foreground
 from platecheck.data.folders import Photo
+from platecheck.data.near_duplicates import fingerprint, reduced_size
 from platecheck.data.segmentation import MaskCache
 from platecheck.photo import open_photo
 from platecheck.photo_formats import identify
 
-# Larger photos are reduced to this longer side, in pixels.
-MAX_SIDE = 512
-# Side of the grey thumbnail that distinguishes near-identical from similar photos.
-GREY = 32
 _SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 
 
@@ -58,8 +53,8 @@ class PhotoFeatures:
     Attributes:
         photo: the photo.
         file: properties of the file.
-        phash: perceptual hash, bool [64].
-        grey: grey thumbnail with mean 0 and length 1, [GREY²]; all 0 for a uniform photo.
+        phash: perceptual hash; see `Fingerprint`.
+        grey: grey thumbnail; see `Fingerprint`.
         properties: cleanvision's metrics.
         rim: outermost pixels of a thumbnail, [pixels × 3].
         light: brightness of the border, [2].
@@ -108,9 +103,8 @@ def extract_features(photo: Photo, masks: MaskCache) -> PhotoFeatures:
     """
     facts, saving = _read_header(photo.path)
     width, height = facts.width, facts.height
-    share = min(1.0, MAX_SIDE / max(width, height))
-    reduced = max(1, round(height * share)), max(1, round(width * share))
-    pixels = open_photo(photo.path, size=reduced if share < 1 else None)
+    pixels = open_photo(photo.path, size=reduced_size(width, height))
+    compared = fingerprint(pixels)
     image = Image.fromarray(pixels)
     properties = {"aspect_ratio": min(width, height) / max(width, height)}
     for metric in (BrightnessProperty("dark"), EntropyProperty()):
@@ -120,8 +114,8 @@ def extract_features(photo: Photo, masks: MaskCache) -> PhotoFeatures:
     return PhotoFeatures(
         photo=photo,
         file=facts,
-        phash=np.asarray(imagehash.phash(image).hash, bool).ravel(),
-        grey=_grey(pixels),
+        phash=compared.phash,
+        grey=compared.grey,
         properties=properties,
         rim=descriptors.rim(pixels),
         light=descriptors.rim_light(pixels),
@@ -169,11 +163,3 @@ def _encoded_size(pixels: NDArray[np.uint8], saving: dict[str, Any]) -> int:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, **saving)
     return file.tell()
-
-
-def _grey(pixels: NDArray[np.uint8]) -> descriptors.Floats:
-    small = cv2.resize(pixels, (GREY, GREY), interpolation=cv2.INTER_AREA)
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32).ravel()
-    grey -= grey.mean()
-    length = float(np.linalg.norm(grey))
-    return grey / length if length > 1 else np.zeros_like(grey)
