@@ -146,7 +146,9 @@ def fetch(
 def collect(
     url: Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")],
     folder: Annotated[Path, typer.Argument(help="New folder to create.")],
-    photos: Annotated[Path, typer.Option(help="Folder of the feedback photos.")],
+    photos: Annotated[
+        Path | None, typer.Option(help="Photo folder of a database of version 0.1, to import.")
+    ] = None,
     unreviewed: Annotated[
         bool, typer.Option("--unreviewed", help="Trust users' labels that nobody has reviewed.")
     ] = False,
@@ -158,10 +160,12 @@ def collect(
         from platecheck.feedback.collect import collect as collect_feedback
         from platecheck.feedback.store import open_store
     except (ModuleNotFoundError, MissingExtraError) as error:
-        raise MissingExtraError("Collecting feedback", "audit,feedback") from error
+        raise MissingExtraError("Collecting feedback", "data,feedback") from error
 
     check_writable(folder, folder=True)
     store = open_store(url, photos)
+    if photos:
+        warn_deprecated("--photos", "the database alone")
     try:
         with progress_bar("collecting") as bar:
             found = collect_feedback(

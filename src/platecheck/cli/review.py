@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
-from platecheck.cli.terminal import console, escape
+from platecheck.cli.terminal import console, escape, warn_deprecated
 from platecheck.errors import MissingExtraError
 
 
 def review(
     url: Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")],
-    photos: Annotated[Path, typer.Option(help="Folder of the feedback photos.")],
+    photos: Annotated[
+        Path | None, typer.Option(help="Photo folder of a database of version 0.1, to import.")
+    ] = None,
     # Fixed, because browsers store the reviewer name per origin.
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
@@ -24,7 +26,7 @@ def review(
     """
     try:
         from platecheck.feedback.store import open_store
-        from platecheck.serving.review_server import serve_review
+        from platecheck.serving.review_app import serve_review
     except ModuleNotFoundError as error:
         raise MissingExtraError("Reviewing", "serve,feedback") from error
 
@@ -35,6 +37,8 @@ def review(
         stdout.print("Open it in a browser. Press Ctrl+C to stop.")
 
     store = open_store(url, photos)
+    if photos:
+        warn_deprecated("--photos", "the database alone")
     try:
         serve_review(store, port=port, on_ready=print_url)
     finally:

@@ -10,7 +10,7 @@ import typer
 from pydantic.fields import FieldInfo
 
 from platecheck.cli.models import complete_model
-from platecheck.cli.terminal import console, escape
+from platecheck.cli.terminal import console, escape, warn_deprecated
 from platecheck.errors import MissingExtraError
 from platecheck.serving.settings import DEPRECATED, MB, Settings, flag_name, load_settings
 
@@ -45,6 +45,8 @@ def serve(
     chosen = load_settings(settings, **{n: value for n, value in given.items() if value != []})
     if store := open_feedback(chosen):  # fail before listening if the store cannot be used
         store.close()
+    if chosen.feedback_photos:
+        warn_deprecated("--feedback-photos", "--feedback alone")
     run(chosen, on_ready=print_url)
 
 

@@ -2,21 +2,25 @@
 
 import csv
 import io
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from platecheck.auditing.duplicates import group_numbers
-from platecheck.auditing.features import extract_all_features
-from platecheck.data.folders import Photo, sha256_of
-from platecheck.data.segmentation import MaskCache
+from PIL import Image
+
+from platecheck.cpus import in_threads
+from platecheck.data.folders import Photo
+from platecheck.data.near_duplicates import (
+    Fingerprint,
+    fingerprint,
+    group_near_duplicates,
+    reduced_size,
+)
 from platecheck.data.splits import SHARES, divide
-from platecheck.errors import DataError, PhotoError
-from platecheck.feedback.photos import sha256_in
-from platecheck.feedback.reviews import Decisions, Item, Reviews
+from platecheck.errors import DataError
+from platecheck.feedback.reviews import Decisions, Item, review_queue
 from platecheck.feedback.store import Store
 from platecheck.files import new_folder, write_text
 from platecheck.model_info import NO_DISH
@@ -43,13 +47,15 @@ class Collected:
     groups: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Labelled:
     """A photo with its label and number of reviewers; 0 if labelled by users only."""
 
     item: Item
     label: str
     reviewers: int
+    group: int = 0
+    split: str = ""
 
 
 def collect(
@@ -61,9 +67,9 @@ def collect(
     on_start: Callable[[int], None] = lambda photos: None,
     on_photo: Callable[[], None] = lambda: None,
 ) -> Collected:
-    """Copy labelled photos into ``DIR/{train,val,test}/{class}/``.
+    """Write labelled photos to ``DIR/{train,val,test}/{class}/``.
 
-    Near-duplicates go into the same split, and each photo is copied once. The result is
+    Near-duplicates go into the same split, and each photo is written once. The result is
     deterministic for the same feedback and seed.
 
     Args:
@@ -80,73 +86,88 @@ def collect(
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty; choose a new folder")
-    reviews = Reviews(store)
-    known, left_out = _labelled(reviews.queue(), reviews.decisions(), unreviewed)
-    found = {each.item.photo: each for each in known if _is_intact(store, each.item.photo)}
-    left_out["unreadable"] = len(known) - len(found)
+    labelled, left_out = _label(review_queue(store.all()), store.decisions(), unreviewed)
+    on_start(len(labelled))
+    found: list[_Labelled] = []
+    compared: list[tuple[str, Fingerprint]] = []
+    results = in_threads(lambda each: _fingerprint(store, each), labelled, on_done=on_photo)
+    for each, result in zip(labelled, results, strict=True):
+        if result is None:
+            left_out["unreadable"] += 1
+        else:
+            found.append(each)
+            compared.append((each.item.photo, result))
     if not found:
         hint = "" if unreviewed else "; run platecheck review, or pass --unreviewed to trust users"
         raise DataError(f"no labelled feedback{hint}")
-    classes = sorted({each.label for each in found.values()})
-    labelled = [
-        Photo(store.photos.path(name), name, classes.index(each.label), "", sha256_in(name))
-        for name, each in sorted(found.items())
-    ]
-    on_start(len(labelled))
-    features = extract_all_features(labelled, MaskCache(), on_photo=on_photo)
-    numbers = group_numbers(features)
-    split_photos = _split(labelled, numbers, seed)
-    counts = _counts(split_photos, classes)
-    _write(folder, split_photos, numbers, [found[photo.name] for photo in split_photos])
-    return Collected(folder, counts, dict(+left_out), len(set(numbers)))
+    groups = group_near_duplicates(compared)
+    counts = _split(found, groups, seed)
+    with new_folder(folder) as part:
+        rows = []
+        for each in found:
+            photo, ids = each.item.photo, " ".join(entry.id for entry in each.item.feedback)
+            content = store.photo(photo)
+            if content is None:
+                raise DataError("feedback was deleted in the meantime; try again")
+            path = Path(each.split, each.label, f"{photo}.jpg")
+            (part / path).parent.mkdir(parents=True, exist_ok=True)
+            (part / path).write_bytes(content)
+            row = (photo, each.split, each.label, each.reviewers, each.group, ids)
+            rows.append((path.as_posix(), *row))
+        file = io.StringIO()
+        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *sorted(rows)])
+        write_text(part / MANIFEST, file.getvalue())
+    return Collected(folder, counts, dict(left_out), len(set(groups)))
 
 
-def _labelled(
+def _label(
     items: Sequence[Item], decisions: Decisions, unreviewed: bool
 ) -> tuple[list[_Labelled], Counter[str]]:
-    """Label each photo; also count the excluded ones by reason."""
-    known, left_out = [], Counter[str]()
-    for item in items:
+    """Label each photo, sorted by hash; also count the excluded ones by reason."""
+    labelled, left_out = [], Counter[str]()
+    for item in sorted(items, key=lambda item: item.photo):
         decided = decisions.get(item.photo, {})
-        said = set(decided.values()) or {each.true_label for each in item.feedback}
+        labels = set(decided.values()) or {each.true_label for each in item.feedback}
         if not decided and not unreviewed:
             left_out["not reviewed"] += 1
-        elif len(said) > 1:
+        elif len(labels) > 1:
             left_out["reviewers disagree" if decided else "users disagree"] += 1
-        elif said == {NO_DISH}:
+        elif labels == {NO_DISH}:
             left_out[NO_DISH] += 1
         else:
-            known.append(_Labelled(item, said.pop(), len(decided)))
-    return known, left_out
+            labelled.append(_Labelled(item, labels.pop(), len(decided)))
+    return labelled, left_out
 
 
-def _is_intact(store: Store, name: str) -> bool:
-    """Return whether a photo can be opened and matches the hash in its name."""
-    try:
-        open_photo(store.photos.path(name), size=8)
-        return sha256_of(store.photos.path(name)) == sha256_in(name)
-    except (PhotoError, OSError):
-        return False
+def _fingerprint(store: Store, labelled: _Labelled) -> Fingerprint | None:
+    content = store.photo(labelled.item.photo)
+    if content is None:
+        return None
+    size = reduced_size(*Image.open(io.BytesIO(content)).size)
+    return fingerprint(open_photo(content, size=size))
 
 
-def _split(photos: Sequence[Photo], numbers: Sequence[int], seed: int) -> list[Photo]:
-    """Assign splits by group; `photos` are sorted by name."""
-    first: dict[int, Photo] = {}
-    for photo, number in zip(photos, numbers, strict=True):
-        first.setdefault(number, photo)
-    splits = {photo.name: photo.split for photo in divide(tuple(first.values()), SHARES, seed=seed)}
-    return [
-        replace(photo, split=splits[first[number].name])
-        for photo, number in zip(photos, numbers, strict=True)
-    ]
+def _split(
+    found: Sequence[_Labelled], groups: Sequence[int], seed: int
+) -> dict[str, dict[str, int]]:
+    """Assign splits by group; return the number of photos by split and class.
 
-
-def _counts(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, dict[str, int]]:
+    Raises:
+        DataError: There are too few photos.
+    """
+    classes = sorted({each.label for each in found})
     if len(classes) < 2:
         raise DataError(f"all photos are of class '{classes[0]}'; at least two classes are needed")
+    first: dict[int, Photo] = {}
+    for each, group in zip(found, groups, strict=True):
+        photo = each.item.photo
+        first.setdefault(group, Photo(Path(photo), photo, classes.index(each.label), ""))
+    divided = divide(tuple(first.values()), SHARES, seed=seed)
+    splits = {photo.name: photo.split for photo in divided}
     counts = {split: dict.fromkeys(classes, 0) for split in SHARES}
-    for photo in photos:
-        counts[photo.split][classes[photo.label]] += 1
+    for each, group in zip(found, groups, strict=True):
+        each.group, each.split = group, splits[first[group].name]
+        counts[each.split][each.label] += 1
     for split, name in product(SHARES, classes):
         if not counts[split][name]:
             total = sum(row[name] for row in counts.values())
@@ -155,20 +176,3 @@ def _counts(photos: Sequence[Photo], classes: Sequence[str]) -> dict[str, dict[s
                 f" ten different photos are enough"
             )
     return counts
-
-
-def _write(
-    folder: Path, photos: Sequence[Photo], numbers: Sequence[int], known: Sequence[_Labelled]
-) -> None:
-    with new_folder(folder) as part:
-        rows = []
-        for photo, number, each in zip(photos, numbers, known, strict=True):
-            path = Path(photo.split, each.label, photo.name.replace("/", ""))
-            (part / path).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(photo.path, part / path)
-            ids = " ".join(entry.id for entry in each.item.feedback)
-            row = (photo.sha256, photo.split, each.label, each.reviewers, number, ids)
-            rows.append((path.as_posix(), *row))
-        file = io.StringIO()
-        csv.writer(file, lineterminator="\n").writerows([COLUMNS, *sorted(rows)])
-        write_text(part / MANIFEST, file.getvalue())

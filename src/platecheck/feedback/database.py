@@ -1,36 +1,34 @@
-"""SQLite or PostgreSQL database with named locks for writers."""
+"""SQLite or PostgreSQL database."""
 
-import hashlib
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from platecheck.errors import MissingExtraError, SettingsError
-from platecheck.feedback.errors import StorageError
+from platecheck.errors import MissingExtraError, SettingsError, StorageError
 
 # Seconds to wait for a connection or a lock; less than the request timeout.
 TIMEOUT = 10
+# Bytes of disk that nothing is added to, because deletion from a full SQLite disk would fail too.
+RESERVE = 2**25
 _DRIVERS = {
     "sqlite": "sqlite",
     "postgresql": "postgresql+psycopg",
     "postgres": "postgresql+psycopg",
 }
-# Execution option of connections that will write.
-_WRITES = "platecheck_writes"
+_WRITES = "platecheck_writes"  # execution option of connections that will write
+_LOCK_ID = 0x706C617465636865  # of the advisory lock: "plateche"
 
 
 class Database:
-    """Thread-safe connections to a database.
-
-    Write transactions are committed to disk when the block ends, and rolled back if it raises.
-    SQLite has one writer at a time; in PostgreSQL, writers with the same lock exclude each other.
-    """
+    """Thread-safe connections to a database."""
 
     def __init__(self, url: str) -> None:
         """Prepare the engine, without connecting.
@@ -41,10 +39,10 @@ class Database:
         """
         parsed = _parse(url)
         self.name = parsed.render_as_string(hide_password=True)
-        self._is_sqlite = parsed.drivername == "sqlite"
-        self.file = Path(parsed.database or "") if self._is_sqlite else None
+        is_sqlite = parsed.drivername == "sqlite"
+        self.file = Path(parsed.database or "") if is_sqlite else None
         try:
-            self._engine = _sqlite(parsed) if self._is_sqlite else _postgresql(parsed)
+            self._engine = _sqlite(parsed) if is_sqlite else _postgresql(parsed)
         except ModuleNotFoundError as error:
             raise MissingExtraError("A PostgreSQL database", "feedback") from error
 
@@ -59,22 +57,38 @@ class Database:
             yield connection
 
     @contextmanager
-    def writing(self, lock: str | None = None) -> Iterator[Connection]:
-        """Start a write transaction.
+    def writing(self, *, exclusive: bool = False) -> Iterator[Connection]:
+        """Start a transaction that is committed to disk when the block ends.
 
         Args:
-            lock: name of a lock to hold during the transaction.
+            exclusive: exclude other exclusive transactions. SQLite has one writer in any case.
 
         Raises:
-            StorageError: The database is unavailable, or the block raised OSError.
+            StorageError: The database is unavailable.
         """
         with (
             self._translate_errors(),
-            self._engine.execution_options(**{_WRITES: True}).begin() as made,
+            self._engine.execution_options(**{_WRITES: True}).begin() as connection,
         ):
-            if lock is not None and not self._is_sqlite:
-                made.execute(select(func.pg_advisory_xact_lock(_lock_id(lock))))
-            yield made
+            if exclusive and self.file is None:
+                connection.execute(select(func.pg_advisory_xact_lock(_LOCK_ID)))
+            yield connection
+
+    def check_space(self) -> None:
+        """Check that there is room to add a photo; only possible for SQLite.
+
+        Raises:
+            StorageError: The disk is full.
+        """
+        if self.file and shutil.disk_usage(self.file.parent).free < RESERVE:
+            raise StorageError(f"{self.name}: the disk is full, up to a reserve for deletions")
+
+    def run_sqlite_script(self, script: str) -> None:
+        """Run maintenance statements outside of a transaction; does nothing in PostgreSQL."""
+        if self.file:
+            with self._translate_errors(), closing(self._engine.raw_connection()) as connection:
+                # Unlike execute, executescript runs incremental_vacuum to its end.
+                cast(Any, connection.driver_connection).executescript(script)
 
     def close(self) -> None:
         self._engine.dispose()
@@ -83,12 +97,9 @@ class Database:
     def _translate_errors(self) -> Iterator[None]:
         try:
             yield
-        except (DBAPIError, PoolTimeoutError) as error:
+        except (DBAPIError, PoolTimeoutError, sqlite3.Error) as error:
             reason = str(getattr(error, "orig", None) or error)
             raise StorageError(f"{self.name}: {reason.strip().splitlines()[0]}") from error
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise StorageError(f"{where}{error.strerror or error}") from error
 
 
 def _parse(url: str) -> URL:
@@ -112,6 +123,7 @@ def _sqlite(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # transactions are begun below
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # takes effect in a new file
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")  # commits survive power failures
 
@@ -137,8 +149,3 @@ def _postgresql(url: URL) -> Engine:
             "options": f"{options} -c synchronous_commit=on",
         },
     )
-
-
-def _lock_id(lock: str) -> int:
-    digest = hashlib.sha256(f"platecheck {lock}".encode()).digest()
-    return int.from_bytes(digest[:8], signed=True)

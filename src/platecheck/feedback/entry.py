@@ -3,8 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from io import BytesIO
+
+from PIL import Image
 
 from platecheck.model_info import UNSURE
+from platecheck.photo import open_photo
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +32,11 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A feedback entry.
+    """A feedback entry, without its photo.
 
     Attributes:
         id: secret; whoever knows it may delete the entry.
-        photo: name of the photo in its folder, derived from its hash.
+        photo: SHA-256 of the photo as it was sent.
         true_label: label according to the user: a class, or "not a dish".
         answer: prediction of the service.
         time: time of submission, in UTC.
@@ -52,3 +56,11 @@ class Feedback:
     def disagrees(self) -> bool:
         """Whether the user considers the prediction wrong; "unsure" is not wrong."""
         return self.answer.label not in (UNSURE, self.true_label)
+
+
+def encode_photo(photo: bytes, max_side: int = 1024) -> bytes:
+    """Re-encode a photo as an upright JPEG of at most `max_side` pixels, without metadata."""
+    image, file = Image.fromarray(open_photo(photo)), BytesIO()
+    image.thumbnail((max_side, max_side))
+    image.save(file, "JPEG", quality=92)
+    return file.getvalue()

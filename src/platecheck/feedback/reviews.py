@@ -1,13 +1,11 @@
 """Independent review of feedback photos by several people."""
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-
-from sqlalchemy import ColumnElement, delete, insert, select
+from itertools import combinations
 
 from platecheck.feedback.entry import Answer, Feedback
-from platecheck.feedback.schema import FEEDBACK, REVIEW, STORED
-from platecheck.feedback.store import Store
 from platecheck.model_info import NO_DISH
 
 Decisions = dict[str, dict[str, str]]
@@ -31,61 +29,67 @@ class Item:
         return self.feedback[-1].answer
 
 
-class Reviews:
-    """Review decisions on the photos of a store."""
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Agreement of two reviewers.
 
-    def __init__(self, store: Store) -> None:
-        self.store = store
+    Attributes:
+        reviewers: their names, in alphabetical order.
+        photos: number of photos labelled by both.
+        agreed: number of photos with the same label.
+        kappa: Cohen's kappa; None if undefined, as when both used a single label.
+    """
 
-    def queue(self) -> list[Item]:
-        """Return each photo once: disputed predictions first, then by ascending probability."""
-        by_photo: dict[str, list[Feedback]] = {}
-        for entry in self.store.all():
-            by_photo.setdefault(entry.photo, []).append(entry)
-        items = [Item(photo, tuple(entries)) for photo, entries in by_photo.items()]
-        return sorted(
-            items, key=lambda item: (not item.disputed, item.answer.probability, item.photo)
-        )
-
-    def decisions(self) -> Decisions:
-        found: Decisions = {}
-        with self.store.database.reading() as connection:
-            for row in connection.execute(select(REVIEW).order_by(REVIEW.c.reviewer)):
-                found.setdefault(row.photo, {})[row.reviewer] = row.label
-        return found
-
-    def decide(self, photo: str, reviewer: str, label: str) -> bool:
-        """Store a decision, replacing an earlier one of the same reviewer.
-
-        Returns:
-            Whether the photo exists.
-        """
-        with self.store.database.writing(lock=photo) as connection:
-            stored = (FEEDBACK.c.photo == photo) & (FEEDBACK.c.state == STORED)
-            if not connection.execute(select(FEEDBACK.c.id).where(stored).limit(1)).first():
-                return False
-            connection.execute(delete(REVIEW).where(_matches(photo, reviewer)))
-            time = datetime.now(UTC).replace(tzinfo=None)
-            connection.execute(
-                insert(REVIEW).values(photo=photo, reviewer=reviewer, label=label, time=time)
-            )
-        return True
-
-    def undo(self, photo: str, reviewer: str) -> None:
-        with self.store.database.writing(lock=photo) as connection:
-            connection.execute(delete(REVIEW).where(_matches(photo, reviewer)))
+    reviewers: tuple[str, str]
+    photos: int
+    agreed: int
+    kappa: float | None
 
 
-def labels(items: list[Item]) -> tuple[str, ...]:
+def review_queue(entries: Iterable[Feedback]) -> list[Item]:
+    """Return each photo once: disputed predictions first, then by ascending probability."""
+    by_photo: dict[str, list[Feedback]] = {}
+    for entry in entries:
+        by_photo.setdefault(entry.photo, []).append(entry)
+    items = [Item(photo, tuple(each)) for photo, each in by_photo.items()]
+    return sorted(items, key=lambda item: (not item.disputed, item.answer.probability, item.photo))
+
+
+def known_labels(entries: Iterable[Feedback]) -> tuple[str, ...]:
     """Return the labels to choose from: all known classes, then "not a dish"."""
-    classes = {
-        name
-        for item in items
-        for each in item.feedback
-        for name in (*each.answer.probabilities, each.true_label)
-    }
+    classes = {name for each in entries for name in (*each.answer.probabilities, each.true_label)}
     return (*sorted(classes - {NO_DISH}), NO_DISH)
 
 
-def _matches(photo: str, reviewer: str) -> ColumnElement[bool]:
-    return (REVIEW.c.photo == photo) & (REVIEW.c.reviewer == reviewer)
+def agreements(decisions: Mapping[str, Mapping[str, str]]) -> list[Agreement]:
+    """Compute the agreement of each pair of reviewers with photos in common.
+
+    Args:
+        decisions: labels by photo and reviewer.
+    """
+    pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for made in decisions.values():
+        for one, other in combinations(sorted(made), 2):
+            pairs.setdefault((one, other), []).append((made[one], made[other]))
+    return [
+        Agreement(names, len(both), sum(a == b for a, b in both), cohens_kappa(both))
+        for names, both in sorted(pairs.items())
+    ]
+
+
+def cohens_kappa(pairs: list[tuple[str, str]]) -> float | None:
+    """Compute Cohen's kappa (1960): (observed - expected) / (1 - expected).
+
+    Implemented here to avoid a dependency on scikit-learn.
+
+    Returns:
+        A value up to 1; 0 is agreement by chance; None if chance alone gives 1.
+    """
+    ones, others = (Counter(labels) for labels in zip(*pairs, strict=True))
+    total = len(pairs)
+    observed = sum(one == other for one, other in pairs) / total
+    by_chance = sum(count * others[label] for label, count in ones.items())
+    if by_chance == total**2:
+        return None
+    expected = by_chance / total**2
+    return (observed - expected) / (1 - expected)

@@ -1,8 +1,8 @@
 """Database tables, with a prefix because databases may be shared."""
 
-from sqlalchemy import JSON, Column, DateTime, Index, MetaData, String, Table, Text
+from sqlalchemy import JSON, Column, DateTime, LargeBinary, MetaData, String, Table, Text
 
-FORMAT = "1"
+FORMAT = "2"
 """Version of the schema."""
 
 METADATA = MetaData()
@@ -14,15 +14,12 @@ ABOUT = Table(
     Column("value", Text, nullable=False),
 )
 
-# States of a row. Only the store itself sees rows that are not stored.
-PENDING, STORED, DELETING = "pending", "stored", "deleting"
-
 FEEDBACK = Table(
     "platecheck_feedback",
     METADATA,
     Column("id", String(32), primary_key=True),
-    Column("state", String(8), nullable=False),
-    Column("photo", String(80), nullable=False, index=True),
+    Column("photo", String(80), nullable=False, index=True),  # SHA-256 of the file as sent
+    Column("content", LargeBinary),  # JPEG; NULL only where migration did not find the photo
     Column("right_label", Text, nullable=False),
     Column("model", Text, nullable=False),
     Column("label", Text, nullable=False),
@@ -30,7 +27,6 @@ FEEDBACK = Table(
     Column("time", DateTime, nullable=False),  # in UTC
     Column("key_name", Text),
     Column("client_answer", JSON(none_as_null=True)),
-    Index("platecheck_feedback_state_time", "state", "time"),
 )
 
 REVIEW = Table(

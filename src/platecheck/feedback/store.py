@@ -1,47 +1,33 @@
-"""Crash-safe feedback store: a row in the database and a photo in the folder, or neither.
+"""Feedback store: each row holds a photo, its prediction and its true label."""
 
-A visible row always has its photo, and a photo always has a row. Insertion adds a pending row,
-writes the photo, then makes the row visible; deletion hides the row, deletes the photo, then
-removes the row. Rows may share a photo, so a lock serializes writing and deleting it.
-`Store.purge` cleans up after interrupted operations.
-"""
-
+import hashlib
 import uuid
-from collections import Counter
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, inspect, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, inspect, select
 
-from platecheck.errors import SettingsError
+from platecheck.errors import SettingsError, StorageError
 from platecheck.feedback.database import Database
-from platecheck.feedback.entry import Answer, Feedback
-from platecheck.feedback.errors import StorageError
-from platecheck.feedback.photos import PhotoFolder, photo_name
-from platecheck.feedback.schema import (
-    ABOUT,
-    DELETING,
-    FEEDBACK,
-    FORMAT,
-    METADATA,
-    PENDING,
-    REVIEW,
-    STORED,
-)
+from platecheck.feedback.entry import Answer, Feedback, encode_photo
+from platecheck.feedback.migration import delete_imported, import_photos
+from platecheck.feedback.reviews import Decisions
+from platecheck.feedback.schema import ABOUT, FEEDBACK, FORMAT, METADATA, REVIEW
 
-# Age at which a pending operation counts as interrupted.
-STALE = timedelta(hours=1)
+_ENTRY = [column for column in FEEDBACK.columns if column.name != "content"]
 
 
 class Store:
-    """Feedback with photos and reviews, safe for concurrent threads and processes."""
+    """Feedback with photos and reviews, safe for concurrent threads and processes.
 
-    def __init__(self, database: Database, photos: PhotoFolder) -> None:
+    All methods raise `StorageError` if the database is unavailable.
+    """
+
+    def __init__(self, database: Database) -> None:
         self.database = database
-        self.photos = photos
-        self._failed_rollbacks: set[str] = set()  # ids that may still be stored
+        self._discarded: set[str] = set()  # ids that may still be stored
 
     def add(
         self,
@@ -52,164 +38,153 @@ class Store:
         key: str | None = None,
         client: Answer | None = None,
     ) -> Feedback:
-        """Store a feedback entry durably.
+        """Store a feedback entry durably, with the photo re-encoded by `encode_photo`.
 
         `photo` is the file content; see `Feedback` for the other arguments.
 
         Raises:
+            PhotoError: The photo cannot be opened.
             StorageError: It could not be stored.
         """
-        name, now = photo_name(photo), datetime.now(UTC)
+        self.database.check_space()
+        content, name = encode_photo(photo), hashlib.sha256(photo).hexdigest()
+        now = datetime.now(UTC)
         entry = Feedback(uuid.uuid4().hex, name, true_label, answer, now, key, client)
-        with self.database.writing() as connection:
-            connection.execute(insert(FEEDBACK).values(**_as_row(entry), state=PENDING))
         try:
-            with self.database.writing(lock=name) as connection:
-                mine = (FEEDBACK.c.id == entry.id) & (FEEDBACK.c.state == PENDING)
-                done = connection.execute(update(FEEDBACK).where(mine).values(state=STORED))
-                if done.rowcount != 1:
-                    raise StorageError("storing took too long; the entry was purged")
-                self.photos.write(name, photo, entry.id)
-        except Exception:
-            self.rollback(entry.id)
+            with self.database.writing() as connection:
+                connection.execute(insert(FEEDBACK).values(**_as_row(entry), content=content))
+        except StorageError:
+            self.discard(entry.id)  # the connection may have failed after the commit
             raise
         return entry
 
+    def discard(self, feedback: str) -> None:
+        """Delete an entry that was reported as not stored, now or in the next purge."""
+        try:
+            self.delete(feedback)
+        except StorageError:
+            self._discarded.add(feedback)
+
     def get(self, feedback: str) -> Feedback | None:
-        wanted = (FEEDBACK.c.id == feedback) & (FEEDBACK.c.state == STORED)
         with self.database.reading() as connection:
-            row = connection.execute(select(FEEDBACK).where(wanted)).first()
+            row = connection.execute(select(*_ENTRY).where(FEEDBACK.c.id == feedback)).first()
         return _from_row(row) if row else None
 
     def all(self) -> list[Feedback]:
-        found = select(FEEDBACK).where(FEEDBACK.c.state == STORED)
+        """Return all entries, oldest first."""
         with self.database.reading() as connection:
-            rows = connection.execute(found.order_by(FEEDBACK.c.time, FEEDBACK.c.id)).all()
-        return [_from_row(row) for row in rows]
+            found = select(*_ENTRY).order_by(FEEDBACK.c.time, FEEDBACK.c.id)
+            return [_from_row(row) for row in connection.execute(found)]
+
+    def photo(self, name: str) -> bytes | None:
+        """Return a photo as a JPEG, by the hash in `Feedback.photo`."""
+        found = select(FEEDBACK.c.content).where(FEEDBACK.c.photo == name).limit(1)
+        with self.database.reading() as connection:
+            content: bytes | None = connection.scalar(found)
+        return content
 
     def counts(self) -> dict[str, int]:
-        """Count the stored entries by true label."""
-        found = select(FEEDBACK.c.right_label, func.count()).where(FEEDBACK.c.state == STORED)
+        """Count the entries by true label."""
+        found = select(FEEDBACK.c.right_label, func.count()).group_by(FEEDBACK.c.right_label)
         with self.database.reading() as connection:
-            rows = connection.execute(found.group_by(FEEDBACK.c.right_label)).all()
+            rows = connection.execute(found).all()
         return dict(sorted((str(label), int(count)) for label, count in rows))
 
     def delete(self, feedback: str) -> bool:
-        """Delete an entry, and its photo unless another entry shares it.
+        """Delete an entry with its photo; return whether it existed."""
+        return self._delete(FEEDBACK.c.id == feedback) == 1
+
+    def purge(self, max_age: timedelta) -> int:
+        """Delete entries that are too old or discarded; return the number of the former."""
+        for feedback in list(self._discarded):
+            self.delete(feedback)
+            self._discarded.remove(feedback)
+        expired = self._delete(FEEDBACK.c.time <= _naive(datetime.now(UTC) - max_age))
+        # Free pages of an SQLite file and its log still contain deleted photos.
+        self.database.run_sqlite_script(
+            "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)"
+        )
+        return expired
+
+    def decisions(self) -> Decisions:
+        found: Decisions = {}
+        with self.database.reading() as connection:
+            for row in connection.execute(select(REVIEW).order_by(REVIEW.c.reviewer)):
+                found.setdefault(row.photo, {})[row.reviewer] = row.label
+        return found
+
+    def decide(self, photo: str, reviewer: str, label: str | None) -> bool:
+        """Replace a reviewer's decision on a photo; None only removes it.
 
         Returns:
-            Whether the entry existed.
-
-        Raises:
-            StorageError: It was not deleted completely; retry.
+            Whether the photo exists.
         """
-        known = (FEEDBACK.c.id == feedback) & (FEEDBACK.c.state != PENDING)
-        with self.database.reading() as connection:
-            if not connection.execute(select(FEEDBACK.c.id).where(known)).first():
-                return False
-        self._discard(feedback)
-        return True
-
-    def rollback(self, feedback: str) -> None:
-        """Remove an entry that was reported as not stored, now or in the next purge."""
-        try:
-            self._discard(feedback)
-        except StorageError:
-            self._failed_rollbacks.add(feedback)
-
-    def purge(self, max_age: timedelta | None = None, stale: timedelta = STALE) -> dict[str, int]:
-        """Delete expired entries and the remains of interrupted operations.
-
-        Args:
-            max_age: age at which entries expire; None keeps them.
-            stale: age at which a pending operation counts as interrupted.
-
-        Returns:
-            Number of "expired" entries, and of entries "left" by interrupted operations.
-
-        Raises:
-            StorageError: Not everything was deleted.
-        """
-        now = datetime.now(UTC)
-        stored = FEEDBACK.c.state == STORED
-        with self.database.reading() as connection:
-            left = select(FEEDBACK.c.id).where(~stored, FEEDBACK.c.time <= _naive(now - stale))
-            ids = dict.fromkeys((*connection.scalars(left), *self._failed_rollbacks), "left")
-            if max_age is not None:
-                old = select(FEEDBACK.c.id).where(stored, FEEDBACK.c.time <= _naive(now - max_age))
-                ids |= dict.fromkeys(connection.scalars(old), "expired")
-        for feedback in ids:
-            self._discard(feedback)
-            self._failed_rollbacks.discard(feedback)
-        return dict(Counter(ids.values()))
+        mine = (REVIEW.c.photo == photo) & (REVIEW.c.reviewer == reviewer)
+        with self.database.writing(exclusive=True) as connection:
+            connection.execute(delete(REVIEW).where(mine))
+            known = select(FEEDBACK.c.id).where(FEEDBACK.c.photo == photo).limit(1)
+            exists = connection.scalar(known) is not None
+            if exists and label is not None:
+                time = _naive(datetime.now(UTC))
+                connection.execute(
+                    insert(REVIEW).values(photo=photo, reviewer=reviewer, label=label, time=time)
+                )
+        return exists
 
     def close(self) -> None:
         self.database.close()
 
-    def _discard(self, feedback: str) -> None:
-        mine = FEEDBACK.c.id == feedback
-        with self.database.writing() as connection:
-            row = connection.execute(select(FEEDBACK.c.photo).where(mine)).first()
-            if row is None:
-                return
-            connection.execute(update(FEEDBACK).where(mine).values(state=DELETING))
-        name = str(row.photo)
-        others = (FEEDBACK.c.photo == name) & (FEEDBACK.c.state == STORED)
-        with self.database.writing(lock=name) as connection:
-            self.photos.delete_part(name, feedback)
-            if not connection.execute(select(FEEDBACK.c.id).where(others).limit(1)).first():
-                self.photos.delete(name)
-                connection.execute(delete(REVIEW).where(REVIEW.c.photo == name))
-            connection.execute(delete(FEEDBACK).where(mine))
+    def _delete(self, condition: ColumnElement[bool]) -> int:
+        """Delete entries, and the decisions on photos that no entry has any more."""
+        with self.database.writing(exclusive=True) as connection:
+            deleted = connection.execute(delete(FEEDBACK).where(condition)).rowcount
+            if deleted:
+                photos = select(FEEDBACK.c.photo)
+                connection.execute(delete(REVIEW).where(REVIEW.c.photo.not_in(photos)))
+        return deleted
 
 
-def open_store(url: str, folder: Path, *, create: bool = False) -> Store:
-    """Open a database and its photo folder, creating them with `create`.
+def open_store(url: str, photos: Path | None = None, *, create: bool = False) -> Store:
+    """Open a database.
+
+    Args:
+        url: URL of the database.
+        photos: folder of the photos of a database of version 0.1, to import.
+        create: create missing tables, and the file of an SQLite database.
 
     Raises:
-        SettingsError: The URL or folder cannot be used, or they do not belong together.
+        SettingsError: The URL or folder cannot be used.
         MissingExtraError: The database driver is missing.
         StorageError: The database cannot be reached.
     """
-    database, photos = Database(url), PhotoFolder(folder)
-    if create:
-        try:
-            photos.create()
-        except OSError as error:
-            raise SettingsError(
-                f"{folder}: photos cannot be stored here: {error.strerror}"
-            ) from error
-        about, is_new = _create_tables(database)
-    else:
-        if not folder.is_dir():
-            raise SettingsError(f"{folder}: no such folder; pass the folder of the feedback photos")
-        if database.file and not database.file.is_file():
+    database = Database(url)
+    if database.file and not database.file.is_file():
+        if not create:
             raise SettingsError(
                 f"{database.file}: no such file; platecheck serve --feedback creates it"
             )
-        about, is_new = _read_about(database), False
-    if about["format"] != FORMAT:
+        try:
+            database.file.touch(0o600)  # photos are for their owner only
+        except OSError as error:
+            raise SettingsError(f"{database.file}: unable to open: {error.strerror}") from error
+    about = _create_tables(database) if create else _read_about(database)
+    if about["format"] == "1":
+        import_photos(database, about["id"], photos)
+    elif about["format"] != FORMAT:
         raise SettingsError(f"{database.name} was created by a newer platecheck; upgrade to use it")
-    # One folder per database, so that deletions reach every copy of a photo.
-    if photos.owner() is None and is_new:
-        with database.writing(lock="tables"):  # other processes may do the same
-            if photos.owner() is None:
-                photos.set_owner(about["id"])
-    if photos.owner() != about["id"]:
-        raise SettingsError(f"{folder} is not the photo folder of {database.name}")
-    return Store(database, photos)
+    if photos:
+        delete_imported(database, about["id"], photos)
+    return Store(database)
 
 
-def _create_tables(database: Database) -> tuple[dict[str, str], bool]:
-    """Create missing tables; return the metadata and whether there is no feedback yet."""
-    with database.writing(lock="tables") as connection:
+def _create_tables(database: Database) -> dict[str, str]:
+    with database.writing(exclusive=True) as connection:
         METADATA.create_all(connection)
-        about = _about(connection)
-        if not about:
+        if not _about(connection):
             about = {"format": FORMAT, "id": uuid.uuid4().hex}
             rows = [{"name": name, "value": value} for name, value in about.items()]
             connection.execute(insert(ABOUT), rows)
-        return about, not connection.execute(select(FEEDBACK.c.id).limit(1)).first()
+        return _about(connection)
 
 
 def _read_about(database: Database) -> dict[str, str]:

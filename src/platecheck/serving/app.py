@@ -70,7 +70,7 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
         yield
         await asyncio.to_thread(service.stop)
         if feedback:
-            await asyncio.to_thread(feedback.stop)
+            await feedback.stop()
         event(logging.INFO, "stopped", model=classifier.id)
 
     app = FastAPI(

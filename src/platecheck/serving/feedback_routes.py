@@ -88,7 +88,7 @@ class FeedbackInfo(BaseModel):
     days: int = Field(description="retention in days")
     kept: tuple[str, ...] = Field(
         default=("photo", "right", "answer", "time", "name of the API key"),
-        description="what is stored of each entry; the photo exactly as it was sent",
+        description="what is stored of each entry; the photo reduced and without metadata",
     )
     labels: tuple[str, ...] = Field(description="allowed labels")
     stored: int = Field(description="number of stored entries")
@@ -139,7 +139,7 @@ def feedback_api(
             entry = await enabled.run_blocking(
                 lambda: enabled.store.add(photo, true_label, answer, key=key, client=client),
                 "the feedback was not stored",
-                undo=lambda entry: enabled.store.rollback(entry.id),
+                undo=lambda entry: enabled.store.discard(entry.id),
             )
         metrics.FEEDBACK.labels("stored").inc()
         response.headers["Location"] = f"/v1/feedback/{entry.id}"
@@ -184,7 +184,7 @@ def feedback_api(
         responses=errors({**auth_errors, **NOT_FOUND, 422: "Invalid id", **UNAVAILABLE}),
     )
     async def delete(feedback_id: Id) -> None:
-        """Delete a feedback entry, and its photo unless another entry shares it."""
+        """Delete a feedback entry and its photo."""
         enabled = _require(feedback)
         if not await enabled.run_blocking(
             lambda: enabled.store.delete(feedback_id), "the feedback is not deleted yet"

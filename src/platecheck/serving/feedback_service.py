@@ -2,20 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
-from platecheck.errors import MissingExtraError
-from platecheck.feedback.errors import StorageError
+from platecheck.errors import MissingExtraError, StorageError
 from platecheck.serving import metrics
 from platecheck.serving.logs import event
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 
 if TYPE_CHECKING:
-    from platecheck.feedback.retention import RetentionJob
     from platecheck.feedback.store import Store
 
 T = TypeVar("T")
@@ -23,6 +22,7 @@ T = TypeVar("T")
 # Threads for database calls, and maximum requests waiting for them.
 THREADS, MAX_WAITING = 4, 16
 RETRY = {"Retry-After": "10"}  # seconds
+PURGE_INTERVAL = 600  # seconds
 
 
 class FeedbackService:
@@ -37,17 +37,16 @@ class FeedbackService:
         self.days = days
         self.waiting = 0
         self._threads = ThreadPoolExecutor(THREADS, "feedback")
-        self._retention: RetentionJob | None = None
+        self._stopped = asyncio.Event()
 
     def start(self) -> None:
-        from platecheck.feedback.retention import RetentionJob
+        """Purge now and then every ten minutes."""
+        self._retention = asyncio.create_task(self._purge())
 
-        self._retention = RetentionJob(self.store, timedelta(days=self.days), _count)
-
-    def stop(self) -> None:
-        if self._retention:
-            self._retention.stop()
-        self._threads.shutdown()
+    async def stop(self) -> None:
+        self._stopped.set()
+        await self._retention
+        await asyncio.to_thread(self._threads.shutdown)
         self.store.close()
 
     async def run_blocking(
@@ -89,6 +88,17 @@ class FeedbackService:
         finally:
             self.waiting -= 1
 
+    async def _purge(self) -> None:
+        loop, max_age = asyncio.get_running_loop(), timedelta(days=self.days)
+        while not self._stopped.is_set():
+            try:
+                expired = await loop.run_in_executor(self._threads, self.store.purge, max_age)
+                metrics.FEEDBACK.labels("expired").inc(expired)
+            except StorageError as error:
+                event(logging.WARNING, "feedback not purged", reason=str(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), PURGE_INTERVAL)
+
 
 def open_feedback(settings: Settings) -> "Store | None":
     """Open the feedback store, creating it if necessary; None if feedback is off.
@@ -98,15 +108,10 @@ def open_feedback(settings: Settings) -> "Store | None":
         MissingExtraError: Packages are missing.
         StorageError: The database cannot be reached.
     """
-    if settings.feedback is None or settings.feedback_photos is None:
+    if settings.feedback is None:
         return None
     try:
         from platecheck.feedback.store import open_store
     except ModuleNotFoundError as error:
         raise MissingExtraError("Feedback", "feedback") from error
     return open_store(settings.feedback, settings.feedback_photos, create=True)
-
-
-def _count(purged: Mapping[str, int]) -> None:
-    for outcome, count in purged.items():
-        metrics.FEEDBACK.labels(outcome).inc(count)

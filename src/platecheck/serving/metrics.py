@@ -33,8 +33,7 @@ PHOTOS = Counter("platecheck_photos", "Photos answered, by answer.", ["answer"])
 REJECTED = Counter("platecheck_rejected_requests", "Requests refused, by reason.", ["reason"])
 FEEDBACK = Counter(
     "platecheck_feedback",
-    "Feedback stored, refused, not stored for a fault (failed), deleted, expired, or removed since"
-    " a kill left it half-way (left).",
+    "Feedback stored, refused, not stored because of a fault (failed), deleted, or expired.",
     ["outcome"],
 )
 QUEUE = Gauge(

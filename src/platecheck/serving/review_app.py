@@ -1,36 +1,40 @@
-"""ASGI application of the review page."""
+"""The review page: ASGI application and its server on the loopback interface."""
 
+import contextlib
+import signal
+import socket
+import sys
+from collections.abc import Callable
 from importlib.resources import files
-from io import BytesIO
 from pathlib import Path
 from typing import Annotated, Self
 
+import uvicorn
 from fastapi import Body, FastAPI, Query
 from fastapi import Path as PathParameter
-from PIL import Image
 from pydantic import BaseModel, Field
 from starlette.responses import FileResponse, Response
 
-from platecheck.errors import PhotoError
-from platecheck.feedback.agreement import Agreement, agreements, disagreed
-from platecheck.feedback.errors import StorageError
-from platecheck.feedback.reviews import Item, Reviews, labels
+from platecheck.errors import SettingsError, StorageError
+from platecheck.feedback.entry import encode_photo
+from platecheck.feedback.reviews import Agreement, Item, agreements, known_labels, review_queue
 from platecheck.feedback.store import Store
-from platecheck.photo import open_photo
 from platecheck.serving.host_origin import LOCAL_NAMES, HostOriginMiddleware
+from platecheck.serving.logs import config as log_config
 from platecheck.serving.middleware import RequestContextMiddleware
 from platecheck.serving.problems import ProblemError, add_error_handlers, problem_response
+from platecheck.serving.protocol import PatientProtocol
 from platecheck.serving.static import NO_CACHE, PAGE, PageFiles
 from platecheck.serving.timeout import TimeoutMiddleware
 
 OWN = Path(str(files("platecheck") / "web" / "review"))
-# Maximum length of the longer side of a displayed photo.
-MAX_SIDE = 2048
+HOST = "127.0.0.1"
 NO_STORE = {"Cache-Control": "no-store"}  # deleted photos must not stay in browser caches
 REQUEST_TIMEOUT = 60  # seconds
 
 Reviewer = Annotated[str, Query(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
-PhotoName = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{2}/[0-9a-f]{62}\.[a-z]+$")]
+PhotoHash = Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")]
+Side = Annotated[int, Query(ge=16, le=2048, description="maximum width and height, in pixels")]
 
 
 class ReviewItem(BaseModel):
@@ -77,7 +81,6 @@ class AgreementReport(BaseModel):
 
 def create_review(store: Store) -> FastAPI:
     """Create the ASGI application of the review page."""
-    reviews = Reviews(store)
     app = FastAPI(title="platecheck review", docs_url=None, redoc_url=None, openapi_url=None)
 
     @app.get("/")
@@ -93,53 +96,43 @@ def create_review(store: Store) -> FastAPI:
 
     @app.get("/v1/review")
     def queue(reviewer: Reviewer) -> ReviewQueue:
-        items = reviews.queue()
-        decisions = reviews.decisions()
-        return ReviewQueue(
-            labels=labels(items),
-            photos=[
-                ReviewItem.of(item, decisions.get(item.photo, {}).get(reviewer)) for item in items
-            ],
-        )
+        entries, decisions = store.all(), store.decisions()
+        photos = [
+            ReviewItem.of(item, decisions.get(item.photo, {}).get(reviewer))
+            for item in review_queue(entries)
+        ]
+        return ReviewQueue(labels=known_labels(entries), photos=photos)
 
-    @app.get("/v1/photos/{photo:path}")
-    def photo(
-        photo: PhotoName, side: Annotated[int, Query(ge=16, le=MAX_SIDE)] = MAX_SIDE
-    ) -> Response:
-        try:
-            pixels = open_photo(store.photos.path(photo))
-        except PhotoError as error:
-            raise ProblemError(404, error.reason) from error
-        image, file = Image.fromarray(pixels), BytesIO()
-        image.thumbnail((side, side))
-        image.save(file, "JPEG", quality=92)
-        return Response(file.getvalue(), media_type="image/jpeg", headers=NO_STORE)
+    @app.get("/v1/photos/{photo}")
+    def photo(photo: PhotoHash, side: Side = 2048) -> Response:
+        content = store.photo(photo)
+        if content is None:
+            raise ProblemError(404, "the photo was deleted")
+        return Response(encode_photo(content, side), media_type="image/jpeg", headers=NO_STORE)
 
-    @app.put("/v1/decisions/{photo:path}", status_code=204)
+    @app.put("/v1/decisions/{photo}", status_code=204)
     def decide(
-        photo: PhotoName, reviewer: Reviewer, label: Annotated[str, Body(embed=True)]
+        photo: PhotoHash, reviewer: Reviewer, label: Annotated[str, Body(embed=True)]
     ) -> None:
-        known = labels(reviews.queue())
+        known = known_labels(store.all())
         if label not in known:
             raise ProblemError(422, f"label must be one of: {', '.join(known)}")
-        if not reviews.decide(photo, reviewer, label):
+        if not store.decide(photo, reviewer, label):
             raise ProblemError(404, "the photo was deleted")
 
-    @app.delete("/v1/decisions/{photo:path}", status_code=204)
-    def undo(photo: PhotoName, reviewer: Reviewer) -> None:
-        reviews.undo(photo, reviewer)
+    @app.delete("/v1/decisions/{photo}", status_code=204)
+    def undo(photo: PhotoHash, reviewer: Reviewer) -> None:
+        store.decide(photo, reviewer, None)
 
     @app.get("/v1/agreement")
     def agreement(reviewer: Reviewer) -> AgreementReport:
-        decisions = reviews.decisions()
-        return AgreementReport(
-            pairs=agreements(decisions),
-            disputed=[
-                Disputed(photo=photo, decisions=decisions[photo])
-                for photo in disagreed(decisions)
-                if reviewer in decisions[photo]
-            ],
-        )
+        decisions = store.decisions()
+        disputed = [
+            Disputed(photo=photo, decisions=labels)
+            for photo, labels in sorted(decisions.items())
+            if reviewer in labels and len(set(labels.values())) > 1
+        ]
+        return AgreementReport(pairs=agreements(decisions), disputed=disputed)
 
     add_error_handlers(app)
     app.add_exception_handler(
@@ -149,3 +142,34 @@ def create_review(store: Store) -> FastAPI:
     app.add_middleware(TimeoutMiddleware, request_timeout=REQUEST_TIMEOUT)
     app.add_middleware(RequestContextMiddleware)
     return app
+
+
+def serve_review(store: Store, *, port: int, on_ready: Callable[[str], None]) -> None:
+    """Serve the review page until SIGTERM or SIGINT.
+
+    Args:
+        store: the feedback to review.
+        port: port to listen on; 0 picks a free one.
+        on_ready: called with the URL once the socket is bound.
+
+    Raises:
+        SettingsError: The port cannot be used.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # like platecheck serve
+    try:
+        listening = socket.create_server((HOST, port))
+    except OSError as error:
+        raise SettingsError(f"cannot listen on {HOST}, port {port}: {error.strerror}") from error
+    with listening:
+        on_ready(f"http://{HOST}:{listening.getsockname()[1]}")
+        config = uvicorn.Config(
+            create_review(store),
+            http=PatientProtocol,
+            ws="none",
+            lifespan="off",
+            server_header=False,
+            access_log=False,
+            log_config=log_config("warning"),
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run([listening])

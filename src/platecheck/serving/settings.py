@@ -103,7 +103,7 @@ class Settings(BaseModel):
         None, "Database for feedback: sqlite:///FILE or postgresql://…", metavar="URL"
     )
     feedback_photos: Path | None = _feedback(
-        None, "Folder for the photos of feedback", metavar="DIR"
+        None, "Photo folder of a feedback database of version 0.1, to import", metavar="DIR"
     )
     feedback_days: Annotated[Count, Field(le=36500)] = _feedback(180, "Days to retain feedback")
 
@@ -121,8 +121,8 @@ class Settings(BaseModel):
             raise ValueError("max_request_bytes must not exceed max_upload_bytes")
         if (self.certificate is None) != (self.private_key is None):
             raise ValueError("certificate and private_key must be set together")
-        if (self.feedback is None) != (self.feedback_photos is None):
-            raise ValueError("feedback and feedback_photos must be set together")
+        if self.feedback_photos and not self.feedback:
+            raise ValueError("feedback_photos needs feedback, the database that belongs to it")
         return self
 
 

@@ -1,1 +1,1 @@
-"""What the tests of feedback share: databases, processes that are killed, what must hold then."""
+"""Databases, killed processes and invariants for the tests of feedback."""

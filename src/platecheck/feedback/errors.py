@@ -1,7 +1,0 @@
-"""Errors of the feedback store."""
-
-from platecheck.errors import PlatecheckError
-
-
-class StorageError(PlatecheckError):
-    """The database or the photo folder is unavailable."""
