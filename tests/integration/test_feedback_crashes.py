@@ -90,10 +90,10 @@ def test_store_with_many_writers_loses_nothing(place: Place) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes, where one may be mounted."""
+    """A file system of three megabytes, where one may be mounted."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=2m", "platecheck-tests", str(folder)]
+    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "platecheck-tests", str(folder)]
     if not shutil.which("mount") or subprocess.run(command, check=False).returncode:
         pytest.skip("no small file system can be mounted here")
     yield folder
@@ -113,7 +113,7 @@ def fill(store: Store) -> list[Feedback]:
 def test_store_on_full_disk_still_deletes(
     small_disk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("platecheck.feedback.database.RESERVE", 2**19)
+    monkeypatch.setattr("platecheck.feedback.database.RESERVE", 2**20)
     with Place(f"sqlite:///{small_disk}/feedback.db").store() as store:
         kept = fill(store)
         assert store.delete(kept[0].id)
@@ -128,7 +128,7 @@ def test_store_on_disk_without_reserve_continues_once_there_is_space(
     monkeypatch.setattr("platecheck.feedback.database.RESERVE", 0)
     with Place(f"sqlite:///{small_disk}/feedback.db").store() as store:
         kept = fill(store)
-        subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+        subprocess.run(["mount", "-o", "remount,size=6m", str(small_disk)], check=True)
         added = store.add(photo(0), "dirty", ANSWER)
         assert check(store) == {*(entry.id for entry in kept), added.id}
 

@@ -99,7 +99,11 @@ class Store:
         for feedback in list(self._discarded):
             self.delete(feedback)
             self._discarded.remove(feedback)
-        expired = self._delete(FEEDBACK.c.time <= _naive(datetime.now(UTC) - max_age))
+        is_old = FEEDBACK.c.time <= _naive(datetime.now(UTC) - max_age)
+        # In batches, because SQLite's log needs as much space as they take: see RESERVE.
+        batch, expired = select(FEEDBACK.c.id).where(is_old).limit(50), 0
+        while deleted := self._delete(FEEDBACK.c.id.in_(batch)):
+            expired += deleted
         # Free pages of an SQLite file and its log still contain deleted photos.
         self.database.run_sqlite_script(
             "PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)"
