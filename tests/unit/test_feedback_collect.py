@@ -2,29 +2,29 @@
 
 import csv
 import json
-import shutil
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from functools import cache
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import CliRunner
+from sqlalchemy import update
 
-from platecheck.cli import app
 from platecheck.data.folders import read_photos
 from platecheck.data.render.scene import render_dish
 from platecheck.data.splits import with_validation
 from platecheck.errors import DataError
 from platecheck.feedback.collect import Collected, collect
 from platecheck.feedback.entry import Answer, Feedback
-from platecheck.feedback.photos import photo_name, sha256_in
-from platecheck.feedback.reviews import Reviews
+from platecheck.feedback.schema import FEEDBACK
 from platecheck.feedback.store import Store, open_store
 from platecheck.files import PART
+from tests.conftest import Cli
 
 ANSWER = Answer("m", "unsure", {"clean": 0.5, "dirty": 0.5})
 CLASSES = ("clean", "dirty")
@@ -32,7 +32,7 @@ CLASSES = ("clean", "dirty")
 
 @cache
 def dish(number: int, quality: int = 92) -> bytes:
-    """A rendered dish; even numbers are clean, odd ones dirty."""
+    """Render a dish; even numbers are clean, odd ones dirty."""
     rng = np.random.default_rng([3, number])
     pixels = render_dish(rng, size=96, label=CLASSES[number % 2]).photo
     file = BytesIO()
@@ -40,24 +40,28 @@ def dish(number: int, quality: int = 92) -> bytes:
     return file.getvalue()
 
 
+def name(number: int, quality: int = 92) -> str:
+    return sha256(dish(number, quality)).hexdigest()
+
+
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database f.db and photos/ of 20 dishes, of which four are there in three qualities."""
-    folder = tmp_path_factory.mktemp("feedback")
-    store = open_store(f"sqlite:///{folder}/f.db", folder / "photos", create=True)
+def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A database of 20 dishes, of which four are there in three qualities."""
+    file = tmp_path_factory.mktemp("feedback") / "f.db"
+    store = open_store(f"sqlite:///{file}", create=True)
     for number in range(20):
         for quality in (92, 80, 70) if number < 4 else (92,):
             store.add(dish(number, quality), CLASSES[number % 2], ANSWER)
     store.add(dish(7), "dirty", ANSWER)  # the same photo again
     store.close()
-    return folder
+    return file.read_bytes()
 
 
 @pytest.fixture
-def store(tmp_path: Path, filled: Path) -> Iterator[Store]:
+def store(tmp_path: Path, filled: bytes) -> Iterator[Store]:
     """A copy of it that may be changed."""
-    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
-    opened = open_store(f"sqlite:///{tmp_path}/f.db", tmp_path / "photos")
+    (tmp_path / "f.db").write_bytes(filled)
+    opened = open_store(f"sqlite:///{tmp_path}/f.db")
     yield opened
     opened.close()
 
@@ -79,16 +83,11 @@ def total(found: Collected) -> int:
     return sum(sum(row.values()) for row in found.counts.values())
 
 
-def given_for(store: Store, number: int) -> list[Feedback]:
-    """Feedback of one dish, in its first quality."""
-    digest = [
-        each for each in store.all() if store.photos.path(each.photo).read_bytes() == dish(number)
-    ]
-    assert digest
-    return digest
+def entries_of(store: Store, number: int) -> list[Feedback]:
+    return [entry for entry in store.all() if entry.photo == name(number)]
 
 
-def test_the_users_word_makes_a_folder_to_train_with(store: Store, tmp_path: Path) -> None:
+def test_collect_unreviewed_writes_a_dataset(store: Store, tmp_path: Path) -> None:
     found = collect(store, tmp_path / "set", unreviewed=True)
     assert found.left_out == {}
     assert (total(found), found.groups) == (28, 20)
@@ -97,22 +96,7 @@ def test_the_users_word_makes_a_folder_to_train_with(store: Store, tmp_path: Pat
     assert photos.splits == ("test", "train", "val")
     assert photos.counts() == {split: found.counts[split] for split in photos.splits}
     assert with_validation(photos) == photos
-    names = Counter(photo.sha256 for photo in photos.photos)
-    assert set(names.values()) == {1}
-    assert found.counts["train"]["clean"] > found.counts["val"]["clean"] >= 1
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_near_identical_photos_never_cross_splits(store: Store, tmp_path: Path, seed: int) -> None:
-    collect(store, tmp_path / "set", unreviewed=True, seed=seed)
-    split = {row["sha256"]: row["split"] for row in rows(tmp_path / "set")}
-    for number in range(4):
-        copies = [photo_name(dish(number, quality)) for quality in (92, 80, 70)]
-        assert len({split[sha256_in(name)] for name in copies}) == 1
-
-
-def test_each_class_is_divided_alike(store: Store, tmp_path: Path) -> None:
-    collect(store, tmp_path / "set", unreviewed=True)
+    assert set(Counter(photo.sha256 for photo in photos.photos).values()) == {1}
     groups = {row["group"]: (row["split"], row["label"]) for row in rows(tmp_path / "set")}
     counted = Counter(groups.values())
     for split, least, most in (("train", 7, 7), ("val", 1, 2), ("test", 1, 2)):
@@ -120,86 +104,87 @@ def test_each_class_is_divided_alike(store: Store, tmp_path: Path) -> None:
             assert least <= counted[split, label] <= most
 
 
-def test_the_manifest_names_the_feedback(store: Store, tmp_path: Path) -> None:
-    Reviews(store).decide(given_for(store, 8)[0].photo, "Ann", "clean")
+@pytest.mark.parametrize("seed", range(3))
+def test_collect_keeps_near_duplicates_in_one_split(
+    store: Store, tmp_path: Path, seed: int
+) -> None:
+    collect(store, tmp_path / "set", unreviewed=True, seed=seed)
+    split = {row["sha256"]: row["split"] for row in rows(tmp_path / "set")}
+    for number in range(4):
+        assert len({split[name(number, quality)] for quality in (92, 80, 70)}) == 1
+
+
+def test_collect_writes_a_manifest(store: Store, tmp_path: Path) -> None:
+    store.decide(name(8), "Ann", "clean")
     collect(store, tmp_path / "set", unreviewed=True)
     listed = rows(tmp_path / "set")
     assert [row["path"] for row in listed] == sorted(row["path"] for row in listed)
     ids = {row["sha256"]: row["feedback"].split(" ") for row in listed}
     assert sorted(each for some in ids.values() for each in some) == sorted(
-        each.id for each in store.all()
+        entry.id for entry in store.all()
     )
-    twice = given_for(store, 7)
-    assert ids[sha256_in(twice[0].photo)] == [each.id for each in twice]
-    reviewed = {row["sha256"] for row in listed if row["reviewers"] == "1"}
-    assert reviewed == {sha256_in(given_for(store, 8)[0].photo)}
+    assert ids[name(7)] == [entry.id for entry in entries_of(store, 7)]
+    assert {row["sha256"] for row in listed if row["reviewers"] == "1"} == {name(8)}
     for row in listed:
-        path = tmp_path / "set" / row["path"]
-        name = f"{row['sha256'][:2]}/{row['sha256'][2:]}.jpg"
-        assert path.read_bytes() == store.photos.path(name).read_bytes()
-        assert row["path"].startswith(f"{row['split']}/{row['label']}/")
+        assert row["path"] == f"{row['split']}/{row['label']}/{row['sha256']}.jpg"
+        assert (tmp_path / "set" / row["path"]).read_bytes() == store.photo(row["sha256"])
 
 
-def test_the_same_feedback_and_seed_give_the_same_folder(store: Store, tmp_path: Path) -> None:
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        collect(store, tmp_path / name, unreviewed=True, seed=seed)
+def test_collect_is_deterministic(store: Store, tmp_path: Path) -> None:
+    for folder, seed in (("a", 0), ("b", 0), ("c", 1)):
+        collect(store, tmp_path / folder, unreviewed=True, seed=seed)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     assert contents(tmp_path / "a").keys() != contents(tmp_path / "c").keys()
 
 
-def test_reviewers_go_before_users_and_must_agree(store: Store, tmp_path: Path) -> None:
-    reviews = Reviews(store)
-    for item in reviews.queue():
-        reviews.decide(item.photo, "Ann", item.feedback[0].true_label)
-    names = [given_for(store, number)[0].photo for number in (10, 12, 14)]
+def test_collect_prefers_reviewers_who_must_agree(store: Store, tmp_path: Path) -> None:
+    for entry in store.all():
+        store.decide(entry.photo, "Ann", entry.true_label)
     for reviewer in ("Ann", "Bo"):
-        reviews.decide(names[0], reviewer, "dirty")
-        reviews.decide(names[1], reviewer, "not a dish")
-    reviews.decide(names[2], "Bo", "dirty")
+        store.decide(name(10), reviewer, "dirty")
+        store.decide(name(12), reviewer, "not a dish")
+    store.decide(name(14), "Bo", "dirty")
     for number in (16, 18):
-        reviews.undo(given_for(store, number)[0].photo, "Ann")
+        store.decide(name(number), "Ann", None)
     found = collect(store, tmp_path / "set")
     assert found.left_out == {"not reviewed": 2, "not a dish": 1, "reviewers disagree": 1}
     assert total(found) == 28 - 4
     labels = {row["sha256"]: row["label"] for row in rows(tmp_path / "set")}
-    assert labels[sha256_in(names[0])] == "dirty"
-    assert sha256_in(names[1]) not in labels
-    assert sha256_in(names[2]) not in labels
+    assert labels[name(10)] == "dirty"
+    assert not {name(12), name(14)} & labels.keys()
 
 
-def test_users_who_contradict_each_other_are_not_believed(store: Store, tmp_path: Path) -> None:
+def test_collect_leaves_out_disputed_and_missing_photos(store: Store, tmp_path: Path) -> None:
     store.add(dish(10), "dirty", ANSWER)
     store.add(dish(11), "not a dish", ANSWER)
-    store.add(b"\xff\xd8\xff broken", "clean", ANSWER)
-    name = given_for(store, 13)[0].photo
-    store.photos.path(name).write_bytes(dish(13, 50))  # not what its name says
+    with store.database.writing() as connection:
+        missing = FEEDBACK.c.photo == name(13)
+        connection.execute(update(FEEDBACK).where(missing).values(content=None))
     found = collect(store, tmp_path / "set", unreviewed=True)
-    assert found.left_out == {"users disagree": 2, "unreadable": 2}
+    assert found.left_out == {"users disagree": 2, "unreadable": 1}
 
 
-def test_only_a_new_folder_is_written(store: Store, tmp_path: Path) -> None:
+def test_collect_into_used_folder_raises(store: Store, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     assert total(collect(store, tmp_path / "empty", unreviewed=True)) == 28
     before = contents(tmp_path / "empty")
-    with pytest.raises(DataError, match="not empty"):
-        collect(store, tmp_path / "empty", unreviewed=True)
+    for used in ("empty", "f.db"):
+        with pytest.raises(DataError, match="not empty"):
+            collect(store, tmp_path / used, unreviewed=True)
     assert contents(tmp_path / "empty") == before
-    with pytest.raises(DataError, match="not empty"):
-        collect(store, tmp_path / "f.db", unreviewed=True)
 
 
-def test_what_breaks_leaves_nothing(
+def test_collect_with_full_disk_leaves_nothing(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    copied = []
+    written = []
 
-    def full(source: Path, target: Path) -> None:
-        copied.append(target)
-        if len(copied) == 5:
+    def full(target: Path, content: bytes) -> None:
+        written.append(content)
+        if len(written) == 5:
             raise OSError(28, "No space left on device")
-        target.write_bytes(source.read_bytes())
 
-    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space"):
         collect(store, tmp_path / "set", unreviewed=True)
     assert not (tmp_path / "set").exists()
@@ -207,33 +192,37 @@ def test_what_breaks_leaves_nothing(
 
 
 @pytest.mark.parametrize(
-    ("right", "says"),
+    ("labels", "message"),
     [
         ([], "no labelled feedback"),
         (["clean"] * 12, "all photos are of class 'clean'"),
         (["clean"] * 12 + ["dirty"], r"too few photos of class 'dirty' \(1\)"),
     ],
 )
-def test_too_few_photos_are_refused(tmp_path: Path, right: list[str], says: str) -> None:
-    store = open_store(f"sqlite:///{tmp_path}/f.db", tmp_path / "photos", create=True)
-    for number, label in enumerate(right):
+def test_collect_of_too_few_photos_raises(tmp_path: Path, labels: list[str], message: str) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/f.db", create=True)
+    for number, label in enumerate(labels):
         store.add(dish(number), label, ANSWER)
-    with pytest.raises(DataError, match=says):
+    with pytest.raises(DataError, match=message):
         collect(store, tmp_path / "set", unreviewed=True)
     assert not (tmp_path / "set").exists()
     store.close()
 
 
-def test_the_command_says_what_it_did(store: Store, tmp_path: Path) -> None:
-    words = ["data", "collect", f"sqlite:///{tmp_path}/f.db"]
-    photos = ["--photos", str(tmp_path / "photos"), "--unreviewed"]
-    result = CliRunner().invoke(app, [*words, str(tmp_path / "a"), *photos, "--json"])
-    assert result.exit_code == 0, result.output
-    found = json.loads(result.stdout)
+def test_collect_command_reports_counts_and_needs_no_audit(
+    store: Store, tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("cleanlab", "cleanvision", "platecheck.auditing"):
+        monkeypatch.setitem(sys.modules, module, None)
+    command = ["data", "collect", f"sqlite:///{tmp_path}/f.db"]
+    result = cli(*command, tmp_path / "a", "--unreviewed", "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
     assert found["folder"] == str(tmp_path / "a")
     assert sum(sum(row.values()) for row in found["counts"].values()) == 28
     assert (found["left_out"], found["groups"]) == ({}, 20)
     store.add(dish(10), "dirty", ANSWER)
-    result = CliRunner().invoke(app, [*words, str(tmp_path / "b"), *photos])
-    assert "27 photos in" in result.stdout
-    assert "left out, users disagree: 1" in result.stdout
+    result = cli(*command, tmp_path / "b", "--unreviewed", "--photos", tmp_path)
+    assert "27 photos in" in result.out
+    assert "left out, users disagree: 1" in result.out
+    assert "--photos is deprecated" in result.err
