@@ -36,7 +36,7 @@ def main() -> None:
     """Make all of them."""
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        options = (f"--feedback=sqlite:///{name}/f.db", f"--feedback-photos={name}/photos")
+        options = (f"--feedback=sqlite:///{name}/f.db",)
         with Service() as service, Service(*options) as keeping:
             browser = start(playwright)
             for make in (answer, unsure, batch, dark, phone):

@@ -107,18 +107,18 @@ def run(plan: Plan) -> Outcome:
     # Other seeds than those on which fine-tuning was worked out.
     write_dataset(tests, photos=plan.tested, seed=101, kind=KIND, splits=one)
     write_dataset(others, photos=plan.tested, seed=102, splits=one)
-    database, kept = f"sqlite:///{plan.folder}/feedback.db", plan.folder / "photos"
-    feedback = ("--feedback", database, "--feedback-photos", str(kept))
+    database = f"sqlite:///{plan.folder}/feedback.db"
+    feedback = ("--feedback", database)
     with serving("serve", "--model", plan.model, *feedback, "--port", "0") as url:
         old = Counter(ask(url, labelled(tests)))
         with chromium() as browser:
             say_what_is_right(browser, url, labelled(shown))
-    address = serving("review", database, "--photos", str(kept), "--port", "0")
+    address = serving("review", database, "--port", "0")
     with address as url, chromium() as browser:
         review(browser, url, labelled(shown))
     folder, trained = plan.folder / "new-dishes", plan.folder / "run"
     ours = plan.folder / "ours.onnx"
-    collected = command("data", "collect", database, folder, "--photos", kept, "--json")
+    collected = command("data", "collect", database, folder, "--json")
     if plan.known:
         print("$", shlex.join(["cp", "-r", str(plan.known), str(folder)]), flush=True)
         shutil.copytree(plan.known, folder / "train", dirs_exist_ok=True)
@@ -232,9 +232,9 @@ def review(browser: Browser, url: str, photos: Sequence[Labelled]) -> None:
 def shown(page: Page) -> str:
     """Hash of the photo that is to be decided."""
     address = page.locator("#photo-link").get_attribute("href") or ""
-    found = re.search(r"([0-9a-f]{2})(?:/|%2F)([0-9a-f]{62})", address)
+    found = re.search("[0-9a-f]{64}", address)
     assert found, address
-    return found[1] + found[2]
+    return found[0]
 
 
 def table(found: Outcome) -> str:

@@ -7,7 +7,6 @@ import pytest
 
 from experiments.feedback_loop import Plan, labelled, run, table
 from platecheck import Classifier
-from platecheck.feedback.reviews import Reviews
 from platecheck.feedback.store import open_store
 
 
@@ -19,8 +18,8 @@ def test_the_loop(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     found = run(plan)
     said = dict(labelled(folder / "dishes"))
 
-    # What was said on the page is kept as it was sent, with the answer of the old model.
-    store = open_store(f"sqlite:///{folder}/feedback.db", folder / "photos")
+    # What was said on the page is stored with the answer of the old model.
+    store = open_store(f"sqlite:///{folder}/feedback.db")
     old = Classifier.load("tiny")
     kept = store.all()
     assert len(kept) == 16
@@ -29,7 +28,7 @@ def test_the_loop(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert {each.answer.label for each in kept} <= {"clean", "dirty", "unsure", "not a dish"}
     # Every photo was decided on the review page, and rightly.
     right = {each.photo: each.true_label for each in kept}
-    assert {photo: by["Ann"] for photo, by in Reviews(store).decisions().items()} == right
+    assert {photo: by["Ann"] for photo, by in store.decisions().items()} == right
     store.close()
     # All of them are in the folder to train with, and the new model was made of it.
     counts = found.collected["counts"]

@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
 from platecheck.feedback.entry import Answer
-from platecheck.feedback.reviews import Reviews
+from platecheck.feedback.reviews import review_queue
 from platecheck.feedback.store import Store, open_store
 from platecheck.serving.review_app import create_review
 
@@ -37,7 +37,7 @@ SAID = (
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     """Four photos: two complaints, one unsure answer, one that is right."""
-    opened = open_store(f"sqlite:///{tmp_path}/f.db", tmp_path / "photos", create=True)
+    opened = open_store(f"sqlite:///{tmp_path}/f.db", create=True)
     for number, label, probability, right in SAID:
         likeliest = label if label != "unsure" else "clean"
         other = "dirty" if likeliest == "clean" else "clean"
@@ -103,9 +103,8 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 def decided(store: Store, reviewer: str = "Ann") -> list[str | None]:
     """What a reviewer decided of the photos, in the order of the queue."""
-    reviews = Reviews(store)
-    decisions = reviews.decisions()
-    return [decisions.get(item.photo, {}).get(reviewer) for item in reviews.queue()]
+    decisions = store.decisions()
+    return [decisions.get(item.photo, {}).get(reviewer) for item in review_queue(store.all())]
 
 
 def progress(page: Page, text: str) -> None:
@@ -240,9 +239,9 @@ def test_keys_can_be_switched_off(page: Page, store: Store) -> None:
 def test_two_reviewers_hear_how_far_they_agree(
     browser: Browser, url: str, store: Store, screenshot: Screenshot
 ) -> None:
-    photos = [item.photo for item in Reviews(store).queue()]
+    photos = [item.photo for item in review_queue(store.all())]
     for photo, label in zip(photos, ["clean", "clean", "clean", "dirty"], strict=True):
-        Reviews(store).decide(photo, "Bo", label)
+        store.decide(photo, "Bo", label)
     with reviewing(browser, url) as page:
         page.get_by_role("link", name="Agreement").click()
         expect(page.locator("#agreement-empty")).to_be_visible()
@@ -261,7 +260,7 @@ def test_two_reviewers_hear_how_far_they_agree(
 
 def test_a_photo_that_was_deleted_in_the_meantime_is_passed_over(page: Page, store: Store) -> None:
     progress(page, "0 of 4")
-    gone = Reviews(store).queue()[0]
+    gone = review_queue(store.all())[0]
     for given in gone.feedback:
         store.delete(given.id)
     page.keyboard.press("1")
@@ -310,8 +309,8 @@ def test_a_screen_reader_hears_what_was_done_and_what_is_next(page: Page) -> Non
 def test_every_view_is_accessible_and_fits(
     browser: Browser, url: str, store: Store, screenshot: Screenshot, locale: str
 ) -> None:
-    for item in Reviews(store).queue():
-        Reviews(store).decide(item.photo, "Bo", "not a dish")
+    for item in review_queue(store.all()):
+        store.decide(item.photo, "Bo", "not a dish")
 
     def look(page: Page, name: str) -> None:
         for scheme, (screen, viewport) in product(

@@ -32,7 +32,7 @@ def test_schemathesis_finds_nothing(bright_is_dirty: Path, tmp_path: Path, keys:
     if keys:
         key = add_key(tmp_path / "keys.txt", "tester")
         serve = ["--keys", tmp_path / "keys.txt"]
-        serve += ["--feedback", f"sqlite:///{tmp_path}/f.db", "--feedback-photos", tmp_path / "f"]
+        serve += ["--feedback", f"sqlite:///{tmp_path}/f.db"]
         asked = ["--header", f"Authorization: Bearer {key}"]
     with Server("--model", bright_is_dirty, *serve) as server:
         found = schemathesis(server, tmp_path, *asked)

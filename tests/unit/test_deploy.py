@@ -201,8 +201,8 @@ def figures(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -
     model = write_model(
         folder / "m.onnx", oddness=True, reference=Reference(answers={"clean": 1, "dirty": 1})
     )
-    kept = {"feedback": f"sqlite:///{folder}/f.db", "feedback_photos": folder / "photos"}
-    app = create_app(Settings(model=model, keys=folder / "keys.txt", **kept))
+    url = f"sqlite:///{folder}/f.db"
+    app = create_app(Settings(model=model, keys=folder / "keys.txt", feedback=url))
     photo = BytesIO()
     Image.new("RGB", (20, 20)).save(photo, "PNG")
     form = [("photos", ("a", photo.getvalue()))] * 25

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, inspect, select
 
-from platecheck.errors import SettingsError, StorageError
+from platecheck.errors import PlatecheckError, SettingsError, StorageError
 from platecheck.feedback.database import Database
 from platecheck.feedback.entry import Answer, Feedback, encode_photo
 from platecheck.feedback.migration import delete_imported, import_photos
@@ -162,6 +162,15 @@ def open_store(url: str, photos: Path | None = None, *, create: bool = False) ->
         StorageError: The database cannot be reached.
     """
     database = Database(url)
+    try:
+        _prepare(database, photos, create=create)
+    except PlatecheckError:
+        database.close()
+        raise
+    return Store(database)
+
+
+def _prepare(database: Database, photos: Path | None, *, create: bool) -> None:
     if database.file and not database.file.is_file():
         if not create:
             raise SettingsError(
@@ -178,7 +187,6 @@ def open_store(url: str, photos: Path | None = None, *, create: bool = False) ->
         raise SettingsError(f"{database.name} was created by a newer platecheck; upgrade to use it")
     if photos:
         delete_imported(database, about["id"], photos)
-    return Store(database)
 
 
 def _create_tables(database: Database) -> dict[str, str]:
