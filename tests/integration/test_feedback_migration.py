@@ -1,6 +1,5 @@
 """Databases of version 0.1, with photos in a folder, are imported once."""
 
-from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
@@ -8,7 +7,6 @@ from pathlib import Path
 import pytest
 from feedback_fixtures.killed import open_and_import, start
 from feedback_fixtures.places import Place, photo
-from sqlalchemy import JSON, Column, DateTime, Index, MetaData, String, Table, Text, insert
 
 from platecheck.errors import SettingsError, StorageError
 from platecheck.feedback.database import Database
@@ -18,38 +16,21 @@ from platecheck.feedback.store import Store, open_store
 pytest_plugins = ["feedback_fixtures.fixtures"]
 
 DATABASE_ID = "d" * 32
-TIME = datetime(2026, 11, 1, 12)
 # The tables of version 0.1.
-METADATA = MetaData()
-ABOUT = Table(
-    "platecheck_about",
-    METADATA,
-    Column("name", String(32), primary_key=True),
-    Column("value", Text, nullable=False),
-)
-FEEDBACK = Table(
-    "platecheck_feedback",
-    METADATA,
-    Column("id", String(32), primary_key=True),
-    Column("state", String(8), nullable=False),
-    Column("photo", String(80), nullable=False, index=True),
-    Column("right_label", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("label", Text, nullable=False),
-    Column("probabilities", JSON, nullable=False),
-    Column("time", DateTime, nullable=False),
-    Column("key_name", Text),
-    Column("client_answer", JSON(none_as_null=True)),
-    Index("platecheck_feedback_state_time", "state", "time"),
-)
-REVIEW = Table(
-    "platecheck_review",
-    METADATA,
-    Column("photo", String(80), primary_key=True),
-    Column("reviewer", String(64), primary_key=True),
-    Column("label", Text, nullable=False),
-    Column("time", DateTime, nullable=False),
-)
+TABLES = """
+CREATE TABLE platecheck_about (name VARCHAR(32) PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE platecheck_feedback (
+    id VARCHAR(32) PRIMARY KEY, state VARCHAR(8) NOT NULL, photo VARCHAR(80) NOT NULL,
+    right_label TEXT NOT NULL, model TEXT NOT NULL, label TEXT NOT NULL,
+    probabilities JSON NOT NULL, time TIMESTAMP NOT NULL, key_name TEXT, client_answer JSON
+);
+CREATE INDEX ix_platecheck_feedback_photo ON platecheck_feedback (photo);
+CREATE INDEX platecheck_feedback_state_time ON platecheck_feedback (state, time);
+CREATE TABLE platecheck_review (
+    photo VARCHAR(80), reviewer VARCHAR(64), label TEXT NOT NULL, time TIMESTAMP NOT NULL,
+    PRIMARY KEY (photo, reviewer)
+)"""
+ROW = "'dirty', 'm', 'clean', '{\"clean\": 1.0}', '2026-11-01 12:00:00.000000'"
 
 
 def name(number: int) -> str:
@@ -61,17 +42,19 @@ def write_old(url: str, folder: Path) -> None:
     """Write what version 0.1 would leave: photo 1 twice, photo 2, and interrupted operations."""
     database = Database(url)
     rows = [("stored", 1), ("stored", 1), ("stored", 2), ("pending", 3), ("deleting", 4)]
+    review = "'Ann', 'dirty', '2026-11-01 12:00:00'"
+    statements = [
+        *TABLES.split(";"),
+        "INSERT INTO platecheck_about VALUES ('format', '1')",
+        f"INSERT INTO platecheck_about VALUES ('id', '{DATABASE_ID}')",
+        f"INSERT INTO platecheck_review VALUES ('{name(1)}', {review})",
+    ]
+    for at, (state, number) in enumerate(rows):
+        values = f"'{at:032}', '{state}', '{name(number)}', {ROW}"
+        statements.append(f"INSERT INTO platecheck_feedback VALUES ({values}, NULL, NULL)")
     with database.writing() as connection:
-        METADATA.create_all(connection)
-        about = [{"name": "format", "value": "1"}, {"name": "id", "value": DATABASE_ID}]
-        connection.execute(insert(ABOUT), about)
-        for at, (state, number) in enumerate(rows):
-            values = {"id": f"{at:032}", "state": state, "photo": name(number)}
-            values |= {"right_label": "dirty", "model": "m", "label": "clean"}
-            values |= {"probabilities": {"clean": 1.0}, "time": TIME + timedelta(at)}
-            connection.execute(insert(FEEDBACK).values(**values))
-        review = {"photo": name(1), "reviewer": "Ann", "label": "dirty", "time": TIME}
-        connection.execute(insert(REVIEW).values(**review))
+        for statement in statements:
+            connection.exec_driver_sql(statement)
     database.close()
     folder.mkdir()
     (folder / "platecheck-feedback.txt").write_text(f"{DATABASE_ID}\n")

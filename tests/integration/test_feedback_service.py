@@ -47,9 +47,9 @@ def running(*command: str | Path) -> Iterator[httpx.Client]:
 
 
 def test_serve_with_workers_stores_and_deletes_feedback(
-    place: Place, tmp_path: Path, write_model: WriteModel
+    tmp_path: Path, write_model: WriteModel
 ) -> None:
-    model = write_model(tmp_path / "m.onnx")
+    place, model = Place(f"sqlite:///{tmp_path}/f.db"), write_model(tmp_path / "m.onnx")
     options = ("--log-level", "error", "--workers", "2", "--feedback", place.url)
     with running("serve", "--model", model, *options) as client:
         with ThreadPoolExecutor(8) as pool:
@@ -86,7 +86,8 @@ def test_serve_without_its_database_continues_predicting(
         assert len(check(store)) == 1
 
 
-def test_review_command_serves_until_stopped(place: Place, cli: Cli) -> None:
+def test_review_command_serves_until_stopped(tmp_path: Path, cli: Cli) -> None:
+    place = Place(f"sqlite:///{tmp_path}/f.db")
     with place.store() as store:
         store.add(photo(1), "dirty", ANSWER)
     with running("review", place.url) as client:

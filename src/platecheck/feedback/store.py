@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, inspect, select
+from sqlalchemy import ColumnElement, Row, delete, func, insert, inspect, select
 
 from platecheck.errors import PlatecheckError, SettingsError, StorageError
 from platecheck.feedback.database import Database
@@ -78,10 +78,11 @@ class Store:
 
     def photo(self, name: str) -> bytes | None:
         """Return a photo as a JPEG, by the hash in `Feedback.photo`."""
-        found = select(FEEDBACK.c.content).where(FEEDBACK.c.photo == name).limit(1)
+        content = FEEDBACK.c.content
+        found = select(content).where(FEEDBACK.c.photo == name, content.is_not(None)).limit(1)
         with self.database.reading() as connection:
-            content: bytes | None = connection.scalar(found)
-        return content
+            photo: bytes | None = connection.scalar(found)
+        return photo
 
     def counts(self) -> dict[str, int]:
         """Count the entries by true label."""
@@ -180,36 +181,23 @@ def _prepare(database: Database, photos: Path | None, *, create: bool) -> None:
             database.file.touch(0o600)  # photos are for their owner only
         except OSError as error:
             raise SettingsError(f"{database.file}: unable to open: {error.strerror}") from error
-    about = _create_tables(database) if create else _read_about(database)
-    if about["format"] == "1":
-        import_photos(database, about["id"], photos)
-    elif about["format"] != FORMAT:
-        raise SettingsError(f"{database.name} was created by a newer platecheck; upgrade to use it")
-    if photos:
-        delete_imported(database, about["id"], photos)
-
-
-def _create_tables(database: Database) -> dict[str, str]:
-    with database.writing(exclusive=True) as connection:
-        METADATA.create_all(connection)
-        if not _about(connection):
-            about = {"format": FORMAT, "id": uuid.uuid4().hex}
-            rows = [{"name": name, "value": value} for name, value in about.items()]
-            connection.execute(insert(ABOUT), rows)
-        return _about(connection)
-
-
-def _read_about(database: Database) -> dict[str, str]:
-    with database.reading() as connection:
-        if not inspect(connection).has_table(ABOUT.name):
+    with database.writing(exclusive=True) if create else database.reading() as connection:
+        if create:
+            METADATA.create_all(connection)
+        elif not inspect(connection).has_table(ABOUT.name):
             raise SettingsError(
                 f"{database.name}: no feedback tables; platecheck serve --feedback creates them"
             )
-        return _about(connection)
-
-
-def _about(connection: Connection) -> dict[str, str]:
-    return {row.name: row.value for row in connection.execute(select(ABOUT))}
+        about = {row.name: row.value for row in connection.execute(select(ABOUT))}
+        if not about:
+            connection.execute(insert(ABOUT).values(name="format", value=FORMAT))
+    version = about.get("format", FORMAT)
+    if version == "1":
+        import_photos(database, about["id"], photos)
+    elif version != FORMAT:
+        raise SettingsError(f"{database.name} was created by a newer platecheck; upgrade to use it")
+    if photos and "id" in about:
+        delete_imported(database, about["id"], photos)
 
 
 def _as_row(entry: Feedback) -> dict[str, Any]:
@@ -237,5 +225,5 @@ def _from_row(row: Row[Any]) -> Feedback:
 
 
 def _naive(time: datetime) -> datetime:
-    """Convert to UTC without a time zone, which SQLite does not support."""
-    return time.astimezone(UTC).replace(tzinfo=None)
+    """Remove the time zone, UTC, which SQLite does not support."""
+    return time.replace(tzinfo=None)

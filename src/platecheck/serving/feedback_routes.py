@@ -10,6 +10,7 @@ from fastapi import APIRouter, Path, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
+from platecheck.errors import PhotoError
 from platecheck.feedback.entry import Answer, Feedback
 from platecheck.model_info import NO_DISH
 from platecheck.serving import metrics
@@ -136,11 +137,14 @@ def feedback_api(
                 raise ProblemError(422, prediction.error.reason)
             answer = Answer(service.classifier.id, prediction.label, prediction.probabilities or {})
             key = request.state.log.get("key")
-            entry = await enabled.run_blocking(
-                lambda: enabled.store.add(photo, true_label, answer, key=key, client=client),
-                "the feedback was not stored",
-                undo=lambda entry: enabled.store.discard(entry.id),
-            )
+            try:
+                entry = await enabled.run_blocking(
+                    lambda: enabled.store.add(photo, true_label, answer, key=key, client=client),
+                    "the feedback was not stored",
+                    undo=lambda entry: enabled.store.discard(entry.id),
+                )
+            except PhotoError as error:  # damage that the reduced size of predictions hides
+                raise ProblemError(422, error.reason) from error
         metrics.FEEDBACK.labels("stored").inc()
         response.headers["Location"] = f"/v1/feedback/{entry.id}"
         return FeedbackEntry.of(entry, enabled.days)
