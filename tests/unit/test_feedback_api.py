@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
-from platecheck.errors import StorageError
+from platecheck.errors import PhotoError, StorageError
 from platecheck.feedback.entry import Answer, encode_photo
 from platecheck.feedback.schema import FEEDBACK
 from platecheck.feedback.store import Store, open_store
@@ -156,6 +156,17 @@ def test_post_with_invalid_form_or_photo_stores_nothing(serve: Serve, store: Sto
     ):
         assert (response.status_code, response.headers["content-type"]) == (status, PROBLEM)
     assert store.all() == []
+
+
+def test_post_of_photo_that_cannot_be_re_encoded_returns_422(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise PhotoError("<bytes>", "the file is damaged")
+
+    monkeypatch.setattr(Store, "add", broken)
+    response = give(serve())
+    assert (response.status_code, response.json()["detail"]) == (422, "the file is damaged")
 
 
 def test_delete_removes_feedback_by_id(serve: Serve, store: Store) -> None:

@@ -5,6 +5,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -49,11 +50,9 @@ class Collected:
 
 @dataclass(slots=True)
 class _Labelled:
-    """A photo with its label and number of reviewers; 0 if labelled by users only."""
-
     item: Item
     label: str
-    reviewers: int
+    reviewers: int  # 0 if labelled by users only
     group: int = 0
     split: str = ""
 
@@ -88,19 +87,16 @@ def collect(
         raise DataError(f"{folder} is not empty; choose a new folder")
     labelled, left_out = _label(review_queue(store.all()), store.decisions(), unreviewed)
     on_start(len(labelled))
-    found: list[_Labelled] = []
-    compared: list[tuple[str, Fingerprint]] = []
-    results = in_threads(lambda each: _fingerprint(store, each), labelled, on_done=on_photo)
-    for each, result in zip(labelled, results, strict=True):
-        if result is None:
-            left_out["unreadable"] += 1
-        else:
-            found.append(each)
-            compared.append((each.item.photo, result))
+    photos = [each.item.photo for each in labelled]
+    results = list(in_threads(partial(_fingerprint, store), photos, on_done=on_photo))
+    left_out["unreadable"] = results.count(None)
+    found = [each for each, result in zip(labelled, results, strict=True) if result]
     if not found:
         hint = "" if unreviewed else "; run platecheck review, or pass --unreviewed to trust users"
         raise DataError(f"no labelled feedback{hint}")
-    groups = group_near_duplicates(compared)
+    groups = group_near_duplicates(
+        [(photo, result) for photo, result in zip(photos, results, strict=True) if result]
+    )
     counts = _split(found, groups, seed)
     with new_folder(folder) as part:
         rows = []
@@ -117,7 +113,7 @@ def collect(
         file = io.StringIO()
         csv.writer(file, lineterminator="\n").writerows([COLUMNS, *sorted(rows)])
         write_text(part / MANIFEST, file.getvalue())
-    return Collected(folder, counts, dict(left_out), len(set(groups)))
+    return Collected(folder, counts, dict(+left_out), len(set(groups)))
 
 
 def _label(
@@ -139,8 +135,8 @@ def _label(
     return labelled, left_out
 
 
-def _fingerprint(store: Store, labelled: _Labelled) -> Fingerprint | None:
-    content = store.photo(labelled.item.photo)
+def _fingerprint(store: Store, photo: str) -> Fingerprint | None:
+    content = store.photo(photo)
     if content is None:
         return None
     size = reduced_size(*Image.open(io.BytesIO(content)).size)

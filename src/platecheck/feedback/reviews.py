@@ -1,7 +1,7 @@
 """Independent review of feedback photos by several people."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -31,19 +31,12 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Agreement of two reviewers.
-
-    Attributes:
-        reviewers: their names, in alphabetical order.
-        photos: number of photos labelled by both.
-        agreed: number of photos with the same label.
-        kappa: Cohen's kappa; None if undefined, as when both used a single label.
-    """
+    """Agreement of two reviewers on the photos that both have labelled."""
 
     reviewers: tuple[str, str]
     photos: int
     agreed: int
-    kappa: float | None
+    kappa: float | None  # see `cohens_kappa`
 
 
 def review_queue(entries: Iterable[Feedback]) -> list[Item]:
@@ -61,12 +54,8 @@ def known_labels(entries: Iterable[Feedback]) -> tuple[str, ...]:
     return (*sorted(classes - {NO_DISH}), NO_DISH)
 
 
-def agreements(decisions: Mapping[str, Mapping[str, str]]) -> list[Agreement]:
-    """Compute the agreement of each pair of reviewers with photos in common.
-
-    Args:
-        decisions: labels by photo and reviewer.
-    """
+def agreements(decisions: Decisions) -> list[Agreement]:
+    """Compute the agreement of each pair of reviewers with photos in common."""
     pairs: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for made in decisions.values():
         for one, other in combinations(sorted(made), 2):

@@ -177,7 +177,7 @@ def feedback_api(
             lambda: enabled.store.get(feedback_id), "the feedback cannot be read"
         )
         if entry is None:
-            raise _not_found()
+            raise ProblemError(404, "no such feedback")
         return FeedbackEntry.of(entry, enabled.days)
 
     @router.delete(
@@ -193,7 +193,7 @@ def feedback_api(
         if not await enabled.run_blocking(
             lambda: enabled.store.delete(feedback_id), "the feedback is not deleted yet"
         ):
-            raise _not_found()
+            raise ProblemError(404, "no such feedback")
         metrics.FEEDBACK.labels("deleted").inc()
 
     return router
@@ -203,10 +203,6 @@ def _require(feedback: FeedbackService | None) -> FeedbackService:
     if feedback is None:
         raise ProblemError(404, "feedback is off")
     return feedback
-
-
-def _not_found() -> ProblemError:
-    return ProblemError(404, "no such feedback")
 
 
 def _parse(texts: Mapping[str, str], labels: tuple[str, ...]) -> tuple[str, Answer | None]:

@@ -26,16 +26,12 @@ PURGE_INTERVAL = 600  # seconds
 
 
 class FeedbackService:
-    """Runs calls to the store on threads, so that they do not block the event loop.
-
-    Attributes:
-        waiting: requests waiting for the store.
-    """
+    """Runs calls to the store on threads, so that they do not block the event loop."""
 
     def __init__(self, store: "Store", days: int) -> None:
         self.store = store
         self.days = days
-        self.waiting = 0
+        self.waiting = 0  # requests
         self._threads = ThreadPoolExecutor(THREADS, "feedback")
         self._stopped = asyncio.Event()
 
@@ -60,7 +56,7 @@ class FeedbackService:
         Args:
             call: the call.
             failure: error message if it fails.
-            undo: reverts the call; called with its result if the request is cancelled.
+            undo: called with the result if the request is cancelled.
 
         Raises:
             ProblemError: 503, the store is unavailable or busy.

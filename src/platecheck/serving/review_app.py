@@ -4,10 +4,11 @@ import contextlib
 import signal
 import socket
 import sys
+from collections import Counter
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import uvicorn
 from fastapi import Body, FastAPI, Query
@@ -17,7 +18,7 @@ from starlette.responses import FileResponse, Response
 
 from platecheck.errors import SettingsError, StorageError
 from platecheck.feedback.entry import encode_photo
-from platecheck.feedback.reviews import Agreement, Item, agreements, known_labels, review_queue
+from platecheck.feedback.reviews import Agreement, agreements, known_labels, review_queue
 from platecheck.feedback.store import Store
 from platecheck.serving.host_origin import LOCAL_NAMES, HostOriginMiddleware
 from platecheck.serving.logs import config as log_config
@@ -45,17 +46,6 @@ class ReviewItem(BaseModel):
     probability: float = Field(description="probability of the most probable class")
     said: dict[str, int] = Field(description="number of users by true label")
     decision: str | None = Field(description="decision of this reviewer")
-
-    @classmethod
-    def of(cls, item: Item, decision: str | None) -> Self:
-        labels = [entry.true_label for entry in item.feedback]
-        return cls(
-            photo=item.photo,
-            label=item.answer.label,
-            probability=item.answer.probability,
-            said={label: labels.count(label) for label in dict.fromkeys(labels)},
-            decision=decision,
-        )
 
 
 class ReviewQueue(BaseModel):
@@ -98,7 +88,13 @@ def create_review(store: Store) -> FastAPI:
     def queue(reviewer: Reviewer) -> ReviewQueue:
         entries, decisions = store.all(), store.decisions()
         photos = [
-            ReviewItem.of(item, decisions.get(item.photo, {}).get(reviewer))
+            ReviewItem(
+                photo=item.photo,
+                label=item.answer.label,
+                probability=item.answer.probability,
+                said=Counter(entry.true_label for entry in item.feedback),
+                decision=decisions.get(item.photo, {}).get(reviewer),
+            )
             for item in review_queue(entries)
         ]
         return ReviewQueue(labels=known_labels(entries), photos=photos)
