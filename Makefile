@@ -1,12 +1,13 @@
-# make demo   the main job on rendered dishes: train, judge, report, export, answer
-# make test   lint, types, floors, tests; brings Chromium, WebKit and PostgreSQL where there are none
-# make test-latest, make test-lowest   a smoke test with the newest and the oldest packages allowed
-# make docs   the documentation as a site, in build/site
-# make serve  the page and the service, on this machine
-# make bench  the table in benchmarks/
+# make demo   the main task on rendered dishes: train, evaluate, report, export, predict
+# make check  lint, types, layers and the quick unit tests: before every commit
+# make test   make check and everything else; installs Chromium, WebKit and PostgreSQL if missing
+# make test-latest, make test-lowest   smoke tests with the newest and the lowest versions allowed
+# make docs   build the documentation site in build/site
+# make serve  run the service and the web page on this machine
+# make bench  measure speed; writes benchmarks/results.md
 #
-# make plate DATA=dishes   the shipped model again, from the photos to runs/plate/plate.onnx
-# make tiny DATA=dishes    the small one, into runs/tiny_vgg_plate/tiny.onnx; both go on if stopped
+# make plate DATA=dishes   retrain the bundled model: runs/plate/plate.onnx
+# make tiny DATA=dishes    retrain the small one: runs/tiny_vgg_plate/tiny.onnx; both resume
 #
 # PYTHON=python3.12 chooses the interpreter for a new environment (3.11 or later).
 
@@ -16,9 +17,9 @@ BIN := $(VENV)/bin
 DEMO := demo
 DATA ?= dishes
 
-.PHONY: demo docs test test-latest test-lowest serve lint bench plate tiny clean
+.PHONY: demo docs check test test-latest test-lowest serve lint bench plate tiny clean
 
-# One stamp a set of extras: a second run reuses the environment.
+# One stamp per set of extras: a second run reuses the environment.
 $(VENV)/.installed-%: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "platecheck needs Python 3.11 or later: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
@@ -33,14 +34,17 @@ demo: $(VENV)/.installed-train
 serve: $(VENV)/.installed-serve
 	@$(BIN)/platecheck serve
 
-test: $(VENV)/.installed-dev lint
+check: lint
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow" tests/unit
+
+test: lint
 	@sh tests/chromium.sh $(BIN)/python
 	@sh tests/webkit.sh
 	@sh tests/postgres.sh
 	@sh tests/promtool.sh $(BIN)
 	@command -v strace >/dev/null || apt-get install -qq -y strace >/dev/null 2>&1 \
-		|| echo "no strace: what is sent is not looked at"
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+		|| echo "no strace: the privacy tests are skipped"
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 20 --cov
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check
@@ -54,13 +58,12 @@ docs: $(VENV)/.installed-dev
 	@$(BIN)/python docs/generate.py
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
-# What users get who install today: the newest that the ranges in pyproject.toml allow.
+# What a user gets who installs today.
 test-latest:
 	@rm -rf $(VENV)-latest && $(PYTHON) -m venv $(VENV)-latest
 	@$(VENV)-latest/bin/python -m pip install --quiet --disable-pip-version-check '.[all]' pytest
 	$(VENV)-latest/bin/python -m pytest --confcutdir=tests/smoke -p no:cacheprovider tests/smoke
 
-# The oldest that they allow, for predicting and serving.
 test-lowest:
 	@rm -rf $(VENV)-lowest && $(PYTHON) -m venv $(VENV)-lowest
 	@$(VENV)-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv pytest
