@@ -69,7 +69,7 @@ def slowly(listed: Path, out: Path, model: Path) -> list[str]:
 
 
 def answered(out: Path) -> set[str]:
-    return {path.name for path in Path(f"{out}.parts", "answers").glob("[0-9]*")}
+    return {path.name for path in Path(f"{out}.parts", "results").glob("[0-9]*")}
 
 
 def signalled(arguments: list[str], out: Path, parts: int, number: int) -> tuple[int, str]:
@@ -110,8 +110,8 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, model: Path, listed: Path) -> 
     code, said = signalled(asked, out, 2, signal.SIGINT)
     assert code == 130
     assert said == (
-        f"stopped: {len(answered(out)) * 20} of {ROWS} photos are answered and kept in"
-        f" {out}.parts; the same command goes on from there\n"
+        f"stopped: {len(answered(out)) * 20} of {ROWS} photos are done and kept in"
+        f" {out}.parts; run the same command to resume\n"
     )
     assert subprocess.run(asked, check=False, capture_output=True).returncode == 1
     assert rows(out) == expected(model, listed)
@@ -124,7 +124,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, model: Path, listed: Path) -> 
 KILL_AT_EACH = """
 import os, shutil, signal, sys
 from pathlib import Path
-import pandas, pyarrow.compute, PIL.Image  # so that not every child has to
+import pyarrow.compute, PIL.Image  # so that not every child has to
 from platecheck.batch.job import Job, run
 from platecheck.errors import DataError
 
@@ -134,12 +134,6 @@ out = Path(folder, "out.parquet")
 parts = Path(folder, "out.parquet.parts")
 job = Job(f"{folder}/photos", str(out), model=model, part_rows=2, workers=1,
           one_file=one_file == "True", overwrite=overwrite == "True")
-
-
-class Progress:
-    def listing(self): ...
-    def answering(self, photos, done): ...
-    def advance(self, photos): ...
 
 
 def child(kill_at=None):
@@ -164,7 +158,7 @@ def child(kill_at=None):
 
     sys.addaudithook(count)
     try:
-        run(job, Progress())
+        run(job)
         os._exit(0)
     except DataError as error:
         print(error, flush=True)
@@ -242,8 +236,8 @@ def out_of_room(
     assert done.stdout == ""
     assert "error: " in done.stderr
     assert (
-        f"{len(answered(out)) * 20} of {ROWS} photos are answered and kept in {out}.parts;"
-        " the same command goes on from there\n"
+        f"{len(answered(out)) * 20} of {ROWS} photos are done and kept in {out}.parts;"
+        " run the same command to resume\n"
     ) in done.stderr
     assert not out.exists()
     assert not list(out.parent.rglob(".part-*")), "what is half written is removed"

@@ -48,14 +48,14 @@ def store(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
-    storage._host.cache_clear()
+    storage._connect.cache_clear()
     client = boto3.client("s3")
     client.create_bucket(Bucket="dishes")
     for number, key in enumerate(KEYS):
         client.put_object(Bucket="dishes", Key=key, Body=png(number * 45))
     client.put_object(Bucket="dishes", Key="b/torn.png", Body=png(200)[:40])
     yield client
-    storage._host.cache_clear()
+    storage._connect.cache_clear()
     for entry in client.list_objects_v2(Bucket="dishes").get("Contents", []):
         client.delete_object(Bucket="dishes", Key=entry["Key"])
     client.delete_bucket(Bucket="dishes")
@@ -143,7 +143,7 @@ def test_a_local_list_of_photos_in_a_bucket(tmp_path: Path, model: Path, store: 
         ("s3://nowhere/a", "there is no s3://nowhere/a"),
         ("s3://dishes/a/notes.txt/x*", r"s3://dishes/a/notes\.txt cannot be listed"),
         ("s3://dish*/a", "a pattern must begin after the first name of a URL"),
-        ("s3://dishes/a/1.png", "is no folder, glob or list"),
+        ("s3://dishes/a/1.png", "is not a folder, glob or manifest"),
     ],
 )
 def test_what_is_not_there(

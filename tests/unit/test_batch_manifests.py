@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from platecheck.batch.manifests import (
-    kind_of_list,
+    manifest_kind,
     parquet_types,
     read_csv,
     read_parquet,
@@ -105,7 +105,7 @@ def test_a_long_list_is_read_a_piece_at_a_time() -> None:
 
 
 def test_a_photo_is_no_list_of_photos() -> None:
-    with pytest.raises(DataError, match=r"photo\.txt is not a list of paths"):
+    with pytest.raises(DataError, match=r"photo\.txt is not a manifest"):
         paths(read_text(io.BytesIO(bytes(range(1, 10)) * 300_000), "photo.txt", ROOT))
 
 
@@ -278,8 +278,8 @@ def test_what_is_no_list_in_parquet(tmp_path: Path) -> None:
         ("csv", None),
     ],
 )
-def test_what_kind_of_list_a_file_is(name: str, kind: str | None) -> None:
-    assert kind_of_list(name) == kind
+def test_what_manifest_kind_a_file_is(name: str, kind: str | None) -> None:
+    assert manifest_kind(name) == kind
 
 
 @in_one_folder

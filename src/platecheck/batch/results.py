@@ -1,4 +1,4 @@
-"""What a row of answers is, and how rows are cut and counted."""
+"""Predictions as rows of tables, and how rows are counted and divided."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,12 +14,12 @@ LABEL, ERROR = "label", "error"
 
 
 @dataclass(frozen=True)
-class Rows:
-    """How answers become rows.
+class ResultColumns:
+    """The columns of the output.
 
     Attributes:
-        kept: types of the columns that are carried from the list.
-        classes: of the model, in the order of its probabilities.
+        kept: types of the columns that are copied from the manifest.
+        classes: the model's classes.
         model: the classifier's `id`.
     """
 
@@ -29,36 +29,35 @@ class Rows:
 
     @property
     def schema(self) -> pa.Schema:
-        """The columns.
+        """Names and types of all columns.
 
         Raises:
-            DataError: one that is carried has the name of another.
+            DataError: a kept column has the name of another.
         """
-        number = pa.float32()
+        probability = pa.float32()
         schema = pa.schema(
             [
                 (PATH, pa.string()),
                 *self.kept,
                 (LABEL, pa.string()),
-                ("probability", number),
-                *((f"probability_{name}", number) for name in self.classes),
+                ("probability", probability),
+                *((f"probability_{name}", probability) for name in self.classes),
                 (ERROR, pa.string()),
                 ("model", pa.string()),
             ]
         )
         for name in self.kept.names:
             if schema.names.count(name) > 1:
-                raise DataError(f"--keep {name}: the answers have a column of this name")
+                raise DataError(f"--keep {name}: the output already has a column of this name")
         return schema
 
-    def table(self, listed: pa.Table, predictions: Sequence[Prediction]) -> pa.Table:
-        """Rows of what is listed and as many predictions, in one order."""
-        found = [prediction.probabilities or {} for prediction in predictions]
+    def table(self, manifest: pa.Table, predictions: Sequence[Prediction]) -> pa.Table:
+        """Return the rows of as many predictions as the manifest has rows."""
         columns = [
-            *listed.columns,
+            *manifest.columns,
             [None if p.error else p.label for p in predictions],
             [None if p.error else p.probability for p in predictions],
-            *([probabilities.get(name) for probabilities in found] for name in self.classes),
+            *([p.probabilities.get(name) for p in predictions] for name in self.classes),
             [
                 p.error and p.error.reason.encode(errors="backslashreplace").decode()
                 for p in predictions
@@ -70,32 +69,21 @@ class Rows:
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """How many photos had which answer.
-
-    Attributes:
-        photos: all of them.
-        labels: photos by answer.
-        errors: photos that could not be opened.
-    """
+    """Number of photos, of photos per label, and of photos that could not be opened."""
 
     photos: int = 0
     labels: Mapping[str, int] = field(default_factory=dict)
     errors: int = 0
 
-    @classmethod
-    def of(cls, answers: pa.Table) -> "LabelCounts":
-        """Count rows of answers."""
-        labels = Counter(answers.column(LABEL).drop_null().to_pylist())
-        errors = answers.num_rows - answers.column(ERROR).null_count
-        return cls(answers.num_rows, dict(labels), errors)
-
-    def __add__(self, other: "LabelCounts") -> "LabelCounts":
-        labels = Counter(self.labels) + Counter(other.labels)
-        return LabelCounts(self.photos + other.photos, dict(labels), self.errors + other.errors)
+    def __add__(self, results: pa.Table) -> "LabelCounts":
+        labels = Counter(self.labels)
+        labels.update(results.column(LABEL).drop_null().to_pylist())
+        errors = self.errors + results.num_rows - results.column(ERROR).null_count
+        return LabelCounts(self.photos + results.num_rows, dict(labels), errors)
 
 
 def rechunk(tables: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[pa.Table]:
-    """The same rows in tables of these sizes; the last may be smaller."""
+    """Yield the same rows in tables of these sizes; the last may be smaller."""
     remaining = iter(tables)
     pending: list[pa.Table] = []
     rows = 0
