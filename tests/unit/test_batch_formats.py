@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platecheck.batch.formats import check_format, read_table, write_file
-from platecheck.batch.results import rechunk
+from platecheck.batch.formats import check_format, read_table, rechunk, write_file
 from platecheck.errors import DataError
 
 SCHEMA = pa.schema([("path", pa.string()), ("probability", pa.float32()), ("note", pa.string())])

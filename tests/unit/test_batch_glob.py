@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platecheck.batch.storage import list_entries
 from platecheck.errors import DataError
 from platecheck.glob import files_below, is_glob
 from platecheck.photo import is_photo_name

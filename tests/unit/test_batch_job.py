@@ -58,9 +58,10 @@ def stop(source: str | Path, out: Path, model: Path, **options: Any) -> str:
             raise KeyboardInterrupt
 
     job = Job(str(source), str(out), model=model, **{"part_rows": 4, **options})
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(StoppedError) as stopped:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("platecheck.batch.job._PIECE", 1)
-        run(job, on_progress)
+        with pytest.raises(StoppedError) as stopped:
+            run(job, on_progress)
     return str(stopped.value)
 
 

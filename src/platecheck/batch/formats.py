@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from io import BytesIO
 from itertools import repeat
@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from platecheck.batch.results import rechunk
 from platecheck.errors import DataError
 from platecheck.model_info import first_line
 
@@ -73,6 +72,23 @@ def write_file(file: BinaryIO, suffix: str, schema: pa.Schema, tables: Iterable[
     with _WRITERS[suffix.lower()](file, schema) as writer:
         for table in rechunk(tables, repeat(_ROWS)):
             writer.write_table(table)
+
+
+def rechunk(tables: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[pa.Table]:
+    """Yield the same rows in tables of these sizes; the last may be smaller."""
+    remaining = iter(tables)
+    pending: list[pa.Table] = []
+    rows = 0
+    for size in sizes:
+        while rows < size and (table := next(remaining, None)) is not None:
+            pending.append(table)
+            rows += table.num_rows
+        if not rows:
+            return
+        whole = pa.concat_tables(pending)
+        yield whole.slice(0, size)
+        pending = [whole.slice(size)]
+        rows = pending[0].num_rows
 
 
 def read_table(path: Path) -> pa.Table:

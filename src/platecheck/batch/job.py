@@ -10,12 +10,11 @@ from typing import Literal
 
 import pyarrow as pa
 
-from platecheck.batch.engine import predict_tables
-from platecheck.batch.formats import check_format
+from platecheck.batch.engine import predict_tables, result_schema
+from platecheck.batch.formats import check_format, rechunk
 from platecheck.batch.manifests import PATH
-from platecheck.batch.results import LabelCounts, ResultColumns, rechunk
-from platecheck.batch.shards import Shards
-from platecheck.batch.sources import STDIN, BatchSource, find_batch_source
+from platecheck.batch.shards import LabelCounts, Shards
+from platecheck.batch.sources import STDIN, find_batch_source
 from platecheck.classifier import Classifier, find_model
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, MissingExtraError, OutputError, PlatecheckError
@@ -100,9 +99,9 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
     _check(job)
     classifier = Classifier.load(job.model)
     source = find_batch_source(job.source, column=job.column, keep=job.keep, root=job.root)
-    columns = ResultColumns(source.kept, classifier.classes, classifier.id)
+    schema = result_schema(source.kept, classifier.classes)
     out = Path(job.out)
-    check_format(out, columns.schema)
+    check_format(out, schema)
     with Shards(out, job.part_rows) as shards:
         if os.path.lexists(out) and not (job.overwrite or shards.moved):
             raise DataError(f"{out} already exists; --overwrite replaces it")
@@ -119,10 +118,8 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
                         source.tables(), lambda photos: on_progress("listing", photos, None)
                     )
                 resumed = shards.completed
-                _predict(job, classifier, shards, columns, source, on_progress)
-                counts = shards.finish(
-                    columns.schema, one_file=job.one_file, overwrite=job.overwrite
-                )
+                _predict(job, classifier, shards, schema, source.root, on_progress)
+                counts = shards.finish(schema, one_file=job.one_file, overwrite=job.overwrite)
             except KeyboardInterrupt:
                 raise StoppedError(f"stopped: {_how_to_resume(shards)}") from None
             except (DataError, OutputError) as error:
@@ -150,8 +147,8 @@ def _predict(
     job: Job,
     classifier: Classifier,
     shards: Shards,
-    columns: ResultColumns,
-    source: BatchSource,
+    schema: pa.Schema,
+    root: str,
     on_progress: OnProgress,
 ) -> None:
     """Predict the pending shards, and write each when it is complete."""
@@ -165,7 +162,7 @@ def _predict(
         for table in map(shards.read_manifest, pending):
             yield from (table.slice(start, rows) for start in range(0, table.num_rows, rows))
 
-    workers, root = job.workers, source.root
+    workers = job.workers
     first = shards.read_manifest(0).column(PATH)[0].as_py() or ""
     is_far = is_remote(first) or (is_remote(root) and not Path(first).is_absolute())
     if workers is None and is_far:
@@ -175,9 +172,9 @@ def _predict(
 
         model = find_model(job.model).read_bytes()
         photos = shards.photos - done
-        found = predict_on_ray(model, manifest, photos, columns, root, workers or 1, job.address)
+        found = predict_on_ray(model, manifest, photos, schema, root, workers or 1, job.address)
     else:
-        found = predict_tables(classifier, manifest(_PIECE), columns, root, workers)
+        found = predict_tables(classifier, manifest(_PIECE), schema, root, workers)
 
     def results() -> Iterator[pa.Table]:
         nonlocal done

@@ -15,7 +15,6 @@ import ray
 from ray.exceptions import RayError
 
 from platecheck.batch.engine import predict_tables
-from platecheck.batch.results import ResultColumns
 from platecheck.classifier import Classifier
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError
@@ -31,7 +30,7 @@ def predict_on_ray(
     model: bytes,
     manifest: Callable[[int], Iterable[pa.Table]],
     photos: int,
-    columns: ResultColumns,
+    schema: pa.Schema,
     root: str,
     workers: int,
     address: str | None,
@@ -42,7 +41,7 @@ def predict_on_ray(
         model: content of the model file, sent to every machine.
         manifest: returns tables of at most so many rows, read as needed.
         photos: rows of all tables.
-        columns: the columns of the results.
+        schema: the columns of the results.
         root: base folder or URL of relative paths, on every machine.
         workers: concurrent photos per core.
         address: address of the cluster [default: RAY_ADDRESS, or a cluster on this machine].
@@ -62,7 +61,7 @@ def predict_on_ray(
         cores = int(cluster.cluster_resources().get("CPU", 1))
         size = min(max(photos // (cores * _TASKS_PER_CORE), _LEAST_PHOTOS), _MOST_PHOTOS)
         for table in manifest(size):
-            queue.append(predict.remote(carried, table, columns, root, workers))
+            queue.append(predict.remote(carried, table, schema, root, workers))
             cores = int(cluster.cluster_resources().get("CPU", 1))  # may grow or shrink
             while len(queue) >= cores * _QUEUED_PER_CORE:
                 yield cluster.get(queue.popleft())
@@ -105,10 +104,10 @@ def _connect(address: str) -> None:
 
 
 def _predict_table(
-    model: tuple[Any], table: pa.Table, columns: ResultColumns, root: str, workers: int
+    model: tuple[Any], table: pa.Table, schema: pa.Schema, root: str, workers: int
 ) -> pa.Table:
     """Predict the photos of one task, on any machine."""
-    return next(predict_tables(_load(model[0]), [table], columns, root, workers))
+    return next(predict_tables(_load(model[0]), [table], schema, root, workers))
 
 
 @lru_cache(maxsize=1)  # once per process

@@ -15,9 +15,10 @@ import json
 import math
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -25,11 +26,26 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 from filelock import FileLock, Timeout
 
-from platecheck.batch.formats import read_table, write_file
+from platecheck.batch.engine import ERROR, LABEL
+from platecheck.batch.formats import read_table, rechunk, write_file
 from platecheck.batch.manifests import PATH
-from platecheck.batch.results import LabelCounts, rechunk
 from platecheck.errors import DataError, OutputError
 from platecheck.files import LOCK, PART, replacing, sync_folder
+
+
+@dataclass(frozen=True)
+class LabelCounts:
+    """Number of photos, of photos per label, and of photos that could not be opened."""
+
+    photos: int = 0
+    labels: Mapping[str, int] = field(default_factory=dict)
+    errors: int = 0
+
+    def __add__(self, results: pa.Table) -> "LabelCounts":
+        labels = Counter(self.labels)
+        labels.update(results.column(LABEL).drop_null().to_pylist())
+        errors = self.errors + results.num_rows - results.column(ERROR).null_count
+        return LabelCounts(self.photos + results.num_rows, dict(labels), errors)
 
 
 class Shards:
