@@ -71,18 +71,13 @@ class Job:
 
 @dataclass(frozen=True)
 class JobResult:
-    """The result of a job: the output, the classifier's `id`, counts and time.
-
-    Attributes:
-        resumed: photos with results from earlier runs of the job.
-        seconds: duration of this run.
-    """
+    """The result of a job."""
 
     out: Path
-    model: str
+    model: str  # the classifier's `id`
     counts: LabelCounts
-    resumed: int
-    seconds: float
+    resumed: int  # photos with results from earlier runs of the job
+    seconds: float  # of this run
 
 
 def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:

@@ -107,11 +107,7 @@ class Shards:
             file.write(json.dumps(self._job, indent=2).encode())
 
     def begin(self, options: Mapping[str, Any]) -> None:
-        """Record the options of the job, or check that they are those it was begun with.
-
-        Raises:
-            DataError: they are not, or the folder is not a job's.
-        """
+        """Record the options of the job, or raise DataError if it was begun with others."""
         if not self._job:
             if any(path.name != LOCK for path in self.folder.iterdir()):
                 raise DataError(f"{self.folder} is in the way: platecheck did not create it")
@@ -185,15 +181,10 @@ class Shards:
         self._write(self._result_path(shard), results.schema, [results])
 
     def finish(self, schema: pa.Schema, *, one_file: bool, overwrite: bool) -> LabelCounts:
-        """Make OUT of the results, remove the folder, and return the counts.
-
-        Args:
-            schema: columns of the results.
-            one_file: write a file rather than a folder of shards.
-            overwrite: replace an existing output.
+        """Make OUT, a file or a folder of shards, remove the folder, and return the counts.
 
         Raises:
-            DataError: the output exists and `overwrite` is false.
+            DataError: OUT exists and `overwrite` is false.
             OutputError: it cannot be written.
         """
         counts = LabelCounts()
