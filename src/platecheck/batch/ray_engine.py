@@ -71,10 +71,11 @@ def predict_on_ray(
         reason = str(error).strip().splitlines()[-1]  # after the remote traceback
         raise DataError(f"the Ray cluster cannot continue: {reason}") from error
     finally:
-        for task in queue:
-            cluster.cancel(task)
         if is_ours:
             cluster.shutdown()
+        else:
+            for task in queue:
+                cluster.cancel(task)
 
 
 def _connect(address: str) -> None:

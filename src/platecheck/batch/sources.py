@@ -79,16 +79,15 @@ def find_batch_source(
         raise DataError(
             f"{place} is not a folder, glob or manifest; use platecheck predict for single photos"
         )
-    root = _absolute(local_path(root or ""))
+    base = _absolute(local_path(root or ""))
     if place == STDIN:
-        stdin = sys.stdin.buffer
         return BatchSource(
-            {"source": STDIN, "root": root},
+            {"source": STDIN, "root": base},
             pa.schema([]),
-            lambda: read_text(stdin, "the manifest on standard input", root),
-            root,
+            lambda: read_text(sys.stdin.buffer, "the manifest on standard input", base),
+            base,
         )
-    return _manifests(place, kind, column or PATH, keep, root)
+    return _manifests(place, kind, column or PATH, keep, base)
 
 
 def _photos(place: str) -> BatchSource:
