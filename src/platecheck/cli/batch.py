@@ -27,7 +27,7 @@ from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from platecheck.batch.job import OnProgress
+    from platecheck.batch.job import JobResult, OnProgress
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -112,25 +112,8 @@ def batch(
     except StoppedError as stopped:
         console(stderr=True).print(escape(str(stopped)))
         raise typer.Exit(INTERRUPTED) from None
-    counts = result.counts
-    if as_json:
-        summary = {
-            "out": str(result.out),
-            "model": result.model,
-            "photos": counts.photos,
-            "labels": dict(counts.labels),
-            "errors": counts.errors,
-            "resumed": result.resumed,
-            "seconds": round(result.seconds, 3),
-        }
-        print(json.dumps(summary, indent=2))
-    else:
-        labels = sorted(counts.labels.items(), key=lambda item: -item[1])
-        shown = [f"[{COLORS.get(label, 'bold')}]{escape(label)}[/] {n:,}" for label, n in labels]
-        if counts.errors:
-            shown.append(f"[yellow]could not be opened[/] {counts.errors:,}")
-        console().print(f"{counts.photos:,} photos in {escape(result.out)}: {', '.join(shown)}")
-    if counts.errors:
+    _print(result, as_json=as_json)
+    if result.counts.errors:
         raise typer.Exit(1)
 
 
@@ -164,3 +147,24 @@ def _progress() -> Iterator["OnProgress"]:
                 progress.reset(task, description=title, total=total, completed=done, visible=True)
 
         yield on_progress
+
+
+def _print(result: "JobResult", *, as_json: bool) -> None:
+    counts = result.counts
+    if as_json:
+        summary = {
+            "out": str(result.out),
+            "model": result.model,
+            "photos": counts.photos,
+            "labels": dict(counts.labels),
+            "errors": counts.errors,
+            "resumed": result.resumed,
+            "seconds": round(result.seconds, 3),
+        }
+        print(json.dumps(summary, indent=2))
+    else:
+        labels = sorted(counts.labels.items(), key=lambda item: -item[1])
+        shown = [f"[{COLORS.get(label, 'bold')}]{escape(label)}[/] {n:,}" for label, n in labels]
+        if counts.errors:
+            shown.append(f"[yellow]could not be opened[/] {counts.errors:,}")
+        console().print(f"{counts.photos:,} photos in {escape(result.out)}: {', '.join(shown)}")
