@@ -1,10 +1,11 @@
-"""``python -m benchmarks.archive``: what `platecheck batch` takes, in time and memory.
+"""``python -m benchmarks.archive``: time and memory of `platecheck batch`.
 
-Photos are rendered dishes, repeated, and so read from the system's cache of files. Times of a core
-are seconds that the processor was at work, so that what else runs here counts little.
+Photos are rendered dishes, repeated, and so read from the file system cache. Times per core are CPU
+time, so that other processes have little influence.
 """
 
 import argparse
+import json
 import os
 import signal
 import statistics
@@ -55,7 +56,7 @@ def main() -> None:
 
 
 def rendered(folder: Path, side: int) -> list[Path]:
-    """Rendered dishes of one size."""
+    """Render dishes of one size."""
     place = folder / f"rendered-{side}"
     if not place.exists():
         write_dataset(place, photos=RENDERED, size=side)
@@ -63,7 +64,7 @@ def rendered(folder: Path, side: int) -> list[Path]:
 
 
 def of_a_phone(folder: Path) -> list[Path]:
-    """As many pixels as a phone's photos have."""
+    """Render photos of the size of a phone's."""
     place = folder / "phone"
     if not place.exists():
         place.mkdir()
@@ -73,7 +74,7 @@ def of_a_phone(folder: Path) -> list[Path]:
 
 
 def archive(folder: Path, rows: int) -> Path:
-    """A folder of that many photos: a thousand to a folder, each a link to a rendered one."""
+    """Return a folder of that many links to rendered photos, a thousand per subfolder."""
     place = folder / f"archive-{rows}"
     photos = rendered(folder, SIDES[0])
     for number in range(rows if not place.exists() else 0):
@@ -84,7 +85,7 @@ def archive(folder: Path, rows: int) -> Path:
 
 
 def listed(folder: Path, photos: list[Path], rows: int) -> Path:
-    """A list that repeats photos."""
+    """Write a manifest that repeats photos."""
     place = folder / "list.parquet"
     paths = [str(photos[number % len(photos)]) for number in range(rows)]
     pq.write_table(pa.table({"path": paths}), place)
@@ -96,13 +97,7 @@ def listed(folder: Path, photos: list[Path], rows: int) -> Path:
 
 @dataclass(frozen=True)
 class Ran:
-    """What a process took.
-
-    Attributes:
-        seconds: from its start to its end.
-        busy: seconds of all cores together.
-        megabytes: of memory, at most.
-    """
+    """Duration and CPU time in seconds, and peak memory, of a process."""
 
     seconds: float
     busy: float
@@ -110,7 +105,7 @@ class Ran:
 
 
 def batch(*arguments: str | Path, kill_when: Callable[[], bool] | None = None) -> Ran:
-    """Run ``platecheck batch``, to its end or until it is time to kill it."""
+    """Run ``platecheck batch``, or kill it when `kill_when` returns true."""
     start = time.perf_counter()
     process = subprocess.Popen(
         [sys.executable, "-m", "platecheck", "batch", *map(str, arguments), "--overwrite"],
@@ -131,21 +126,11 @@ def batch(*arguments: str | Path, kill_when: Callable[[], bool] | None = None) -
     return Ran(time.perf_counter() - start, used.ru_utime + used.ru_stime, peak / 1e6)
 
 
-class Quiet:
-    """Shows no progress."""
-
-    def listing(self) -> None: ...
-
-    def answering(self, photos: int, done: int) -> None: ...
-
-    def advance(self, photos: int) -> None: ...
-
-
 # --- what is measured
 
 
 def speed(folder: Path) -> None:
-    """Photos a second of one core, by model and size of the photos."""
+    """Measure photos per second and core, by model and photo size."""
     kinds = {f"rendered, {side} × {side}": (rendered(folder, side), 2000) for side in SIDES}
     kinds[f"a phone's, {PHONE[0]} × {PHONE[1]}"] = (of_a_phone(folder), 300)
     print("| photos | model | photos a second and core | core-hours a million |\n|---|---|---|---|")
@@ -161,7 +146,7 @@ def speed(folder: Path) -> None:
 
 
 def alike(folder: Path) -> None:
-    """The local engine against `Classifier.predict_many`, in turns."""
+    """Compare the local engine with `Classifier.predict_many`."""
     for model, times in (("plate", 20), ("tiny", 100)):
         photos = rendered(folder, SIDES[0]) * times
         job = Job(
@@ -173,7 +158,7 @@ def alike(folder: Path) -> None:
         classifier = Classifier.load(model)
         in_turns(
             f"{len(photos)} photos of {SIDES[0]} px, {model}, busy",
-            ("batch", lambda job=job: run(job, Quiet())),
+            ("batch", lambda job=job: run(job)),
             ("predict_many", lambda c=classifier, p=photos: deque(c.predict_many(p), maxlen=0)),
             time.process_time,
         )
@@ -183,7 +168,7 @@ Action = tuple[str, Callable[[], object]]
 
 
 def in_turns(what: str, ours: Action, theirs: Action, clock: Callable[[], float]) -> None:
-    """Print the seconds of two actions, medians of rounds in which they take turns."""
+    """Print median seconds of two actions that take turns."""
 
     def seconds(action: Action) -> float:
         start = clock()
@@ -201,7 +186,7 @@ def in_turns(what: str, ours: Action, theirs: Action, clock: Callable[[], float]
 
 
 def memory(folder: Path) -> None:
-    """The most memory that a folder of photos takes."""
+    """Measure peak memory by number of photos."""
     print("| photos | seconds | MB at most |\n|---|---|---|")
     for rows in (1_000, 10_000, 100_000):
         ran = batch(archive(folder, rows), folder / f"whole-{rows}.parquet", "--model", "tiny")
@@ -209,7 +194,7 @@ def memory(folder: Path) -> None:
 
 
 def listing(folder: Path) -> None:
-    """Listing alone: memory and rows a second of a long list of photos that are not there."""
+    """Measure listing alone: memory and rows per second of a long manifest."""
     place = folder / "long.parquet"
     rows, piece = 10_000_000, 1_000_000
     with pq.ParquetWriter(place, pa.schema([("path", pa.string())])) as writer:
@@ -220,7 +205,7 @@ def listing(folder: Path) -> None:
     start = time.perf_counter()
     ran = batch(
         *(place, out, "--model", "tiny", "--part-rows", "100000"),
-        kill_when=lambda: Path(f"{out}.parts", "listing.json").exists(),
+        kill_when=lambda: is_listed(Path(f"{out}.parts", "job.json")),
     )
     print(
         f"{rows:,} rows: {rows / (time.perf_counter() - start):,.0f} a second,"
@@ -228,32 +213,36 @@ def listing(folder: Path) -> None:
     )
 
 
+def is_listed(state: Path) -> bool:
+    return state.exists() and json.loads(state.read_bytes())["photos"] is not None
+
+
 def kills(folder: Path) -> None:
-    """A job that is killed twice and gone on with, against one that is not."""
+    """Compare a job that is killed twice and resumed with an uninterrupted one."""
     rows = 100_000
     source = archive(folder, rows)
     whole, out = folder / f"whole-{rows}.parquet", folder / "killed.parquet"
     if not whole.exists():
         batch(source, whole, "--model", "tiny")
-    answers = Path(f"{out}.parts", "answers")
+    results = Path(f"{out}.parts", "results")
 
-    def after(parts: int) -> bool:
-        return answers.is_dir() and sum(1 for _ in answers.iterdir()) >= parts
+    def after(shards: int) -> bool:
+        return results.is_dir() and sum(1 for _ in results.iterdir()) >= shards
 
     for parts in (30, 65):
         batch(source, out, "--model", "tiny", kill_when=lambda parts=parts: after(parts))
-        print(f"killed with {sum(1 for _ in answers.iterdir())} of {rows // 1000} parts answered")
+        print(f"killed with {sum(1 for _ in results.iterdir())} of {rows // 1000} shards complete")
     batch(source, out, "--model", "tiny")
     found, right = pq.read_table(out), pq.read_table(whole)
     paths = found.column("path").to_pylist()
     print(
-        f"{found.num_rows:,} rows, {len(set(paths)):,} photos; the rows of a job that was not"
-        f" killed: {'yes' if found.equals(right) else 'NO'}"
+        f"{found.num_rows:,} rows, {len(set(paths)):,} photos; identical to an uninterrupted run:"
+        f" {'yes' if found.equals(right) else 'NO'}"
     )
 
 
 def against_ray(folder: Path) -> None:
-    """Ray on this machine's cores against the local engine, in turns, Ray already started."""
+    """Compare Ray, already started, with the local engine on this machine."""
     import ray
 
     ray.init(num_cpus=os.cpu_count(), log_to_driver=False)
@@ -268,8 +257,8 @@ def against_ray(folder: Path) -> None:
         }
         in_turns(
             f"{len(photos)} photos of {SIDES[0]} px, {model}",
-            ("ray", lambda jobs=jobs: run(jobs["ray"], Quiet())),
-            ("local", lambda jobs=jobs: run(jobs["local"], Quiet())),
+            ("ray", lambda jobs=jobs: run(jobs["ray"])),
+            ("local", lambda jobs=jobs: run(jobs["local"])),
             time.perf_counter,
         )
         tables = [pq.read_table(folder / f"{engine}.parquet") for engine in jobs]

@@ -31,8 +31,7 @@ SYSTEM_FOLDERS = frozenset({
     "system volume information", "temporary items", "thevolumesettingsfolder", "~snapshot",
 })
 # fmt: on
-"""Lower-case names of folders that hold copies, thumbnails or deleted files, not original photos.
-"""
+"""Lower-case names of folders of copies, thumbnails and deleted files."""
 
 # Skipped beside a photo of the same name: the video of a Live Photo.
 _VIDEOS = (".mov", ".mp4")
@@ -69,11 +68,7 @@ def is_glob(place: str) -> bool:
 
 
 def local_entries(folder: str) -> list[Entry]:
-    """List a local folder.
-
-    Raises:
-        DataError: it cannot be listed; skipping it would leave photos out silently.
-    """
+    """List a local folder; raise DataError rather than leave photos out silently."""
     try:
         with os.scandir(folder) as entries:
             return [
@@ -82,8 +77,7 @@ def local_entries(folder: str) -> list[Entry]:
             ]
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be listed ({error.strerror}); to leave it out, give a list of photos"
-            " instead"
+            f"{folder} cannot be listed ({error.strerror}); to leave it out, give a list instead"
         ) from error
 
 
@@ -164,8 +158,7 @@ def _split_pattern(place: str) -> tuple[str, Names]:
     first = next(index for index, part in enumerate(parts) if glob.has_magic(part))
     if is_remote(place) and first < 3:
         raise DataError(f"{place}: a pattern must begin after the first name of a URL")
-    base = "/".join(parts[:first])
-    return base or "/" * first, tuple(filter(None, parts[first:]))
+    return "/".join(parts[:first]) or "/" * first, tuple(filter(None, parts[first:]))
 
 
 def _join(base: str, names: Names) -> str:

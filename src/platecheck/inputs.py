@@ -12,7 +12,6 @@ from platecheck.glob import files_below, is_glob, is_remote
 
 STDIN = "-"
 LISTS = (".txt", ".csv", ".tsv")
-"""File name endings of lists: one path per line (.txt), or a table."""
 
 # Accepted names of the path column, and the other columns that are read.
 _PATH_COLUMNS = ("photo", "file", "filename", "image")

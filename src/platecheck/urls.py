@@ -24,10 +24,10 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 def fetch_photo(url: str, *, allow_private: bool = False) -> bytes:
-    """Download a URL without decoding it.
+    """Download a photo. No proxy is used.
 
     The connection goes to the address that was checked, which defeats DNS rebinding, and every
-    redirect is checked again. No proxy is used.
+    redirect is checked again.
 
     Args:
         url: starts with ``https://``.

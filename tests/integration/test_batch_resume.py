@@ -14,68 +14,49 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from platecheck import Classifier
+from platecheck.batch.job import Job, run
 
-WriteModel = Callable[..., Path]
-
-PHOTOS = 12
-ROWS = 360
+ROWS, PHOTOS, PART_ROWS = 360, 12, 20
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory, write_model: Callable[..., Path]) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "mean.onnx")
 
 
 @pytest.fixture(scope="module")
 def listed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A list that takes a few seconds to answer: large photos, one after the other, repeated."""
+    """A manifest that takes a second or more: large photos, repeated, one of them damaged."""
     folder = tmp_path_factory.mktemp("photos")
     for number in range(PHOTOS):
-        Image.new("RGB", (900, 900), (number * 20,) * 3).save(folder / f"{number}.png")
+        Image.new("RGB", (600, 600), (number * 20,) * 3).save(folder / f"{number}.png")
     (folder / "11.png").write_bytes(b"torn")
     paths = [str(folder / f"{number % PHOTOS}.png") for number in range(ROWS)]
     (folder / "list.txt").write_text("\n".join(paths))
     return folder / "list.txt"
 
 
-def expected(model: Path, listed: Path) -> list[tuple[Any, ...]]:
-    """What predict_many says of these photos."""
-    classifier = Classifier.load(model)
-    paths = listed.read_text().splitlines()
-    once = {answer.source: answer for answer in classifier.predict_many(sorted(set(paths)))}
-    return [
-        (path, once[path].label or None, *(once[path].probabilities or {}).values())
-        for path in paths
-    ]
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, model: Path, listed: Path) -> Any:
+    """The rows of a job that was not interrupted."""
+    out = tmp_path_factory.mktemp("expected") / "out.parquet"
+    run(Job(str(listed), str(out), model=model))
+    return pq.read_table(out)
 
 
-def rows(out: Path) -> list[tuple[Any, ...]]:
-    found = pq.read_table(out)
-    numbers = [name for name in found.column_names if name.startswith("probability_")]
-    return [
-        (row["path"], row["label"], *(row[name] for name in numbers if row[name] is not None))
-        for row in found.to_pylist()
-    ]
+def command(source: Path, out: Path, model: Path, *options: str) -> list[str]:
+    arguments = [str(source), str(out), "--model", str(model), "--part-rows", str(PART_ROWS)]
+    return [sys.executable, "-m", "platecheck", "batch", *arguments, "--json", *options]
 
 
-def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "platecheck", "batch", *map(str, arguments)]
+def completed(out: Path) -> set[str]:
+    return {path.name for path in Path(f"{out}.parts", "results").glob("[0-9]*")}
 
 
-def slowly(listed: Path, out: Path, model: Path) -> list[str]:
-    """A command that takes long enough to be stopped, on a machine of any number of cores."""
-    return command(listed, out, "--model", model, "--part-rows", "20", "--workers", "1")
-
-
-def answered(out: Path) -> set[str]:
-    return {path.name for path in Path(f"{out}.parts", "answers").glob("[0-9]*")}
-
-
-def signalled(arguments: list[str], out: Path, parts: int, number: int) -> tuple[int, str]:
-    """Start a command, send it a signal once it has answered so many parts; how it ended."""
+def signalled(arguments: list[str], out: Path, shards: int, number: int) -> tuple[int, str]:
+    """Signal a command after so many shards; return its exit code and stderr."""
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
-        while len(answered(out)) < parts:
+        while len(completed(out)) < shards:
             assert process.poll() is None, "it was faster than the test"
             time.sleep(0.002)
         process.send_signal(number)
@@ -83,38 +64,30 @@ def signalled(arguments: list[str], out: Path, parts: int, number: int) -> tuple
     return process.returncode, said
 
 
-def test_killed_twice_and_gone_on(tmp_path: Path, model: Path, listed: Path) -> None:
+def test_batch_killed_twice_and_interrupted_resumes_to_the_same_rows(
+    tmp_path: Path, model: Path, listed: Path, expected: Any
+) -> None:
     out = tmp_path / "out.parquet"
-    asked = [*slowly(listed, out, model), "--json"]
+    asked = command(listed, out, model, "--workers", "1")
     seen: set[str] = set()
-    for parts in (3, 8):
-        code, _ = signalled(asked, out, parts, signal.SIGKILL)
-        assert code == -signal.SIGKILL
+    for shards, number in ((3, signal.SIGKILL), (7, signal.SIGKILL), (10, signal.SIGINT)):
+        code, said = signalled(asked, out, shards, number)
         assert not out.exists()
-        assert seen < answered(out)  # what was answered stays
-        assert len(answered(out)) < ROWS // 20
-        seen = answered(out)
+        assert seen < completed(out)  # what was done stays
+        seen = completed(out)
+        assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
+    assert said == (
+        f"stopped: {len(seen) * PART_ROWS} of {ROWS} photos are done and kept in {out}.parts;"
+        " run the same command to resume\n"
+    )
     done = subprocess.run(asked, check=False, capture_output=True, text=True)
     assert done.returncode == 1, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["resumed"] == len(seen) * 20
-    assert summary["errors"] == ROWS // PHOTOS  # of all three runs
+    assert summary["resumed"] == len(seen) * PART_ROWS
+    assert summary["errors"] == ROWS // PHOTOS  # of all runs
     assert sum(summary["labels"].values()) + summary["errors"] == summary["photos"] == ROWS
-    assert rows(out) == expected(model, listed)
+    assert pq.read_table(out).equals(expected)
     assert [path.name for path in tmp_path.iterdir()] == ["out.parquet"]
-
-
-def test_ctrl_c_says_how_to_go_on(tmp_path: Path, model: Path, listed: Path) -> None:
-    out = tmp_path / "out.parquet"
-    asked = slowly(listed, out, model)
-    code, said = signalled(asked, out, 2, signal.SIGINT)
-    assert code == 130
-    assert said == (
-        f"stopped: {len(answered(out)) * 20} of {ROWS} photos are answered and kept in"
-        f" {out}.parts; the same command goes on from there\n"
-    )
-    assert subprocess.run(asked, check=False, capture_output=True).returncode == 1
-    assert rows(out) == expected(model, listed)
 
 
 # --- killed before each change of a file
@@ -124,7 +97,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, model: Path, listed: Path) -> 
 KILL_AT_EACH = """
 import os, shutil, signal, sys
 from pathlib import Path
-import pandas, pyarrow.compute, PIL.Image  # so that not every child has to
+import pyarrow.compute, PIL.Image  # so that not every child has to
 from platecheck.batch.job import Job, run
 from platecheck.errors import DataError
 
@@ -134,12 +107,6 @@ out = Path(folder, "out.parquet")
 parts = Path(folder, "out.parquet.parts")
 job = Job(f"{folder}/photos", str(out), model=model, part_rows=2, workers=1,
           one_file=one_file == "True", overwrite=overwrite == "True")
-
-
-class Progress:
-    def listing(self): ...
-    def answering(self, photos, done): ...
-    def advance(self, photos): ...
 
 
 def child(kill_at=None):
@@ -164,7 +131,7 @@ def child(kill_at=None):
 
     sys.addaudithook(count)
     try:
-        run(job, Progress())
+        run(job)
         os._exit(0)
     except DataError as error:
         print(error, flush=True)
@@ -188,8 +155,8 @@ print("killed", number - 1)
 """
 
 
-@pytest.mark.parametrize(("one_file", "overwrite"), [(True, False), (False, False), (False, True)])
-def test_killed_before_each_change_of_a_file(
+@pytest.mark.parametrize(("one_file", "overwrite"), [(True, False), (False, True)])
+def test_job_killed_before_each_file_change_resumes_to_the_same_rows(
     tmp_path: Path, model: Path, one_file: bool, overwrite: bool
 ) -> None:
     (tmp_path / "photos").mkdir()
@@ -205,18 +172,13 @@ def test_killed_before_each_change_of_a_file(
     assert done.returncode == 0, done.stdout + done.stderr
     results = list((tmp_path / "results").iterdir())
     assert f"killed {len(results)}" in done.stdout
-    assert len(results) > 40
-    (tmp_path / "list.txt").write_text(
-        "\n".join(str(tmp_path / f"photos/{number}.png") for number in range(3))
-    )
-    right = expected(model, tmp_path / "list.txt")
+    assert len(results) > 25
+    run(Job(str(tmp_path / "photos"), str(tmp_path / "expected.parquet"), model=model))
     for result in results:
-        assert rows(result) == right, result.name
+        assert pq.read_table(result).equals(pq.read_table(tmp_path / "expected.parquet")), result
 
 
 # --- no room
-
-FORMATS = (".parquet", ".csv", ".jsonl")
 
 
 @pytest.fixture(scope="module")
@@ -227,41 +189,27 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def out_of_room(
-    model: Path, photos: Path, out: Path, **options: Any
-) -> subprocess.CompletedProcess[str]:
-    """Run a job that cannot write all it should, and see what it leaves."""
-    done = subprocess.run(
-        command(photos, out, "--model", model, "--part-rows", "20", "--json"),
-        check=False,
-        capture_output=True,
-        text=True,
-        **options,
+def fails_then_resumes(
+    model: Path, photos: Path, out: Path, reason: str, make_room: Callable[[], None], **options: Any
+) -> int:
+    """Run a job without enough room, then one with room; return how many shards the first kept."""
+    asked = command(photos, out, model)
+    done = subprocess.run(asked, check=False, capture_output=True, text=True, **options)
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    kept = len(completed(out))
+    assert reason in done.stderr
+    assert done.stderr.endswith(
+        f"{kept * PART_ROWS} of {ROWS} photos are done and kept in {out}.parts;"
+        " run the same command to resume\n"
     )
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    assert "error: " in done.stderr
-    assert (
-        f"{len(answered(out)) * 20} of {ROWS} photos are answered and kept in {out}.parts;"
-        " the same command goes on from there\n"
-    ) in done.stderr
     assert not out.exists()
     assert not list(out.parent.rglob(".part-*")), "what is half written is removed"
-    return done
-
-
-def goes_on(model: Path, photos: Path, out: Path) -> None:
-    before = len(answered(out))
-    assert before
-    done = subprocess.run(
-        command(photos, out, "--model", model, "--part-rows", "20", "--json"),
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    make_room()
+    done = subprocess.run(asked, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["resumed"] == before * 20
+    assert json.loads(done.stdout)["resumed"] == kept * PART_ROWS
     assert [path.name for path in out.parent.iterdir()] == [out.name]
+    return kept
 
 
 @pytest.fixture
@@ -269,47 +217,36 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of one megabyte."""
     folder = tmp_path / "disk"
     folder.mkdir()
-    mounting = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    if mounting.returncode:
-        pytest.skip(
-            f"a full disk needs the right to mount one: {mounting.stderr.strip()};"
-            " test_a_file_that_may_not_grow stands in for it"
-        )
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]
+    if (done := subprocess.run(mount, check=False, capture_output=True, text=True)).returncode:
+        pytest.skip(f"a full disk needs the right to mount one: {done.stderr.strip()}")
     yield folder
     subprocess.run(["umount", folder], check=True)
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-def test_a_full_disk(model: Path, photos: Path, small_disk: Path, suffix: str) -> None:
-    out = small_disk / "folder" / f"out{suffix}"
+def test_batch_on_a_full_disk_keeps_what_is_done(
+    model: Path, photos: Path, small_disk: Path
+) -> None:
+    out = small_disk / "folder" / "out.parquet"
     out.parent.mkdir()
     ballast = small_disk / "ballast"
-    # Room for the listing, 18 files of a page each, and for a few answers.
-    ballast.write_bytes(bytes(2**20 - 4096 * 40))
-    said = out_of_room(model, photos, out).stderr
-    assert "No space left on device" in said
-    ballast.unlink()
-    goes_on(model, photos, out)
+    # Room for the manifest, 18 files of a page each, and for a few results.
+    ballast.write_bytes(bytes(2**20 - 4096 * 32))
+    kept = fails_then_resumes(model, photos, out, "No space left on device", ballast.unlink)
+    assert 0 < kept < ROWS // PART_ROWS
 
 
 @pytest.mark.parametrize(
     ("suffix", "most"), [(".parquet", 4500), (".csv", 15_000), (".jsonl", 15_000)]
 )
-def test_a_file_that_may_not_grow(
+def test_batch_with_an_output_that_may_not_grow_keeps_what_is_done(
     tmp_path: Path, model: Path, photos: Path, suffix: str, most: int
 ) -> None:
-    """The file of all answers is the first one that is larger than allowed."""
+    """OUT is the first file that is larger than allowed."""
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
     out = tmp_path / "folder" / f"out{suffix}"
-    said = out_of_room(model, photos, out, preexec_fn=limit).stderr
-    assert "File too large" in said
-    assert len(answered(out)) == ROWS // 20
-    goes_on(model, photos, out)
+    kept = fails_then_resumes(model, photos, out, "File too large", lambda: None, preexec_fn=limit)
+    assert kept == ROWS // PART_ROWS

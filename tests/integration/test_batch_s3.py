@@ -1,7 +1,7 @@
-"""Photos and lists in an object store, against a server that speaks S3 on this machine."""
+"""Photos and manifests in an object store, against a server that speaks S3 on this machine."""
 
-import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,53 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
 from PIL import Image
-from typer.testing import CliRunner
 
 from platecheck import Classifier
 from platecheck.batch import storage
-from platecheck.cli import app
-
-WriteModel = Callable[..., Path]
+from platecheck.batch.job import Job, run
+from platecheck.errors import DataError
 
 KEYS = ["a/1.png", "a/2 x#?%20.png", "a/deep/3.png", "a/notes.txt", "b/4.png", "b/torn.png"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Path:
-    return write_model(tmp_path_factory.mktemp("model") / "mean.onnx")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture
-def store(server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """An S3 client, and a bucket called dishes."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": server,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    storage._host.cache_clear()
-    client = boto3.client("s3")
-    client.create_bucket(Bucket="dishes")
-    for number, key in enumerate(KEYS):
-        client.put_object(Bucket="dishes", Key=key, Body=png(number * 45))
-    client.put_object(Bucket="dishes", Key="b/torn.png", Body=png(200)[:40])
-    yield client
-    storage._host.cache_clear()
-    for entry in client.list_objects_v2(Bucket="dishes").get("Contents", []):
-        client.delete_object(Bucket="dishes", Key=entry["Key"])
-    client.delete_bucket(Bucket="dishes")
+PHOTOS = [key for key in KEYS if key.endswith(".png")]
 
 
 def png(level: int) -> bytes:
@@ -67,47 +28,77 @@ def png(level: int) -> bytes:
     return file.getvalue()
 
 
-def batch(*arguments: str | Path) -> dict[str, Any]:
-    result = CliRunner().invoke(app, ["batch", *map(str, arguments), "--json"])
-    if result.exception and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    summary: dict[str, Any] = json.loads(result.stdout)
-    return summary
+@pytest.fixture(scope="module")
+def store() -> Iterator[Any]:
+    """An S3 client, and a bucket called dishes."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {
+            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+            "AWS_ACCESS_KEY_ID": "key",
+            "AWS_SECRET_ACCESS_KEY": "secret",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }.items():
+            patch.setenv(name, value)
+        client = boto3.client("s3")
+        client.create_bucket(Bucket="dishes")
+        for number, key in enumerate(KEYS):
+            body = png(number * 45)
+            body = body[:40] if "torn" in key else body
+            client.put_object(Bucket="dishes", Key=key, Body=body)
+        yield client
+    storage._connect.cache_clear()
+    server.stop()
 
 
-def test_a_folder_of_a_bucket(tmp_path: Path, model: Path, store: Any) -> None:
-    out = tmp_path / "out.parquet"
-    summary = batch("s3://dishes", out, "--model", model)
-    rows = pq.read_table(out).to_pylist()
-    assert [row["path"] for row in rows] == [
-        f"s3://dishes/{key}" for key in KEYS if key.endswith(".png")
-    ]
-    contents = {
-        f"s3://dishes/{key}": store.get_object(Bucket="dishes", Key=key)["Body"].read()
-        for key in KEYS
-    }
-    answers = Classifier.load(model).predict_many(contents[row["path"]] for row in rows)
-    for row, answer in zip(rows, answers, strict=True):
-        assert row["label"] == (answer.label or None)
-        assert row["probability_dirty"] == (answer.probabilities or {}).get("dirty")
-        assert row["error"] == (answer.error and answer.error.reason)
-    assert summary["errors"] == 1
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory, write_model: Callable[..., Path]) -> Path:
+    return write_model(tmp_path_factory.mktemp("model") / "mean.onnx")
+
+
+@pytest.fixture
+def batch(tmp_path: Path, model: Path, store: Any) -> Callable[..., pa.Table]:
+    """Run a job and return its rows."""
+
+    def rows(source: str | Path, **options: Any) -> pa.Table:
+        out = tmp_path / "out.parquet"
+        run(Job(str(source), str(out), model=model, **options))
+        return pq.read_table(out)
+
+    return rows
+
+
+def test_run_of_a_bucket_gives_the_rows_of_predict_many(
+    batch: Callable[..., pa.Table], model: Path, store: Any
+) -> None:
+    rows = batch("s3://dishes").to_pylist()
+    assert [row["path"] for row in rows] == [f"s3://dishes/{key}" for key in PHOTOS]
+    get = partial(store.get_object, Bucket="dishes")
+    contents = (get(Key=key)["Body"].read() for key in PHOTOS)
+    for row, prediction in zip(rows, Classifier.load(model).predict_many(contents), strict=True):
+        assert row["label"] == (prediction.label or None)
+        assert row["probability_dirty"] == prediction.probabilities.get("dirty")
+        assert row["error"] == (prediction.error and prediction.error.reason)
 
 
 @pytest.mark.parametrize(
     ("pattern", "keys"),
     [("a/*.png", KEYS[:2]), ("**/[34].png", [KEYS[2], KEYS[4]]), ("b", KEYS[4:])],
 )
-def test_a_glob_or_folder_in_a_bucket(
-    tmp_path: Path, model: Path, store: Any, pattern: str, keys: list[str]
+def test_run_of_a_glob_or_folder_in_a_bucket(
+    batch: Callable[..., pa.Table], pattern: str, keys: list[str]
 ) -> None:
-    batch(f"s3://dishes/{pattern}", tmp_path / "out.parquet", "--model", model)
-    found = pq.read_table(tmp_path / "out.parquet").column("path").to_pylist()
+    found = batch(f"s3://dishes/{pattern}").column("path").to_pylist()
     assert found == [f"s3://dishes/{key}" for key in keys]
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".csv", ".txt"])
-def test_an_inventory_in_a_bucket(tmp_path: Path, model: Path, store: Any, suffix: str) -> None:
+def test_run_of_an_inventory_in_a_bucket(
+    batch: Callable[..., pa.Table], store: Any, suffix: str
+) -> None:
     keys = [KEYS[4], KEYS[0], "missing.png", KEYS[0]]
     if suffix == ".parquet":
         file = BytesIO()
@@ -116,22 +107,20 @@ def test_an_inventory_in_a_bucket(tmp_path: Path, model: Path, store: Any, suffi
     else:
         body = "\n".join([*(["key"] if suffix == ".csv" else []), *keys]).encode()
     store.put_object(Bucket="dishes", Key=f"inventory/1{suffix}", Body=body)
-    options = [] if suffix == ".txt" else ["--column", "key"]
-    batch(
-        *(f"s3://dishes/inventory/*{suffix}", tmp_path / "out.parquet", "--model", model),
-        *("--root", "s3://dishes", *options),
-    )
-    found = pq.read_table(tmp_path / "out.parquet")
+    column = None if suffix == ".txt" else "key"
+    found = batch(f"s3://dishes/inventory/*{suffix}", root="s3://dishes", column=column)
+    store.delete_object(Bucket="dishes", Key=f"inventory/1{suffix}")
     assert found.column("path").to_pylist() == keys
     assert found.column("error").to_pylist() == [None, None, "there is no such file", None]
 
 
-def test_a_local_list_of_photos_in_a_bucket(tmp_path: Path, model: Path, store: Any) -> None:
+def test_run_of_a_local_manifest_of_photos_in_buckets(
+    tmp_path: Path, batch: Callable[..., pa.Table]
+) -> None:
     local = tmp_path / "here.png"
     local.write_bytes(png(90))
     (tmp_path / "list.txt").write_text(f"{local}\ns3://dishes/a/1.png\ns3://elsewhere/1.png\n")
-    batch(tmp_path / "list.txt", tmp_path / "out.parquet", "--model", model)
-    errors = pq.read_table(tmp_path / "out.parquet").column("error").to_pylist()
+    errors = batch(tmp_path / "list.txt").column("error").to_pylist()
     assert errors == [None, None, "there is no such file"]
 
 
@@ -143,13 +132,11 @@ def test_a_local_list_of_photos_in_a_bucket(tmp_path: Path, model: Path, store: 
         ("s3://nowhere/a", "there is no s3://nowhere/a"),
         ("s3://dishes/a/notes.txt/x*", r"s3://dishes/a/notes\.txt cannot be listed"),
         ("s3://dish*/a", "a pattern must begin after the first name of a URL"),
-        ("s3://dishes/a/1.png", "is no folder, glob or list"),
+        ("s3://dishes/a/1.png", "is not a folder, glob or manifest"),
     ],
 )
-def test_what_is_not_there(
-    tmp_path: Path, model: Path, store: Any, place: str, message: str
+def test_run_of_a_missing_source_names_it(
+    batch: Callable[..., pa.Table], place: str, message: str
 ) -> None:
-    from platecheck.errors import DataError
-
     with pytest.raises(DataError, match=message):
-        batch(place, tmp_path / "out.parquet", "--model", model)
+        batch(place)

@@ -1,4 +1,4 @@
-"""Lists give every row once and in order, whatever the names of their photos."""
+"""Manifests yield every row once and in order, whatever the names of the photos."""
 
 import codecs
 import csv
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from platecheck.batch.manifests import (
-    kind_of_list,
+    manifest_kind,
     parquet_types,
     read_csv,
     read_parquet,
@@ -44,7 +44,7 @@ def paths(tables: Iterable[pa.Table]) -> list[str | None]:
 
 
 def bytes_of(path: str) -> bytes:
-    """The name that a listed path means, below the root."""
+    """Return the file name that a path of a manifest stands for."""
     return os.fsencode(Path(ROOT, local_path(path)))
 
 
@@ -55,58 +55,48 @@ def below_root(name: bytes) -> bytes:
 # --- text
 
 
-@given(st.lists(NAMES))
-def test_names_that_end_in_zero_bytes(names: list[bytes]) -> None:
+@given(st.lists(NAMES), st.sampled_from([b"\0", b"\n", b"\r\n"]), st.booleans())
+def test_read_text_keeps_every_name(names: list[bytes], end: bytes, is_ended: bool) -> None:
+    if end != b"\0":
+        names = [name.replace(b"\n", b"-").replace(b"\r", b"-") for name in names]
+        assume(not any(name.startswith(b"#") for name in names))
+        assume(not names or names[0][:3] != codecs.BOM_UTF8)
     assume(not names or names[0][:2] not in UTF_16)
-    file = io.BytesIO(b"".join(name + b"\0" for name in names))
-    assert [bytes_of(str(path)) for path in paths(read_text(file, "list", ROOT))] == [
-        below_root(name) for name in names
-    ]
+    file = io.BytesIO(end.join(names) + end * (is_ended or end == b"\0") * bool(names))
+    found = paths(read_text(file, "list", ROOT))
+    assert [bytes_of(str(path)) for path in found] == [below_root(name) for name in names]
 
 
-@given(st.lists(NAMES.map(lambda name: name.replace(b"\n", b"-").replace(b"\r", b"-"))))
-@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
-def test_a_name_a_line(end: bytes, names: list[bytes]) -> None:
-    assume(not any(name.startswith(b"#") for name in names))
-    assume(not names or (names[0][:2] not in UTF_16 and names[0][:3] != codecs.BOM_UTF8))
-    for last in (b"", end):
-        file = io.BytesIO(end.join(names) + last)
-        assert [bytes_of(str(path)) for path in paths(read_text(file, "list", ROOT))] == [
-            below_root(name) for name in names
-        ]
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"\na.jpg\n\n\nb.jpg\n\n", ["a.jpg", "b.jpg"]),
+        (codecs.BOM_UTF8 + b"# plates\r\na.jpg\r\n#b.jpg", ["a.jpg"]),
+        (b"a.jpg\0#b.jpg\0", ["a.jpg", "#b.jpg"]),  # from find, this is no comment
+    ],
+)
+def test_read_text_skips_empty_lines_and_comments(content: bytes, expected: list[str]) -> None:
+    assert paths(read_text(io.BytesIO(content), "list", ROOT)) == expected
 
 
-def test_empty_lines_are_no_photos() -> None:
-    assert paths(read_text(io.BytesIO(b"\na.jpg\n\n\nb.jpg\n\n"), "list", ROOT)) == [
-        "a.jpg",
-        "b.jpg",
-    ]
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a.jpg\r\n".encode("utf-16"), r"list is in UTF-16; save it in UTF-8"),
+        (codecs.BOM_UTF16_BE + "a.jpg".encode("utf-16-be"), r"list is in UTF-16"),
+        (bytes(range(1, 10)) * 300_000, r"list is not a manifest: a line is longer than any path"),
+    ],
+)
+def test_read_text_of_another_file_raises(content: bytes, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        paths(read_text(io.BytesIO(content), "list", ROOT))
 
 
-def test_lines_that_begin_with_a_hash_are_comments_but_names_from_find_are_not() -> None:
-    text = b"# plates\r\na.jpg\r\n#b.jpg"
-    assert paths(read_text(io.BytesIO(codecs.BOM_UTF8 + text), "list", ROOT)) == ["a.jpg"]
-    found = io.BytesIO(b"a.jpg\0#b.jpg\0")
-    assert paths(read_text(found, "list", ROOT)) == ["a.jpg", "#b.jpg"]
-
-
-@pytest.mark.parametrize("bom", UTF_16)
-def test_a_list_in_utf_16_is_named(bom: bytes) -> None:
-    text = bom + "a.jpg\r\n".encode("utf-16-le" if bom == UTF_16[0] else "utf-16-be")
-    with pytest.raises(DataError, match=r"list is in UTF-16; save it in UTF-8"):
-        paths(read_text(io.BytesIO(text), "list", ROOT))
-
-
-def test_a_long_list_is_read_a_piece_at_a_time() -> None:
+def test_read_text_of_a_long_manifest_yields_small_tables() -> None:
     names = [f"{number:020}.jpg" for number in range(200_000)]
     tables = list(read_text(io.BytesIO("\n".join(names).encode()), "list", ROOT))
     assert paths(tables) == names
     assert max(table.num_rows for table in tables) < 10_000
-
-
-def test_a_photo_is_no_list_of_photos() -> None:
-    with pytest.raises(DataError, match=r"photo\.txt is not a list of paths"):
-        paths(read_text(io.BytesIO(bytes(range(1, 10)) * 300_000), "photo.txt", ROOT))
 
 
 # --- CSV
@@ -122,7 +112,7 @@ def write_csv(path: Path, names: Iterable[str], columns: Iterable[list[str]]) ->
 
 @in_one_folder
 @given(st.lists(NAMES))
-def test_csv_keeps_all_names(tmp_path: Path, names: list[bytes]) -> None:
+def test_read_csv_keeps_every_name(tmp_path: Path, names: list[bytes]) -> None:
     place = write_csv(tmp_path / "list.csv", ["path"], [[os.fsdecode(name)] for name in names])
     found = paths(read_csv(str(place), "path", [], ROOT))
     assert [bytes_of(str(path)) for path in found] == [below_root(name) for name in names]
@@ -130,7 +120,7 @@ def test_csv_keeps_all_names(tmp_path: Path, names: list[bytes]) -> None:
 
 @in_one_folder
 @given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS)))
-def test_csv_keeps_columns_in_the_order_asked_for(
+def test_read_csv_keeps_columns_in_the_given_order(
     tmp_path: Path, rows: list[tuple[str, str, str]]
 ) -> None:
     place = write_csv(tmp_path / "list.csv", ["shop", "file", "day"], map(list, rows))
@@ -141,19 +131,19 @@ def test_csv_keeps_columns_in_the_order_asked_for(
     assert all(table.column_names == ["path", "day", "shop"] for table in tables)
 
 
-def test_csv_of_a_spreadsheet(tmp_path: Path) -> None:
+def test_read_csv_of_a_spreadsheet_keeps_every_row(tmp_path: Path) -> None:
     place = tmp_path / "list.csv"
     place.write_bytes(b'\xef\xbb\xbfpath,shop\r\na.jpg,1\r\n"b ""x"".jpg"\r\n"",3\r\n\r\nc.jpg,4,5')
     (table,) = read_csv(str(place), "path", ["shop"], ROOT)
     assert table.to_pylist() == [
         {"path": "a.jpg", "shop": "1"},
         {"path": 'b "x".jpg', "shop": None},
-        {"path": "", "shop": "3"},  # a row of the list is a row of the answers
+        {"path": "", "shop": "3"},  # every row of the manifest is a row of the output
         {"path": "c.jpg", "shop": "4"},
     ]
 
 
-def test_packed_csv(tmp_path: Path) -> None:
+def test_read_csv_decompresses(tmp_path: Path) -> None:
     place = tmp_path / "list.csv.gz"
     place.write_bytes(gzip.compress(b"path\na.jpg\n"))
     assert paths(read_csv(str(place), "path", [], ROOT)) == ["a.jpg"]
@@ -167,7 +157,7 @@ def test_packed_csv(tmp_path: Path) -> None:
         (b'path\n"' + b"x" * 200_000, r"list\.csv, line 2: field larger than field limit"),
     ],
 )
-def test_what_is_no_list_in_csv(tmp_path: Path, content: bytes, message: str) -> None:
+def test_read_csv_of_another_file_raises(tmp_path: Path, content: bytes, message: str) -> None:
     place = tmp_path / "list.csv"
     place.write_bytes(content)
     with pytest.raises(DataError, match=message):
@@ -188,7 +178,7 @@ def read(place: str, column: str = "path", keep: Iterable[str] = ()) -> Iterator
 
 @in_one_folder
 @given(st.lists(st.none() | NAMES))
-def test_parquet_keeps_all_names(tmp_path: Path, names: list[bytes | None]) -> None:
+def test_read_parquet_keeps_every_name(tmp_path: Path, names: list[bytes | None]) -> None:
     place = parquet(tmp_path / "list.parquet", path=pa.array(names, pa.binary()))
     assert [path and bytes_of(path) for path in paths(read(place))] == [
         name and below_root(name) for name in names
@@ -208,7 +198,7 @@ def test_parquet_keeps_all_names(tmp_path: Path, names: list[bytes | None]) -> N
     ],
     ids=str,
 )
-def test_every_type_of_text_is_a_path(tmp_path: Path, kind: pa.DataType) -> None:
+def test_read_parquet_accepts_every_type_of_text(tmp_path: Path, kind: pa.DataType) -> None:
     names = ["ä\n.jpg", None, "b.jpg", "b.jpg"]
     values = pa.array(names)
     values = values.dictionary_encode() if pa.types.is_dictionary(kind) else values.cast(kind)
@@ -218,7 +208,7 @@ def test_every_type_of_text_is_a_path(tmp_path: Path, kind: pa.DataType) -> None
     assert table.schema.field("path").type == pa.string()
 
 
-def test_parquet_keeps_types_of_columns(tmp_path: Path) -> None:
+def test_read_parquet_keeps_column_types(tmp_path: Path) -> None:
     numbers = pa.array([1, None], pa.int16())
     tags = pa.array([["a"], []], pa.list_(pa.string()))
     names = pa.array(["a.jpg", "b.jpg"])
@@ -232,7 +222,7 @@ def test_parquet_keeps_types_of_columns(tmp_path: Path) -> None:
     assert table.schema.field("n").type == pa.int16()
 
 
-def test_what_is_no_text_in_a_column_of_text_is_escaped(tmp_path: Path) -> None:
+def test_read_parquet_escapes_text_that_is_not_utf_8(tmp_path: Path) -> None:
     damaged = pa.StringArray.from_buffers(
         1, pa.py_buffer(b"\0\0\0\0\3\0\0\0"), pa.py_buffer(b"a\xffb")
     )
@@ -241,14 +231,14 @@ def test_what_is_no_text_in_a_column_of_text_is_escaped(tmp_path: Path) -> None:
     assert table.to_pylist() == [{"path": "file:///archive/a%FFb", "shop": "a\\xffb"}]
 
 
-def test_a_large_parquet_list_is_read_a_piece_at_a_time(tmp_path: Path) -> None:
+def test_read_parquet_of_a_large_manifest_yields_small_tables(tmp_path: Path) -> None:
     names = [f"{number}.jpg" for number in range(50_000)]
     tables = list(read(parquet(tmp_path / "list.parquet", path=pa.array(names))))
     assert paths(tables) == names
     assert max(table.num_rows for table in tables) < 10_000
 
 
-def test_what_is_no_list_in_parquet(tmp_path: Path) -> None:
+def test_read_parquet_of_another_file_raises(tmp_path: Path) -> None:
     place = parquet(tmp_path / "list.parquet", path=pa.array([1, 2]), shop=pa.array(["a", "b"]))
     with pytest.raises(DataError, match=r"column 'path' holds int64, not paths"):
         list(read(place))
@@ -278,13 +268,13 @@ def test_what_is_no_list_in_parquet(tmp_path: Path) -> None:
         ("csv", None),
     ],
 )
-def test_what_kind_of_list_a_file_is(name: str, kind: str | None) -> None:
-    assert kind_of_list(name) == kind
+def test_manifest_kind(name: str, kind: str | None) -> None:
+    assert manifest_kind(name) == kind
 
 
 @in_one_folder
 @given(NAMES.map(lambda name: name.replace(b"/", b"-")).filter(lambda name: name.strip(b".")))
-def test_a_listed_photo_can_be_opened_whatever_its_name(tmp_path: Path, name: bytes) -> None:
+def test_photo_at_opens_every_name(tmp_path: Path, name: bytes) -> None:
     place = tmp_path / os.fsdecode(name)
     Image.new("RGB", (3, 2), (9, 9, 9)).save(place, "png")
     try:

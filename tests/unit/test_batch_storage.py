@@ -1,15 +1,23 @@
-"""A path or URL of a list becomes something that open_photo takes, or an error of that row."""
+"""A path or URL becomes something that open_photo takes, or an error of its row."""
 
 import os
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
+from pathlib import Path
 
-import pyarrow as pa
+import fsspec
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from platecheck.batch import storage
-from platecheck.batch.storage import as_text, filesystem, local_path, photo_at
+from platecheck.batch.job import Job, run
+from platecheck.batch.storage import as_text, filesystem, list_entries, local_path, photo_at
 from platecheck.errors import DataError, PhotoError
-from platecheck.glob import is_remote
+from platecheck.glob import files_below, is_remote
 from platecheck.photo import open_photo
 
 
@@ -26,7 +34,7 @@ from platecheck.photo import open_photo
         ("", False),
     ],
 )
-def test_what_is_on_another_machine(place: str, remote: bool) -> None:
+def test_is_remote(place: str, remote: bool) -> None:
     assert is_remote(place) is remote
 
 
@@ -40,11 +48,11 @@ def test_what_is_on_another_machine(place: str, remote: bool) -> None:
         ("a%20b.jpg", "/archive", "/archive/a%20b.jpg"),
     ],
 )
-def test_where_a_local_photo_is(path: str, root: str, opened: str) -> None:
+def test_photo_at_a_local_path(path: str, root: str, opened: str) -> None:
     assert photo_at(path, root) == opened
 
 
-def test_a_name_that_is_no_text_becomes_a_url_that_says_its_bytes() -> None:
+def test_as_text_of_a_name_that_is_not_utf_8_preserves_its_bytes() -> None:
     odd = os.fsdecode(b"caf\xe9 %.jpg")
     assert as_text(odd, "/archive") == "file:///archive/caf%E9%20%25.jpg"
     assert local_path(as_text(odd, "/archive")) == f"/archive/{odd}"
@@ -52,82 +60,91 @@ def test_a_name_that_is_no_text_becomes_a_url_that_says_its_bytes() -> None:
     assert as_text("é %.jpg", "/archive") == "é %.jpg"
 
 
-@pytest.mark.parametrize("path", [None, ""])
-def test_a_row_without_a_path(path: str | None) -> None:
-    with pytest.raises(PhotoError, match="the list has no path here"):
-        open_photo(photo_at(path, "/archive"))
-
-
-class Store:
-    """Stands for an object store."""
-
-    def __init__(self, content: bytes, size: int | None = None) -> None:
-        self.content, self.told, self.asked = content, size, list[str]()
-
-    def open_input_file(self, path: str) -> "Store":
-        self.asked.append(path)
-        if path.endswith("missing.jpg"):
-            raise FileNotFoundError(2, "no such key")
-        if path.endswith("//.jpg"):
-            raise pa.ArrowInvalid("Empty path component")
-        return self
-
-    def __enter__(self) -> "Store":
-        return self
-
-    def __exit__(self, *_error: object) -> None: ...
-
-    def size(self) -> int:
-        return len(self.content) if self.told is None else self.told
-
-    def read(self) -> bytes:
-        assert self.told is None, "what is too large is not read"
-        return self.content
-
-
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> Store:
-    from PIL import Image
-
+def store() -> Iterator[str]:
+    """Photos in fsspec's memory file system, which stands for all that pyarrow does not open."""
     file = BytesIO()
     Image.new("RGB", (3, 2)).save(file, "png")
-    store = Store(file.getvalue())
-    monkeypatch.setattr(storage, "_host", lambda scheme, host: (store, host))
-    return store
-
-
-def test_a_photo_elsewhere_is_read_when_it_is_opened(store: Store) -> None:
-    photo = photo_at("s3://bucket/odd %20#?.jpg", "/archive")
-    assert store.asked == []
-    assert open_photo(photo).shape == (2, 3, 3)
-    assert store.asked == ["bucket/odd %20#?.jpg"]  # a key is no quoted URL
-
-
-def test_relative_paths_may_begin_elsewhere(store: Store) -> None:
-    open_photo(photo_at("day/1.jpg", "s3://bucket/photos/"))
-    assert store.asked == ["bucket/photos/day/1.jpg"]
+    memory = fsspec.filesystem("memory")
+    for name in ("odd %20#.png", "day/1.png", "notes.txt"):
+        memory.pipe(f"/photos/{name}", file.getvalue())
+    yield "memory://photos"
+    memory.rm("/photos", recursive=True)
 
 
 @pytest.mark.parametrize(
-    ("key", "reason"),
+    ("path", "root"),
     [
-        ("missing.jpg", "there is no such file"),
-        ("//.jpg", r"cannot be read \(Empty path component\)"),
+        ("memory://photos/odd %20#.png", "/archive"),  # keys are not quoted
+        ("day/1.png", "memory://photos"),
+        ("day/1.png", "memory://photos/"),
     ],
 )
-def test_what_is_wrong_elsewhere_is_the_photos_error(store: Store, key: str, reason: str) -> None:
+def test_photo_at_a_url_is_read_when_it_is_opened(store: str, path: str, root: str) -> None:
+    photo = photo_at(path, root)
+    assert open_photo(photo).shape == (2, 3, 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        (None, "the manifest has no path here"),
+        ("", "the manifest has no path here"),
+        ("memory://photos/missing.png", "there is no such file"),
+        ("gopher://host/a.jpg", r"cannot be read \(gopher://host/a.jpg cannot be opened: Protocol"),
+    ],
+)
+def test_photo_at_a_wrong_path_is_the_photos_error(
+    store: str, path: str | None, reason: str
+) -> None:
     with pytest.raises(PhotoError, match=reason):
-        open_photo(photo_at(f"s3://bucket/{key}", "/archive"))
+        open_photo(photo_at(path, "/archive"))
 
 
-def test_a_file_elsewhere_that_is_too_large_is_not_read(store: Store) -> None:
-    store.told = 2**30 + 1
-    with pytest.raises(PhotoError, match="the file is larger than 1024 MB"):
-        open_photo(photo_at("s3://bucket/a.jpg", "/archive"))
+def test_photo_at_a_large_remote_file_is_not_read(
+    store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage, "MAX_BYTES", 60)
+    with pytest.raises(PhotoError, match="the file is larger than 0 MB"):
+        open_photo(photo_at(f"{store}/day/1.png", "/archive"))
 
 
-def test_a_url_of_an_unknown_kind() -> None:
-    with pytest.raises(DataError, match="gopher://host cannot be reached: Unrecognized"):
-        filesystem("gopher://host/a.jpg")
-    with pytest.raises(PhotoError, match=r"cannot be read \(gopher://host cannot be reached"):
-        open_photo(photo_at("gopher://host/a.jpg", "/archive"))
+def test_files_below_a_url_lists_with_fsspec(store: str) -> None:
+    assert list(files_below(store, entries=list_entries)) == [
+        f"{store}/odd %20#.png",
+        f"{store}/day/1.png",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("gopher://host/a", "gopher://host/a cannot be opened: Protocol not known: gopher"),
+        ("missing://host/a", 'cannot be opened: MissingFileSystem requires "missingpackage"'),
+    ],
+)
+def test_filesystem_names_what_is_not_supported_or_installed(url: str, message: str) -> None:
+    fsspec.register_implementation(
+        "missing",
+        "missingpackage.MissingFileSystem",
+        errtxt='MissingFileSystem requires "missingpackage"',
+        clobber=True,
+    )
+    with pytest.raises(DataError, match=message):
+        filesystem(url)
+
+
+def test_run_with_photos_and_manifest_on_a_web_server(
+    tmp_path: Path, write_model: Callable[..., Path]
+) -> None:
+    Image.new("RGB", (3, 2)).save(tmp_path / "1.png")
+    (tmp_path / "list.csv").write_text("path\n1.png\nmissing.png\n")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        out, model = tmp_path / "out.parquet", write_model(tmp_path / "mean.onnx")
+        assert run(Job(f"{url}/list.csv", str(out), model=model, root=url)).counts.errors == 1
+        server.shutdown()
+    errors = pq.read_table(out).column("error").to_pylist()
+    assert errors == [None, "there is no such file"]

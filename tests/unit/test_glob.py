@@ -1,15 +1,17 @@
-"""What is passed over below a folder: systems' own folders, results, links that lead back."""
+"""Folders and globs give each photo once, in a fixed order; what they skip and report."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from platecheck.data.folders import list_photos, read_photos
 from platecheck.errors import DataError
 from platecheck.files import is_output, mark_output
-from platecheck.glob import files_below, is_photo_file
+from platecheck.glob import _matches, files_below, is_glob, is_photo_file
 
 WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 
@@ -38,7 +40,7 @@ def write_run(folder: Path) -> None:
         "Temporary Items", ".Spotlight-V100", ".fseventsd", "~snapshot", "@GMT-2024.01.01-00.00.00",
     ],
 )  # fmt: skip
-def test_files_below_folders_of_systems_are_skipped_at_any_depth(
+def test_files_below_skips_system_folders_at_any_depth(
     tmp_path: Path, write_photos: WritePhotos, name: str
 ) -> None:
     write_photos(tmp_path, {**WHOLE, name: 1, f"clean/{name}/deep": 1, f"dirty/a/{name}": 1})
@@ -46,7 +48,7 @@ def test_files_below_folders_of_systems_are_skipped_at_any_depth(
     assert list_photos(tmp_path).counts() == {"all": WHOLE}
 
 
-def test_files_below_a_folder_that_is_named_itself_is_read(
+def test_files_below_a_system_folder_given_by_name_are_read(
     tmp_path: Path, write_photos: WritePhotos
 ) -> None:
     assert below(write_photos(tmp_path / "@tmp", {"a": 1})) == ["a/000.png"]
@@ -73,7 +75,7 @@ def test_is_photo_file(name: str, counts: bool) -> None:
     assert is_photo_file(name) is counts
 
 
-def test_unsupported_kinds_and_placeholders_are_named(
+def test_read_photos_reports_unsupported_formats_and_placeholders(
     tmp_path: Path, write_photos: WritePhotos
 ) -> None:
     write_photos(tmp_path, WHOLE)
@@ -99,7 +101,7 @@ def test_unsupported_kinds_and_placeholders_are_named(
     "place",
     ["runs/tiny_vgg", "run", "out/of/many/run", "train/run", "train/clean/run", "clean/run", "o/a"],
 )
-def test_runs_inside_the_photos_change_nothing(
+def test_read_photos_skips_run_folders(
     tmp_path: Path, write_photos: WritePhotos, layout: dict[str, int], place: str
 ) -> None:
     if layout is SPLIT and place == "clean/run":
@@ -114,7 +116,7 @@ def test_runs_inside_the_photos_change_nothing(
     assert len(below(tmp_path)) == len(before.photos)
 
 
-def test_marked_folders_masks_and_feedback_are_passed_over(
+def test_files_below_skips_output_masks_and_feedback(
     tmp_path: Path, write_photos: WritePhotos
 ) -> None:
     write_photos(tmp_path, {**SPLIT, "heat": 2, "masks/train/clean": 1, "store/ab": 3})
@@ -127,7 +129,7 @@ def test_marked_folders_masks_and_feedback_are_passed_over(
     assert not is_output(tmp_path / "train")
 
 
-def test_a_folder_of_models_and_tables_alone_is_no_class(
+def test_list_photos_ignores_folders_of_models_and_tables(
     tmp_path: Path, write_photos: WritePhotos
 ) -> None:
     write_photos(tmp_path, WHOLE)
@@ -140,9 +142,7 @@ def test_a_folder_of_models_and_tables_alone_is_no_class(
         list_photos(tmp_path)
 
 
-def test_results_that_are_named_themselves_are_refused(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_files_below_output_is_refused(tmp_path: Path, write_photos: WritePhotos) -> None:
     write_run(tmp_path / "run")
     for read in (below, list_photos):
         with pytest.raises(DataError, match="platecheck's output"):
@@ -154,7 +154,7 @@ def test_results_that_are_named_themselves_are_refused(
 # --- links
 
 
-def test_links_to_folders_are_read_each_folder_once(
+def test_files_below_links_visits_each_folder_once(
     tmp_path: Path, write_photos: WritePhotos
 ) -> None:
     write_photos(tmp_path, {"pool/monday": 2, "set/b": 1})
@@ -165,13 +165,119 @@ def test_links_to_folders_are_read_each_folder_once(
     assert below(tmp_path / "set") == ["b/000.png", "a/monday/000.png", "a/monday/001.png"]
 
 
-def test_a_link_to_another_class_is_not_followed(tmp_path: Path, write_photos: WritePhotos) -> None:
+def test_list_photos_ignores_links_to_another_class(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
     write_photos(tmp_path, WHOLE)
     (tmp_path / "clean/more").symlink_to(tmp_path / "dirty", target_is_directory=True)
     assert list_photos(tmp_path).counts() == {"all": WHOLE}
 
 
-def test_a_split_may_be_a_link_to_another(tmp_path: Path, write_photos: WritePhotos) -> None:
+def test_list_photos_accepts_a_split_that_links_to_another(
+    tmp_path: Path, write_photos: WritePhotos
+) -> None:
     write_photos(tmp_path, {"train/clean": 1, "train/dirty": 1, "test/clean": 1, "test/dirty": 1})
     (tmp_path / "val").symlink_to(tmp_path / "test", target_is_directory=True)
     assert list_photos(tmp_path).splits == ("test", "train", "val")
+
+
+# --- folders and globs
+
+TREE = [
+    "b.jpg",
+    "a.PNG",
+    "notes.txt",
+    ".hidden.jpg",
+    "2024/03/x.jpg",
+    "2024/03/deep/y.jpg",
+    "2024/04/x.jpeg",
+    "2025/z.jpg",
+    ".cache/thumb.jpg",
+    "folder.jpg/inside.png",
+    "odd [1]/photo.jpg",
+]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    for name in TREE:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def found(place: Path | str, root: Path) -> list[str]:
+    return [os.path.relpath(path, root) for path in files_below(str(place))]
+
+
+def test_files_below_a_folder_are_at_any_depth_and_sorted(tree: Path) -> None:
+    assert found(tree, tree) == [
+        "a.PNG",
+        "b.jpg",
+        "2024/03/x.jpg",
+        "2024/03/deep/y.jpg",
+        "2024/04/x.jpeg",
+        "2025/z.jpg",
+        "folder.jpg/inside.png",
+        "odd [1]/photo.jpg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jpg", ["b.jpg", "folder.jpg/inside.png"]),
+        ("*/*/x.*", ["2024/03/x.jpg", "2024/04/x.jpeg"]),
+        ("**/x.jpg", ["2024/03/x.jpg"]),
+        ("202*/**/*.jp*g", ["2024/03/x.jpg", "2024/03/deep/y.jpg", "2024/04/x.jpeg", "2025/z.jpg"]),
+        ("202[45]", ["2024/03/x.jpg", "2024/03/deep/y.jpg", "2024/04/x.jpeg", "2025/z.jpg"]),
+        ("2024/0?/**", ["2024/03/x.jpg", "2024/03/deep/y.jpg", "2024/04/x.jpeg"]),
+        ("2024/**/deep/**", ["2024/03/deep/y.jpg"]),
+        ("*.txt", []),
+    ],
+)  # fmt: skip
+def test_files_below_a_glob_match(tree: Path, pattern: str, expected: list[str]) -> None:
+    assert is_glob(f"{tree}/{pattern}")
+    assert found(f"{tree}/{pattern}", tree) == expected
+
+
+def test_files_below_a_relative_place_are_relative(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tree)
+    assert list(files_below("*5/*.jpg")) == ["2025/z.jpg"]
+    assert list(files_below("2025")) == ["2025/z.jpg"]
+
+
+def test_is_glob_of_an_existing_folder_is_false(tree: Path) -> None:
+    assert not is_glob(f"{tree}/odd [1]")
+    assert found(f"{tree}/odd [1]", tree) == ["odd [1]/photo.jpg"]
+
+
+def test_files_below_an_unreadable_folder_raises(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refuse(folder: str) -> Iterable[os.DirEntry[str]]:
+        if folder.endswith("04"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=r"2024/04 cannot be listed \(Permission denied\)"):
+        found(tree, tree)
+
+
+NAMES = st.lists(st.sampled_from(["a", "b", "c.jpg", "d.png"]), min_size=1, max_size=4)
+
+
+@given(NAMES, st.lists(st.sampled_from(["a", "*", "**", "?", "*.jpg", "[cd]*"]), max_size=4))
+def test_matches_partial_enters_every_folder_that_may_hold_a_match(
+    names: list[str], patterns: list[str]
+) -> None:
+    if _matches(tuple(names), tuple(patterns)):
+        assert all(
+            _matches(tuple(names[:depth]), tuple(patterns), partial=True)
+            for depth in range(len(names))
+        )

@@ -1,4 +1,4 @@
-"""Photos from the web: what is refused, and that the address looked at is the one connected to."""
+"""Downloads: what is refused, and that the checked address is the one connected to."""
 
 import contextlib
 import socket
@@ -35,7 +35,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(f"{self.headers['Host']} {self.path}".encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Print nothing."""
 
 
 @pytest.fixture
@@ -62,12 +62,12 @@ def refused(url: str, says: str, *, allow_private: bool = False) -> None:
         "2001:db8::1",
     ],
 )  # fmt: skip
-def test_is_public_addresses_of_the_inside_are_not(address: str) -> None:
+def test_is_public_of_a_private_address_is_false(address: str) -> None:
     assert not is_public(address)
 
 
 @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
-def test_is_public_others_are(address: str) -> None:
+def test_is_public_of_a_public_address_is_true(address: str) -> None:
     assert is_public(address)
 
 
@@ -78,11 +78,11 @@ def test_is_public_others_are(address: str) -> None:
         "https://2130706433/a.jpg", "https://0x7f.1/a.jpg", "https://u:p@127.0.0.1/a.jpg",
     ],
 )  # fmt: skip
-def test_fetch_photo_from_the_inside_is_refused(url: str) -> None:
+def test_fetch_photo_from_a_private_address_is_refused(url: str) -> None:
     refused(url, "not a public one; --allow-private-urls")
 
 
-def test_fetch_photo_one_private_address_among_others_is_enough(
+def test_fetch_photo_from_a_host_with_one_private_address_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     found = [(socket.AF_INET, 1, 6, "", (a, 443)) for a in ("8.8.8.8", "10.0.0.1")]
@@ -90,7 +90,7 @@ def test_fetch_photo_one_private_address_among_others_is_enough(
     refused("https://example.org/a.jpg", "not a public one")
 
 
-def test_fetch_photo_connects_to_the_address_that_was_looked_at(
+def test_fetch_photo_connects_to_the_checked_address(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     answers = iter([[(socket.AF_INET, 1, 6, "", ("8.8.8.8", 443))]])
@@ -106,7 +106,9 @@ def test_fetch_photo_connects_to_the_address_that_was_looked_at(
     assert connected == [("8.8.8.8", 443)]
 
 
-def test_fetch_photo_names_an_error_without_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_photo_names_the_type_of_an_error_without_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def connect(*_: object, **__: object) -> socket.socket:
         raise ConnectionAbortedError
 
@@ -116,18 +118,16 @@ def test_fetch_photo_names_an_error_without_words(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("url", ["http://example.org/a.jpg", "ftp://example.org/a.jpg"])
-def test_fetch_photo_other_schemes_are_refused(url: str) -> None:
+def test_fetch_photo_of_another_scheme_is_refused(url: str) -> None:
     refused(url, "only https:// is opened")
 
 
-def test_fetch_photo_allowed(server: str) -> None:
+def test_fetch_photo_with_allow_private_follows_redirects(server: str) -> None:
     found = fetch_photo(f"{server}/to/a.jpg?x=1", allow_private=True)
     assert found.decode() == f"{server.removeprefix('http://')} /a.jpg?x=1"
 
 
-def test_fetch_photo_each_redirect_is_looked_at(
-    server: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_fetch_photo_checks_each_redirect(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     refused(f"{server}/tofile:///etc/passwd", "only https://", allow_private=True)
     refused(f"{server}" + "/to" * 9, "redirected more than 5", allow_private=True)
     # A public address that leads inside: only the first name is public here.
@@ -135,7 +135,9 @@ def test_fetch_photo_each_redirect_is_looked_at(
     refused("https://example.org.invalid/a.jpg", "cannot be fetched")
 
 
-def test_fetch_photo_limits(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_photo_enforces_size_time_and_status(
+    server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     refused(f"{server}/gone", "the server answers 404", allow_private=True)
     monkeypatch.setattr(urls, "MAX_BYTES", 5)
     refused(f"{server}/a.jpg", "larger than", allow_private=True)

@@ -1,67 +1,58 @@
-"""A whole job: list the photos, answer part by part, write OUT."""
+"""Run a job: list the photos, predict shard by shard, write OUT."""
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import pyarrow as pa
 
-from platecheck.batch import local
-from platecheck.batch.formats import find_format
+from platecheck.batch.engine import predict_tables, result_schema
+from platecheck.batch.formats import check_format, rechunk
 from platecheck.batch.manifests import PATH
-from platecheck.batch.rows import LabelCounts, Rows, rechunk
-from platecheck.batch.shards import Shards
-from platecheck.batch.sources import find_batch_source
+from platecheck.batch.shards import LabelCounts, Shards
+from platecheck.batch.sources import STDIN, find_batch_source
 from platecheck.classifier import Classifier, find_model
 from platecheck.cpus import cpu_count
-from platecheck.errors import DataError, MissingExtraError, PlatecheckError
-from platecheck.files import locked
+from platecheck.errors import DataError, MissingExtraError, OutputError, PlatecheckError
 from platecheck.glob import is_remote
 
 PART_ROWS = 1000
 
-# Photos at a time on each core, where most of the time goes into waiting for them.
+# Concurrent remote photos per core: most of the time is spent waiting for them.
 REMOTE_WORKERS = 8
 
+# Photos per table of the local engine: few, so that progress is visible.
+_PIECE = 64
 
-class Progress(Protocol):
-    """Is told how far a job is."""
-
-    def listing(self) -> None:
-        """Photos are being listed, no one knows how many."""
-
-    def answering(self, photos: int, done: int) -> None:
-        """Photos are being answered, and some have been before."""
-
-    def advance(self, photos: int) -> None:
-        """Some more photos are listed, or answered."""
+OnProgress = Callable[[str, int, int | None], None]
+"""Called with what is being done, the number of photos so far, and of all photos if known."""
 
 
 class StoppedError(PlatecheckError):
-    """A job was interrupted; it can go on."""
+    """A job was interrupted; it can be resumed."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is asked.
+    """Options of a job.
 
     Attributes:
-        source: a folder, a glob, lists of photos, or ``-``.
-        out: the file of answers: Parquet, CSV or JSON lines by its ending.
-        model: as `platecheck.Classifier.load` takes it.
-        column: of paths, in a list; "path" when absent.
-        keep: columns of a list to carry into the answers.
-        root: where relative paths of a list begin; the current folder when absent.
-        engine: this machine's cores, or a Ray cluster.
-        address: of the cluster; one on this machine when absent.
-        workers: photos at a time: on this machine, or of each of the cluster's cores.
-        part_rows: photos to a part.
-        one_file: or a folder of parts.
-        overwrite: replace what is at `out`.
+        source: see `platecheck.batch.sources.find_batch_source`.
+        out: output file: .parquet, .csv or .jsonl.
+        model: see `platecheck.Classifier.load`.
+        column: manifest column that holds the paths [default: path].
+        keep: manifest columns to copy into the output.
+        root: base of relative paths in a manifest [default: the current folder].
+        engine: the cores of this machine, or a Ray cluster.
+        address: address of the cluster [default: RAY_ADDRESS, or a cluster on this machine].
+        workers: concurrent photos, per core with Ray [default: one per core, 8 if remote].
+        part_rows: photos per shard.
+        one_file: write a file rather than a folder of shards.
+        overwrite: replace `out`.
     """
 
     source: str
@@ -79,129 +70,124 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Done:
-    """What came of a job.
-
-    Attributes:
-        out: what was written.
-        model: the classifier's `id`.
-        tally: the answers, counted.
-        resumed: photos that had been answered before.
-        seconds: that it took this time.
-    """
+class JobResult:
+    """The result of a job."""
 
     out: Path
-    model: str
-    tally: LabelCounts
-    resumed: int
-    seconds: float
+    model: str  # the classifier's `id`
+    counts: LabelCounts
+    resumed: int  # photos with results from earlier runs of the job
+    seconds: float  # of this run
 
 
-def run(job: Job, progress: Progress) -> Done:
-    """Do a job, or what is left of it.
+def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
+    """Run a job, or what is left of it.
 
     Raises:
-        DataError: it makes no sense, is not the one that was begun, or OUT cannot be written.
+        DataError: the options are invalid, differ from those the job was begun with, or the
+            output cannot be written.
         ModelError: the model cannot be used.
         MissingExtraError: the engine is not installed.
-        StoppedError: it was interrupted; the same job goes on.
+        StoppedError: the job was interrupted; run it again to resume.
     """
     started = time.monotonic()
     _check(job)
     classifier = Classifier.load(job.model)
     source = find_batch_source(job.source, column=job.column, keep=job.keep, root=job.root)
-    rows = Rows(source.kept, classifier.classes, classifier.id)
+    schema = result_schema(source.kept, classifier.classes)
     out = Path(job.out)
-    parts = Shards(out, find_format(out, rows.schema), job.part_rows)
-
-    def done(tally: LabelCounts, resumed: int) -> Done:
-        return Done(out, classifier.id, tally, resumed, time.monotonic() - started)
-
-    with locked(parts.folder):
-        parts.tidy()
-        if os.path.lexists(out) and not (job.overwrite or parts.moved):
-            raise DataError(f"{out} is there already; --overwrite replaces it")
-        parts.begin({**source.identity, "model": classifier.id, "part_rows": job.part_rows})
-        if parts.moved:
-            tally = parts.clear()
-            return done(tally, tally.photos)
-        try:
-            if not parts.has_manifest:
-                progress.listing()
-                parts.write_manifest(source.tables(), progress.advance)
-            elif source.given_once:
-                parts.compare(source.tables())
-            resumed = parts.completed
-            progress.answering(parts.photos, resumed)
+    check_format(out, schema)
+    with Shards(out, job.part_rows) as shards:
+        if os.path.lexists(out) and not (job.overwrite or shards.moved):
+            raise DataError(f"{out} already exists; --overwrite replaces it")
+        shards.begin({**source.identity, "model": classifier.id, "part_rows": job.part_rows})
+        if counts := shards.moved:  # a kill came between this and removing the folder
+            resumed = counts.photos
+            shards.remove()
+        else:
+            if shards.listed and job.source == STDIN:
+                shards.check_manifest(source.tables())
             try:
-                _answer(job, classifier, parts, rows, source.root, progress)
-                tally = parts.finish(rows.schema, one_file=job.one_file, overwrite=job.overwrite)
-            except DataError as error:
-                raise DataError(f"{error}; {_how_to_go_on(parts)}") from error
-        except KeyboardInterrupt:
-            raise StoppedError(f"stopped: {_how_to_go_on(parts)}") from None
-    return done(tally, resumed)
+                if not shards.listed:
+                    shards.write_manifest(
+                        source.tables(), lambda photos: on_progress("listing", photos, None)
+                    )
+                resumed = shards.completed
+                _predict(job, classifier, shards, schema, source.root, on_progress)
+                counts = shards.finish(schema, one_file=job.one_file, overwrite=job.overwrite)
+            except KeyboardInterrupt:
+                raise StoppedError(f"stopped: {_how_to_resume(shards)}") from None
+            except (DataError, OutputError) as error:
+                if not shards.listed:
+                    raise
+                raise DataError(f"{error}; {_how_to_resume(shards)}") from error
+    return JobResult(out, classifier.id, counts, resumed, time.monotonic() - started)
 
 
 def _check(job: Job) -> None:
     if is_remote(job.out):
-        raise DataError("OUT is a file on this machine: write it here, and copy it then")
+        raise DataError("OUT must be local: write it here, then copy it")
     if job.part_rows < 1 or (job.workers is not None and job.workers < 1):
         raise DataError("--part-rows and --workers must be at least 1")
     if job.address and job.engine != "ray":
         raise DataError("--address is for --engine ray")
     if job.engine == "ray":
         try:
-            from platecheck.batch import ray_engine  # noqa: F401
+            import ray  # noqa: F401
         except ModuleNotFoundError as error:
             raise MissingExtraError("--engine ray", "batch") from error
 
 
-def _answer(
-    job: Job, classifier: Classifier, parts: Shards, rows: Rows, root: str, progress: Progress
+def _predict(
+    job: Job,
+    classifier: Classifier,
+    shards: Shards,
+    schema: pa.Schema,
+    root: str,
+    on_progress: OnProgress,
 ) -> None:
-    """Answer the parts that are pending, and keep each once it is whole."""
-    pending = parts.pending()
+    """Predict the pending shards, and write each when it is complete."""
+    pending = shards.pending()
     if not pending:
         return
+    done = shards.completed
+    on_progress("predicting", done, shards.photos)
+
+    def manifest(rows: int) -> Iterator[pa.Table]:
+        for table in map(shards.read_manifest, pending):
+            yield from (table.slice(start, rows) for start in range(0, table.num_rows, rows))
+
     workers = job.workers
-    if workers is None and _is_far(parts, root):
+    first = shards.read_manifest(0).column(PATH)[0].as_py() or ""
+    is_far = is_remote(first) or (is_remote(root) and not Path(first).is_absolute())
+    if workers is None and is_far:
         workers = REMOTE_WORKERS * (1 if job.engine == "ray" else cpu_count())
     if job.engine == "ray":
-        from platecheck.batch import ray_engine
+        from platecheck.batch.ray_engine import predict_on_ray
 
-        found = ray_engine.answer(
-            find_model(job.model).read_bytes(),
-            [(parts.manifest_path(part), parts.size(part)) for part in pending],
-            rows,
-            root,
-            workers or 1,
-            job.address,
-        )
+        model = find_model(job.model).read_bytes()
+        photos = shards.photos - done
+        found = predict_on_ray(model, manifest, photos, schema, root, workers or 1, job.address)
     else:
-        found = local.answer(classifier, map(parts.read_manifest, pending), rows, root, workers)
+        found = predict_tables(classifier, manifest(_PIECE), schema, root, workers)
+
+    def results() -> Iterator[pa.Table]:
+        nonlocal done
+        for table in found:
+            done += table.num_rows
+            on_progress("predicting", done, shards.photos)
+            yield table
+
     with closing(found):
-        pieces = _counted(found, progress)
-        for part, results in zip(pending, rechunk(pieces, map(parts.size, pending)), strict=True):
-            parts.write(part, results)
+        complete = rechunk(results(), map(shards.size, pending))
+        for shard, table in zip(pending, complete, strict=True):
+            shards.write_results(shard, table)
 
 
-def _is_far(parts: Shards, root: str) -> bool:
-    """Whether the first photo is on another machine."""
-    path = parts.read_manifest(0).column(PATH)[0].as_py() or ""
-    return is_remote(path) or (is_remote(root) and not Path(path).is_absolute())
-
-
-def _counted(tables: Iterable[pa.Table], progress: Progress) -> Iterator[pa.Table]:
-    for table in tables:
-        progress.advance(table.num_rows)
-        yield table
-
-
-def _how_to_go_on(parts: Shards) -> str:
-    if not parts.has_manifest:
+def _how_to_resume(shards: Shards) -> str:
+    if not shards.listed:
         return "not all photos were listed, and nothing is kept"
     return (
-        f"{parts.completed} of {parts.photos} photos are answered and kept in"
-        f" {parts.folder}; the same command goes on from there"
+        f"{shards.completed} of {shards.photos} photos are done and kept in {shards.folder};"
+        " run the same command to resume"
     )

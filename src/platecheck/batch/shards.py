@@ -1,245 +1,241 @@
-"""The folder beside OUT: what is to be answered, fixed at the start, and what has been.
+"""The folder beside OUT that a job resumes from.
 
 ::
 
-    OUT.parts/job.json                   what was asked: source, model, photos to a part
-    OUT.parts/listing/00000000.parquet   the photos of part 0, and what is carried with them
-    OUT.parts/listing.json               how many photos there are; missing: not all listed yet
-    OUT.parts/counts/00000000.json       the answers of part 0, counted
-    OUT.parts/answers/00000000.parquet   the answers of part 0; missing: not all answered yet
-    OUT.parts/all.parquet                the answers of all parts
-    OUT.parts/moving.json                all is answered and counted; OUT may be replaced
+    OUT.parts/job.json                    the options, and how far the job is
+    OUT.parts/manifest/00000000.parquet   the photos of shard 0, and the kept columns
+    OUT.parts/results/00000000.parquet    the results of shard 0; missing: not complete yet
+    OUT.parts/result.csv                  the results of all shards, in OUT's format
+    OUT.parts/shards/00000000.csv         the same for a folder that is not in Parquet
 
-Every file is written under another name and then renamed: it is there as a whole or not at all.
+Every file is written under a temporary name and renamed, so that it is complete or missing.
 """
 
 import json
+import math
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
 from itertools import repeat, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
 
-from platecheck.batch.formats import Format, read_table
+from platecheck.batch.engine import ERROR, LABEL
+from platecheck.batch.formats import read_table, rechunk, write_file
 from platecheck.batch.manifests import PATH
-from platecheck.batch.rows import LabelCounts, rechunk
-from platecheck.errors import DataError
+from platecheck.errors import DataError, OutputError
 from platecheck.files import LOCK, PART, replacing, sync_folder
 
 
-class Shards:
-    """State of a job, stored in its folder."""
+@dataclass(frozen=True)
+class LabelCounts:
+    """Number of photos, of photos per label, and of photos that could not be opened."""
 
-    def __init__(self, out: Path, form: Format, part_rows: int) -> None:
+    photos: int = 0
+    labels: Mapping[str, int] = field(default_factory=dict)
+    errors: int = 0
+
+    def __add__(self, results: pa.Table) -> "LabelCounts":
+        labels = Counter(self.labels)
+        labels.update(results.column(LABEL).drop_null().to_pylist())
+        errors = self.errors + results.num_rows - results.column(ERROR).null_count
+        return LabelCounts(self.photos + results.num_rows, dict(labels), errors)
+
+
+class Shards:
+    """The state of a job, stored in its folder; open it with ``with``.
+
+    Attributes:
+        out: the output.
+        folder: where the state is.
+        listed: whether the manifest is complete.
+        photos: number of photos in it.
+        moved: counts of the results if `out` has already been replaced, otherwise None.
+
+    Raises:
+        DataError: another process is using the folder.
+        OutputError: the folder cannot be created.
+    """
+
+    def __init__(self, out: Path, part_rows: int) -> None:
         self.out = out
-        self.form = form
         self.part_rows = part_rows
         self.folder = Path(f"{out}.parts")
-        self._job = self.folder / "job.json"
-        self._listed = self.folder / "listing.json"
-        self._moving = self.folder / "moving.json"
-        self._listing = self.folder / "listing"
-        self._counts = self.folder / "counts"
-        self._answers = self.folder / "answers"
+        self.listed = False
+        self.photos = 0
+        self.moved: LabelCounts | None = None
+        self._lock = FileLock(self.folder / LOCK, timeout=0)
+        self._job: dict[str, Any] = {}
 
-    def tidy(self) -> None:
-        """Remove the remains of interrupted writes and removals."""
-        if self.moved and not self._job.exists():
-            self._remove()
-        for folder in (self.folder, self._listing, self._counts, self._answers):
-            for left in folder.glob(f"{PART}*"):
-                left.unlink()
+    def __enter__(self) -> "Shards":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except Timeout:
+            raise DataError(f"another process is using {self.folder}; wait for it to end") from None
+        except OSError as error:
+            raise OutputError(self.folder, error) from error
+        for left in self.folder.rglob(f"{PART}*"):  # of interrupted writes
+            left.unlink()
+        if self._state.exists():
+            self._job = json.loads(self._state.read_bytes())
+            self.listed = self._job.get("photos") is not None
+            self.photos = self._job.get("photos") or 0
+            result = self._job.get("result")
+            if result and not (self.folder / result).exists():
+                self.moved = LabelCounts(**self._job["counts"])
+        return self
 
-    def begin(self, job: Mapping[str, Any]) -> None:
-        """Note what is asked, or see that it is what was asked when the folder was begun.
-
-        Raises:
-            DataError: it is not, or the folder holds something else.
-        """
-        if not self._job.exists():
-            if any(path.name != LOCK for path in self.folder.iterdir()):
-                raise DataError(f"{self.folder} is in the way: it is no folder of answers")
-            self._write_json(self._job, job)
-        begun = _read_json(self._job)
-        for what, now in job.items():
-            if (then := begun.get(what)) != now:
-                differs = f"{what.replace('_', ' ')} {then}, not {now}"
-                if what == "lists":
-                    differs = "a list that has changed since"
-                raise DataError(
-                    f"{self.folder} was begun with {differs}: to go on, give the same command;"
-                    " to start over, remove that folder"
-                )
-
-    # --- the manifest
+    def __exit__(self, *_: object) -> None:
+        if all(path.name == LOCK for path in self.folder.iterdir()):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
 
     @property
-    def has_manifest(self) -> bool:
-        return self._listed.exists()
+    def _state(self) -> Path:
+        return self.folder / "job.json"
 
-    @cached_property
-    def photos(self) -> int:
-        photos: int = _read_json(self._listed)["photos"]
-        return photos
+    def _save(self, **changes: Any) -> None:
+        self._job |= changes
+        with self._writing(self._state) as file:
+            file.write(json.dumps(self._job, indent=2).encode())
+
+    def begin(self, options: Mapping[str, Any]) -> None:
+        """Record the options of the job, or raise DataError if it was begun with others."""
+        if not self._job:
+            if any(path.name != LOCK for path in self.folder.iterdir()):
+                raise DataError(f"{self.folder} is in the way: platecheck did not create it")
+            self._save(options=options, photos=None, result=None, counts=None)
+        begun = self._job.get("options", {})
+        for name, now in options.items():
+            if begun.get(name) != now:
+                what = f"{name.replace('_', ' ')} {begun.get(name)}, not {now}"
+                self._refuse("a manifest that has changed since" if name == "manifests" else what)
+
+    def _refuse(self, difference: str) -> None:
+        raise DataError(
+            f"{self.folder} was begun with {difference}: to resume, give the same command;"
+            " to start over, remove that folder"
+        )
 
     def write_manifest(self, tables: Iterable[pa.Table], on_photos: Callable[[int], None]) -> None:
-        """Write the manifest, calling `on_photos` with the photos of each shard.
+        """Write the manifest, calling `on_photos` with the number of photos so far.
 
         On failure, remove the folder: there are no results yet.
         """
         try:
             photos = 0
-            for part, table in enumerate(rechunk(tables, repeat(self.part_rows))):
-                with self._whole(self.manifest_path(part)) as file:
-                    pq.write_table(table, file, compression="zstd")
+            for shard, table in enumerate(rechunk(tables, repeat(self.part_rows))):
+                self._write(self.manifest_path(shard), table.schema, [table])
                 photos += table.num_rows
-                on_photos(table.num_rows)
-            self._write_json(self._listed, {"photos": photos})
+                on_photos(photos)
+            self._save(photos=photos)
+            self.listed, self.photos = True, photos
         except BaseException:
-            self._remove()
+            self.remove()
             raise
 
-    def compare(self, tables: Iterable[pa.Table]) -> None:
-        """Check that a source still matches the manifest.
-
-        Raises:
-            DataError: It does not.
-        """
-        listed = map(self.read_manifest, range(self._number))
+    def check_manifest(self, tables: Iterable[pa.Table]) -> None:
+        """Raise DataError if the source no longer matches the manifest."""
+        listed = map(self.read_manifest, range(self.count))
         for now, then in zip_longest(rechunk(tables, repeat(self.part_rows)), listed):
             if now is None or then is None or not now.equals(then):
-                raise DataError(
-                    f"{self.folder} was begun with another list: to go on, give the same one;"
-                    " to start over, remove that folder"
-                )
+                self._refuse("another manifest")
 
-    def read_manifest(self, part: int) -> pa.Table:
-        return read_table(self.manifest_path(part))
+    def manifest_path(self, shard: int) -> Path:
+        return self.folder / "manifest" / f"{shard:08d}.parquet"
 
-    def size(self, part: int) -> int:
-        return min(self.part_rows, self.photos - part * self.part_rows)
+    def read_manifest(self, shard: int) -> pa.Table:
+        return read_table(self.manifest_path(shard))
 
     @property
-    def _number(self) -> int:
-        return -(-self.photos // self.part_rows)
+    def count(self) -> int:
+        """Number of shards."""
+        return math.ceil(self.photos / self.part_rows)
 
-    def manifest_path(self, part: int) -> Path:
-        return self._listing / f"{part:08d}.parquet"
-
-    # --- the results
+    def size(self, shard: int) -> int:
+        return min(self.part_rows, self.photos - shard * self.part_rows)
 
     def pending(self) -> list[int]:
         """Return the shards without results."""
-        names = self._answers.iterdir() if self._answers.is_dir() else ()
-        answered = {int(path.stem) for path in names}
-        return [part for part in range(self._number) if part not in answered]
+        done = {int(path.stem) for path in (self.folder / "results").glob("[0-9]*.parquet")}
+        return [shard for shard in range(self.count) if shard not in done]
 
     @property
     def completed(self) -> int:
         """Number of photos with results."""
         return self.photos - sum(map(self.size, self.pending()))
 
-    def write(self, part: int, results: pa.Table) -> None:
-        if not results.column(PATH).equals(self.read_manifest(part).column(PATH)):
-            raise RuntimeError(f"the results of shard {part} do not match its manifest")
-        self._write_json(self._counts / f"{part:08d}.json", asdict(LabelCounts.of(results)))
-        with self._whole(self._result_path(part)) as file:
-            self.form.write(results, file)
+    def _result_path(self, shard: int) -> Path:
+        return self.folder / "results" / f"{shard:08d}.parquet"
 
-    def _result_path(self, part: int) -> Path:
-        return self._answers / f"{part:08d}{self.out.suffix}"
-
-    # --- the end
+    def write_results(self, shard: int, results: pa.Table) -> None:
+        if not results.column(PATH).equals(self.read_manifest(shard).column(PATH)):
+            raise RuntimeError(f"the results of shard {shard} do not match its manifest")
+        self._write(self._result_path(shard), results.schema, [results])
 
     def finish(self, schema: pa.Schema, *, one_file: bool, overwrite: bool) -> LabelCounts:
-        """Let the answers become OUT, and remove the folder.
-
-        Args:
-            schema: of the answers.
-            one_file: rather than a folder of parts.
-            overwrite: replace what is there.
+        """Make OUT, a file or a folder of shards, remove the folder, and return the counts.
 
         Raises:
-            DataError: there is something, and it is not to be replaced.
+            DataError: OUT exists and `overwrite` is false.
+            OutputError: it cannot be written.
         """
-        counted = (_read_json(self._counts / f"{part:08d}.json") for part in range(self._number))
-        tally = sum((LabelCounts(**counts) for counts in counted), LabelCounts())
-        result = self._answers
+        counts = LabelCounts()
+
+        def results() -> Iterator[pa.Table]:
+            nonlocal counts
+            for shard in range(self.count or 1):
+                table = read_table(self._result_path(shard))
+                counts += table
+                yield table
+
+        if not self.count:  # an empty folder would not tell the columns
+            self._write(self._result_path(0), schema, [])
         if one_file:
-            result = self.folder / f"all{self.out.suffix}"
-            with self._whole(result) as file:
-                self.form.join(map(self._result_path, range(self._number)), schema, file)
-        elif not self._number:  # a folder without files would not say which columns there are
-            with self._whole(self._result_path(0)) as file:
-                self.form.write(schema.empty_table(), file)
-        self._write_json(self._moving, {"result": result.name, "tally": asdict(tally)})
-        self._move(result, overwrite=overwrite)
-        self._remove()
-        return tally
-
-    def clear(self) -> LabelCounts:
-        """Remove the folder, where OUT has been `moved` and a kill came before that."""
-        tally = LabelCounts(**_read_json(self._moving)["tally"])
-        self._remove()
-        return tally
-
-    @property
-    def moved(self) -> bool:
-        """Whether OUT has been replaced."""
-        return (
-            self._moving.exists()
-            and not (self.folder / _read_json(self._moving)["result"]).exists()
-        )
-
-    def _move(self, result: Path, *, overwrite: bool) -> None:
+            result = self.folder / f"result{self.out.suffix}"
+            self._write(result, schema, results())
+        else:
+            is_copied = self.out.suffix != ".parquet"
+            result = self.folder / ("shards" if is_copied else "results")
+            for shard, table in enumerate(results()):
+                if is_copied:
+                    self._write(result / f"{shard:08d}{self.out.suffix}", schema, [table])
+        self._save(result=result.name, counts=asdict(counts))
         if os.path.lexists(self.out):
             if not overwrite:
-                raise DataError(f"{self.out} is there already; --overwrite replaces it")
-            if self.out.is_dir() or result.is_dir():  # which cannot be replaced in one step
+                raise DataError(f"{self.out} already exists; --overwrite replaces it")
+            if self.out.is_dir() or result.is_dir():  # cannot be replaced in one step
                 shutil.rmtree(self.folder / "old", ignore_errors=True)
                 self.out.rename(self.folder / "old")
         result.replace(self.out)
         sync_folder(self.out.parent)
+        self.remove()
+        return counts
 
-    def _remove(self) -> None:
-        """Empty the folder: last what shows whose it was, and that it may go."""
+    def remove(self) -> None:
+        """Empty the folder; the state goes last, since it tells what the rest is."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.name != LOCK and path not in (self._job, self._moving):
+            elif path not in (self._state, self.folder / LOCK):
                 path.unlink()
-        self._job.unlink(missing_ok=True)
-        self._moving.unlink(missing_ok=True)
+        self._state.unlink(missing_ok=True)
 
-    # --- files
+    def _write(self, path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+        with self._writing(path) as file:
+            write_file(file, path.suffix, schema, tables)
 
     @contextmanager
-    def _whole(self, path: Path) -> Iterator[BinaryIO]:
-        """A file to write that is at `path`, and on the disk, once the block is over.
-
-        Raises:
-            DataError: there is no room, say.
-        """
-        try:
-            with replacing(path) as temporary, temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise DataError(f"{path} cannot be written: {error.strerror or error}") from error
-
-    def _write_json(self, path: Path, content: Mapping[str, Any]) -> None:
-        with self._whole(path) as file:
-            file.write(json.dumps(content, indent=2).encode())
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_bytes())
-    return content
+    def _writing(self, path: Path) -> Iterator[BinaryIO]:
+        """Yield a file that appears at `path`, flushed to disk, if the block succeeds."""
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())

@@ -1,13 +1,12 @@
-"""Where photos and lists are: a path on this machine, or a URL such as ``s3://bucket/key``."""
+"""Open photos and manifests by path or URL, such as ``s3://bucket/key``."""
 
 import os
-import re
-from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 from urllib.parse import quote, unquote_to_bytes
 
+import fsspec
 import pyarrow as pa
 from pyarrow import fs
 
@@ -18,74 +17,89 @@ from platecheck.inputs import LazyFile
 from platecheck.model_info import first_line
 from platecheck.photo import MAX_BYTES, Source
 
-PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-"""Endings of packed files, and what packed them."""
-
-_URL = re.compile(r"([a-z][a-z0-9+.-]*)://([^/]*)/?(.*)", re.IGNORECASE | re.DOTALL)
+# Schemes that pyarrow opens itself, faster and without more packages; fsspec opens the others.
+_NATIVE = ("s3", "gs", "gcs", "abfs", "abfss", "hdfs", "viewfs")
 _FILE = "file://"
 
 
 def local_path(place: str) -> str:
-    """The path that a ``file://`` URL stands for; others as they are."""
+    """Return the path of a ``file://`` URL; other paths and URLs stay as they are."""
     if not place.startswith(f"{_FILE}/"):
         return place
     return os.fsdecode(unquote_to_bytes(place.removeprefix(_FILE)))
 
 
 def as_text(path: str, root: str) -> str:
-    """A path as Unicode text, which is all that Parquet and JSON hold.
+    """Return a path as Unicode, which is all that Parquet and JSON hold.
 
-    One whose bytes are not UTF-8 becomes a ``file://`` URL, which says them all.
+    A name that is not UTF-8 becomes a ``file://`` URL below `root`, which preserves its bytes.
     """
     try:
         path.encode()
     except UnicodeEncodeError:
-        if is_remote(root):  # there, no file has such a name
+        if is_remote(root):  # object stores have no such names
             return os.fsencode(path).decode(errors="backslashreplace")
         return _FILE + quote(os.fsencode(Path(root, path)))
     return path
 
 
-def filesystem(url: str) -> tuple[fs.FileSystem, str]:
-    """What opens the files of a URL, and the path that it knows this one by.
+def filesystem(place: str) -> tuple[fs.FileSystem, str]:
+    """Return the file system of a path or URL, and the path within it.
 
-    Names are taken as they are, as by other programs for object stores: ``%20`` is no blank.
+    Object keys are taken literally, as other programs do: ``%20`` is not a space.
 
     Raises:
-        DataError: this kind of URL is not known.
+        DataError: no installed package opens this kind of URL, or its settings are wrong.
     """
-    found = _URL.match(url)
-    assert found, url
-    scheme, host, key = found.groups()
-    opener, base = _host(scheme.lower(), host)
-    return opener, f"{base.rstrip('/')}/{key}" if key else base
+    if not is_remote(place):
+        return fs.LocalFileSystem(), place
+    scheme, _, rest = place.partition("://")
+    try:
+        if scheme.lower() in _NATIVE:
+            host, _, key = rest.partition("/")
+            opener, base = _connect(f"{scheme.lower()}://{host}")
+            return opener, f"{base.rstrip('/')}/{key}" if key else base
+        opener, path = fsspec.url_to_fs(place)
+    except (pa.ArrowException, OSError, ImportError, ValueError) as error:
+        raise DataError(f"{place} cannot be opened: {first_line(error)}") from error
+    return fs.PyFileSystem(fs.FSSpecHandler(opener)), path
 
 
 @lru_cache(maxsize=64)
-def _host(scheme: str, host: str) -> tuple[fs.FileSystem, str]:
+def _connect(host: str) -> tuple[fs.FileSystem, str]:
+    return cast(tuple[fs.FileSystem, str], fs.FileSystem.from_uri(host))
+
+
+def file_info(place: str) -> fs.FileInfo:
+    """Return type, size and time of a file or folder, also of one that does not exist.
+
+    Raises:
+        DataError: the storage cannot be reached.
+    """
+    opener, path = filesystem(place)
     try:
-        found: tuple[fs.FileSystem, str] = fs.FileSystem.from_uri(f"{scheme}://{host}")
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{scheme}://{host} cannot be reached: {first_line(error)}") from error
-    return found
+        return opener.get_file_info(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place} cannot be read: {first_line(error)}") from error
 
 
-def files_below(place: str, wanted: Callable[[str], bool]) -> Iterator[str]:
-    """As `platecheck.glob.files_below`, also for a URL."""
-    entries = _remote_entries if is_remote(place) else glob.local_entries
-    return glob.files_below(place, wanted, entries=entries)
+def list_entries(folder: str) -> list[Entry]:
+    """List a folder for `platecheck.glob.files_below`.
 
-
-def _remote_entries(folder: str) -> list[Entry]:
+    Raises:
+        DataError: it cannot be listed.
+    """
+    if not is_remote(folder):
+        return glob.local_entries(folder)
     opener, path = filesystem(folder)
     try:
         found = opener.get_file_info(fs.FileSelector(path))
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise DataError(
-            f"{folder} cannot be listed ({reason}); to leave it out, give a list of photos instead"
+            f"{folder} cannot be listed ({reason}); to leave it out, give a manifest instead"
         ) from error
-    # A key such as "a//b" makes a store name the folder itself among what it holds.
+    # A key such as "a//b" makes a store list the folder inside itself.
     return [
         (info.base_name, info.type == fs.FileType.Directory, False)
         for info in found
@@ -94,60 +108,30 @@ def _remote_entries(folder: str) -> list[Entry]:
 
 
 def photo_at(path: str | None, root: str) -> Source:
-    """What `platecheck.photo.open_photo` takes for a path of a list.
+    """Return a photo of a manifest as `platecheck.photo.open_photo` takes it.
 
-    Nothing is opened yet: that is for the thread that decodes the photo.
+    Remote photos are read later, in the thread that decodes them.
 
     Args:
-        path: None or "" where the list has none.
-        root: where relative paths begin.
+        path: path or URL; None or "" if the manifest has none.
+        root: base folder or URL of relative paths.
     """
-    if not path:
-        return _later("", _no_path)
-    if is_remote(path):
-        return _later(path, partial(_read_remote, path))
-    path = local_path(path)
-    if not is_remote(root) or Path(path).is_absolute():
-        return str(Path(root, path))
-    url = f"{root.rstrip('/')}/{path}"
-    return _later(url, partial(_read_remote, url))
+    place = local_path(path or "")
+    if place and not is_remote(place):
+        if not is_remote(root) or Path(place).is_absolute():
+            return str(Path(root, place))
+        place = f"{root.rstrip('/')}/{place}"
 
+    def read() -> bytes:
+        if not place:
+            raise PhotoError("", "the manifest has no path here")
+        try:
+            opener, inside = filesystem(place)
+            with opener.open_input_file(inside) as file:
+                if file.seekable() and file.size() > MAX_BYTES:  # do not read it at all
+                    raise PhotoError(place, f"the file is larger than {MAX_BYTES // 2**20} MB")
+                return bytes(file.read())
+        except (pa.ArrowInvalid, DataError) as error:
+            raise PhotoError(place, f"cannot be read ({first_line(error)})") from error
 
-def _later(name: str, content: Callable[[], bytes]) -> BinaryIO:
-    return cast(BinaryIO, LazyFile(name, content))
-
-
-def _no_path() -> bytes:
-    raise PhotoError("", "the list has no path here")
-
-
-def _read_remote(url: str) -> bytes:
-    """A whole file, unless it is larger than a photo may be.
-
-    Raises:
-        PhotoError: it is, or its name cannot be one.
-        OSError: whatever else is wrong.
-    """
-    try:
-        opener, path = filesystem(url)
-        with opener.open_input_file(path) as file:
-            if file.size() > MAX_BYTES:
-                raise PhotoError(url, f"the file is larger than {MAX_BYTES // 2**20} MB")
-            content: bytes = file.read()
-            return content
-    except (pa.ArrowInvalid, DataError) as error:
-        raise PhotoError(url, f"cannot be read ({first_line(error)})") from error
-
-
-def open_list(place: str) -> Any:
-    """Open a file for reading, here or elsewhere; ``.gz`` and the like are unpacked.
-
-    Raises:
-        OSError: it cannot be opened.
-    """
-    if is_remote(place):
-        opener, path = filesystem(place)
-        return opener.open_input_stream(path, compression="detect")
-    codec = next((name for suffix, name in PACKED.items() if place.endswith(suffix)), None)
-    file = Path(place).open("rb")  # noqa: SIM115 (who asked for it closes it)
-    return pa.CompressedInputStream(file, codec) if codec else file
+    return cast(BinaryIO, LazyFile(place, read))

@@ -2,7 +2,8 @@
 
 import json
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,7 +27,7 @@ from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from platecheck.batch.job import Done
+    from platecheck.batch.job import JobResult, OnProgress
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -106,13 +107,13 @@ def batch(
     )
     try:
         # Ray prints to stdout; keep it out of the summary.
-        with redirect_stdout(sys.stderr), _progress() as progress:
-            done = run(job, _Bar(progress))
+        with redirect_stdout(sys.stderr), _progress() as on_progress:
+            result = run(job, on_progress)
     except StoppedError as stopped:
         console(stderr=True).print(escape(str(stopped)))
         raise typer.Exit(INTERRUPTED) from None
-    _print(done, as_json=as_json)
-    if done.tally.errors:
+    _print(result, as_json=as_json)
+    if result.counts.errors:
         raise typer.Exit(1)
 
 
@@ -122,24 +123,10 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:,.0f} photos/s" if speed else "")
 
 
-class _Bar:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("listing", total=None, visible=False)
-
-    def listing(self) -> None:
-        self._progress.update(self._task, visible=True)
-
-    def answering(self, photos: int, done: int) -> None:
-        self._progress.remove_task(self._task)
-        self._task = self._progress.add_task("answering", total=photos, completed=done)
-
-    def advance(self, photos: int) -> None:
-        self._progress.advance(self._task, photos)
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
+@contextmanager
+def _progress() -> Iterator["OnProgress"]:
+    """Show a bar with the rate while the block runs."""
+    stderr = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -148,28 +135,36 @@ def _progress() -> Progress:
         _Rate(),
         TimeRemainingColumn(),
     )
-    return Progress(
-        *columns, console=console, disable=not console.is_terminal, speed_estimate_period=60
-    )
+    with Progress(
+        *columns, console=stderr, disable=not stderr.is_terminal, speed_estimate_period=60
+    ) as progress:
+        task = progress.add_task("", total=None, visible=False)
+
+        def on_progress(title: str, done: int, total: int | None) -> None:
+            if progress.tasks[0].description == title:
+                progress.update(task, completed=done)
+            else:  # without a reset, resumed photos would count towards the rate
+                progress.reset(task, description=title, total=total, completed=done, visible=True)
+
+        yield on_progress
 
 
-def _print(done: "Done", *, as_json: bool) -> None:
-    tally = done.tally
+def _print(result: "JobResult", *, as_json: bool) -> None:
+    counts = result.counts
     if as_json:
         summary = {
-            "out": str(done.out),
-            "model": done.model,
-            "photos": tally.photos,
-            "labels": dict(tally.labels),
-            "errors": tally.errors,
-            "resumed": done.resumed,
-            "seconds": round(done.seconds, 3),
+            "out": str(result.out),
+            "model": result.model,
+            "photos": counts.photos,
+            "labels": dict(counts.labels),
+            "errors": counts.errors,
+            "resumed": result.resumed,
+            "seconds": round(result.seconds, 3),
         }
         print(json.dumps(summary, indent=2))
-        return
-    stdout = console()
-    labels = sorted(tally.labels.items(), key=lambda item: -item[1])
-    counted = [f"[{COLORS.get(label, 'bold')}]{escape(label)}[/] {n:,}" for label, n in labels]
-    if tally.errors:
-        counted.append(f"[yellow]could not be opened[/] {tally.errors:,}")
-    stdout.print(f"{tally.photos:,} photos in {escape(done.out)}: {', '.join(counted)}")
+    else:
+        labels = sorted(counts.labels.items(), key=lambda item: -item[1])
+        shown = [f"[{COLORS.get(label, 'bold')}]{escape(label)}[/] {n:,}" for label, n in labels]
+        if counts.errors:
+            shown.append(f"[yellow]could not be opened[/] {counts.errors:,}")
+        console().print(f"{counts.photos:,} photos in {escape(result.out)}: {', '.join(shown)}")
