@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.cpus import cpu_count
-from platecheck.data.cache import default_folder, entry_path
+from platecheck.data.cache import default_folder
 from platecheck.data.folders import Photo
 from platecheck.files import write_text
 from platecheck.photo import open_photo
@@ -102,7 +102,9 @@ class MaskCache:
         Raises:
             PhotoError: the photo cannot be opened.
         """
-        entry = entry_path(self.folder, photo, f"v{VERSION}.json")
+        if not photo.sha256:
+            raise ValueError("the photo has no hash; read the folder with read_photos")
+        entry = self.folder / photo.sha256[:2] / f"{photo.sha256}-v{VERSION}.json"
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             content = json.loads(entry.read_text(encoding="utf-8"))
             outline = tuple((float(x), float(y)) for x, y in content["outline"])

@@ -1,10 +1,9 @@
 """Render datasets in which the background can be correlated with the class."""
 
 import csv
-import multiprocessing
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
+from joblib import Parallel, delayed
 from PIL import Image
 
 from platecheck.cpus import cpu_count
@@ -203,14 +203,23 @@ def _render(
 def in_processes(
     render: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """Map `render` over items, in order, on `workers` processes, or in this one if it is 1."""
+    """Map `render` over items, in order, on `workers` processes, or in this one if it is 1.
+
+    Unlike the standard library's pools, joblib's needs no ``if __name__ == "__main__"`` in scripts.
+    """
     if workers < 2:
         yield from map(render, items)
         return
-    # Do not fork: the caller may run threads.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,))
+    tasks = (delayed(_on_one_thread)(render, item) for item in items)
+    results = Parallel(workers, return_as="generator")(tasks)
     try:
-        yield from pool.map(render, items, chunksize=8)
+        for result in results:  # noqa: UP028 ("yield from" would close it outside "finally")
+            yield result
     finally:
-        pool.shutdown(cancel_futures=True)
+        with warnings.catch_warnings(action="ignore"):  # it warns if closed early
+            results.close()
+
+
+def _on_one_thread(render: Callable[[Item], Result], item: Item) -> Result:
+    cv2.setNumThreads(1)
+    return render(item)
