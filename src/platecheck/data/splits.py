@@ -17,11 +17,6 @@ def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) ->
 
     The result depends only on the photos' names, labels and the seed. Rounding errors carry over
     from class to class, so that the total sizes of the splits are right too.
-
-    Args:
-        photos: the photos to split.
-        shares: proportion of each split; they sum to 1.
-        seed: seed of the shuffle.
     """
     rng = np.random.default_rng(seed)
     names, edges = list(shares), np.cumsum(list(shares.values()))
@@ -47,8 +42,8 @@ def with_validation(photos: PhotoSet, *, seed: int = 0, val_to_train: float = 0.
     if there is neither ``val`` nor ``test``. With ``val``, change nothing.
 
     Args:
-        photos: the dataset.
-        seed: seed of the split.
+        photos: with hashes.
+        seed: of the shuffle.
         val_to_train: share of the validation half of ``test`` that moves to ``train``; the test
             photos stay the same.
 
