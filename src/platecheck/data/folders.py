@@ -279,7 +279,7 @@ def _check_classes(folder: Path, found: _Found, names: Sequence[str], *, fixed: 
 
 
 def checked(
-    listed: PhotoSet, *, strict: bool = False, on_photo: Callable[[], None] = lambda: None
+    listed: PhotoSet, *, strict: bool = False, on_photo: Callable[[], None] | None = None
 ) -> PhotoSet:
     """Hash every photo and drop those that cannot be opened.
 
@@ -323,7 +323,7 @@ def read_photos(
     *,
     classes: Sequence[str] | None = None,
     strict: bool = False,
-    on_photo: Callable[[], None] = lambda: None,
+    on_photo: Callable[[], None] | None = None,
 ) -> PhotoSet:
     """List a dataset's photos, then check and hash them; see `list_photos` and `checked`."""
     return checked(list_photos(folder, classes=classes), strict=strict, on_photo=on_photo)

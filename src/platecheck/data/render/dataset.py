@@ -48,7 +48,7 @@ class RenderSummary:
 
 
 class _RenderJob(NamedTuple):
-    index: int
+    number: int
     path: str
     label: str
     split: str
@@ -112,7 +112,7 @@ def write_dataset(
         )
         rows = []
         for job, row in zip(jobs, in_processes(render, jobs, workers), strict=True):
-            rows.append((job.path, job.label, job.split, *row, f"{seed}:{job.index}"))
+            rows.append((job.path, job.label, job.split, *row, f"{seed}:{job.number}"))
             on_progress(len(rows))
         with (part / "synth.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
@@ -145,9 +145,9 @@ def _plan(photos: int, splits: Mapping[str, float]) -> list[_RenderJob]:
     for first, label in enumerate(LABELS):
         indices = iter(range(first, photos, 2))
         for split, count in _divide((photos - first + 1) // 2, shares).items():
-            for number, index in enumerate(islice(indices, count), 1):
-                path = f"{split}/{label}/{number:04d}.jpg"
-                jobs.append(_RenderJob(index, path, label, split))
+            for place, number in enumerate(islice(indices, count), 1):
+                path = f"{split}/{label}/{place:04d}.jpg"
+                jobs.append(_RenderJob(number, path, label, split))
     return sorted(jobs)
 
 
@@ -175,7 +175,7 @@ def _render(
     masks: bool,
 ) -> tuple[str, str]:
     """Render and write one photo; return its background and its kind of dish."""
-    rng = np.random.default_rng([seed, job.index])
+    rng = np.random.default_rng([seed, job.number])
     background = draw_background_name(rng, job.label, confound)
     dish = render_dish(rng, size=size, label=job.label, background=background, kind=kind)
     Image.fromarray(dish.photo).save(part / job.path, quality=QUALITY, optimize=False)
