@@ -131,7 +131,7 @@ def fetch(
         result = download(
             folder,
             source=source,
-            splits=splits or (),
+            splits=splits,
             workers=workers,
             on_start=bar.start,
             on_photo=bar.advance,

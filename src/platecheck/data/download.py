@@ -26,6 +26,7 @@ BASE_URL = (
 )
 # Path, SHA-256 and size of the 1178 photos of the public dataset.
 MANIFEST = Path(__file__).with_name("manifest.csv")
+TIMEOUT = (10, 60)  # seconds to connect and to read
 RETRIES = 2  # per file, after a broken connection or a wrong checksum
 MAX_CONNECTION_FAILURES = 8  # consecutive files that may fail to connect before giving up
 
@@ -102,7 +103,7 @@ def fetch(
     *,
     base_url: str = BASE_URL,
     source: Path | None = None,
-    splits: Collection[str] = (),
+    splits: Collection[str] | None = None,
     workers: int = 8,
     on_start: Callable[[int], None] = lambda photos: None,
     on_photo: Callable[[], None] = lambda: None,
@@ -129,7 +130,7 @@ def fetch(
     """
     checksums = read_manifest(manifest or MANIFEST)
     known = sorted(set(map(_split_of, checksums)))
-    if unknown := set(splits) - set(known):
+    if unknown := set(splits or ()) - set(known):
         raise DataError(f"there is no split '{min(unknown)}'; the set has: {', '.join(known)}")
     wanted = [path for path in checksums if not splits or _split_of(path) in splits]
     if source and not source.is_dir():
@@ -183,7 +184,7 @@ def _is_there(path: Path, sha256: str) -> bool:
 def _check_connection(url: str) -> None:
     """Connect once, so that a wrong setting is not reported for every photo."""
     try:
-        requests.head(url, timeout=10)
+        requests.head(url, timeout=TIMEOUT)
     except (OSError, ValueError) as error:  # also of certificate files and malformed proxies
         raise DataError(_no_connection(error, url)) from error
 
@@ -209,7 +210,7 @@ class _NotAvailableError(Exception):
 
 
 def _download(url: str, file: str, registry: pooch.Pooch) -> None:
-    download = pooch.HTTPDownloader(timeout=(10, 60), chunk_size=2**16)  # seconds, bytes
+    download = pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=2**16)
     try:
         download(url, file, registry)
     except requests.HTTPError as error:
