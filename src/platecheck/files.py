@@ -14,12 +14,9 @@ from pathlib import Path
 
 from platecheck.errors import DataError, OutputError, PlatecheckError
 
-# Prefix of files that are not complete yet; a killed process may leave some behind.
-PART = ".part-"
-# Empty file that marks a folder as holding results, not photos.
-OUTPUT_MARKER = ".platecheck-output"
-# Lock this file rather than the folder: network file systems do not lock folders.
-LOCK = ".lock"
+PART = ".part-"  # prefix of incomplete files, which a killed process may leave behind
+OUTPUT_MARKER = ".platecheck-output"  # empty file that marks a folder as results, not photos
+LOCK = ".lock"  # locked instead of the folder, since network file systems do not lock folders
 # Errors that concern the whole disk, whichever library runs into them.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
@@ -28,8 +25,6 @@ DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; rename it to `path` if the block succeeds.
 
-    The temporary name keeps the suffix, by which many writers choose the format.
-
     Raises:
         DataError: `path` is a device or a pipe, which root could replace by accident.
         OutputError: the file cannot be written.
@@ -37,20 +32,17 @@ def replacing(path: Path) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise DataError(f"{path} is not a regular file; choose another name")
+    # The suffix stays, since many writers choose the format by it.
+    temporary = path.parent / f"{PART}{uuid.uuid4().hex}{path.suffix}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=PART, suffix=path.suffix)
+        temporary.touch(exist_ok=False)
     except OSError as error:
         raise OutputError(path, error) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
         with writing(path):
             yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
         try:
-            temporary.chmod(0o666 & ~umask)  # mkstemp creates private files
             temporary.replace(path)
         except OSError as error:
             raise OutputError(path, error) from error
@@ -62,12 +54,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def writing(path: Path, advice: str = "") -> Iterator[None]:
     """Convert disk errors in the block, in whatever form a library raises them, to `OutputError`.
 
-    Args:
-        path: the file or folder that the block writes.
-        advice: what to do about it, appended to the message.
-
     Raises:
-        OutputError: `path`, or a library's temporary files, cannot be written.
+        OutputError: `path`, or a library's temporary files, cannot be written; `advice` is
+            appended to its message.
     """
     try:
         yield
@@ -82,10 +71,10 @@ def _output_error(path: Path, error: Exception) -> tuple[Path | str, OSError] | 
     chain: list[BaseException] = []
     cause: BaseException | None = error
     while cause is not None and cause not in chain:
+        if isinstance(cause, OutputError):
+            return cause.path, cause
         chain.append(cause)
         cause = cause.__cause__ or cause.__context__
-    if known_error := next((each for each in chain if isinstance(each, OutputError)), None):
-        return known_error.path, known_error
     if isinstance(error, PlatecheckError):
         return None
     # Libraries written in Rust and C++ give the error number in the message only, or not at all.
@@ -103,7 +92,7 @@ def _output_error(path: Path, error: Exception) -> tuple[Path | str, OSError] | 
 
 
 def _write_error(folder: Path) -> OSError | None:
-    """Return the error of writing a temporary file into a folder, or None on success."""
+    """Return the error of writing a temporary file into a folder, if any."""
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(2**16))
@@ -116,12 +105,8 @@ def _write_error(folder: Path) -> OSError | None:
 def check_writable(path: Path, *, folder: bool = False) -> None:
     """Check that an output can be written before any work is spent on it.
 
-    Args:
-        path: a file, which may exist already, or a folder; parents may be missing.
-        folder: whether `path` is a folder.
-
     Raises:
-        DataError: `path` exists but is not a file, or not a folder, as required.
+        DataError: `path` exists but is not a file or, with `folder`, not a folder.
         OutputError: the location is not writable.
     """
     path = Path(path)
@@ -140,11 +125,7 @@ def locked(folder: Path, advice: str = "wait for it to end") -> Iterator[None]:
     """Lock a folder against other processes; create it if missing, remove it if left empty.
 
     The system releases the lock however this process ends. On file systems without locks, the
-    block runs unlocked.
-
-    Args:
-        folder: the folder to lock.
-        advice: what to do if another process holds the lock.
+    block runs unlocked. `advice` says what to do if another process holds the lock.
 
     Raises:
         DataError: another process holds the lock.

@@ -51,7 +51,7 @@ def test_with_it_their_dishes_on_other_tables_too(
     robust = run(rendered, tmp_path, ROBUST)
     pixels, labels, owners = views(robust, split)
     photos = robust.photos.split(split)
-    mixed = list(mixed_rand(photos, PixelCache(SIZE), MaskCache(), seed=0))
+    mixed = list(mixed_rand(photos, PixelCache(SIZE, photos), MaskCache(), seed=0))
     assert 0.6 * len(photos) < len(mixed) <= len(photos)
     assert len(pixels) == len(labels) == len(photos) + len(mixed)
     for photo, found in zip(photos, pixels, strict=False):
@@ -64,7 +64,7 @@ def test_with_it_their_dishes_on_other_tables_too(
     assert all(photos[owner].label == label for owner, label in zip(owners, labels, strict=True))
     # What is calibrated on is what validation is measured on.
     norm = robust.facts.normalization
-    validated = SwappedDataset(photos, PixelCache(SIZE), MaskCache(), norm)
+    validated = SwappedDataset(photos, PixelCache(SIZE, photos), MaskCache(), norm)
     assert len(validated) == len(pixels)
     assert [validated[i][1] for i in range(len(validated))] == wanted_labels
 

@@ -72,7 +72,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> PhotoSet:
 def caches(photos: PhotoSet) -> tuple[PixelCache, MaskCache]:
     """Beside the photos: what is cut out once need not be cut out for every test."""
     folder = photos.folder.with_name(f"{photos.folder.name}-kept")
-    return PixelCache(SIZE, folder=folder), MaskCache(folder)
+    return PixelCache(SIZE, photos.photos, folder=folder), MaskCache(folder)
 
 
 class Magenta(RenderedPairs):

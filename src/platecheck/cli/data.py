@@ -125,17 +125,17 @@ def fetch(
     workers: Annotated[int, typer.Option(min=1, max=64, help="Parallel downloads.")] = 8,
 ) -> None:
     """Download the public set of 1178 photos, resuming an interrupted download."""
-    from platecheck.data.download import FetchProgress
     from platecheck.data.download import fetch as download
 
     with progress_bar("fetching") as bar:
-
-        def show(progress: FetchProgress) -> None:
-            if progress.done == 1:
-                bar.start(progress.total)
-            bar.advance()
-
-        result = download(folder, source=source, splits=splits, workers=workers, on_progress=show)
+        result = download(
+            folder,
+            source=source,
+            splits=splits,
+            workers=workers,
+            on_start=bar.start,
+            on_photo=bar.advance,
+        )
     console().print(escape(result.summary()))
     show_first([f"{path}: {reason}" for path, reason in result.failed.items()], console())
     if not result.complete:

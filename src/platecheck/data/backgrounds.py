@@ -6,21 +6,15 @@ from numpy.typing import NDArray
 
 from platecheck.data.segmentation import Mask
 
-# A strip narrower than this fraction of the photo repeats too often to look real.
-MIN_STRIP = 0.06
+MIN_STRIP = 0.06  # of the photo; narrower strips repeat too often to look real
 
 
 def extract_background(
     pixels: NDArray[np.uint8], mask: Mask, rng: np.random.Generator
 ) -> NDArray[np.uint8] | None:
-    """Fill a whole photo with its background, or return None if too little of it is visible.
+    """Fill a photo [H, W, 3] with its background, or return None if too little of it is visible.
 
-    The widest strip beside the dish is tiled with reflection, so that no seams show.
-
-    Args:
-        pixels: uint8 [H, W, 3].
-        mask: uint8 [H, W], nonzero on the dish.
-        rng: draws the offset of the tiling.
+    The widest strip beside the dish is tiled with reflection, at a random offset.
     """
     strip = background_strip(pixels, mask)
     if strip is None:

@@ -1,7 +1,6 @@
 """Composite a dish onto another background with soft edges and a contact shadow."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cv2
 import numpy as np
@@ -29,12 +28,13 @@ class Placement:
         height, width = image.shape[:2]
         turn = cv2.getRotationMatrix2D((width / 2, height / 2), self.angle, self.scale)
         turn[:, 2] += self.shift[0] * width, self.shift[1] * height
-        return _uint8(cv2.warpAffine(image, turn, (width, height), borderMode=border))
+        warped = cv2.warpAffine(image, turn, (width, height), borderMode=border)
+        return np.asarray(warped, np.uint8)
 
 
 @dataclass(frozen=True)
 class Shadow:
-    """The shadow that a dish casts on the background.
+    """Shadow of the dish on the background.
 
     Attributes:
         strength: 0 (none) to 1 (black).
@@ -77,7 +77,7 @@ def composite(
     """
     height, width = mask.shape
     eroded = cv2.erode(mask, np.ones((3, 3), np.uint8))
-    alpha = _uint8(cv2.GaussianBlur(eroded, (0, 0), max(0.6, width / 300)))
+    alpha = np.asarray(cv2.GaussianBlur(eroded, (0, 0), max(0.6, width / 300)), np.uint8)
     if placement != IDENTITY:
         pixels = placement.warp(pixels, cv2.BORDER_REFLECT)
         alpha = placement.warp(alpha, cv2.BORDER_CONSTANT)
@@ -97,7 +97,3 @@ def remove_foreground(
     grown = cv2.dilate(mask, np.ones((3, 3), np.uint8), iterations=max(2, width // 40))
     over = (cv2.GaussianBlur(grown, (0, 0), width / 100).astype(np.float32) / 255)[..., None]
     return np.rint(over * background + (1 - over) * pixels).astype(np.uint8)
-
-
-def _uint8(image: Any) -> NDArray[np.uint8]:
-    return np.asarray(image, np.uint8)

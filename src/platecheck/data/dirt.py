@@ -20,7 +20,7 @@ def paste_dirt(
         rng: source of randomness.
         pixels: uint8 [H, W, 3].
         mask: uint8 [H, W], 255 on the dish.
-        source: rendered pair of the same size.
+        source: of the same size.
 
     Returns:
         The photo and the mask of its dirt, uint8 [H, W]; None if no dirt would be visible.

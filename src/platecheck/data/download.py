@@ -2,18 +2,16 @@
 
 import contextlib
 import csv
-import os
 import re
-import ssl
 from collections import Counter
 from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import quote, urlsplit
 
 from platecheck.data.folders import sha256_of
-from platecheck.errors import DataError, MissingExtraError
+from platecheck.errors import DataError, MissingExtraError, PhotoError
 
 try:
     import pooch
@@ -21,59 +19,16 @@ try:
 except ModuleNotFoundError as error:
     raise MissingExtraError("Fetching the photos", "data") from error
 
+# One commit of the reference project's repository.
 BASE_URL = (
     "https://raw.githubusercontent.com/SerhiiDolhopolov/NN_PlatesClassification/"
     "63bcc9bf4f93e1f9ba41c0d7eaaf913fab070d83/data/"
 )
-"""Location of the public dataset: one commit of the reference project's repository."""
-
+# Path, SHA-256 and size of the 1178 photos of the public dataset.
 MANIFEST = Path(__file__).with_name("manifest.csv")
-"""Path, SHA-256 and size of the 1178 photos of the public dataset."""
-
-RETRIES = 2
-"""Retries per file after a broken connection or a wrong checksum."""
-
-MAX_CONNECTION_FAILURES = 8
-"""Consecutive files that may fail to connect before giving up."""
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestEntry:
-    """One row of a manifest.
-
-    Attributes:
-        path: relative to the dataset folder, with ``/``: ``split/class/name``.
-        sha256: hash of the file, 64 lower-case hexadecimal digits.
-        size: in bytes.
-    """
-
-    path: str
-    sha256: str
-    size: int
-
-    @property
-    def split(self) -> str:
-        """The first folder of the path."""
-        return self.path.partition("/")[0]
-
-
-@dataclass(frozen=True, slots=True)
-class FetchProgress:
-    """Progress of a download.
-
-    Attributes:
-        path: the photo processed last.
-        done: photos processed, failures included.
-        total: photos requested.
-        bytes_done: size of the photos processed.
-        bytes_total: size of the photos requested.
-    """
-
-    path: str
-    done: int
-    total: int
-    bytes_done: int
-    bytes_total: int
+TIMEOUT = (10, 60)  # seconds to connect and to read
+RETRIES = 2  # per file, after a broken connection or a wrong checksum
+MAX_CONNECTION_FAILURES = 8  # consecutive files that may fail to connect before giving up
 
 
 @dataclass(slots=True)
@@ -102,7 +57,7 @@ class FetchResult:
     def summary(self) -> str:
         parts = [f"{self.fetched} photos fetched, {self.already_there} already there"]
         if self.missing:
-            splits = Counter(path.partition("/")[0] for path in self.missing)
+            splits = Counter(_split_of(path) for path in self.missing)
             by_split = ", ".join(f"{split} {count}" for split, count in sorted(splits.items()))
             parts.append(f"{len(self.missing)} not available ({by_split})")
         if self.failed:
@@ -111,40 +66,36 @@ class FetchResult:
         return "; ".join(parts)
 
 
-def read_manifest(path: Path = MANIFEST) -> list[ManifestEntry]:
-    """Read a manifest: a CSV file with the columns path, sha256 and bytes.
+def read_manifest(path: Path = MANIFEST) -> dict[str, str]:
+    """Read a manifest: a CSV file with the columns path and sha256.
+
+    Returns:
+        SHA-256 in lower-case hexadecimal digits by path (``split/class/name``).
 
     Raises:
         DataError: it is missing or invalid, or a path in it leads outside the dataset folder.
     """
     try:
         with path.open(encoding="utf-8", newline="") as file:
-            rows = csv.DictReader(file)
-            if rows.fieldnames != ["path", "sha256", "bytes"]:
-                raise DataError(f"{path} is not a manifest: its columns must be path,sha256,bytes")
-            entries = [_parse_row(row, f"{path}, line {rows.line_num}") for row in rows]
+            rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"the manifest {path} cannot be read: {error}") from error
-    if not entries:
+    if not rows:
         raise DataError(f"the manifest {path} lists no photos")
-    paths = Counter(entry.path.casefold() for entry in entries)
-    if repeated := [path for path, count in paths.items() if count > 1]:
-        raise DataError(f"the manifest {path} lists {repeated[0]} more than once")
-    return entries
-
-
-def _parse_row(row: dict[str, str], where: str) -> ManifestEntry:
-    path, sha256, size = row["path"] or "", row["sha256"] or "", row["bytes"] or ""
-    # A few safe characters only: nothing absolute, no "..", no drive, no second spelling.
-    parts = PurePosixPath(path).parts
-    safe = re.fullmatch(r"[\w .()/-]+", path) and "/".join(parts) == path
-    if not safe or path.startswith("/") or len(parts) < 2 or {".", ".."} & set(parts):
-        raise DataError(f"{where}: {path!r} is not a path split/class/name inside the folder")
-    if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
-        raise DataError(f"{where}: {sha256!r} is not a SHA-256 checksum")
-    if not re.fullmatch("[0-9]+", size):
-        raise DataError(f"{where}: {size!r} is not a number of bytes")
-    return ManifestEntry(path, sha256.lower(), int(size))
+    checksums: dict[str, str] = {}
+    for line, row in enumerate(rows, 2):
+        name, sha256 = row.get("path") or "", row.get("sha256") or ""
+        # A few safe characters only: nothing absolute, no "..", no drive, no second spelling.
+        parts = PurePosixPath(name).parts
+        safe = re.fullmatch(r"\w[\w .()/-]+", name) and "/".join(parts) == name
+        if not safe or len(parts) < 2 or {".", ".."} & set(parts):
+            raise DataError(f"{path}, line {line}: {name!r} is not a path split/class/name")
+        if not re.fullmatch("[0-9a-fA-F]{64}", sha256):
+            raise DataError(f"{path}, line {line}: {sha256!r} is not a SHA-256 checksum")
+        checksums[name] = sha256.lower()
+    if len({name.casefold() for name in checksums}) < len(rows):
+        raise DataError(f"the manifest {path} lists a photo more than once")
+    return checksums
 
 
 def fetch(
@@ -154,7 +105,8 @@ def fetch(
     source: Path | None = None,
     splits: Collection[str] | None = None,
     workers: int = 8,
-    on_progress: Callable[[FetchProgress], None] = lambda progress: None,
+    on_start: Callable[[int], None] = lambda photos: None,
+    on_photo: Callable[[], None] = lambda: None,
     manifest: Path | None = None,
 ) -> FetchResult:
     """Download the public photos, or copy them from a local copy of the dataset.
@@ -168,101 +120,54 @@ def fetch(
         source: local folder that contains the splits, to copy from instead.
         splits: names of the splits to fetch; all by default.
         workers: number of files to fetch in parallel.
-        on_progress: called in the calling thread after every photo.
+        on_start: called with the number of photos to fetch.
+        on_photo: called after each of them, in the calling thread.
         manifest: CSV file that lists the photos; the public dataset's by default.
 
     Raises:
         DataError: no connection to the server, no such source or split, or the folder cannot be
             written (no permission, no space left).
-        MissingExtraError: pooch or requests is not installed.
     """
-    entries = read_manifest(manifest or MANIFEST)
-    known = sorted({entry.split for entry in entries})
+    checksums = read_manifest(manifest or MANIFEST)
+    known = sorted(set(map(_split_of, checksums)))
     if unknown := set(splits or ()) - set(known):
         raise DataError(f"there is no split '{min(unknown)}'; the set has: {', '.join(known)}")
-    entries = [entry for entry in entries if not splits or entry.split in splits]
-    registry = _registry(entries, folder, base_url, source)
-    result = FetchResult(folder)
-    progress = FetchProgress("", 0, len(entries), 0, sum(entry.size for entry in entries))
-
-    def advance(entry: ManifestEntry) -> None:
-        nonlocal progress
-        done, size = progress.done + 1, progress.bytes_done + entry.size
-        progress = replace(progress, path=entry.path, done=done, bytes_done=size)
-        on_progress(progress)
-
-    todo = []
+    wanted = [path for path in checksums if not splits or _split_of(path) in splits]
+    if source and not source.is_dir():
+        raise DataError(f"there is no folder {source} to take the photos from")
+    if source and source.resolve() == folder.resolve():
+        raise DataError(f"{source} is both source and destination; choose another destination")
+    if not source and urlsplit(base_url).scheme not in ("http", "https"):
+        raise DataError(f"the URL must start with http:// or https://, not {base_url!r}")
+    base = str(source) if source else base_url.rstrip("/")
+    pooch.get_logger().setLevel("WARNING")  # its default logs every file
+    registry = pooch.create(
+        path=folder,
+        base_url=base,
+        registry={path: f"sha256:{checksums[path]}" for path in wanted},
+        urls={path: f"{base}/{path if source else quote(path)}" for path in wanted},
+        retry_if_failed=0 if source else RETRIES,
+    )
     try:
-        for entry in entries:
-            if _is_there(folder / entry.path, entry.sha256):
-                result.already_there += 1
-                advance(entry)
-            else:
-                todo.append(entry)
-        _fetch(todo, registry, _copy if source else _download, workers, result, advance)
+        todo = [path for path in wanted if not _is_there(folder / path, checksums[path])]
+        result = FetchResult(folder, already_there=len(wanted) - len(todo))
+        if todo and not source:
+            _check_connection(base_url)
+        on_start(len(todo))
+        _fetch(todo, registry, _copy if source else _download, workers, result, on_photo)
     except OSError as error:  # concerns the destination; network and source errors are caught below
         reason = error.strerror or error
         raise DataError(f"cannot write the photos to {folder}: {reason}") from error
-    if source and len(result.missing) == len(entries):
+    if source and len(result.missing) == len(wanted):
         raise DataError(
             f"{source} has none of the photos; give the folder that contains"
-            f" {', '.join(sorted({entry.split for entry in entries}))}"
+            f" {', '.join(sorted(set(map(_split_of, wanted))))}"
         )
     return result
 
 
-def _registry(
-    entries: list[ManifestEntry], folder: Path, base_url: str, source: Path | None
-) -> pooch.Pooch:
-    if source:
-        if not source.is_dir():
-            raise DataError(f"there is no folder {source} to take the photos from")
-        if source.resolve() == folder.resolve():
-            raise DataError(f"{source} is both source and destination; choose another destination")
-        urls = {entry.path: str(source / entry.path) for entry in entries}
-    else:
-        if urlsplit(base_url).scheme not in ("http", "https"):
-            raise DataError(f"the URL must start with http:// or https://, not {base_url!r}")
-        _check_environment(base_url)
-        urls = {entry.path: f"{base_url.rstrip('/')}/{quote(entry.path)}" for entry in entries}
-    pooch.get_logger().setLevel("WARNING")  # its default logs every file
-    return pooch.create(
-        path=folder,
-        base_url=base_url,
-        registry={entry.path: f"sha256:{entry.sha256}" for entry in entries},
-        urls=urls,
-        retry_if_failed=0 if source else RETRIES,
-    )
-
-
-def _check_environment(url: str) -> None:
-    """Check certificates and proxy once, so that a wrong setting does not fail for every photo.
-
-    Raises:
-        DataError: the certificates or the proxy cannot be used.
-    """
-    settings = requests.Session().merge_environment_settings(url, {}, None, None, None)
-    bundle, proxy = settings["verify"], requests.utils.select_proxy(url, settings["proxies"])
-    if isinstance(bundle, str) and urlsplit(url).scheme == "https":
-        names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
-        name = next(name for name in names if os.environ.get(name) == bundle)
-        try:
-            if not Path(bundle).is_dir():
-                ssl.create_default_context(cafile=bundle)
-        except OSError as error:
-            raise DataError(
-                f"{name} is set to {bundle}, from which no certificates can be read"
-                f" ({error.strerror or error}); correct or unset it"
-            ) from error
-    if proxy:
-        try:
-            proxy = proxy if "://" in proxy else f"http://{proxy}"
-            requests.adapters.HTTPAdapter().proxy_manager_for(proxy)
-        except (ValueError, requests.RequestException) as error:
-            raise DataError(
-                f"the proxy for {urlsplit(url).scheme}:// URLs cannot be used; correct or unset"
-                " HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
-            ) from error
+def _split_of(path: str) -> str:
+    return path.partition("/")[0]
 
 
 def _is_there(path: Path, sha256: str) -> bool:
@@ -276,12 +181,36 @@ def _is_there(path: Path, sha256: str) -> bool:
     return valid
 
 
+def _check_connection(url: str) -> None:
+    """Connect once, so that a wrong setting is not reported for every photo."""
+    try:
+        requests.head(url, timeout=TIMEOUT)
+    except (OSError, ValueError) as error:  # also of certificate files and malformed proxies
+        raise DataError(_no_connection(error, url)) from error
+
+
+def _no_connection(error: BaseException, url: str) -> str:
+    if isinstance(error, requests.exceptions.ProxyError | ValueError):
+        why = "the proxy cannot be used; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
+    elif isinstance(error, requests.exceptions.SSLError) or type(error) is OSError:
+        why = (
+            "its certificate cannot be verified; set REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE) to a"
+            " file of CA certificates, such as your proxy's, or unset it"
+        )
+    else:
+        why = "check the network"
+    return (
+        f"no connection to {urlsplit(url).netloc}: {why}, or copy the photos from a local folder"
+        " with --from DIR"
+    )
+
+
 class _NotAvailableError(Exception):
-    """The source does not have this photo or, if a reason is given, cannot read it."""
+    """The source does not have this photo."""
 
 
 def _download(url: str, file: str, registry: pooch.Pooch) -> None:
-    download = pooch.HTTPDownloader(timeout=(10, 60), chunk_size=2**16)  # seconds, bytes
+    download = pooch.HTTPDownloader(timeout=TIMEOUT, chunk_size=2**16)
     try:
         download(url, file, registry)
     except requests.HTTPError as error:
@@ -296,11 +225,11 @@ def _copy(path: str, file: str, _: pooch.Pooch) -> None:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise _NotAvailableError(error.strerror) from error
+        raise PhotoError(path, f"cannot be read ({error.strerror})") from error
     Path(file).write_bytes(content)
 
 
-_NO_CONNECTION = (
+_CONNECTION_ERRORS = (
     requests.ConnectionError,
     requests.Timeout,
     requests.exceptions.ChunkedEncodingError,
@@ -308,57 +237,54 @@ _NO_CONNECTION = (
 
 
 def _fetch(
-    entries: list[ManifestEntry],
+    paths: list[str],
     registry: pooch.Pooch,
     downloader: Callable[[str, str, pooch.Pooch], None],
     workers: int,
     result: FetchResult,
-    advance: Callable[[ManifestEntry], None],
+    on_photo: Callable[[], None],
 ) -> None:
     """Fetch files on threads; give up if there is no connection."""
 
-    def fetch_one(entry: ManifestEntry) -> None:
-        registry.fetch(entry.path, downloader=downloader)
-        (result.folder / entry.path).chmod(0o644)  # pooch creates private files
+    def fetch_one(path: str) -> None:
+        registry.fetch(path, downloader=downloader)
+        (result.folder / path).chmod(0o644)  # pooch creates private files
 
     failures = 0  # consecutive
     pool = ThreadPoolExecutor(workers)
     try:
-        for entry in entries:
-            (result.folder / entry.path).parent.mkdir(parents=True, exist_ok=True)
-        futures = {pool.submit(fetch_one, entry): entry for entry in entries}
+        for path in paths:
+            (result.folder / path).parent.mkdir(parents=True, exist_ok=True)
+        futures = {pool.submit(fetch_one, path): path for path in paths}
         for future in as_completed(futures):
-            entry = futures[future]
-            error = future.exception()
-            failures = failures + 1 if isinstance(error, _NO_CONNECTION) else 0
+            path, error = futures[future], future.exception()
+            failures = failures + 1 if isinstance(error, _CONNECTION_ERRORS) else 0
             if error is None:
                 result.fetched += 1
-            elif isinstance(error, _NotAvailableError) and not error.args:
-                result.missing.append(entry.path)
+            elif isinstance(error, _NotAvailableError):
+                result.missing.append(path)
             else:
-                result.failed[entry.path] = _reason(error)
-            advance(entry)
-            if failures and failures == min(MAX_CONNECTION_FAILURES, len(entries)):
-                raise DataError(_no_connection(error, registry, entry.path, result)) from error
+                result.failed[path] = _reason(error)
+            on_photo()
+            if error and failures == min(MAX_CONNECTION_FAILURES, len(paths)):
+                done = result.fetched + result.already_there
+                resume = f"; {done} photos are there, the next run resumes from them" * bool(done)
+                raise DataError(_no_connection(error, registry.get_url(path)) + resume) from error
     finally:
         pool.shutdown(cancel_futures=True)
-        _remove_empty_folders(entries, result.folder)
+        parents = {parent for path in paths for parent in PurePosixPath(path).parents}
+        for parent in sorted(parents - {PurePosixPath()}, reverse=True):  # deepest first
+            with contextlib.suppress(OSError):  # not empty
+                (result.folder / parent).rmdir()
     result.missing.sort()
     result.failed = dict(sorted(result.failed.items()))
 
 
-def _remove_empty_folders(entries: list[ManifestEntry], folder: Path) -> None:
-    parents = {parent for entry in entries for parent in PurePosixPath(entry.path).parents}
-    for parent in sorted(parents - {PurePosixPath()}, reverse=True):  # deepest first
-        with contextlib.suppress(OSError):  # not empty
-            (folder / parent).rmdir()
-
-
 def _reason(error: BaseException) -> str:
     """Return a readable reason for a failed photo; re-raise errors that concern all of them."""
-    if isinstance(error, _NotAvailableError):
-        return f"cannot be read ({error})"
-    if isinstance(error, _NO_CONNECTION):
+    if isinstance(error, PhotoError):
+        return error.reason
+    if isinstance(error, _CONNECTION_ERRORS):
         return "the connection broke off"
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code} {error.response.reason}"
@@ -367,24 +293,3 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, ValueError):  # raised by pooch
         return "its content does not match the checksum"
     raise error
-
-
-def _no_connection(
-    error: BaseException | None, registry: pooch.Pooch, path: str, result: FetchResult
-) -> str:
-    done = result.fetched + result.already_there
-    resume = f"; {done} photos are there, the next run resumes from them" if done else ""
-    host = urlsplit(registry.get_url(path)).netloc
-    if isinstance(error, requests.exceptions.ProxyError):
-        why = "the proxy refused it; check HTTPS_PROXY, HTTP_PROXY and ALL_PROXY"
-    elif isinstance(error, requests.exceptions.SSLError):
-        why = (
-            "its certificate is not trusted; if your proxy uses its own, set REQUESTS_CA_BUNDLE to"
-            " the proxy's CA certificate"
-        )
-    else:
-        why = "check the network"
-    return (
-        f"no connection to {host}: {why}, or copy the photos from a local folder with"
-        f" --from DIR{resume}"
-    )

@@ -3,8 +3,9 @@
 import csv
 import io
 import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 from platecheck.data.folders import Photo, PhotoSet
@@ -18,12 +19,11 @@ COLUMNS = ("sha256", "path", "reason")
 class Exclusion:
     """One photo to leave out; `sha256` or `path` is not empty.
 
-    If both are given, both must match: only one of two identical files in different splits may be
-    excluded, and a file that was replaced since is a different photo.
+    If both are given, both must match: a file that was replaced since is a different photo.
 
     Attributes:
-        sha256: hash of the file's bytes; "" matches any content.
-        path: the photo's `platecheck.data.folders.Photo.name`; "" matches every copy.
+        sha256: hash of the file; "" matches any content.
+        path: `Photo.name`; "" matches every copy.
         reason: free text.
     """
 
@@ -35,9 +35,9 @@ class Exclusion:
 def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:
     """Write an exclusion list, sorted by path."""
     file = io.StringIO()
-    rows = sorted(exclusions, key=lambda one: (one.path, one.sha256))
+    rows = sorted(exclusions, key=lambda row: (row.path, row.sha256))
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerows([COLUMNS, *((one.sha256, one.path, one.reason) for one in rows)])
+    writer.writerows([COLUMNS, *map(astuple, rows)])
     write_text(path, file.getvalue())
 
 
@@ -72,26 +72,21 @@ def without(photos: PhotoSet, exclusions: Iterable[Exclusion]) -> PhotoSet:
     ``./set/a/1.jpg`` match by their longest suffix that identifies one photo, at least its folder
     and file name; ``a/1.jpg`` matches the only photo whose name ends so.
 
-    Args:
-        photos: with hashes.
-        exclusions: from `read_exclusions`.
-
     Raises:
         DataError: no row matches, or a class of a split would have no photos left.
     """
     rows = sorted(exclusions)
     if not rows:
         return photos
-    by_hash: dict[str, list[Photo]] = {}
-    by_suffix: dict[str, list[Photo]] = {}
+    by_hash, by_suffix = defaultdict[str, list[Photo]](list), defaultdict[str, list[Photo]](list)
     for photo in photos.photos:
-        by_hash.setdefault(photo.sha256, []).append(photo)
+        by_hash[photo.sha256].append(photo)
         for suffix in _suffixes(photo.name):
-            by_suffix.setdefault(suffix, []).append(photo)
+            by_suffix[suffix].append(photo)
     excluded: set[str] = set()
     unmatched = []
     for row in rows:
-        candidates = _find(row.path, by_suffix) if row.path else by_hash.get(row.sha256, [])
+        candidates = _find(row.path, by_suffix) if row.path else by_hash[row.sha256]
         matching = [photo.name for photo in candidates if row.sha256 in ("", photo.sha256)]
         excluded.update(matching)
         if not matching:
@@ -116,22 +111,22 @@ def without(photos: PhotoSet, exclusions: Iterable[Exclusion]) -> PhotoSet:
     return replace(photos, photos=kept, notes=(*photos.notes, note))
 
 
-def _suffixes(path: str) -> Iterator[str]:
-    """Yield a path and its suffixes: ``a/b/1.jpg``, ``b/1.jpg``, ``1.jpg``."""
+def _suffixes(path: str) -> list[str]:
+    """Return a path and its suffixes: ``a/b/1.jpg``, ``b/1.jpg``, ``1.jpg``."""
     parts = [p for p in unicodedata.normalize("NFC", path).split("/") if p not in ("", ".")]
-    return ("/".join(parts[start:]) for start in range(len(parts)))
+    return ["/".join(parts[start:]) for start in range(len(parts))]
 
 
-def _find(path: str, by_suffix: dict[str, list[Photo]]) -> list[Photo]:
+def _find(path: str, by_suffix: Mapping[str, list[Photo]]) -> list[Photo]:
     """Return the one photo that the longest matching suffix of a path identifies, if any.
 
     A suffix shorter than the path must be a photo's whole name or include its folder.
     """
     for text in (path, path.replace("\\", "/")):
-        suffixes = list(_suffixes(text))
+        suffixes = _suffixes(text)
         for suffix in suffixes:
             found = by_suffix.get(suffix, [])
-            exact = [photo for photo in found if next(_suffixes(photo.name)) == suffix]
+            exact = [photo for photo in found if _suffixes(photo.name)[0] == suffix]
             if exact or (len(found) == 1 and (suffix == suffixes[0] or "/" in suffix)):
                 return exact or found
             if found:

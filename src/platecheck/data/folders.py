@@ -5,20 +5,18 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from platecheck.cpus import cpu_count
+from platecheck.cpus import in_threads
 from platecheck.errors import DataError, PhotoError
 from platecheck.glob import files_below, is_photo_file, is_result, is_system_folder
 from platecheck.inputs import is_list, read_list
 from platecheck.model_info import NO_DISH, UNSURE, class_key
 from platecheck.photo import open_photo
 
-# Name of the only split of a folder without splits.
-UNSPLIT = "all"
-# Names of split folders, in any case: "Train", "test_set", "validation" …
+UNSPLIT = "all"  # the only split of a folder without splits
+# Names of split folders in any case: "Train", "test_set", "validation" …
 _SPLIT_NAME = re.compile(
     r"(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id(?:ation)?)?|dev|eval(?:uation)?)"
     r"|(?P<test>test(?:ing)?)|hidden|holdout)(?:[-_ ]?(?:set|data|images|photos|split))?",
@@ -26,9 +24,8 @@ _SPLIT_NAME = re.compile(
 )
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z")
 # Suffixes of files that platecheck writes: a folder with nothing else is not a class.
-_RESULT_SUFFIXES = frozenset(
-    {".onnx", ".html", ".csv", ".json", ".jsonl", ".parquet", ".yaml", ".md"}
-)
+_RESULT_SUFFIXES = {".onnx", ".html", ".csv", ".json", ".jsonl", ".parquet", ".yaml", ".md"}
+_Found = dict[tuple[str, str], list[Path]]  # photos by (split, class name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +55,8 @@ class PhotoSet:
         folder: the folder or list that was read.
         classes: class names, in alphabetical order.
         photos: sorted by name.
-        unreadable: one error per photo that was left out.
-        notes: remarks for the user on how the folder was read, one line each.
+        unreadable: photos that were left out.
+        notes: remarks on how the folder was read, one line each.
     """
 
     folder: Path
@@ -70,7 +67,7 @@ class PhotoSet:
 
     @property
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits that contain photos."""
+        """The splits that contain photos, sorted."""
         return tuple(sorted({photo.split for photo in self.photos}))
 
     def split(self, name: str) -> tuple[Photo, ...]:
@@ -81,9 +78,8 @@ class PhotoSet:
         """
         chosen = tuple(photo for photo in self.photos if photo.split == name)
         if not chosen:
-            raise DataError(
-                f"{self.folder} has no split '{name}'; it has: {', '.join(self.splits)}"
-            )
+            splits = ", ".join(self.splits)
+            raise DataError(f"{self.folder} has no split '{name}'; it has: {splits}")
         return chosen
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -125,15 +121,6 @@ def base_of(folder: Path) -> Path:
     return folder.parent if is_list(folder) else folder
 
 
-def _folders(folder: Path) -> list[Path]:
-    folders = (p for p in folder.iterdir() if p.is_dir() and not is_system_folder(p.name))
-    return sorted(p for p in folders if not is_result(p))
-
-
-def _direct_photos(folder: Path) -> int:
-    return sum(p.is_file() and is_photo_file(p.name) for p in folder.iterdir())
-
-
 def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoSet:
     """List the photos of a dataset folder or list without opening them.
 
@@ -150,7 +137,7 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
     """
     folder = Path(folder)
     notes: list[str] = []
-    found: dict[tuple[str, str], list[Path]] = {}
+    found: _Found = {}
     if is_list(folder) and folder.is_file():
         for row in read_list(folder):
             split = split_of(row.split) or row.split.lower() or UNSPLIT
@@ -159,17 +146,11 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
             found.setdefault((split, row.label), []).append(Path(row.path))
     else:
         folder = _find_dataset(folder, notes)
-        class_folders = _class_folders(folder, notes)
-        for split, class_folder in class_folders:
-            results: list[Path] = []
-            besides = [c for _, c in class_folders if c != class_folder]
-            paths = list(files_below(str(class_folder), besides=besides, results=results))
-            if paths or not (results or _only_results(class_folder)):
-                found.setdefault((split, class_folder.name), []).extend(map(Path, paths))
+        found = _find_photos(folder, notes)
     for split in sorted({split for split, _ in found} - {UNSPLIT}):
         if split_of(split) is None:
             notes.append(f"'{split}' is not a known split name; training ignores it")
-    found = _by_class_name(folder, found, classes or ())
+    found = _unify_class_names(folder, found, classes or ())
     names = tuple(classes) if classes else tuple(sorted({name for _, name in found}))
     _check_classes(folder, found, names, fixed=classes is not None)
     base = base_of(folder)
@@ -180,6 +161,15 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
     ]
     ordered = tuple(sorted(photos, key=lambda photo: photo.name))
     return PhotoSet(folder, names, ordered, notes=tuple(notes))
+
+
+def _folders(folder: Path) -> list[Path]:
+    folders = (p for p in folder.iterdir() if p.is_dir() and not is_system_folder(p.name))
+    return sorted(p for p in folders if not is_result(p))
+
+
+def _direct_photos(folder: Path) -> int:
+    return sum(p.is_file() and is_photo_file(p.name) for p in folder.iterdir())
 
 
 def _find_dataset(folder: Path, notes: list[str]) -> Path:
@@ -208,6 +198,21 @@ def _contains_splits(folder: Path) -> bool:
     )
 
 
+def _find_photos(folder: Path, notes: list[str]) -> _Found:
+    """Return the photos of a dataset folder, without class folders that hold only results."""
+    pairs = _class_folders(folder, notes)
+    found: _Found = {}
+    for split, class_folder in pairs:
+        results: list[Path] = []
+        besides = [other for _, other in pairs if other != class_folder]
+        paths = [Path(p) for p in files_below(str(class_folder), besides=besides, results=results)]
+        files = (p for p in class_folder.rglob("*") if p.is_file() and p.name[0] != ".")
+        suffixes = {p.suffix.lower() for p in files} if not paths else set()
+        if paths or not (results or (suffixes and suffixes <= _RESULT_SUFFIXES)):
+            found.setdefault((split, class_folder.name), []).extend(paths)
+    return found
+
+
 def _class_folders(folder: Path, notes: list[str]) -> list[tuple[str, Path]]:
     """Return the (split, class folder) pairs of a dataset."""
     first = _folders(folder)
@@ -230,22 +235,10 @@ def _class_folders(folder: Path, notes: list[str]) -> list[tuple[str, Path]]:
     return pairs
 
 
-def _only_results(folder: Path) -> bool:
-    """Return whether a folder holds only files that platecheck writes, such as exported models."""
-    files = [p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(".")]
-    return bool(files) and all(p.suffix.lower() in _RESULT_SUFFIXES for p in files)
-
-
-def _by_class_name(
-    folder: Path, found: dict[tuple[str, str], list[Path]], classes: Sequence[str]
-) -> dict[tuple[str, str], list[Path]]:
-    """Unify the spelling of class names: that of `classes`, or else of the train split.
-
-    Raises:
-        DataError: one split has two spellings of a class, or a class has a reserved name.
-    """
+def _unify_class_names(folder: Path, found: _Found, classes: Sequence[str]) -> _Found:
+    """Spell class names as in `classes` or else the train split."""
     known = {class_key(name): name for name in classes}
-    named: dict[tuple[str, str], list[Path]] = {}
+    named: _Found = {}
     for split, name in sorted(found, key=lambda at: (at[0] != "train", at)):
         key = class_key(name)
         if key in ("", UNSURE, NO_DISH) and name not in classes:
@@ -260,13 +253,7 @@ def _by_class_name(
     return named
 
 
-def _check_classes(
-    folder: Path,
-    found: dict[tuple[str, str], list[Path]],
-    names: Sequence[str],
-    *,
-    fixed: bool,
-) -> None:
+def _check_classes(folder: Path, found: _Found, names: Sequence[str], *, fixed: bool) -> None:
     if not any(found.values()):
         if folder.is_dir() and _direct_photos(folder):
             raise DataError(f"{folder} holds photos but no class folders; give its parent folder")
@@ -292,17 +279,14 @@ def _check_classes(
 
 
 def checked(
-    listed: PhotoSet,
-    *,
-    strict: bool = False,
-    on_photo: Callable[[], None] | None = None,
+    listed: PhotoSet, *, strict: bool = False, on_photo: Callable[[], None] | None = None
 ) -> PhotoSet:
     """Hash every photo and drop those that cannot be opened.
 
     Args:
         listed: from `list_photos`.
         strict: raise an error instead of dropping photos.
-        on_photo: called after each photo, for a progress bar.
+        on_photo: called after each photo.
 
     Raises:
         DataError: `strict` and a photo cannot be opened, or a class of a split has none left.
@@ -318,17 +302,9 @@ def checked(
         except OSError as error:  # deleted since it was opened
             return PhotoError(str(photo.path), error.strerror or str(error))
 
-    good: list[Photo] = []
-    bad: list[PhotoError] = []
-    # Pillow releases the GIL while it decodes.
-    with ThreadPoolExecutor(min(8, cpu_count())) as pool:
-        for result in pool.map(check, listed.photos):
-            if isinstance(result, PhotoError):
-                bad.append(result)
-            else:
-                good.append(result)
-            if on_photo:
-                on_photo()
+    results = list(in_threads(check, listed.photos, on_done=on_photo))
+    good = tuple(result for result in results if isinstance(result, Photo))
+    bad = tuple(result for result in results if isinstance(result, PhotoError))
     if bad and strict:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
         raise DataError(f"unreadable photos (--strict): {bad[0]}{more}")
@@ -339,7 +315,7 @@ def checked(
                 f"no photo of class '{listed.classes[photo.label]}' in split '{photo.split}' of"
                 f" {listed.folder} can be opened; first error: {bad[0]}"
             )
-    return replace(listed, photos=tuple(good), unreadable=tuple(bad))
+    return replace(listed, photos=good, unreadable=bad)
 
 
 def read_photos(

@@ -15,13 +15,7 @@ Floats = NDArray[np.float32]
 def draw_pattern(
     rng: np.random.Generator, pixels: NDArray[np.uint8], mask: Mask
 ) -> NDArray[np.uint8]:
-    """Draw a random pattern on the dish.
-
-    Args:
-        rng: source of randomness.
-        pixels: uint8 [H, W, 3].
-        mask: uint8 [H, W], 255 on the dish; if empty, the photo is returned unchanged.
-    """
+    """Draw a random pattern on the dish in a photo [H, W, 3]; `mask` [H, W] is 255 on it."""
     if not mask.any():
         return pixels
     kinds = (_speckles, _rim, _motifs, _motifs, _glare, _mottled, _scratches)

@@ -11,10 +11,6 @@ def photometric_augment(rng: np.random.Generator, pixels: NDArray[np.uint8]) -> 
     """Vary lighting, camera and compression, each with its own probability.
 
     Changes are mild enough for dirt of a few pixels to stay visible.
-
-    Args:
-        rng: source of randomness.
-        pixels: uint8 [H, W, 3].
     """
     image = _camera_noise(rng, _lighting(rng, pixels.astype(np.float32)))
     return _compression(rng, np.clip(image, 0, 255).astype(np.uint8))

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.cpus import cpu_count
-from platecheck.data.cache import default_folder, entry_path
+from platecheck.data.cache import default_folder
 from platecheck.data.folders import Photo
 from platecheck.files import write_text
 from platecheck.photo import open_photo
@@ -24,13 +24,10 @@ from platecheck.photo import open_photo
 # OpenCV respects a container's CPU quota, but not that of a nested cgroup.
 cv2.setNumThreads(min(cv2.getNumThreads(), cpu_count()))
 
-# Side in pixels for segmentation: larger is much slower and not better.
-WORKING_SIZE = 128
+WORKING_SIZE = 128  # side in pixels; larger is much slower and not better
 ITERATIONS = 4
-# Masks below this quality are not used to exchange backgrounds.
-GOOD = 0.5
-# Part of the cache key; increase it when any outline changes.
-VERSION = 1
+GOOD = 0.5  # masks of a lower quality are not used to exchange backgrounds
+VERSION = 1  # part of the cache key; increase it when any outline changes
 
 Mask = NDArray[np.uint8]
 
@@ -49,7 +46,6 @@ class DishMask:
 
     @property
     def good(self) -> bool:
-        """Whether the mask is good enough to exchange the background."""
         return self.quality >= GOOD
 
     def mask(self, height: int, width: int) -> Mask:
@@ -65,11 +61,7 @@ NO_MASK = DishMask((), 0.0)
 
 
 def segment_dish(pixels: NDArray[np.uint8]) -> DishMask:
-    """Segment the dish.
-
-    Args:
-        pixels: uint8 [H, W, 3], the dish roughly centred.
-    """
+    """Segment the dish in a photo, uint8 [H, W, 3], in which it is roughly centred."""
     if pixels.shape[:2] != (WORKING_SIZE, WORKING_SIZE):
         size = (WORKING_SIZE, WORKING_SIZE)
         pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
@@ -94,15 +86,14 @@ class MaskCache:
         self.folder = (folder or default_folder()) / "cutouts"
 
     def get(self, photo: Photo) -> DishMask:
-        """Return a photo's mask from the cache, or compute and store it.
-
-        Args:
-            photo: must have its `sha256`.
+        """Return the mask of a photo with a hash from the cache, or compute and store it.
 
         Raises:
             PhotoError: the photo cannot be opened.
         """
-        entry = entry_path(self.folder, photo, f"v{VERSION}.json")
+        if not photo.sha256:
+            raise ValueError("the photo has no hash; read the folder with read_photos")
+        entry = self.folder / photo.sha256[:2] / f"{photo.sha256}-v{VERSION}.json"
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             content = json.loads(entry.read_text(encoding="utf-8"))
             outline = tuple((float(x), float(y)) for x, y in content["outline"])
@@ -152,20 +143,14 @@ def _quality(solidity: float, share: float, hull: NDArray[np.int32]) -> float:
 
 def _regularity(hull: NDArray[np.int32]) -> float:
     """Return the intersection over union with the best-fitting ellipse or rectangle."""
-    dish = _filled(hull)
     if len(hull) < 5:
         return 0.0
-    ellipse = np.zeros_like(dish)
+    dish, ellipse, rectangle = np.zeros((3, WORKING_SIZE, WORKING_SIZE), np.uint8)
+    cv2.fillPoly(dish, [hull], 1)
     cv2.ellipse(ellipse, cv2.fitEllipse(hull), 1, -1)
-    rectangle = _filled(cv2.boxPoints(cv2.minAreaRect(hull)).astype(np.int32))
+    cv2.fillPoly(rectangle, [cv2.boxPoints(cv2.minAreaRect(hull)).astype(np.int32)], 1)
     overlaps = [(dish & shape).sum() / (dish | shape).sum() for shape in (ellipse, rectangle)]
     return float(max(overlaps))
-
-
-def _filled(points: NDArray[np.int32]) -> Mask:
-    mask = np.zeros((WORKING_SIZE, WORKING_SIZE), np.uint8)
-    cv2.fillPoly(mask, [points], 1)
-    return mask
 
 
 def _ramp(value: float, low: float, high: float) -> float:

@@ -9,8 +9,7 @@ from platecheck.data.folders import UNSPLIT, Photo, PhotoSet
 from platecheck.errors import DataError
 from platecheck.model_info import SplitInfo
 
-SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}
-"""Proportions for a dataset without splits."""
+SHARES = {"train": 0.7, "val": 0.15, "test": 0.15}  # of a dataset without splits
 
 
 def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) -> tuple[Photo, ...]:
@@ -18,11 +17,6 @@ def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) ->
 
     The result depends only on the photos' names, labels and the seed. Rounding errors carry over
     from class to class, so that the total sizes of the splits are right too.
-
-    Args:
-        photos: the photos to split.
-        shares: proportion of each split; they sum to 1.
-        seed: seed of the shuffle.
     """
     rng = np.random.default_rng(seed)
     names, edges = list(shares), np.cumsum(list(shares.values()))
@@ -40,7 +34,7 @@ def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) ->
     return tuple(sorted(divided, key=lambda photo: photo.name))
 
 
-def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> PhotoSet:
+def with_validation(photos: PhotoSet, *, seed: int = 0, val_to_train: float = 0.0) -> PhotoSet:
     """Add missing ``val`` and ``test`` splits.
 
     Without ``val``, split ``test`` into stratified halves: the reference's 501 test photos give 250
@@ -48,10 +42,10 @@ def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> 
     if there is neither ``val`` nor ``test``. With ``val``, change nothing.
 
     Args:
-        photos: the dataset.
-        seed: seed of the split.
-        learnt: share of the validation half of ``test`` that moves to ``train``; the test photos
-            stay the same.
+        photos: with hashes.
+        seed: of the shuffle.
+        val_to_train: share of the validation half of ``test`` that moves to ``train``; the test
+            photos stay the same.
 
     Raises:
         DataError: there is no ``train`` split, or there are too few photos to split.
@@ -59,10 +53,10 @@ def with_validation(photos: PhotoSet, *, seed: int = 0, learnt: float = 0.0) -> 
     if photos.splits != (UNSPLIT,) and "train" not in photos.splits:
         splits = ", ".join(photos.splits)
         raise DataError(f"{photos.folder} has no train folder; it has: {splits}")
-    return apply_split(photos, describe_split(photos, seed=seed, learnt=learnt))
+    return apply_split(photos, describe_split(photos, seed=seed, val_to_train=val_to_train))
 
 
-def describe_split(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> SplitInfo | None:
+def describe_split(photos: PhotoSet, *, seed: int, val_to_train: float = 0.0) -> SplitInfo | None:
     """Describe the split that `with_validation` makes, to save with a model; None if none."""
     if photos.splits == (UNSPLIT,):
         split = UNSPLIT
@@ -70,23 +64,26 @@ def describe_split(photos: PhotoSet, *, seed: int, learnt: float = 0.0) -> Split
         split = "test" if "test" in photos.splits else "train"
     else:
         return None
-    learnt = learnt if split == "test" else 0.0
-    fingerprint = _fingerprint(photos, split)
-    return SplitInfo(split=split, seed=seed, fingerprint=fingerprint, val_to_train=learnt)
+    return SplitInfo(
+        split=split,
+        seed=seed,
+        fingerprint=_fingerprint(photos, split),
+        val_to_train=val_to_train if split == "test" else 0.0,
+    )
 
 
-def apply_split(photos: PhotoSet, division: SplitInfo | None) -> PhotoSet:
+def apply_split(photos: PhotoSet, info: SplitInfo | None) -> PhotoSet:
     """Split photos as a model's were if they are the same photos; else return them unchanged.
 
     A model selected on one half of ``test`` must be evaluated on the other half. Photos that played
     no part in the selection can all be used.
     """
-    if division is None or division.split not in photos.splits:
+    if info is None or info.split not in photos.splits:
         return photos
-    if _fingerprint(photos, division.split) != division.fingerprint:
+    if _fingerprint(photos, info.split) != info.fingerprint:
         return photos
-    divided = _divide_split(photos, division)
-    others = (photo for photo in photos.photos if photo.split != division.split)
+    divided = _divide_split(photos, info)
+    others = (photo for photo in photos.photos if photo.split != info.split)
     ordered = sorted((*others, *divided), key=lambda photo: photo.name)
     return replace(photos, photos=tuple(ordered))
 
@@ -95,19 +92,19 @@ def _fingerprint(photos: PhotoSet, split: str) -> str:
     return replace(photos, photos=photos.split(split)).fingerprint()
 
 
-def _divide_split(photos: PhotoSet, division: SplitInfo) -> tuple[Photo, ...]:
-    if division.split in (UNSPLIT, "train"):
+def _divide_split(photos: PhotoSet, info: SplitInfo) -> tuple[Photo, ...]:
+    if info.split in (UNSPLIT, "train"):
         shares = SHARES
-    elif division.val_to_train:
-        # In this order, the test half does not depend on `learnt`.
-        learnt = division.val_to_train / 2
-        shares = {"train": learnt, "val": 0.5 - learnt, "test": 0.5}
+    elif info.val_to_train:
+        # In this order, the test half does not depend on `val_to_train`.
+        moved = info.val_to_train / 2
+        shares = {"train": moved, "val": 0.5 - moved, "test": 0.5}
     else:
         shares = {"val": 0.5, "test": 0.5}
-    divided = divide(photos.split(division.split), shares, seed=division.seed)
+    divided = divide(photos.split(info.split), shares, seed=info.seed)
     filled = {(photo.split, photo.label) for photo in divided}
     # Only the photos moved to train may be none at all.
-    required = [split for split in shares if split != "train" or not division.val_to_train]
+    required = [split for split in shares if split != "train" or not info.val_to_train]
     for split, (label, name) in product(required, enumerate(photos.classes)):
         if (split, label) not in filled:
             raise DataError(

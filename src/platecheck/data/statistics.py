@@ -1,15 +1,16 @@
 """Channel mean and standard deviation of photos, for input normalization."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.cpus import cpu_count
+from platecheck.cpus import in_threads
 from platecheck.photo import open_photo
+
+RGB = tuple[float, float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +24,9 @@ class ChannelStatistics:
         photos: number of photos measured.
     """
 
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    pooled_std: tuple[float, float, float]
+    mean: RGB
+    std: RGB
+    pooled_std: RGB
     photos: int
 
 
@@ -45,22 +46,17 @@ def channel_statistics(
         pixels = open_photo(path, size=size).reshape(-1, 3) / 255.0
         return np.stack([pixels.mean(axis=0), pixels.std(axis=0, ddof=1)])
 
-    rows = []
-    with ThreadPoolExecutor(min(8, cpu_count())) as pool:
-        for row in pool.map(moments, paths):
-            rows.append(row)
-            on_photo()
+    rows = list(in_threads(moments, paths, on_done=on_photo))
     if not rows:
         raise ValueError("no photos to measure")
     means, stds = np.stack(rows, axis=1)
     n = size * size
-    total = len(rows) * n
-    mean = means.mean(axis=0)
+    mean, std = means.mean(axis=0), stds.mean(axis=0)
     squares = (stds**2 * (n - 1) + n * (means - mean) ** 2).sum(axis=0)
-    pooled = np.sqrt(squares / (total - 1))
-    return ChannelStatistics(_rgb(mean), _rgb(stds.mean(axis=0)), _rgb(pooled), len(rows))
+    pooled = np.sqrt(squares / (len(rows) * n - 1))
+    return ChannelStatistics(_rgb(mean), _rgb(std), _rgb(pooled), len(rows))
 
 
-def _rgb(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    red, green, blue = (float(value) for value in values)
+def _rgb(values: NDArray[np.float64]) -> RGB:
+    red, green, blue = values.tolist()
     return red, green, blue

@@ -72,7 +72,7 @@ class BackgroundSwap:
             PhotoError: a photo has been removed since it was listed.
         """
         self.size, self.seed = size, seed
-        self._masks, self._pixels = MaskCache(), PixelCache(size)
+        self._masks, self._pixels = MaskCache(), PixelCache(size, photos)
         self.photos = list(in_threads(self._segment, photos, on_done=on_photo))
         by_content = {p.photo.sha256: i for i, p in enumerate(self.photos) if p.has_background}
         self.backgrounds = np.array([by_content[key] for key in sorted(by_content)], np.int64)

@@ -34,7 +34,8 @@ class Views(NamedTuple):
 
 def views(run: Run, split: str) -> Views:
     """Photos of a split; with a robust recipe also their dishes on other tables (Mixed-Rand)."""
-    photos, cache = run.photos.split(split), PixelCache(run.recipe.input.size)
+    photos = run.photos.split(split)
+    cache = PixelCache(run.recipe.input.size, photos)
     found = [(cache.get(photo), photo.label, index) for index, photo in enumerate(photos)]
     if run.recipe.augmentation.robust:
         found += mixed_rand(photos, cache, MaskCache(), seed=0)

@@ -101,8 +101,8 @@ def export(
     model = TorchPredictor(run, epoch)
     if run.recipe.calibrate and model.epoch != run.best_epoch:
         model.fit_temperature()
-    cache = PixelCache(model.size)
     validation = present(run, "val")
+    cache = PixelCache(model.size, validation)
     info = ModelInfo(
         platecheck=run.facts.platecheck,
         recipe=run.recipe.name,

@@ -151,7 +151,7 @@ class PlateDataModule(LightningDataModule):
         self.seed = seed
         self.teacher = teacher
         self.workers = min(4, cpu_count()) if workers is None else workers
-        self.cache = PixelCache(recipe.input.size, folder=cache_folder)
+        self.cache = PixelCache(recipe.input.size, photos.photos, folder=cache_folder)
         self.cutouts = MaskCache(cache_folder)
         self.cache_folder = cache_folder
         self._datasets: dict[str, Dataset[Any]] = {}
@@ -205,7 +205,8 @@ class PlateDataModule(LightningDataModule):
         dirty = dirty_class(self.photos.classes)
         rendered, cache = None, self.cache
         if self.teacher:
-            cache = PixelCache(self.teacher.size, folder=self.cache_folder)
+            photos = self.photos.split("train")
+            cache = PixelCache(self.teacher.size, photos, folder=self.cache_folder)
         if dirty is not None and (robust.rendered or robust.dirt):
             rendered = RenderedPairs(
                 robust.pairs,

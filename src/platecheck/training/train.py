@@ -143,7 +143,7 @@ def build_run(
             check_writable(out or RUNS, folder=True)
             _check_empty(out)
         photos = read_photos(data, strict=strict, on_photo=on_photo)
-        divided = with_validation(photos, seed=split_seed, learnt=recipe.val_to_train)
+        divided = with_validation(photos, seed=split_seed, val_to_train=recipe.val_to_train)
         if exclude is not None:
             divided = without(divided, read_exclusions(exclude))
         facts = RunFacts(
@@ -152,7 +152,7 @@ def build_run(
             data=str(photos.folder.resolve()),
             fingerprint=divided.fingerprint(),
             classes=photos.classes,
-            split_info=describe_split(photos, seed=split_seed, learnt=recipe.val_to_train),
+            split_info=describe_split(photos, seed=split_seed, val_to_train=recipe.val_to_train),
             normalization=_normalization(recipe, divided),
             unreadable={error.source: error.reason for error in photos.unreadable},
             settings={**vars(settings), "threads": torch.get_num_threads()},

@@ -4,6 +4,7 @@ from platecheck.errors import MissingExtraError
 
 try:
     import cv2  # noqa: F401
+    import joblib  # noqa: F401
 except ImportError as error:
     raise MissingExtraError("Rendering artificial dishes", "data") from error
 

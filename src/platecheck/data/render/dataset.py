@@ -1,17 +1,18 @@
 """Render datasets in which the background can be correlated with the class."""
 
 import csv
-import multiprocessing
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import cv2
 import numpy as np
+from joblib import Parallel, delayed
 from PIL import Image
 
 from platecheck.cpus import cpu_count
@@ -37,7 +38,7 @@ class RenderSummary:
         folder: location of the dataset.
         photos: number of photos.
         counts: photos by (split, label).
-        backgrounds: photos by (label, background); shows how they are correlated.
+        backgrounds: photos by (label, background).
     """
 
     folder: Path
@@ -46,9 +47,8 @@ class RenderSummary:
     backgrounds: dict[tuple[str, str], int]
 
 
-@dataclass(frozen=True)
-class _RenderJob:
-    index: int
+class _RenderJob(NamedTuple):
+    number: int
     path: str
     label: str
     split: str
@@ -69,15 +69,14 @@ def write_dataset(
 ) -> RenderSummary:
     """Render photos to ``folder/{split}/{clean,dirty}/0001.jpg`` and list them in synth.csv.
 
-    Photo i depends only on (seed, i, size, confound), not on the number of workers. The classes
-    are balanced in every split, and only the background (and dirt) may depend on the class. The
-    folder is written atomically.
+    Photo i depends only on (seed, i, size, confound). The classes are balanced in every split, and
+    only the background (and dirt) may depend on the class. The folder is written atomically.
 
     Args:
-        folder: destination; must be new or empty.
+        folder: must be new or empty.
         photos: total number of photos; at least 4, and at least 2 per split.
         size: side of a photo in pixels, 32 to 1024.
-        seed: seed of the dataset.
+        seed: 0 or more.
         confound: probability, 0.5 to 1, that a photo's background comes from its class's group
             (wood and cloth for clean; concrete, steel and stone for dirty). 0.5: no correlation.
         kind: kind of all dishes; any of `KINDS` by default.
@@ -105,32 +104,22 @@ def write_dataset(
         workers = cpu_count() if photos >= 64 else 1
 
     with new_folder(folder) as part:
-        for job in jobs:
-            (part / job.path).parent.mkdir(parents=True, exist_ok=True)
-            if masks:
-                (part / "masks" / job.path).parent.mkdir(parents=True, exist_ok=True)
+        for place in {Path(job.path).parent for job in jobs}:
+            for root in (part, part / "masks") if masks else (part,):
+                (root / place).mkdir(parents=True)
         render = partial(
             _render, part, size=size, seed=seed, confound=confound, kind=kind, masks=masks
         )
         rows = []
-        for row in in_processes(render, jobs, workers):
-            rows.append(row)
+        for job, row in zip(jobs, in_processes(render, jobs, workers), strict=True):
+            rows.append((job.path, job.label, job.split, *row, f"{seed}:{job.number}"))
             on_progress(len(rows))
         with (part / "synth.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("path", "label", "split", "table", "kind", "seed"))
-            for job, row in zip(jobs, rows, strict=True):
-                writer.writerow((job.path, job.label, job.split, *row, f"{seed}:{job.index}"))
-    return RenderSummary(
-        folder,
-        photos,
-        dict(Counter((job.split, job.label) for job in jobs)),
-        dict(
-            Counter(
-                (job.label, background) for job, (background, _) in zip(jobs, rows, strict=True)
-            )
-        ),
-    )
+            writer.writerows([("path", "label", "split", "table", "kind", "seed"), *rows])
+    counts = Counter((split, label) for _, label, split, *_ in rows)
+    backgrounds = Counter((label, background) for _, label, _, background, *_ in rows)
+    return RenderSummary(folder, photos, dict(counts), dict(backgrounds))
 
 
 def draw_background_name(rng: np.random.Generator, label: str, confound: float) -> str:
@@ -153,16 +142,13 @@ def _plan(photos: int, splits: Mapping[str, float]) -> list[_RenderJob]:
     if photos < minimum:
         raise DataError(f"{photos} photos are too few for {len(shares)} splits; use {minimum}")
     jobs = []
-    for k, label in enumerate(LABELS):
-        indices = range(k, photos, 2)
-        start = 0
-        for split, count in _divide(len(indices), shares).items():
-            jobs += [
-                _RenderJob(i, f"{split}/{label}/{number:04d}.jpg", label, split)
-                for number, i in enumerate(indices[start : start + count], 1)
-            ]
-            start += count
-    return sorted(jobs, key=lambda job: job.index)
+    for first, label in enumerate(LABELS):
+        indices = iter(range(first, photos, 2))
+        for split, count in _divide((photos - first + 1) // 2, shares).items():
+            for place, number in enumerate(islice(indices, count), 1):
+                path = f"{split}/{label}/{place:04d}.jpg"
+                jobs.append(_RenderJob(number, path, label, split))
+    return sorted(jobs)
 
 
 def _divide(count: int, shares: Mapping[str, float]) -> dict[str, int]:
@@ -189,7 +175,7 @@ def _render(
     masks: bool,
 ) -> tuple[str, str]:
     """Render and write one photo; return its background and its kind of dish."""
-    rng = np.random.default_rng([seed, job.index])
+    rng = np.random.default_rng([seed, job.number])
     background = draw_background_name(rng, job.label, confound)
     dish = render_dish(rng, size=size, label=job.label, background=background, kind=kind)
     Image.fromarray(dish.photo).save(part / job.path, quality=QUALITY, optimize=False)
@@ -203,14 +189,23 @@ def _render(
 def in_processes(
     render: Callable[[Item], Result], items: Iterable[Item], workers: int
 ) -> Iterator[Result]:
-    """Map `render` over items, in order, on `workers` processes, or in this one if it is 1."""
+    """Map `render` over items, in order, on `workers` processes, or in this one if it is 1.
+
+    Unlike the standard library's pools, joblib's needs no ``if __name__ == "__main__"`` in scripts.
+    """
     if workers < 2:
         yield from map(render, items)
         return
-    # Do not fork: the caller may run threads.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=cv2.setNumThreads, initargs=(1,))
+    tasks = (delayed(_on_one_thread)(render, item) for item in items)
+    results = Parallel(workers, return_as="generator")(tasks)
     try:
-        yield from pool.map(render, items, chunksize=8)
+        for result in results:  # noqa: UP028 ("yield from" would close it outside "finally")
+            yield result
     finally:
-        pool.shutdown(cancel_futures=True)
+        with warnings.catch_warnings(action="ignore"):  # it warns if closed early
+            results.close()
+
+
+def _on_one_thread(render: Callable[[Item], Result], item: Item) -> Result:
+    cv2.setNumThreads(1)
+    return render(item)

@@ -19,8 +19,7 @@ from platecheck.files import replacing
 
 Pair = NDArray[np.uint8]
 CHANNELS = 8  # clean RGB, dirty RGB, dish, dirt
-# Fewer pairs than this are rendered faster than worker processes start.
-FEWEST_FOR_WORKERS = 64
+FEWEST_FOR_WORKERS = 64  # fewer pairs are rendered faster than worker processes start
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,8 @@ class RenderedPairs:
     ) -> None:
         self.count = count
         self.size = size
-        cache = folder or default_folder() / "rendered"
         key = hashlib.sha256(f"{_version()}-{seed}-{size}-{count}".encode()).hexdigest()[:16]
-        path = cache / f"{key}.npy"
+        path = (folder or default_folder() / "rendered") / f"{key}.npy"
         shape = (count, size, size, CHANNELS)
         self._pairs = _open(path, shape)
         if self._pairs is None:
@@ -69,8 +67,8 @@ class RenderedPairs:
     def __getitem__(self, index: int) -> RenderedPair:
         assert self._pairs is not None
         pair = np.asarray(self._pairs[index])
-        clean, dirty, dish, dirt = pair[..., :3], pair[..., 3:6], pair[..., 6], pair[..., 7]
-        return RenderedPair(*(np.ascontiguousarray(part) for part in (clean, dirty, dish, dirt)))
+        parts = (pair[..., :3], pair[..., 3:6], pair[..., 6], pair[..., 7])
+        return RenderedPair(*map(np.ascontiguousarray, parts))
 
 
 def _open(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:

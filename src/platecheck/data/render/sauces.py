@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from platecheck.data.render.noise import sample, spot
-from platecheck.data.render.pixels import Floats, linear, step
+from platecheck.data.render.pixels import Floats, linear, sample, spot, step
 from platecheck.data.render.surface import Surface
 
 WHOLE = (slice(None), slice(None))

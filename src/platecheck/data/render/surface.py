@@ -7,8 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.data.render.dishes import Dish
-from platecheck.data.render.noise import sample, spot
-from platecheck.data.render.pixels import Floats, from_srgb, mix, step
+from platecheck.data.render.pixels import Floats, from_srgb, mix, sample, spot, step
 from platecheck.data.render.shapes import EDGE
 
 Part = tuple[slice, slice]  # rows and columns of the chart

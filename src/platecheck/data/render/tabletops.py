@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from platecheck.data.render.noise import sample, spot
-from platecheck.data.render.pixels import Floats, grey, linear, mix, step, tinted
+from platecheck.data.render.pixels import Floats, grey, linear, mix, sample, spot, step, tinted
 
 # The backgrounds of the two classes in a confounded dataset.
 CLEAN_BACKGROUNDS = ("wood", "cloth")
