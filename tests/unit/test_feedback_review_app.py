@@ -103,7 +103,7 @@ def test_it_is_as_careful_as_the_service(client: TestClient) -> None:
 def test_its_page_is_its_own_and_its_looks_are_the_main_pages(client: TestClient) -> None:
     assert "Agreement" in client.get("/").text
     assert "kappaNote" in client.get("/page/texts.js").text
-    for shared in ("style.css", "elements.js", "language.js", "labels.js", "icons/icon.svg"):
+    for shared in ("base.css", "elements.js", "language.js", "labels.js", "icons/icon.svg"):
         assert client.get(f"/page/{shared}").status_code == 200
 
 

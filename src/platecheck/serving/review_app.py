@@ -1,15 +1,14 @@
 """ASGI application of the review page."""
 
-from importlib.resources import files
 from io import BytesIO
-from pathlib import Path
 from typing import Annotated, Self
 
 from fastapi import Body, FastAPI, Query
 from fastapi import Path as PathParameter
 from PIL import Image
 from pydantic import BaseModel, Field
-from starlette.responses import FileResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from platecheck.errors import PhotoError
 from platecheck.feedback.agreement import Agreement, agreements, disagreed
@@ -20,10 +19,9 @@ from platecheck.photo import open_photo
 from platecheck.serving.host_origin import LOCAL_NAMES, HostOriginMiddleware
 from platecheck.serving.middleware import RequestContextMiddleware
 from platecheck.serving.problems import ProblemError, add_error_handlers, problem_response
-from platecheck.serving.static import NO_CACHE, PAGE, PageFiles
+from platecheck.serving.static import PageFiles
 from platecheck.serving.timeout import TimeoutMiddleware
 
-OWN = Path(str(files("platecheck") / "web" / "review"))
 # Maximum length of the longer side of a displayed photo.
 MAX_SIDE = 2048
 NO_STORE = {"Cache-Control": "no-store"}  # deleted photos must not stay in browser caches
@@ -80,13 +78,12 @@ def create_review(store: Store) -> FastAPI:
     reviews = Reviews(store)
     app = FastAPI(title="platecheck review", docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.get("/")
-    async def page() -> Response:
-        return FileResponse(OWN / "index.html", headers=NO_CACHE)
+    static = PageFiles("review")
 
-    # Shared styles and modules come from the main page.
-    static = PageFiles(directory=OWN)
-    static.all_directories.append(PAGE)
+    @app.get("/")
+    async def page(request: Request) -> Response:
+        return await static.get_response("index.html", request.scope)
+
     app.mount("/page", static)
 
     # Not async, so that FastAPI runs the blocking calls on threads.

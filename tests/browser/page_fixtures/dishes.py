@@ -69,26 +69,6 @@ def blurred(photo: Pixels, deviation: float) -> Pixels:
     return cv2.GaussianBlur(photo, (0, 0), deviation * photo.shape[1] / 256)
 
 
-def video(
-    photos: list[tuple[Pixels, float]], width: int = 640, height: int = 480, noise: float = 2
-) -> bytes:
-    """A video that shows each photo for some seconds, for Chromium's camera of files (Y4M)."""
-    rate = 5
-    rng = np.random.default_rng(0)
-    frames = [f"YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C420jpeg\n".encode()]
-    for photo, seconds in photos:
-        scene = np.empty((height, width, 3), np.uint8)
-        scene[:] = photo[0, 0]
-        side = min(width, height)
-        left = (width - side) // 2
-        scene[:, left : left + side] = cv2.resize(photo, (side, side))
-        for _ in range(round(seconds * rate)):
-            noisy = (scene + rng.normal(0, noise, scene.shape)).clip(0, 255).astype(np.uint8)
-            planes = cv2.cvtColor(noisy, cv2.COLOR_RGB2YUV_I420)
-            frames.append(b"FRAME\n" + planes.tobytes())
-    return b"".join(frames)
-
-
 def _smaller(picture: NDArray[np.generic], side: int) -> NDArray[np.float32]:
     small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32)
