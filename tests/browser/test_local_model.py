@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -94,6 +94,13 @@ class Files:
         self.page.evaluate(LOAD, KEY)
 
 
+def fulfill_blank(route: Route, headers: Mapping[str, str] = {}) -> None:
+    """Respond to a request for the page with a blank one, under the page's policy."""
+    response = route.fetch()
+    headers = {**response.headers, **headers}
+    route.fulfill(response=response, headers=headers, body="<!doctype html><title>blank</title>")
+
+
 @contextmanager
 def opened(browser: Browser, service: Service, model: Path) -> Iterator[Files]:
     """Open a blank page of the service, with its policy; at the end no script has failed."""
@@ -101,10 +108,7 @@ def opened(browser: Browser, service: Service, model: Path) -> Iterator[Files]:
     with browser.new_context(service_workers="block") as context:
         page = context.new_page()
 
-        def blank(route: Route) -> None:
-            route.fulfill(response=route.fetch(), body="<!doctype html><title>blank</title>")
-
-        page.route(f"{service.url}/", blank)
+        page.route(f"{service.url}/", fulfill_blank)
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(service.url)
@@ -292,16 +296,16 @@ def test_load_asks_only_the_service_and_with_the_key(tiny: Files, service: Servi
 
 
 def test_load_uses_one_thread_even_where_more_are_possible(tiny: Files, service: Service) -> None:
+    policies = {
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Cross-Origin-Embedder-Policy": "require-corp",
+    }
+
     def isolate(route: Route) -> None:
         response = route.fetch()
-        policies = {
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Cross-Origin-Embedder-Policy": "require-corp",
-        }
         route.fulfill(response=response, headers={**response.headers, **policies})
 
-    tiny.page.unroute(f"{service.url}/")
-    tiny.page.route(f"{service.url}/", isolate)
+    tiny.page.route(f"{service.url}/", lambda route: fulfill_blank(route, policies))
     tiny.page.route("**/page/**", isolate)
     tiny.page.reload()
     assert tiny.page.evaluate("crossOriginIsolated")

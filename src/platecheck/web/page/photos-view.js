@@ -11,7 +11,7 @@ import { byId } from "./elements.js";
 import { errorMessage } from "./error-messages.js";
 import { FeedbackView } from "./feedback-view.js";
 import { UnavailableError } from "./inference-client.js";
-import { confidenceText, kindOf, labelName } from "./labels.js";
+import { describe, kindOf } from "./labels.js";
 import { onLanguageChange, t } from "./language.js";
 import { listenForPhotos } from "./photo-input.js";
 import { PredictionView } from "./prediction-view.js";
@@ -230,10 +230,7 @@ export class PhotosView {
     this.#advice.show(row, prepared);
     this.#feedback.show(row, prepared);
     playSound(kindOf(prediction.label));
-    const answer = [labelName(prediction.label), confidenceText(prediction)]
-      .filter(Boolean)
-      .join(", ");
-    announce(t("answerIs", { name, answer }));
+    announce(t("answerIs", { name, answer: describe(prediction) }));
   }
 
   #closePhoto() {

@@ -6,7 +6,7 @@ import { CameraChoice, closeCamera, openCamera, showCamera } from "./camera.js";
 import { predictionsToCsv, saveFile } from "./csv.js";
 import { byId, icon, make } from "./elements.js";
 import { errorMessage } from "./error-messages.js";
-import { confidenceText, kindOf, labelName, showsHeatmap } from "./labels.js";
+import { confidenceText, describe, kindOf, labelName, showsHeatmap } from "./labels.js";
 import { onLanguageChange, t, timeOfDay } from "./language.js";
 import { REOPEN_AFTER } from "./liveness.js";
 import { isSoundOn, playSound, setSound } from "./sound.js";
@@ -214,10 +214,8 @@ export class WatchView {
     byId("log-lines").children[MAX_LOG]?.remove();
     this.#showLogHead();
     playSound(kindOf(prediction.label));
-    const answer = [labelName(prediction.label), confidenceText(prediction)]
-      .filter(Boolean)
-      .join(", ");
-    announce(t(isNewDish(detection) ? "newDishIs" : "answerChangedTo", { answer }));
+    const text = isNewDish(detection) ? "newDishIs" : "answerChangedTo";
+    announce(t(text, { answer: describe(prediction) }));
   }
 
   #showLog() {

@@ -75,6 +75,14 @@ export function confidenceText({ label, probability }) {
 }
 
 /**
+ * @param {{label: string, probability: number}} prediction
+ * @returns {string} such as "Dirty, very likely, 93%"
+ */
+export function describe(prediction) {
+  return [labelName(prediction.label), confidenceText(prediction)].filter(Boolean).join(", ");
+}
+
+/**
  * @param {{probabilities: Record<string, number>}} prediction
  * @returns {string} the most probable class
  */
