@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from page_fixtures.service import Service
-from page_fixtures.visits import OTHER_HOST, Launch, Screenshot
+from page_fixtures.visits import OTHER_HOST, Launch, Screenshot, visit
 from playwright.sync_api import Browser, BrowserType, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -41,6 +41,13 @@ def launch() -> Iterator[Launch]:
 @pytest.fixture(scope="module")
 def browser(launch: Launch) -> Browser:
     return launch()
+
+
+@pytest.fixture
+def page(browser: Browser, service: Service) -> Iterator[Page]:
+    """The page of the service."""
+    with visit(browser, service.url) as page:
+        yield page
 
 
 @pytest.fixture

@@ -2,12 +2,10 @@
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from page_fixtures.dishes import UNSURE_FROM_AFAR, dish, far_dish, jpeg
-from page_fixtures.service import Service
 from page_fixtures.visits import (
     Screenshot,
     answered,
@@ -18,23 +16,15 @@ from page_fixtures.visits import (
     requests,
     rows,
     verdict,
-    visit,
 )
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Page, Route, expect
 
 from platecheck import Classifier
 
-MANY = 64
 DISHES = [photo(f"{number}.jpg", jpeg(dish(number))) for number in range(12)]
 BROKEN = photo("broken.jpg", jpeg(dish(2))[:900])
 FAR = photo("far.jpg", jpeg(far_dish(UNSURE_FROM_AFAR)))
 CUT = "No result the file is cut short"
-
-
-@pytest.fixture
-def page(browser: Browser, service: Service) -> Iterator[Page]:
-    with visit(browser, service.url) as page:
-        yield page
 
 
 class Gate:
@@ -76,33 +66,23 @@ def done(page: Page, count: int, *, failed: int = 0) -> None:
     progress(page, f"{count} photos checked" + (f", {failed} failed" if failed else ""))
 
 
-def test_batch_has_the_labels_of_the_model_in_few_requests(
+def test_batch_is_classified_as_by_the_model_sorted_and_filtered(
     page: Page, screenshot: Screenshot
 ) -> None:
-    numbers = [number % 12 for number in range(MANY)]
-    files = [{**DISHES[of], "name": f"IMG_{i:04}.jpg"} for i, of in enumerate(numbers)]
-    files[30], files[50] = {**BROKEN, "name": "IMG_0030.jpg"}, FAR
     asked = requests(page)
-    choose(page, *files)
-    done(page, MANY - 1, failed=1)
-    assert len(asked) == MANY / 8
-
-    classifier = Classifier.load()
-    labels = [classifier.predict(each["buffer"]).label.capitalize() for each in DISHES]
-    expected = [labels[of] for of in numbers]
-    expected[30], expected[50] = CUT, "Unsure"
-    assert [label for _, label, _ in rows(page)] == expected
-    counts = {label: expected.count(label) for label in set(expected) - {CUT}}
-    assert groups(page) == {"All": MANY, **counts, "No result": 1}
-    screenshot(page, "batch")
-
-
-def test_table_is_sorted_filtered_and_opened(page: Page) -> None:
     choose(page, *DISHES, BROKEN, FAR)
     done(page, 13, failed=1)
+    assert len(asked) == 2  # eight photos at a time
 
     def column(index: int) -> list[str]:
         return [row[index] for row in rows(page)]
+
+    classifier = Classifier.load()
+    labels = [classifier.predict(each["buffer"]).label.capitalize() for each in DISHES]
+    assert column(1) == [*labels, CUT, "Unsure"]
+    counts = {label: labels.count(label) for label in ("Clean", "Dirty")}
+    assert groups(page) == {"All": 14, **counts, "No result": 1, "Unsure": 1}
+    screenshot(page, "batch")
 
     header = page.locator("#session th")
     page.get_by_role("button", name="Photo", exact=True).click()

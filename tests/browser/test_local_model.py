@@ -5,7 +5,7 @@ import gzip
 import hashlib
 import re
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -94,11 +94,9 @@ class Files:
         self.page.evaluate(LOAD, KEY)
 
 
-def fulfill_blank(route: Route, headers: Mapping[str, str] = {}) -> None:
+def fulfill_blank(route: Route) -> None:
     """Respond to a request for the page with a blank one, under the page's policy."""
-    response = route.fetch()
-    headers = {**response.headers, **headers}
-    route.fulfill(response=response, headers=headers, body="<!doctype html><title>blank</title>")
+    route.fulfill(response=route.fetch(), body="<!doctype html><title>blank</title>")
 
 
 @contextmanager
@@ -292,27 +290,6 @@ def test_load_asks_only_the_service_and_with_the_key(tiny: Files, service: Servi
     assert all(url.startswith(f"{service.url}/") for url, _ in tiny.asked)
     assert (f"{service.url}/v1/model/file", KEY) in tiny.asked
     runtime = f"{service.url}/page/vendor/ort-wasm-simd-threaded.wasm"
-    assert [url for url, _ in tiny.asked].count(runtime) == 1
-
-
-def test_load_uses_one_thread_even_where_more_are_possible(tiny: Files, service: Service) -> None:
-    policies = {
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Embedder-Policy": "require-corp",
-    }
-
-    def isolate(route: Route) -> None:
-        response = route.fetch()
-        route.fulfill(response=response, headers={**response.headers, **policies})
-
-    tiny.page.route(f"{service.url}/", lambda route: fulfill_blank(route, policies))
-    tiny.page.route("**/page/**", isolate)
-    tiny.page.reload()
-    assert tiny.page.evaluate("crossOriginIsolated")
-    tiny.asked.clear()
-    tiny.load()
-    # Every further thread would be a worker that fetches this again.
-    runtime = f"{service.url}/page/vendor/ort.wasm.bundle.min.mjs"
     assert [url for url, _ in tiny.asked].count(runtime) == 1
 
 

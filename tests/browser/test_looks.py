@@ -1,19 +1,17 @@
 """How the page looks and behaves for everyone: phones, dark mode, keyboards, screen readers."""
 
-from collections.abc import Callable, Iterator
-from typing import Literal
+from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from page_fixtures.camera import CAMERA, show
 from page_fixtures.dishes import NO_DISH_FROM_AFAR, UNSURE_FROM_AFAR, dish, far_dish, jpeg
 from page_fixtures.service import Service
 from page_fixtures.visits import (
-    DESKTOP,
-    PHONE,
     Screenshot,
     answered,
+    check_accessibility,
     choose,
+    looks,
     photo,
     set_language,
     visit,
@@ -80,12 +78,6 @@ def key(page: Page) -> None:
 
 
 VIEWS = (start, one, unsure, batch, watched, settings, clearing, camera, key)
-LOOKS: tuple[tuple[str, str, Literal["light", "dark"]], ...] = (
-    ("en", "desktop", "light"),
-    ("uk", "desktop", "dark"),
-    ("en", "phone", "dark"),
-    ("uk", "phone", "light"),
-)
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -96,32 +88,16 @@ def test_every_view_is_accessible_and_fits(
     options = {"script": CAMERA, "offline": view is settings, "reduced_motion": "reduce"}
     with visit(browser, service.url, **options) as page:
         view(page)
-        for language, screen, scheme in LOOKS:
-            set_language(page, language)
-            page.emulate_media(color_scheme=scheme)
-            page.set_viewport_size(PHONE if screen == "phone" else DESKTOP)  # type: ignore[arg-type]
-            screenshot(page, f"{view.__name__}-{screen}-{scheme}-{language}", full_page=True)
-            assert too_wide(page) == []
+        for look in looks(page):
+            screenshot(page, f"{view.__name__}-{look}", full_page=True)
+            check_accessibility(page)
             assert too_small(page) == []
-            found = Axe().run(page).response["violations"]
-            assert found == [], [(each["id"], each["nodes"][0]["html"]) for each in found]
         if view in (start, one, unsure, batch):
             page.evaluate("document.documentElement.style.fontSize = '200%'")
             for language in ("uk", "en"):
                 set_language(page, language)
                 screenshot(page, f"{view.__name__}-large-text-{language}", full_page=True)
-                assert too_wide(page) == []
-
-
-def too_wide(page: Page) -> list[str]:
-    """Return what reaches beyond the right edge of the screen."""
-    found: list[str] = page.evaluate(
-        """() => [...document.querySelectorAll("html, body *")].filter((element) => {
-          const { right, width } = element.getBoundingClientRect();
-          return width > 1 && right > innerWidth + 1 && !element.closest("svg");
-        }).map((element) => element.outerHTML.slice(0, 80))"""
-    )
-    return found
+                check_accessibility(page)
 
 
 def too_small(page: Page) -> list[str]:
@@ -153,12 +129,6 @@ def test_forced_colors_keep_the_verdict_and_the_bars(
             "(e) => getComputedStyle(e).backgroundImage"
         )
         assert "rgb(168, 15, 60)" in drawn or "rgb(255, 143, 172)" in drawn
-
-
-@pytest.fixture
-def page(browser: Browser, service: Service) -> Iterator[Page]:
-    with visit(browser, service.url) as page:
-        yield page
 
 
 def test_keyboard_reaches_everything_in_order(browser: Browser, service: Service) -> None:

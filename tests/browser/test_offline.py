@@ -12,6 +12,7 @@ from page_fixtures.visits import (
     POLL,
     Launch,
     answered,
+    cached,
     choose,
     keep_model,
     photo,
@@ -26,14 +27,6 @@ from platecheck.serving.static import WEB
 
 CLEAN, DIRTY = photo("clean.jpg", jpeg(dish(0))), photo("dirty.jpg", jpeg(dish(1)))
 AWAY = "The service is unreachable. This device checks the photos until it is back."
-CACHED = """async () => {
-  const paths = [];
-  for (const name of await caches.keys()) {
-    const cache = await caches.open(name);
-    paths.push(...(await cache.keys()).map(({ url }) => new URL(url).pathname));
-  }
-  return paths;
-}"""
 
 
 @pytest.fixture
@@ -229,7 +222,7 @@ def test_service_worker_caches_every_file_and_nothing_of_the_user(page: Page) ->
         and path.name not in ("sw.js", "ThirdPartyNotices.txt.gz")
     }
     others = {"/", "/page/icons/icon-192.png", "/v1/model", "/v1/model/file"}
-    assert set(page.evaluate(CACHED)) == served | others
+    assert set(cached(page)) == served | others
     stored = "[localStorage.length, sessionStorage.length]"
     assert page.evaluate(stored) == [0, 0]
     assert page.evaluate("indexedDB.databases()") == []

@@ -1,7 +1,7 @@
 """One photo: given in every way, classified, explained."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from io import BytesIO
 
 import cv2
@@ -16,7 +16,6 @@ from page_fixtures.dishes import (
     far_dish,
     jpeg,
 )
-from page_fixtures.service import Service
 from page_fixtures.visits import (
     answered,
     choose,
@@ -28,20 +27,13 @@ from page_fixtures.visits import (
     set_language,
     uploads,
     verdict,
-    visit,
 )
 from PIL import ExifTags, Image
-from playwright.sync_api import Browser, Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from platecheck import Classifier
 
 CLEAN, DIRTY = photo("clean.jpg", jpeg(dish(0))), photo("dirty.jpg", jpeg(dish(1)))
-
-
-@pytest.fixture
-def page(browser: Browser, service: Service) -> Iterator[Page]:
-    with visit(browser, service.url) as page:
-        yield page
 
 
 @pytest.fixture

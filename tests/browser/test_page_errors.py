@@ -6,17 +6,11 @@ from collections.abc import Iterator
 import pytest
 from page_fixtures.dishes import dish, jpeg
 from page_fixtures.service import Service, make_key
-from page_fixtures.visits import answered, choose, photo, rows, verdict, visit
+from page_fixtures.visits import answered, cached, choose, photo, rows, verdict
 from playwright.sync_api import Browser, Page, Route, expect
 
 CLEAN, DIRTY = photo("clean.jpg", jpeg(dish(0))), photo("dirty.jpg", jpeg(dish(1)))
 PREDICT = "**/v1/predict*"
-
-
-@pytest.fixture
-def page(browser: Browser, service: Service) -> Iterator[Page]:
-    with visit(browser, service.url) as page:
-        yield page
 
 
 def problem(route: Route, status: int, detail: str, **headers: str) -> None:
@@ -147,15 +141,8 @@ def test_key_is_requested_saved_and_forgotten(asking: Page, locked: tuple[Servic
     page.get_by_role("button", name="Forget the key").click()
     expect(page.locator("#announcer")).to_contain_text("deleted")
     assert page.evaluate("localStorage.getItem('platecheck.key')") is None
-    kept = page.evaluate(
-        """async () => {
-          const names = await caches.keys();
-          const cache = await caches.open(names[0]);
-          return (await cache.keys()).map(({ url }) => new URL(url).pathname);
-        }"""
-    )
-    assert "/page/main.js" in kept
-    assert not [path for path in kept if path.startswith("/v1")]
+    assert "/page/main.js" in cached(page)
+    assert not [path for path in cached(page) if path.startswith("/v1")]
     page.reload()
     expect(dialog).to_be_visible()
 

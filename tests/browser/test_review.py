@@ -6,14 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 import uvicorn
-from axe_playwright_python.sync_playwright import Axe
 from page_fixtures.dishes import dish, jpeg
-from page_fixtures.visits import DESKTOP, PHONE, Screenshot, record_complaints
+from page_fixtures.visits import (
+    DESKTOP,
+    Screenshot,
+    check_accessibility,
+    looks,
+    record_complaints,
+)
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -28,12 +33,6 @@ FEEDBACK = (
     (1, "clean", 0.95, "dirty"),
     (2, "unsure", 0.55, "clean"),
     (3, "dirty", 0.97, "dirty"),
-)
-LOOKS: tuple[tuple[str, str, Literal["light", "dark"]], ...] = (
-    ("en", "desktop", "light"),
-    ("uk", "desktop", "dark"),
-    ("en", "phone", "dark"),
-    ("uk", "phone", "light"),
 )
 
 
@@ -224,6 +223,7 @@ def test_reviewer_name_is_required_and_remembered(browser: Browser, url: str, st
         assert decided(store, "") == [None] * 4
         page.get_by_role("textbox").fill("Ann")
         page.keyboard.press("Enter")
+        progress(page, "0 of 4")
         page.keyboard.press("1")
         progress(page, "1 of 4")
         page.reload()
@@ -288,16 +288,9 @@ def test_every_view_is_accessible_and_fits(
         Reviews(store).decide(item.photo, "Bo", "not a dish")
 
     def look(page: Page, name: str) -> None:
-        for language, screen, scheme in LOOKS:
-            page.evaluate(
-                "(to) => import('/page/language.js').then((all) => all.setLanguage(to))", language
-            )
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            page.set_viewport_size(PHONE if screen == "phone" else DESKTOP)  # type: ignore[arg-type]
-            screenshot(page, f"review-{name}-{screen}-{scheme}-{language}", full_page=True)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            found = Axe().run(page).response["violations"]
-            assert found == [], [(each["id"], each["nodes"][0]["html"]) for each in found]
+        for each in looks(page):
+            screenshot(page, f"review-{name}-{each}", full_page=True)
+            check_accessibility(page)
 
     with reviewing(browser, url, name="") as page:
         look(page, "name")
@@ -310,11 +303,3 @@ def test_every_view_is_accessible_and_fits(
         page.locator("#to-agreement").click()
         expect(page.locator("#disputed li")).not_to_have_count(0)
         look(page, "agreement")
-
-
-def test_language_is_switched_and_remembered(page: Page) -> None:
-    page.locator("#language").select_option("uk")
-    for _ in range(2):
-        expect(page.get_by_role("heading", level=1)).to_have_text("Що правильно?")
-        expect(page.get_by_role("button", name="Не посуд 0")).to_be_visible()
-        page.reload()

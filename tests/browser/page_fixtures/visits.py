@@ -3,9 +3,10 @@
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 # Chromium's messages for an error status and for no response, which the page handles; for a header
@@ -19,6 +20,13 @@ DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 360, "height": 740}
 OTHER_HOST = "kitchen.test"  # the service's, besides 127.0.0.1
 POLL = 4_000  # milliseconds between the page's checks whether the service is back
+
+LOOKS: tuple[tuple[str, str, Literal["light", "dark"]], ...] = (
+    ("en", "desktop", "light"),
+    ("uk", "desktop", "dark"),
+    ("en", "phone", "dark"),
+    ("uk", "phone", "light"),
+)
 
 File = Mapping[str, Any]
 Launch = Callable[..., Browser]
@@ -104,6 +112,39 @@ def set_language(page: Page, language: str) -> None:
     page.evaluate(
         "(to) => import('/page/language.js').then(({ setLanguage }) => setLanguage(to))", language
     )
+
+
+def cached(page: Page) -> list[str]:
+    """Return the paths that the service worker has cached."""
+    paths: list[str] = page.evaluate(
+        """async () => {
+          const cache = await caches.open((await caches.keys())[0]);
+          return (await cache.keys()).map(({ url }) => new URL(url).pathname);
+        }"""
+    )
+    return paths
+
+
+def looks(page: Page) -> Iterator[str]:
+    """Show the page in both languages, on both screens, in both color schemes."""
+    for language, screen, scheme in LOOKS:
+        set_language(page, language)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.set_viewport_size(PHONE if screen == "phone" else DESKTOP)  # type: ignore[arg-type]
+        yield f"{screen}-{scheme}-{language}"
+
+
+def check_accessibility(page: Page) -> None:
+    """Check the page with axe, and that nothing is wider than the screen."""
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll("html, body *")].filter((element) => {
+          const { right, width } = element.getBoundingClientRect();
+          return width > 1 && right > innerWidth + 1 && !element.closest("svg");
+        }).map((element) => element.outerHTML.slice(0, 80))"""
+    )
+    assert wide == []
+    found = Axe().run(page).response["violations"]
+    assert found == [], [(each["id"], each["nodes"][0]["html"]) for each in found]
 
 
 def photo(name: str, content: bytes, kind: str = "image/jpeg") -> dict[str, Any]:

@@ -24,7 +24,7 @@ const STATUS_TEXTS = {
 
 initialize();
 const client = new InferenceClient(promptForKey);
-const photos = new PhotosView(client, () => (location.hash = "#photos"));
+const photos = new PhotosView(client);
 const watch = new WatchView(client);
 const settings = new SettingsView(client);
 let previous = client.status;
