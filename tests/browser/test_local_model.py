@@ -27,6 +27,8 @@ from platecheck.serving.static import WEB
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.jpg"))
 KEY = "a key"
+# Base64, since Playwright takes long for large arrays.
+TEXT = "const text = (bytes) => btoa(Array.from(bytes, (b) => String.fromCharCode(b)).join(''));"
 BYTES = "const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));"
 LOAD = """async (key) => {
   const model = await (await fetch("/v1/model")).json();
@@ -40,15 +42,17 @@ PREDICT = f"""async ([photos, options]) => {{
     return window.local.predict(blob, options).catch((error) => ({{ failed: error.message }}));
   }}));
 }}"""
-OPEN = f"""async ([text, size]) => {{
+OPEN = f"""async ([content, size]) => {{
   {BYTES}
   const {{ openPhoto }} = await import("/page/open-photo.js");
-  return Array.from(await openPhoto(new Blob([bytes(text)]), size));
+  {TEXT}
+  return text(await openPhoto(new Blob([bytes(content)]), size));
 }}"""
-RESIZE = f"""async ([text, width, height, size, factor]) => {{
+RESIZE = f"""async ([content, width, height, size, factor]) => {{
   {BYTES}
   const {{ resize, shrink }} = await import("/page/resize.js");
-  const pixels = bytes(text);
+  {TEXT}
+  const pixels = bytes(content);
   let most = 0;
   const rows = (top, count) => {{
     most = Math.max(most, count);
@@ -56,7 +60,7 @@ RESIZE = f"""async ([text, width, height, size, factor]) => {{
   }};
   const photo = {{ width, height, rows }};
   const small = resize(factor > 1 ? shrink(photo, factor) : photo, size);
-  return [Array.from(small), most];
+  return [text(small), most];
 }}"""
 
 WriteModel = Callable[..., Path]
@@ -182,10 +186,15 @@ def scene(width: int = 90, height: int = 60) -> Image.Image:
     return Image.fromarray(picture.astype(np.uint8))
 
 
+def decoded(text: str, size: int) -> NDArray[np.uint8]:
+    """Return the pixels that a script has sent, [size, size, 3]."""
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(size, size, 3)
+
+
 def difference(page: Page, photo: bytes, size: int) -> NDArray[np.int_]:
     """Return how far, in levels, the page's pixels are from those of the service."""
-    found = np.asarray(page.evaluate(OPEN, [encode(photo), size])).reshape(size, size, 3)
-    return np.abs(found - open_photo(photo, size=size))
+    found = decoded(page.evaluate(OPEN, [encode(photo), size]), size)
+    return np.abs(found.astype(int) - open_photo(photo, size=size))
 
 
 def test_local_model_predicts_as_in_python(bundled: tuple[Page, Classifier]) -> None:
@@ -396,7 +405,7 @@ def test_resize_is_identical_to_pillow(blank: Page, width: int, height: int, siz
     pixels = np.random.default_rng(width).integers(0, 256, (height, width, 4), np.uint8)
     pixels[: height // 3] = np.where(pixels[: height // 3] > 127, 255, 0)  # hard edges
     found, most = blank.evaluate(RESIZE, [encode(pixels.tobytes()), width, height, size, 1])
-    assert np.array_equal(np.reshape(found, (size, size, 3)), resized(pixels[..., :3], size))
+    assert np.array_equal(decoded(found, size), resized(pixels[..., :3], size))
     assert most <= 32  # rows in memory at once
 
 
@@ -415,7 +424,7 @@ def test_shrink_takes_means(blank: Page, width: int, height: int, factor: int) -
     size = min(means.shape[:2])
     found, _ = blank.evaluate(RESIZE, [encode(pixels.tobytes()), width, height, size, factor])
     expected = resized(np.rint(means).astype(np.uint8), size)
-    assert np.array_equal(np.reshape(found, (size, size, 3)), expected)
+    assert np.array_equal(decoded(found, size), expected)
 
 
 def resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:

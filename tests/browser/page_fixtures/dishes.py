@@ -17,7 +17,7 @@ Pixels = NDArray[np.uint8]
 
 
 def jpeg(pixels: Pixels, quality: int = 90) -> bytes:
-    """A photo's file."""
+    """Encode a photo."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality)
     return file.getvalue()
@@ -25,19 +25,22 @@ def jpeg(pixels: Pixels, quality: int = 90) -> bytes:
 
 @cache
 def dish(number: int, *, size: int = 256) -> Pixels:
-    """A rendered dish that fills the photo; even numbers are clean, odd ones dirty."""
+    """Render a dish that fills the photo; even numbers are clean, odd ones dirty."""
     label = ("clean", "dirty")[number % 2]
     return render_dish(np.random.default_rng([77, number]), size=size, label=label).photo
 
 
 @cache
 def far_dish(number: int) -> Pixels:
-    """A rendered dish from too far: it takes a third of each side of the photo."""
-    table = tuple(BACKGROUNDS)[number % len(BACKGROUNDS)]
+    """Render a dish from too far away: it takes a third of each side of the photo."""
+    background = tuple(BACKGROUNDS)[number % len(BACKGROUNDS)]
     label = ("clean", "dirty")[number % 2]
-    near = render_dish(np.random.default_rng([77, number]), size=256, label=label, background=table)
+    rng = np.random.default_rng([77, number])
+    near = render_dish(rng, size=256, label=label, background=background)
     across = ((np.arange(768) + 0.5) * 2 / 768 - 1).astype(np.float32) * 3.9
-    ground = draw_background(np.random.default_rng(number), table, *np.meshgrid(across, across))
+    ground = draw_background(
+        np.random.default_rng(number), background, *np.meshgrid(across, across)
+    )
     photo = cv2.resize(_srgb(ground.albedo * 0.8), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     side = SIDE // 3
     place = slice((SIDE - side) // 2, (SIDE - side) // 2 + side)
@@ -52,7 +55,7 @@ def far_dish(number: int) -> Pixels:
     return photo.clip(0, 255).astype(np.uint8)
 
 
-# What the shipped model says of these, and of their middle half.
+# Predictions of the bundled model for these, and for their central half.
 UNSURE_FROM_AFAR = 9  # unsure; dirty
 NO_DISH_FROM_AFAR = 26  # not a dish; clean
 
