@@ -176,7 +176,7 @@ def test_watch_starts_at_once_and_survives_the_service(browser: Browser, service
         page.context.set_offline(True)
         expect(page.locator("#status")).to_have_text("On this device")
         show(page, 2)
-        expect(name(page)).to_have_text("Clean", timeout=20_000)
+        expect(name(page)).to_have_text("Clean", timeout=60_000)
         page.context.set_offline(False)
         page.clock.fast_forward(POLL)
         expect(page.locator("#status")).to_have_text("Connected")
