@@ -1,6 +1,6 @@
-"""``python examples/page_pictures.py``: the pictures of the page in docs/images, by Chromium.
+"""Take the screenshots of the page in docs/images: ``python examples/page_pictures.py``.
 
-Every dish in them is rendered. What they need is what the tests of the page have.
+Every dish in them is rendered.
 """
 
 import io
@@ -11,19 +11,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, Playwright, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests/browser"))
 
 from conftest import FLAGS, chromium  # noqa: E402
+from page_fixtures.camera import CAMERA, show  # noqa: E402
 from page_fixtures.dishes import (  # noqa: E402
     NO_DISH_FROM_AFAR,
     UNSURE_FROM_AFAR,
     dish,
     far_dish,
     jpeg,
-    video,
 )
 from page_fixtures.service import Service  # noqa: E402
 from page_fixtures.visits import PHONE, answered, choose, photo, visit  # noqa: E402
@@ -33,38 +33,20 @@ DESKTOP = {"width": 1280, "height": 800}
 
 
 def main() -> None:
-    """Make all of them."""
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        folder = Path(name)
-        options = (f"--feedback=sqlite:///{name}/f.db",)
+    """Take all of them."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        path = chromium(playwright.chromium)
+        browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS])
+        options = (f"--feedback=sqlite:///{folder}/f.db",)
         with Service() as service, Service(*options) as keeping:
-            browser = start(playwright)
-            for make in (answer, unsure, batch, dark, phone):
-                make(browser, service.url)
+            for take in (answer, unsure, batch, dark, phone, watch):
+                take(browser, service.url)
             feedback(browser, keeping.url)
-            watch(start(playwright, *camera(folder)), service.url)
-
-
-def start(playwright: Playwright, *flags: str) -> Browser:
-    """A Chromium."""
-    path = chromium(playwright.chromium)
-    return playwright.chromium.launch(executable_path=path, args=[*FLAGS, *flags])
-
-
-def camera(folder: Path) -> tuple[str, ...]:
-    """A camera that sees one dish after the other."""
-    file = folder / "dishes.y4m"
-    file.write_bytes(video([(dish(number, size=480), 4) for number in range(4)]))
-    return (
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-        f"--use-file-for-fake-video-capture={file}",
-    )
 
 
 @contextmanager
 def picture(browser: Browser, url: str, name: str, **options: object) -> Iterator[Page]:
-    """A page that is kept as docs/images/NAME.jpg as it is at the end."""
+    """Open the page, and save docs/images/NAME.jpg at the end."""
     with visit(browser, url, **{"viewport": DESKTOP, **options}) as page:
         yield page
         taken = page.screenshot(animations="disabled")
@@ -72,20 +54,20 @@ def picture(browser: Browser, url: str, name: str, **options: object) -> Iterato
         image.convert("RGB").save(IMAGES / f"{name}.jpg", quality=90, subsampling="4:4:4")
 
 
-def sample(name: str) -> dict[str, object]:
-    """A rendered dish of samples/."""
-    return photo(f"{name}.jpg", (ROOT / f"samples/{name}.jpg").read_bytes())
+def classify_sample(page: Page, name: str) -> None:
+    """Choose a rendered dish of samples/."""
+    choose(page, photo(f"{name}.jpg", (ROOT / f"samples/{name}.jpg").read_bytes()))
+    answered(page)
 
 
 def answer(browser: Browser, url: str) -> None:
-    """A dirty dish on a screen."""
+    """Show a dirty dish on a desktop."""
     with picture(browser, url, "page-answer") as page:
-        choose(page, sample("dirty-sauce-on-wood"))
-        answered(page)
+        classify_sample(page, "dirty-sauce-on-wood")
 
 
 def unsure(browser: Browser, url: str) -> None:
-    """A dish that is too far away, and advice."""
+    """Show a dish that is too far away, and advice."""
     viewport = {"width": 1280, "height": 860}
     with picture(browser, url, "page-unsure", viewport=viewport) as page:
         choose(page, photo("from-afar.jpg", jpeg(far_dish(UNSURE_FROM_AFAR))))
@@ -94,7 +76,7 @@ def unsure(browser: Browser, url: str) -> None:
 
 
 def batch(browser: Browser, url: str) -> None:
-    """200 photos."""
+    """Show 200 photos."""
     with picture(browser, url, "page-batch") as page:
         files = [jpeg(dish(number)) for number in range(24)] * 9
         files[3], files[5] = jpeg(far_dish(UNSURE_FROM_AFAR)), jpeg(far_dish(NO_DISH_FROM_AFAR))
@@ -104,35 +86,35 @@ def batch(browser: Browser, url: str) -> None:
 
 
 def dark(browser: Browser, url: str) -> None:
-    """A dirty dish in the dark."""
+    """Show a dirty dish in dark mode."""
     with picture(browser, url, "page-dark", color_scheme="dark") as page:
-        choose(page, sample("dirty-mustard-on-cloth"))
-        answered(page)
+        classify_sample(page, "dirty-mustard-on-cloth")
 
 
 def phone(browser: Browser, url: str) -> None:
-    """A clean dish on a phone."""
+    """Show a clean dish on a phone."""
     with picture(browser, url, "page-phone", viewport=PHONE, device_scale_factor=1.5) as page:
-        choose(page, sample("clean-patterned-rim-on-cloth"))
-        answered(page)
+        classify_sample(page, "clean-patterned-rim-on-cloth")
 
 
 def feedback(browser: Browser, url: str) -> None:
-    """What is right, and consent."""
+    """Show the feedback form, filled in."""
     with picture(browser, url, "page-feedback", viewport={**PHONE, "height": 1560}) as page:
-        choose(page, sample("dirty-crumbs-on-stone"))
-        answered(page)
+        classify_sample(page, "dirty-crumbs-on-stone")
         page.locator("#feedback-title").click()
         page.get_by_label("Dirty", exact=True).check()
         page.get_by_label("I agree").check()
 
 
 def watch(browser: Browser, url: str) -> None:
-    """A camera, and its log."""
-    with picture(browser, url, "page-watch") as page:
+    """Show a camera that has seen four dishes."""
+    with picture(browser, url, "page-watch", script=CAMERA) as page:
         page.get_by_role("link", name="Watch").click()
-        page.get_by_role("button", name="Start watching").click()
-        expect(page.locator("#log-lines li")).to_have_count(4, timeout=60_000)
+        for number in range(4):
+            show(page, number)
+            if number == 0:
+                page.get_by_role("button", name="Start watching").click()
+            expect(page.locator("#log-lines li")).to_have_count(number + 1, timeout=60_000)
         expect(page.locator("#watch-map")).to_be_visible()
 
 

@@ -1,4 +1,4 @@
-"""A real service and a real Chromium for the tests of the page."""
+"""A real service and a real Chromium for the tests of the pages."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from page_fixtures.service import Service
-from page_fixtures.visits import Launch, Screenshot
+from page_fixtures.visits import OTHER_HOST, Launch, Screenshot, visit
 from playwright.sync_api import Browser, BrowserType, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -16,14 +16,15 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
 
 @pytest.fixture(scope="session")
 def service() -> Iterator[Service]:
-    """``platecheck serve`` with the shipped model."""
-    with Service() as running:
+    """``platecheck serve`` with the bundled model, also under another name."""
+    with Service("--allowed-host", OTHER_HOST) as running:
         yield running
 
 
+# Not of the session: Playwright's event loop would forbid asyncio.run to all later tests.
 @pytest.fixture(scope="module")
 def launch() -> Iterator[Launch]:
-    """Start Chromium with flags of one's own."""
+    """Start Chromium with additional flags."""
     with sync_playwright() as playwright:
         path = chromium(playwright.chromium)
         started = []
@@ -39,26 +40,30 @@ def launch() -> Iterator[Launch]:
 
 @pytest.fixture(scope="module")
 def browser(launch: Launch) -> Browser:
-    """Chromium."""
     return launch()
 
 
 @pytest.fixture
+def page(browser: Browser, service: Service) -> Iterator[Page]:
+    """The page of the service."""
+    with visit(browser, service.url) as page:
+        yield page
+
+
+@pytest.fixture
 def screenshot() -> Screenshot:
-    """Keep a picture of the page in $PLATECHECK_SCREENSHOTS, if that is set."""
+    """Save a screenshot in $PLATECHECK_SCREENSHOTS, if that is set."""
     folder = os.environ.get("PLATECHECK_SCREENSHOTS")
 
-    def keep(page: Page, name: str, **options: bool) -> None:
+    def save(page: Page, name: str, **options: bool) -> None:
         if folder:
             page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled", **options)
 
-    return keep
+    return save
 
 
 def chromium(kind: BrowserType) -> str:
-    """Where Chromium is; `make test` brings one."""
+    """Return the path of Chromium, which `make test` installs."""
     found = next(filter(None, map(shutil.which, NAMES)), kind.executable_path)
-    assert Path(found).exists(), (
-        "no Chromium for the tests of the page: sh tests/chromium.sh python"
-    )
+    assert Path(found).exists(), "Chromium is missing: sh tests/chromium.sh python"
     return found

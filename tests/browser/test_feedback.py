@@ -1,14 +1,24 @@
-"""Saying on the page what is right: with consent, kept as it was sent, deleted when asked."""
+"""Feedback on the page: with consent, stored as it was sent, deleted on request."""
 
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from page_fixtures.dishes import dish, jpeg
 from page_fixtures.service import Service
-from page_fixtures.visits import PHONE, Screenshot, answered, choose, photo, visit
+from page_fixtures.visits import (
+    PHONE,
+    POLL,
+    Screenshot,
+    answered,
+    check_accessibility,
+    choose,
+    photo,
+    requests,
+    set_language,
+    visit,
+)
 from playwright.sync_api import Browser, Page, Route, expect
 
 from platecheck import Classifier
@@ -18,18 +28,25 @@ from platecheck.feedback.store import Store, open_store
 CLEAN, DIRTY = photo("clean.jpg", jpeg(dish(0))), photo("dirty.jpg", jpeg(dish(1)))
 
 
-@pytest.fixture
-def keeping(tmp_path: Path) -> Iterator[Service]:
-    """A service that keeps feedback."""
-    options = (f"--feedback=sqlite:///{tmp_path}/f.db",)
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("feedback")
+
+
+@pytest.fixture(scope="module")
+def keeping(folder: Path) -> Iterator[Service]:
+    """A service that stores feedback."""
+    options = (f"--feedback=sqlite:///{folder}/f.db",)
     with Service(*options, "--feedback-days", "30") as running:
         yield running
 
 
 @pytest.fixture
-def store(tmp_path: Path, keeping: Service) -> Iterator[Store]:
-    """What the service keeps, looked at from beside it."""
-    opened = open_store(f"sqlite:///{tmp_path}/f.db")
+def store(folder: Path, keeping: Service) -> Iterator[Store]:
+    """What the service has stored; empty at first."""
+    opened = open_store(f"sqlite:///{folder}/f.db")
+    for entry in opened.all():
+        opened.delete(entry.id)
     yield opened
     opened.close()
 
@@ -44,32 +61,46 @@ def message(page: Page, text: str) -> None:
     expect(page.locator("#feedback-message")).to_have_text(text)
 
 
-def refuse(status: int, route: Route) -> None:
-    route.fulfill(status=status, json={"detail": "the disk is full"})
-
-
-def say(page: Page, right: str) -> None:
-    """Say what is right of the photo that is shown, and agree."""
+def fill_in(page: Page, true_label: str) -> None:
+    """Say what the correct label is, and agree."""
     page.locator("#feedback-title").click()
-    page.get_by_label(right, exact=True).check()
+    page.get_by_label(true_label, exact=True).check()
     page.get_by_label("I agree").check()
+
+
+def send(page: Page) -> None:
     page.get_by_role("button", name="Send").click()
 
 
-def test_without_a_place_for_feedback_none_is_asked_for(browser: Browser, service: Service) -> None:
+def test_feedback_without_a_store_or_service_is_not_offered(
+    browser: Browser, service: Service, keeping: Service
+) -> None:
     with visit(browser, service.url) as page:
+        choose(page, DIRTY)
+        answered(page)
+        expect(page.locator("#feedback")).to_be_hidden()
+    with visit(browser, keeping.url) as page:
+        page.locator("#open-settings").click()
+        page.locator("#device-only").check()
+        page.keyboard.press("Escape")
         choose(page, DIRTY)
         answered(page)
         expect(page.locator("#feedback")).to_be_hidden()
 
 
-def test_what_is_right_is_kept_and_deleted(page: Page, store: Store) -> None:
+def test_feedback_is_stored_and_deleted(page: Page, store: Store) -> None:
     choose(page, DIRTY)
     assert answered(page) == "Dirty"
     expect(page.locator("#feedback-title")).to_have_text("Is this right?")
     choices = page.locator("#feedback-choices label").all_text_contents()
     assert choices == ["Clean", "Dirty", "Not a dish"]
-    say(page, "Clean")
+    fill_in(page, "Clean")
+    set_language(page, "uk")  # keeps what was filled in
+    expect(page.locator("#feedback-title")).to_have_text("Це правильно?")
+    expect(page.get_by_label("Чисто", exact=True)).to_be_checked()
+    expect(page.get_by_label("Я погоджуюся")).to_be_checked()
+    set_language(page, "en")
+    send(page)
     message(page, "Thank you.")
     expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Clean")
     (kept,) = store.all()
@@ -80,112 +111,87 @@ def test_what_is_right_is_kept_and_deleted(page: Page, store: Store) -> None:
     page.get_by_role("button", name="Delete").click()
     message(page, "Deleted: the photo and your feedback.")
     assert store.all() == []
-    expect(page.locator("#feedback-form")).to_be_visible()  # and may be said anew
+    expect(page.locator("#feedback-form")).to_be_visible()
 
 
-def test_another_language_keeps_what_was_chosen(page: Page) -> None:
-    choose(page, DIRTY)
-    answered(page)
-    page.locator("#feedback-title").click()
-    page.get_by_label("Clean", exact=True).check()
-    page.get_by_label("I agree").check()
-    page.evaluate("import('/page/language.js').then(({ setLanguage }) => setLanguage('uk'))")
-    expect(page.locator("#feedback-title")).to_have_text("Це правильно?")
-    expect(page.get_by_label("Чисто", exact=True)).to_be_checked()
-    expect(page.get_by_label("Я погоджуюся")).to_be_checked()
-
-
-def test_nothing_leaves_without_consent(page: Page, store: Store) -> None:
-    sent: list[str] = []
-    page.on("request", lambda request: sent.append(request.url))
+def test_feedback_without_consent_is_not_sent(page: Page, store: Store) -> None:
+    sent = requests(page, "feedback")
     choose(page, DIRTY)
     answered(page)
     expect(page.locator("#feedback-terms")).to_contain_text("for 30 days")
-    page.locator("#feedback-title").click()
-    page.get_by_label("Clean", exact=True).check()
-    page.get_by_role("button", name="Send").click()
-    page.get_by_label("I agree").check()
+    fill_in(page, "Clean")
     page.get_by_label("I agree").uncheck()
-    page.get_by_role("button", name="Send").click()
-    assert not [url for url in sent if "feedback" in url]
+    send(page)
+    assert sent == []
     assert store.all() == []
 
 
-def test_each_photo_has_its_own(page: Page, store: Store) -> None:
+def test_feedback_belongs_to_its_photo(page: Page, store: Store) -> None:
     choose(page, CLEAN, DIRTY)
-    for name, right in (("clean.jpg", "Dirty"), ("dirty.jpg", "Not a dish")):
+    for name, true_label in (("clean.jpg", "Dirty"), ("dirty.jpg", "Not a dish")):
         page.get_by_role("button", name=name).click()
         answered(page)
-        say(page, right)
+        fill_in(page, true_label)
+        send(page)
         message(page, "Thank you.")
     page.get_by_role("button", name="clean.jpg").click()
     expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Dirty")
     assert sorted(kept.true_label for kept in store.all()) == ["dirty", "not a dish"]
 
 
-def test_what_could_not_be_kept_is_said(page: Page, store: Store) -> None:
-    answers = [
-        (503, "Not stored: the service cannot do that now; try again later."),
-        (413, "Not stored: the photo is too large"),
-    ]
+def test_feedback_that_is_not_stored_says_why_and_can_be_sent_again(
+    page: Page, folder: Path, store: Store
+) -> None:
+    unavailable = "Not stored: the service cannot do that now; try again later."
     choose(page, DIRTY)
     answered(page)
-    for status, text in answers:
-        page.route("**/v1/feedback", partial(refuse, status))
-        if page.locator("#feedback").get_attribute("open") is None:
-            say(page, "Clean")
-        else:  # what was filled in is still there
-            page.get_by_role("button", name="Send").click()
+    fill_in(page, "Clean")
+    for status, text in ((503, unavailable), (413, "Not stored: the photo is too large")):
+
+        def refuse(status: int, route: Route) -> None:
+            route.fulfill(status=status, json={"detail": "the disk is full"})
+
+        page.route("**/v1/feedback", partial(refuse, status), times=1)
+        send(page)
         message(page, text)
-        page.unroute("**/v1/feedback")
-    page.route("**/v1/feedback", lambda route: route.abort())
-    page.get_by_role("button", name="Send").click()
+    page.route("**/v1/feedback", lambda route: route.abort(), times=1)
+    send(page)
     message(
         page,
         "The service became unreachable, so it is unknown whether this worked."
         " Try again when it is back.",
     )
-    page.unroute("**/v1/feedback")
-    page.get_by_role("button", name="Send").click()
+    send(page)
     message(page, "Thank you.")
     assert len(store.all()) == 1
 
 
-def test_what_the_device_answered_is_kept_beside_the_services_answer(
-    page: Page, keeping: Service, store: Store
+def test_feedback_on_a_prediction_of_the_device_stores_both(
+    browser: Browser, keeping: Service, store: Store
 ) -> None:
-    page.locator("#open-settings").click()
-    expect(page.locator("#offline-state")).to_contain_text("Ready", timeout=60_000)
-    page.keyboard.press("Escape")
-    keeping.stop()
-    choose(page, DIRTY)
-    answered(page)
-    expect(page.locator("#predicted-by")).to_have_text("Checked on this device")
-    expect(page.locator("#feedback")).to_be_hidden()  # there is nobody to give it to
-    keeping.start()
-    expect(page.locator("#feedback")).to_be_visible(timeout=30_000)
-    say(page, "Clean")
-    message(page, "Thank you.")
+    with visit(browser, keeping.url, offline=True) as page:
+        page.context.set_offline(True)
+        choose(page, DIRTY)
+        answered(page)
+        expect(page.locator("#predicted-by")).to_have_text("Checked on this device")
+        expect(page.locator("#feedback")).to_be_hidden()
+        page.context.set_offline(False)
+        page.clock.fast_forward(POLL)
+        expect(page.locator("#feedback")).to_be_visible()
+        fill_in(page, "Clean")
+        send(page)
+        message(page, "Thank you.")
     (kept,) = store.all()
     assert kept.client
     assert kept.client.model == kept.answer.model == Classifier.load().id
     assert kept.client.label == "dirty"
 
 
-def test_who_lets_no_photo_leave_the_device_is_not_asked_for_one(page: Page) -> None:
-    page.locator("#open-settings").click()
-    page.locator("#device-only").check()
-    page.keyboard.press("Escape")
-    choose(page, DIRTY)
-    answered(page)
-    expect(page.locator("#feedback")).to_be_hidden()
-
-
 @pytest.mark.parametrize(
     ("scheme", "locale", "thanks"),
     [("light", "en-GB", "Thank you."), ("dark", "uk-UA", "Дякуємо.")],
 )
-def test_it_is_usable_by_everyone_and_on_a_phone(
+def test_feedback_is_accessible_and_fits_a_phone(
     browser: Browser,
     keeping: Service,
     scheme: str,
@@ -200,14 +206,10 @@ def test_it_is_usable_by_everyone_and_on_a_phone(
         page.locator("#feedback-title").click()
         page.locator("#feedback-form").scroll_into_view_if_needed()
         screenshot(page, f"feedback-{scheme}", full_page=True)
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
-        assert Axe().run(page).response["violations"] == []
-        page.keyboard.press("Tab")
-        page.keyboard.press("Space")
-        page.keyboard.press("Tab")
-        page.keyboard.press("Space")
-        page.keyboard.press("Enter")
+        check_accessibility(page)
+        for key in ("Tab", "Space", "Tab", "Space", "Enter"):
+            page.keyboard.press(key)
         message(page, thanks)
         expect(page.locator("#feedback-delete")).to_be_focused()
-        assert Axe().run(page).response["violations"] == []
+        check_accessibility(page)
         screenshot(page, f"feedback-given-{scheme}", full_page=True)

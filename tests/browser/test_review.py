@@ -1,21 +1,24 @@
-"""The review page: one key a decision, undone, counted, each reviewer alone, for everyone."""
+"""The review page: one key per decision, undo, progress, independent reviewers, agreement."""
 
-import re
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
 import uvicorn
-from axe_playwright_python.sync_playwright import Axe
 from page_fixtures.dishes import dish, jpeg
-from page_fixtures.visits import DESKTOP, PHONE, Screenshot, watch
+from page_fixtures.visits import (
+    DESKTOP,
+    Screenshot,
+    check_accessibility,
+    looks,
+    record_complaints,
+)
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
@@ -24,9 +27,8 @@ from platecheck.feedback.reviews import review_queue
 from platecheck.feedback.store import Store, open_store
 from platecheck.serving.review_app import create_review
 
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-# What was answered and what was said, in the order of the queue.
-SAID = (
+# Prediction and feedback, in the order of the queue: two complaints, one unsure, one right.
+FEEDBACK = (
     (0, "dirty", 0.90, "clean"),
     (1, "clean", 0.95, "dirty"),
     (2, "unsure", 0.55, "clean"),
@@ -36,54 +38,34 @@ SAID = (
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    """Four photos: two complaints, one unsure answer, one that is right."""
     opened = open_store(f"sqlite:///{tmp_path}/f.db", create=True)
-    for number, label, probability, right in SAID:
-        likeliest = label if label != "unsure" else "clean"
-        other = "dirty" if likeliest == "clean" else "clean"
-        answer = Answer("m", label, {likeliest: probability, other: 1 - probability})
+    for number, label, probability, right in FEEDBACK:
+        top = label if label != "unsure" else "clean"
+        other = "dirty" if top == "clean" else "clean"
+        answer = Answer("m", label, {top: probability, other: 1 - probability})
         opened.add(jpeg(dish(number)), right, answer)
     opened.add(jpeg(dish(0)), "not a dish", opened.all()[0].answer)
     yield opened
     opened.close()
 
 
-class Running:
-    """The review page's server, on a thread: a process a test would take longer to start."""
-
-    def __init__(self, store: Store) -> None:
-        """Start it."""
-        self._server = uvicorn.Server(
-            uvicorn.Config(create_review(store), lifespan="off", log_level="error")
-        )
-        listening = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._server.run, args=([listening],))
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Stop it, and let go of its port."""
-        self._server.should_exit = True
-        self._thread.join()
-
-
 @pytest.fixture
-def server(store: Store) -> Iterator[Running]:
-    running = Running(store)
-    yield running
-    running.stop()
-
-
-@pytest.fixture
-def url(server: Running) -> str:
-    return server.url
+def url(store: Store) -> Iterator[str]:
+    """The URL of a review server on a thread, which starts faster than a process."""
+    server = uvicorn.Server(uvicorn.Config(create_review(store), lifespan="off", log_level="error"))
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
 
 
 @contextmanager
 def reviewing(browser: Browser, url: str, name: str = "Ann", **options: Any) -> Iterator[Page]:
-    """The page, with a name given; at the end nothing was amiss."""
+    """Open the page and give a name; at the end nothing was wrong."""
     with browser.new_context(**{"viewport": DESKTOP, "locale": "en-GB", **options}) as context:
-        complaints = watch(context, url)
+        complaints = record_complaints(context, url)
         page = context.new_page()
         page.goto(url)
         if name:
@@ -102,7 +84,7 @@ def page(browser: Browser, url: str) -> Iterator[Page]:
 
 
 def decided(store: Store, reviewer: str = "Ann") -> list[str | None]:
-    """What a reviewer decided of the photos, in the order of the queue."""
+    """Return the decisions of a reviewer, in the order of the queue."""
     decisions = store.decisions()
     return [decisions.get(item.photo, {}).get(reviewer) for item in review_queue(store.all())]
 
@@ -111,14 +93,14 @@ def progress(page: Page, text: str) -> None:
     expect(page.locator("#progress-text")).to_have_text(text)
 
 
-def photo_address(page: Page) -> str:
+def photo_url(page: Page) -> str:
     return page.locator("#photo-link").get_attribute("href") or ""
 
 
 def press(page: Page, keys: str) -> None:
     """Press keys, each once the one before has brought the next photo, or the end."""
     for key in keys:
-        before = photo_address(page)
+        before = photo_url(page)
         page.keyboard.press(key)
         page.wait_for_function(
             "(before) => document.querySelector('#photo-link').getAttribute('href') !== before"
@@ -127,159 +109,14 @@ def press(page: Page, keys: str) -> None:
         )
 
 
-def test_the_photo_is_large_and_beside_it_what_was_said(page: Page) -> None:
+def test_photo_is_large_with_prediction_and_feedback(page: Page) -> None:
     photo = page.locator("#photo")
     expect(photo).not_to_have_class("loading")
     box = photo.bounding_box()
     assert box is not None
     assert min(box["width"], box["height"]) > 600
-    shown = page.request.get(page.url.partition("#")[0] + photo_address(page)[1:]).body()
+    shown = page.request.get(page.url.partition("#")[0] + photo_url(page)[1:]).body()
     assert np.abs(np.asarray(Image.open(BytesIO(shown))).astype(int) - dish(0)).mean() < 8
-    expect(page.locator("#service-said")).to_have_text("Dirty90%")
-    expect(page.locator("#users-said")).to_have_text("CleanNot a dish")
-
-
-def test_one_key_decides_and_brings_the_next(page: Page, store: Store) -> None:
-    progress(page, "0 of 4")
-    addresses = []
-    for key, done in (("1", 1), ("2", 2), ("0", 3)):
-        addresses.append(photo_address(page))
-        page.keyboard.press(key)
-        progress(page, f"{done} of 4")
-    assert decided(store) == ["clean", "dirty", "not a dish", None]
-    assert len(set(addresses)) == 3
-    page.keyboard.press("2")
-    expect(page.get_by_role("heading", name="All photos are reviewed.")).to_be_visible()
-    expect(page.locator("#done")).to_be_focused()
-    page.keyboard.press("1")  # there is nothing left to decide
-    assert decided(store) == ["clean", "dirty", "not a dish", "dirty"]
-
-
-def test_keys_go_by_their_place_whatever_they_write(page: Page, store: Store) -> None:
-    page.evaluate(
-        """() => {
-          for (const [code, key] of [["KeyS", "і"], ["Digit2", "é"]]) {
-            document.body.dispatchEvent(new KeyboardEvent("keydown", { code, key, bubbles: true }));
-          }
-        }"""
-    )
-    progress(page, "1 of 4")
-    assert decided(store) == [None, "dirty", None, None]
-
-
-def test_what_was_skipped_or_decided_is_undone(page: Page, store: Store) -> None:
-    first = photo_address(page)
-    page.keyboard.press("s")
-    second = photo_address(page)
-    assert second != first
-    page.keyboard.press("1")
-    progress(page, "1 of 4")
-    page.keyboard.press("u")
-    progress(page, "0 of 4")
-    assert photo_address(page) == second
-    assert decided(store) == [None] * 4
-    page.keyboard.press("u")
-    assert photo_address(page) == first
-    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
-    press(page, "2222")
-    progress(page, "4 of 4")
-    page.keyboard.press("u")
-    progress(page, "3 of 4")
-    expect(page.locator("#main")).to_be_focused()
-    assert decided(store) == ["dirty", "dirty", "dirty", None]
-
-
-def test_skipped_photos_come_again_if_wanted(page: Page, store: Store) -> None:
-    press(page, "s1ss")
-    expect(page.get_by_role("heading", name="3 photos were skipped.")).to_be_visible()
-    page.get_by_role("button", name="Review the skipped photos").click()
-    for done in (2, 3, 4):
-        page.get_by_role("button", name="Dirty 2").click()
-        progress(page, f"{done} of 4")
-    assert decided(store) == ["dirty", "clean", "dirty", "dirty"]
-
-
-def test_the_name_is_asked_once_and_decisions_stay(page: Page, store: Store) -> None:
-    page.keyboard.press("1")
-    progress(page, "1 of 4")
-    page.reload()
-    progress(page, "1 of 4")
-    expect(page.get_by_role("dialog")).to_be_hidden()
-    expect(page.locator("#reviewer")).to_have_text("Ann")
-    page.get_by_role("button", name="Ann: Change name").click()
-    page.get_by_role("textbox").fill("  Bo ")
-    page.get_by_role("button", name="Start").click()
-    progress(page, "0 of 4")
-    page.keyboard.press("2")
-    progress(page, "1 of 4")
-    assert decided(store, "Ann") == ["clean", None, None, None]
-    assert decided(store, "Bo") == ["dirty", None, None, None]
-
-
-def test_without_a_name_nothing_is_decided(browser: Browser, url: str, store: Store) -> None:
-    with reviewing(browser, url, name="") as page:
-        for key in ("Enter", "Escape", "1"):
-            page.keyboard.press(key)
-        expect(page.get_by_role("dialog", name="Who is reviewing?")).to_be_visible()
-        assert decided(store, "") == [None] * 4
-
-
-def test_keys_can_be_switched_off(page: Page, store: Store) -> None:
-    page.get_by_role("checkbox").uncheck()
-    expect(page.locator("kbd").first).to_be_hidden()
-    page.locator("body").press("1")
-    page.get_by_role("button", name="Clean").focus()
-    page.keyboard.press("Enter")
-    progress(page, "1 of 4")
-    page.reload()
-    expect(page.get_by_role("checkbox")).not_to_be_checked()
-    assert decided(store) == ["clean", None, None, None]
-
-
-def test_two_reviewers_hear_how_far_they_agree(
-    browser: Browser, url: str, store: Store, screenshot: Screenshot
-) -> None:
-    photos = [item.photo for item in review_queue(store.all())]
-    for photo, label in zip(photos, ["clean", "clean", "clean", "dirty"], strict=True):
-        store.decide(photo, "Bo", label)
-    with reviewing(browser, url) as page:
-        page.get_by_role("link", name="Agreement").click()
-        expect(page.locator("#agreement-empty")).to_be_visible()
-        expect(page.locator("#disputed li")).to_have_count(0)
-        page.get_by_role("link", name="Review").click()
-        expect(page.locator("#item")).to_be_visible()
-        for done, key in enumerate("122", 1):
-            page.keyboard.press(key)
-            progress(page, f"{done} of 4")
-        page.get_by_role("link", name="Agreement").click()
-        expect(page.locator("#disputed li")).to_have_count(2)
-        expect(page.get_by_role("row", name="Ann and Bo 3 1 (33%) 0.00")).to_be_visible()
-        expect(page.get_by_role("img", name="Ann: Dirty; Bo: Clean")).to_have_count(2)
-        screenshot(page, "review-agreement", full_page=True)
-
-
-def test_a_photo_that_was_deleted_in_the_meantime_is_passed_over(page: Page, store: Store) -> None:
-    progress(page, "0 of 4")
-    gone = review_queue(store.all())[0]
-    for given in gone.feedback:
-        store.delete(given.id)
-    page.keyboard.press("1")
-    expect(page.locator("#notice")).to_have_text("The photo was deleted in the meantime.")
-    progress(page, "0 of 3")
-    page.keyboard.press("2")
-    progress(page, "1 of 3")
-    assert decided(store) == ["dirty", None, None]
-
-
-def test_it_says_when_it_does_not_run_any_more(page: Page, server: Running) -> None:
-    progress(page, "0 of 4")
-    server.stop()
-    page.keyboard.press("1")
-    expect(page.locator("#notice")).to_contain_text("no longer running")
-    progress(page, "0 of 4")
-
-
-def test_a_screen_reader_hears_what_was_done_and_what_is_next(page: Page) -> None:
     expect(page.get_by_role("main")).to_match_aria_snapshot("""
       - heading "What is the correct label?" [level=1]
       - progressbar "Photos reviewed"
@@ -305,25 +142,156 @@ def test_a_screen_reader_hears_what_was_done_and_what_is_next(page: Page) -> Non
     )
 
 
-@pytest.mark.parametrize("locale", ["en-GB", "uk-UA"])
+def test_key_decides_and_shows_the_next_photo(page: Page, store: Store) -> None:
+    progress(page, "0 of 4")
+    urls = {photo_url(page)}
+    for key, done in (("1", 1), ("2", 2), ("0", 3)):
+        page.keyboard.press(key)
+        progress(page, f"{done} of 4")
+        urls.add(photo_url(page))
+    assert decided(store) == ["clean", "dirty", "not a dish", None]
+    assert len(urls) == 4
+    page.keyboard.press("2")
+    expect(page.get_by_role("heading", name="All photos are reviewed.")).to_be_visible()
+    expect(page.locator("#done")).to_be_focused()
+    page.keyboard.press("1")  # there is nothing left to decide
+    assert decided(store) == ["clean", "dirty", "not a dish", "dirty"]
+
+
+def test_key_counts_by_its_place_in_any_layout(page: Page, store: Store) -> None:
+    page.evaluate(
+        """() => {
+          for (const [code, key] of [["KeyS", "і"], ["Digit2", "é"]]) {
+            document.body.dispatchEvent(new KeyboardEvent("keydown", { code, key, bubbles: true }));
+          }
+        }"""
+    )
+    progress(page, "1 of 4")
+    assert decided(store) == [None, "dirty", None, None]
+
+
+def test_keys_switched_off_stay_off(page: Page, store: Store) -> None:
+    page.get_by_role("checkbox").uncheck()
+    expect(page.locator("kbd").first).to_be_hidden()
+    page.locator("body").press("1")
+    page.get_by_role("button", name="Clean").focus()
+    page.keyboard.press("Enter")
+    progress(page, "1 of 4")
+    page.reload()
+    expect(page.get_by_role("checkbox")).not_to_be_checked()
+    assert decided(store) == ["clean", None, None, None]
+
+
+def test_undo_takes_back_decisions_and_skips(page: Page, store: Store) -> None:
+    first = photo_url(page)
+    page.keyboard.press("s")
+    second = photo_url(page)
+    assert second != first
+    page.keyboard.press("1")
+    progress(page, "1 of 4")
+    page.keyboard.press("u")
+    progress(page, "0 of 4")
+    assert photo_url(page) == second
+    assert decided(store) == [None] * 4
+    page.keyboard.press("u")
+    assert photo_url(page) == first
+    expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    press(page, "2222")
+    progress(page, "4 of 4")
+    page.keyboard.press("u")
+    progress(page, "3 of 4")
+    expect(page.locator("#main")).to_be_focused()
+    assert decided(store) == ["dirty", "dirty", "dirty", None]
+
+
+def test_skipped_photos_can_be_reviewed_at_the_end(page: Page, store: Store) -> None:
+    press(page, "s1ss")
+    expect(page.get_by_role("heading", name="3 photos were skipped.")).to_be_visible()
+    page.get_by_role("button", name="Review the skipped photos").click()
+    for done in (2, 3, 4):
+        page.get_by_role("button", name="Dirty 2").click()
+        progress(page, f"{done} of 4")
+    assert decided(store) == ["dirty", "clean", "dirty", "dirty"]
+
+
+def test_reviewer_name_is_required_and_remembered(browser: Browser, url: str, store: Store) -> None:
+    with reviewing(browser, url, name="") as page:
+        for key in ("Enter", "Escape", "1"):
+            page.keyboard.press(key)
+        expect(page.get_by_role("dialog", name="Who is reviewing?")).to_be_visible()
+        assert decided(store, "") == [None] * 4
+        page.get_by_role("textbox").fill("Ann")
+        page.keyboard.press("Enter")
+        progress(page, "0 of 4")
+        page.keyboard.press("1")
+        progress(page, "1 of 4")
+        page.reload()
+        progress(page, "1 of 4")
+        expect(page.get_by_role("dialog")).to_be_hidden()
+        page.get_by_role("button", name="Ann: Change name").click()
+        page.get_by_role("textbox").fill("  Bo ")
+        page.get_by_role("button", name="Start").click()
+        progress(page, "0 of 4")
+        page.keyboard.press("2")
+        progress(page, "1 of 4")
+    assert decided(store, "Ann") == ["clean", None, None, None]
+    assert decided(store, "Bo") == ["dirty", None, None, None]
+
+
+def test_agreement_lists_pairs_and_disputed_photos(
+    browser: Browser, url: str, store: Store
+) -> None:
+    photos = [item.photo for item in review_queue(store.all())]
+    for photo, label in zip(photos, ["clean", "clean", "clean", "dirty"], strict=True):
+        store.decide(photo, "Bo", label)
+    with reviewing(browser, url) as page:
+        page.get_by_role("link", name="Agreement").click()
+        expect(page.locator("#agreement-empty")).to_be_visible()
+        expect(page.locator("#disputed li")).to_have_count(0)
+        page.get_by_role("link", name="Review").click()
+        expect(page.locator("#item")).to_be_visible()
+        for done, key in enumerate("122", 1):
+            page.keyboard.press(key)
+            progress(page, f"{done} of 4")
+        page.get_by_role("link", name="Agreement").click()
+        expect(page.locator("#disputed li")).to_have_count(2)
+        expect(page.get_by_role("row", name="Ann and Bo 3 1 (33%) 0.00")).to_be_visible()
+        expect(page.get_by_role("img", name="Ann: Dirty; Bo: Clean")).to_have_count(2)
+
+
+def test_photo_deleted_meanwhile_is_passed_over(page: Page, store: Store) -> None:
+    progress(page, "0 of 4")
+    gone = review_queue(store.all())[0]
+    for given in gone.feedback:
+        store.delete(given.id)
+    page.keyboard.press("1")
+    expect(page.locator("#notice")).to_have_text("The photo was deleted in the meantime.")
+    progress(page, "0 of 3")
+    page.keyboard.press("2")
+    progress(page, "1 of 3")
+    assert decided(store) == ["dirty", None, None]
+
+
+def test_stopped_server_is_reported(page: Page) -> None:
+    progress(page, "0 of 4")
+    page.route("**/v1/decisions/**", lambda route: route.abort())
+    page.keyboard.press("1")
+    expect(page.locator("#notice")).to_contain_text("no longer running")
+    progress(page, "0 of 4")
+
+
 def test_every_view_is_accessible_and_fits(
-    browser: Browser, url: str, store: Store, screenshot: Screenshot, locale: str
+    browser: Browser, url: str, store: Store, screenshot: Screenshot
 ) -> None:
     for item in review_queue(store.all()):
         store.decide(item.photo, "Bo", "not a dish")
 
     def look(page: Page, name: str) -> None:
-        for scheme, (screen, viewport) in product(
-            SCHEMES, {"desktop": DESKTOP, "phone": PHONE}.items()
-        ):
-            page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
-            page.set_viewport_size(viewport)  # type: ignore[arg-type]
-            screenshot(page, f"review-{name}-{screen}-{scheme}-{locale[:2]}", full_page=True)
-            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-            found = Axe().run(page).response["violations"]
-            assert found == [], [(each["id"], each["nodes"][0]["html"]) for each in found]
+        for each in looks(page):
+            screenshot(page, f"review-{name}-{each}", full_page=True)
+            check_accessibility(page)
 
-    with reviewing(browser, url, name="", locale=locale) as page:
+    with reviewing(browser, url, name="") as page:
         look(page, "name")
         page.get_by_role("textbox").fill("Ann")
         page.keyboard.press("Enter")
@@ -334,17 +302,3 @@ def test_every_view_is_accessible_and_fits(
         page.locator("#to-agreement").click()
         expect(page.locator("#disputed li")).not_to_have_count(0)
         look(page, "agreement")
-
-
-def test_its_texts_are_complete_in_both_languages(page: Page) -> None:
-    texts = page.evaluate("import('/page/texts.js').then(({ TEXTS }) => TEXTS)")
-    assert list(texts) == ["en", "uk"]
-    assert list(texts["en"]) == list(texts["uk"])
-    for key, english in texts["en"].items():
-        both = (str(english), str(texts["uk"][key]))
-        assert len({frozenset(re.findall(r"{(\w+)}", text)) for text in both}) == 1, key
-    page.locator("#language").select_option("uk")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Що правильно?")
-    expect(page.get_by_role("button", name="Не посуд 0")).to_be_visible()
-    page.reload()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Що правильно?")

@@ -99,6 +99,13 @@ def test_review_refuses_other_origins_and_hosts(client: TestClient) -> None:
     assert client.get("/nowhere").headers["content-type"] == "application/problem+json"
 
 
+def test_review_page_serves_its_own_and_shared_files(client: TestClient) -> None:
+    assert "Agreement" in client.get("/").text
+    assert "kappaNote" in client.get("/page/texts.js").text
+    for shared in ("base.css", "elements.js", "language.js", "labels.js", "icons/icon.svg"):
+        assert client.get(f"/page/{shared}").status_code == 200
+
+
 def test_review_without_database_returns_503(
     store: Store, client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

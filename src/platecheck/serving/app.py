@@ -22,7 +22,7 @@ from platecheck.serving.problems import add_error_handlers
 from platecheck.serving.routes import api
 from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
-from platecheck.serving.static import NO_CACHE, PAGE, PageFiles, service_worker
+from platecheck.serving.static import NO_CACHE, PageFiles, service_worker
 from platecheck.serving.timeout import TimeoutMiddleware
 
 DESCRIPTION = "Classify photos of dishes as clean or dirty."
@@ -88,7 +88,7 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     app.state.feedback = feedback
     app.include_router(api(service, keys, content))
     app.include_router(feedback_api(service, keys, feedback))
-    worker, files = service_worker(classifier.fingerprint), PageFiles(directory=PAGE)
+    worker, files = service_worker(classifier.fingerprint), PageFiles("page")
 
     @app.get("/", include_in_schema=False)
     async def page(request: Request) -> Response:

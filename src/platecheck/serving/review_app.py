@@ -6,7 +6,6 @@ import socket
 import sys
 from collections import Counter
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
 
@@ -14,7 +13,8 @@ import uvicorn
 from fastapi import Body, FastAPI, Query
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
-from starlette.responses import FileResponse, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from platecheck.errors import SettingsError, StorageError
 from platecheck.feedback.entry import encode_photo
@@ -25,10 +25,9 @@ from platecheck.serving.logs import config as log_config
 from platecheck.serving.middleware import RequestContextMiddleware
 from platecheck.serving.problems import ProblemError, add_error_handlers, problem_response
 from platecheck.serving.protocol import PatientProtocol
-from platecheck.serving.static import NO_CACHE, PAGE, PageFiles
+from platecheck.serving.static import PageFiles
 from platecheck.serving.timeout import TimeoutMiddleware
 
-OWN = Path(str(files("platecheck") / "web" / "review"))
 HOST = "127.0.0.1"
 NO_STORE = {"Cache-Control": "no-store"}  # deleted photos must not stay in browser caches
 REQUEST_TIMEOUT = 60  # seconds
@@ -73,13 +72,12 @@ def create_review(store: Store) -> FastAPI:
     """Create the ASGI application of the review page."""
     app = FastAPI(title="platecheck review", docs_url=None, redoc_url=None, openapi_url=None)
 
-    @app.get("/")
-    async def page() -> Response:
-        return FileResponse(OWN / "index.html", headers=NO_CACHE)
+    static = PageFiles("review")
 
-    # Shared styles and modules come from the main page.
-    static = PageFiles(directory=OWN)
-    static.all_directories.append(PAGE)
+    @app.get("/")
+    async def page(request: Request) -> Response:
+        return await static.get_response("index.html", request.scope)
+
     app.mount("/page", static)
 
     # Not async, so that FastAPI runs the blocking calls on threads.

@@ -1,4 +1,4 @@
-"""The page's files."""
+"""Serve the files of the two web pages."""
 
 import hashlib
 from importlib.resources import files
@@ -8,17 +8,21 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-PAGE = Path(str(files("platecheck") / "web" / "page"))
-# What the service worker holds where the version of the page belongs.
-VERSION = "__VERSION__"
+WEB = Path(str(files("platecheck") / "web"))
+PAGE = WEB / "page"
+VERSION = "__VERSION__"  # placeholder in sw.js
 NO_CACHE = {"Cache-Control": "no-cache"}
 
 
 class PageFiles(StaticFiles):
-    """Static files that browsers ask about anew each time, since they change with an update.
+    """Files of a page and of ``shared/``, revalidated by browsers since they change with updates.
 
-    WebAssembly is kept and sent compressed.
+    WebAssembly is stored and sent compressed.
     """
+
+    def __init__(self, page: str) -> None:
+        super().__init__(directory=WEB / page)
+        self.all_directories.append(WEB / "shared")
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         packed = path.endswith(".wasm")
@@ -31,10 +35,13 @@ class PageFiles(StaticFiles):
 
 
 def service_worker(model: str) -> str:
-    """The service worker's source, with a version that changes with the page and the `model`."""
-    digest = hashlib.sha256()
-    for path in sorted(path for path in PAGE.rglob("*") if path.is_file()):
-        digest.update(path.relative_to(PAGE).as_posix().encode() + path.read_bytes())
-    digest.update(model.encode())
-    source = (PAGE / "sw.js").read_text(encoding="utf-8")
+    """Return the service worker's source, with a version that depends on the files and the model.
+
+    Args:
+        model: fingerprint of the model.
+    """
+    digest = hashlib.sha256(model.encode())
+    for path in sorted(path for path in WEB.rglob("*") if path.is_file()):
+        digest.update(path.relative_to(WEB).as_posix().encode() + path.read_bytes())
+    source = (WEB / "page" / "sw.js").read_text(encoding="utf-8")
     return source.replace(VERSION, digest.hexdigest()[:12])

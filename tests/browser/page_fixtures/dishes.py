@@ -17,7 +17,7 @@ Pixels = NDArray[np.uint8]
 
 
 def jpeg(pixels: Pixels, quality: int = 90) -> bytes:
-    """A photo's file."""
+    """Encode a photo."""
     file = BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=quality)
     return file.getvalue()
@@ -25,19 +25,22 @@ def jpeg(pixels: Pixels, quality: int = 90) -> bytes:
 
 @cache
 def dish(number: int, *, size: int = 256) -> Pixels:
-    """A rendered dish that fills the photo; even numbers are clean, odd ones dirty."""
+    """Render a dish that fills the photo; even numbers are clean, odd ones dirty."""
     label = ("clean", "dirty")[number % 2]
     return render_dish(np.random.default_rng([77, number]), size=size, label=label).photo
 
 
 @cache
 def far_dish(number: int) -> Pixels:
-    """A rendered dish from too far: it takes a third of each side of the photo."""
-    table = tuple(BACKGROUNDS)[number % len(BACKGROUNDS)]
+    """Render a dish from too far away: it takes a third of each side of the photo."""
+    background = tuple(BACKGROUNDS)[number % len(BACKGROUNDS)]
     label = ("clean", "dirty")[number % 2]
-    near = render_dish(np.random.default_rng([77, number]), size=256, label=label, background=table)
+    rng = np.random.default_rng([77, number])
+    near = render_dish(rng, size=256, label=label, background=background)
     across = ((np.arange(768) + 0.5) * 2 / 768 - 1).astype(np.float32) * 3.9
-    ground = draw_background(np.random.default_rng(number), table, *np.meshgrid(across, across))
+    ground = draw_background(
+        np.random.default_rng(number), background, *np.meshgrid(across, across)
+    )
     photo = cv2.resize(_srgb(ground.albedo * 0.8), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     side = SIDE // 3
     place = slice((SIDE - side) // 2, (SIDE - side) // 2 + side)
@@ -52,7 +55,7 @@ def far_dish(number: int) -> Pixels:
     return photo.clip(0, 255).astype(np.uint8)
 
 
-# What the shipped model says of these, and of their middle half.
+# Predictions of the bundled model for these, and for their central half.
 UNSURE_FROM_AFAR = 9  # unsure; dirty
 NO_DISH_FROM_AFAR = 26  # not a dish; clean
 
@@ -67,26 +70,6 @@ def darker(photo: Pixels, light: float) -> Pixels:
 def blurred(photo: Pixels, deviation: float) -> Pixels:
     """The same photo out of focus; the deviation is in 256ths of its width."""
     return cv2.GaussianBlur(photo, (0, 0), deviation * photo.shape[1] / 256)
-
-
-def video(
-    photos: list[tuple[Pixels, float]], width: int = 640, height: int = 480, noise: float = 2
-) -> bytes:
-    """A video that shows each photo for some seconds, for Chromium's camera of files (Y4M)."""
-    rate = 5
-    rng = np.random.default_rng(0)
-    frames = [f"YUV4MPEG2 W{width} H{height} F{rate}:1 Ip A1:1 C420jpeg\n".encode()]
-    for photo, seconds in photos:
-        scene = np.empty((height, width, 3), np.uint8)
-        scene[:] = photo[0, 0]
-        side = min(width, height)
-        left = (width - side) // 2
-        scene[:, left : left + side] = cv2.resize(photo, (side, side))
-        for _ in range(round(seconds * rate)):
-            noisy = (scene + rng.normal(0, noise, scene.shape)).clip(0, 255).astype(np.uint8)
-            planes = cv2.cvtColor(noisy, cv2.COLOR_RGB2YUV_I420)
-            frames.append(b"FRAME\n" + planes.tobytes())
-    return b"".join(frames)
 
 
 def _smaller(picture: NDArray[np.generic], side: int) -> NDArray[np.float32]:

@@ -4,7 +4,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 
@@ -12,15 +11,15 @@ class Service:
     """A service on a free port; it can be stopped and started again on the same one.
 
     Attributes:
-        url: where it answers.
+        url: where it listens.
     """
 
     def __init__(self, *options: str, program: tuple[str, ...] = ("-m", "platecheck")) -> None:
-        """Start it.
+        """Start the service.
 
         Args:
             options: of ``platecheck serve``.
-            program: what to start, instead of platecheck as it is installed.
+            program: Python arguments that start another version of platecheck.
         """
         self._options = options
         self._program = program
@@ -30,7 +29,7 @@ class Service:
         self.start()
 
     def start(self) -> None:
-        """Start it unless it runs, and wait until it answers."""
+        """Start the service unless it runs, and wait until it listens."""
         if self._process:
             return
         command = [sys.executable, *self._program, "serve", "--port", self._port, *self._options]
@@ -46,38 +45,20 @@ class Service:
         raise AssertionError("the service has not started")
 
     def stop(self) -> None:
-        """Stop it, as Ctrl+C does."""
+        """Stop the service with SIGTERM."""
         if self._process:
             self._process.terminate()
-            self._process.wait()
-            assert self._process.stdout
-            self._process.stdout.close()
+            self._process.communicate()
             self._process = None
 
     def __enter__(self) -> Self:
-        """It runs already."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it."""
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
 def make_key(file: Path) -> str:
-    """Make an API key, whose hash goes into that file."""
-    command = [
-        sys.executable,
-        "-m",
-        "platecheck",
-        "apikey",
-        "create",
-        "kitchen",
-        "--file",
-        str(file),
-    ]
+    """Create an API key, whose hash is written to the file."""
+    command = [sys.executable, "-m", "platecheck", "apikey", "create", "kitchen", "--file", file]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()

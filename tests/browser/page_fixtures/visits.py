@@ -1,15 +1,16 @@
-"""A browser's visit to the page, watched for everything that a page must not do."""
+"""Visits to the page, checked for everything that a page must not do."""
 
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-# Chromium's own words for an answer such as 503, and for none, which the page deals with; for plain
-# HTTP, where a header says nothing; Playwright's for a service worker that a test does not let in.
+# Chromium's messages for an error status and for no response, which the page handles; for a header
+# that has no effect over plain HTTP; Playwright's for a service worker that a test blocks.
 EXPECTED = (
     "Failed to load resource",
     "The Cross-Origin-Opener-Policy header has been ignored",
@@ -17,6 +18,15 @@ EXPECTED = (
 )
 DESKTOP = {"width": 1280, "height": 860}
 PHONE = {"width": 360, "height": 740}
+OTHER_HOST = "kitchen.test"  # the service's, besides 127.0.0.1
+POLL = 4_000  # milliseconds between the page's checks whether the service is back
+
+LOOKS: tuple[tuple[str, str, Literal["light", "dark"]], ...] = (
+    ("en", "desktop", "light"),
+    ("uk", "desktop", "dark"),
+    ("en", "phone", "dark"),
+    ("uk", "phone", "light"),
+)
 
 File = Mapping[str, Any]
 Launch = Callable[..., Browser]
@@ -24,24 +34,46 @@ Screenshot = Callable[..., None]
 
 
 @contextmanager
-def visit(browser: Browser, url: str, path: str = "/", **options: Any) -> Iterator[Page]:
-    """The page, in a browser that knows nothing yet, until the service was found (or not).
+def visit(
+    browser: Browser,
+    url: str,
+    path: str = "/",
+    *,
+    offline: bool = False,
+    script: str = "",
+    **options: Any,
+) -> Iterator[Page]:
+    """Open the page in a new browser context, and wait until it is connected.
 
-    At the end: nothing outside the service was asked, no script failed, and the policy of the page
-    was not broken.
+    At the end: only the service was asked, no script failed, and the page's policy was not broken.
+
+    Args:
+        browser: to open it in.
+        url: of the service.
+        path: of the page.
+        offline: whether a service worker may save the page and the model.
+        script: runs before the page's own.
+        options: of the context.
     """
-    options = {"viewport": DESKTOP, "locale": "en-GB", **options}
-    with browser.new_context(**options) as context:
-        complaints = watch(context, url)
+    workers = "allow" if offline else "block"
+    with browser.new_context(
+        **{"viewport": DESKTOP, "locale": "en-GB", "service_workers": workers, **options}
+    ) as context:
+        complaints = record_complaints(context, url)
+        context.clock.install()
         page = context.new_page()
+        if script:
+            page.add_init_script(script)
         page.goto(url + path)
         expect(page.locator("#status")).not_to_have_attribute("data-status", "connecting")
+        if offline:
+            keep_model(page)
         yield page
         assert not complaints, complaints
 
 
-def watch(context: BrowserContext, url: str) -> list[str]:
-    """What is wrong from now on with all pages of a context."""
+def record_complaints(context: BrowserContext, url: str) -> list[str]:
+    """Return a list that collects what is wrong from now on with all pages of a context."""
     complaints: list[str] = []
     own = urlsplit(url).netloc
 
@@ -58,6 +90,61 @@ def watch(context: BrowserContext, url: str) -> list[str]:
     context.on("console", lambda message: on_console(message.type, message.text))
     context.on("weberror", lambda error: complaints.append(str(error.error)))
     return complaints
+
+
+def keep_model(page: Page) -> None:
+    """Wait until the model is on the device."""
+    page.locator("#open-settings").click()
+    expect(page.locator("#offline-state")).to_have_text(
+        "Ready: this page also works when the service is unreachable.", timeout=30_000
+    )
+    page.keyboard.press("Escape")
+
+
+def requests(page: Page, part: str = "/v1/predict") -> list[str]:
+    """Return a list that collects the URLs with this part that are requested from now on."""
+    found: list[str] = []
+    page.on("request", lambda request: found.append(request.url) if part in request.url else None)
+    return found
+
+
+def set_language(page: Page, language: str) -> None:
+    page.evaluate(
+        "(to) => import('/page/language.js').then(({ setLanguage }) => setLanguage(to))", language
+    )
+
+
+def cached(page: Page) -> list[str]:
+    """Return the paths that the service worker has cached."""
+    paths: list[str] = page.evaluate(
+        """async () => {
+          const cache = await caches.open((await caches.keys())[0]);
+          return (await cache.keys()).map(({ url }) => new URL(url).pathname);
+        }"""
+    )
+    return paths
+
+
+def looks(page: Page) -> Iterator[str]:
+    """Show the page in both languages, on both screens, in both color schemes."""
+    for language, screen, scheme in LOOKS:
+        set_language(page, language)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.set_viewport_size(PHONE if screen == "phone" else DESKTOP)  # type: ignore[arg-type]
+        yield f"{screen}-{scheme}-{language}"
+
+
+def check_accessibility(page: Page) -> None:
+    """Check the page with axe, and that nothing is wider than the screen."""
+    wide = page.evaluate(
+        """() => [...document.querySelectorAll("html, body *")].filter((element) => {
+          const { right, width } = element.getBoundingClientRect();
+          return width > 1 && right > innerWidth + 1 && !element.closest("svg");
+        }).map((element) => element.outerHTML.slice(0, 80))"""
+    )
+    assert wide == []
+    found = Axe().run(page).response["violations"]
+    assert found == [], [(each["id"], each["nodes"][0]["html"]) for each in found]
 
 
 def photo(name: str, content: bytes, kind: str = "image/jpeg") -> dict[str, Any]:
@@ -85,12 +172,12 @@ def give(page: Page, event: str, *files: File) -> None:
             : new DragEvent(event, { ...options, dataTransfer: transfer });
           document.body.dispatchEvent(made);
         }""",
-        [event, [[f["name"], f["mimeType"], _base64(f["buffer"])] for f in files]],
+        [event, [[f["name"], f["mimeType"], encode(f["buffer"])] for f in files]],
     )
 
 
 def uploads(page: Page) -> Callable[[], list[bytes]]:
-    """From now on, the files that the page sends; Playwright itself does not see them."""
+    """Return a function that returns the files sent from now on; Playwright does not see them."""
     page.evaluate(
         """() => {
           window.sent = [];
@@ -116,18 +203,18 @@ def uploads(page: Page) -> Callable[[], list[bytes]]:
 
 
 def verdict(page: Page) -> Locator:
-    """The answer in large letters."""
+    """The result in large letters."""
     return page.locator("#verdict-name")
 
 
 def answered(page: Page) -> str:
-    """The answer in large letters, once it is there."""
+    """Wait for a result and return it."""
     expect(page.locator("#predicted-by")).not_to_be_empty(timeout=30_000)
     return verdict(page).inner_text()
 
 
 def rows(page: Page) -> list[list[str]]:
-    """Name, answer and confidence of the table's rows, in their order."""
+    """Return name, result and confidence of the table's rows."""
     return page.locator("#session-rows tr").evaluate_all(
         """(lines) => lines.map((line) => [
           line.querySelector(".name").textContent,
@@ -138,7 +225,7 @@ def rows(page: Page) -> list[list[str]]:
 
 
 def groups(page: Page) -> dict[str, int]:
-    """The counts beside the answers."""
+    """Return the counts on the filter buttons."""
     found: Iterable[list[str]] = page.locator("#session-groups button").evaluate_all(
         """(chips) => chips.map((chip) => {
           const count = chip.querySelector(".count").textContent;
@@ -148,5 +235,5 @@ def groups(page: Page) -> dict[str, int]:
     return {name: int(count) for name, count in found}
 
 
-def _base64(content: bytes) -> str:
+def encode(content: bytes) -> str:
     return base64.b64encode(content).decode()

@@ -2,8 +2,7 @@
 /** Find out why the model is unsure of a photo, and what photo would help. */
 
 import { isConfident } from "./labels.js";
-import { jpeg, scaled } from "./prepare.js";
-import { luminance } from "./thumbnail.js";
+import { jpeg, luminance, scaled } from "./prepare.js";
 
 /*
  * Thresholds were chosen on 458 real photos of dishes and 60 rendered ones, unchanged and degraded.

@@ -3,6 +3,7 @@
 
 import { UnavailableError } from "./inference-client.js";
 import { ServiceError } from "./service.js";
+import { prepareRow } from "./session.js";
 
 // While one request is processed, the photos of the next are scaled down and sent.
 const WORKERS = 2;
@@ -16,20 +17,15 @@ const MAX_BYTES = 2 ** 20;
  */
 export class Batch extends EventTarget {
   #client;
-  #prepareRow;
   #queue = [];
   #pending = new Set(); // queued or running
   #workers = 0;
   #controller = new AbortController();
 
-  /**
-   * @param {import("./inference-client.js").InferenceClient} client
-   * @param {typeof import("./session.js").prepareRow} prepareRow
-   */
-  constructor(client, prepareRow) {
+  /** @param {import("./inference-client.js").InferenceClient} client */
+  constructor(client) {
     super();
     this.#client = client;
-    this.#prepareRow = prepareRow;
   }
 
   get isRunning() {
@@ -85,7 +81,7 @@ export class Batch extends EventTarget {
     const chunk = [];
     let bytes = 0;
     while (rows.length && !signal.aborted) {
-      const { blob } = await this.#prepareRow(rows[0]);
+      const { blob } = await prepareRow(rows[0]);
       if (blob.size > limits?.photo_bytes) {
         this.#fail(rows.shift(), new ServiceError(413, "the photo is too large"));
         continue;
@@ -106,7 +102,7 @@ export class Batch extends EventTarget {
       const photos = await Promise.all(
         rows.map(async (row) => ({
           name: row.name,
-          blob: (await this.#prepareRow(row)).blob,
+          blob: (await prepareRow(row)).blob,
         })),
       );
       const { predictions, source } = await this.#client.predict(photos, { signal });

@@ -1,6 +1,8 @@
 // @ts-check
 /** Open, choose and close cameras. */
 
+import { make } from "./elements.js";
+import { t } from "./language.js";
 import { loadSetting, saveSetting } from "./settings.js";
 
 /** The camera cannot be used; `key` is that of the text that gives the reason. */
@@ -65,29 +67,43 @@ export function closeCamera(stream) {
   stream?.getTracks().forEach((track) => track.stop());
 }
 
-/**
- * List the cameras. Their names are known once one has been opened.
- *
- * @returns {Promise<MediaDeviceInfo[]>}
- */
-export async function listCameras() {
-  const devices = await navigator.mediaDevices.enumerateDevices();
-  return devices.filter(({ kind }) => kind === "videoinput");
-}
+/** A select element for choosing one of several cameras. */
+export class CameraChoice {
+  #field;
+  #select;
 
-/**
- * @param {MediaStream} stream
- * @returns {string|undefined} id of its camera
- */
-export function cameraId(stream) {
-  return stream.getVideoTracks()[0].getSettings().deviceId;
-}
+  /**
+   * @param {HTMLElement} field shown if there are several cameras
+   * @param {HTMLSelectElement} select
+   * @param {() => void} onChoice called to open the chosen camera
+   */
+  constructor(field, select, onChoice) {
+    this.#field = field;
+    this.#select = select;
+    select.addEventListener("change", () => {
+      saveSetting("camera", select.value);
+      onChoice();
+    });
+  }
 
-/**
- * Open this camera from now on.
- *
- * @param {string} deviceId
- */
-export function chooseCamera(deviceId) {
-  saveSetting("camera", deviceId);
+  /**
+   * List the cameras. Their names are known once one is open.
+   *
+   * @param {MediaStream} stream of the open camera
+   */
+  async show(stream) {
+    const devices = await navigator.mediaDevices.enumerateDevices();
+    const cameras = devices.filter(({ kind }) => kind === "videoinput");
+    const open = stream.getVideoTracks()[0].getSettings().deviceId;
+    this.#field.hidden = cameras.length < 2;
+    this.#select.replaceChildren(
+      ...cameras.map(({ deviceId, label }, index) =>
+        make("option", {
+          value: deviceId,
+          textContent: label || t("cameraNumber", { count: index + 1 }),
+          selected: deviceId === open,
+        }),
+      ),
+    );
+  }
 }

@@ -1,8 +1,7 @@
 // @ts-check
 /** Take a photo with the camera, or with the phone's camera app. */
 
-import { canUseCamera, closeCamera, openCamera, showCamera } from "./camera.js";
-import { CameraChoice } from "./camera-choice.js";
+import { CameraChoice, canUseCamera, closeCamera, openCamera, showCamera } from "./camera.js";
 import { byId } from "./elements.js";
 import { t } from "./language.js";
 import { Liveness, nextFrame, REOPEN_AFTER } from "./liveness.js";

@@ -3,7 +3,8 @@
 
 import { announce } from "./announce.js";
 import { byId, make } from "./elements.js";
-import { errorMessage, isConfident, labelName } from "./labels.js";
+import { errorMessage } from "./error-messages.js";
+import { isConfident, labelName } from "./labels.js";
 import { day, t } from "./language.js";
 import { UnreachableError } from "./service.js";
 

@@ -6,7 +6,9 @@
  *
  * @param {object} model response of GET /v1/model
  * @param {HeadersInit} headers for fetching the model file, such as the API key
- * @returns {Promise<LocalModel>}
+ * @returns {Promise<{predict: (blob: Blob, options?: {evidence?: boolean}) => Promise<object>}>}
+ *   predict returns an item of `photos` in the service's response, with the heatmap if `evidence`;
+ *   if the photo cannot be read, it throws an error whose message is for users
  */
 export async function loadLocalModel(model, headers = {}) {
   const worker = new Worker(new URL("./local-worker.js", import.meta.url), { type: "module" });
@@ -17,27 +19,7 @@ export async function loadLocalModel(model, headers = {}) {
     worker.terminate();
     throw error;
   }
-  return new LocalModel(call);
-}
-
-class LocalModel {
-  #call;
-
-  constructor(call) {
-    this.#call = call;
-  }
-
-  /**
-   * Classify a photo.
-   *
-   * @param {Blob} blob
-   * @param {{evidence?: boolean}} options whether to include the heatmap
-   * @returns {Promise<object>} an item of `photos` in the service's response
-   * @throws {Error} if the photo cannot be read; the message is for users
-   */
-  predict(blob, { evidence = false } = {}) {
-    return this.#call("predict", { blob, evidence });
-  }
+  return { predict: (blob, { evidence = false } = {}) => call("predict", { blob, evidence }) };
 }
 
 /** Return a function that sends a task to a worker and resolves to its result. */

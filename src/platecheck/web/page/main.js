@@ -5,10 +5,11 @@ import { notify, notifyBriefly } from "./announce.js";
 import { promptForKey } from "./dialogs.js";
 import { byId, make } from "./elements.js";
 import { InferenceClient } from "./inference-client.js";
-import { onLanguageChange, t, translate } from "./language.js";
+import { onLanguageChange, t } from "./language.js";
 import { checkForUpdate, registerWorker } from "./offline.js";
 import { PhotosView } from "./photos-view.js";
 import { SettingsView } from "./settings-view.js";
+import { initialize, showView } from "./shell.js";
 import { WatchView } from "./watch-view.js";
 
 // For each status the text in the corner and, if it needs explaining, that of the notice.
@@ -21,27 +22,16 @@ const STATUS_TEXTS = {
   unauthorized: ["keyTitle", "unauthorized"],
 };
 
-translate();
+initialize();
 const client = new InferenceClient(promptForKey);
-const photos = new PhotosView(client, () => (location.hash = "#photos"));
+const photos = new PhotosView(client);
 const watch = new WatchView(client);
 const settings = new SettingsView(client);
 let previous = client.status;
 
-/** Show the view that the URL names. */
-function showView() {
-  const watching = location.hash === "#watch";
-  if (!watching && watch.isOn) watch.stop();
-  byId("photos-view").hidden = watching;
-  byId("watch-view").hidden = !watching;
-  for (const [link, here] of [
-    [byId("to-photos"), !watching],
-    [byId("to-watch"), watching],
-  ]) {
-    if (here) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  document.title = `${t(watching ? "viewWatch" : "viewPhotos")} · platecheck`;
+function show() {
+  const view = showView(["photos", "watch"]);
+  if (view !== "watch" && watch.isOn) watch.stop();
 }
 
 function showStatus() {
@@ -87,20 +77,16 @@ async function watchAtOnce() {
 for (const button of document.querySelectorAll("dialog [data-close]")) {
   button.addEventListener("click", () => button.closest("dialog").close());
 }
-byId("skip").addEventListener("click", (event) => {
-  event.preventDefault(); // the hash is used for the view
-  byId("main").focus();
-});
-addEventListener("hashchange", showView);
+addEventListener("hashchange", show);
 onLanguageChange(() => {
-  showView();
+  show();
   showStatus();
 });
 client.addEventListener("change", () => {
   showStatus();
   explainStatus();
 });
-showView();
+show();
 showStatus();
 watchAtOnce();
 registerWorker(showNewVersion)

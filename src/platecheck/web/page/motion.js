@@ -10,6 +10,11 @@
  * dishes: new noise at most 0.03; 20 % brighter 0.11 (95th percentile); moved by 1 % of the width
  * 0.13 (median); dish removed 0.59, another dish on the same background 0.41 (both 5th percentile).
  */
+
+import { luminance } from "./prepare.js";
+
+const WIDTH = 32;
+const HEIGHT = 24;
 const CHANGED = 0.35;
 const MOVING = 0.12;
 // Lower bound of the standard deviation (0 to 255), so that noise on a plain frame stays small.
@@ -68,11 +73,21 @@ export class MotionDetector {
 }
 
 /**
- * @param {Float32Array} one
- * @param {Float32Array} other
- * @returns {number} distance of two thumbnails, ignoring brightness and contrast
+ * Return a frame in grayscale at 32 × 24 pixels.
+ *
+ * @param {OffscreenCanvas} frame
+ * @returns {Float32Array} 0 to 255
  */
-export function difference(one, other) {
+export function greyThumbnail(frame) {
+  const canvas = new OffscreenCanvas(WIDTH, HEIGHT);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.imageSmoothingQuality = "high";
+  context.drawImage(frame, 0, 0, WIDTH, HEIGHT);
+  return luminance(context.getImageData(0, 0, WIDTH, HEIGHT).data);
+}
+
+/** Return the distance of two thumbnails, ignoring brightness and contrast. */
+function difference(one, other) {
   const [a, b] = [normalized(one), normalized(other)];
   return mean(a.map((value, i) => Math.abs(value - b[i])));
 }

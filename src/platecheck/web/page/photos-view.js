@@ -8,9 +8,10 @@ import { CaptureDialog } from "./capture-dialog.js";
 import { predictionsToCsv, saveFile } from "./csv.js";
 import { confirm } from "./dialogs.js";
 import { byId } from "./elements.js";
+import { errorMessage } from "./error-messages.js";
 import { FeedbackView } from "./feedback-view.js";
 import { UnavailableError } from "./inference-client.js";
-import { confidenceText, errorMessage, kindOf, labelName } from "./labels.js";
+import { describe, kindOf } from "./labels.js";
 import { onLanguageChange, t } from "./language.js";
 import { listenForPhotos } from "./photo-input.js";
 import { PredictionView } from "./prediction-view.js";
@@ -30,20 +31,13 @@ export class PhotosView {
   #opened = null; // row whose photo is shown
   #controller = new AbortController(); // for classifying it
 
-  /**
-   * @param {import("./inference-client.js").InferenceClient} client
-   * @param {() => void} onPhotos called when photos are added from any view
-   */
-  constructor(client, onPhotos) {
+  /** @param {import("./inference-client.js").InferenceClient} client */
+  constructor(client) {
     this.#client = client;
     this.#advice = new AdviceView(client);
     this.#feedback = new FeedbackView(client);
-    this.#batch = new Batch(client, prepareRow);
-    const add = (files, skipped = []) => {
-      onPhotos();
-      this.#add(files, skipped);
-    };
-    this.#listenForFiles(add);
+    this.#batch = new Batch(client);
+    this.#listenForFiles();
     this.#listenToBatch();
     byId("export-csv").addEventListener("click", () => this.#export());
     byId("clear").addEventListener("click", () => this.#clear());
@@ -57,7 +51,11 @@ export class PhotosView {
     return this.#session.rows.length === 0;
   }
 
-  #listenForFiles(add) {
+  #listenForFiles() {
+    const add = (files, skipped = []) => {
+      location.hash = "#photos"; // photos can be added in any view
+      this.#add(files, skipped);
+    };
     const dialog = new CaptureDialog((file) => add([file]));
     byId("take-photo").addEventListener("click", () => dialog.open());
     byId("choose-photos").addEventListener("click", () => byId("files").click());
@@ -229,10 +227,7 @@ export class PhotosView {
     this.#advice.show(row, prepared);
     this.#feedback.show(row, prepared);
     playSound(kindOf(prediction.label));
-    const answer = [labelName(prediction.label), confidenceText(prediction)]
-      .filter(Boolean)
-      .join(", ");
-    announce(t("answerIs", { name, answer }));
+    announce(t("answerIs", { name, answer: describe(prediction) }));
   }
 
   #closePhoto() {

@@ -3,14 +3,8 @@
 
 import { announce } from "./announce.js";
 import { breakableName, byId, icon, make } from "./elements.js";
-import {
-  kindOf,
-  showsHeatmap,
-  labelName,
-  likelihoodPhrase,
-  isConfident,
-  errorMessage,
-} from "./labels.js";
+import { errorMessage } from "./error-messages.js";
+import { isConfident, kindOf, labelName, likelihoodPhrase, showsHeatmap } from "./labels.js";
 import { formatThreshold, percent, t } from "./language.js";
 
 const SLOW_AFTER = 5000; // milliseconds

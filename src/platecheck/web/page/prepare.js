@@ -1,8 +1,6 @@
 // @ts-check
 /** Prepare photos for upload: upright, scaled down, with a thumbnail. */
 
-import { makeThumbnail } from "./thumbnail.js";
-
 /**
  * Pixels of the longer side after scaling down. A phone's photo becomes about ten times smaller,
  * and the model's input is a few hundred pixels. Measured on 60 rendered photos of 9 megapixels: the
@@ -10,6 +8,7 @@ import { makeThumbnail } from "./thumbnail.js";
  */
 export const LARGEST_SIDE = 1024;
 const QUALITY = 0.92;
+const THUMBNAIL_SIDE = 96;
 // Bytes up to which a photo with few pixels is sent unchanged.
 const MAX_UNCHANGED_BYTES = 2 * 2 ** 20;
 
@@ -73,16 +72,42 @@ export function jpeg(canvas) {
   return canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
 }
 
+/**
+ * @param {Uint8ClampedArray} rgba pixels
+ * @returns {Float32Array} luminance (ITU-R BT.601), 0 to 255
+ */
+export function luminance(rgba) {
+  const grey = new Float32Array(rgba.length / 4);
+  for (let i = 0; i < grey.length; i++) {
+    grey[i] = 0.299 * rgba[4 * i] + 0.587 * rgba[4 * i + 1] + 0.114 * rgba[4 * i + 2];
+  }
+  return grey;
+}
+
+/** Encode the central square of an image as a small JPEG. */
+function makeThumbnail(bitmap) {
+  const side = Math.min(bitmap.width, bitmap.height);
+  const [left, top] = [(bitmap.width - side) / 2, (bitmap.height - side) / 2];
+  const context = whiteCanvas(THUMBNAIL_SIDE, THUMBNAIL_SIDE);
+  context.drawImage(bitmap, left, top, side, side, 0, 0, THUMBNAIL_SIDE, THUMBNAIL_SIDE);
+  return context.canvas.convertToBlob({ type: "image/jpeg", quality: 0.8 });
+}
+
 function sizeOf(image) {
   return image.videoWidth ? [image.videoWidth, image.videoHeight] : [image.width, image.height];
 }
 
 function draw(image, width, height) {
-  const canvas = new OffscreenCanvas(width, height);
-  const context = canvas.getContext("2d");
-  context.fillStyle = "white"; // JPEG has no transparency; the service uses white, too
+  const context = whiteCanvas(width, height);
+  context.drawImage(image, 0, 0, width, height);
+  return context.canvas;
+}
+
+/** Return a context on white: JPEG has no transparency, and the service uses white, too. */
+function whiteCanvas(width, height) {
+  const context = new OffscreenCanvas(width, height).getContext("2d");
+  context.fillStyle = "white";
   context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
-  context.drawImage(image, 0, 0, width, height);
-  return canvas;
+  return context;
 }

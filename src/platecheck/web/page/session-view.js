@@ -2,7 +2,8 @@
 /** The table of this session: sorted, filtered, updated row by row. */
 
 import { breakableName, byId, icon, make } from "./elements.js";
-import { errorMessage, isConfident, kindOf, labelName } from "./labels.js";
+import { errorMessage } from "./error-messages.js";
+import { isConfident, kindOf, labelName } from "./labels.js";
 import { compareTexts, onLanguageChange, percent, t } from "./language.js";
 import { groupOf } from "./session.js";
 

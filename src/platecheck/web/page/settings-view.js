@@ -1,12 +1,11 @@
 // @ts-check
-/** The settings dialog: language, sound, where to run the model, what is stored on this device. */
+/** The settings dialog: sound, where to run the model, what is stored on this device. */
 
 import { announce } from "./announce.js";
-import { byId, make } from "./elements.js";
-import { currentLanguage, LANGUAGES, onLanguageChange, setLanguage, t } from "./language.js";
+import { byId } from "./elements.js";
+import { onLanguageChange, t } from "./language.js";
 import { cacheModel, canCache, deleteModel, isModelCached } from "./offline.js";
 import { isSoundOn, setSound } from "./sound.js";
-import { TEXTS } from "./texts.js";
 
 export class SettingsView {
   #client;
@@ -16,11 +15,6 @@ export class SettingsView {
   /** @param {import("./inference-client.js").InferenceClient} client */
   constructor(client) {
     this.#client = client;
-    byId("language").append(
-      ...LANGUAGES.map((tag) =>
-        make("option", { value: tag, lang: tag, textContent: TEXTS[tag].languageName }),
-      ),
-    );
     this.#listen();
     onLanguageChange(() => this.#show());
     client.addEventListener("change", () => this.#show());
@@ -37,7 +31,6 @@ export class SettingsView {
   #listen() {
     byId("open-settings").addEventListener("click", () => this.#open());
     byId("settings-close").addEventListener("click", () => this.#dialog.close());
-    byId("language").addEventListener("change", ({ target }) => setLanguage(target.value));
     byId("sound").addEventListener("change", ({ target }) => {
       setSound(target.checked);
       byId("watch-sound").checked = target.checked;
@@ -78,7 +71,6 @@ export class SettingsView {
 
   #show() {
     const { model } = this.#client;
-    byId("language").value = currentLanguage();
     byId("sound").checked = isSoundOn();
     byId("device-only").checked = this.#client.deviceOnly;
     byId("forget-key").hidden = !this.#client.hasKey;

@@ -2,15 +2,14 @@
 /** The view for a fixed camera: the label as large as possible, and a log of detections. */
 
 import { announce } from "./announce.js";
-import { closeCamera, openCamera, showCamera } from "./camera.js";
-import { CameraChoice } from "./camera-choice.js";
+import { CameraChoice, closeCamera, openCamera, showCamera } from "./camera.js";
 import { predictionsToCsv, saveFile } from "./csv.js";
 import { byId, icon, make } from "./elements.js";
-import { confidenceText, errorMessage, kindOf, labelName, showsHeatmap } from "./labels.js";
+import { errorMessage } from "./error-messages.js";
+import { confidenceText, describe, kindOf, labelName, showsHeatmap } from "./labels.js";
 import { onLanguageChange, t, timeOfDay } from "./language.js";
 import { REOPEN_AFTER } from "./liveness.js";
 import { isSoundOn, playSound, setSound } from "./sound.js";
-import { WakeLock } from "./wake-lock.js";
 import { Watch } from "./watch.js";
 
 // Limits the memory of a page that runs for weeks.
@@ -215,10 +214,8 @@ export class WatchView {
     byId("log-lines").children[MAX_LOG]?.remove();
     this.#showLogHead();
     playSound(kindOf(prediction.label));
-    const answer = [labelName(prediction.label), confidenceText(prediction)]
-      .filter(Boolean)
-      .join(", ");
-    announce(t(isNewDish(detection) ? "newDishIs" : "answerChangedTo", { answer }));
+    const text = isNewDish(detection) ? "newDishIs" : "answerChangedTo";
+    announce(t(text, { answer: describe(prediction) }));
   }
 
   #showLog() {
@@ -243,6 +240,32 @@ export class WatchView {
       .reverse();
     const text = predictionsToCsv(rows, this.#client.model?.classes ?? []);
     saveFile("platecheck-watch.csv", text, "text/csv;charset=utf-8");
+  }
+}
+
+/** Keeps the screen on, where supported. */
+class WakeLock {
+  #lock = null;
+  #wanted = false;
+
+  constructor() {
+    // The browser releases the lock when the page is hidden.
+    document.addEventListener("visibilitychange", () => this.#update());
+  }
+
+  /** @param {boolean} wanted whether to keep the screen on */
+  set(wanted) {
+    this.#wanted = wanted;
+    this.#update();
+  }
+
+  async #update() {
+    if (!this.#wanted) {
+      await this.#lock?.release();
+      this.#lock = null;
+    } else if (document.visibilityState === "visible") {
+      this.#lock = await navigator.wakeLock?.request("screen").catch(() => null); // low battery
+    }
   }
 }
 

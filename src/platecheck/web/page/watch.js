@@ -2,9 +2,8 @@
 /** Classify frame after frame of a video, one at a time. */
 
 import { Liveness, stopReason } from "./liveness.js";
-import { MotionDetector } from "./motion.js";
+import { greyThumbnail, MotionDetector } from "./motion.js";
 import { jpeg, scaled } from "./prepare.js";
-import { greyThumbnail } from "./thumbnail.js";
 
 const INTERVAL = 500; // milliseconds
 const ERROR_INTERVAL = 3000; // do not retry twice a second while errors last

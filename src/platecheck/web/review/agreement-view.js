@@ -64,7 +64,7 @@ function disputedPhoto({ photo, decisions }) {
   }));
   return make(
     "li",
-    {},
+    { class: "card" },
     make(
       "a",
       { href: photoUrl(photo, LARGE), target: "_blank", rel: "noopener", title: t("fullSize") },

@@ -5,11 +5,11 @@ import { announce, notify } from "./announce.js";
 import { byId, icon, make } from "./elements.js";
 import { isConfident, kindOf, labelName } from "./labels.js";
 import { onLanguageChange, percent, t } from "./language.js";
-import { PhotoCache } from "./photo-cache.js";
 import { Queue } from "./queue.js";
-import { fetchQueue, photoUrl, sendDecision } from "./review-service.js";
+import { fetchPhoto, fetchQueue, photoUrl, sendDecision } from "./review-service.js";
 import { loadSetting, saveSetting } from "./settings.js";
 
+const LARGE = 2048; // pixels of the longer side
 const PREFETCHED = 3; // photos, including the current one
 const NOT_A_DISH = "not a dish";
 
@@ -184,7 +184,7 @@ export class ReviewView {
         badge(label, count > 1 ? `×${count}` : ""),
       ),
     );
-    byId("photo-link").href = photoUrl(item.photo, 2048);
+    byId("photo-link").href = photoUrl(item.photo, LARGE);
     byId("photo").alt = t("photoAlt");
     this.#showPhoto(item);
     const next = t("next", {
@@ -221,6 +221,39 @@ export class ReviewView {
     if (!done) return;
     announce(`${done} ${title} ${text}`);
     byId("done").focus();
+  }
+}
+
+/** Photos that are to be shown next, fetched ahead. */
+class PhotoCache {
+  #urls = new Map(); // promises of object URLs by photo
+
+  /**
+   * Fetch these photos and release all others.
+   *
+   * @param {string[]} photos
+   */
+  prefetch(photos) {
+    for (const [photo, url] of this.#urls) {
+      if (photos.includes(photo)) continue;
+      this.#urls.delete(photo);
+      url.then(URL.revokeObjectURL, () => null);
+    }
+    for (const photo of photos) {
+      if (!this.#urls.has(photo)) {
+        const url = fetchPhoto(photo, LARGE).then((blob) => URL.createObjectURL(blob));
+        url.catch(() => null); // reported when the photo is shown
+        this.#urls.set(photo, url);
+      }
+    }
+  }
+
+  /**
+   * @param {string} photo
+   * @returns {Promise<string>|undefined} object URL of a prefetched photo
+   */
+  get(photo) {
+    return this.#urls.get(photo);
   }
 }
 

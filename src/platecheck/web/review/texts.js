@@ -1,7 +1,6 @@
 // @ts-check
 /**
- * Texts of the review page by language, with the same keys in each. language.js and labels.js are
- * those of the main page.
+ * Texts of the review page by language, with the same keys in each.
  *
  * Texts with a count list their plural forms by the names of Intl.PluralRules. {name} is a
  * placeholder.
@@ -12,7 +11,7 @@ export const TEXTS = {
     languageName: "English",
     language: "Language",
     skip: "Skip to content",
-    viewPhotos: "Review",
+    viewReview: "Review",
     viewAgreement: "Agreement",
     changeName: "Change name",
     nameTitle: "Who is reviewing?",
@@ -78,7 +77,7 @@ export const TEXTS = {
     languageName: "Українська",
     language: "Мова",
     skip: "Перейти до вмісту",
-    viewPhotos: "Перегляд",
+    viewReview: "Перегляд",
     viewAgreement: "Згода",
     changeName: "Змінити ім’я",
     nameTitle: "Хто переглядає?",
@@ -141,6 +140,3 @@ export const TEXTS = {
     reviewerSaid: "{reviewer}: {label}",
   },
 };
-
-/** Translated error messages of the service: none on this page. */
-export const REASONS = {};

@@ -2,9 +2,7 @@
 /** Translate texts and format numbers, dates and times. */
 
 import { loadSetting, saveSetting } from "./settings.js";
-import { REASONS, TEXTS } from "./texts.js";
-
-const SAVE_AS = "save the picture as JPEG or PNG";
+import { TEXTS } from "./texts.js";
 
 export const LANGUAGES = Object.keys(TEXTS);
 
@@ -68,18 +66,6 @@ export function t(key, values = {}) {
 
 function pluralForm(count) {
   return new Intl.PluralRules(language).select(count);
-}
-
-/**
- * Translate an error message of the service, if there is a translation.
- *
- * @param {string} english
- * @returns {string}
- */
-export function reason(english) {
-  if (english in REASONS) return t(REASONS[english]);
-  // The name of the file type is not translated; the advice is the same for all types.
-  return language !== "en" && english.endsWith(SAVE_AS) ? t("otherFormat") : english;
 }
 
 function number(value) {

@@ -1,8 +1,7 @@
 // @ts-check
-/** Present predictions: label name, kind (which sets shape and color), confidence, errors. */
+/** Present predictions: label name, kind (which sets shape and color), confidence. */
 
-import { UnavailableError } from "./inference-client.js";
-import { percent, reason, t } from "./language.js";
+import { percent, t } from "./language.js";
 
 // Labels that have a shape and a color of their own: their kind and the key of their text.
 const KINDS = {
@@ -75,20 +74,12 @@ export function confidenceText({ label, probability }) {
   return isConfident(label) ? `${likelihoodPhrase(probability)}, ${percent(probability)}` : "";
 }
 
-// Texts for HTTP status codes; for others the service's own message is shown.
-const STATUSES = { 408: "tooSlow", 413: "tooLarge", 503: "tooBusy" };
-
 /**
- * Return why a photo has no prediction.
- *
- * @param {any} error a prediction's `error` or a caught exception
- * @returns {string}
+ * @param {{label: string, probability: number}} prediction
+ * @returns {string} such as "Dirty, very likely, 93%"
  */
-export function errorMessage(error) {
-  if (error instanceof UnavailableError) return t(error.key, { why: reason(error.message) });
-  if (STATUSES[error.status]) return t(STATUSES[error.status]);
-  if (error.status >= 500) return t("serviceFault", { status: error.status });
-  return error.detail ? reason(error.detail) : t("unreadable");
+export function describe(prediction) {
+  return [labelName(prediction.label), confidenceText(prediction)].filter(Boolean).join(", ");
 }
 
 /**

@@ -39,7 +39,7 @@ export function make(tag, properties = {}, ...children) {
 /**
  * Create an icon. It is hidden from screen readers: the text beside it says the same.
  *
- * @param {string} name of a symbol in index.html
+ * @param {string} name of a symbol in sprite.svg
  * @returns {SVGElement}
  */
 export function icon(name) {
