@@ -140,7 +140,7 @@ def test_feedback_belongs_to_its_photo(page: Page, store: Store) -> None:
 
 
 def test_feedback_that_is_not_stored_says_why_and_can_be_sent_again(
-    page: Page, folder: Path, store: Store
+    page: Page, store: Store
 ) -> None:
     unavailable = "Not stored: the service cannot do that now; try again later."
     choose(page, DIRTY)
