@@ -14,8 +14,8 @@ from platecheck.cli.terminal import console, escape, show_first
 from platecheck.errors import DataError
 
 if TYPE_CHECKING:
+    from platecheck.evaluation.compare import Comparison
     from platecheck.evaluation.evaluate import Evaluation
-    from platecheck.evaluation.paired import Comparison
 
 ModelArgument = Annotated[
     Path,
@@ -46,12 +46,14 @@ def compare(
 
     Exit code 0: B is better, or with --margin not worse by more than the margin; 1 otherwise.
     """
+    import numpy as np
+
+    from platecheck.evaluation.compare import compare as compare_paired
     from platecheck.evaluation.evaluate import evaluate, load_model
-    from platecheck.evaluation.paired import compare as compare_paired
 
     evaluations: list[Evaluation] = []
     loaded = [load_model(path) for path in (a, b)]
-    shared_division = next((division for _, division in loaded if division is not None), None)
+    shared = next((info for _, info in loaded if info is not None), None)
     for path, (model, own) in zip((a, b), loaded, strict=True):
         with progress_bar(f"evaluating {path}") as bar:
             evaluations.append(
@@ -59,7 +61,7 @@ def compare(
                     model,
                     data,
                     split=split,
-                    division=own or shared_division,  # both need the same splits
+                    split_info=own or shared,  # both need the same splits
                     on_start=bar.start,
                     on_photo=bar.advance,
                 )
@@ -68,8 +70,6 @@ def compare(
     common = sorted(correct_a.keys() & correct_b.keys())
     if not common:
         raise DataError(f"there are no photos that both {a} and {b} can be evaluated on")
-    import numpy as np
-
     result = compare_paired(
         *(np.array([correct[path] for path in common]) for correct in (correct_a, correct_b))
     )
