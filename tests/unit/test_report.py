@@ -259,9 +259,7 @@ def all_named(name: str) -> Page:
         versions={name: name},
         data_fingerprint=name,
         counts={name: {name: 3}},
-        evaluations=[
-            evaluation(name, [name, name + "2"], [UnreadablePhoto(path=name, reason=name)])
-        ],
+        evaluations=[evaluation(name, [name, f"{name}2"], unreadable)],
         grid=[photo(name, name, name)],
         mistakes=[photo(name, name, name + "2")],
         backgrounds=SWAPPED,

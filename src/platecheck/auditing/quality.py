@@ -58,7 +58,7 @@ def picture_findings(features: Sequence[PhotoFeatures]) -> list[Finding]:
         options = limits[issue]
         scores = metric.get_scores(metrics, issue, **options)
         marked = metric.mark_issue(scores, issue, options.get("threshold"))
-        for at in np.flatnonzero(marked.iloc[:, 0]):
+        for at in np.flatnonzero(marked.iloc[:, 0]).tolist():
             file = features[at].file
             size = f": {file.width}×{file.height}" if kind == "odd_shape" else ""
             message, score = f"The photo {description}{size}.", round(float(scores.iloc[at, 0]), 4)

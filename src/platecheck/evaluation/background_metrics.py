@@ -18,7 +18,7 @@ class Accuracy(Proportion):
 
     @model_serializer
     def _as_json(self) -> dict[str, Any]:
-        own = {"photos": self.total, "correct": self.count}
+        own: dict[str, Any] = {"photos": self.total, "correct": self.count}
         own |= {"accuracy": self.value, "accuracy_ci95": self.interval}
         added = [name for name in type(self).model_fields if name not in Proportion.model_fields]
         return own | {name: getattr(self, name) for name in added}

@@ -166,7 +166,7 @@ def report_run(
         evaluations=evaluations,
         grid=_sample(first) if first else (),
         mistakes=_worst_mistakes(first) if first else (),
-        backgrounds=swapped and swapped.result,
+        backgrounds=swapped.result if swapped else None,
         gallery=gallery(swapped, run.facts.classes) if swapped else (),
         commands=_commands(run, splits[0], seed if backgrounds else None),
         warnings=list(_warnings(run, first)),
