@@ -160,8 +160,7 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
     with stage("predicting", len(photos.photos)) as advance:
         predictions = _predict(classifier, photos, advance)
     numbers = group_numbers(features)
-    sizes = Counter(photo.split for photo in photos.photos)
-    learn_from = "train" if "train" in sizes else max(sorted(sizes), key=lambda name: sizes[name])
+    learn_from = _probe_split(photos)
     with stage("testing shortcuts", len(PROBES) * len(features)) as advance:
         probes = find_shortcuts(
             features,
@@ -179,17 +178,10 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
         labels = np.array([item.photo.label for item in features])
         label_accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     groups = find_groups(features)
-    base = base_of(photos.folder)
-    unreadable = {
-        Path(os.path.relpath(error.source, base)).as_posix(): error.reason
-        for error in photos.unreadable
-    }
+    unreadable = _unreadable_findings(photos)
     findings = [
         *duplicate_findings(groups, photos.classes),
-        *(
-            Finding("unreadable", Severity.ERROR, f"The photo cannot be opened: {reason}.", (name,))
-            for name, reason in unreadable.items()
-        ),
+        *unreadable,
         *shortcut_findings(probes, others=tried_on),
         *extension_findings(features),
         *label_errors,
@@ -205,8 +197,23 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
         tried_on=tried_on,
         label_accuracy=label_accuracy,
         label_notes=_label_notes(classifier, photos, checked=probabilities is not None),
-        exclusions=tuple(suggest_exclusions(groups, unreadable)),
+        exclusions=tuple(suggest_exclusions(groups, [each.photos[0] for each in unreadable])),
     )
+
+
+def _probe_split(photos: PhotoSet) -> str:
+    """Return ``train`` or, without it, the largest split."""
+    sizes = Counter(photo.split for photo in photos.photos)
+    return "train" if "train" in sizes else max(sorted(sizes), key=lambda split: sizes[split])
+
+
+def _unreadable_findings(photos: PhotoSet) -> list[Finding]:
+    findings, base = [], base_of(photos.folder)
+    for error in photos.unreadable:
+        name = Path(os.path.relpath(error.source, base)).as_posix()
+        message = f"The photo cannot be opened: {error.reason}."
+        findings.append(Finding("unreadable", Severity.ERROR, message, (name,)))
+    return findings
 
 
 def _predict(

@@ -26,7 +26,9 @@ from platecheck.errors import MissingExtraError
 from platecheck.files import check_writable
 
 if TYPE_CHECKING:
+    from platecheck.classifier import Model
     from platecheck.evaluation.background_metrics import BackgroundMetrics
+    from platecheck.evaluation.evaluate import Evaluation
     from platecheck.evaluation.metrics import DecisionMetrics, EvaluationResult
 
 
@@ -47,10 +49,8 @@ def evaluate(
     tables: Tables = False,
 ) -> None:
     """Evaluate a model: accuracy, macro metrics, calibration, mistakes, backgrounds."""
-    from platecheck.classifier import Classifier
     from platecheck.evaluation.evaluate import evaluate as evaluate_model
     from platecheck.evaluation.evaluate import load_model
-    from platecheck.evaluation.metrics import evaluate_decisions
 
     backgrounds |= _deprecated_tables(tables)
     loaded, split_info = load_model(model)
@@ -65,11 +65,7 @@ def evaluate(
             on_photo=bar.advance,
         )
     show_notes(found.notes)
-    decisions, swapped = None, None
-    if isinstance(loaded, Classifier) and found.decisions is not None:
-        info = loaded.info
-        if info.thresholds or info.ood_threshold is not None:
-            decisions = evaluate_decisions(found.decisions, found.labels, loaded.classes)
+    decisions, swapped = _decision_metrics(loaded, found), None
     if backgrounds:
         try:
             from platecheck.evaluation.background_evaluation import evaluate_backgrounds
@@ -99,6 +95,17 @@ def _deprecated_tables(tables: bool) -> bool:
     if tables:
         warn_deprecated("--tables", "--backgrounds")
     return tables
+
+
+def _decision_metrics(model: "Model", found: "Evaluation") -> "DecisionMetrics | None":
+    from platecheck.classifier import Classifier
+    from platecheck.evaluation.metrics import evaluate_decisions
+
+    if not isinstance(model, Classifier) or found.decisions is None:
+        return None
+    if not model.info.thresholds and model.info.ood_threshold is None:
+        return None
+    return evaluate_decisions(found.decisions, found.labels, model.classes)
 
 
 def _show(result: "EvaluationResult", split: str) -> None:

@@ -83,15 +83,12 @@ def evaluate(
     """Evaluate a model on one split of a folder.
 
     Args:
-        model: the model.
         folder: photos sorted into folders named after the model's classes.
         split: name of the split; by default ``test``, or the only one.
         split_info: from `load_model`. If it split these photos, only the part not used for
             model selection is evaluated.
         strict: raise on unreadable photos instead of skipping them.
-        batch_size: photos per batch.
-        on_start: called with the number of photos.
-        on_photo: called after each photo.
+        on_start, on_photo: called with the number of photos, and after each of them.
 
     Raises:
         DataError: the folder's layout is invalid, or it has no such split.

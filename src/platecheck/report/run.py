@@ -143,11 +143,20 @@ def report_run(
             swapped = evaluate_backgrounds(
                 model, evaluations[0], seed=seed, on_start=on_start, on_photo=on_photo
             )
+    save_page(render(_collect(run, evaluations, swapped, seed if backgrounds else None)), path)
+
+
+def _collect(
+    run: Run,
+    evaluations: Sequence[Evaluation],
+    swapped: BackgroundEvaluation | None,
+    background_seed: int | None,
+) -> RunReport:
     first = evaluations[0] if evaluations else None
     network, size = run.recipe.network, run.recipe.input.size
     weights = f"{network.weights} weights" if network.weights else "random weights"
     frozen = ", backbone frozen" if network.frozen else ""
-    content = RunReport(
+    return RunReport(
         title=f"{run.recipe.name} on {run.data.name}",
         recipe=run.recipe.to_yaml(),
         seed=run.facts.seed,
@@ -160,7 +169,7 @@ def report_run(
             "Data": str(run.data),
         },
         history=run.history,
-        best_epoch=None if diverged else run.best_epoch,
+        best_epoch=run.best_epoch if evaluations else None,
         planned_epochs=run.recipe.epochs,
         training_seconds=sum(row["seconds"] for row in run.history),
         evaluations=evaluations,
@@ -168,10 +177,9 @@ def report_run(
         mistakes=_worst_mistakes(first) if first else (),
         backgrounds=swapped.result if swapped else None,
         gallery=gallery(swapped, run.facts.classes) if swapped else (),
-        commands=_commands(run, splits[0], seed if backgrounds else None),
+        commands=_commands(run, background_seed),
         warnings=list(_warnings(run, first)),
     )
-    save_page(render(content), path)
 
 
 def render(data: RunReport) -> str:
@@ -259,10 +267,10 @@ def _predictions(evaluation: Evaluation, indices: list[int]) -> list[PredictedPh
     return predictions
 
 
-def _commands(run: Run, split: str, background_seed: int | None) -> list[str]:
+def _commands(run: Run, background_seed: int | None) -> list[str]:
     options = [] if background_seed is None else ["--backgrounds"]
     options += ["--seed", str(background_seed)] if background_seed else []
-    chosen = [] if split == "test" else ["--split", split]
+    chosen = [] if "test" in run.photos.splits else ["--split", "val"]
     where = [str(run.folder), "--data", str(run.data)]
     return [
         run.facts.command.replace("__main__.py", "python -m platecheck", 1),
