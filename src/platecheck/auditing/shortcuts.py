@@ -110,10 +110,7 @@ class Score:
     """Accuracy of a probe.
 
     Attributes:
-        photos: number of photos predicted.
-        correct: number of correct predictions.
-        accuracy: proportion of correct predictions.
-        accuracy_ci95: its 95 % Wilson interval.
+        accuracy_ci95: 95 % Wilson interval of the accuracy.
         majority: accuracy of always predicting the most frequent class.
         balanced_accuracy: mean recall of the classes.
         balanced_accuracy_low: its lower confidence bound, corrected for the number of probes.

@@ -107,21 +107,14 @@ class BackgroundMetrics(Frozen):
     """Metrics of exchanged backgrounds; its JSON has exactly these keys.
 
     Attributes:
-        split: the evaluated split.
-        seed: random seed.
         original: all original photos.
         original_same_dishes: original photos of the dishes that were moved.
         mixed_same: those dishes, each on a background from another photo of its class.
         mixed_rand: on a background from any other photo.
         mixed_next: on a background from the next class; with two classes, the other one.
-        bg_gap: Mixed-Same minus Mixed-Rand.
-        next_gap: Mixed-Same minus Mixed-Next.
-        only_bg: dishes removed.
-        worst_group: worst combination of class and background group.
-        worst_table: dishes classified correctly on every background.
+        bg_gap, next_gap: Mixed-Same minus Mixed-Rand, and minus Mixed-Next.
         ece_original_and_mixed_rand: expected calibration error, 15 bins, over
             `original_same_dishes` and `mixed_rand` together.
-        left_out: photos that could not be used.
     """
 
     split: str

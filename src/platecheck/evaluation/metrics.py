@@ -133,9 +133,6 @@ class Metrics(Frozen):
     """Metrics of one evaluation; its JSON has exactly these keys.
 
     Attributes:
-        photos: number of photos evaluated.
-        correct: number classified correctly.
-        accuracy: correct / photos.
         accuracy_ci95: 95 % Wilson score interval (low, high).
         precision, recall, f1: macro averages over the classes.
         auroc: area under the ROC curve; with two classes the score is the second class's
@@ -145,10 +142,7 @@ class Metrics(Frozen):
         brier: multi-class Brier score, the mean over photos of the sum over classes of
             (probability - truth)²: in [0, 2], twice the two-class score of the second class alone.
         mean_confidence: mean probability of the predicted class.
-        classes: class names, in the order of the probabilities' columns.
         confusion_matrix: counts; rows are true, columns predicted classes.
-        per_class: metrics of each class.
-        majority_baseline: comparison with always predicting the most frequent class.
     """
 
     photos: int

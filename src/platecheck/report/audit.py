@@ -60,9 +60,6 @@ class Section:
     """Findings of one kind and severity.
 
     Attributes:
-        title: heading of the section.
-        severity: of all its findings.
-        hint: what to do about them.
         count: number of findings.
         pictured: messages, thumbnails and number of further photos of the first findings.
         named: further findings, listed by name.

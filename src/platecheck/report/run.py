@@ -37,14 +37,7 @@ _SPLIT_ORDER = "train val test"
 
 @dataclass(frozen=True, eq=False)
 class GalleryRow:
-    """A dish on several backgrounds.
-
-    Attributes:
-        name: name of the photo.
-        truth: name of its class.
-        predictions: the original, the dish on other backgrounds and, if visible, the background
-            alone, which has no true class.
-    """
+    """A dish on its own and other backgrounds and, if visible, the background alone."""
 
     name: str
     truth: str
@@ -56,24 +49,14 @@ class RunReport:
     """Content of the report; empty fields omit their section.
 
     Attributes:
-        title: title of the page.
         recipe: the resolved recipe as YAML.
-        seed: random seed of the run.
-        data_fingerprint: hash of the photos and labels.
-        versions: package name to version.
         counts: photos by split and class.
         trained: rows (label to text) at the top of the page.
         history: rows for `plots.curves`, one per trained epoch.
-        best_epoch: epoch whose weights are used, from 1.
-        planned_epochs: number of epochs in the recipe, if more.
-        training_seconds: duration of training, if known.
         evaluations: most important first.
-        grid: a sample of predictions.
         mistakes: misclassified photos, most confident first.
         backgrounds: exchanged backgrounds of the first evaluation.
         gallery: the dishes most affected by other backgrounds, worst first.
-        commands: shell commands that reproduce the run.
-        warnings: sentences shown at the top.
     """
 
     title: str
