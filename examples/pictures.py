@@ -55,12 +55,12 @@ def demo_run() -> None:
     """Curves, confusion matrix and answers of the run that ``make demo`` trains."""
     run = Run.load(DEMO / "run")
     plots.save(plots.curves(run.history), IMAGES / "curves.png")
-    model, division = load_model(run.folder)
-    found = evaluate(model, DEMO / "dishes", division=division)
+    model, split_info = load_model(run.folder)
+    found = evaluate(model, DEMO / "dishes", split_info=split_info)
     matrix = plots.confusion_matrix(found.result.confusion_matrix, found.result.classes)
     plots.save(matrix, IMAGES / "confusion.png")
-    answered = [
-        plots.AnsweredPhoto(
+    predicted = [
+        plots.PredictedPhoto(
             pixels=open_photo(photo.path),
             predicted=found.result.classes[int(row.argmax())],
             probability=float(row.max()),
@@ -68,7 +68,7 @@ def demo_run() -> None:
         )
         for photo, row in zip(found.photos, found.probabilities, strict=True)
     ]
-    plots.save(plots.prediction_grid(answered[::5], columns=6), IMAGES / "grid.png")
+    plots.save(plots.prediction_grid(predicted[::5], columns=6), IMAGES / "grid.png")
 
 
 def other_tables() -> None:
@@ -101,9 +101,9 @@ def evidence() -> None:
         file = io.BytesIO()
         Image.fromarray(dish.photo).save(file, "PNG")
         found = classifier.predict(file.getvalue())
-        assert found.evidence is not None
+        assert found.heatmap is not None
         above.append(dish.photo)
-        below.append(np.asarray(overlay(file.getvalue(), found.evidence)))
+        below.append(np.asarray(overlay(file.getvalue(), found.heatmap)))
     sheet = np.concatenate([np.concatenate(above, axis=1), np.concatenate(below, axis=1)])
     Image.fromarray(sheet).save(IMAGES / "evidence.jpg", quality=88)
 

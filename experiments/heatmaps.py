@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from platecheck.classifier import Classifier, find_model
 from platecheck.data.render import render_dish
-from platecheck.evaluation.answers import Proportion
+from platecheck.evaluation.metrics import Proportion
 from platecheck.training.run import Run
 from platecheck.training.torch_predictor import TorchPredictor
 
@@ -46,7 +46,7 @@ def main() -> None:
             energy = heat[dirt].sum() / total, heat[dish].sum() / total
             shares.append((*energy, dirt.mean(), dish.mean()))
         means = " | ".join(f"{value:.1%}" for value in np.mean(shares, axis=0))
-        print(f"| {path or 'shipped'} | {Proportion.from_masks(hits, len(shares))} | {means} |")
+        print(f"| {path or 'shipped'} | {Proportion(count=hits, total=len(shares))} | {means} |")
 
 
 def dirty_dishes(

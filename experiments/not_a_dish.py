@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from platecheck.classifier import Classifier
 from platecheck.data.backgrounds import extract_background, noise_background
 from platecheck.data.render import render_dish
-from platecheck.evaluation.answers import Proportion
+from platecheck.evaluation.metrics import Proportion
 from platecheck.model_info import NO_DISH, UNSURE
 
 Picture = NDArray[np.uint8]
@@ -160,7 +160,7 @@ def main() -> None:
         count = labels.count
         others = " | ".join(str(count(name)) for name in (UNSURE, *classifier.classes))
         name = kind.__name__.replace("_", " ")
-        print(f"| {name} | {Proportion.from_masks(count(NO_DISH), COUNT)} | {others} |")
+        print(f"| {name} | {Proportion(count=count(NO_DISH), total=COUNT)} | {others} |")
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ def trained(recipe: str, data: Path, runs: Path, seed: int) -> Run:
 
 def judged(run: Run, data: Path, split: str) -> Evaluation:
     """The figures of the run's best epoch."""
-    model, division = load_model(run.folder)
-    return evaluate(model, data, split=split, division=division)
+    model, split_info = load_model(run.folder)
+    return evaluate(model, data, split=split, split_info=split_info)
 
 
 def table(rows: list[tuple[Run, Evaluation, Evaluation]]) -> list[str]:

@@ -45,8 +45,8 @@ def main() -> None:
     options = parser.parse_args()
     measured: Measured = {}
     for path, name in zip(options.models, options.names or options.models, strict=True):
-        model, division = load_model(path)
-        evaluation = evaluate(model, options.data, split=options.split, division=division)
+        model, split_info = load_model(path)
+        evaluation = evaluate(model, options.data, split=options.split, split_info=split_info)
         measured[str(name)] = evaluation, evaluate_backgrounds(model, evaluation, seed=0).result
     print("\n".join(table(measured)))
     with mpl.rc_context({"font.size": 10, "text.color": INK, "axes.labelcolor": INK}):
@@ -65,7 +65,7 @@ def table(measured: Measured) -> list[str]:
     lines.append(row("Original", [share(result.correct, result.photos) for result in plain]))
     for key in ("mixed_same", "mixed_rand", "mixed_next", "worst_table", "only_bg"):
         shares: list[Accuracy] = [getattr(tables, key) for _, tables in both]
-        lines.append(row(key, [share(found.correct, found.photos) for found in shares]))
+        lines.append(row(key, [share(found.count, found.total) for found in shares]))
     lines.append(row("BG-Gap, points", [gap(tables.bg_gap) for _, tables in both]))
     lines.append(row("ECE, Original", [f"{result.ece:.3f}" for result in plain]))
     sure = [answered(evaluation) for evaluation, _ in both]
@@ -103,8 +103,8 @@ def draw(measured: Measured) -> Figure:
         offset = 0.16 * (number - (len(measured) - 1) / 2)
         for place, key in enumerate(DRAWN):
             found: Accuracy = getattr(tables, key)
-            low, high = (100 * end for end in found.accuracy_ci95)
-            accuracy, colour = 100 * found.accuracy, COLOURS[number % len(COLOURS)]
+            low, high = (100 * end for end in found.interval or (0, 1))
+            accuracy, colour = 100 * found.count / found.total, COLOURS[number % len(COLOURS)]
             axes.plot([place + offset] * 2, [low, high], color=colour, linewidth=2, alpha=0.5)
             axes.plot(
                 place + offset,

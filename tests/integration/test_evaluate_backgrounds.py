@@ -1,5 +1,3 @@
-"""``evaluate --backgrounds`` and ``report --backgrounds`` as people use them."""
-
 import json
 import sys
 from collections.abc import Callable
@@ -11,29 +9,17 @@ from training_fixtures import Cli
 
 from platecheck.data.render import write_dataset
 from platecheck.errors import how_to_install
-from platecheck.evaluation.background_metrics import BackgroundMetrics
 from platecheck.training.run import Run
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
 WriteModel = Callable[..., Path]
 
-FIGURES = [
-    "split",
-    "seed",
-    "original",
-    "original_same_dishes",
-    "mixed_same",
-    "mixed_rand",
-    "mixed_next",
-    "bg_gap",
-    "next_gap",
-    "only_bg",
-    "worst_group",
-    "worst_table",
-    "ece_original_and_mixed_rand",
+METRICS = [
+    "split", "seed", "original", "original_same_dishes", "mixed_same", "mixed_rand", "mixed_next",
+    "bg_gap", "next_gap", "only_bg", "worst_group", "worst_table", "ece_original_and_mixed_rand",
     "left_out",
-]
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -56,22 +42,26 @@ def model(tmp_path: Path, write_model: WriteModel) -> Path:
     return write_model(tmp_path / "model.onnx", size=96)
 
 
-def test_as_json(cli: Cli, model: Path, photos: Path) -> None:
+def test_json_has_the_documented_keys(cli: Cli, model: Path, photos: Path) -> None:
     plain = cli("evaluate", model, "--data", photos, "--json")
     answer = cli("evaluate", model, "--data", photos, "--backgrounds", "--json")
     assert answer.code == 0, answer.err
     found = json.loads(answer.out)
-    figures = found.pop("tables")
+    metrics = found.pop("tables")
     assert found == json.loads(plain.out)
-    assert list(figures) == FIGURES
-    result = BackgroundMetrics.model_validate(figures)
-    assert result.original.photos == 24
-    dishes = result.original_same_dishes.photos
-    assert dishes == 24 - result.left_out.dishes >= 20
-    assert result.mixed_same.photos == result.worst_table.photos == dishes
-    assert result.bg_gap.gap == pytest.approx(
-        result.mixed_same.accuracy - result.mixed_rand.accuracy
-    )
+    assert list(metrics) == METRICS
+    keys = ["photos", "correct", "accuracy", "accuracy_ci95"]
+    added = {"only_bg": ["majority_rate"], "worst_table": ["tables"]}
+    for name in ("original", "original_same_dishes", "mixed_same", *added):
+        assert list(metrics[name]) == keys + added.get(name, [])
+    for group in metrics["worst_group"]["groups"]:
+        assert list(group) == [*keys, "label", "kind"]
+    assert metrics["original"]["photos"] == 24
+    dishes = metrics["original_same_dishes"]["photos"]
+    assert dishes == 24 - metrics["left_out"]["dishes"] >= 20
+    assert metrics["mixed_same"]["photos"] == metrics["worst_table"]["photos"] == dishes
+    gap = metrics["mixed_same"]["accuracy"] - metrics["mixed_rand"]["accuracy"]
+    assert metrics["bg_gap"]["gap"] == pytest.approx(gap)
 
 
 def test_tables_is_a_deprecated_alias(cli: Cli, model: Path, photos: Path) -> None:
@@ -83,7 +73,7 @@ def test_tables_is_a_deprecated_alias(cli: Cli, model: Path, photos: Path) -> No
     assert "--tables" not in cli("evaluate", "--help").out
 
 
-def test_a_seed_gives_the_same_to_the_letter(cli: Cli, model: Path, photos: Path) -> None:
+def test_json_depends_on_the_seed(cli: Cli, model: Path, photos: Path) -> None:
     asked = ("evaluate", model, "--data", photos, "--backgrounds", "--json")
     first = cli(*asked).out
     assert cli(*asked, "--seed", 0).out == first
@@ -92,12 +82,12 @@ def test_a_seed_gives_the_same_to_the_letter(cli: Cli, model: Path, photos: Path
     assert other != json.loads(first)["tables"]
 
 
-def test_for_people(cli: Cli, model: Path, photos: Path) -> None:
-    figures = json.loads(cli("evaluate", model, "--data", photos, "--backgrounds", "--json").out)[
-        "tables"
-    ]
-    answer = cli("evaluate", model, "--data", photos, "--backgrounds")
+def test_text_has_the_same_metrics_as_json(cli: Cli, model: Path, photos: Path) -> None:
+    command = ("evaluate", model, "--data", photos, "--backgrounds")
+    metrics = json.loads(cli(*command, "--json").out)["tables"]
+    answer = cli(*command)
     assert answer.code == 0, answer.err
+    words = " ".join(answer.out.split())
     for key, name in (
         ("original", "Original"),
         ("mixed_same", "Mixed-Same"),
@@ -106,19 +96,16 @@ def test_for_people(cli: Cli, model: Path, photos: Path) -> None:
         ("only_bg", "Only-BG"),
         ("worst_table", "worst background"),
     ):
-        share = figures[key]
-        (line,) = (line for line in answer.out.splitlines() if line.startswith(name))
-        low, high = share["accuracy_ci95"]
-        assert f"{share['correct']}/{share['photos']}" in line
-        assert f"{100 * share['accuracy']:.1f}" in line
-        assert f"{100 * low:.1f} to {100 * high:.1f}" in line
-    (line,) = (line for line in answer.out.splitlines() if line.startswith("BG-Gap"))
-    assert f"{100 * figures['bg_gap']['gap']:+.1f}" in line
-    assert f"Left out: {figures['left_out']['dishes']} of 24 dishes" in answer.out
-    assert "On the other class's backgrounds it" in answer.out
+        accuracy = metrics[key]
+        low, high = (100 * end for end in accuracy["accuracy_ci95"])
+        counts = f"{accuracy['correct']}/{accuracy['photos']}"
+        assert f"{name} {counts} {accuracy['accuracy']:.1%} {low:.1f}–{high:.1f}%" in words
+    assert f"BG-Gap {100 * metrics['bg_gap']['gap']:+.1f} points" in words
+    assert f"Left out: {metrics['left_out']['dishes']} of 24 dishes" in words
+    assert "On the other class's backgrounds it" in words
 
 
-def test_too_few_dishes_are_one_plain_line(cli: Cli, model: Path, tmp_path: Path) -> None:
+def test_too_few_dishes_are_one_line(cli: Cli, model: Path, tmp_path: Path) -> None:
     for label, level in (("clean", 40), ("dirty", 200)):
         (tmp_path / "flat" / label).mkdir(parents=True)
         for i in range(5):
@@ -129,20 +116,14 @@ def test_too_few_dishes_are_one_plain_line(cli: Cli, model: Path, tmp_path: Path
     assert "Traceback" not in answer.err
 
 
-def test_without_opencv_it_says_what_to_install(
+def test_without_opencv_names_the_extra(
     cli: Cli, model: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    needing = (
+        ".backgrounds", ".background_evaluation", ".background_swap", ".segmentation", ".composite",
+    )  # fmt: skip
     for name in [name for name in sys.modules if name.startswith("platecheck.")]:
-        if name.endswith(
-            (
-                ".backgrounds",
-                ".background_evaluation",
-                ".background_swap",
-                ".background_groups",
-                ".segmentation",
-                ".composite",
-            )
-        ):
+        if name.endswith(needing):
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cv2", None)
     answer = cli("evaluate", model, "--data", photos, "--backgrounds")
@@ -150,7 +131,7 @@ def test_without_opencv_it_says_what_to_install(
     assert f"needs more packages: {how_to_install('data')}" in answer.err
 
 
-def test_a_report_with_other_tables(cli: Cli, trained: Run, tmp_path: Path) -> None:
+def test_report_with_backgrounds(cli: Cli, trained: Run, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     answer = cli("report", trained.folder, "--backgrounds", "--seed", 3, "--out", page)
     assert answer.code == 0, answer.err

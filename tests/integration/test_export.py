@@ -280,7 +280,7 @@ def test_by_the_command_line_the_files_own_figures_are_kept_in_it(
     assert set(classifier.info.metrics) == {"val", "test"}
     for split, figures in classifier.info.metrics.items():
         division = trained.facts.split_info
-        result = evaluate(classifier, dishes, split=split, division=division).result
+        result = evaluate(classifier, dishes, split=split, split_info=division).result
         wanted = result.model_dump(mode="json")
         assert figures == {name: wanted[name] for name in figures}
         assert set(figures) >= {"photos", "correct", "accuracy", "accuracy_ci95", "f1", "ece"}

@@ -43,9 +43,11 @@ def features() -> list[PhotoFeatures]:
     return told_by(truth * 2 - 1 + noise, labels.tolist())
 
 
-def test_wrong_labels_are_found_with_what_they_look_like(features: list[PhotoFeatures]) -> None:
+def test_wrong_labels_are_found_least_probable_first(features: list[PhotoFeatures]) -> None:
     probabilities = cross_validated(features, range(100), None)
     assert probabilities is not None
+    assert probabilities.shape == (100, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
     found = label_findings(features, probabilities, CLASSES)
     assert {finding.photos for finding in found} == {("3.jpg",), ("50.jpg",), ("77.jpg",)}
     of_3 = next(finding for finding in found if finding.photos == ("3.jpg",))
@@ -56,7 +58,7 @@ def test_wrong_labels_are_found_with_what_they_look_like(features: list[PhotoFea
     assert doubts == sorted(doubts)
 
 
-def test_right_labels_are_left_alone() -> None:
+def test_correct_labels_give_no_findings() -> None:
     truth = np.arange(100) % 2
     features = told_by((truth * 2 - 1).tolist(), truth.tolist())
     probabilities = cross_validated(features, range(100), None)
@@ -64,19 +66,9 @@ def test_right_labels_are_left_alone() -> None:
     assert label_findings(features, probabilities, CLASSES) == []
 
 
-def test_probabilities_are_rows_that_sum_to_one(features: list[PhotoFeatures]) -> None:
-    probabilities = cross_validated(features, range(100), None)
-    assert probabilities is not None
-    assert probabilities.shape == (100, 2)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
-
-
-def test_a_classifiers_answers_help() -> None:
+def test_predictions_of_a_classifier_improve_the_model() -> None:
     truth = np.arange(100) % 2
-    blind = [
-        replace(photo_features, dish=photo_features.dish[9:])
-        for photo_features in told_by([0] * 100, truth.tolist())
-    ]
+    blind = [replace(item, dish=item.dish[9:]) for item in told_by([0] * 100, truth.tolist())]
     answers = np.stack([1 - 0.9 * truth, 0.9 * truth], axis=1)
     without, helped = (cross_validated(blind, range(100), given) for given in (None, answers))
     assert without is not None
@@ -85,13 +77,13 @@ def test_a_classifiers_answers_help() -> None:
     assert (without.argmax(axis=1) == truth).mean() < 0.7
 
 
-def test_a_photo_is_not_judged_by_its_copies() -> None:
+def test_copies_of_a_photo_stay_in_one_fold() -> None:
     # Labels of pure chance, each photo five times: only its copies could tell.
     rng = np.random.default_rng(0)
     single = told_by(rng.standard_normal(40).tolist(), (np.arange(40) % 2).tolist())
-    single = [replace(photo_features, dish=rng.standard_normal(200)) for photo_features in single]
-    features = [photo_features for photo_features in single for _ in range(5)]
-    labels = np.array([photo_features.photo.label for photo_features in features])
+    single = [replace(item, dish=rng.standard_normal(200)) for item in single]
+    features = [item for item in single for _ in range(5)]
+    labels = np.array([item.photo.label for item in features])
     apart = cross_validated(features, [at // 5 for at in range(200)], None)
     together = cross_validated(features, range(200), None)
     assert apart is not None
@@ -100,7 +92,7 @@ def test_a_photo_is_not_judged_by_its_copies() -> None:
     assert (apart.argmax(axis=1) == labels).mean() < 0.8
 
 
-def test_too_few_different_photos() -> None:
+def test_too_few_different_photos_give_none() -> None:
     few = told_by(np.zeros(19).tolist(), [0] * 9 + [1] * 10)
     assert cross_validated(few, range(19), None) is None
     copies = told_by(np.zeros(40).tolist(), (np.arange(40) % 2).tolist())

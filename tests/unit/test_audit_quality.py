@@ -1,4 +1,3 @@
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from platecheck.auditing.features import PhotoFeatures, extract_all_features, extract_features
-from platecheck.auditing.findings import Finding, Severity, worst_first
+from platecheck.auditing.findings import Severity
 from platecheck.auditing.quality import (
     blur_findings,
     extension_findings,
@@ -18,7 +17,7 @@ from platecheck.data.render.scene import render_dish
 from platecheck.data.segmentation import MaskCache
 
 
-def look_of(path: Path) -> PhotoFeatures:
+def features_of(path: Path) -> PhotoFeatures:
     return extract_features(Photo(path, path.name, 0, "all", sha256_of(path)), MaskCache())
 
 
@@ -50,19 +49,19 @@ def kinds(*features: PhotoFeatures) -> dict[str, tuple[str, ...]]:
         ("a.dib", "BMP", False),
     ],
 )
-def test_a_lying_extension(
+def test_wrong_suffix_is_found(
     tmp_path: Path, dish: Image.Image, name: str, saved_as: str, lies: bool
 ) -> None:
     more = {"save_all": True, "append_images": [dish]} if saved_as == "MPO" else {}
     dish.save(tmp_path / name, saved_as, **more)
-    found = extension_findings([look_of(tmp_path / name)])
+    found = extension_findings([features_of(tmp_path / name)])
     assert [finding.photos for finding in found] == ([(name,)] if lies else [])
     if lies:
         assert found[0].severity is Severity.WARNING
         assert saved_as in found[0].message
 
 
-def test_dark_and_empty_photos_are_found_and_others_not(tmp_path: Path, dish: Image.Image) -> None:
+def test_dark_bright_empty_and_narrow_photos_are_found(tmp_path: Path, dish: Image.Image) -> None:
     pictures = {
         "good": dish,
         "dark": dish.point(lambda value: value // 8),
@@ -72,7 +71,7 @@ def test_dark_and_empty_photos_are_found_and_others_not(tmp_path: Path, dish: Im
     }
     for name, picture in pictures.items():
         picture.save(tmp_path / f"{name}.png")
-    found = kinds(*(look_of(tmp_path / f"{name}.png") for name in pictures))
+    found = kinds(*(features_of(tmp_path / f"{name}.png") for name in pictures))
     assert found["dark"] == ("dark.png",)
     assert set(found["low_information"]) == {"empty.png", "white.png"}
     assert found["bright"] == ("white.png",)
@@ -80,9 +79,7 @@ def test_dark_and_empty_photos_are_found_and_others_not(tmp_path: Path, dish: Im
     assert not any("good.png" in photos for photos in found.values())
 
 
-def test_blurred_photos_are_found_whatever_their_contrast(
-    tmp_path: Path, dish: Image.Image
-) -> None:
+def test_blurred_photos_are_found_at_any_contrast(tmp_path: Path, dish: Image.Image) -> None:
     flat = dish.point(lambda value: 100 + value // 4)
     pictures = {
         "good": dish,
@@ -94,35 +91,29 @@ def test_blurred_photos_are_found_whatever_their_contrast(
     }
     for name, picture in pictures.items():
         picture.save(tmp_path / f"{name}.png")
-    found = blur_findings([look_of(tmp_path / f"{name}.png") for name in pictures])
+    found = blur_findings([features_of(tmp_path / f"{name}.png") for name in pictures])
     names = [name for finding in found for name in finding.photos]
     assert names == ["blurred.png", "flat-blurred.png", "large-blurred.png"]
 
 
-def test_rendered_dishes_are_fine(rendered: Path) -> None:
-    features = extract_all_features(read_photos(rendered).photos, MaskCache())
-    assert picture_findings(features) == blur_findings(features) == []
-    assert size_findings(features) == extension_findings(features) == []
-
-
-def test_odd_sizes_are_those_far_from_most(tmp_path: Path, dish: Image.Image) -> None:
+def test_odd_sizes_are_found(tmp_path: Path, dish: Image.Image) -> None:
     sizes = [(100, 100)] * 4 + [(101, 100), (99, 130), (201, 201), (49, 49)]
     for number, size in enumerate(sizes):
         dish.resize(size).save(tmp_path / f"{number}.png")
-    found = size_findings([look_of(tmp_path / f"{number}.png") for number in range(len(sizes))])
+    found = size_findings([features_of(tmp_path / f"{number}.png") for number in range(len(sizes))])
     assert [finding.photos for finding in found] == [("6.png",), ("7.png",)]
     assert "larger" in found[0].message
     assert "smaller" in found[1].message
 
 
-def test_a_look_tells_the_upright_size_and_compression(tmp_path: Path, dish: Image.Image) -> None:
+def test_file_facts_are_upright_size_and_compression(tmp_path: Path, dish: Image.Image) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by a quarter
     dish.save(tmp_path / "fine.jpg", quality=95, exif=exif)
     dish.save(tmp_path / "coarse.jpg", quality=40)
     dish.save(tmp_path / "none.png")
     fine, coarse, none = (
-        look_of(tmp_path / n).file for n in ("fine.jpg", "coarse.jpg", "none.png")
+        features_of(tmp_path / n).file for n in ("fine.jpg", "coarse.jpg", "none.png")
     )
     assert (fine.width, fine.height) == (240, 320)
     assert (coarse.width, coarse.height) == (320, 240)
@@ -131,10 +122,10 @@ def test_a_look_tells_the_upright_size_and_compression(tmp_path: Path, dish: Ima
     assert none.bytes == (tmp_path / "none.png").stat().st_size
 
 
-def test_large_photos_are_looked_at_as_small_ones(tmp_path: Path, dish: Image.Image) -> None:
+def test_features_do_not_depend_on_the_size(tmp_path: Path, dish: Image.Image) -> None:
     dish.resize((512, 384)).save(tmp_path / "small.png")
     dish.resize((512, 384)).resize((2048, 1536)).save(tmp_path / "large.png")
-    small, large = look_of(tmp_path / "small.png"), look_of(tmp_path / "large.png")
+    small, large = features_of(tmp_path / "small.png"), features_of(tmp_path / "large.png")
     assert (large.file.width, large.file.height) == (2048, 1536)
     assert np.abs(small.rim - large.rim).mean() < 2
     np.testing.assert_allclose(large.light, small.light, atol=2)
@@ -142,29 +133,18 @@ def test_large_photos_are_looked_at_as_small_ones(tmp_path: Path, dish: Image.Im
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 9), (8, 6)])
-def test_tiny_photos_can_be_looked_at(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_features_of_tiny_photos_are_finite(tmp_path: Path, size: tuple[int, int]) -> None:
     Image.new("RGB", size, "red").save(tmp_path / "tiny.png")
-    photo_features = look_of(tmp_path / "tiny.png")
-    assert np.isfinite(photo_features.dish).all()
-    assert np.isfinite(photo_features.sharpness).all()
+    item = features_of(tmp_path / "tiny.png")
+    assert np.isfinite(item.dish).all()
+    assert np.isfinite(item.sharpness).all()
 
 
-def test_the_worst_comes_first_and_equals_keep_their_order() -> None:
-    findings = [Finding(str(n), severity, "") for n, severity in enumerate([*Severity, *Severity])]
-    shuffled = [findings[at] for at in (2, 1, 0, 3, 4, 5)]
-    assert [finding.kind for finding in worst_first(shuffled)] == ["0", "3", "1", "4", "2", "5"]
-
-
-def test_severities_are_ordered() -> None:
-    assert Severity.ERROR.at_least(Severity.WARNING)
-    assert Severity.NOTE.at_least(Severity.NOTE)
-    assert not Severity.NOTE.at_least(Severity.WARNING)
-
-
-def test_looks_keep_the_order_of_photos_and_tell_each(rendered: Path, tmp_path: Path) -> None:
-    shutil.copytree(rendered, tmp_path / "dishes")
-    photos = read_photos(tmp_path / "dishes").photos
-    told: list[None] = []
-    features = extract_all_features(photos, MaskCache(), on_photo=lambda: told.append(None))
-    assert [photo_features.photo for photo_features in features] == list(photos)
-    assert len(told) == len(photos)
+def test_features_keep_the_order_of_photos(rendered: Path) -> None:
+    photos = read_photos(rendered).photos
+    done: list[None] = []
+    features = extract_all_features(photos, MaskCache(), on_photo=lambda: done.append(None))
+    assert [item.photo for item in features] == list(photos)
+    assert len(done) == len(photos)
+    assert picture_findings(features) == blur_findings(features) == []
+    assert size_findings(features) == extension_findings(features) == []

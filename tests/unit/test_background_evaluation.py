@@ -1,5 +1,3 @@
-"""Models of which it is known what they look at get the figures that they must."""
-
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,9 +13,16 @@ from sklearn.neighbors import KNeighborsClassifier
 import platecheck.evaluation.background_swap as module
 from platecheck.data.folders import list_photos
 from platecheck.data.render import write_dataset
+from platecheck.data.segmentation import NO_MASK, DishMask
 from platecheck.errors import DataError, PhotoError
-from platecheck.evaluation.background_evaluation import BackgroundEvaluation, evaluate_backgrounds
-from platecheck.evaluation.background_metrics import AccuracyGap, BackgroundMetrics, verdict
+from platecheck.evaluation.background_evaluation import (
+    MAX_GROUPS,
+    BackgroundEvaluation,
+    background_groups,
+    border_features,
+    evaluate_backgrounds,
+)
+from platecheck.evaluation.background_metrics import AccuracyGap, BackgroundMetrics
 from platecheck.evaluation.background_swap import BackgroundSwap, probabilities_of
 from platecheck.evaluation.evaluate import evaluate
 from platecheck.evaluation.metrics import wilson_interval
@@ -104,11 +109,6 @@ def measure(model: Any, folder: Path, seed: int = 0) -> BackgroundEvaluation:
     return evaluate_backgrounds(model, evaluate(model, folder), seed=seed)
 
 
-def accuracies(result: BackgroundMetrics) -> tuple[float, ...]:
-    shares = (result.original_same_dishes, result.mixed_same, result.mixed_rand, result.mixed_next)
-    return tuple(share.accuracy for share in shares)
-
-
 # --- on rendered dishes, whose tables tell the class
 
 
@@ -119,77 +119,71 @@ def confounded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_model_that_reads_the_border_is_found_out(confounded: Path) -> None:
+def test_model_that_reads_the_border_depends_on_the_background(confounded: Path) -> None:
     photos = list_photos(confounded).photos
     pixels = np.stack([open_photo(photo.path, size=96) for photo in photos])
     # It knows the tables of these photos by heart.
     by_heart = KNeighborsClassifier(1).fit(border(pixels), [photo.label for photo in photos])
     model = Fake(lambda pixels: by_heart.predict_proba(border(pixels)), size=96)
     result = measure(model, confounded).result
-    assert result.original.accuracy == 1
-    assert result.mixed_same.accuracy > 0.8
+    assert result.original.value == 1
+    assert result.mixed_same.value > 0.8
     # 10 of 47 on one processor, fewer on another: they round, and so cut out, a little differently.
-    assert result.mixed_next.accuracy < 0.25
-    assert result.mixed_next.accuracy_ci95[1] < 0.5
-    assert 0.3 < result.mixed_rand.accuracy < 0.7
+    assert result.mixed_next.value < 0.25
+    assert result.mixed_next.interval[1] < 0.5
+    assert 0.3 < result.mixed_rand.value < 0.7
     assert result.bg_gap.gap_ci95[0] > 0.2
     assert result.next_gap.gap > 0.6
-    assert result.only_bg.accuracy > 0.8
-    assert result.worst_table.accuracy < 0.1
-    assert "it depends on the background." in verdict(result, 2)
+    assert result.only_bg.value > 0.8
+    assert result.worst_table.value < 0.1
+    assert "it depends on the background." in result.verdict(2)
 
 
-def test_a_model_that_looks_at_the_dish_is_not(confounded: Path) -> None:
+def test_model_that_looks_at_the_dish_does_not(confounded: Path) -> None:
     model = Fake(lambda pixels: two(middle(pixels) / 255), size=96)
     found = measure(model, confounded)
     for name in ("mixed_same", "mixed_rand", "mixed_next"):
         np.testing.assert_array_equal(found.probabilities[name], found.probabilities["original"])
     result = found.result
-    assert len(set(accuracies(result))) == 1
-    assert result.worst_table.accuracy == result.mixed_same.accuracy
+    assert result.original_same_dishes.value == result.mixed_same.value
+    assert result.worst_table.value == result.mixed_same.value
     for gap in (result.bg_gap, result.next_gap):
         assert (gap.gap, gap.gap_ci95) == (0, (0, 0))
-    assert "loses nothing: no sign that it depends on the background" in verdict(result, 2)
+    assert "loses nothing: no sign that it depends on the background" in result.verdict(2)
 
 
 # --- on drawn dishes, where every figure is known
 
 
-def test_figures_of_a_model_that_looks_at_the_table(drawn: Path) -> None:
+def test_metrics_of_a_model_that_sees_only_the_background_are_known(drawn: Path) -> None:
     found = measure(TABLE, drawn)
     result, swap = found.result, found.swap
-    assert (result.original.correct, result.original.photos) == (27, 34)
+    assert (result.original.count, result.original.total) == (27, 34)
     assert (result.left_out.dishes, result.left_out.tables) == (0, 0)
     red = {i for i, f in enumerate(swap.photos) if f.photo.name.split("/")[1].startswith("140")}
     labels = [swap.photos[dish].photo.label for dish in swap.dishes]
-    for name, share in (
-        ("mixed_same", result.mixed_same),
-        ("mixed_rand", result.mixed_rand),
-        ("mixed_next", result.mixed_next),
-    ):
-        right = [
-            (table in red) == label
-            for table, label in zip(found.backgrounds[name], labels, strict=True)
-        ]
-        assert (share.correct, share.photos) == (sum(right), 34)
-        assert share.accuracy == sum(right) / 34
-        assert share.accuracy_ci95 == wilson_interval(sum(right), 34)
-    same, rand, next_ = (
-        share.accuracy for share in (result.mixed_same, result.mixed_rand, result.mixed_next)
-    )
+    accuracies = []
+    for name in ("mixed_same", "mixed_rand", "mixed_next"):
+        backgrounds = zip(found.backgrounds[name], labels, strict=True)
+        correct = sum((background in red) == label for background, label in backgrounds)
+        proportion = getattr(result, name)
+        assert (proportion.count, proportion.total) == (correct, 34)
+        assert proportion.interval == wilson_interval(correct, 34)
+        accuracies.append(correct / 34)
+    same, rand, next_ = accuracies
     assert same > 0.7 > rand > next_
     assert result.bg_gap.gap == pytest.approx(same - rand)
     assert result.next_gap.gap == pytest.approx(same - next_)
     # Without its dish a photo still tells this model as much as with it.
-    assert (result.only_bg.correct, result.only_bg.photos) == (27, 34)
+    assert (result.only_bg.count, result.only_bg.total) == (27, 34)
     assert result.only_bg.majority_rate == 18 / 34
-    assert (result.worst_table.correct, result.worst_table.tables) == (0, 16)
+    assert (result.worst_table.count, result.worst_table.tables) == (0, 16)
     # It says 0.8 always, and is right less often.
-    both = (result.original_same_dishes.correct + result.mixed_rand.correct) / 68
+    both = (result.original_same_dishes.count + result.mixed_rand.count) / 68
     assert result.ece_original_and_mixed_rand == pytest.approx(abs(0.8 - both), abs=1e-6)
 
 
-def test_tables_are_drawn_from_the_right_class_and_never_the_dishs_own(drawn: Path) -> None:
+def test_backgrounds_are_of_the_right_class_and_never_the_dishs_own(drawn: Path) -> None:
     found = measure(DISH, drawn)
     for at, dish in enumerate(found.swap.dishes):
         own = found.swap.photos[dish].photo
@@ -203,7 +197,7 @@ def test_tables_are_drawn_from_the_right_class_and_never_the_dishs_own(drawn: Pa
     assert 0 < sum(rand) < len(rand)
 
 
-def test_the_sixteen_tables_come_evenly_from_the_classes(drawn: Path) -> None:
+def test_sampled_backgrounds_are_balanced_over_the_classes(drawn: Path) -> None:
     swap = BackgroundSwap(list_photos(drawn).photos, SIZE, seed=0)
     lots = [swap.sample_backgrounds(dish) for dish in swap.dishes]
     for dish, lot in zip(swap.dishes, lots, strict=True):
@@ -215,7 +209,7 @@ def test_the_sixteen_tables_come_evenly_from_the_classes(drawn: Path) -> None:
     assert set(other.sample_backgrounds(0)) != set(lots[0])
 
 
-def test_a_model_must_be_right_on_every_table(drawn: Path) -> None:
+def test_worst_background_needs_every_background_correct(drawn: Path) -> None:
     def look(pixels: np.ndarray) -> np.ndarray:
         dirty = middle(pixels) <= 175
         # One picture in many, which it calls clean.
@@ -226,16 +220,16 @@ def test_a_model_must_be_right_on_every_table(drawn: Path) -> None:
     dirty = [dish for dish in swap.dishes if swap.photos[dish].photo.label == 1]
     fooling = swap.mixed(dirty[0], swap.sample_backgrounds(dirty[0])[5])
     result = measure(Fake(look), drawn).result
-    assert result.original.accuracy == 1
-    assert (result.worst_table.correct, result.worst_table.photos) == (33, 34)
+    assert result.original.value == 1
+    assert (result.worst_table.count, result.worst_table.total) == (33, 34)
 
 
-def test_groups_of_class_and_kind_of_table(drawn: Path) -> None:
+def test_worst_group_is_of_class_and_background(drawn: Path) -> None:
     groups = measure(TABLE, drawn).result.worst_group
     assert [(kind.kind, kind.photos) for kind in groups.kinds] == [(1, 19), (2, 15)]
     colours = [[int(kind.colour[k : k + 2], 16) for k in (1, 3, 5)] for kind in groups.kinds]
     np.testing.assert_allclose(colours, [BLUE, RED], atol=4)
-    assert {(g.label, g.kind): (g.correct, g.photos) for g in groups.groups} == {
+    assert {(g.label, g.kind): (g.count, g.total) for g in groups.groups} == {
         ("clean", 1): (15, 15),
         ("clean", 2): (0, 3),
         ("dirty", 1): (0, 4),
@@ -243,11 +237,11 @@ def test_groups_of_class_and_kind_of_table(drawn: Path) -> None:
     }
     # Groups of three and four photos are listed, but not called the worst.
     assert groups.worst is not None
-    assert groups.worst.photos >= 10
-    assert groups.accuracy == groups.worst.accuracy == 1
+    assert groups.worst.total >= 10
+    assert groups.accuracy == groups.worst.value == 1
 
 
-def test_no_group_is_large_enough(tmp_path: Path) -> None:
+def test_worst_group_without_a_large_group_is_none(tmp_path: Path) -> None:
     counts = {("clean", BLUE): 5, ("dirty", RED): 5}
     groups = measure(DISH, draw_all(tmp_path, counts)).result.worst_group
     assert (groups.accuracy, groups.worst) == (None, None)
@@ -257,15 +251,13 @@ def test_no_group_is_large_enough(tmp_path: Path) -> None:
 # --- the same seed gives the same
 
 
-def test_the_same_seed_gives_the_same_figures_and_another_one_others(drawn: Path) -> None:
+def test_metrics_depend_on_the_seed(drawn: Path) -> None:
     first = measure(TABLE, drawn).result
     assert measure(TABLE, drawn).result == first
     assert measure(TABLE, drawn, seed=1).result != first
 
 
-def test_a_picture_depends_on_the_seed_the_dish_and_the_table_alone(
-    drawn: Path, tmp_path: Path
-) -> None:
+def test_image_depends_on_seed_dish_and_background_only(drawn: Path, tmp_path: Path) -> None:
     photos = list_photos(drawn).photos
     whole = BackgroundSwap(photos, SIZE, seed=0)
     for photo in photos[10:]:
@@ -288,7 +280,7 @@ def test_a_picture_depends_on_the_seed_the_dish_and_the_table_alone(
     assert (pictures[0] != pictures[1]).any()
 
 
-def test_copies_of_a_photo_do_not_lend_each_other_their_table(tmp_path: Path) -> None:
+def test_copies_of_a_photo_do_not_exchange_backgrounds(tmp_path: Path) -> None:
     folder = draw_all(tmp_path, {("clean", BLUE): 5, ("dirty", RED): 5})
     shutil.copy(folder / "dirty/140-00.png", folder / "dirty/copy.png")
     shutil.copy(folder / "dirty/140-01.png", folder / "clean/wrong.png")
@@ -305,7 +297,7 @@ def test_copies_of_a_photo_do_not_lend_each_other_their_table(tmp_path: Path) ->
 # --- sets of other sorts
 
 
-def test_three_classes_go_to_the_next_one_round_and_round(tmp_path: Path) -> None:
+def test_three_classes_take_backgrounds_of_the_next(tmp_path: Path) -> None:
     counts = {("clean", BLUE): 4, ("dirty", RED): 4, ("soapy", GREEN): 4}
     folder = draw_all(tmp_path, counts)
     classes = ("clean", "dirty", "soapy")
@@ -318,11 +310,9 @@ def test_three_classes_go_to_the_next_one_round_and_round(tmp_path: Path) -> Non
     answered = found.probabilities["mixed_next"].argmax(axis=1)
     labels = [found.swap.photos[dish].photo.label for dish in found.swap.dishes]
     assert answered.tolist() == [(label + 1) % 3 for label in labels]
-    assert found.result.mixed_same.accuracy == 1
-    assert found.result.mixed_next.accuracy == 0
-    assert verdict(found.result, 3).startswith(
-        "On the next class's backgrounds it loses 100 points"
-    )
+    assert found.result.mixed_same.value == 1
+    assert found.result.mixed_next.value == 0
+    assert found.result.verdict(3).startswith("On the next class's backgrounds it loses 100 points")
     by_label = [0, 0, 0]
     for table in found.swap.sample_backgrounds(0):
         by_label[found.swap.photos[table].photo.label] += 1
@@ -334,12 +324,12 @@ def test_photos_without_a_dish_are_left_out(tmp_path: Path) -> None:
     for number in range(3):
         draw(folder / "clean" / f"empty-{number}.png", BLUE, dirty=False, dish=False)
     result = measure(DISH, folder).result
-    assert result.original.photos == 15
-    assert result.original_same_dishes.photos == result.mixed_next.photos == 12
+    assert result.original.total == 15
+    assert result.original_same_dishes.total == result.mixed_next.total == 12
     assert (result.left_out.dishes, result.left_out.tables) == (3, 3)
 
 
-def test_a_dish_that_fills_its_photo_has_no_table_to_lend(
+def test_dish_that_fills_its_photo_lends_no_background(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = draw_all(tmp_path, {("clean", BLUE): 6, ("dirty", RED): 6})
@@ -352,8 +342,8 @@ def test_a_dish_that_fills_its_photo_has_no_table_to_lend(
     monkeypatch.setattr(module, "background_strip", narrow)
     found = measure(DISH, folder)
     assert (found.result.left_out.dishes, found.result.left_out.tables) == (0, 1)
-    assert found.result.mixed_same.photos == 12
-    assert found.result.only_bg.photos == 11
+    assert found.result.mixed_same.total == 12
+    assert found.result.only_bg.total == 11
     assert 6 not in found.swap.backgrounds
 
 
@@ -368,7 +358,7 @@ def test_a_dish_that_fills_its_photo_has_no_table_to_lend(
         ),
     ],
 )
-def test_too_little_to_exchange(
+def test_too_few_dishes_raise_one_line(
     counts: dict[tuple[str, tuple[int, int, int]], int], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match=message) as caught:
@@ -376,7 +366,7 @@ def test_too_little_to_exchange(
     assert "\n" not in str(caught.value)
 
 
-def test_a_photo_that_has_gone_is_named(drawn: Path) -> None:
+def test_deleted_photo_is_named(drawn: Path) -> None:
     evaluation = evaluate(DISH, drawn)
     gone = replace(evaluation.photos[0], path=Path("gone.png"), sha256="")
     changed = replace(evaluation, photos=(gone, *evaluation.photos[1:]))
@@ -384,36 +374,28 @@ def test_a_photo_that_has_gone_is_named(drawn: Path) -> None:
         evaluate_backgrounds(DISH, changed)
 
 
-# --- answering
+# --- prediction and progress
 
 
-def test_pictures_are_answered_in_their_order_and_counted() -> None:
+def test_probabilities_of_keeps_the_order_of_images() -> None:
     levels = np.random.default_rng(0).permutation(250)[:37]
     makers = [partial(np.full, (SIZE, SIZE, 3), level, np.uint8) for level in levels]
-    counted: list[int] = []
     model = Fake(lambda pixels: two(pixels.mean(axis=(1, 2, 3)) / 255))
-    found = probabilities_of(model, makers, on_photo=lambda: counted.append(1))
-    np.testing.assert_allclose(found[:, 1] * 255, levels, atol=1e-3)
-    assert len(counted) == 37
+    np.testing.assert_allclose(probabilities_of(model, makers)[:, 1] * 255, levels, atol=1e-3)
 
 
-def test_progress_is_told_twice(drawn: Path) -> None:
-    starts: list[int] = []
-    done = [0]
-
-    def start(steps: int) -> None:
-        starts.append(steps)
-        done.append(0)
-
-    def advance() -> None:
-        done[-1] += 1
-
-    evaluate_backgrounds(DISH, evaluate(DISH, drawn), on_start=start, on_photo=advance)
-    assert starts == [34, 34 * (3 + 16) + 34]
-    assert done[1:] == starts
+def test_progress_counts_segmented_then_classified_photos(drawn: Path) -> None:
+    done: list[list[int]] = []
+    evaluate_backgrounds(
+        DISH,
+        evaluate(DISH, drawn),
+        on_start=lambda steps: done.append([steps, 0]),
+        on_photo=lambda: done[-1].__setitem__(1, done[-1][1] + 1),
+    )
+    assert done == [[34, 34], [34 * (3 + 16) + 34] * 2]
 
 
-# --- what they say
+# --- intervals and verdicts
 
 
 def with_gap(gap: float, low: float, high: float) -> BackgroundMetrics:
@@ -436,11 +418,11 @@ def with_gap(gap: float, low: float, high: float) -> BackgroundMetrics:
         ((0.1, -0.05, 0.25), "loses 10 points, which may be chance: too few dishes to tell."),
     ],
 )
-def test_the_verdict(gap: tuple[float, float, float], sentence: str) -> None:
-    assert sentence in verdict(with_gap(*gap), 2)
+def test_verdict(gap: tuple[float, float, float], sentence: str) -> None:
+    assert sentence in with_gap(*gap).verdict(2)
 
 
-def test_the_interval_of_a_gap_is_that_of_the_paired_difference(drawn: Path) -> None:
+def test_gap_interval_is_a_paired_bootstrap(drawn: Path) -> None:
     found = measure(TABLE, drawn)
     labels = np.array([found.swap.photos[dish].photo.label for dish in found.swap.dishes])
     right = {name: rows.argmax(axis=1) == labels for name, rows in found.probabilities.items()}
@@ -448,3 +430,64 @@ def test_the_interval_of_a_gap_is_that_of_the_paired_difference(drawn: Path) -> 
     drawn_anew = np.random.default_rng(5).choice(change, (4000, len(change))).mean(axis=1)
     wanted = np.percentile(drawn_anew, (2.5, 97.5))
     np.testing.assert_allclose(found.result.next_gap.gap_ci95, wanted, atol=1.01 / 34)
+
+
+# --- groups of backgrounds
+
+
+def plain(color: tuple[int, int, int], seed: int, *, stripes: int = 0) -> np.ndarray:
+    pixels = np.array(color) + np.random.default_rng(seed).integers(-8, 8, (96, 96, 3))
+    pixels[:, ::8] += stripes
+    pixels[:, 1::8] += stripes
+    return pixels.clip(0, 255).astype(np.uint8)
+
+
+def test_groups_separate_colors_largest_first() -> None:
+    colors = [(150, 110, 70)] * 25 + [(90, 95, 100)] * 60 + [(20, 20, 20)] * 40
+    borders = [border_features(plain(color, i), NO_MASK) for i, color in enumerate(colors)]
+    group, means = background_groups(borders, seed=0)
+    assert group.tolist() == [2] * 25 + [0] * 60 + [1] * 40
+    levels = [[int(mean[k : k + 2], 16) for k in (1, 3, 5)] for mean in means]
+    np.testing.assert_allclose(levels, [(90, 95, 100), (20, 20, 20), (150, 110, 70)], atol=3)
+
+
+def test_groups_separate_textures_of_one_color() -> None:
+    borders = [
+        border_features(plain((100 - 15 * (i % 2), 100, 100), i, stripes=60 * (i % 2)), NO_MASK)
+        for i in range(16)
+    ]
+    group, _ = background_groups(borders, seed=0)
+    assert len(set(group[::2])) == len(set(group[1::2])) == 1
+    assert group[0] != group[1]
+
+
+@pytest.mark.parametrize("photos", [1, 9])
+def test_groups_of_identical_borders_are_one(photos: int) -> None:
+    border = border_features(plain((100, 100, 100), 0), NO_MASK)
+    group, colors = background_groups([border] * photos, seed=0)
+    assert (group.tolist(), len(colors)) == ([0] * photos, 1)
+
+
+@pytest.mark.parametrize(("photos", "count"), [(2, 2), (119, 2), (120, 3), (999, MAX_GROUPS)])
+def test_number_of_groups_grows_with_the_photos(photos: int, count: int) -> None:
+    borders = list(np.random.default_rng(3).normal(size=(photos, 11)) * 20 + 100)
+    group, colors = background_groups(borders, seed=4)
+    assert len(colors) == count
+    assert (np.diff(np.bincount(group, minlength=count)) <= 0).all()
+    np.testing.assert_array_equal(group, background_groups(borders, seed=4)[0])
+
+
+def test_border_features_ignore_the_dish_and_the_middle() -> None:
+    side_to_side = DishMask(((0.0, 0.2), (1.0, 0.2), (1.0, 0.8), (0.0, 0.8)), 1.0)
+    pixels = plain((90, 95, 100), 0)
+    white, black, middle = pixels.copy(), pixels.copy(), pixels.copy()
+    white[24:72], black[24:72], middle[16:80, 16:80] = 255, 0, 255
+    features = [border_features(photo, side_to_side)[:6] for photo in (white, black)]
+    np.testing.assert_array_equal(*features)
+    np.testing.assert_allclose(features[0][:3], (90, 95, 100), atol=3)
+    assert (border_features(white, NO_MASK)[:3] > 110).all()
+    np.testing.assert_array_equal(
+        border_features(pixels, NO_MASK), border_features(middle, NO_MASK)
+    )
+    whole = DishMask(((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)), 1.0)
+    assert np.isfinite(border_features(pixels, whole)).all()

@@ -13,12 +13,15 @@ from platecheck.errors import DataError, how_to_install
 from platecheck.evaluation.metrics import (
     EvaluationResult,
     Metrics,
+    evaluate_decisions,
     evaluate_probabilities,
     mistakes,
     reliability,
+    wilson_interval,
 )
+from platecheck.model_info import NO_DISH, UNSURE
 
-unhurried = settings(max_examples=60, deadline=None)
+few = settings(max_examples=60)
 
 Answers = tuple[NDArray[np.float32], NDArray[np.int64]]
 
@@ -53,7 +56,7 @@ def answers(draw: st.DrawFn) -> Answers:
     return odds / odds.sum(axis=1, keepdims=True), np.array(labels)
 
 
-def test_every_figure_of_a_case_small_enough_to_work_out_by_hand() -> None:
+def test_metrics_of_a_small_case_equal_those_computed_by_hand() -> None:
     probabilities = np.array([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8], [0.7, 0.3], [0.1, 0.9]])
     labels = np.array([0, 0, 1, 1, 1])
     metrics = evaluate_probabilities(probabilities, labels, ["clean", "dirty"])
@@ -78,16 +81,11 @@ def test_every_figure_of_a_case_small_enough_to_work_out_by_hand() -> None:
     )
 
 
-def test_published_accuracy_has_the_published_interval() -> None:
-    """235 of 251: Wilson's 95 % interval is [0.8990, 0.9604] by the textbook formula."""
-    labels = np.zeros(251, np.int64)
-    probabilities = np.tile([0.9, 0.1], (251, 1))
-    probabilities[235:] = [0.1, 0.9]
-    metrics = evaluate_probabilities(probabilities, labels, ["clean", "dirty"])
+def test_interval_of_the_published_accuracy_follows_the_textbook_formula() -> None:
     n, p, z = 251, 235 / 251, 1.959964
-    centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    center = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    assert metrics.accuracy_ci95 == pytest.approx((centre - half, centre + half), abs=1e-6)
+    assert wilson_interval(235, 251) == pytest.approx((center - half, center + half), abs=1e-6)
 
 
 def answers_of(counts: list[list[int]]) -> Answers:
@@ -100,50 +98,33 @@ def answers_of(counts: list[list[int]]) -> Answers:
 @pytest.mark.parametrize(
     ("counts", "verdict", "sentence"),
     [
-        (
-            [[20, 20], [20, 40]],
-            "not better",
-            "No better than always predicting 'dirty': 60/100 = 60.0%.",
-        ),
+        ([[20, 20], [20, 40]], "not better", "No better than {}: 60/100 = 60.0%."),
         (
             [[0, 40], [0, 60]],
             "not better",
-            "No better than always predicting 'dirty': 60/100 = 60.0%. It only predicts 'dirty'.",
-        ),
-        (
-            [[40, 0], [60, 0]],
-            "not better",
-            "No better than always predicting 'dirty': 60/100 = 60.0%. It only predicts 'clean'.",
+            "No better than {}: 60/100 = 60.0%. It only predicts 'dirty'.",
         ),
         (
             [[20, 20], [15, 45]],
             "not told apart",
-            "Not significantly better than always predicting 'dirty': 60/100 = 60.0% (p = 0.18).",
+            "Not significantly better than {}: 60/100 = 60.0% (p = 0.18).",
         ),
-        (
-            [[35, 5], [5, 55]],
-            "better",
-            "Better than always predicting 'dirty': 60/100 = 60.0% (p < 0.001).",
-        ),
-        (
-            [[1, 0], [0, 9]],
-            "too few photos",
-            "Too few photos to compare with always predicting 'dirty': 9/10 = 90.0%.",
-        ),
+        ([[35, 5], [5, 55]], "better", "Better than {}: 60/100 = 60.0% (p < 0.001)."),
+        ([[1, 0], [0, 9]], "too few photos", "Too few photos to compare with {}: 9/10 = 90.0%."),
         (
             [[0, 0], [5, 45]],
             "too few photos",
-            "Too few photos to compare with always predicting 'dirty': 50/50 = 100.0%.",
+            "Too few photos to compare with {}: 50/50 = 100.0%.",
         ),
     ],
 )
-def test_majority_baseline_says_whether_the_model_beats_it(
+def test_majority_baseline_verdict_and_sentence(
     counts: list[list[int]], verdict: str, sentence: str
 ) -> None:
     probabilities, labels = answers_of(counts)
     found = evaluate_probabilities(probabilities, labels, ["clean", "dirty"]).majority_baseline
     assert found.verdict == verdict
-    assert str(found) == sentence
+    assert str(found) == sentence.format("always predicting 'dirty'")
 
 
 def test_majority_baseline_p_value_is_that_of_the_exact_binomial_test() -> None:
@@ -154,59 +135,28 @@ def test_majority_baseline_p_value_is_that_of_the_exact_binomial_test() -> None:
     assert found.p_value == pytest.approx(by_hand)
 
 
-@unhurried
-@given(answers())
-def test_majority_baseline_is_the_most_frequent_label(drawn: Answers) -> None:
-    probabilities, labels = drawn
-    found = evaluate_probabilities(*drawn, names(probabilities.shape[1])).majority_baseline
-    counts = np.bincount(labels)
-    assert found.correct == counts.max()
-    assert found.predicted == f"class {counts.argmax()}"
-    assert 0 <= found.p_value <= 1
-
-
-def test_json_has_exactly_the_keys_other_programs_rely_on() -> None:
-    probabilities, labels = random_answers(40, 2)
-    metrics = evaluate_probabilities(probabilities, labels, ["clean", "dirty"])
-    written = json.loads(metrics.model_dump_json())
-    assert list(written) == [
-        "photos",
-        "correct",
-        "accuracy",
-        "accuracy_ci95",
-        "precision",
-        "recall",
-        "f1",
-        "auroc",
-        "ece",
-        "brier",
-        "mean_confidence",
-        "classes",
-        "confusion_matrix",
-        "per_class",
-        "majority_baseline",
-    ]
-    assert len(written["accuracy_ci95"]) == 2
-    assert list(written["per_class"]) == ["clean", "dirty"]
-    assert list(written["per_class"]["clean"]) == ["precision", "recall", "f1", "support"]
-    assert Metrics.model_validate_json(metrics.model_dump_json()) == metrics
-
-
-def test_a_full_result_is_metrics_plus_the_photos_worth_looking_at() -> None:
+def test_json_has_exactly_the_documented_keys() -> None:
     probabilities, labels = random_answers(40, 2)
     classes = ["clean", "dirty"]
     metrics = evaluate_probabilities(probabilities, labels, classes)
+    assert Metrics.model_validate_json(metrics.model_dump_json()) == metrics
     found = mistakes(probabilities, labels, classes, [f"{i}.jpg" for i in range(40)])
+    assert len(found) == metrics.photos - metrics.correct
     result = EvaluationResult(**dict(metrics), mistakes=found, unreadable=[])
     written = json.loads(result.model_dump_json())
-    assert set(written) == {*metrics.model_dump(), "mistakes", "unreadable"}
+    assert list(written) == [
+        "photos", "correct", "accuracy", "accuracy_ci95", "precision", "recall", "f1", "auroc",
+        "ece", "brier", "mean_confidence", "classes", "confusion_matrix", "per_class",
+        "majority_baseline", "mistakes", "unreadable",
+    ]  # fmt: skip
+    assert len(written["accuracy_ci95"]) == 2
+    assert list(written["per_class"]["clean"]) == ["precision", "recall", "f1", "support"]
     assert list(written["mistakes"][0]) == ["path", "label", "predicted", "probability"]
-    assert len(found) == metrics.photos - metrics.correct
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("case", ["ordinary", "never predicted", "no photo", "neither"])
-def test_macro_figures_equal_torchmetrics(classes: int, case: str) -> None:
+def test_macro_metrics_equal_torchmetrics(classes: int, case: str) -> None:
     from platecheck.training import torchvision_guard
 
     torchvision_guard.install()
@@ -252,15 +202,9 @@ def test_macro_figures_equal_torchmetrics(classes: int, case: str) -> None:
         assert json.loads(metrics.model_dump_json())["auroc"] is None
 
 
-def test_two_class_auroc_is_scored_by_the_second_class() -> None:
-    probabilities = np.array([[0.9, 0.1], [0.2, 0.8]])
-    assert evaluate_probabilities(probabilities, np.array([0, 1]), ["a", "b"]).auroc == 1
-    assert evaluate_probabilities(probabilities, np.array([1, 0]), ["a", "b"]).auroc == 0
-
-
-@unhurried
+@few
 @given(answers())
-def test_figures_stay_in_their_ranges_and_agree_with_each_other(drawn: Answers) -> None:
+def test_metrics_stay_in_range_and_agree_with_each_other(drawn: Answers) -> None:
     probabilities, labels = drawn
     classes = probabilities.shape[1]
     metrics = evaluate_probabilities(probabilities, labels, names(classes))
@@ -271,6 +215,9 @@ def test_figures_stay_in_their_ranges_and_agree_with_each_other(drawn: Answers) 
     assert 0 <= metrics.brier <= 2 + 1e-6
     assert 1 / classes - 1e-6 <= metrics.mean_confidence <= 1 + 1e-6
     assert metrics.auroc is None or 0 <= metrics.auroc <= 1
+    baseline, counts = metrics.majority_baseline, np.bincount(labels)
+    assert (baseline.correct, baseline.predicted) == (counts.max(), f"class {counts.argmax()}")
+    assert 0 <= baseline.p_value <= 1
     matrix = np.array(metrics.confusion_matrix)
     assert matrix.sum() == metrics.photos == len(labels)
     assert matrix.trace() == metrics.correct
@@ -280,9 +227,9 @@ def test_figures_stay_in_their_ranges_and_agree_with_each_other(drawn: Answers) 
     )
 
 
-@unhurried
+@few
 @given(answers(), st.integers(0, 2**32 - 1))
-def test_the_order_of_the_photos_does_not_matter(drawn: Answers, seed: int) -> None:
+def test_metrics_do_not_depend_on_the_order_of_photos(drawn: Answers, seed: int) -> None:
     probabilities, labels = drawn
     order = np.random.default_rng(seed).permutation(len(labels))
     classes = names(probabilities.shape[1])
@@ -292,9 +239,9 @@ def test_the_order_of_the_photos_does_not_matter(drawn: Answers, seed: int) -> N
         assert after[key] == (pytest.approx(value) if isinstance(value, float) else value)
 
 
-@unhurried
+@few
 @given(answers())
-def test_naming_the_classes_in_another_order_does_not_matter(drawn: Answers) -> None:
+def test_metrics_do_not_depend_on_the_order_of_classes(drawn: Answers) -> None:
     probabilities, labels = drawn
     classes = names(probabilities.shape[1])
     top = probabilities.max(axis=1, keepdims=True)
@@ -309,9 +256,9 @@ def test_naming_the_classes_in_another_order_does_not_matter(drawn: Answers) -> 
         assert getattr(after, figure) == pytest.approx(getattr(before, figure))
 
 
-@unhurried
+@few
 @given(st.lists(st.integers(0, 2), min_size=3, max_size=40).filter(lambda y: len(set(y)) == 3))
-def test_a_certain_and_right_model_is_perfect(drawn: list[int]) -> None:
+def test_metrics_of_certain_and_correct_predictions_are_perfect(drawn: list[int]) -> None:
     labels = np.array(drawn)
     metrics = evaluate_probabilities(np.eye(3)[labels], labels, names(3))
     assert metrics.correct == metrics.photos
@@ -321,16 +268,16 @@ def test_a_certain_and_right_model_is_perfect(drawn: list[int]) -> None:
     assert metrics.accuracy_ci95[1] == 1
 
 
-def test_a_certain_and_wrong_model_is_as_bad_as_can_be() -> None:
+def test_metrics_of_certain_and_wrong_predictions_are_worst() -> None:
     metrics = evaluate_probabilities(np.eye(2)[[1, 0]], np.array([0, 1]), ["a", "b"])
     assert metrics.accuracy == metrics.f1 == metrics.auroc == 0
     assert metrics.ece == 1
     assert metrics.brier == 2
 
 
-@unhurried
+@few
 @given(answers(), st.integers(1, 20))
-def test_every_photo_is_in_the_bin_of_its_confidence(drawn: Answers, bins: int) -> None:
+def test_reliability_bins_photos_by_confidence(drawn: Answers, bins: int) -> None:
     probabilities, labels = drawn
     found = reliability(probabilities, labels, bins)
     assert len(found.edges) == bins + 1
@@ -344,13 +291,38 @@ def test_every_photo_is_in_the_bin_of_its_confidence(drawn: Answers, bins: int) 
     assert right == pytest.approx((probabilities.argmax(axis=1) == labels).sum())
 
 
-def test_a_model_that_is_right_as_often_as_it_says_is_calibrated() -> None:
+def test_calibrated_probabilities_have_no_calibration_error() -> None:
     probabilities = np.tile([0.75, 0.25], (400, 1))
     labels = (np.arange(400) % 4 == 0).astype(np.int64)
     assert reliability(probabilities, labels).ece == pytest.approx(0)
 
 
-def test_mistakes_come_most_confident_first() -> None:
+def test_decisions_are_counted_by_class_and_outcome() -> None:
+    pairs = [
+        *[("clean", "clean")] * 2, ("clean", "dirty"), ("dirty", "dirty"), ("dirty", "clean"),
+        (UNSURE, "dirty"), (UNSURE, "clean"), (NO_DISH, "dirty"),
+    ]  # fmt: skip
+    labels = np.array([int(truth == "dirty") for _, truth in pairs])
+    found = evaluate_decisions([given for given, _ in pairs], labels, ["clean", "dirty"])
+    written = found.model_dump(mode="json")
+    ci95 = [*wilson_interval(3, 5)]
+    assert written["accuracy"] == {"count": 3, "of": 5, "share": 0.6, "ci95": ci95}
+    assert str(found.accuracy).startswith("3/5 = 60.00%")
+    proportions = {
+        "coverage": found.coverage, "unsure": found.unsure, "no_dish": found.no_dish,
+        **{f"wrong {name}": each for name, each in found.wrong.items()},
+        **{f"missed {name}": each for name, each in found.missed.items()},
+    }  # fmt: skip
+    assert {name: (each.count, each.total) for name, each in proportions.items()} == {
+        "coverage": (5, 8), "unsure": (2, 8), "no_dish": (1, 8),
+        "wrong clean": (1, 3), "wrong dirty": (1, 2),
+        "missed clean": (1, 4), "missed dirty": (1, 4),
+    }  # fmt: skip
+    none = evaluate_decisions([UNSURE], np.array([0]), ["clean", "dirty"]).accuracy
+    assert (none.value, none.interval, str(none)) == (None, None, "none")
+
+
+def test_mistakes_are_sorted_by_confidence_then_path() -> None:
     probabilities = np.array([[0.6, 0.4], [0.1, 0.9], [0.9, 0.1], [0.2, 0.8], [0.1, 0.9]])
     labels = np.array([1, 0, 0, 1, 0])
     found = mistakes(probabilities, labels, ["clean", "dirty"], ["e", "d", "c", "b", "a"])
@@ -361,7 +333,7 @@ def test_mistakes_come_most_confident_first() -> None:
     ]
 
 
-def test_a_file_name_that_is_no_text_does_not_break_the_json() -> None:
+def test_mistake_with_undecodable_file_name_is_valid_json() -> None:
     bad = b"dirty/\xff.jpg".decode("utf-8", "surrogateescape")
     (found,) = mistakes(np.array([[0.9, 0.1]]), np.array([1]), ["clean", "dirty"], [bad])
     assert json.loads(found.model_dump_json())["path"] == "dirty/�.jpg"
@@ -389,7 +361,7 @@ TRUTH = np.array([0, 1])
         (np.array([[0.9, 0.8], [0, 1]]), TRUTH, ["a", "b"], "sum to 1"),
     ],
 )
-def test_what_cannot_be_judged_is_refused_in_one_plain_line(
+def test_invalid_arrays_raise_one_line(
     probabilities: NDArray[np.float64],
     labels: NDArray[np.int64],
     classes: list[str],
@@ -400,7 +372,7 @@ def test_what_cannot_be_judged_is_refused_in_one_plain_line(
     assert "\n" not in str(refusal.value)
 
 
-def test_other_doors_refuse_bad_input_too() -> None:
+def test_mistakes_and_reliability_with_invalid_arguments_raise() -> None:
     with pytest.raises(DataError, match="one path per photo"):
         mistakes(GOOD, TRUTH, ["a", "b"], ["only one"])
     with pytest.raises(DataError, match="no photo"):
@@ -416,7 +388,7 @@ def test_half_precision_probabilities_are_accepted() -> None:
     assert halves.brier == pytest.approx(full.brier, abs=1e-3)
 
 
-def test_without_scikit_learn_the_error_names_the_extra() -> None:
+def test_import_without_scikit_learn_names_the_extra() -> None:
     code = (
         "import sys; sys.modules['sklearn'] = None\n"
         "from platecheck.errors import MissingExtraError\n"

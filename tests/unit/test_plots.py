@@ -42,30 +42,22 @@ def test_curves_draw_what_the_history_says() -> None:
     drawn = {line.get_label(): line.get_ydata() for line in loss.lines}
     assert list(drawn["training"]) == [0.8, 0.4, 0.8 / 3, 0.2]
     assert list(drawn["validation"]) == VAL_LOSS
+    assert len({line.get_linestyle() for line in loss.lines[:2]}) == 2  # not by color alone
     drawn = {line.get_label(): line.get_ydata() for line in accuracy.lines}
     assert list(drawn["validation"]) == VAL_ACCURACY
     assert list(rate.lines[0].get_ydata()) == [0.01, 0.01, 0.01, 0.009]
     assert list(rate.lines[0].get_xdata()) == [1, 2, 3, 4]
+    assert len(plots.curves(history((0.01,) * 4)).axes) == 2  # a constant rate has no panel
 
 
-def test_training_and_validation_differ_by_more_than_colour() -> None:
-    loss = plots.curves(history()).axes[0]
-    training, validation = loss.lines[0], loss.lines[1]
-    assert training.get_linestyle() != validation.get_linestyle()
-
-
-def test_best_epoch_is_that_of_the_lowest_validation_loss_unless_told() -> None:
+def test_best_epoch_is_that_of_the_lowest_validation_loss_by_default() -> None:
     by_itself = texts(plots.curves(history()))
     assert {"best: epoch 3, 0.300", "best: epoch 3, 85.0%"} <= by_itself
     told = texts(plots.curves(history(), best_epoch=4))
     assert {"best: epoch 4, 0.400", "best: epoch 4, 90.0%"} <= told
 
 
-def test_a_constant_learning_rate_gets_no_panel() -> None:
-    assert len(plots.curves(history((0.01,) * 4)).axes) == 2
-
-
-def test_everything_drawn_is_inside_the_panels() -> None:
+def test_curves_are_inside_their_panels() -> None:
     for rows in (history(), history()[:1]):
         for axes in plots.curves(rows).axes:
             low, high = axes.get_ylim()
@@ -76,7 +68,7 @@ def test_everything_drawn_is_inside_the_panels() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_run_that_diverged_can_still_be_drawn(value: float) -> None:
+def test_curves_of_a_diverged_run_are_drawn(value: float) -> None:
     rows = history()
     rows[3]["val_loss"] = rows[3]["train_loss"] = value
     assert "best: epoch 3, 0.300" in texts(plots.curves(rows))
@@ -87,14 +79,14 @@ def test_a_run_that_diverged_can_still_be_drawn(value: float) -> None:
     assert plots.encode(figure, "png")
 
 
-def test_curves_refuse_what_is_not_there() -> None:
+def test_curves_without_epochs_raise() -> None:
     with pytest.raises(DataError, match="no epoch"):
         plots.curves([])
     with pytest.raises(DataError, match="best epoch, 9"):
         plots.curves(history(), best_epoch=9)
 
 
-def test_confusion_matrix_shows_counts_and_shares_of_the_truth() -> None:
+def test_confusion_matrix_has_counts_and_rates() -> None:
     figure = plots.confusion_matrix([[90, 10], [30, 30]], ["clean", "dirty"], "Test")
     assert {"90", "90.0%", "10", "10.0%", "30", "50.0%", "Test", "clean", "dirty"} <= texts(figure)
     placed = {text.get_text(): text.get_position() for text in figure.axes[0].texts}
@@ -102,7 +94,7 @@ def test_confusion_matrix_shows_counts_and_shares_of_the_truth() -> None:
     assert placed["10"][1] == placed["90"][1], "one truth is one row"
 
 
-def test_confusion_matrix_tells_right_from_wrong_by_colour_and_mark() -> None:
+def test_confusion_matrix_marks_correct_cells_by_color_and_sign() -> None:
     figure = plots.confusion_matrix([[90, 10], [30, 30]], ["clean", "dirty"])
     marks = {
         text.get_position()[0] // 1 - text.get_position()[1] // 1: text.get_text()
@@ -117,13 +109,13 @@ def test_confusion_matrix_tells_right_from_wrong_by_colour_and_mark() -> None:
     assert orange[0] > orange[1] > 0
 
 
-def test_a_class_without_photos_has_no_share() -> None:
+def test_confusion_matrix_of_a_class_without_photos_has_no_rates() -> None:
     figure = plots.confusion_matrix([[5, 0], [0, 0]], ["clean", "dirty"])
-    shares = [text.get_text() for text in figure.axes[0].texts if text.get_text() in ("–", "0.0%")]
-    assert sorted(shares) == ["0.0%", "–", "–"]
+    rates = [text.get_text() for text in figure.axes[0].texts if text.get_text() in ("–", "0.0%")]
+    assert sorted(rates) == ["0.0%", "–", "–"]
 
 
-def test_confusion_matrix_must_fit_the_classes() -> None:
+def test_confusion_matrix_of_another_size_raises() -> None:
     with pytest.raises(DataError, match="3 classes need a 3×3 matrix"):
         plots.confusion_matrix([[1, 2], [3, 4]], ["a", "b", "c"])
 
@@ -133,7 +125,7 @@ HOSTILE = ["$\\frac{$", "<script>alert(1)</script>", "two\nlines", "x" * 300, "%
 
 @pytest.mark.filterwarnings("ignore:Glyph")
 @pytest.mark.parametrize("kind", ["png", "svg"])
-def test_odd_class_names_are_drawn_as_they_are(kind: str) -> None:
+def test_hostile_class_names_are_drawn_as_text(kind: str) -> None:
     size = len(HOSTILE)
     figure = plots.confusion_matrix(np.eye(size, dtype=int), HOSTILE, title=HOSTILE[0])
     assert {"$\\frac{$", "two lines", "%s{0}"} <= texts(figure)
@@ -144,7 +136,7 @@ def test_odd_class_names_are_drawn_as_they_are(kind: str) -> None:
     plots.encode(plots.prediction_grid(grid), kind)
 
 
-def test_reliability_diagram_shows_each_bin_and_the_error() -> None:
+def test_reliability_diagram_has_each_bin_and_the_error() -> None:
     rng = np.random.default_rng(0)
     second = rng.random(200)
     probabilities = np.column_stack([1 - second, second])
@@ -164,7 +156,7 @@ def test_reliability_diagram_shows_each_bin_and_the_error() -> None:
     assert upper.get_xlim()[0] <= found.edges[:-1][filled].min()
 
 
-def test_reliability_of_a_model_that_is_always_certain_can_be_drawn() -> None:
+def test_reliability_diagram_of_certain_predictions_is_drawn() -> None:
     found = reliability(np.eye(2)[[0, 1, 1]], np.array([0, 1, 0]))
     upper, _ = plots.reliability_diagram(found).axes
     assert upper.containers[0].lines[0].get_xdata().tolist() == [1]
@@ -174,7 +166,7 @@ def grid_photo(predicted: str, truth: str | None, height: int = 20) -> Predicted
     return PredictedPhoto(np.full((height, 30, 3), 128, np.uint8), predicted, 0.973, truth)
 
 
-def test_prediction_grid_tells_right_wrong_and_unknown_without_colour() -> None:
+def test_prediction_grid_marks_correct_and_wrong_without_color() -> None:
     photos = [grid_photo("clean", "clean"), grid_photo("clean", "dirty"), grid_photo("clean", None)]
     right, wrong, unknown = plots.prediction_grid(photos).axes
     assert right.get_title() == "✓ clean 97%"
@@ -185,7 +177,7 @@ def test_prediction_grid_tells_right_wrong_and_unknown_without_colour() -> None:
     assert len({frame.get_linewidth() for frame in frames}) == 3
 
 
-def test_prediction_grid_shows_the_very_pixels_whatever_their_shape() -> None:
+def test_prediction_grid_has_the_unchanged_pixels() -> None:
     photos = [grid_photo("clean", "clean", height) for height in (20, 30, 60, 10, 5)]
     figure = plots.prediction_grid(photos, columns=2)
     assert len(figure.axes) == 5
@@ -196,64 +188,58 @@ def test_prediction_grid_shows_the_very_pixels_whatever_their_shape() -> None:
         plots.prediction_grid([])
 
 
-def test_saved_figures_are_whole_pictures(tmp_path: Path) -> None:
-    figure = plots.curves(history())
-    plots.save(figure, tmp_path / "curves.png")
-    plots.save(figure, tmp_path / "curves.SVG")
-    with Image.open(tmp_path / "curves.png") as picture:
-        picture.load()
-        assert picture.size == tuple(int(150 * side) for side in figure.get_size_inches())
-    root = ElementTree.parse(tmp_path / "curves.SVG").getroot()
-    assert root.tag.endswith("svg")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.SVG", "curves.png"]
-
-
 @pytest.mark.parametrize("kind", ["png", "svg"])
-def test_the_same_run_gives_the_same_file(kind: str) -> None:
-    first, second = (plots.encode(plots.curves(history()), kind) for _ in range(2))
-    assert first == second
+def test_save_writes_the_same_file_for_the_same_figure(kind: str, tmp_path: Path) -> None:
+    first, second = tmp_path / f"first.{kind}", tmp_path / f"second.{kind.upper()}"
+    before = dict(mpl.rcParams)
+    for path in (first, second):
+        figure = plots.curves(history())
+        plots.save(figure, path)
+    assert first.read_bytes() == second.read_bytes()
+    assert dict(mpl.rcParams) == before
+    if kind == "svg":
+        assert ElementTree.parse(first).getroot().tag.endswith("svg")
+    else:
+        with Image.open(first) as image:
+            image.load()
+            assert image.size == tuple(int(150 * side) for side in figure.get_size_inches())
+    assert sorted(tmp_path.iterdir()) == [first, second]
 
 
-def test_a_failed_save_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_save_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
     path = tmp_path / "curves.png"
     path.write_bytes(b"old")
-    monkeypatch.setattr(Path, "replace", fail_to_replace)
+    monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(DataError, match=r"curves\.png cannot be written: No space left"):
         plots.save(plots.curves(history()), path)
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def fail_to_replace(self: Path, target: Path) -> None:
-    raise OSError(28, "No space left on device")
-
-
-def test_save_refuses_kinds_and_folders_it_cannot_write(tmp_path: Path) -> None:
-    figure = plots.curves(history())
-    with pytest.raises(DataError, match=r"\.png or \.svg"):
-        plots.save(figure, tmp_path / "curves.docx")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("curves.docx", r"\.png or \.svg"), ("file/curves.png", "cannot be written")],
+)
+def test_save_to_an_unsupported_path_raises(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="cannot be written"):
-        plots.save(figure, tmp_path / "file" / "curves.png")
+    with pytest.raises(DataError, match=message):
+        plots.save(plots.curves(history()), tmp_path / name)
 
 
-def test_drawing_touches_no_global_state() -> None:
-    before = dict(mpl.rcParams)
-    plots.encode(plots.curves(history()), "svg")
-    assert dict(mpl.rcParams) == before
-    code = "import sys, platecheck.evaluation.plots; print('matplotlib.pyplot' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
-
-
-def test_without_matplotlib_the_error_names_the_extra() -> None:
+def test_import_needs_matplotlib_but_not_pyplot() -> None:
     code = (
-        "import sys; sys.modules['matplotlib'] = None\n"
+        "import sys\n"
+        "import platecheck.evaluation.plots\n"
+        "print('matplotlib.pyplot' in sys.modules)\n"
+        "del sys.modules['platecheck.evaluation.plots']\n"
+        "sys.modules['matplotlib'] = None\n"
         "from platecheck.errors import MissingExtraError\n"
         "try:\n    import platecheck.evaluation.plots\n"
         "except MissingExtraError as error:\n    print(error)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("False\n")
     assert how_to_install("evaluate") in done.stdout

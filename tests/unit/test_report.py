@@ -7,13 +7,26 @@ from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from platecheck.data.folders import Photo
 from platecheck.errors import DataError
+from platecheck.evaluation.background_evaluation import BackgroundEvaluation
+from platecheck.evaluation.background_metrics import (
+    Accuracy,
+    AccuracyGap,
+    BackgroundMetrics,
+    LeftOut,
+    OnlyBackground,
+    WorstBackground,
+    WorstGroup,
+)
 from platecheck.evaluation.evaluate import Evaluation
 from platecheck.evaluation.metrics import (
     EvaluationResult,
@@ -22,12 +35,8 @@ from platecheck.evaluation.metrics import (
     mistakes,
 )
 from platecheck.evaluation.plots import PredictedPhoto
-from platecheck.report.page import (
-    ReportData,
-    RunSummary,
-    render,
-    write_report,
-)
+from platecheck.report.render import save_page
+from platecheck.report.run import GalleryRow, RunReport, gallery, render
 
 VOID = {"meta", "link", "img", "br", "path", "circle"}
 
@@ -86,20 +95,14 @@ def photo(name: str, predicted: str, truth: str | None, size: int = 400) -> Pred
     return PredictedPhoto(pixels, predicted, 0.876, truth, name)
 
 
-FACTS = RunSummary(
-    seed=4711,
-    versions={"platecheck": "0.1.0", "torch": "2.13.0"},
-    data_fingerprint="f1d2d2f924e986ac86fdf7b36c94bcdf32beec15",
-    counts={"train": {"clean": 231, "dirty": 227}, "test": {"clean": 86, "dirty": 165}},
-    epochs=2,
-    best_epoch=2,
-    training_seconds=3725,
-    trained={"Recipe": "tiny_vgg (a small network)", "Network": "64 pixels"},
-)
-FULL = ReportData(
+FULL = RunReport(
     title="TinyVGG on dishes",
     recipe="network:\n  name: tiny_vgg\n",
-    summary=FACTS,
+    seed=4711,
+    data_fingerprint="f1d2d2f924e986ac86fdf7b36c94bcdf32beec15",
+    versions={"platecheck": "0.1.0", "torch": "2.13.0"},
+    counts={"train": {"clean": 231, "dirty": 227}, "test": {"clean": 86, "dirty": 165}},
+    trained={"Recipe": "tiny_vgg (a small network)", "Network": "64 pixels"},
     history=[
         {
             "epoch": epoch,
@@ -111,12 +114,15 @@ FULL = ReportData(
         }
         for epoch in (1, 2)
     ],
-    evaluations=[evaluation("test"), evaluation("other tables", wrong=100)],
+    best_epoch=2,
+    training_seconds=3725,
+    evaluations=[evaluation("test"), evaluation("other", wrong=100)],
     grid=[photo("a.jpg", "clean", "clean"), photo("b.jpg", "clean", None)],
     mistakes=[photo("c.jpg", "clean", "dirty")],
     commands=["platecheck train tiny_vgg --seed 4711"],
-    warnings=["The table may tell the class."],
+    warnings=["The background may tell the class."],
 )
+BARE = RunReport("Bare", "", 0, "f1")
 
 
 @cache
@@ -124,74 +130,57 @@ def full_html() -> str:
     return render(FULL)
 
 
-def test_the_page_says_what_was_trained_on_what_and_what_it_is_worth() -> None:
-    words = Page(full_html()).words
-    for fact in [
+def words_of(data: RunReport) -> str:
+    return Page(render(data)).words
+
+
+@pytest.mark.parametrize(
+    "fact",
+    [
         "TinyVGG on dishes",
-        "The table may tell the class.",
+        "The background may tell the class.",
         "name: tiny_vgg",
-        "4711",
+        "Seed 4711",
         "f1d2d2f924e986ac86fdf7b36c94bcdf32beec15",
         "torch 2.13.0",
-        "train 231 227 458",
-        "test 86 165 251",
-        "1 h 2 min",
+        "train 231 227 458 test 86 165 251",
         "2, best: epoch 2 (lowest validation loss)",
-        "Recipe tiny_vgg (a small network) Network 64 pixels Photos train 458, test 251",
+        "Recipe tiny_vgg (a small network) Network 64 pixels Epochs 2",
+        "Training time 1 h 2 min",
         "platecheck train tiny_vgg --seed 4711",
-    ]:
-        assert fact in words
+        "235/251 93.6% 89.9–96.0%",
+        "151/251 60.2% 54.0–66.0%",
+        "235 of 251 correct 95% CI 89.9–96.0% always 'clean': 50.2%",
+        "test: Better than always predicting 'clean': 126/251 = 50.2% (p < 0.001).",
+        "✓ correct: clean 87.6% a.jpg",
+        "✗ wrong: clean 87.6% true: dirty c.jpg",
+    ],
+)
+def test_report_contains(fact: str) -> None:
+    assert fact in Page(full_html()).words
 
 
-def test_every_accuracy_stands_with_its_count_and_interval() -> None:
-    words = Page(full_html()).words
-    assert "235/251 93.6% 89.9–96.0%" in words
-    assert "151/251 60.2% 54.0–66.0%" in words
-    assert "235 of 251 correct 95% CI 89.9–96.0%" in words
-
-
-def test_what_was_trained_comes_first_and_the_recipe_last() -> None:
+def test_report_sections_are_in_order_and_the_recipe_is_folded() -> None:
+    page = Page(full_html())
     headings = re.findall(r"<h2[^>]*>([^<]*)", full_html())
     assert headings == [
-        "Warnings",
-        "Run",
-        "Curves",
-        "Most confident mistakes",
-        "Confusion matrix",
-        "Metrics",
-        "Calibration",
-        "Predictions",
-        "Reproduce",
-    ]
-    words = Page(full_html()).words
-    assert words.index("235 of 251 correct") < words.index("Run")
-    assert words.endswith("Resolved recipe network: name: tiny_vgg")
-    (folded,) = Page(full_html()).all("details")
-    assert "open" not in folded
+        "Warnings", "Run", "Curves", "Most confident mistakes", "Confusion matrix", "Metrics",
+        "Calibration", "Predictions", "Reproduce",
+    ]  # fmt: skip
+    assert page.words.index("235 of 251 correct") < page.words.index("Run")
+    assert page.words.endswith("Resolved recipe network: name: tiny_vgg")
+    assert not any("open" in details for details in page.all("details"))
+    assert re.search(r"(?<!: )clean 87\.6% b\.jpg", page.words)  # neither correct nor wrong
 
 
-def test_accuracy_stands_beside_that_of_the_majority_class() -> None:
-    words = Page(full_html()).words
-    assert "95% CI 89.9–96.0% always 'clean': 50.2%" in words
-    assert "test: Better than always predicting 'clean': 126/251 = 50.2% (p < 0.001)." in words
+def test_report_without_mistakes_or_of_a_stopped_run_says_so() -> None:
+    data = replace(FULL, evaluations=[evaluation("test", wrong=0)], mistakes=[], planned_epochs=50)
+    words = words_of(data)
+    assert "None on test: 251 of 251 photos are correct." in words
+    assert "Epochs 2 of 50, best: epoch 2" in words
 
 
-def test_photos_are_neither_cropped_nor_stretched() -> None:
-    assert "object-fit: contain" in full_html()
-    assert "object-fit: cover" not in full_html()
-
-
-def test_without_mistakes_the_page_says_that_there_are_none() -> None:
-    data = replace(FULL, evaluations=[evaluation("test", wrong=0)], mistakes=[])
-    assert "None on test: 251 of 251 photos are correct." in Page(render(data)).words
-
-
-def test_a_run_that_was_stopped_tells_how_many_epochs_were_planned() -> None:
-    data = replace(FULL, summary=replace(FACTS, planned_epochs=50))
-    assert "Epochs 2 of 50, best: epoch 2" in Page(render(data)).words
-
-
-def test_the_drawn_intervals_fit_their_scale() -> None:
+def test_drawn_intervals_fit_their_scale() -> None:
     html = full_html()
     assert "scale from 50% to 100%" in Page(html).words
     ranges = re.findall(r'class="range" d="M([\d.]+) 7H([\d.]+)"', html)
@@ -202,7 +191,7 @@ def test_the_drawn_intervals_fit_their_scale() -> None:
     assert float(points[0]) == pytest.approx(120 * (235 / 251 - 0.5) / 0.5)
 
 
-def test_the_page_asks_for_nothing_from_outside() -> None:
+def test_report_loads_nothing_from_outside() -> None:
     html = full_html()
     page = Page(html)
     addresses = [
@@ -221,7 +210,7 @@ def test_the_page_asks_for_nothing_from_outside() -> None:
     assert policy["content"].startswith("default-src 'none'")
 
 
-def test_every_picture_can_be_opened_and_photos_are_small() -> None:
+def test_images_can_be_opened_and_photos_are_small() -> None:
     for picture in Page(full_html()).all("img"):
         kind, content = picture["src"].removeprefix("data:").split(";base64,")
         raw = base64.b64decode(content, validate=True)
@@ -234,7 +223,7 @@ def test_every_picture_can_be_opened_and_photos_are_small() -> None:
                 assert (abs(red - 200), abs(green - 40), abs(blue - 40)) < (6, 6, 6)
 
 
-def test_the_page_can_be_read_without_seeing_it() -> None:
+def test_report_is_accessible() -> None:
     page = Page(full_html())
     assert not page.open, "every element is closed"
     assert page.all("html")[0]["lang"] == "en"
@@ -251,13 +240,6 @@ def test_the_page_can_be_read_without_seeing_it() -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_right_wrong_and_unknown_differ_without_colour() -> None:
-    words = Page(full_html()).words
-    assert "✓ correct: clean 87.6% a.jpg" in words
-    assert "✗ wrong: clean 87.6% true: dirty c.jpg" in words
-    assert re.search(r"(?<!: )clean 87\.6% b\.jpg", words)
-
-
 NASTY = [
     "<script>alert(1)</script>",
     '"><img src=x onerror=alert(1)>',
@@ -268,16 +250,20 @@ NASTY = [
 ]
 
 
-def everything_is_called(name: str) -> Page:
-    facts = RunSummary(1, {name: name}, name, {name: {name: 3}}, 2)
+def all_named(name: str) -> Page:
     unreadable = [UnreadablePhoto(path=name, reason=name)]
-    data = ReportData(
+    data = RunReport(
         title=name,
         recipe=name,
-        summary=facts,
-        evaluations=[evaluation(name, [name, name + "2"], unreadable)],
+        seed=1,
+        versions={name: name},
+        data_fingerprint=name,
+        counts={name: {name: 3}},
+        evaluations=[evaluation(name, [name, f"{name}2"], unreadable)],
         grid=[photo(name, name, name)],
         mistakes=[photo(name, name, name + "2")],
+        backgrounds=SWAPPED,
+        gallery=[GalleryRow(name, name, [photo(name, name, None)])],
         commands=[name],
         warnings=[name],
     )
@@ -286,84 +272,182 @@ def everything_is_called(name: str) -> Page:
 
 @cache
 def harmless_page() -> Page:
-    return everything_is_called("harmless")
+    return all_named("harmless")
 
 
 @pytest.mark.parametrize("nasty", NASTY)
-def test_names_are_shown_and_never_obeyed(nasty: str) -> None:
-    page = everything_is_called(nasty)
+def test_hostile_names_are_displayed_as_text(nasty: str) -> None:
+    page = all_named(nasty)
     shape = [(tag, sorted(attributes)) for tag, attributes in page.elements]
     assert shape == [(tag, sorted(attributes)) for tag, attributes in harmless_page().elements]
-    shown = " ".join(nasty.split())
-    assert page.words == harmless_page().words.replace("harmless", shown)
+    assert page.words == harmless_page().words.replace("harmless", " ".join(nasty.split()))
     assert nasty in page.all("img")[0]["alt"]
 
 
-def test_a_file_name_that_is_no_text_can_be_written(tmp_path: Path) -> None:
-    name = b"\xff.jpg".decode("utf-8", "surrogateescape")
-    write_report(replace(FULL, grid=[photo(name, "clean", None)]), tmp_path / "report.html")
-    assert "?.jpg" in Page((tmp_path / "report.html").read_text("utf-8")).words
-
-
-def test_what_is_not_given_is_left_out() -> None:
-    facts = RunSummary(0, {}, "f1", {}, 0)
-    page = Page(render(ReportData("Bare", "", facts)))
+def test_empty_fields_omit_their_sections() -> None:
+    page = Page(render(BARE))
     assert not page.all("img")
     assert not page.all("table")
-    assert len(page.all("h2")) == 2
+    assert re.findall(r"<h2>([^<]*)", render(BARE)) == ["Run", "Reproduce"]
     assert "Training time" not in page.words
     assert "best" not in page.words
 
 
-def test_an_auroc_that_does_not_exist_is_a_dash() -> None:
+def test_missing_auroc_is_a_dash() -> None:
     probabilities, labels = np.array([[0.9, 0.1], [0.8, 0.2]]), np.array([0, 0])
     metrics = evaluate_probabilities(probabilities, labels, ["clean", "dirty"])
     result = EvaluationResult(**dict(metrics), mistakes=[], unreadable=[])
-    words = Page(
-        render(replace(FULL, evaluations=[Evaluation("one", result, probabilities, labels, ())]))
-    ).words
-    assert "1.000 1.000 1.000 – 0.150" in words
+    data = replace(FULL, evaluations=[Evaluation("one", result, probabilities, labels, ())])
+    assert "1.000 1.000 1.000 – 0.150" in words_of(data)
 
 
-def test_a_long_list_of_unreadable_photos_is_cut_and_counted() -> None:
+def test_long_list_of_unreadable_photos_is_truncated() -> None:
     unreadable = [UnreadablePhoto(path=f"{i}.jpg", reason="truncated") for i in range(50)]
-    data = replace(FULL, evaluations=[evaluation("test", unreadable=unreadable)])
-    words = Page(render(data)).words
+    words = words_of(replace(FULL, evaluations=[evaluation("test", unreadable=unreadable)]))
     assert "Unreadable: 50 photos of test" in words
-    assert "19.jpg: truncated" in words
-    assert "20.jpg: truncated" not in words
-    assert "and 30 more" in words
-
-
-def test_the_same_run_gives_the_same_page() -> None:
-    assert render(FULL) == full_html()
+    assert "19.jpg: truncated and 30 more" in words
 
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [(0.4, "0 s"), (59.6, "1 min 0 s"), (90, "1 min 30 s"), (7260, "2 h 1 min")],
 )
-def test_training_time_is_told_as_people_tell_it(seconds: float, shown: str) -> None:
-    facts = RunSummary(0, {}, "f1", {}, 0, training_seconds=seconds)
-    assert f"Training time {shown} Reproduce" in Page(render(ReportData("Bare", "", facts))).words
+def test_training_time_is_readable(seconds: float, shown: str) -> None:
+    assert f"Training time {shown} Reproduce" in words_of(replace(BARE, training_seconds=seconds))
 
 
-def test_the_page_is_written_whole_or_not_at_all(
+def test_save_page_is_atomic_and_replaces_undecodable_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "report.html"
-    write_report(FULL, path)
-    assert path.read_text("utf-8") == full_html()
+    save_page("é " + b"\xff.jpg".decode("utf-8", "surrogateescape"), path)
+    assert path.read_text("utf-8") == "é ?.jpg"
 
-    before = path.read_bytes()
-    with pytest.raises(DataError, match="best epoch, 9"):
-        write_report(replace(FULL, summary=replace(FACTS, best_epoch=9)), path)
-    monkeypatch.setattr(Path, "write_bytes", fail_to_write)
+    def fail(self: Path, content: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
     with pytest.raises(DataError, match=r"report\.html cannot be written: No space left"):
-        write_report(FULL, path)
-    assert path.read_bytes() == before
+        save_page("new", path)
+    assert path.read_text("utf-8") == "é ?.jpg"
     assert list(tmp_path.iterdir()) == [path]
 
 
-def fail_to_write(self: Path, content: bytes) -> int:
-    raise OSError(28, "No space left on device")
+# --- exchanged backgrounds
+
+
+def measured(
+    labels: list[int], original: list[float], mixed: list[tuple[float, float, float]]
+) -> BackgroundEvaluation:
+    """From the probability of the true class of each dish; photo 0 is no dish.
+
+    Images have one level each, which identifies them.
+    """
+
+    def rows(probabilities: Any) -> np.ndarray:
+        pairs = zip(probabilities, labels, strict=True)
+        return np.float32([[p, 1 - p] if label == 0 else [1 - p, p] for p, label in pairs])
+
+    def image(level: int) -> np.ndarray:
+        return np.full((4, 4, 3), level, np.uint8)
+
+    photos = [Photo(Path(), f"{i}.jpg", label, "val") for i, label in enumerate([0, *labels])]
+    swap: Any = SimpleNamespace(
+        photos=[SimpleNamespace(photo=photo) for photo in photos],
+        dishes=list(range(1, len(photos))),
+        original=image,
+        mixed=lambda dish, background: image(100 + 10 * dish + background),
+        only_background=lambda index: image(50 + index),
+    )
+    names = ("mixed_same", "mixed_rand", "mixed_next")
+    return BackgroundEvaluation(
+        result=BackgroundMetrics.model_construct(),
+        swap=swap,
+        backgrounds={name: [k] * len(labels) for k, name in enumerate(names)},
+        probabilities={"original": rows(original)}
+        | {name: rows([row[k] for row in mixed]) for k, name in enumerate(names)},
+        only_background={1: np.float32([0.3, 0.7])},
+    )
+
+
+def test_gallery_starts_with_lost_dishes_then_largest_drops() -> None:
+    found = measured(
+        labels=[0, 1, 1, 0, 0, 1],
+        original=[0.9, 0.60, 0.99, 0.4, 0.7, 0.8],
+        mixed=[
+            (0.9, 0.9, 0.4),  # correct, then wrong: drops by 0.5
+            (0.6, 0.45, 0.6),  # correct, then wrong: drops by 0.15
+            (0.99, 0.99, 0.55),  # stays correct: drops by 0.44
+            (0.1, 0.2, 0.1),  # wrong before: drops by 0.3
+            (0.8, 0.7, 0.9),  # does not drop
+            (0.8, 0.6, 0.7),  # stays correct: drops by 0.2
+        ],
+    )
+    names = ["1.jpg", "2.jpg", "3.jpg", "4.jpg", "6.jpg"]
+    assert [row.name for row in gallery(found, ["clean", "dirty"])] == names
+    assert len(gallery(found, ["clean", "dirty"], max_rows=2)) == 2
+
+
+ROWS = gallery(measured([1, 0], [0.9, 0.8], [(0.8, 0.3, 0.1), (0.7, 0.7, 0.7)]), ["clean", "dirty"])
+
+
+def test_gallery_row_has_each_background_and_the_background_alone() -> None:
+    first, second = ROWS
+    assert (first.name, first.truth) == ("1.jpg", "dirty")
+    assert [
+        (p.name, p.pixels[0, 0, 0], p.predicted, round(p.probability, 2), p.correct)
+        for p in first.predictions
+    ] == [
+        ("Original", 1, "dirty", 0.9, True),
+        ("Mixed-Same", 110, "dirty", 0.8, True),
+        ("Mixed-Rand", 111, "clean", 0.7, False),
+        ("Mixed-Next", 112, "clean", 0.9, False),
+        ("Only-BG", 51, "dirty", 0.7, None),
+    ]
+    assert second.predictions[-1].name == "Mixed-Next"  # its background is not visible
+
+
+SWAPPED = BackgroundMetrics(
+    split="val",
+    seed=7,
+    original=Accuracy(count=239, total=250),
+    original_same_dishes=Accuracy(count=225, total=235),
+    mixed_same=Accuracy(count=223, total=235),
+    mixed_rand=Accuracy(count=212, total=235),
+    mixed_next=Accuracy(count=204, total=235),
+    bg_gap=AccuracyGap(photos=235, gap=0.0468, gap_ci95=(0.013, 0.081)),
+    next_gap=AccuracyGap(photos=235, gap=0.081, gap_ci95=(0.043, 0.123)),
+    only_bg=OnlyBackground(count=126, total=231, majority_rate=0.684),
+    worst_group=WorstGroup(accuracy=None, worst=None, groups=[], kinds=[]),
+    worst_table=WorstBackground(count=161, total=235, tables=16),
+    ece_original_and_mixed_rand=0.0197,
+    left_out=LeftOut(dishes=15, tables=19),
+)
+
+
+def test_report_of_backgrounds_has_all_metrics_and_the_gallery() -> None:
+    page = Page(render(replace(FULL, grid=[], mistakes=[], backgrounds=SWAPPED, gallery=ROWS)))
+    for fact in (
+        SWAPPED.verdict(2),
+        "Original 239/250 95.6% 92.3–97.5% all photos, unchanged",
+        "Mixed-Same 223/235 94.9%",
+        "Mixed-Rand 212/235 90.2%",
+        "Mixed-Next 204/235 86.8%",
+        "BG-Gap +4.7 points +1.3 to +8.1",
+        "to Mixed-Next +8.1 points +4.3 to +12.3",
+        "Only-BG 126/231 54.5%",
+        "dish removed; majority class 68.4%",
+        "worst background 161/235 68.5%",
+        "correct on all of 16 backgrounds",
+        "calibration error 0.020",
+        "15 of 250 dishes",
+        "19 of 250 backgrounds",
+        "seed 7",
+    ):
+        assert fact in page.words, fact
+    assert "worst group" not in page.words  # none has enough photos
+    images = [img["alt"] for img in page.all("img") if "jpeg" in img["src"]]
+    four = ["Original", "Mixed-Same", "Mixed-Rand", "Mixed-Next"]
+    assert images == [*four, "Only-BG", *four]
+    assert page.words.index("1.jpg") < page.words.index("2.jpg")
+    assert "Other backgrounds" not in Page(full_html()).words

@@ -18,14 +18,13 @@ from platecheck.auditing.duplicates import (
     suggest_exclusions,
 )
 from platecheck.auditing.features import extract_all_features
-from platecheck.auditing.findings import Finding, Severity, worst_first
+from platecheck.auditing.findings import Finding, Severity
 from platecheck.auditing.labels import cross_validated, label_findings
 from platecheck.auditing.quality import (
     blur_findings,
     extension_findings,
     picture_findings,
     size_findings,
-    unreadable_findings,
 )
 from platecheck.auditing.shortcuts import (
     PROBES,
@@ -103,7 +102,8 @@ class Audit:
 
     def fails(self, limit: Severity) -> bool:
         """Return whether any finding is at least as severe as `limit`."""
-        return any(finding.severity.at_least(limit) for finding in self.findings)
+        order = list(Severity)
+        return any(order.index(each.severity) <= order.index(limit) for each in self.findings)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the audit as JSON data; the keys are stable."""
@@ -117,19 +117,20 @@ class Audit:
             "severities": self.severities,
             "kinds": dict(sorted(Counter(finding.kind for finding in self.findings).items())),
             "findings": [finding.as_dict() for finding in self.findings],
-            "shortcuts": [self._probe_as_dict(probe) for probe in self.probes],
+            "shortcuts": [
+                {
+                    "probe": result.probe.name,
+                    "sees": result.probe.description,
+                    "found": result.found,
+                    "sentence": verdict(result, others=self.tried_on),
+                    "cross_validated": result.inside.as_dict() | {"splits": [self.learned_from]},
+                    "tested": result.outside
+                    and result.outside.as_dict() | {"splits": list(self.tried_on)},
+                }
+                for result in self.probes
+            ],
             "labels": {"accuracy": self.label_accuracy, "notes": list(self.label_notes)},
             "exclusions": [asdict(exclusion) for exclusion in self.exclusions],
-        }
-
-    def _probe_as_dict(self, result: ProbeResult) -> dict[str, Any]:
-        return {
-            "probe": result.probe.name,
-            "sees": result.probe.description,
-            "found": result.found,
-            "sentence": verdict(result, others=self.tried_on),
-            "cross_validated": result.inside.as_dict() | {"splits": [self.learned_from]},
-            "tested": result.outside and result.outside.as_dict() | {"splits": list(self.tried_on)},
         }
 
 
@@ -174,13 +175,13 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
     label_errors, label_accuracy = [], None
     if probabilities is not None:
         label_errors = label_findings(features, probabilities, photos.classes)
-        labels = np.array([photo_features.photo.label for photo_features in features])
+        labels = np.array([item.photo.label for item in features])
         label_accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     groups = find_groups(features)
-    unreadable = [(_name(error, photos), error) for error in photos.unreadable]
+    unreadable = _unreadable_findings(photos)
     findings = [
         *duplicate_findings(groups, photos.classes),
-        *unreadable_findings(unreadable),
+        *unreadable,
         *shortcut_findings(probes, others=tried_on),
         *extension_findings(features),
         *label_errors,
@@ -190,13 +191,13 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
     ]
     return Audit(
         photos=photos,
-        findings=worst_first(findings),
+        findings=tuple(sorted(findings, key=lambda each: list(Severity).index(each.severity))),
         probes=tuple(probes),
         learned_from=learn_from,
         tried_on=tried_on,
         label_accuracy=label_accuracy,
         label_notes=_label_notes(classifier, photos, checked=probabilities is not None),
-        exclusions=tuple(suggest_exclusions(groups, [name for name, _ in unreadable])),
+        exclusions=tuple(suggest_exclusions(groups, [each.photos[0] for each in unreadable])),
     )
 
 
@@ -204,6 +205,15 @@ def _probe_split(photos: PhotoSet) -> str:
     """Return ``train`` or, without it, the largest split."""
     sizes = Counter(photo.split for photo in photos.photos)
     return "train" if "train" in sizes else max(sorted(sizes), key=lambda split: sizes[split])
+
+
+def _unreadable_findings(photos: PhotoSet) -> list[Finding]:
+    findings, base = [], base_of(photos.folder)
+    for error in photos.unreadable:
+        name = Path(os.path.relpath(error.source, base)).as_posix()
+        message = f"The photo cannot be opened: {error.reason}."
+        findings.append(Finding("unreadable", Severity.ERROR, message, (name,)))
+    return findings
 
 
 def _predict(
@@ -233,7 +243,3 @@ def _label_notes(classifier: Classifier, photos: PhotoSet, *, checked: bool) -> 
             " be missed."
         )
     return tuple(notes)
-
-
-def _name(error: PhotoError, photos: PhotoSet) -> str:
-    return Path(os.path.relpath(error.source, base_of(photos.folder))).as_posix()

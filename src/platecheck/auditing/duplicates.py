@@ -15,38 +15,34 @@ _ORDER = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class DuplicateGroup:
-    """Identical or near-identical photos.
-
-    Attributes:
-        features: of two or more photos, sorted by name.
-    """
+    """Identical or near-identical photos: features of two or more, sorted by name."""
 
     features: tuple[PhotoFeatures, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(photo_features.photo.name for photo_features in self.features)
+        return tuple(item.photo.name for item in self.features)
 
     @property
     def splits(self) -> tuple[str, ...]:
-        return tuple(sorted({photo_features.photo.split for photo_features in self.features}))
+        return tuple(sorted({item.photo.split for item in self.features}))
 
     @property
     def labels(self) -> tuple[int, ...]:
-        return tuple(sorted({photo_features.photo.label for photo_features in self.features}))
+        return tuple(sorted({item.photo.label for item in self.features}))
 
     @property
     def copies(self) -> list["DuplicateGroup"]:
         """Subgroups of byte-identical files."""
         by_content: dict[str, list[PhotoFeatures]] = {}
-        for photo_features in self.features:
-            by_content.setdefault(photo_features.photo.sha256, []).append(photo_features)
+        for item in self.features:
+            by_content.setdefault(item.photo.sha256, []).append(item)
         return [DuplicateGroup(tuple(same)) for same in by_content.values() if len(same) > 1]
 
     @property
     def exact(self) -> bool:
         """Whether all files are byte-identical."""
-        return len({photo_features.photo.sha256 for photo_features in self.features}) == 1
+        return len({item.photo.sha256 for item in self.features}) == 1
 
     @property
     def contradicting(self) -> list["DuplicateGroup"]:
@@ -61,12 +57,12 @@ class DuplicateGroup:
 
 
 def find_groups(features: Sequence[PhotoFeatures]) -> list[DuplicateGroup]:
-    """DuplicateGroup identical and near-identical photos; each photo is in at most one group."""
+    """Group identical and near-identical photos; each photo is in at most one group."""
     members: dict[int, list[PhotoFeatures]] = {}
-    for photo_features, number in zip(features, group_numbers(features), strict=True):
-        members.setdefault(number, []).append(photo_features)
+    for item, number in zip(features, group_numbers(features), strict=True):
+        members.setdefault(number, []).append(item)
     groups = [
-        DuplicateGroup(tuple(sorted(group, key=lambda photo_features: photo_features.photo.name)))
+        DuplicateGroup(tuple(sorted(group, key=lambda item: item.photo.name)))
         for group in members.values()
         if len(group) > 1
     ]
@@ -119,25 +115,17 @@ def suggest_exclusions(
     """Suggest photos to leave out, sorted by path.
 
     These are copies of evaluation photos, all byte-identical photos in two classes, since either
-    label may be wrong, and photos that cannot be opened.
-
-    Args:
-        groups: from `find_groups`.
-        unreadable: names of photos that cannot be opened.
+    label may be wrong, and the `unreadable` ones, given by name.
     """
     found = {name: Exclusion("", name, "unreadable") for name in unreadable}
     for group in groups:
         excluded = [
-            (photo_features.photo, "contradiction")
-            for same in group.contradicting
-            for photo_features in same.features
+            (item.photo, "contradiction") for same in group.contradicting for item in same.features
         ]
         for same in group.leaking:
-            last = max(_split_order(photo_features.photo) for photo_features in same.features)
+            last = max(_split_order(item.photo) for item in same.features)
             excluded += [
-                (photo_features.photo, "leak")
-                for photo_features in same.features
-                if _split_order(photo_features.photo) < last
+                (item.photo, "leak") for item in same.features if _split_order(item.photo) < last
             ]
         for photo, reason in excluded:
             found.setdefault(photo.name, Exclusion(photo.sha256, photo.name, reason))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from platecheck.auditing import descriptors
+from platecheck.auditing.findings import Finding, Severity
 from platecheck.cpus import in_threads
 from platecheck.data.backgrounds import extract_background
 from platecheck.data.composite import remove_foreground
@@ -56,13 +57,8 @@ class PhotoFeatures:
         phash: perceptual hash; see `Fingerprint`.
         grey: grey thumbnail; see `Fingerprint`.
         properties: cleanvision's metrics.
-        rim: outermost pixels of a thumbnail, [pixels × 3].
-        light: brightness of the border, [2].
-        sharpness: sharpness of the border, [2].
-        blur: blur of the whole photo, 0 to 1.
-        dish: colours, texture and blemishes of the dish.
-        background: colours and texture beside the dish; None if the mask is poor or too little of
-            the background is visible.
+        rim, light, sharpness, blur, dish, background: see `descriptors`; the background is None if
+            the mask is poor or too little of it is visible.
         background_bytes: estimated file size without the dish; None as above.
     """
 
@@ -78,6 +74,10 @@ class PhotoFeatures:
     dish: descriptors.Floats
     background: descriptors.Floats | None = None
     background_bytes: float | None = None
+
+    def finding(self, kind: str, severity: Severity, message: str, **details: Any) -> Finding:
+        """Return a finding on this photo."""
+        return Finding(kind, severity, message, (self.photo.name,), details)
 
 
 def extract_all_features(
@@ -155,11 +155,9 @@ def _bytes_without_dish(
     background = extract_background(pixels, mask, np.random.default_rng(0))
     if background is None:
         return None
-    rest = _encoded_size(remove_foreground(pixels, mask, background), saving)
-    return facts.bytes * rest / _encoded_size(pixels, saving)
-
-
-def _encoded_size(pixels: NDArray[np.uint8], saving: dict[str, Any]) -> int:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, **saving)
-    return file.tell()
+    sizes = []
+    for image in (remove_foreground(pixels, mask, background), pixels):
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, **saving)
+        sizes.append(file.tell())
+    return facts.bytes * sizes[0] / sizes[1]

@@ -1,6 +1,5 @@
 """Findings of an audit and their severity."""
 
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -15,11 +14,6 @@ class Severity(StrEnum):
     """Needs manual review."""
     NOTE = "note"
     """For information."""
-
-    def at_least(self, other: "Severity") -> bool:
-        """Return whether this is at least as severe as `other`."""
-        order = list(Severity)
-        return order.index(self) <= order.index(other)
 
 
 @dataclass(frozen=True)
@@ -42,8 +36,3 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self) | {"severity": str(self.severity), "photos": list(self.photos)}
-
-
-def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Sort findings by severity (stable)."""
-    return tuple(sorted(findings, key=lambda finding: list(Severity).index(finding.severity)))

@@ -47,11 +47,11 @@ def cross_validated(
     Returns:
         Probabilities [photos, classes]; None if a class has too few different photos.
     """
-    labels = np.array([photo_features.photo.label for photo_features in features])
+    labels = np.array([item.photo.label for item in features])
     numbers = np.asarray(groups)
     if not enough(labels, numbers, int(labels.max()) + 1):
         return None
-    values = np.array([photo_features.dish for photo_features in features], float)
+    values = np.array([item.dish for item in features], float)
     if predictions is not None:
         values = np.hstack([values, np.log(np.clip(predictions, 1e-4, 1))])
     model = make_pipeline(
@@ -68,12 +68,9 @@ def label_findings(
 ) -> list[Finding]:
     """Return a warning per probable label error, the least probable label first.
 
-    Args:
-        features: of all photos.
-        probabilities: from `cross_validated`.
-        classes: class names.
+    `probabilities` are those of `cross_validated`.
     """
-    labels = np.array([photo_features.photo.label for photo_features in features])
+    labels = np.array([item.photo.label for item in features])
     of_label = probabilities[np.arange(len(labels)), labels]
     issues = find_label_issues(labels, probabilities, filter_by="both", n_jobs=1)
     issues = issues | (of_label < MIN_PROBABILITY)
@@ -85,6 +82,5 @@ def label_findings(
         message = f"The photo is labelled '{label}' but predicted '{prediction}' ({percent})."
         probability = round(float(of_label[at]), 4)
         details = {"label": label, "likely": prediction, "probability_of_label": probability}
-        name = features[at].photo.name
-        findings.append(Finding("label", Severity.WARNING, message, (name,), details))
+        findings.append(features[at].finding("label", Severity.WARNING, message, **details))
     return findings

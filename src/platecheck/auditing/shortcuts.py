@@ -7,6 +7,7 @@ accuracy says nothing about dishes (Geirhos et al., Shortcut learning in deep ne
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -49,21 +50,18 @@ class Probe:
     features: Callable[[PhotoFeatures], NDArray[np.floating] | None]
 
 
-def _file_format(photo_features: PhotoFeatures) -> Floats:
+def _file_format(item: PhotoFeatures) -> Floats:
     # A number per format, the same on every machine.
-    return np.array(
-        [int.from_bytes(photo_features.file.format.encode()[:6]), photo_features.file.coarseness]
-    )
+    return np.array([int.from_bytes(item.file.format.encode()[:6]), item.file.coarseness])
 
 
-def _image_size(photo_features: PhotoFeatures) -> Floats:
-    height, width = photo_features.file.height, photo_features.file.width
+def _image_size(item: PhotoFeatures) -> Floats:
+    height, width = item.file.height, item.file.width
     return np.array([height, width, height * width, width / height])
 
 
-def _file_size(photo_features: PhotoFeatures) -> Floats | None:
-    size = photo_features.background_bytes
-    return None if size is None else np.array([size])
+def _file_size(item: PhotoFeatures) -> Floats | None:
+    return None if item.background_bytes is None else np.array([item.background_bytes])
 
 
 PROBES = (
@@ -71,13 +69,13 @@ PROBES = (
         "border",
         "The background around the dish",
         "the 5 outermost pixels of a 64×64 thumbnail",
-        lambda photo_features: photo_features.rim,
+        attrgetter("rim"),
     ),
     Probe(
         "table",
         "The background beside the dish",
         "colours and texture of the widest strip beside the dish, if it was segmented well",
-        lambda photo_features: photo_features.background,
+        attrgetter("background"),
     ),
     Probe("image_size", "The image size", "height and width in pixels", _image_size),
     Probe(
@@ -96,13 +94,13 @@ PROBES = (
         "brightness",
         "The brightness of the border",
         "mean and spread of the brightness along the photo's border",
-        lambda photo_features: photo_features.light,
+        attrgetter("light"),
     ),
     Probe(
         "sharpness",
         "The sharpness of the border",
         "fine detail along the photo's border",
-        lambda photo_features: photo_features.sharpness,
+        attrgetter("sharpness"),
     ),
 )
 
@@ -112,10 +110,7 @@ class Score:
     """Accuracy of a probe.
 
     Attributes:
-        photos: number of photos predicted.
-        correct: number of correct predictions.
-        accuracy: proportion of correct predictions.
-        accuracy_ci95: its 95 % Wilson interval.
+        accuracy_ci95: 95 % Wilson interval of the accuracy.
         majority: accuracy of always predicting the most frequent class.
         balanced_accuracy: mean recall of the classes.
         balanced_accuracy_low: its lower confidence bound, corrected for the number of probes.
@@ -141,16 +136,11 @@ class Score:
 
 
 def score(labels: Ints, predictions: Ints, classes: int) -> Score:
-    """Compute the accuracy of predictions.
+    """Compute the accuracy of predicted class indices; each class occurs in `labels`.
 
     The lower bound of the balanced accuracy combines the classes' one-sided Wilson intervals (Zou
     and Donner, Construction of confidence intervals about effect measures, 2008), Bonferroni-
     corrected for two tests per probe.
-
-    Args:
-        labels: [N] index of the true class; each class occurs.
-        predictions: [N] index of the predicted class.
-        classes: number of classes.
     """
     correct = int((labels == predictions).sum())
     counts = np.bincount(labels, minlength=classes)
@@ -172,10 +162,9 @@ def score(labels: Ints, predictions: Ints, classes: int) -> Score:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Result of a probe.
+    """Scores of a probe.
 
     Attributes:
-        probe: the probe.
         inside: cross-validated on the training photos.
         outside: trained on the training photos and tested on the others; None if there are too few.
     """
@@ -226,51 +215,26 @@ def find_shortcuts(
     """
     results = []
     for probe in probes:
-        result = _run(
-            probe, features, np.asarray(groups), classes, learn_from=learn_from, seed=seed
-        )
-        if result:
-            results.append(result)
+        vectors = [probe.features(item) for item in features]
+        measured = [at for at, vector in enumerate(vectors) if vector is not None]
+        labels = np.array([features[at].photo.label for at in measured], int)
+        known = np.array([features[at].photo.split == learn_from for at in measured], bool)
+        group = np.asarray(groups)[measured]
+        if enough(labels[known], group[known], classes):
+            values = np.array([vectors[at] for at in measured], float)
+            forest = _forest(values.shape[1], seed)
+            predictions = cross_val_predict(
+                forest, values[known], labels[known], groups=group[known], cv=folds(seed)
+            )
+            inside, outside = score(labels[known], predictions, classes), None
+            other = ~known & ~np.isin(group, group[known])
+            if enough(labels[other], group[other], classes):
+                forest.fit(values[known], labels[known])
+                outside = score(labels[other], forest.predict(values[other]), classes)
+            results.append(ProbeResult(probe, inside, outside))
         if on_probe:
             on_probe()
     return results
-
-
-def _run(
-    probe: Probe,
-    features: Sequence[PhotoFeatures],
-    groups: Ints,
-    classes: int,
-    *,
-    learn_from: str,
-    seed: int,
-) -> ProbeResult | None:
-    measured = [
-        (numbers, photo_features, int(group))
-        for photo_features, group in zip(features, groups, strict=True)
-        if (numbers := probe.features(photo_features)) is not None
-    ]
-    if not measured:
-        return None
-    values = np.array([numbers for numbers, _, _ in measured], float)
-    labels = np.array([photo_features.photo.label for _, photo_features, _ in measured])
-    group = np.array([group for _, _, group in measured])
-    known = np.array(
-        [photo_features.photo.split == learn_from for _, photo_features, _ in measured]
-    )
-    if not enough(labels[known], group[known], classes):
-        return None
-    forest = _forest(values.shape[1], seed)
-    predictions = cross_val_predict(
-        forest, values[known], labels[known], groups=group[known], cv=folds(seed)
-    )
-    inside = score(labels[known], predictions, classes)
-    other = ~known & ~np.isin(group, group[known])
-    outside = None
-    if enough(labels[other], group[other], classes):
-        forest.fit(values[known], labels[known])
-        outside = score(labels[other], forest.predict(values[other]), classes)
-    return ProbeResult(probe, inside, outside)
 
 
 def enough(labels: Ints, groups: Ints, classes: int) -> bool:
@@ -320,19 +284,17 @@ def verdict(result: ProbeResult, *, others: Sequence[str]) -> str:
 
 def shortcut_findings(results: Sequence[ProbeResult], *, others: Sequence[str]) -> list[Finding]:
     """Return an error per shortcut."""
-    return [
-        Finding(
-            "shortcut",
-            Severity.ERROR,
-            verdict(result, others=others),
-            details={
+    findings = []
+    for result in results:
+        if result.found:
+            told = result.telling
+            details = {
                 "probe": result.probe.name,
-                "accuracy": result.telling.accuracy,
-                "accuracy_ci95": list(result.telling.accuracy_ci95),
-                "majority": result.telling.majority,
-                "balanced_accuracy": result.telling.balanced_accuracy,
-            },
-        )
-        for result in results
-        if result.found
-    ]
+                "accuracy": told.accuracy,
+                "accuracy_ci95": list(told.accuracy_ci95),
+                "majority": told.majority,
+                "balanced_accuracy": told.balanced_accuracy,
+            }
+            message = verdict(result, others=others)
+            findings.append(Finding("shortcut", Severity.ERROR, message, details=details))
+    return findings

@@ -14,8 +14,8 @@ from platecheck.cli.terminal import console, escape, show_first
 from platecheck.errors import DataError
 
 if TYPE_CHECKING:
+    from platecheck.evaluation.compare import Comparison
     from platecheck.evaluation.evaluate import Evaluation
-    from platecheck.evaluation.paired import Comparison
 
 ModelArgument = Annotated[
     Path,
@@ -26,32 +26,34 @@ ModelArgument = Annotated[
     ),
 ]
 
+Margin = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Also accept B if its accuracy is at most this much lower, such as 0.03."
+    ),
+]
+
 
 def compare(
     a: ModelArgument,
     b: ModelArgument,
     data: Data,
     split: Split = None,
-    margin: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            help="Also accept B if its accuracy is at most this much lower, such as 0.03.",
-        ),
-    ] = None,
+    margin: Margin = None,
     as_json: Json = False,
 ) -> None:
     """Compare two models on photos that neither was trained on.
 
     Exit code 0: B is better, or with --margin not worse by more than the margin; 1 otherwise.
     """
-    from platecheck.evaluation.evaluate import evaluate, load_model
-    from platecheck.evaluation.paired import compare as compare_paired
+    import numpy as np
 
-    evaluations: list[Evaluation] = []
+    from platecheck.evaluation.compare import compare as compare_paired
+    from platecheck.evaluation.evaluate import evaluate, load_model
+
+    evaluations = []
     loaded = [load_model(path) for path in (a, b)]
-    shared_division = next((division for _, division in loaded if division is not None), None)
+    shared = next((info for _, info in loaded if info is not None), None)
     for path, (model, own) in zip((a, b), loaded, strict=True):
         with progress_bar(f"evaluating {path}") as bar:
             evaluations.append(
@@ -59,7 +61,7 @@ def compare(
                     model,
                     data,
                     split=split,
-                    division=own or shared_division,  # both need the same splits
+                    split_info=own or shared,  # both need the same splits
                     on_start=bar.start,
                     on_photo=bar.advance,
                 )
@@ -68,11 +70,8 @@ def compare(
     common = sorted(correct_a.keys() & correct_b.keys())
     if not common:
         raise DataError(f"there are no photos that both {a} and {b} can be evaluated on")
-    import numpy as np
-
-    result = compare_paired(
-        *(np.array([correct[path] for path in common]) for correct in (correct_a, correct_b))
-    )
+    pair = (np.array([correct[path] for path in common]) for correct in (correct_a, correct_b))
+    result = compare_paired(*pair)
     changed = {
         "only_a": [str(path) for path in common if correct_a[path] and not correct_b[path]],
         "only_b": [str(path) for path in common if correct_b[path] and not correct_a[path]],
@@ -84,10 +83,7 @@ def compare(
         print(json.dumps({**names, **result.as_dict(), **test, "changed": changed}, indent=2))
     else:
         _show(result, a, b, changed)
-        for name, evaluation in zip("AB", evaluations, strict=True):
-            baseline = evaluation.result.majority_baseline
-            if baseline.verdict != "better":
-                console().print(f"[yellow]{name}: {escape(str(baseline))}[/]")
+        _show_baselines(evaluations)
         if margin is not None:
             verb, color = ("is not", "green") if not_worse else ("may be", "yellow")
             console().print(f"[{color}]B {verb} worse than A by {margin:.1%} or more.[/]")
@@ -98,6 +94,13 @@ def compare(
 def _correct(evaluation: "Evaluation") -> dict[Path, bool]:
     correct = evaluation.probabilities.argmax(axis=1) == evaluation.labels
     return {photo.path: bool(ok) for photo, ok in zip(evaluation.photos, correct, strict=True)}
+
+
+def _show_baselines(evaluations: "list[Evaluation]") -> None:
+    for name, evaluation in zip("AB", evaluations, strict=True):
+        baseline = evaluation.result.majority_baseline
+        if baseline.verdict != "better":
+            console().print(f"[yellow]{name}: {escape(str(baseline))}[/]")
 
 
 def _show(result: "Comparison", a: Path, b: Path, changed: dict[str, list[str]]) -> None:

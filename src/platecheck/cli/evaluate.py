@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from platecheck.cli.background_table import show_backgrounds
 from platecheck.cli.data import show_notes, show_unreadable
 from platecheck.cli.models import complete_model
 from platecheck.cli.options import (
@@ -28,10 +27,9 @@ from platecheck.files import check_writable
 
 if TYPE_CHECKING:
     from platecheck.classifier import Model
-    from platecheck.evaluation.answers import DecisionMetrics
     from platecheck.evaluation.background_metrics import BackgroundMetrics
     from platecheck.evaluation.evaluate import Evaluation
-    from platecheck.evaluation.metrics import EvaluationResult
+    from platecheck.evaluation.metrics import DecisionMetrics, EvaluationResult
 
 
 def evaluate(
@@ -55,20 +53,28 @@ def evaluate(
     from platecheck.evaluation.evaluate import load_model
 
     backgrounds |= _deprecated_tables(tables)
-    loaded, division = load_model(model)
+    loaded, split_info = load_model(model)
     with progress_bar("evaluating") as bar:
         found = evaluate_model(
             loaded,
             data,
             split=split,
-            division=division,
+            split_info=split_info,
             strict=strict,
             on_start=bar.start,
             on_photo=bar.advance,
         )
     show_notes(found.notes)
-    decisions = _decision_metrics(loaded, found)
-    swapped = _background_metrics(loaded, found, seed) if backgrounds else None
+    decisions, swapped = _decision_metrics(loaded, found), None
+    if backgrounds:
+        try:
+            from platecheck.evaluation.background_evaluation import evaluate_backgrounds
+        except ModuleNotFoundError as error:
+            raise MissingExtraError("Exchanging backgrounds", "data") from error
+        with progress_bar("exchanging backgrounds") as bar:
+            swapped = evaluate_backgrounds(
+                loaded, found, seed=seed, on_start=bar.start, on_photo=bar.advance
+            ).result
     if as_json:
         result = found.result.model_dump(mode="json")
         if decisions:
@@ -76,12 +82,12 @@ def evaluate(
         if swapped:
             result["tables"] = swapped.model_dump(mode="json")
         print(json.dumps(result, indent=2))
-        raise typer.Exit(1 if found.result.unreadable else 0)
-    _show(found.result, found.split)
-    if decisions:
-        _show_decisions(decisions)
-    if swapped:
-        show_backgrounds(swapped, found.result.classes)
+    else:
+        _show(found.result, found.split)
+        if decisions:
+            _show_decisions(decisions)
+        if swapped:
+            _show_backgrounds(swapped, found.result.classes)
     raise typer.Exit(1 if found.result.unreadable else 0)
 
 
@@ -93,40 +99,13 @@ def _deprecated_tables(tables: bool) -> bool:
 
 def _decision_metrics(model: "Model", found: "Evaluation") -> "DecisionMetrics | None":
     from platecheck.classifier import Classifier
-    from platecheck.evaluation.answers import evaluate_decisions
+    from platecheck.evaluation.metrics import evaluate_decisions
 
     if not isinstance(model, Classifier) or found.decisions is None:
         return None
     if not model.info.thresholds and model.info.ood_threshold is None:
         return None
     return evaluate_decisions(found.decisions, found.labels, model.classes)
-
-
-def _show_decisions(metrics: "DecisionMetrics") -> None:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("classified", str(metrics.coverage))
-    table.add_row("of these correct", str(metrics.accuracy))
-    for name, proportion in metrics.wrong.items():
-        table.add_row(f"predicted {escape(name)}, wrong", str(proportion))
-    for name, proportion in metrics.missed.items():
-        table.add_row(f"true {escape(name)}, missed", str(proportion))
-    table.add_row("unsure", str(metrics.unsure))
-    table.add_row("not a dish", str(metrics.no_dish))
-    stdout = console()
-    stdout.print("\nWith the labels unsure and not a dish:")
-    stdout.print(table)
-
-
-def _background_metrics(model: "Model", found: "Evaluation", seed: int) -> "BackgroundMetrics":
-    try:
-        from platecheck.evaluation.background_evaluation import evaluate_backgrounds
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("Exchanging backgrounds", "data") from error
-
-    with progress_bar("exchanging backgrounds") as bar:
-        return evaluate_backgrounds(
-            model, found, seed=seed, on_start=bar.start, on_photo=bar.advance
-        ).result
 
 
 def _show(result: "EvaluationResult", split: str) -> None:
@@ -166,6 +145,41 @@ def _show(result: "EvaluationResult", split: str) -> None:
     ]
     show_first(lines, stdout, hint=" (--json lists all)")
     show_unreadable([f"{photo.path}: {photo.reason}" for photo in result.unreadable])
+
+
+def _show_decisions(metrics: "DecisionMetrics") -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("classified", str(metrics.coverage))
+    table.add_row("of these correct", str(metrics.accuracy))
+    for name, proportion in metrics.wrong.items():
+        table.add_row(f"predicted {escape(name)}, wrong", str(proportion))
+    for name, proportion in metrics.missed.items():
+        table.add_row(f"true {escape(name)}, missed", str(proportion))
+    table.add_row("unsure", str(metrics.unsure))
+    table.add_row("not a dish", str(metrics.no_dish))
+    stdout = console()
+    stdout.print("\nWith the labels unsure and not a dish:")
+    stdout.print(table)
+
+
+def _show_backgrounds(metrics: "BackgroundMetrics", classes: list[str]) -> None:
+    stdout = console()
+    headers = ("other backgrounds", "correct", "accuracy", "95 % interval", "")
+    table = Table(*headers, box=None, pad_edge=False)
+    for row in metrics.rows(len(classes)):
+        table.add_row(*map(escape, row))
+    stdout.print()
+    stdout.print(table)
+    stdout.print()
+    table = Table("background group", *map(escape, classes), box=None, pad_edge=False)
+    groups = {(group.kind, group.label): group for group in metrics.worst_group.groups}
+    for cluster in metrics.worst_group.kinds:
+        cells = [groups.get((cluster.kind, name)) for name in classes]
+        counts = [f"{cell.count}/{cell.total}" if cell else "–" for cell in cells]
+        table.add_row(f"{cluster.kind} [on {cluster.colour}]    [/] {cluster.colour}", *counts)
+    stdout.print(table)
+    stdout.print(f"\n{metrics.describe_left_out()}")
+    stdout.print(f"\n[bold]{metrics.verdict(len(classes))}[/]")
 
 
 def report(

@@ -74,7 +74,7 @@ def export(
                     exported,
                     opened.data,
                     split=split,
-                    division=opened.facts.split_info,
+                    split_info=opened.facts.split_info,
                     on_start=bar.start,
                     on_photo=bar.advance,
                 )

@@ -6,45 +6,33 @@ accuracy in Sagawa, Koh, Hashimoto and Liang, *Distributionally robust neural ne
 shifts* (2020).
 """
 
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from pydantic import model_serializer
 
-from platecheck.evaluation.metrics import Frozen, wilson_interval
-
-MIN_GROUP_SIZE = 10  # smaller groups are listed, but never reported as the worst
+from platecheck.evaluation.metrics import Frozen, Proportion
 
 
-class Accuracy(Frozen):
-    """Correct predictions out of `photos`, with the Wilson 95 % interval."""
+class Accuracy(Proportion):
+    """Correct predictions; a proportion with other names in JSON, and the fields of subclasses."""
 
-    photos: int
-    correct: int
-    accuracy: float
-    accuracy_ci95: tuple[float, float]
+    @model_serializer
+    def _as_json(self) -> dict[str, Any]:
+        own: dict[str, Any] = {"photos": self.total, "correct": self.count}
+        own |= {"accuracy": self.value, "accuracy_ci95": self.interval}
+        added = [name for name in type(self).model_fields if name not in Proportion.model_fields]
+        return own | {name: getattr(self, name) for name in added}
 
-    @classmethod
-    def from_correct(cls, correct: NDArray[np.bool_], **fields: Any) -> Self:
-        """Count `correct` [N]; `fields` are those that a subclass adds."""
-        photos, count = len(correct), int(correct.sum())
-        return cls(
-            photos=photos,
-            correct=count,
-            accuracy=count / photos,
-            accuracy_ci95=wilson_interval(count, photos),
-            **fields,
-        )
+    def cells(self) -> tuple[str, str, str]:
+        """Return count, value and interval for display."""
+        low, high = (100 * end for end in self.interval or (0, 1))
+        return f"{self.count}/{self.total}", f"{self.value or 0:.1%}", f"{low:.1f}–{high:.1f}%"
 
 
 class OnlyBackground(Accuracy):
-    """Photos with their dish removed; correct means predicted as the removed dish's class.
+    """Photos with their dish removed; correct means predicted as the removed dish's class."""
 
-    Attributes:
-        majority_rate: proportion of the most frequent class.
-    """
-
-    majority_rate: float
+    majority_rate: float  # proportion of the most frequent class
 
 
 class AccuracyGap(Frozen):
@@ -60,14 +48,14 @@ class AccuracyGap(Frozen):
     gap: float
     gap_ci95: tuple[float, float]
 
+    def cells(self) -> tuple[str, str, str]:
+        """Return an empty count, value and interval for display."""
+        low, high = (100 * end for end in self.gap_ci95)
+        return "", f"{100 * self.gap:+.1f} points", f"{low:+.1f} to {high:+.1f}"
+
 
 class GroupAccuracy(Accuracy):
-    """Original photos of one class in one background group.
-
-    Attributes:
-        label: the class.
-        kind: number of the background group, from 1; see `WorstGroup.kinds`.
-    """
+    """Original photos of one class in one background group (`WorstGroup.kinds`), from 1."""
 
     label: str
     kind: int
@@ -86,7 +74,7 @@ class WorstGroup(Frozen):
 
     Attributes:
         accuracy: that of `worst`.
-        worst: None if no group has `MIN_GROUP_SIZE` photos.
+        worst: None if all groups are small.
         groups: all groups, including small ones.
         kinds: background groups.
     """
@@ -119,21 +107,14 @@ class BackgroundMetrics(Frozen):
     """Metrics of exchanged backgrounds; its JSON has exactly these keys.
 
     Attributes:
-        split: the evaluated split.
-        seed: random seed.
         original: all original photos.
         original_same_dishes: original photos of the dishes that were moved.
         mixed_same: those dishes, each on a background from another photo of its class.
         mixed_rand: on a background from any other photo.
         mixed_next: on a background from the next class; with two classes, the other one.
-        bg_gap: Mixed-Same minus Mixed-Rand.
-        next_gap: Mixed-Same minus Mixed-Next.
-        only_bg: dishes removed.
-        worst_group: worst combination of class and background group.
-        worst_table: dishes classified correctly on every background.
+        bg_gap, next_gap: Mixed-Same minus Mixed-Rand, and minus Mixed-Next.
         ece_original_and_mixed_rand: expected calibration error, 15 bins, over
             `original_same_dishes` and `mixed_rand` together.
-        left_out: photos that could not be used.
     """
 
     split: str
@@ -151,52 +132,48 @@ class BackgroundMetrics(Frozen):
     ece_original_and_mixed_rand: float
     left_out: LeftOut
 
+    def verdict(self, classes: int) -> str:
+        """Return a sentence that says whether the model depends on the background."""
+        where = f"On the {'other' if classes == 2 else 'next'} class's backgrounds it"
+        gap, (low, high) = self.next_gap.gap, self.next_gap.gap_ci95
+        points = f"{100 * abs(gap):.1f}".removesuffix(".0")
+        points += " point" if points == "1" else " points"
+        if low > 0:
+            degree = "" if gap >= 0.05 else " slightly"
+            return f"{where} loses {points}: it{degree} depends on the background."
+        change = f"{'loses' if gap > 0 else 'gains'} {points}" if gap else "loses nothing"
+        if high > 0.05:
+            return f"{where} {change}, which may be chance: too few dishes to tell."
+        return f"{where} {change}: no sign that it depends on the background."
 
-def verdict(result: BackgroundMetrics, classes: int) -> str:
-    """Return a sentence that says whether the model depends on the background."""
-    where = f"On the {'other' if classes == 2 else 'next'} class's backgrounds it"
-    low, high = result.next_gap.gap_ci95
-    points = f"{100 * abs(result.next_gap.gap):.1f}".removesuffix(".0")
-    points += " point" if points == "1" else " points"
-    if low > 0:
-        degree = "" if result.next_gap.gap >= 0.05 else " slightly"
-        return f"{where} loses {points}: it{degree} depends on the background."
-    change = "loses" if result.next_gap.gap > 0 else "gains"
-    change = f"{change} {points}" if result.next_gap.gap else "loses nothing"
-    if high > 0.05:
-        return f"{where} {change}, which may be chance: too few dishes to tell."
-    return f"{where} {change}: no sign that it depends on the background."
+    def rows(self, classes: int) -> list[tuple[str, str, str, str, str]]:
+        """Return a table for display: name, count, value, interval, description."""
+        other = "other" if classes == 2 else "next"
+        only, worst, everywhere = self.only_bg, self.worst_group.worst, self.worst_table
+        metrics: list[tuple[str, Accuracy | AccuracyGap, str]] = [
+            ("Original", self.original, "all photos, unchanged"),
+            ("of these dishes", self.original_same_dishes, "those used below"),
+            ("Mixed-Same", self.mixed_same, "on backgrounds of the same class"),
+            ("Mixed-Rand", self.mixed_rand, "on any other background"),
+            ("Mixed-Next", self.mixed_next, f"on the {other} class's backgrounds"),
+            ("BG-Gap", self.bg_gap, "Mixed-Same − Mixed-Rand"),
+            ("to Mixed-Next", self.next_gap, "Mixed-Same − Mixed-Next"),
+            ("Only-BG", only, f"dish removed; majority class {only.majority_rate:.1%}"),
+        ]
+        if worst:
+            metrics.append(("worst group", worst, f"{worst.label}, background group {worst.kind}"))
+        description = f"correct on all of {everywhere.tables} backgrounds"
+        metrics.append(("worst background", everywhere, description))
+        ece = f"{self.ece_original_and_mixed_rand:.3f}"
+        return [
+            *((name, *metric.cells(), text) for name, metric, text in metrics),
+            ("calibration error", "", ece, "", "15 bins, Original and Mixed-Rand"),
+        ]
 
-
-def metric_rows(
-    result: BackgroundMetrics, classes: int
-) -> list[tuple[str, Accuracy | AccuracyGap, str]]:
-    """Return the rows of a table for display: name, metric, description."""
-    other = "other" if classes == 2 else "next"
-    only, worst = result.only_bg, result.worst_group.worst
-    rows: list[tuple[str, Accuracy | AccuracyGap, str]] = [
-        ("Original", result.original, "all photos, unchanged"),
-        ("of these dishes", result.original_same_dishes, "those used below"),
-        ("Mixed-Same", result.mixed_same, "on backgrounds of the same class"),
-        ("Mixed-Rand", result.mixed_rand, "on any other background"),
-        ("Mixed-Next", result.mixed_next, f"on the {other} class's backgrounds"),
-        ("BG-Gap", result.bg_gap, "Mixed-Same − Mixed-Rand"),
-        ("to Mixed-Next", result.next_gap, "Mixed-Same − Mixed-Next"),
-        ("Only-BG", only, f"dish removed; majority class {only.majority_rate:.1%}"),
-    ]
-    if worst:
-        rows.append(("worst group", worst, f"{worst.label}, background group {worst.kind}"))
-    everywhere = result.worst_table
-    rows.append(
-        ("worst background", everywhere, f"correct on all of {everywhere.tables} backgrounds")
-    )
-    return rows
-
-
-def describe_left_out(result: BackgroundMetrics) -> str:
-    """Return a sentence on the photos that were not used."""
-    out, photos = result.left_out, result.original.photos
-    return (
-        f"Left out: {out.dishes} of {photos} dishes without a good mask, and {out.tables} of"
-        f" {photos} backgrounds of which too little is visible."
-    )
+    def describe_left_out(self) -> str:
+        """Return a sentence on the photos that were not used."""
+        photos = self.original.total
+        return (
+            f"Left out: {self.left_out.dishes} of {photos} dishes without a good mask, and"
+            f" {self.left_out.tables} of {photos} backgrounds of which too little is visible."
+        )

@@ -59,13 +59,7 @@ class BackgroundSwap:
         seed: int,
         on_photo: Callable[[], None] | None = None,
     ) -> None:
-        """Segment the dishes.
-
-        Args:
-            photos: those of one split.
-            size: width and height of the images in pixels.
-            seed: 0 or more.
-            on_photo: called after each photo.
+        """Segment the dishes; images are `size` × `size` pixels.
 
         Raises:
             DataError: too few good masks, or only one class shows its background.
@@ -76,7 +70,8 @@ class BackgroundSwap:
         self.photos = list(in_threads(self._segment, photos, on_done=on_photo))
         by_content = {p.photo.sha256: i for i, p in enumerate(self.photos) if p.has_background}
         self.backgrounds = np.array([by_content[key] for key in sorted(by_content)], np.int64)
-        self._keys = np.array([_key(each.photo) for each in self.photos], np.uint64)
+        keys = [int(each.photo.sha256[:16], 16) for each in self.photos]
+        self._keys = np.array(keys, np.uint64)
         self._labels = np.array([each.photo.label for each in self.photos])
         self._classes = np.unique(self._labels[self.backgrounds])
         good = [i for i, each in enumerate(self.photos) if each.dish_mask.good]
@@ -140,9 +135,8 @@ class BackgroundSwap:
 
     def mixed(self, dish: int, background: int) -> Pixels:
         """Return the dish in its place on another background, uint8 [size, size, 3]."""
-        return composite(self._background(background, dish), self.original(dish), self._mask(dish))[
-            0
-        ]
+        pixels, mask = self.original(dish), self._mask(dish)
+        return composite(self._background(background, dish), pixels, mask)[0]
 
     def only_background(self, index: int) -> Pixels:
         """Return the photo with its dish replaced by its background, uint8 [size, size, 3]."""
@@ -169,10 +163,6 @@ class BackgroundSwap:
         if background is None:
             raise ValueError(f"photo {index} shows no background")
         return background
-
-
-def _key(photo: Photo) -> int:
-    return int(photo.sha256[:16], 16)
 
 
 def probabilities_of(

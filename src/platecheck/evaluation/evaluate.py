@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.classifier import Classifier, Model, Row, find_model, stream_probabilities
-from platecheck.data.folders import Photo, PhotoSet, checked, list_photos
+from platecheck.data.folders import Photo, checked, list_photos
 from platecheck.data.splits import apply_split
 from platecheck.errors import DataError, MissingExtraError, ModelError, PhotoError
 from platecheck.evaluation.metrics import (
@@ -74,7 +74,7 @@ def evaluate(
     folder: Path,
     *,
     split: str | None = None,
-    division: SplitInfo | None = None,
+    split_info: SplitInfo | None = None,
     strict: bool = False,
     batch_size: int = 8,
     on_start: Callable[[int], None] | None = None,
@@ -83,24 +83,24 @@ def evaluate(
     """Evaluate a model on one split of a folder.
 
     Args:
-        model: the model.
         folder: photos sorted into folders named after the model's classes.
         split: name of the split; by default ``test``, or the only one.
-        division: from `load_model`. If it split these photos, only the part not used for
+        split_info: from `load_model`. If it split these photos, only the part not used for
             model selection is evaluated.
         strict: raise on unreadable photos instead of skipping them.
-        batch_size: photos per batch.
-        on_start: called with the number of photos.
-        on_photo: called after each photo.
+        on_start, on_photo: called with the number of photos, and after each of them.
 
     Raises:
         DataError: the folder's layout is invalid, or it has no such split.
     """
     listed = list_photos(folder, classes=model.classes)
-    if division is not None and division.split in listed.splits:
+    if split_info is not None and split_info.split in listed.splits:
         # Photos are recognized by content, so hash them first.
-        listed = apply_split(checked(listed), division)
-    name = split or ("test" if "test" in listed.splits else _only(listed))
+        listed = apply_split(checked(listed), split_info)
+    if not split and "test" not in listed.splits and len(listed.splits) > 1:
+        names = ", ".join(listed.splits)
+        raise DataError(f"{folder} has no test split; choose with --split: {names}")
+    name = split or ("test" if "test" in listed.splits else listed.splits[0])
     chosen = listed.split(name)
     if on_start:
         on_start(len(chosen))
@@ -143,11 +143,3 @@ def _predict(model: Model, paths: Iterable[Path], batch_size: int) -> Iterator[t
         else:
             values = (prediction.probabilities or {}).values()
             yield np.array(list(values), np.float32), prediction.label
-
-
-def _only(photos: PhotoSet) -> str:
-    if len(photos.splits) > 1:
-        raise DataError(
-            f"{photos.folder} has no test split; choose with --split: {', '.join(photos.splits)}"
-        )
-    return photos.splits[0]

@@ -1,16 +1,17 @@
-"""Compute metrics from probabilities and labels, of any model."""
+"""Compute metrics from probabilities or decisions and labels, of any model."""
 
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, model_serializer
 
 from platecheck.errors import DataError, MissingExtraError
+from platecheck.model_info import NO_DISH, UNSURE
 
 try:
     from scipy.stats import binomtest
@@ -29,6 +30,60 @@ class Frozen(BaseModel):
     """Immutable metrics."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Proportion(Frozen):
+    """A count out of a total."""
+
+    count: int
+    total: int
+
+    @classmethod
+    def of(cls, counted: NDArray[np.bool_], **fields: Any) -> Self:
+        """Count the true values of an array; `fields` are those that a subclass adds."""
+        return cls(count=int(counted.sum()), total=counted.size, **fields)
+
+    @property
+    def value(self) -> float | None:
+        """count / total; None if the total is 0."""
+        return self.count / self.total if self.total else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % Wilson score interval; None if the total is 0."""
+        return wilson_interval(self.count, self.total) if self.total else None
+
+    @model_serializer
+    def _as_json(self) -> dict[str, Any]:
+        return {"count": self.count, "of": self.total, "share": self.value, "ci95": self.interval}
+
+    def __str__(self) -> str:
+        if self.value is None or self.interval is None:
+            return "none"
+        low, high = self.interval
+        return f"{self.count}/{self.total} = {self.value:.2%}  ({low:.1%} to {high:.1%})"
+
+
+class DecisionMetrics(Frozen):
+    """Metrics of decisions, which may also be *unsure* or *not a dish*.
+
+    Attributes:
+        coverage: photos given a class.
+        accuracy: correct ones among these.
+        unsure: photos labeled unsure.
+        no_dish: photos labeled not a dish.
+        wrong: by class, false discoveries among photos given that class. For ``clean``, these are
+            dirty dishes that would be used.
+        missed: by class, photos of the class given another one. For ``clean``, these are false
+            alarms.
+    """
+
+    coverage: Proportion
+    accuracy: Proportion
+    unsure: Proportion
+    no_dish: Proportion
+    wrong: dict[str, Proportion]
+    missed: dict[str, Proportion]
 
 
 class ClassMetrics(Frozen):
@@ -78,9 +133,6 @@ class Metrics(Frozen):
     """Metrics of one evaluation; its JSON has exactly these keys.
 
     Attributes:
-        photos: number of photos evaluated.
-        correct: number classified correctly.
-        accuracy: correct / photos.
         accuracy_ci95: 95 % Wilson score interval (low, high).
         precision, recall, f1: macro averages over the classes.
         auroc: area under the ROC curve; with two classes the score is the second class's
@@ -90,10 +142,7 @@ class Metrics(Frozen):
         brier: multi-class Brier score, the mean over photos of the sum over classes of
             (probability - truth)²: in [0, 2], twice the two-class score of the second class alone.
         mean_confidence: mean probability of the predicted class.
-        classes: class names, in the order of the probabilities' columns.
         confusion_matrix: counts; rows are true, columns predicted classes.
-        per_class: metrics of each class.
-        majority_baseline: comparison with always predicting the most frequent class.
     """
 
     photos: int
@@ -113,12 +162,10 @@ class Metrics(Frozen):
     majority_baseline: MajorityBaseline
 
 
-def _printable(path: str) -> str:
-    """Replace bytes that are not UTF-8, which JSON cannot hold."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
-_PrintablePath = Annotated[str, AfterValidator(_printable)]
+# Bytes that are not UTF-8, which JSON cannot hold, are replaced.
+_PrintablePath = Annotated[
+    str, AfterValidator(lambda path: os.fsencode(path).decode("utf-8", "replace"))
+]
 
 
 class Mistake(Frozen):
@@ -138,12 +185,7 @@ class UnreadablePhoto(Frozen):
 
 
 class EvaluationResult(Metrics):
-    """Metrics with the photos that need attention.
-
-    Attributes:
-        mistakes: misclassified photos, most confident first.
-        unreadable: photos that could not be read, not counted in `photos`.
-    """
+    """Metrics with the photos that need attention; unreadable ones are not counted in `photos`."""
 
     mistakes: list[Mistake]
     unreadable: list[UnreadablePhoto]
@@ -167,10 +209,7 @@ class Reliability:
 
     @property
     def ece(self) -> float:
-        """Expected calibration error (Guo et al., 2017): mean |accuracy - confidence|, in [0, 1].
-
-        Bins are weighted by their number of photos.
-        """
+        """Expected calibration error (Guo et al., 2017), weighted by photos, in [0, 1]."""
         gaps = np.abs(self.accuracy - self.confidence)
         filled = self.count > 0
         return float(np.average(gaps[filled], weights=self.count[filled]))
@@ -200,6 +239,10 @@ def evaluate_probabilities(
     scores = probabilities.astype(np.float64)
 
     correct = int((predicted == labels).sum())
+    auroc = None
+    if one_hot.any(axis=0).all():
+        scored = [1] if len(classes) == 2 else indices
+        auroc = float(np.mean([sk.roc_auc_score(one_hot[:, c], scores[:, c]) for c in scored]))
     precision, recall, f1, support = sk.precision_recall_fscore_support(
         labels, predicted, labels=indices, zero_division=0
     )
@@ -212,7 +255,7 @@ def evaluate_probabilities(
         precision=float(precision[occurs].mean()),
         recall=float(recall[occurs].mean()),
         f1=float(f1[occurs].mean()),
-        auroc=_auroc(scores, one_hot),
+        auroc=auroc,
         ece=reliability(probabilities, labels).ece,
         brier=float(((scores - one_hot) ** 2).sum(axis=1).mean()),
         mean_confidence=float(scores.max(axis=1).mean()),
@@ -228,6 +271,29 @@ def evaluate_probabilities(
             for i, name in enumerate(classes)
         },
         majority_baseline=_majority_baseline(predicted, labels, classes),
+    )
+
+
+def evaluate_decisions(
+    decisions: Sequence[str], labels: IntArray, classes: Sequence[str]
+) -> DecisionMetrics:
+    """Compute metrics of decisions.
+
+    Args:
+        decisions: [N], each a class, `UNSURE` or `NO_DISH`.
+        labels: [N] indices of the true classes.
+        classes: class names.
+    """
+    given, truth = np.array(decisions), np.array(classes)[labels]
+    decided, correct = np.isin(given, classes), given == truth
+    wrong = decided & ~correct
+    return DecisionMetrics(
+        coverage=Proportion.of(decided),
+        accuracy=Proportion.of(correct[decided]),
+        unsure=Proportion.of(given == UNSURE),
+        no_dish=Proportion.of(given == NO_DISH),
+        wrong={name: Proportion.of(wrong[given == name]) for name in classes},
+        missed={name: Proportion.of(wrong[truth == name]) for name in classes},
     )
 
 
@@ -261,16 +327,7 @@ def wilson_interval(correct: int, photos: int, level: float = 0.95) -> tuple[flo
 
 
 def reliability(probabilities: FloatArray, labels: IntArray, bins: int = 15) -> Reliability:
-    """Bin predictions by confidence into equal-width bins.
-
-    Args:
-        probabilities: [N, C] in [0, 1], rows sum to 1.
-        labels: [N] indices of the true classes, in [0, C).
-        bins: number of bins.
-
-    Raises:
-        DataError: N is 0, or the arrays are invalid.
-    """
+    """Bin predictions by confidence into equal-width bins; see `evaluate_probabilities`."""
     _check(probabilities, labels)
     if bins < 1:
         raise DataError(f"A reliability diagram needs at least one bin, not {bins}.")
@@ -296,14 +353,7 @@ def mistakes(
 ) -> list[Mistake]:
     """Return misclassified photos, most confident first, then by path.
 
-    Args:
-        probabilities: [N, C] in [0, 1], rows sum to 1.
-        labels: [N] indices of the true classes, in [0, C).
-        classes: C distinct names.
-        paths: [N] paths of the photos.
-
-    Raises:
-        DataError: N is 0, or the arrays are invalid.
+    Arguments as `evaluate_probabilities`, and the [N] paths of the photos.
     """
     _check(probabilities, labels, classes)
     if len(paths) != len(labels):
@@ -319,13 +369,6 @@ def mistakes(
         for i in np.flatnonzero(predicted != labels).tolist()
     ]
     return sorted(found, key=lambda mistake: (-mistake.probability, mistake.path))
-
-
-def _auroc(probabilities: NDArray[np.float64], one_hot: NDArray[np.bool_]) -> float | None:
-    if not one_hot.any(axis=0).all():
-        return None
-    scored = [1] if one_hot.shape[1] == 2 else range(one_hot.shape[1])
-    return float(np.mean([sk.roc_auc_score(one_hot[:, c], probabilities[:, c]) for c in scored]))
 
 
 def _check(

@@ -1,8 +1,8 @@
-"""Write an audit as one self-contained HTML page with thumbnails."""
+"""HTML report of an audit."""
 
 import contextlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from platecheck.data.folders import Photo
 from platecheck.data.segmentation import MaskCache
 from platecheck.errors import PhotoError
 from platecheck.photo import open_photo
-from platecheck.report.page import save_page, templates, thumbnail
+from platecheck.report.render import render_template, save_page, thumbnail
 
 THUMBNAIL = 512  # pixels of the longer side, large enough to be enlarged on screen
 MAX_THUMBNAILS = 12  # per finding
@@ -25,7 +25,6 @@ MAX_PICTURED = 24
 MAX_NAMED = 200
 # Photos per class shown without their dish if the background is a shortcut.
 MAX_BACKGROUNDS = 6
-_BACKGROUND_PROBES = ("border", "table")
 
 TITLES = {
     "unreadable": "Photos that cannot be opened",
@@ -52,33 +51,26 @@ HINTS = {
 }
 
 
-@dataclass(frozen=True)
-class Thumbnail:
-    """A thumbnail: its data URL ("" if the photo is gone) and the photo's name."""
-
-    address: str
-    name: str
+# Data URI ("" if the photo is gone) and name of a photo.
+Thumbnail = tuple[str, str]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Section:
     """Findings of one kind and severity.
 
     Attributes:
-        title: heading of the section.
-        severity: of all its findings.
-        hint: what to do about them.
-        pictured: messages and thumbnails of the first findings.
+        count: number of findings.
+        pictured: messages, thumbnails and number of further photos of the first findings.
         named: further findings, listed by name.
-        more: number of findings not listed.
     """
 
     title: str
     severity: Severity
     hint: str
-    pictured: Sequence[tuple[Sequence[str], Sequence[Thumbnail]]]
-    named: Sequence[Finding]
-    more: int
+    count: int = 0
+    pictured: list[tuple[list[str], list[Thumbnail], int]] = field(default_factory=list)
+    named: list[Finding] = field(default_factory=list)
 
 
 def write_page(
@@ -88,7 +80,7 @@ def write_page(
     exclusion_list: Path | None = None,
     on_finding: Callable[[], None] | None = None,
 ) -> None:
-    """Write the page atomically.
+    """Write the report atomically.
 
     Args:
         audit: its photos must still be there.
@@ -108,66 +100,58 @@ def render(
     exclusion_list: Path | None = None,
     on_finding: Callable[[], None] | None = None,
 ) -> str:
-    """Render the page as HTML; see `write_page`."""
-    environment = templates("report")
-    environment.filters["percent"] = "{:.1%}".format
-    environment.filters["interval"] = lambda ends: f"{100 * ends[0]:.0f}–{ends[1]:.0%}"
-    shortcut = any(result.found for result in audit.probes)
-    return environment.get_template("audit.html.j2").render(
+    """Render the report as HTML; see `write_page`."""
+    found = {result.probe.name for result in audit.probes if result.found}
+    return render_template(
+        "audit.html.j2",
+        title=f"Audit of {audit.photos.folder.name}",
+        decimals=0,
         audit=audit,
         next_steps=audit.next_steps(exclusion_list),
-        shortcut=shortcut,
-        backgrounds=_backgrounds(audit) if shortcut else {},
+        shortcut=bool(found),
+        backgrounds=_backgrounds(audit) if found & {"border", "table"} else {},
         sections=_sections(audit, on_finding or (lambda: None)),
     )
 
 
 def _sections(audit: Audit, on_finding: Callable[[], None]) -> list[Section]:
     paths = {photo.name: photo.path for photo in audit.photos.photos}
-    kinds: dict[tuple[Severity, str], list[Finding]] = {}
+    sections: dict[tuple[Severity, str], Section] = {}
+    # Duplicates in two splits and two classes are shown once, with both messages.
     messages: dict[tuple[str, ...], list[str]] = {}
     for finding in audit.findings:
-        if finding.kind not in TITLES:
+        kind, photos = finding.kind, finding.photos
+        if kind not in TITLES:
             continue
-        # Duplicates in two splits and two classes are shown once, with both messages.
-        if len(finding.photos) > 1 and finding.photos in messages:
-            messages[finding.photos].append(finding.message)
+        if len(photos) > 1 and photos in messages:
+            messages[photos].append(finding.message)
             on_finding()
             continue
-        messages[finding.photos] = [finding.message]
-        kinds.setdefault((finding.severity, finding.kind), []).append(finding)
-    sections = []
-    for (severity, kind), findings in kinds.items():
-        pictured = []
-        for at, finding in enumerate(findings):
-            if at < MAX_PICTURED:
-                shared = messages[finding.photos] if len(finding.photos) > 1 else [finding.message]
-                if (more := len(finding.photos) - MAX_THUMBNAILS) > 0:
-                    shared.append(f"{more} more of these photos are not shown.")
-                pictured.append((shared, _thumbnails(finding.photos[:MAX_THUMBNAILS], paths)))
-            on_finding()
-        named = findings[MAX_PICTURED : MAX_PICTURED + MAX_NAMED]
-        more = len(findings) - len(pictured) - len(named)
-        hint = HINTS.get(kind, "")
-        sections.append(Section(TITLES[kind], severity, hint, pictured, named, more))
-    return sections
+        section = sections.setdefault(
+            (finding.severity, kind), Section(TITLES[kind], finding.severity, HINTS.get(kind, ""))
+        )
+        section.count += 1
+        messages[photos] = [finding.message]
+        if section.count <= MAX_PICTURED:
+            shown = list(_thumbnails(photos[:MAX_THUMBNAILS], paths))
+            section.pictured.append((messages[photos], shown, len(photos) - len(shown)))
+        elif section.count <= MAX_PICTURED + MAX_NAMED:
+            section.named.append(finding)
+        on_finding()
+    return list(sections.values())
 
 
-def _thumbnails(names: Sequence[str], paths: dict[str, Path]) -> list[Thumbnail]:
-    thumbnails = []
+def _thumbnails(names: Sequence[str], paths: dict[str, Path]) -> Iterator[Thumbnail]:
     for name in names:
-        address = ""
+        source = ""
         if name in paths:
             with contextlib.suppress(PhotoError):  # deleted meanwhile: show its name only
-                address = thumbnail(open_photo(paths[name]), THUMBNAIL)
-        thumbnails.append(Thumbnail(address, name))
-    return thumbnails
+                source = thumbnail(open_photo(paths[name]), THUMBNAIL)
+        yield source, name
 
 
 def _backgrounds(audit: Audit) -> dict[str, list[Thumbnail]]:
-    """Return photos without their dish by class, if a background shortcut was found."""
-    if not any(result.found and result.probe.name in _BACKGROUND_PROBES for result in audit.probes):
-        return {}
+    """Return some photos without their dish, by class."""
     masks = MaskCache()
     backgrounds: dict[str, list[Thumbnail]] = {}
     for label, name in enumerate(audit.photos.classes):
@@ -187,4 +171,4 @@ def _without_dish(photo: Photo, masks: MaskCache) -> Thumbnail | None:
     background = extract_background(pixels, mask, np.random.default_rng(0))
     if background is None:
         return None
-    return Thumbnail(thumbnail(remove_foreground(pixels, mask, background), THUMBNAIL), photo.name)
+    return thumbnail(remove_foreground(pixels, mask, background), THUMBNAIL), photo.name

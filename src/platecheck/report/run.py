@@ -1,31 +1,82 @@
-"""Collect the data of a run's report."""
+"""HTML report of a run."""
 
+import math
 import shlex
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from matplotlib.figure import Figure
 from PIL import Image
 
 from platecheck.errors import PhotoError
-from platecheck.evaluation.background_evaluation import evaluate_backgrounds
+from platecheck.evaluation import plots
+from platecheck.evaluation.background_evaluation import BackgroundEvaluation, evaluate_backgrounds
+from platecheck.evaluation.background_metrics import BackgroundMetrics
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
+from platecheck.evaluation.metrics import reliability
 from platecheck.evaluation.plots import PredictedPhoto
 from platecheck.photo import open_photo
-from platecheck.report.gallery import gallery
-from platecheck.report.page import (
-    THUMBNAIL,
-    BackgroundSection,
-    ReportData,
-    RunSummary,
-    write_report,
-)
+from platecheck.report.render import THUMBNAIL, data_uri, render_template, save_page
 from platecheck.training.run import Run
 
 GRID_PHOTOS = 24
 MAX_MISTAKES = 12
-_ORDER = "train val test"
+MAX_UNREADABLE = 20
+MAX_GALLERY_ROWS = 12
+VARIANTS = {
+    "original": "Original",
+    "mixed_same": "Mixed-Same",
+    "mixed_rand": "Mixed-Rand",
+    "mixed_next": "Mixed-Next",
+}
+_SPLIT_ORDER = "train val test"
+
+
+@dataclass(frozen=True, eq=False)
+class GalleryRow:
+    """A dish on its own and other backgrounds and, if visible, the background alone."""
+
+    name: str
+    truth: str
+    predictions: Sequence[PredictedPhoto]
+
+
+@dataclass(frozen=True, eq=False)
+class RunReport:
+    """Content of the report; empty fields omit their section.
+
+    Attributes:
+        recipe: the resolved recipe as YAML.
+        counts: photos by split and class.
+        trained: rows (label to text) at the top of the page.
+        history: rows for `plots.curves`, one per trained epoch.
+        evaluations: most important first.
+        mistakes: misclassified photos, most confident first.
+        backgrounds: exchanged backgrounds of the first evaluation.
+        gallery: the dishes most affected by other backgrounds, worst first.
+    """
+
+    title: str
+    recipe: str
+    seed: int
+    data_fingerprint: str
+    versions: Mapping[str, str] = field(default_factory=dict)
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    trained: Mapping[str, str] = field(default_factory=dict)
+    history: Sequence[Mapping[str, float]] = ()
+    best_epoch: int | None = None
+    planned_epochs: int | None = None
+    training_seconds: float | None = None
+    evaluations: Sequence[Evaluation] = ()
+    grid: Sequence[PredictedPhoto] = ()
+    mistakes: Sequence[PredictedPhoto] = ()
+    backgrounds: BackgroundMetrics | None = None
+    gallery: Sequence[GalleryRow] = ()
+    commands: Sequence[str] = ()
+    warnings: Sequence[str] = ()
 
 
 def report_run(
@@ -51,92 +102,145 @@ def report_run(
 
     Raises:
         ModelError: there is no such run, or it has no finished epoch.
-        DataError: the photos are missing, or too few have a good mask for `backgrounds`.
+        DataError: the photos are missing, too few have a good mask for `backgrounds`, or the file
+            cannot be written.
     """
     run = Run.load(folder, data=data)
-    photos_folder = run.data
     splits = [name for name in ("test", "val") if name in run.photos.splits]
-    options = ["--backgrounds", *(["--seed", str(seed)] if seed else [])] if backgrounds else []
     diverged = bool(run.history) and not any(np.isfinite(row["val_loss"]) for row in run.history)
-    evaluations = []
+    evaluations, swapped = [], None
     if not diverged:  # otherwise no epoch has finite predictions
-        model, division = load_model(folder)
+        model, split_info = load_model(folder)
         evaluations = [
             evaluate(
                 model,
-                photos_folder,
+                run.data,
                 split=split,
-                division=division,
+                split_info=split_info,
                 on_start=on_start,
                 on_photo=on_photo,
             )
             for split in splits
         ]
-    section = None
-    if backgrounds and evaluations:
-        first = evaluations[0]
-        measured = evaluate_backgrounds(
-            model, first, seed=seed, on_start=on_start, on_photo=on_photo
-        )
-        section = BackgroundSection(measured.result, gallery(measured, first.result.classes))
-    summary = RunSummary(
-        seed=run.facts.seed,
-        versions={"platecheck": run.facts.platecheck, **run.facts.versions},
-        data_fingerprint=run.facts.fingerprint,
-        counts=dict(sorted(run.photos.counts().items(), key=lambda row: _ORDER.find(row[0]))),
-        epochs=len(run.history),
-        best_epoch=None if diverged else run.best_epoch,
-        training_seconds=sum(row["seconds"] for row in run.history),
-        planned_epochs=run.recipe.epochs,
-        trained=_trained(run, photos_folder),
-    )
-    write_report(
-        ReportData(
-            title=f"{run.recipe.name} on {photos_folder.name}",
-            recipe=run.recipe.to_yaml(),
-            summary=summary,
-            history=run.history,
-            evaluations=evaluations,
-            grid=[p for e in evaluations[:1] for p in _predictions(e, _spread(len(e.photos)))],
-            mistakes=[p for e in evaluations[:1] for p in _predictions(e, _mistakes(e))],
-            commands=_commands(run, photos_folder, splits[0], options),
-            warnings=list(_warnings(run, evaluations)),
-            backgrounds=section,
-        ),
-        path,
-    )
+        if backgrounds:
+            swapped = evaluate_backgrounds(
+                model, evaluations[0], seed=seed, on_start=on_start, on_photo=on_photo
+            )
+    save_page(render(_collect(run, evaluations, swapped, seed if backgrounds else None)), path)
 
 
-def _trained(run: Run, photos: Path) -> dict[str, str]:
+def _collect(
+    run: Run,
+    evaluations: Sequence[Evaluation],
+    swapped: BackgroundEvaluation | None,
+    background_seed: int | None,
+) -> RunReport:
+    first = evaluations[0] if evaluations else None
     network, size = run.recipe.network, run.recipe.input.size
-    start = f"from {network.weights} weights" if network.weights else "from random weights"
+    weights = f"{network.weights} weights" if network.weights else "random weights"
     frozen = ", backbone frozen" if network.frozen else ""
-    return {
-        "Recipe": f"{run.recipe.name} ({run.recipe.summary})",
-        "Network": f"{network.name} at {size}×{size} pixels, {start}{frozen}",
-        "Data": str(photos),
-    }
+    return RunReport(
+        title=f"{run.recipe.name} on {run.data.name}",
+        recipe=run.recipe.to_yaml(),
+        seed=run.facts.seed,
+        data_fingerprint=run.facts.fingerprint,
+        versions={"platecheck": run.facts.platecheck, **run.facts.versions},
+        counts=dict(sorted(run.photos.counts().items(), key=lambda row: _SPLIT_ORDER.find(row[0]))),
+        trained={
+            "Recipe": f"{run.recipe.name} ({run.recipe.summary})",
+            "Network": f"{network.name} at {size}×{size} pixels, from {weights}{frozen}",
+            "Data": str(run.data),
+        },
+        history=run.history,
+        best_epoch=run.best_epoch if evaluations else None,
+        planned_epochs=run.recipe.epochs,
+        training_seconds=sum(row["seconds"] for row in run.history),
+        evaluations=evaluations,
+        grid=_sample(first) if first else (),
+        mistakes=_worst_mistakes(first) if first else (),
+        backgrounds=swapped.result if swapped else None,
+        gallery=gallery(swapped, run.facts.classes) if swapped else (),
+        commands=_commands(run, background_seed),
+        warnings=list(_warnings(run, first)),
+    )
 
 
-def _commands(run: Run, photos: Path, split: str, options: list[str]) -> list[str]:
-    chosen = [] if split == "test" else ["--split", split]
-    where = [str(run.folder), "--data", str(photos)]
-    return [
-        run.facts.command.replace("__main__.py", "python -m platecheck", 1),
-        shlex.join(["platecheck", "evaluate", *where, *chosen, *options]),
-        shlex.join(["platecheck", "report", *where, *options]),
-    ]
+def render(data: RunReport) -> str:
+    """Render the report as HTML.
+
+    Raises:
+        DataError: the history or an evaluation is invalid.
+    """
+    lows = [evaluation.result.accuracy_ci95[0] for evaluation in data.evaluations]
+    return render_template(
+        "run.html.j2",
+        title=data.title,
+        data=data,
+        classes=list(dict.fromkeys(name for row in data.counts.values() for name in row)),
+        curves=_curves(data),
+        matrices=[_matrix(evaluation) for evaluation in data.evaluations],
+        diagrams=[_diagram(evaluation) for evaluation in data.evaluations],
+        scale_from=min(math.floor(10 * min(lows, default=0)) / 10, 0.9),
+        max_unreadable=MAX_UNREADABLE,
+    )
+
+
+def gallery(
+    measured: BackgroundEvaluation, classes: Sequence[str], max_rows: int = MAX_GALLERY_ROWS
+) -> list[GalleryRow]:
+    """Return the dishes that lose most on other backgrounds, worst first.
+
+    Dishes classified correctly on their own background and wrongly on another come first, then
+    those with the largest drop in the true class's probability. Dishes without a drop are omitted.
+    """
+    swap = measured.swap
+    labels = np.array([swap.photos[dish].photo.label for dish in swap.dishes])
+    each = np.arange(len(labels))
+    before = measured.probabilities["original"]
+    mixed = np.stack([measured.probabilities[name] for name in measured.backgrounds])
+    drop = before[each, labels] - mixed[:, each, labels].min(axis=0)
+    lost = (before.argmax(axis=1) == labels) & (mixed.argmax(axis=2) != labels).any(axis=0)
+    worst_first = np.lexsort((-drop, ~lost))
+    rows = []
+    for at in worst_first[drop[worst_first] > 0][:max_rows].tolist():
+        dish, truth = swap.dishes[at], classes[labels[at]]
+        images = {"original": swap.original(dish)}
+        images |= {name: swap.mixed(dish, to[at]) for name, to in measured.backgrounds.items()}
+        predictions = [
+            PredictedPhoto.from_probabilities(
+                pixels, measured.probabilities[name][at], classes, truth, VARIANTS[name]
+            )
+            for name, pixels in images.items()
+        ]
+        if dish in measured.only_background:
+            pixels, row = swap.only_background(dish), measured.only_background[dish]
+            predictions.append(
+                PredictedPhoto.from_probabilities(pixels, row, classes, None, "Only-BG")
+            )
+        rows.append(GalleryRow(swap.photos[dish].photo.name, truth, predictions))
+    return rows
+
+
+def _sample(evaluation: Evaluation) -> list[PredictedPhoto]:
+    photos = len(evaluation.photos)
+    spread = np.linspace(0, photos - 1, min(photos, GRID_PHOTOS)).round().astype(int)
+    return _predictions(evaluation, np.unique(spread).tolist())
+
+
+def _worst_mistakes(evaluation: Evaluation) -> list[PredictedPhoto]:
+    wrong = np.flatnonzero(evaluation.probabilities.argmax(axis=1) != evaluation.labels)
+    confidence = evaluation.probabilities[wrong].max(axis=1)
+    most_confident = wrong[np.argsort(-confidence, kind="stable")][:MAX_MISTAKES]
+    return _predictions(evaluation, most_confident.tolist())
 
 
 def _predictions(evaluation: Evaluation, indices: list[int]) -> list[PredictedPhoto]:
-    predictions = []
+    predictions, classes = [], evaluation.result.classes
     for index in indices:
-        photo = evaluation.photos[index]
-        row = evaluation.probabilities[index]
-        classes = evaluation.result.classes
+        photo, row = evaluation.photos[index], evaluation.probabilities[index]
         try:
             image = Image.fromarray(open_photo(photo.path))
-        except PhotoError:
+        except PhotoError:  # deleted meanwhile
             continue
         image.thumbnail((THUMBNAIL, THUMBNAIL))
         pixels, truth = np.asarray(image), classes[photo.label]
@@ -146,20 +250,19 @@ def _predictions(evaluation: Evaluation, indices: list[int]) -> list[PredictedPh
     return predictions
 
 
-def _spread(photos: int) -> list[int]:
-    chosen = np.linspace(0, photos - 1, min(photos, GRID_PHOTOS)).round().astype(int)
-    indices: list[int] = np.unique(chosen).tolist()
-    return indices
+def _commands(run: Run, background_seed: int | None) -> list[str]:
+    options = [] if background_seed is None else ["--backgrounds"]
+    options += ["--seed", str(background_seed)] if background_seed else []
+    chosen = [] if "test" in run.photos.splits else ["--split", "val"]
+    where = [str(run.folder), "--data", str(run.data)]
+    return [
+        run.facts.command.replace("__main__.py", "python -m platecheck", 1),
+        shlex.join(["platecheck", "evaluate", *where, *chosen, *options]),
+        shlex.join(["platecheck", "report", *where, *options]),
+    ]
 
 
-def _mistakes(evaluation: Evaluation) -> list[int]:
-    wrong = np.flatnonzero(evaluation.probabilities.argmax(axis=1) != evaluation.labels)
-    confidence = evaluation.probabilities[wrong].max(axis=1)
-    indices: list[int] = wrong[np.argsort(-confidence, kind="stable")][:MAX_MISTAKES].tolist()
-    return indices
-
-
-def _warnings(run: Run, evaluations: list[Evaluation]) -> Iterator[str]:
+def _warnings(run: Run, first: Evaluation | None) -> Iterator[str]:
     bad = [int(row["epoch"]) for row in run.history if not np.isfinite(row["val_loss"])]
     if bad:
         yield (
@@ -168,27 +271,67 @@ def _warnings(run: Run, evaluations: list[Evaluation]) -> Iterator[str]:
         )
     elif not run.finished:
         yield f"{len(run.history)} of {run.recipe.epochs} epochs trained; continue with --resume."
-    for first in evaluations[:1]:
-        if first.result.majority_baseline.verdict != "better":
-            yield f"On {first.split}: {first.result.majority_baseline}"
-        if first.split != "test":
-            yield "There are no test photos: 'val' selected the epoch: its metrics are optimistic."
+    if first and first.result.majority_baseline.verdict != "better":
+        yield f"On {first.split}: {first.result.majority_baseline}"
+    if first and first.split != "test":
+        yield "There are no test photos: 'val' selected the epoch, so its metrics are optimistic."
     by_content = defaultdict(list)
     for photo in run.photos.photos:
         by_content[photo.sha256].append(photo)
-    copies = [group for group in by_content.values() if len(group) > 1]
-    leaks = sum(len({photo.split for photo in group}) > 1 for group in copies)
-    contradictions = sum(len({photo.label for photo in group}) > 1 for group in copies)
-    if leaks:
-        yield f"{_photos_are(leaks)} in more than one split, byte for byte."
-    if contradictions:
-        yield f"{_photos_are(contradictions)} in more than one class."
-    if division := run.facts.split_info:
+    leaks = sum(len({photo.split for photo in same}) > 1 for same in by_content.values())
+    contradictions = sum(len({photo.label for photo in same}) > 1 for same in by_content.values())
+    for count, where in ((leaks, "split, byte for byte"), (contradictions, "class")):
+        if count:
+            photos_are = "1 photo is" if count == 1 else f"{count} photos are"
+            yield f"{photos_are} in more than one {where}."
+    if info := run.facts.split_info:
         yield (
-            f"There were no validation photos: '{division.split}' was split (seed"
-            f" {division.seed}), and the part named val selected the epoch."
+            f"There were no validation photos: '{info.split}' was split (seed {info.seed}), and"
+            " the part named val selected the epoch."
         )
 
 
-def _photos_are(count: int) -> str:
-    return "1 photo is" if count == 1 else f"{count} photos are"
+@dataclass(frozen=True)
+class _Plot:
+    """A figure: its data URI and text alternative."""
+
+    src: str
+    alt: str
+
+    @classmethod
+    def of(cls, figure: Figure, alt: str) -> "_Plot":
+        svg = plots.encode(figure, "svg", transparent=True)
+        return cls(data_uri("image/svg+xml", svg), alt)
+
+
+def _curves(data: RunReport) -> _Plot | None:
+    if not data.history:
+        return None
+    last = data.history[-1]
+    alt = (
+        f"Loss and accuracy by epoch, {len(data.history)} epochs. At the last one, loss is "
+        f"{last['train_loss']:.3f} in training and {last['val_loss']:.3f} in validation, accuracy "
+        f"{last['train_accuracy']:.1%} and {last['val_accuracy']:.1%}."
+    )
+    return _Plot.of(plots.curves(data.history, data.best_epoch), alt)
+
+
+def _matrix(evaluation: Evaluation) -> _Plot:
+    result = evaluation.result
+    alt = f"Confusion matrix, {evaluation.split}."
+    for truth, row in zip(result.classes, result.confusion_matrix, strict=True):
+        counts = zip(row, result.classes, strict=True)
+        predicted = ", ".join(f"{count} as {name}" for count, name in counts)
+        alt += f" Of {sum(row)} {truth} photos: {predicted}."
+    figure = plots.confusion_matrix(result.confusion_matrix, result.classes, evaluation.split)
+    return _Plot.of(figure, alt)
+
+
+def _diagram(evaluation: Evaluation) -> _Plot:
+    result = evaluation.result
+    alt = (
+        f"Reliability diagram, {evaluation.split}. Mean confidence {result.mean_confidence:.1%}, "
+        f"accuracy {result.accuracy:.1%}, expected calibration error {result.ece:.3f}."
+    )
+    binned = reliability(evaluation.probabilities, evaluation.labels)
+    return _Plot.of(plots.reliability_diagram(binned, evaluation.split), alt)

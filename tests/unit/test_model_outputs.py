@@ -1,4 +1,4 @@
-"""Unsure, not a dish, and where the dirt is: what a file may say beside the classes."""
+"""Labels beside the classes (unsure, not a dish), heatmap and OOD score of exported files."""
 
 import json
 from collections.abc import Callable
@@ -44,41 +44,29 @@ def quarter() -> bytes:
     return file.getvalue()
 
 
-class TestTheLabel:
+class TestLabel:
     @pytest.mark.parametrize(
-        ("row", "label"),
+        ("thresholds", "row", "label"),
         [
-            ([0.95, 0.05], "clean"),
-            ([0.9, 0.1], "clean"),
-            ([0.89, 0.11], UNSURE),
-            ([0.51, 0.49], UNSURE),
-            ([0.39, 0.61], "dirty"),
-            ([0.41, 0.59], UNSURE),
+            ({"clean": 0.9, "dirty": 0.6}, [0.9, 0.1], "clean"),
+            ({"clean": 0.9, "dirty": 0.6}, [0.89, 0.11], UNSURE),
+            ({"clean": 0.9, "dirty": 0.6}, [0.39, 0.61], "dirty"),
+            ({"clean": 0.9, "dirty": 0.6}, [0.41, 0.59], UNSURE),
+            ({}, [0.501, 0.499], "clean"),
+            ({"clean": 0.9}, [0.499, 0.501], "dirty"),
+            ({"clean": 0.9}, [0.6, 0.4], UNSURE),
+            ({"clean": 1.1}, [1.0, 0.0], UNSURE),
+            ({"a": 0.5, "b": 0.7, "c": 0.0}, [0.6, 0.3, 0.1], "a"),
+            ({"a": 0.5, "b": 0.7, "c": 0.0}, [0.4, 0.3, 0.3], UNSURE),
+            ({"a": 0.5, "b": 0.7, "c": 0.0}, [0.2, 0.65, 0.15], UNSURE),
+            ({"a": 0.5, "b": 0.7, "c": 0.0}, [0.3, 0.3, 0.4], "c"),
         ],
     )
-    def test_each_class_has_a_threshold_of_its_own(self, row: list[float], label: str) -> None:
-        told = info(thresholds={"clean": 0.9, "dirty": 0.6})
-        assert told.label(np.array(row)) == label
-
-    def test_without_thresholds_it_is_the_most_probable_class(self) -> None:
-        assert info().label(np.array([0.501, 0.499])) == "clean"
-        one = info(thresholds={"clean": 0.9})
-        assert one.label(np.array([0.499, 0.501])) == "dirty"
-        assert one.label(np.array([0.6, 0.4])) == UNSURE
-
-    def test_a_class_may_never_be_answered(self) -> None:
-        assert info(thresholds={"clean": 1.1}).label(np.array([1.0, 0.0])) == UNSURE
-
-    def test_of_three_classes(self) -> None:
-        told = info(classes=("a", "b", "c"), thresholds={"a": 0.5, "b": 0.7, "c": 0.0})
-        rows = [
-            [0.6, 0.3, 0.1],
-            [0.4, 0.3, 0.3],
-            [0.2, 0.65, 0.15],
-            [0.1, 0.8, 0.1],
-            [0.3, 0.3, 0.4],
-        ]
-        assert [told.label(np.array(row)) for row in rows] == ["a", UNSURE, UNSURE, "b", "c"]
+    def test_label_needs_the_threshold_of_the_most_probable_class(
+        self, thresholds: dict[str, float], row: list[float], label: str
+    ) -> None:
+        classes = ("clean", "dirty") if len(row) == 2 else ("a", "b", "c")
+        assert info(classes=classes, thresholds=thresholds).label(np.array(row)) == label
 
     @given(
         row=st.tuples(st.floats(0, 1, width=32), st.floats(0, 1, width=32)),
@@ -86,7 +74,7 @@ class TestTheLabel:
         oddness=st.none() | st.floats(0, 5),
         limit=st.none() | st.floats(0, 5),
     )
-    def test_what_is_no_dish_has_no_class(
+    def test_label_of_ood_photo_is_not_a_dish(
         self, row: tuple[float, float], least: float, oddness: float | None, limit: float | None
     ) -> None:
         told = info(thresholds={"clean": least, "dirty": least}, oddness_limit=limit)
@@ -98,14 +86,12 @@ class TestTheLabel:
         else:
             assert label == UNSURE
 
-    def test_a_float32_threshold_is_met_by_the_photo_that_set_it(self) -> None:
+    def test_float32_threshold_survives_json(self) -> None:
         row = np.float32([0.7000001, 0.2999999])
-        assert info(thresholds={"clean": float(row[0])}).label(row) == "clean"
-        again = ModelInfo.model_validate_json(
-            info(thresholds={"clean": float(row[0])}).model_dump_json()
-        )
-        assert again.label(row) == "clean"
-        assert again.label(np.nextafter(row, np.float32(0))) == UNSURE
+        stored = info(thresholds={"clean": float(row[0])}).model_dump_json()
+        loaded = ModelInfo.model_validate_json(stored)
+        assert loaded.label(row) == "clean"
+        assert loaded.label(np.nextafter(row, np.float32(0))) == UNSURE
 
 
 @pytest.fixture(scope="module")
@@ -134,8 +120,8 @@ def full(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> C
     )
 
 
-class TestAFileWithoutThem:
-    def test_it_answers_as_ever(self, plain: Classifier) -> None:
+class TestFileWithoutThem:
+    def test_predictions_have_no_heatmap_or_score(self, plain: Classifier) -> None:
         assert not plain.has_heatmap
         assert plain.info.error_guarantee is None
         assert plain.info.ood_threshold is None
@@ -157,21 +143,16 @@ class TestAFileWithoutThem:
             "clean", UNSURE, UNSURE, "dirty",
         ]  # fmt: skip
 
-    def test_a_limit_without_the_output_says_nothing(
-        self, tmp_path: Path, write_model: WriteModel
+    @pytest.mark.parametrize("options", [{"oddness_limit": 0.0}, {"oddness": True}])
+    def test_ood_needs_both_score_and_threshold(
+        self, options: dict[str, Any], tmp_path: Path, write_model: WriteModel
     ) -> None:
-        classifier = Classifier.load(write_model(tmp_path / "m.onnx", oddness_limit=0.0))
-        assert classifier.predict(grey(0)).label == "clean"
-
-    def test_an_output_without_a_limit_says_nothing(
-        self, tmp_path: Path, write_model: WriteModel
-    ) -> None:
-        classifier = Classifier.load(write_model(tmp_path / "m.onnx", oddness=True))
+        classifier = Classifier.load(write_model(tmp_path / "m.onnx", **options))
         assert classifier.predict(grey(0)).label == "clean"
 
 
-class TestAFileThatSaysEverything:
-    def test_all_answers_come_at_once_and_agree(self, full: Classifier) -> None:
+class TestFileWithAll:
+    def test_outputs_agree_with_probabilities(self, full: Classifier) -> None:
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (5, SIZE, SIZE, 3), np.uint8)
         answers = full.outputs(pixels)
@@ -190,9 +171,7 @@ class TestAFileThatSaysEverything:
         ("level", "label"),
         [(0, NO_DISH), (40, NO_DISH), (54, "clean"), (110, UNSURE), (140, UNSURE), (180, "dirty")],
     )
-    def test_one_photo_and_many_are_answered_alike(
-        self, full: Classifier, level: int, label: str
-    ) -> None:
+    def test_predict_and_predict_many_agree(self, full: Classifier, level: int, label: str) -> None:
         one = full.predict(grey(level))
         (of_many,) = full.predict_many([grey(level)])
         for prediction in (one, of_many):
@@ -204,7 +183,7 @@ class TestAFileThatSaysEverything:
             assert prediction.heatmap is not None
             np.testing.assert_allclose(prediction.heatmap, level / 255, atol=1e-5)
 
-    def test_every_photo_gets_its_own_evidence(self, full: Classifier) -> None:
+    def test_each_photo_of_a_batch_has_its_own_heatmap(self, full: Classifier) -> None:
         """Also in batches, and around a photo that cannot be opened."""
         levels = [60, 200, 10, 255, 128, 90, 30, 220, 70, 180]
         photos: list[Any] = [grey(level) for level in levels]
@@ -217,28 +196,28 @@ class TestAFileThatSaysEverything:
             means = [p.heatmap.mean() * 255 for p in found if p.heatmap is not None]
             assert means == pytest.approx(levels, abs=0.01)
 
-    def test_evidence_begins_in_the_upper_left(self, full: Classifier) -> None:
+    def test_heatmap_starts_in_the_upper_left(self, full: Classifier) -> None:
         evidence = full.predict(quarter()).heatmap
         assert evidence is not None
         assert evidence[:2, :2].min() > 0.85
         assert evidence[2:].max() < 0.15
         assert evidence[:, 2:].max() < 0.15
 
-    def test_as_json_the_label_is_told_and_the_map_is_not(self, full: Classifier) -> None:
+    def test_dict_has_the_label_but_not_the_heatmap(self, full: Classifier) -> None:
         told = full.predict(grey(120)).as_dict()
         assert list(told)[:4] == ["photo", "label", "probability", "probabilities"]
         assert set(told) - set(list(told)[:4]) == {"top_class", "needed", "oddness"}
         assert told["label"] == UNSURE
         assert told["top_class"] in full.classes
 
-    def test_the_promise_is_read_back(self, full: Classifier) -> None:
+    def test_error_guarantee_is_read_back(self, full: Classifier) -> None:
         promise = full.info.error_guarantee
         assert promise is not None
         assert promise.wrong == {"clean": 0.01, "dirty": 0.2}
         assert (promise.photos, promise.answered) == (200, 0.9)
         assert full.info.ood_threshold == ODD
 
-    def test_predictions_compare_without_their_maps(self, full: Classifier) -> None:
+    def test_predictions_compare_without_their_heatmaps(self, full: Classifier) -> None:
         assert full.predict(grey(100)) == full.predict(grey(100))
         assert full.predict(grey(100)) != full.predict(grey(200))
 
