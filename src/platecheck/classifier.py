@@ -2,27 +2,29 @@
 
 import hashlib
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from platecheck.errors import ModelError, PhotoError
+from platecheck.errors import ModelError, PhotoError, warn_renamed
 from platecheck.model_info import ModelInfo, first_line, read_info
 from platecheck.photo import MAX_PIXELS, Color, Source, open_photo, photo_name
-from platecheck.stream import Opened, predict_opened, stream, try_to_open
+from platecheck.stream import stream
 
 # Names of the models shipped with platecheck; the first is the default.
 BUNDLED_MODELS = ("plate", "tiny")
 DEFAULT = "default"
 _WEIGHTS = Path(str(files("platecheck") / "weights"))
+
+ModelSource = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
+"""An exported model: its path, the name of a bundled one, its content, or an open file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +75,17 @@ class Prediction:
 
     @property
     def needed(self) -> float:
-        """Deprecated name of `threshold`."""
-        _warn_renamed("Prediction.needed", "threshold")
+        warn_renamed("Prediction.needed", "threshold")
         return self.threshold
 
     @property
     def oddness(self) -> float | None:
-        """Deprecated name of `ood_score`."""
-        _warn_renamed("Prediction.oddness", "ood_score")
+        warn_renamed("Prediction.oddness", "ood_score")
         return self.ood_score
 
     @property
     def evidence(self) -> NDArray[np.float32] | None:
-        """Deprecated name of `heatmap`."""
-        _warn_renamed("Prediction.evidence", "heatmap")
+        warn_renamed("Prediction.evidence", "heatmap")
         return self.heatmap
 
 
@@ -123,7 +122,8 @@ class ModelOutputs:
 class Classifier:
     """An exported model.
 
-    Thread-safe. Pickling stores the path, and unpickling loads the file again.
+    Thread-safe. Pickling stores the path, and unpickling loads the file again; of a model that was
+    loaded from bytes or an open file, it stores the bytes.
 
     Examples:
         >>> classifier = Classifier.load()
@@ -144,70 +144,43 @@ class Classifier:
         self.session = session
         self.info = info
         self.fingerprint = fingerprint
-        self._path: Path | str | None = None
+        self._origin: Path | str | bytes | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the path, as ONNX Runtime sessions cannot be pickled."""
-        if self._path is None:
+        """Pickle where the model came from, as ONNX Runtime sessions cannot be pickled."""
+        if self._origin is None:
             raise TypeError("only a model that came from Classifier.load can be pickled")
-        return _load_again, (type(self), self._path, self.session.get_providers(), self.fingerprint)
+        providers = self.session.get_providers()
+        return _load_again, (type(self), self._origin, providers, self.fingerprint)
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str] | None = None, *, providers: Sequence[str] | None = None
+        cls, path: ModelSource | None = None, *, providers: Sequence[str] | None = None
     ) -> "Classifier":
         """Load an exported model.
 
         One photo uses one core; `predict_many` runs one photo per core.
 
         Args:
-            path: an ONNX file written by ``platecheck export``, or one of `BUNDLED_MODELS`
-                [default: the first of these].
+            path: an ONNX file written by ``platecheck export``, its bytes, an open binary file, or
+                one of `BUNDLED_MODELS` [default: the first of these].
             providers: ONNX Runtime execution providers, such as ``["CUDAExecutionProvider"]``
                 [default: the CPU].
 
         Raises:
             ModelError: the file is missing or not an exported model, or a provider is unavailable.
         """
-        where = find_model(path)
-        wanted = list(providers or ["CPUExecutionProvider"])
-        available = onnxruntime.get_available_providers()
-        for name in wanted:
-            if name not in available:
-                known = ", ".join(available)
-                raise ModelError(f"ONNX Runtime has no provider {name} here; it has {known}")
-        content = _read_model(where)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4  # errors are raised, do not print them as well
-        # Never read weights from other files that an untrusted model refers to.
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", os.devnull
-        )
-        try:
-            session = onnxruntime.InferenceSession(
-                content,
-                options,
-                providers=wanted,
-                enable_fallback=False,  # it prints, and would run on the CPU silently
-            )
-            metadata = session.get_modelmeta().custom_metadata_map
-        except Exception as error:  # ONNX Runtime's errors have no common base class
-            use = f", or {', '.join(wanted)} cannot be used" if providers else ""
-            raise ModelError(f"{where} is not an ONNX model{use}: {first_line(error)}") from error
-        for name in wanted:
-            if name not in session.get_providers():
-                raise ModelError(f"{name} cannot be used: its driver or its libraries are missing")
-        fingerprint = hashlib.sha256(content).hexdigest()
-        classifier = cls(session, read_info(metadata, where), fingerprint)
+        content, name, origin = _read_model(path)
+        session = _open_session(content, name, providers)
+        info = read_info(session.get_modelmeta().custom_metadata_map, name)
+        classifier = cls(session, info, hashlib.sha256(content).hexdigest())
         try:
             fits = classifier._fits_metadata()
         except (ModelError, UnicodeDecodeError):  # the latter for a damaged name
             fits = False
         if not fits:
-            raise ModelError(f"{where} has inputs or outputs that do not match its metadata")
-        shipped = where.parent == _WEIGHTS  # installed elsewhere on another computer
-        classifier._path = where.stem if shipped else where.absolute()
+            raise ModelError(f"{name} has inputs or outputs that do not match its metadata")
+        classifier._origin = origin
         return classifier
 
     def _fits_metadata(self) -> bool:
@@ -238,6 +211,26 @@ class Classifier:
         """Side of the square input, in pixels."""
         return self.info.size
 
+    @property
+    def id(self) -> str:
+        """Recipe and the first 12 digits of the file's SHA-256."""
+        return f"{self.info.recipe}-{self.fingerprint[:12]}"
+
+    @property
+    def has_heatmap(self) -> bool:
+        """Whether the model also predicts where the dirt is."""
+        return "evidence" in self._outputs
+
+    @property
+    def gives_evidence(self) -> bool:
+        warn_renamed("Classifier.gives_evidence", "has_heatmap")
+        return self.has_heatmap
+
+    @cached_property
+    def _outputs(self) -> list[str]:
+        known = ("probabilities", "evidence", "oddness")
+        return [output.name for output in self.session.get_outputs() if output.name in known]
+
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities for photos that are already resized.
 
@@ -262,8 +255,7 @@ class Classifier:
         return ModelOutputs(found["probabilities"], found.get("evidence"), found.get("oddness"))
 
     def answers(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
-        """Deprecated name of `outputs`."""
-        _warn_renamed("Classifier.answers", "outputs")
+        warn_renamed("Classifier.answers", "outputs")
         return self.outputs(pixels)
 
     def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> dict[str, NDArray[np.float32]]:
@@ -274,27 +266,6 @@ class Classifier:
         if not all(np.isfinite(output).all() for output in found):
             raise ModelError("the model's outputs are not finite numbers: its file is damaged")
         return dict(zip(outputs, found, strict=True))
-
-    @property
-    def id(self) -> str:
-        """Recipe and the first 12 digits of the file's SHA-256."""
-        return f"{self.info.recipe}-{self.fingerprint[:12]}"
-
-    @property
-    def has_heatmap(self) -> bool:
-        """Whether the model also predicts where the dirt is."""
-        return "evidence" in self._outputs
-
-    @property
-    def gives_evidence(self) -> bool:
-        """Deprecated name of `has_heatmap`."""
-        _warn_renamed("Classifier.gives_evidence", "has_heatmap")
-        return self.has_heatmap
-
-    @cached_property
-    def _outputs(self) -> list[str]:
-        known = ("probabilities", "evidence", "oddness")
-        return [output.name for output in self.session.get_outputs() if output.name in known]
 
     def predict(
         self, photo: Source, *, color: Color = "rgb", max_pixels: int = MAX_PIXELS
@@ -342,83 +313,101 @@ class Classifier:
 
         Raises:
             TypeError: `photos` is a single photo.
+            ValueError: `batch_size` or `workers` is below 1.
         """
+        return predict_many(self, photos, batch_size, workers, color=color, max_pixels=max_pixels)
 
-        def work(batch: list[Source]) -> list[Prediction]:
-            opened = [
-                try_to_open(photo, self.size, color=color, max_pixels=max_pixels) for photo in batch
-            ]
-            return self.predict_pixels(opened, [photo_name(photo) for photo in batch])
-
-        return stream(work, photos, batch_size, workers)
-
-    def predict_pixels(self, pixels: Iterable[Opened], names: Iterable[str]) -> list[Prediction]:
-        """Classify photos that are already resized; errors become predictions with an error.
+    def predict_pixels(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[Prediction]:
+        """Classify photos that are already resized.
 
         Args:
-            pixels: N arrays uint8 [size, size, 3], RGB, or the errors that opening raised.
+            pixels: uint8 [N, size, size, 3], RGB.
             names: N names, used as `source`.
 
         Raises:
             ModelError: see `probabilities`.
         """
-        found = predict_opened(self._predictions, pixels)
+        outputs = self.outputs(pixels)
+        scores = [None] * len(names) if outputs.ood_score is None else outputs.ood_score.tolist()
+        heatmaps = [None] * len(names) if outputs.heatmap is None else outputs.heatmap
         return [
-            Prediction(name, error=each)
-            if isinstance(each, PhotoError)
-            else replace(each, source=name)
-            for each, name in zip(found, names, strict=True)
+            Prediction(
+                name,
+                self.info.label(row, score),
+                float(row.max()),
+                dict(zip(self.classes, row.tolist(), strict=True)),
+                threshold=self.info.threshold(row),
+                ood_score=score,
+                heatmap=heatmap,
+            )
+            for name, row, score, heatmap in zip(
+                names, outputs.probabilities, scores, heatmaps, strict=True
+            )
         ]
 
-    def _predictions(self, pixels: NDArray[np.uint8]) -> Iterator[Prediction]:
-        outputs = self.outputs(pixels)
-        for index, row in enumerate(outputs.probabilities):
-            ood_score = None if outputs.ood_score is None else float(outputs.ood_score[index])
-            yield Prediction(
-                "",
-                self.info.label(row, ood_score),
-                float(row.max()),
-                {name: float(value) for name, value in zip(self.classes, row, strict=True)},
-                threshold=self.info.threshold(row),
-                ood_score=ood_score,
-                heatmap=None if outputs.heatmap is None else outputs.heatmap[index],
-            )
 
-
-def _warn_renamed(old: str, new: str) -> None:
-    message = f"{old} is now {new}; the old name will be removed in platecheck 0.3"
-    warnings.warn(message, DeprecationWarning, stacklevel=3)
-
-
-Row = NDArray[np.float32] | PhotoError
-
-
-def stream_probabilities(
+def predict_many(
     model: Model,
     photos: Iterable[Source],
-    *,
     batch_size: int = 8,
     workers: int | None = None,
-) -> Iterator[tuple[str, Row]]:
-    """Yield the name and probabilities [classes] of each photo, or its error, in order.
+    *,
+    color: Color = "rgb",
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Prediction]:
+    """Classify many photos with any model whose `probabilities` is thread-safe.
+
+    See `Classifier.predict_many`. Without thresholds, the label is the most probable class.
+    """
+    work = partial(predict_batch, model, color=color, max_pixels=max_pixels)
+    return stream(work, photos, batch_size, workers)
+
+
+def predict_batch(
+    model: Model,
+    photos: Sequence[Source],
+    names: Sequence[str] | None = None,
+    *,
+    color: Color = "rgb",
+    max_pixels: int = MAX_PIXELS,
+) -> list[Prediction]:
+    """Classify one batch on the calling thread; see `predict_many`.
 
     Args:
-        model: a model with a thread-safe `probabilities`.
-        photos: photos, consumed lazily.
-        batch_size: photos per batch, at least 1.
-        workers: threads [default: one per core].
-
-    Raises:
-        ValueError: `batch_size` or `workers` is below 1.
-        TypeError: `photos` is a single photo.
+        model: the model.
+        photos: anything that `Classifier.predict` accepts.
+        names: one per photo, used as `source` [default: path, file name or type].
+        color: see `Classifier.predict`.
+        max_pixels: see `Classifier.predict`.
     """
-
-    def work(batch: list[Source]) -> list[tuple[str, Row]]:
-        opened = [try_to_open(photo, model.size) for photo in batch]
-        names = (photo_name(photo) for photo in batch)
-        return list(zip(names, predict_opened(model.probabilities, opened), strict=True))
-
-    return stream(work, photos, batch_size, workers)
+    failed: list[Prediction | None] = []
+    pixels, sources = [], []
+    for photo, name in zip(photos, names or map(photo_name, photos), strict=True):
+        try:
+            pixels.append(
+                open_photo(photo, model.size, color=color, max_pixels=max_pixels, name=name)
+            )
+            sources.append(name)
+            failed.append(None)
+        except PhotoError as error:
+            failed.append(Prediction(name, error=error))
+    if not pixels:
+        predictions = []
+    elif isinstance(model, Classifier):
+        predictions = model.predict_pixels(np.stack(pixels), sources)
+    else:
+        rows = model.probabilities(np.stack(pixels))
+        predictions = [
+            Prediction(
+                name,
+                model.classes[int(row.argmax())],
+                float(row.max()),
+                dict(zip(model.classes, row.tolist(), strict=True)),
+            )
+            for name, row in zip(sources, rows, strict=True)
+        ]
+    succeeded = iter(predictions)
+    return [each or next(succeeded) for each in failed]
 
 
 def find_model(path: str | os.PathLike[str] | None) -> Path:
@@ -433,23 +422,66 @@ def find_model(path: str | os.PathLike[str] | None) -> Path:
     return _WEIGHTS / f"{shipped}.onnx" if shipped in BUNDLED_MODELS else Path(name)
 
 
-def _read_model(path: Path) -> bytes:
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder; export a run as a model file: platecheck export")
-    if not path.is_file():
-        is_name = not path.suffix and len(path.parts) == 1
-        raise ModelError(f"no model file at {path}" + "; shipped: plate, tiny" * is_name)
+def _read_model(source: ModelSource | None) -> tuple[bytes, str, Path | str | bytes]:
+    """Return the content of a model, its name for messages, and what to pickle."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        content = bytes(source)
+        return content, "<bytes>", content
     try:
-        return path.read_bytes()
+        if source is not None and not isinstance(source, str | os.PathLike):
+            name, content = str(getattr(source, "name", "<stream>")), source.read()
+            if not isinstance(content, bytes):
+                raise ModelError(f"{name} does not give bytes; open it in binary mode")
+            return content, name, content
+        path = find_model(source)
+        if path.is_dir():
+            raise ModelError(f"{path} is a folder; export a run as a model file: platecheck export")
+        if not path.is_file():
+            is_name = not path.suffix and len(path.parts) == 1
+            raise ModelError(f"no model file at {path}" + "; shipped: plate, tiny" * is_name)
+        # A bundled model lies elsewhere on another computer.
+        origin = path.stem if path.parent == _WEIGHTS else path.absolute()
+        return path.read_bytes(), str(path), origin
     except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+        raise ModelError(f"{source} cannot be read: {error.strerror}") from error
+
+
+def _open_session(
+    content: bytes, name: str, providers: Sequence[str] | None
+) -> onnxruntime.InferenceSession:
+    wanted = list(providers or ["CPUExecutionProvider"])
+    available = onnxruntime.get_available_providers()
+    if missing := [provider for provider in wanted if provider not in available]:
+        known = ", ".join(available)
+        raise ModelError(f"ONNX Runtime has no provider {missing[0]} here; it has {known}")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4  # errors are raised, do not print them as well
+    # Never read weights from other files that an untrusted model refers to.
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.devnull
+    )
+    try:
+        session = onnxruntime.InferenceSession(
+            content,
+            options,
+            providers=wanted,
+            enable_fallback=False,  # it prints, and would run on the CPU silently
+        )
+        session.get_modelmeta().custom_metadata_map  # noqa: B018 - raises if it is damaged
+    except Exception as error:  # ONNX Runtime's errors have no common base class
+        use = f", or {', '.join(wanted)} cannot be used" if providers else ""
+        raise ModelError(f"{name} is not an ONNX model{use}: {first_line(error)}") from error
+    if unusable := [provider for provider in wanted if provider not in session.get_providers()]:
+        raise ModelError(f"{unusable[0]} cannot be used: its driver or its libraries are missing")
+    return session
 
 
 def _load_again(
-    kind: type[Classifier], path: Path | str, providers: Sequence[str], fingerprint: str
+    kind: type[Classifier], origin: Path | str | bytes, providers: Sequence[str], fingerprint: str
 ) -> Classifier:
     """Load a pickled model; raise ModelError if its file is gone or has changed."""
-    classifier = kind.load(path, providers=providers)
+    classifier = kind.load(origin, providers=providers)
     if classifier.fingerprint != fingerprint:
-        raise ModelError(f"{path} is not the model that was pickled: it has changed since")
+        raise ModelError(f"{origin!s} is not the model that was pickled: it has changed since")
     return classifier

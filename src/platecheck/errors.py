@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import warnings
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -71,6 +72,16 @@ class MissingExtraError(PlatecheckError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs more packages: {how_to_install(extra)}")
+
+
+class RenamedWarning(DeprecationWarning):
+    """A deprecated name was used; the CLI prints it as a note."""
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Warn that the caller's caller used a deprecated name."""
+    message = f"{old} is now {new}; the old name will be removed in platecheck 0.3"
+    warnings.warn(message, RenamedWarning, stacklevel=3)
 
 
 def how_to_install(extra: str) -> str:

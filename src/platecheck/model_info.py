@@ -3,7 +3,6 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -130,7 +129,7 @@ class ModelInfo(JsonModel):
         return self.classes[best] if sure else UNSURE
 
 
-def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
+def read_info(metadata: dict[str, str], where: str) -> ModelInfo:
     """Read platecheck's metadata from those of an ONNX file.
 
     Raises:

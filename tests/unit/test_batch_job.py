@@ -485,6 +485,6 @@ def test_a_reason_that_is_no_text_can_be_written(
     def fail(*_arguments: object, **_more: object) -> None:
         raise PhotoError("a", "odd \udcff")
 
-    monkeypatch.setattr("platecheck.stream.open_photo", fail)
+    monkeypatch.setattr("platecheck.classifier.open_photo", fail)
     do(photos, tmp_path / "out.csv", model)
     assert "odd \\udcff" in (tmp_path / "out.csv").read_text()
