@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from platecheck.batch.storage import files_below
 from platecheck.errors import DataError
 from platecheck.glob import is_glob
-from platecheck.photo import is_photo_name
+from platecheck.photo_formats import is_photo_name
 
 TREE = [
     "b.jpg",
