@@ -22,8 +22,7 @@ from typer.testing import CliRunner
 import platecheck
 from platecheck.classifier import BUNDLED_MODELS, DEFAULT
 from platecheck.cli import app
-from platecheck.cli.models import complete_model
-from platecheck.cli.recipes import complete_recipe
+from platecheck.cli.options import complete_model, complete_recipe
 from platecheck.cli.terminal import escape
 from platecheck.data import download as fetching
 from platecheck.data.folders import list_photos, read_photos

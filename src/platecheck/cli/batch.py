@@ -7,21 +7,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from platecheck.cli.options import ModelOption
+from platecheck.cli.options import Json, ModelOption
 from platecheck.cli.predict import COLORS
+from platecheck.cli.progress import Bar, progress_bar
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError
 
@@ -79,7 +68,7 @@ def batch(
         bool, typer.Option("--parts", help="Write OUT as a folder of shards.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Classify an archive of any size; run the same command again to resume.
 
@@ -106,8 +95,8 @@ def batch(
     )
     try:
         # Ray prints to stdout; keep it out of the summary.
-        with redirect_stdout(sys.stderr), _progress() as progress:
-            done = run(job, _Bar(progress))
+        with redirect_stdout(sys.stderr), progress_bar("listing") as bar:
+            done = run(job, _Steps(bar))
     except StoppedError as stopped:
         console(stderr=True).print(escape(str(stopped)))
         raise typer.Exit(INTERRUPTED) from None
@@ -116,41 +105,16 @@ def batch(
         raise typer.Exit(1)
 
 
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} photos/s" if speed else "")
-
-
-class _Bar:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._task = progress.add_task("listing", total=None, visible=False)
+class _Steps:
+    def __init__(self, bar: Bar) -> None:
+        self._bar = bar
+        self.advance = bar.advance
 
     def listing(self) -> None:
-        self._progress.update(self._task, visible=True)
+        self._bar.start(None)
 
     def answering(self, photos: int, done: int) -> None:
-        self._progress.remove_task(self._task)
-        self._task = self._progress.add_task("answering", total=photos, completed=done)
-
-    def advance(self, photos: int) -> None:
-        self._progress.advance(self._task, photos)
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-    )
-    return Progress(
-        *columns, console=console, disable=not console.is_terminal, speed_estimate_period=60
-    )
+        self._bar.start(photos, "answering", done)
 
 
 def _print(done: "Done", *, as_json: bool) -> None:

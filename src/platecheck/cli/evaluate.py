@@ -9,7 +9,6 @@ from rich.table import Table
 
 from platecheck.cli.background_table import show_backgrounds
 from platecheck.cli.data import show_notes, show_unreadable
-from platecheck.cli.models import complete_model
 from platecheck.cli.options import (
     Backgrounds,
     Data,
@@ -20,10 +19,11 @@ from platecheck.cli.options import (
     Split,
     Strict,
     Tables,
+    complete_model,
 )
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import console, escape, show_first, warn_deprecated
-from platecheck.errors import MissingExtraError
+from platecheck.cli.terminal import console, escape, show_first
+from platecheck.errors import MissingExtraError, warn_renamed
 from platecheck.files import check_writable
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def evaluate(
     from platecheck.evaluation.evaluate import evaluate as evaluate_model
     from platecheck.evaluation.evaluate import load_model
 
-    backgrounds |= _deprecated_tables(tables)
+    if tables:
+        warn_renamed("--tables", "--backgrounds")
     loaded, division = load_model(model)
     with progress_bar("evaluating") as bar:
         found = evaluate_model(
@@ -68,7 +69,7 @@ def evaluate(
         )
     show_notes(found.notes)
     decisions = _decision_metrics(loaded, found)
-    swapped = _background_metrics(loaded, found, seed) if backgrounds else None
+    swapped = _background_metrics(loaded, found, seed) if backgrounds or tables else None
     if as_json:
         result = found.result.model_dump(mode="json")
         if decisions:
@@ -83,12 +84,6 @@ def evaluate(
     if swapped:
         show_backgrounds(swapped, found.result.classes)
     raise typer.Exit(1 if found.result.unreadable else 0)
-
-
-def _deprecated_tables(tables: bool) -> bool:
-    if tables:
-        warn_deprecated("--tables", "--backgrounds")
-    return tables
 
 
 def _decision_metrics(model: "Model", found: "Evaluation") -> "DecisionMetrics | None":
@@ -184,7 +179,8 @@ def report(
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Reporting a run", "train") from error
 
-    backgrounds |= _deprecated_tables(tables)
+    if tables:
+        warn_renamed("--tables", "--backgrounds")
     path = out or run / "report.html"
     check_writable(path)
     with progress_bar("evaluating") as bar:
@@ -192,7 +188,7 @@ def report(
             run,
             path,
             data=data,
-            backgrounds=backgrounds,
+            backgrounds=backgrounds or tables,
             seed=seed,
             on_start=bar.start,
             on_photo=bar.advance,

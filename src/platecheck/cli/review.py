@@ -1,17 +1,17 @@
 """``platecheck review``."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from platecheck.cli.options import FeedbackPhotos, FeedbackUrl
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError
 
 
 def review(
-    url: Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")],
-    photos: Annotated[Path, typer.Option(help="Folder of the feedback photos.")],
+    url: FeedbackUrl,
+    photos: FeedbackPhotos,
     # Fixed, because browsers store the reviewer name per origin.
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from platecheck.cli.models import complete_model
+from platecheck.cli.options import complete_model
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError
 from platecheck.serving.settings import DEPRECATED, MB, Settings, flag_name, load_settings
