@@ -108,3 +108,15 @@ def at_most(seconds: float) -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def grey(path: Path, level: int) -> Path:
+    """Write a photo of one brightness, which is all that the tiny model sees."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 30), (level, level, level)).save(path, "png")
+    return path
+
+
+def dirty(level: float) -> float:
+    """Return the tiny model's probability that a photo of this brightness is dirty."""
+    return float(1 / (1 + np.exp(-8 * (level / 255 - 0.5))))
