@@ -106,17 +106,11 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """The raw outputs of a model for N photos.
+    """The raw outputs of a model for N photos; None where the model has no such output."""
 
-    Attributes:
-        probabilities: float32 [N, classes], rows sum to 1.
-        heatmap: float32 [N, h, w] in [0, 1]; None if the model has no such output.
-        ood_score: float32 [N], out-of-distribution scores; None if the model has no such output.
-    """
-
-    probabilities: NDArray[np.float32]
-    heatmap: NDArray[np.float32] | None = None
-    ood_score: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float32]  # [N, classes], rows sum to 1
+    heatmap: NDArray[np.float32] | None = None  # [N, h, w] in [0, 1]
+    ood_score: NDArray[np.float32] | None = None  # [N]
 
 
 class Classifier:
@@ -134,13 +128,7 @@ class Classifier:
     def __init__(
         self, session: onnxruntime.InferenceSession, info: ModelInfo, fingerprint: str
     ) -> None:
-        """Wrap an existing session; use `load` to open a file.
-
-        Args:
-            session: ONNX Runtime session of the model.
-            info: metadata of the file.
-            fingerprint: SHA-256 of the file.
-        """
+        """Wrap an existing session; `fingerprint` is the SHA-256 of the file. See `load`."""
         self.session = session
         self.info = info
         self.fingerprint = fingerprint
@@ -246,11 +234,7 @@ class Classifier:
         return self._run(pixels, ["probabilities"])["probabilities"]
 
     def outputs(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
-        """Return all outputs for photos that are already resized.
-
-        Raises:
-            ModelError: see `probabilities`.
-        """
+        """Return all outputs, as `probabilities` returns one."""
         found = self._run(pixels, self._outputs)
         return ModelOutputs(found["probabilities"], found.get("evidence"), found.get("oddness"))
 
@@ -318,15 +302,7 @@ class Classifier:
         return predict_many(self, photos, batch_size, workers, color=color, max_pixels=max_pixels)
 
     def predict_pixels(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[Prediction]:
-        """Classify photos that are already resized.
-
-        Args:
-            pixels: uint8 [N, size, size, 3], RGB.
-            names: N names, used as `source`.
-
-        Raises:
-            ModelError: see `probabilities`.
-        """
+        """Classify photos that are already resized, as in `probabilities`, with N names."""
         outputs = self.outputs(pixels)
         scores = [None] * len(names) if outputs.ood_score is None else outputs.ood_score.tolist()
         heatmaps = [None] * len(names) if outputs.heatmap is None else outputs.heatmap
@@ -371,43 +347,37 @@ def predict_batch(
     color: Color = "rgb",
     max_pixels: int = MAX_PIXELS,
 ) -> list[Prediction]:
-    """Classify one batch on the calling thread; see `predict_many`.
+    """Classify one batch on the calling thread, with `names` as the sources of the predictions.
 
-    Args:
-        model: the model.
-        photos: anything that `Classifier.predict` accepts.
-        names: one per photo, used as `source` [default: path, file name or type].
-        color: see `Classifier.predict`.
-        max_pixels: see `Classifier.predict`.
+    See `predict_many`; names are paths, file names or types by default.
     """
-    failed: list[Prediction | None] = []
+    found: list[Prediction | None] = []
     pixels, sources = [], []
     for photo, name in zip(photos, names or map(photo_name, photos), strict=True):
         try:
-            pixels.append(
-                open_photo(photo, model.size, color=color, max_pixels=max_pixels, name=name)
-            )
-            sources.append(name)
-            failed.append(None)
+            opened = open_photo(photo, model.size, color=color, max_pixels=max_pixels, name=name)
         except PhotoError as error:
-            failed.append(Prediction(name, error=error))
+            found.append(Prediction(name, error=error))
+        else:
+            pixels.append(opened)
+            sources.append(name)
+            found.append(None)
     if not pixels:
-        predictions = []
+        succeeded = []
     elif isinstance(model, Classifier):
-        predictions = model.predict_pixels(np.stack(pixels), sources)
+        succeeded = model.predict_pixels(np.stack(pixels), sources)
     else:
-        rows = model.probabilities(np.stack(pixels))
-        predictions = [
+        succeeded = [
             Prediction(
                 name,
                 model.classes[int(row.argmax())],
                 float(row.max()),
                 dict(zip(model.classes, row.tolist(), strict=True)),
             )
-            for name, row in zip(sources, rows, strict=True)
+            for name, row in zip(sources, model.probabilities(np.stack(pixels)), strict=True)
         ]
-    succeeded = iter(predictions)
-    return [each or next(succeeded) for each in failed]
+    remaining = iter(succeeded)
+    return [each or next(remaining) for each in found]
 
 
 def find_model(path: str | os.PathLike[str] | None) -> Path:
@@ -427,12 +397,7 @@ def _read_model(source: ModelSource | None) -> tuple[bytes, str, Path | str | by
     if isinstance(source, bytes | bytearray | memoryview):
         content = bytes(source)
         return content, "<bytes>", content
-    try:
-        if source is not None and not isinstance(source, str | os.PathLike):
-            name, content = str(getattr(source, "name", "<stream>")), source.read()
-            if not isinstance(content, bytes):
-                raise ModelError(f"{name} does not give bytes; open it in binary mode")
-            return content, name, content
+    if source is None or isinstance(source, str | os.PathLike):
         path = find_model(source)
         if path.is_dir():
             raise ModelError(f"{path} is a folder; export a run as a model file: platecheck export")
@@ -441,9 +406,17 @@ def _read_model(source: ModelSource | None) -> tuple[bytes, str, Path | str | by
             raise ModelError(f"no model file at {path}" + "; shipped: plate, tiny" * is_name)
         # A bundled model lies elsewhere on another computer.
         origin = path.stem if path.parent == _WEIGHTS else path.absolute()
-        return path.read_bytes(), str(path), origin
-    except OSError as error:
-        raise ModelError(f"{source} cannot be read: {error.strerror}") from error
+        read, name = path.read_bytes, str(path)
+    else:
+        origin, read, name = None, source.read, str(getattr(source, "name", "<stream>"))
+    try:
+        content = read()
+    except (OSError, ValueError) as error:  # the latter for a closed file
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise ModelError(f"{name} cannot be read: {reason}") from error
+    if not isinstance(content, bytes):
+        raise ModelError(f"{name} does not give bytes; open it in binary mode")
+    return content, name, origin or content
 
 
 def _open_session(

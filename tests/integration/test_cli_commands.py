@@ -1,5 +1,6 @@
 """What predict, model, evaluate and data print, and how they end."""
 
+import csv
 import hashlib
 import io
 import json
