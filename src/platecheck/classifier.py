@@ -1,30 +1,33 @@
 """Load an exported model and classify photos with NumPy and ONNX Runtime only."""
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
-from importlib.resources import files
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
 from platecheck.errors import ModelError, PhotoError, warn_renamed
+from platecheck.model_file import (
+    BUNDLED_MODELS,
+    DEFAULT,
+    ModelSource,
+    find_model,
+    open_session,
+    read_model,
+)
 from platecheck.model_info import ModelInfo, first_line, read_info
 from platecheck.photo import MAX_PIXELS, Color, Source, open_photo, photo_name
 from platecheck.stream import stream
 
-# Names of the models shipped with platecheck; the first is the default.
-BUNDLED_MODELS = ("plate", "tiny")
-DEFAULT = "default"
-_WEIGHTS = Path(str(files("platecheck") / "weights"))
-
-ModelSource = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
-"""An exported model: its path, the name of a bundled one, its content, or an open file."""
+__all__ = [
+    "BUNDLED_MODELS", "DEFAULT", "Classifier", "Model", "ModelOutputs", "Prediction", "Source",
+    "find_model", "predict_batch", "predict_many",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +161,8 @@ class Classifier:
         Raises:
             ModelError: the file is missing or not an exported model, or a provider is unavailable.
         """
-        content, name, origin = _read_model(path)
-        session = _open_session(content, name, providers)
+        content, name, origin = read_model(path)
+        session = open_session(content, name, providers)
         info = read_info(session.get_modelmeta().custom_metadata_map, name)
         classifier = cls(session, info, hashlib.sha256(content).hexdigest())
         try:
@@ -378,76 +381,6 @@ def predict_batch(
         ]
     remaining = iter(succeeded)
     return [each or next(remaining) for each in found]
-
-
-def find_model(path: str | os.PathLike[str] | None) -> Path:
-    """Return the file of a model: a path, the name of a shipped model, ``default`` or None.
-
-    An existing file takes precedence over a shipped model of the same name.
-    """
-    name = DEFAULT if path is None else os.fspath(path)
-    if path is not None and Path(name).exists():
-        return Path(name)
-    shipped = BUNDLED_MODELS[0] if name == DEFAULT else name
-    return _WEIGHTS / f"{shipped}.onnx" if shipped in BUNDLED_MODELS else Path(name)
-
-
-def _read_model(source: ModelSource | None) -> tuple[bytes, str, Path | str | bytes]:
-    """Return the content of a model, its name for messages, and what to pickle."""
-    if isinstance(source, bytes | bytearray | memoryview):
-        content = bytes(source)
-        return content, "<bytes>", content
-    if source is None or isinstance(source, str | os.PathLike):
-        path = find_model(source)
-        if path.is_dir():
-            raise ModelError(f"{path} is a folder; export a run as a model file: platecheck export")
-        if not path.is_file():
-            is_name = not path.suffix and len(path.parts) == 1
-            raise ModelError(f"no model file at {path}" + "; shipped: plate, tiny" * is_name)
-        # A bundled model lies elsewhere on another computer.
-        origin = path.stem if path.parent == _WEIGHTS else path.absolute()
-        read, name = path.read_bytes, str(path)
-    else:
-        origin, read, name = None, source.read, str(getattr(source, "name", "<stream>"))
-    try:
-        content = read()
-    except (OSError, ValueError) as error:  # the latter for a closed file
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise ModelError(f"{name} cannot be read: {reason}") from error
-    if not isinstance(content, bytes):
-        raise ModelError(f"{name} does not give bytes; open it in binary mode")
-    return content, name, origin or content
-
-
-def _open_session(
-    content: bytes, name: str, providers: Sequence[str] | None
-) -> onnxruntime.InferenceSession:
-    wanted = list(providers or ["CPUExecutionProvider"])
-    available = onnxruntime.get_available_providers()
-    if missing := [provider for provider in wanted if provider not in available]:
-        known = ", ".join(available)
-        raise ModelError(f"ONNX Runtime has no provider {missing[0]} here; it has {known}")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4  # errors are raised, do not print them as well
-    # Never read weights from other files that an untrusted model refers to.
-    options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", os.devnull
-    )
-    try:
-        session = onnxruntime.InferenceSession(
-            content,
-            options,
-            providers=wanted,
-            enable_fallback=False,  # it prints, and would run on the CPU silently
-        )
-        session.get_modelmeta().custom_metadata_map  # noqa: B018 - raises if it is damaged
-    except Exception as error:  # ONNX Runtime's errors have no common base class
-        use = f", or {', '.join(wanted)} cannot be used" if providers else ""
-        raise ModelError(f"{name} is not an ONNX model{use}: {first_line(error)}") from error
-    if unusable := [provider for provider in wanted if provider not in session.get_providers()]:
-        raise ModelError(f"{unusable[0]} cannot be used: its driver or its libraries are missing")
-    return session
 
 
 def _load_again(

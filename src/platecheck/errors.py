@@ -87,8 +87,8 @@ def warn_renamed(old: str, new: str) -> None:
 def how_to_install(extra: str) -> str:
     """Return the pip command that adds an extra to this installation.
 
-    platecheck may be on no package index, so the command names the clone, archive or repository
-    that it was installed from (PEP 610) or, if that is unknown or gone, the packages of the extra.
+    It names the clone, archive or repository that platecheck was installed from (PEP 610), as it
+    may be on no index; if that is unknown or gone, the packages of the extra.
     """
     sources = Path(__file__).absolute().parents[2]
     if (sources / "pyproject.toml").is_file():  # a clone, as with an editable install

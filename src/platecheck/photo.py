@@ -28,7 +28,7 @@ Color = Literal["rgb", "bgr"]
 """Channel order of an array; OpenCV uses ``"bgr"``."""
 
 MAX_PIXELS = 2**27
-"""Default limit on height × width: 134 megapixels, 400 MB once decoded."""
+"""Default limit on height × width: 134 megapixels, 400 MB of RGB."""
 
 MAX_BYTES = 2**30
 """Largest file read."""
@@ -317,9 +317,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _to_8_bits(values: NDArray[Any]) -> Image.Image:
     """Scale deep values [H, W] to 0 to 255.
 
-    16-bit values are scaled from 0 to 65535. Wider types do not define a range: use the smallest of
-    0 to 1 (floats only), 0 to 255 and 0 to 65535 that holds all values, else their own minimum and
-    maximum.
+    Wider types than 16 bits do not define a range: use the smallest of 0 to 1 (floats only), 0 to
+    255 and 0 to 65535 that holds all values, else their own minimum and maximum.
     """
     flat = values.reshape(-1)
     # In chunks: a float64 copy of a large photo would take gigabytes.

@@ -23,11 +23,8 @@ def stream(
 ) -> Iterator[Result]:
     """Yield the result of `work` for each photo, in order, reading photos as needed.
 
-    Args:
-        work: decodes and infers a batch, on one of the threads: while one decodes, another infers.
-        photos: any number; an exception it raises follows the results of earlier photos.
-        batch_size: photos per batch, at least 1.
-        workers: threads, at least 1; one per core by default.
+    Each thread decodes and infers whole batches: while one decodes, another infers. An exception
+    that `photos` raises follows the results for earlier photos.
 
     Raises:
         ValueError: `batch_size` or `workers` is below 1.
