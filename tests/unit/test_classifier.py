@@ -251,6 +251,7 @@ JSON = st.recursive(
 FIELDS = st.sampled_from([*ModelInfo.model_fields, "other"])
 
 
+@settings(max_examples=60)
 @given(changes=st.dictionaries(FIELDS, JSON, min_size=1), text=st.none() | st.text())
 def test_read_info_of_any_metadata_reads_or_refuses(
     classifier: Classifier, changes: dict[str, Any], text: str | None
