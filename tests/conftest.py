@@ -147,18 +147,17 @@ def _write_model(
     """Write an ONNX file that takes the mean of a photo, scales it and gives a softmax.
 
     Args:
-        path: where to.
-        classes: of the metadata, and as many outputs.
-        size: of the metadata and the input.
-        graph: what of the graph differs: name, type and shape of input and output, the last node.
-        metadata: instead of :class:`ModelInfo`'s.
-        weights: the tensor called "weights", [1, classes], instead of numbers from -4 to 4.
-        evidence: pixels to a cell of an evidence map, if there is to be one: brighter is more.
-        oddness: whether there is to be one: the darker a photo, the odder, in [0, 1].
-        info: fields of :class:`ModelInfo`.
+        path: the file to write.
+        classes: class names.
+        size: side of the input.
+        graph: what differs from `differs` below.
+        metadata: replaces those of `ModelInfo`.
+        weights: tensor "weights" [1, classes]; default: numbers from -4 to 4.
+        evidence: pixels per cell of the heatmap; default: none. The brighter, the more.
+        oddness: whether to output an OOD score: the darker a photo, the odder, in [0, 1].
+        info: fields of `ModelInfo`.
     """
     differs = {
-        "input": "pixels",
         "input_type": TensorProto.UINT8,
         "input_shape": ["batch", size, size, 3],
         "output": "probabilities",
@@ -166,6 +165,7 @@ def _write_model(
         "last": "Softmax",
         **(graph or {}),
     }
+    value_info, node = helper.make_tensor_value_info, helper.make_node
     numbers = np.linspace(-4, 4, len(classes), dtype=np.float32)[None]
     constants = [
         weights or onnx.numpy_helper.from_array(numbers, "weights"),
@@ -173,50 +173,34 @@ def _write_model(
         onnx.numpy_helper.from_array(np.float32([0.5]), "middle"),
     ]
     nodes = [
-        helper.make_node("Cast", [differs["input"]], ["float"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["float"], ["mean4"], axes=[1, 2, 3], keepdims=1),
-        helper.make_node("Flatten", ["mean4"], ["mean"]),
-        helper.make_node("Mul", ["mean", "scale"], ["scaled"]),
-        helper.make_node("Sub", ["scaled", "middle"], ["centred"]),
-        helper.make_node("MatMul", ["centred", "weights"], ["logits"]),
-        helper.make_node(differs["last"], ["logits"], [differs["output"]]),
+        node("Cast", ["pixels"], ["float"], to=TensorProto.FLOAT),
+        node("ReduceMean", ["float"], ["mean4"], axes=[1, 2, 3], keepdims=1),
+        node("Flatten", ["mean4"], ["mean"]),
+        node("Mul", ["mean", "scale"], ["scaled"]),
+        node("Sub", ["scaled", "middle"], ["centred"]),
+        node("MatMul", ["centred", "weights"], ["logits"]),
+        node(differs["last"], ["logits"], [differs["output"]]),
     ]
-    more = []
+    outputs = [value_info(differs["output"], TensorProto.FLOAT, differs["output_shape"])]
     if evidence:
         cells = {"kernel_shape": [evidence] * 2, "strides": [evidence] * 2}
         nodes += [
-            helper.make_node("Transpose", ["float"], ["channels"], perm=[0, 3, 1, 2]),
-            helper.make_node("AveragePool", ["channels"], ["cells"], **cells),
-            helper.make_node("ReduceMean", ["cells"], ["grey cells"], axes=[1], keepdims=0),
-            helper.make_node("Mul", ["grey cells", "scale"], ["evidence"]),
+            node("Transpose", ["float"], ["channels"], perm=[0, 3, 1, 2]),
+            node("AveragePool", ["channels"], ["cells"], **cells),
+            node("ReduceMean", ["cells"], ["grey cells"], axes=[1], keepdims=0),
+            node("Mul", ["grey cells", "scale"], ["evidence"]),
         ]
-        more.append(("evidence", ["batch", size // evidence, size // evidence]))
+        shape = ["batch", size // evidence, size // evidence]
+        outputs.append(value_info("evidence", TensorProto.FLOAT, shape))
     if oddness:
         constants.append(onnx.numpy_helper.from_array(np.float32([1]), "one"))
         nodes += [
-            helper.make_node("ReduceMean", ["scaled"], ["brightness"], axes=[1], keepdims=0),
-            helper.make_node("Sub", ["one", "brightness"], ["oddness"]),
+            node("ReduceMean", ["scaled"], ["brightness"], axes=[1], keepdims=0),
+            node("Sub", ["one", "brightness"], ["oddness"]),
         ]
-        more.append(("oddness", ["batch"]))
-    made = helper.make_graph(
-        nodes,
-        "tiny",
-        [
-            helper.make_tensor_value_info(
-                differs["input"], differs["input_type"], differs["input_shape"]
-            )
-        ],
-        [
-            helper.make_tensor_value_info(
-                differs["output"], TensorProto.FLOAT, differs["output_shape"]
-            ),
-            *(
-                helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-                for name, shape in more
-            ),
-        ],
-        constants,
-    )
+        outputs.append(value_info("oddness", TensorProto.FLOAT, ["batch"]))
+    inputs = [value_info("pixels", differs["input_type"], differs["input_shape"])]
+    made = helper.make_graph(nodes, "tiny", inputs, outputs, constants)
     model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     if metadata is None:
         metadata = {METADATA_KEY: model_info(classes=classes, size=size, **info).model_dump_json()}

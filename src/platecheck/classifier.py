@@ -1,12 +1,9 @@
 """Load an exported model and classify photos with NumPy and ONNX Runtime only."""
 
 import hashlib
-import os
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
-from importlib.resources import files
+from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,15 +11,23 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from platecheck.errors import ModelError, PhotoError
+from platecheck.errors import ModelError, PhotoError, warn_renamed
+from platecheck.model_file import (
+    BUNDLED_MODELS,
+    DEFAULT,
+    ModelSource,
+    find_model,
+    open_session,
+    read_model,
+)
 from platecheck.model_info import ModelInfo, first_line, read_info
 from platecheck.photo import MAX_PIXELS, Color, Source, open_photo, photo_name
-from platecheck.stream import Opened, predict_opened, stream, try_to_open
+from platecheck.stream import stream
 
-# Names of the models shipped with platecheck; the first is the default.
-BUNDLED_MODELS = ("plate", "tiny")
-DEFAULT = "default"
-_WEIGHTS = Path(str(files("platecheck") / "weights"))
+__all__ = [
+    "BUNDLED_MODELS", "DEFAULT", "Classifier", "Model", "ModelOutputs", "Prediction", "Source",
+    "find_model", "predict_batch", "predict_many",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,20 +78,17 @@ class Prediction:
 
     @property
     def needed(self) -> float:
-        """Deprecated name of `threshold`."""
-        _warn_renamed("Prediction.needed", "threshold")
+        warn_renamed("Prediction.needed", "threshold")
         return self.threshold
 
     @property
     def oddness(self) -> float | None:
-        """Deprecated name of `ood_score`."""
-        _warn_renamed("Prediction.oddness", "ood_score")
+        warn_renamed("Prediction.oddness", "ood_score")
         return self.ood_score
 
     @property
     def evidence(self) -> NDArray[np.float32] | None:
-        """Deprecated name of `heatmap`."""
-        _warn_renamed("Prediction.evidence", "heatmap")
+        warn_renamed("Prediction.evidence", "heatmap")
         return self.heatmap
 
 
@@ -107,23 +109,18 @@ class Model(Protocol):
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """The raw outputs of a model for N photos.
+    """The raw outputs of a model for N photos; None where the model has no such output."""
 
-    Attributes:
-        probabilities: float32 [N, classes], rows sum to 1.
-        heatmap: float32 [N, h, w] in [0, 1]; None if the model has no such output.
-        ood_score: float32 [N], out-of-distribution scores; None if the model has no such output.
-    """
-
-    probabilities: NDArray[np.float32]
-    heatmap: NDArray[np.float32] | None = None
-    ood_score: NDArray[np.float32] | None = None
+    probabilities: NDArray[np.float32]  # [N, classes], rows sum to 1
+    heatmap: NDArray[np.float32] | None = None  # [N, h, w] in [0, 1]
+    ood_score: NDArray[np.float32] | None = None  # [N]
 
 
 class Classifier:
     """An exported model.
 
-    Thread-safe. Pickling stores the path, and unpickling loads the file again.
+    Thread-safe. Pickling stores the path, and unpickling loads the file again; of a model that was
+    loaded from bytes or an open file, it stores the bytes.
 
     Examples:
         >>> classifier = Classifier.load()
@@ -134,80 +131,47 @@ class Classifier:
     def __init__(
         self, session: onnxruntime.InferenceSession, info: ModelInfo, fingerprint: str
     ) -> None:
-        """Wrap an existing session; use `load` to open a file.
-
-        Args:
-            session: ONNX Runtime session of the model.
-            info: metadata of the file.
-            fingerprint: SHA-256 of the file.
-        """
+        """Wrap an existing session; `fingerprint` is the SHA-256 of the file. See `load`."""
         self.session = session
         self.info = info
         self.fingerprint = fingerprint
-        self._path: Path | str | None = None
+        self._origin: Path | str | bytes | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the path, as ONNX Runtime sessions cannot be pickled."""
-        if self._path is None:
+        """Pickle where the model came from, as ONNX Runtime sessions cannot be pickled."""
+        if self._origin is None:
             raise TypeError("only a model that came from Classifier.load can be pickled")
-        return _load_again, (type(self), self._path, self.session.get_providers(), self.fingerprint)
+        providers = self.session.get_providers()
+        return _load_again, (type(self), self._origin, providers, self.fingerprint)
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike[str] | None = None, *, providers: Sequence[str] | None = None
+        cls, path: ModelSource | None = None, *, providers: Sequence[str] | None = None
     ) -> "Classifier":
         """Load an exported model.
 
         One photo uses one core; `predict_many` runs one photo per core.
 
         Args:
-            path: an ONNX file written by ``platecheck export``, or one of `BUNDLED_MODELS`
-                [default: the first of these].
+            path: an ONNX file written by ``platecheck export``, its bytes, an open binary file, or
+                one of `BUNDLED_MODELS` [default: the first of these].
             providers: ONNX Runtime execution providers, such as ``["CUDAExecutionProvider"]``
                 [default: the CPU].
 
         Raises:
             ModelError: the file is missing or not an exported model, or a provider is unavailable.
         """
-        where = find_model(path)
-        wanted = list(providers or ["CPUExecutionProvider"])
-        available = onnxruntime.get_available_providers()
-        for name in wanted:
-            if name not in available:
-                known = ", ".join(available)
-                raise ModelError(f"ONNX Runtime has no provider {name} here; it has {known}")
-        content = _read_model(where)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4  # errors are raised, do not print them as well
-        # Never read weights from other files that an untrusted model refers to.
-        options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", os.devnull
-        )
-        try:
-            session = onnxruntime.InferenceSession(
-                content,
-                options,
-                providers=wanted,
-                enable_fallback=False,  # it prints, and would run on the CPU silently
-            )
-            metadata = session.get_modelmeta().custom_metadata_map
-        except Exception as error:  # ONNX Runtime's errors have no common base class
-            use = f", or {', '.join(wanted)} cannot be used" if providers else ""
-            raise ModelError(f"{where} is not an ONNX model{use}: {first_line(error)}") from error
-        for name in wanted:
-            if name not in session.get_providers():
-                raise ModelError(f"{name} cannot be used: its driver or its libraries are missing")
-        fingerprint = hashlib.sha256(content).hexdigest()
-        classifier = cls(session, read_info(metadata, where), fingerprint)
+        content, name, origin = read_model(path)
+        session = open_session(content, name, providers)
+        info = read_info(session.get_modelmeta().custom_metadata_map, name)
+        classifier = cls(session, info, hashlib.sha256(content).hexdigest())
         try:
             fits = classifier._fits_metadata()
         except (ModelError, UnicodeDecodeError):  # the latter for a damaged name
             fits = False
         if not fits:
-            raise ModelError(f"{where} has inputs or outputs that do not match its metadata")
-        shipped = where.parent == _WEIGHTS  # installed elsewhere on another computer
-        classifier._path = where.stem if shipped else where.absolute()
+            raise ModelError(f"{name} has inputs or outputs that do not match its metadata")
+        classifier._origin = origin
         return classifier
 
     def _fits_metadata(self) -> bool:
@@ -238,6 +202,26 @@ class Classifier:
         """Side of the square input, in pixels."""
         return self.info.size
 
+    @property
+    def id(self) -> str:
+        """Recipe and the first 12 digits of the file's SHA-256."""
+        return f"{self.info.recipe}-{self.fingerprint[:12]}"
+
+    @property
+    def has_heatmap(self) -> bool:
+        """Whether the model also predicts where the dirt is."""
+        return "evidence" in self._outputs
+
+    @property
+    def gives_evidence(self) -> bool:
+        warn_renamed("Classifier.gives_evidence", "has_heatmap")
+        return self.has_heatmap
+
+    @cached_property
+    def _outputs(self) -> list[str]:
+        known = ("probabilities", "evidence", "oddness")
+        return [output.name for output in self.session.get_outputs() if output.name in known]
+
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the probabilities for photos that are already resized.
 
@@ -253,17 +237,12 @@ class Classifier:
         return self._run(pixels, ["probabilities"])["probabilities"]
 
     def outputs(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
-        """Return all outputs for photos that are already resized.
-
-        Raises:
-            ModelError: see `probabilities`.
-        """
+        """Return all outputs, as `probabilities` returns one."""
         found = self._run(pixels, self._outputs)
         return ModelOutputs(found["probabilities"], found.get("evidence"), found.get("oddness"))
 
     def answers(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
-        """Deprecated name of `outputs`."""
-        _warn_renamed("Classifier.answers", "outputs")
+        warn_renamed("Classifier.answers", "outputs")
         return self.outputs(pixels)
 
     def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> dict[str, NDArray[np.float32]]:
@@ -274,27 +253,6 @@ class Classifier:
         if not all(np.isfinite(output).all() for output in found):
             raise ModelError("the model's outputs are not finite numbers: its file is damaged")
         return dict(zip(outputs, found, strict=True))
-
-    @property
-    def id(self) -> str:
-        """Recipe and the first 12 digits of the file's SHA-256."""
-        return f"{self.info.recipe}-{self.fingerprint[:12]}"
-
-    @property
-    def has_heatmap(self) -> bool:
-        """Whether the model also predicts where the dirt is."""
-        return "evidence" in self._outputs
-
-    @property
-    def gives_evidence(self) -> bool:
-        """Deprecated name of `has_heatmap`."""
-        _warn_renamed("Classifier.gives_evidence", "has_heatmap")
-        return self.has_heatmap
-
-    @cached_property
-    def _outputs(self) -> list[str]:
-        known = ("probabilities", "evidence", "oddness")
-        return [output.name for output in self.session.get_outputs() if output.name in known]
 
     def predict(
         self, photo: Source, *, color: Color = "rgb", max_pixels: int = MAX_PIXELS
@@ -342,114 +300,94 @@ class Classifier:
 
         Raises:
             TypeError: `photos` is a single photo.
+            ValueError: `batch_size` or `workers` is below 1.
         """
+        return predict_many(self, photos, batch_size, workers, color=color, max_pixels=max_pixels)
 
-        def work(batch: list[Source]) -> list[Prediction]:
-            opened = [
-                try_to_open(photo, self.size, color=color, max_pixels=max_pixels) for photo in batch
-            ]
-            return self.predict_pixels(opened, [photo_name(photo) for photo in batch])
-
-        return stream(work, photos, batch_size, workers)
-
-    def predict_pixels(self, pixels: Iterable[Opened], names: Iterable[str]) -> list[Prediction]:
-        """Classify photos that are already resized; errors become predictions with an error.
-
-        Args:
-            pixels: N arrays uint8 [size, size, 3], RGB, or the errors that opening raised.
-            names: N names, used as `source`.
-
-        Raises:
-            ModelError: see `probabilities`.
-        """
-        found = predict_opened(self._predictions, pixels)
+    def predict_pixels(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[Prediction]:
+        """Classify photos that are already resized, as in `probabilities`, with N names."""
+        outputs = self.outputs(pixels)
+        scores = [None] * len(names) if outputs.ood_score is None else outputs.ood_score.tolist()
+        heatmaps = [None] * len(names) if outputs.heatmap is None else outputs.heatmap
         return [
-            Prediction(name, error=each)
-            if isinstance(each, PhotoError)
-            else replace(each, source=name)
-            for each, name in zip(found, names, strict=True)
+            Prediction(
+                name,
+                self.info.label(row, score),
+                float(row.max()),
+                dict(zip(self.classes, row.tolist(), strict=True)),
+                threshold=self.info.threshold(row),
+                ood_score=score,
+                heatmap=heatmap,
+            )
+            for name, row, score, heatmap in zip(
+                names, outputs.probabilities, scores, heatmaps, strict=True
+            )
         ]
 
-    def _predictions(self, pixels: NDArray[np.uint8]) -> Iterator[Prediction]:
-        outputs = self.outputs(pixels)
-        for index, row in enumerate(outputs.probabilities):
-            ood_score = None if outputs.ood_score is None else float(outputs.ood_score[index])
-            yield Prediction(
-                "",
-                self.info.label(row, ood_score),
-                float(row.max()),
-                {name: float(value) for name, value in zip(self.classes, row, strict=True)},
-                threshold=self.info.threshold(row),
-                ood_score=ood_score,
-                heatmap=None if outputs.heatmap is None else outputs.heatmap[index],
-            )
 
-
-def _warn_renamed(old: str, new: str) -> None:
-    message = f"{old} is now {new}; the old name will be removed in platecheck 0.3"
-    warnings.warn(message, DeprecationWarning, stacklevel=3)
-
-
-Row = NDArray[np.float32] | PhotoError
-
-
-def stream_probabilities(
+def predict_many(
     model: Model,
     photos: Iterable[Source],
-    *,
     batch_size: int = 8,
     workers: int | None = None,
-) -> Iterator[tuple[str, Row]]:
-    """Yield the name and probabilities [classes] of each photo, or its error, in order.
+    *,
+    color: Color = "rgb",
+    max_pixels: int = MAX_PIXELS,
+) -> Iterator[Prediction]:
+    """Classify many photos with any model whose `probabilities` is thread-safe.
 
-    Args:
-        model: a model with a thread-safe `probabilities`.
-        photos: photos, consumed lazily.
-        batch_size: photos per batch, at least 1.
-        workers: threads [default: one per core].
-
-    Raises:
-        ValueError: `batch_size` or `workers` is below 1.
-        TypeError: `photos` is a single photo.
+    See `Classifier.predict_many`. Without thresholds, the label is the most probable class.
     """
-
-    def work(batch: list[Source]) -> list[tuple[str, Row]]:
-        opened = [try_to_open(photo, model.size) for photo in batch]
-        names = (photo_name(photo) for photo in batch)
-        return list(zip(names, predict_opened(model.probabilities, opened), strict=True))
-
+    work = partial(predict_batch, model, color=color, max_pixels=max_pixels)
     return stream(work, photos, batch_size, workers)
 
 
-def find_model(path: str | os.PathLike[str] | None) -> Path:
-    """Return the file of a model: a path, the name of a shipped model, ``default`` or None.
+def predict_batch(
+    model: Model,
+    photos: Sequence[Source],
+    names: Sequence[str] | None = None,
+    *,
+    color: Color = "rgb",
+    max_pixels: int = MAX_PIXELS,
+) -> list[Prediction]:
+    """Classify one batch on the calling thread, with `names` as the sources of the predictions.
 
-    An existing file takes precedence over a shipped model of the same name.
+    See `predict_many`; names are paths, file names or types by default.
     """
-    name = DEFAULT if path is None else os.fspath(path)
-    if path is not None and Path(name).exists():
-        return Path(name)
-    shipped = BUNDLED_MODELS[0] if name == DEFAULT else name
-    return _WEIGHTS / f"{shipped}.onnx" if shipped in BUNDLED_MODELS else Path(name)
-
-
-def _read_model(path: Path) -> bytes:
-    if path.is_dir():
-        raise ModelError(f"{path} is a folder; export a run as a model file: platecheck export")
-    if not path.is_file():
-        is_name = not path.suffix and len(path.parts) == 1
-        raise ModelError(f"no model file at {path}" + "; shipped: plate, tiny" * is_name)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    found: list[Prediction | None] = []
+    pixels, sources = [], []
+    for photo, name in zip(photos, names or map(photo_name, photos), strict=True):
+        try:
+            opened = open_photo(photo, model.size, color=color, max_pixels=max_pixels, name=name)
+        except PhotoError as error:
+            found.append(Prediction(name, error=error))
+        else:
+            pixels.append(opened)
+            sources.append(name)
+            found.append(None)
+    if not pixels:
+        succeeded = []
+    elif isinstance(model, Classifier):
+        succeeded = model.predict_pixels(np.stack(pixels), sources)
+    else:
+        succeeded = [
+            Prediction(
+                name,
+                model.classes[int(row.argmax())],
+                float(row.max()),
+                dict(zip(model.classes, row.tolist(), strict=True)),
+            )
+            for name, row in zip(sources, model.probabilities(np.stack(pixels)), strict=True)
+        ]
+    remaining = iter(succeeded)
+    return [each or next(remaining) for each in found]
 
 
 def _load_again(
-    kind: type[Classifier], path: Path | str, providers: Sequence[str], fingerprint: str
+    kind: type[Classifier], origin: Path | str | bytes, providers: Sequence[str], fingerprint: str
 ) -> Classifier:
     """Load a pickled model; raise ModelError if its file is gone or has changed."""
-    classifier = kind.load(path, providers=providers)
+    classifier = kind.load(origin, providers=providers)
     if classifier.fingerprint != fingerprint:
-        raise ModelError(f"{path} is not the model that was pickled: it has changed since")
+        raise ModelError(f"{origin!s} is not the model that was pickled: it has changed since")
     return classifier

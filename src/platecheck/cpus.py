@@ -21,10 +21,6 @@ def cpu_count(proc: Path = Path("/proc/self"), cgroups: Path = Path("/sys/fs/cgr
     ``PLATECHECK_THREADS`` takes precedence. Otherwise the smallest of the CPU affinity, Python's
     own limit (``-X cpu_count``, from 3.13) and the container's quota (cgroup v1 or v2, rounded up).
 
-    Args:
-        proc: procfs folder of this process.
-        cgroups: mount point of the control groups.
-
     Raises:
         SettingsError: ``PLATECHECK_THREADS`` is not a positive integer.
     """
@@ -49,11 +45,7 @@ def in_threads(
 ) -> Iterator[Result]:
     """Map `work` over items on threads, in order; after an error, no further item is started.
 
-    Args:
-        work: called with each item.
-        items: read completely before the first result.
-        threads: number of threads; one per CPU by default.
-        on_done: called after each item.
+    `items` is read completely first. By default there is one thread per CPU.
     """
     with ThreadPoolExecutor(threads or cpu_count()) as pool:
         try:

@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import warnings
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -77,11 +78,21 @@ class MissingExtraError(PlatecheckError):
         super().__init__(f"{feature} needs more packages: {how_to_install(extra)}")
 
 
+class RenamedWarning(DeprecationWarning):
+    """A deprecated name was used; the CLI prints it as a note."""
+
+
+def warn_renamed(old: str, new: str) -> None:
+    """Warn that the caller's caller used a deprecated name."""
+    message = f"{old} is now {new}; the old name will be removed in platecheck 0.3"
+    warnings.warn(message, RenamedWarning, stacklevel=3)
+
+
 def how_to_install(extra: str) -> str:
     """Return the pip command that adds an extra to this installation.
 
-    platecheck may be on no package index, so the command names the clone, archive or repository
-    that it was installed from (PEP 610) or, if that is unknown or gone, the packages of the extra.
+    It names the clone, archive or repository that platecheck was installed from (PEP 610), as it
+    may be on no index; if that is unknown or gone, the packages of the extra.
     """
     sources = Path(__file__).absolute().parents[2]
     if (sources / "pyproject.toml").is_file():  # a clone, as with an editable install

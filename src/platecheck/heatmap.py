@@ -26,11 +26,8 @@ def overlay(
     Args:
         photo: the photo that was classified.
         heatmap: float32 [h, w] in [0, 1], from `platecheck.classifier.Prediction`.
-        color: channel order of an array, ``"rgb"`` or ``"bgr"``.
-        max_pixels: largest height × width accepted.
-
-    Raises:
-        PhotoError: the photo cannot be opened.
+        color: see `platecheck.photo.open_photo`.
+        max_pixels: see `platecheck.photo.open_photo`.
     """
     pixels = open_photo(photo, color=color, max_pixels=max_pixels)
     height, width = pixels.shape[:2]
@@ -44,12 +41,7 @@ def overlay(
 
 
 def heatmap_png(heatmap: NDArray[np.float32], scale: int = 4) -> bytes:
-    """Return the heatmap as a PNG file with transparency, to be stretched over the photo.
-
-    Args:
-        heatmap: float32 [h, w] in [0, 1].
-        scale: pixels per cell.
-    """
+    """Return a heatmap [h, w] as a transparent PNG of `scale` pixels per cell."""
     height, width = heatmap.shape
     opacity = np.rint(255 * _opacity(heatmap, width * scale, height * scale))
     picture = np.empty((*opacity.shape, 4), np.uint8)
@@ -61,8 +53,6 @@ def heatmap_png(heatmap: NDArray[np.float32], scale: int = 4) -> bytes:
 
 
 def _opacity(heatmap: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
-    """Return the opacity, [height, width] in [0, `MAX_OPACITY`]."""
     small = Image.fromarray(np.asarray(heatmap, np.float32))
     dirt = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC))
-    opacity = MAX_OPACITY * np.clip((dirt - LOW) / (HIGH - LOW), 0, 1)
-    return opacity.astype(np.float32)
+    return (MAX_OPACITY * np.clip((dirt - LOW) / (HIGH - LOW), 0, 1)).astype(np.float32)

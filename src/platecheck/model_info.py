@@ -3,7 +3,6 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -55,31 +54,21 @@ class SplitInfo(JsonModel):
 
 
 class ErrorGuarantee(JsonModel):
-    """The error rates that the thresholds were chosen for.
+    """The error rates that the thresholds were chosen for, on validation photos."""
 
-    Attributes:
-        wrong: by predicted class, the highest share of wrong predictions.
-        shares: by class, its share of the validation photos; the guarantee assumes the same mix.
-        photos: validation photos that the thresholds were chosen on.
-        answered: share of these that are above the threshold, not *unsure*.
-    """
-
-    wrong: dict[str, float]
-    shares: dict[str, float]
+    wrong: dict[str, float] = Field(description="by predicted class, highest share that is wrong")
+    shares: dict[str, float] = Field(description="by class, share of photos; assumed to stay")
     photos: int
-    answered: float
+    answered: float = Field(description="share of photos above the threshold, not unsure")
 
 
 class Reference(JsonModel):
-    """Distribution of the predictions for validation photos, the baseline for drift detection.
+    """Distribution of the predictions for validation photos, the baseline for drift detection."""
 
-    Attributes:
-        answers: number of photos by label.
-        ood_deciles: nine deciles of the out-of-distribution score; empty without such an output.
-    """
-
-    answers: dict[str, int]
-    ood_deciles: tuple[float, ...] = ()
+    answers: dict[str, int] = Field(description="number of photos by label")
+    ood_deciles: tuple[float, ...] = Field(
+        default=(), description="nine deciles of the OOD score; empty without such an output"
+    )
 
 
 class ModelInfo(JsonModel):
@@ -108,20 +97,11 @@ class ModelInfo(JsonModel):
     metrics: dict[str, dict[str, Any]] = Field(description="by split: photos, correct, …")
 
     def threshold(self, probabilities: NDArray[np.floating]) -> float:
-        """Return the threshold of the most probable class; 0 if it has none.
-
-        Args:
-            probabilities: [classes].
-        """
+        """Return the threshold of the most probable of [classes]; 0 if it has none."""
         return self.thresholds.get(self.classes[int(np.argmax(probabilities))], 0.0)
 
     def label(self, probabilities: NDArray[np.floating], ood_score: float | None = None) -> str:
-        """Return the label for one photo: a class, `UNSURE` or `NO_DISH`.
-
-        Args:
-            probabilities: [classes].
-            ood_score: out-of-distribution score; None if the model has no such output.
-        """
+        """Return the label for one photo with these [classes]: a class, `UNSURE` or `NO_DISH`."""
         limit = self.ood_threshold
         if ood_score is not None and limit is not None and ood_score > limit:
             return NO_DISH
@@ -130,7 +110,7 @@ class ModelInfo(JsonModel):
         return self.classes[best] if sure else UNSURE
 
 
-def read_info(metadata: dict[str, str], where: Path) -> ModelInfo:
+def read_info(metadata: dict[str, str], where: str) -> ModelInfo:
     """Read platecheck's metadata from those of an ONNX file.
 
     Raises:

@@ -1,8 +1,4 @@
-"""Decode photos safely.
-
-Training, evaluation, prediction, serving and batch all call `open_photo`, so that a model gets the
-same pixels everywhere.
-"""
+"""Decode photos safely, and to the same pixels in training, prediction and everywhere else."""
 
 import os
 import stat
@@ -12,28 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import index
 from pathlib import Path
-from typing import IO, Any, Literal, NoReturn, get_args
+from typing import IO, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from platecheck.errors import PhotoError
-from platecheck.photo_formats import (
-    CUT_SHORT,
-    DAMAGED,
-    PHOTO_SUFFIXES,
-    UNSUPPORTED_SUFFIXES,
-    check_scans,
-    identify,
-    is_cut_short,
-    is_photo_name,
-)
-
-__all__ = [
-    "MAX_BYTES", "MAX_PIXELS", "PHOTO_SUFFIXES", "UNSUPPORTED_SUFFIXES", "Color", "Source",
-    "is_photo_name", "open_photo", "photo_name",
-]  # fmt: skip
+from platecheck.photo_formats import CUT_SHORT, DAMAGED, check_scans, identify, is_cut_short
 
 Source = (
     str | os.PathLike[str]
@@ -46,15 +28,15 @@ Color = Literal["rgb", "bgr"]
 """Channel order of an array; OpenCV uses ``"bgr"``."""
 
 MAX_PIXELS = 2**27
-"""Default limit on height × width: 134 megapixels, 400 MB once decoded."""
+"""Default limit on height × width: 134 megapixels, 400 MB of RGB."""
 
 MAX_BYTES = 2**30
 """Largest file read."""
 
 MAX_NAME_LENGTH = 4096  # a longer string is probably a photo in base64, not a path
 
-# Pillow decodes QOI, plain PPM and a few other formats in Python, up to three seconds a megapixel.
-# A lower pixel limit for those keeps a small file from blocking a service.
+# Pillow decodes plain PPM and compressed BMP in Python, up to three seconds a megapixel. A lower
+# pixel limit for those keeps a small file from blocking a service.
 _SLOW_FORMAT_FACTOR = 1 / 32
 
 # Pixels converted to 8 bits at a time.
@@ -100,24 +82,21 @@ def open_photo(
 
     The format is detected from the content, not the name. EXIF orientation is applied (after a HEIF
     file's own rotation), transparency is flattened onto white, deeper pixels are converted to 8
-    bits, and of several frames or pages the first or primary one is used. The function is
-    thread-safe and changes no global state, such as Pillow's limits and formats or other code's
-    warnings.
+    bits, and of several frames or pages the first or primary one is used. Thread-safe; no global
+    state changes, such as Pillow's limits or other code's warnings.
 
     Resizing ignores the aspect ratio and uses Pillow's antialiased bilinear filter, bit for bit
-    like torchvision's ``v2.Resize((height, width))`` on the same Pillow image, with one exception:
-    a JPEG much larger than needed is decoded at 1/2, 1/4 or 1/8 scale, which leaves at least twice
-    the wanted height and width for the antialiasing filter. A 12-megapixel photo to 288×288 then
-    takes 37 ms on one core instead of 185, and differs from the full decode by 0.3 of 255 levels on
-    average (a factor of one: 30 ms but 1.0 levels; four: 52 ms).
+    like torchvision's ``v2.Resize((height, width))``. Only a JPEG much larger than needed is
+    decoded at 1/2, 1/4 or 1/8 scale, to at least twice the wanted size: a 12-megapixel photo to
+    288×288 then takes 37 ms on one core instead of 185, and differs from the full decode by 0.3 of
+    255 levels on average (a factor of one: 30 ms but 1.0 levels; four: 52 ms).
 
     Args:
         source: a path, encoded bytes, or a binary file (read from its start if seekable); a PIL
             image, whose current frame is loaded but not modified; or an array, uint8 [H, W, 3],
             [H, W, 4] (the last channel is opacity) or grey [H, W].
         size: (height, width), an int for a square, or None for the photo's own size.
-        color: channel order of an array: ``"rgb"``, or ``"bgr"`` for OpenCV. Ignored for other
-            sources.
+        color: channel order of an array: ``"rgb"``, or ``"bgr"`` for OpenCV.
         max_pixels: largest height × width accepted, checked before decoding.
         name: name of the photo in errors; defaults to the path, the file's name or ``<bytes>``.
 
@@ -133,7 +112,14 @@ def open_photo(
     max_pixels = index(max_pixels)
     if max_pixels < 1:
         raise ValueError(f"max_pixels must be at least 1, not {max_pixels}")
-    wanted = None if size is None else _height_and_width(size, max_pixels)
+    wanted = None
+    if size is not None:
+        height, width = map(index, size if isinstance(size, tuple) else (size, size))
+        most = max(max_pixels, MAX_PIXELS)
+        if height < 1 or width < 1 or height * width > most:
+            what = f"{height}x{width}"
+            raise ValueError(f"size must be at least 1 and at most {most} pixels, not {what}")
+        wanted = (height, width)
     name = name or photo_name(source)
     data = b"" if isinstance(source, Image.Image | np.ndarray) else _read(source, name)
     with _without_pillow_warnings():
@@ -143,8 +129,8 @@ def open_photo(
                 with _LOCKS[id(source) // 16 % len(_LOCKS)]:
                     return _decode(source, wanted, max_pixels, name)
             if isinstance(source, np.ndarray):
-                pixels = _from_array(source, color, max_pixels, name)
-                return _decode(pixels, wanted, max_pixels, name)
+                image = _from_array(source, color, max_pixels, name)
+                return _decode(image, wanted, max_pixels, name)
             file = identify(data, name)
             _check_pixels(file, max_pixels, name)
             check_scans(file, data, name)
@@ -155,16 +141,7 @@ def open_photo(
         except PhotoError:
             raise
         except Exception as error:  # damaged files make Pillow raise nearly anything
-            _raise_photo_error(error, data, name)
-
-
-def _height_and_width(size: int | tuple[int, int], max_pixels: int) -> tuple[int, int]:
-    height, width = size if isinstance(size, tuple) else (size, size)
-    height, width = index(height), index(width)
-    most = max(max_pixels, MAX_PIXELS)
-    if height < 1 or width < 1 or height * width > most:
-        raise ValueError(f"size must be at least 1 and at most {most} pixels, not {height}x{width}")
-    return height, width
+            raise PhotoError(name, _reason(error, data)) from error
 
 
 def photo_name(source: Source) -> str:
@@ -183,12 +160,11 @@ def photo_name(source: Source) -> str:
 
 
 def _read(source: Any, name: str) -> bytes:
-    """Read the whole file, so that all sources behave alike and no file stays open."""
     try:
         if isinstance(source, bytes | bytearray | memoryview):
             data = bytes(source)
         elif isinstance(source, str | os.PathLike):
-            data = _read_file(os.fsdecode(source), name)
+            data = _read_file(Path(os.fsdecode(source)), name)
         elif hasattr(source, "read"):
             data = _read_stream(source, name)
         else:
@@ -222,16 +198,16 @@ def _read_stream(file: Any, name: str) -> bytes:
     return b"".join(parts)
 
 
-def _read_file(path: str, name: str) -> bytes:
+def _read_file(path: Path, name: str) -> bytes:
     try:
-        mode = Path(path).stat().st_mode
+        mode = path.stat().st_mode
     except ValueError:  # a null character
         raise PhotoError(name, "this cannot be a file's name") from None
     if stat.S_ISDIR(mode):
         raise PhotoError(name, "it is a folder, not a photo")
     if not stat.S_ISREG(mode):  # reading a pipe or a device might never end
         raise PhotoError(name, "it is not a regular file")
-    with Path(path).open("rb") as file:
+    with path.open("rb") as file:
         return file.read(MAX_BYTES + 1)
 
 
@@ -250,8 +226,7 @@ class _PillowWarning(Warning, metaclass=_ThreadLocalMeta):
 def _without_pillow_warnings() -> Iterator[None]:
     """Ignore Pillow's warnings about malformed headers, in this thread only.
 
-    `warnings.catch_warnings` would be simpler, but it is not thread-safe. The one filter used here
-    stays in place and matches nothing outside of this block.
+    `warnings.catch_warnings` is not thread-safe. This filter matches nothing outside of the block.
     """
     if not warnings.filters or warnings.filters[0][2] is not _PillowWarning:
         warnings.simplefilter("ignore", _PillowWarning)
@@ -280,7 +255,7 @@ def _decode(
     image: Image.Image, wanted: tuple[int, int] | None, max_pixels: int, name: str
 ) -> NDArray[np.uint8]:
     image.load()
-    _check_pixels(image, max_pixels, name)  # an icon's size is only known now
+    _check_pixels(image, max_pixels, name)  # only now is the size of a caller's icon known
     upright = image
     if (orientation := _orientation(image)) in _TRANSPOSITIONS:
         upright = image.transpose(_TRANSPOSITIONS[orientation])
@@ -291,7 +266,6 @@ def _decode(
 
 
 def _from_array(array: NDArray[Any], color: Color, max_pixels: int, name: str) -> Image.Image:
-    """Convert a uint8 array [H, W], [H, W, 1], [H, W, 3] or [H, W, 4] to an image."""
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.dtype != np.uint8 or array.ndim not in (2, 3) or channels not in (1, 3, 4):
         raise PhotoError(name, _array_error(array))
@@ -305,7 +279,6 @@ def _from_array(array: NDArray[Any], color: Color, max_pixels: int, name: str) -
 
 
 def _array_error(array: NDArray[Any]) -> str:
-    """Describe the expected array and, where it can be guessed, how to convert this one."""
     shape, hint = array.shape, ""
     if array.ndim == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
         hint = "; use np.moveaxis(x, 0, -1) to move channels to the end"
@@ -344,9 +317,8 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _to_8_bits(values: NDArray[Any]) -> Image.Image:
     """Scale deep values [H, W] to 0 to 255.
 
-    16-bit values are scaled from 0 to 65535. Wider types do not define a range: use the smallest of
-    0 to 1 (floats only), 0 to 255 and 0 to 65535 that holds all values, else their own minimum and
-    maximum.
+    Wider types than 16 bits do not define a range: use the smallest of 0 to 1 (floats only), 0 to
+    255 and 0 to 65535 that holds all values, else their own minimum and maximum.
     """
     flat = values.reshape(-1)
     # In chunks: a float64 copy of a large photo would take gigabytes.
@@ -369,21 +341,18 @@ def _to_8_bits(values: NDArray[Any]) -> Image.Image:
     return Image.fromarray(grey.reshape(values.shape))
 
 
-def _raise_photo_error(error: Exception, data: bytes, name: str) -> NoReturn:
-    """Raise a `PhotoError` with a readable reason for whatever Pillow raised."""
+def _reason(error: Exception, data: bytes) -> str:
     message = " ".join(str(error).split())
     if isinstance(error, Image.DecompressionBombError):
-        reason = "it claims to have more pixels than can be decoded"
-    elif isinstance(error, MemoryError):
-        reason = "there is not enough memory to decode it"
-    elif is_cut_short(data) or any(hint in message.lower() for hint in _TRUNCATED_HINTS):
-        reason = CUT_SHORT
-    elif any(hint in message.lower() for hint in _NO_DECODER_HINTS):
-        reason = f"it needs a decoder that is not installed ({message}); save it as JPEG"
-    elif message and not data:  # a caller's image, such as one that was closed
-        reason = f"cannot be read ({message})"
-    elif message and isinstance(error, OSError):  # Pillow's own message, not Python's
-        reason = f"{DAMAGED} ({message})"
-    else:
-        reason = DAMAGED
-    raise PhotoError(name, reason) from error
+        return "it claims to have more pixels than can be decoded"
+    if isinstance(error, MemoryError):
+        return "there is not enough memory to decode it"
+    if is_cut_short(data) or any(hint in message.lower() for hint in _TRUNCATED_HINTS):
+        return CUT_SHORT
+    if any(hint in message.lower() for hint in _NO_DECODER_HINTS):
+        return f"it needs a decoder that is not installed ({message}); save it as JPEG"
+    if message and not data:  # a caller's image, such as one that was closed
+        return f"cannot be read ({message})"
+    if message and isinstance(error, OSError):  # Pillow's own message, not Python's
+        return f"{DAMAGED} ({message})"
+    return DAMAGED

@@ -12,17 +12,16 @@ from PIL import Image, ImageFile
 from platecheck.errors import PhotoError
 
 PHOTO_SUFFIXES = frozenset(
-    ".apng .avif .avifs .bmp .dib .gif .heic .heics .heif .heifs .hif .ico .j2c .j2k .jfif .jp2"  # noqa: SIM905
-    " .jpc .jpe .jpeg .jpf .jpg .jpx .mpo .pbm .pcx .pgm .png .pnm .ppm .psd .qoi .tga .tif .tiff"
-    " .webp".split()
+    ".apng .avif .avifs .bmp .gif .heic .heics .heif .heifs .hif .j2c .j2k .jfif .jp2 .jpc .jpe"  # noqa: SIM905
+    " .jpeg .jpf .jpg .jpx .mpo .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()
 )
 """Lower-case file name suffixes of photos. `open_photo` itself only considers the content."""
 
 UNSUPPORTED_SUFFIXES = frozenset(
-    ".3fr .3g2 .3gp .ai .arw .avi .cr2 .cr3 .crw .dcr .dng .emf .eps .erf .exr .fff .flv .hdp .hdr"  # noqa: SIM905
-    " .iiq .jxl .jxr .kdc .kra .livp .m2ts .m4v .mef .mkv .mos .mov .mp4 .mpeg .mpg .mrw .mts .nef"
-    " .nrw .orf .pdf .pef .ps .psb .raf .raw .rw2 .rwl .sr2 .srf .srw .svg .svgz .wdp .webm .wmf"
-    " .wmv .x3f .xcf".split()
+    ".3fr .3g2 .3gp .ai .arw .avi .cr2 .cr3 .crw .dcr .dib .dng .emf .eps .erf .exr .fff .flv .hdp"  # noqa: SIM905
+    " .hdr .ico .iiq .jxl .jxr .kdc .kra .livp .m2ts .m4v .mef .mkv .mos .mov .mp4 .mpeg .mpg .mrw"
+    " .mts .nef .nrw .orf .pcx .pdf .pef .ps .psb .psd .qoi .raf .raw .rw2 .rwl .sr2 .srf .srw .svg"
+    " .svgz .tga .wdp .webm .wmf .wmv .x3f .xcf".split()
 )
 """Lower-case suffixes of images and videos that `open_photo` does not support."""
 
@@ -35,17 +34,17 @@ _UNSUPPORTED_SIGNATURES = {
     "an SVG drawing": rb"(\xef\xbb\xbf)?\s*(<[?!][^>]*>\s*)*<svg",
     "a Windows metafile": rb"\xd7\xcd\xc6\x9a|\x01\0{3}.{36} EMF",
     "a JPEG XL or JPEG XR file": rb"\xff\x0a|\0\0\0\x0cJXL |II\xbc",
-    "an image editor's file": rb"8BPS\0\x02|gimp xcf|v/1\x01|#\?RADIANCE",
+    "an image editor's file": rb"8BPS\0[\x01\x02]|gimp xcf|v/1\x01|#\?RADIANCE",
     "a web page": rb"\s*<(!doctype )?html",
     "a ZIP archive": rb"PK\x03\x04",
     "a compressed file (gzip, bzip2, xz or zstd)": rb"\x1f\x8b|BZh\d|\xfd7zXZ|\x28\xb5\x2f\xfd",
 }
 _ADVICE = "save the picture as JPEG or PNG"
 
-# EPS and WMF start other programs or draw; BUFR, GRIB and HDF5 call any registered handler; IPTC
-# opens embedded files of any format; FITS decompresses without a limit; MPEG has no decoder. HEIF
-# is opened by this module, whether or not another package has registered it.
-REFUSED_FORMATS = {"EPS", "WMF", "BUFR", "GRIB", "HDF5", "IPTC", "FITS", "MPEG", "HEIF"}
+# The only formats that are opened, whatever else is registered with Pillow: an MPO is opened as
+# JPEG, and HEIF by this module. Decoders of rare formats are slow (written in Python) or seldom
+# checked; some even start other programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "GIF", "BMP", "PPM", "JPEG2000")
 
 CUT_SHORT = "the file is cut short"
 DAMAGED = "the file is damaged or cut short"
@@ -74,34 +73,36 @@ def is_photo_name(path: str | os.PathLike[str]) -> bool:
 def identify(data: bytes, name: str) -> ImageFile.ImageFile:
     """Detect the format of a file and read its header.
 
-    Like `PIL.Image.open`, but with HEIF, without the global pixel limit and `REFUSED_FORMATS`.
+    `PIL.Image.open` with ``formats=FORMATS`` would apply Pillow's global pixel limit, which is the
+    application's, and does not know HEIF.
 
     Raises:
         PhotoError: the file is not a photo in a supported format.
     """
     Image.init()
     brands = _brands(data)
-    openers = [(kind, *Image.OPEN[kind]) for kind in Image.ID if kind not in REFUSED_FORMATS]
+    openers = [(kind, *Image.OPEN[kind]) for kind in FORMATS]
     if brands & _HEIF_BRANDS and not brands & _AVIF_BRANDS:
         openers.append(("HEIF", _open_heif, lambda start: True))
     # Pillow recognizes AVIF by the first brand only.
     start = data[:8] + b"avif" if brands & _AVIF_BRANDS else data[:16]
     recognized, missing = False, ""
     for kind, factory, accept in openers:
-        accepted: bool | str = False
+        accepted = accept(start) if accept else True
+        if isinstance(accepted, str):  # a reason: Pillow was built without this decoder
+            missing = kind
+        if accepted is not True:
+            continue
         try:
-            accepted = accept(start) if accept else False
-            if isinstance(accepted, str):  # a reason: Pillow was built without this decoder
-                missing = kind
-            elif accepted or not accept:
-                image = factory(BytesIO(data), "")
-                if _is_raw(image, data):
-                    raise PhotoError(name, f"it is {_RAW}; {_ADVICE}")
-                return image
+            image = factory(BytesIO(data), "")
         except ImportError:
             missing = kind
         except (SyntaxError, IndexError, TypeError, struct.error):
-            recognized |= accepted is True  # a known signature, but an invalid header
+            recognized = True  # a known signature, but an invalid header
+        else:
+            if _is_raw(image, data):
+                raise PhotoError(name, f"it is {_RAW}; {_ADVICE}")
+            return image
     raise PhotoError(name, _reason(data, name, recognized, missing))
 
 

@@ -12,12 +12,7 @@ from PIL import Image, features
 
 from platecheck.data.render import render_dish
 
-# Pillow writes more formats than these, but they are documents, drawings or containers.
-FORMATS = (
-    "AVIF", "BLP", "BMP", "DDS", "DIB", "GIF", "ICNS", "ICO", "JPEG", "JPEG2000", "MPO",
-    "MSP", "PALM", "PCX", "PDF", "PNG", "PPM", "QOI", "SGI", "SPIDER", "TGA", "TIFF", "WEBP", "XBM",
-)  # fmt: skip
-_MODES = {"BLP": "P", "MSP": "1", "PALM": "P", "SPIDER": "F", "XBM": "1"}
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PDF", "PNG", "PPM", "TIFF", "WEBP")
 _SIDE = 96
 _EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -29,7 +24,7 @@ def originals() -> dict[str, bytes]:
     found = {}
     for name in FORMATS:
         if name != "AVIF" or features.check("avif"):
-            found[name] = _saved(dish.convert(_MODES[name]) if name in _MODES else dish, name)
+            found[name] = _saved(dish, name)
     return found | {
         "JPEG progressive": _saved(dish, "JPEG", progressive=True),
         "JPEG with EXIF": _saved(dish, "JPEG", exif=_exif()),
@@ -183,33 +178,16 @@ def bombs() -> dict[str, bytes]:
         "BMP upside down": b"BM" + struct.pack(
             "<IHHIIiiHHIIIIII", 54, 0, 0, 54, 40, -(2**31), -(2**31), 1, 24, *[0] * 6
         ),
-        "ICO of a PNG of 64 megapixels": struct.pack("<HHHBBBBHHII", 0, 1, 1, 16, 16, 0, 0, 1, 32,
-                                                      2**20, 22) + png(8000, 8000, b""),
-        "ICO of itself": struct.pack("<HHH", 0, 1, 65535)
-        + struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 32, 2**31, 0) * 65535,
         "WEBP of 16383x16383": b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0/"
         + struct.pack("<I", 16382 | 16382 << 14) + bytes(13),
         "WEBP of 2^24x2^24": b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xff" * 6,
-        "PSD of 30000x30000": b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 30000, 30000, 8, 3)
-        + bytes(100),
         "JPEG2000 of 2^31x2^31": originals()["JPEG2000"].replace(
             struct.pack(">II", _SIDE, _SIDE), struct.pack(">II", 2**31 - 1, 2**31 - 1)
         ),
-        "QOI of 60000x60000": b"qoif" + struct.pack(">IIBB", side, side, 3, 0) + bytes(100),
         "PPM of 99999x99999": b"P6 99999 99999 255\n",
         "PPM in words": b"P3\n1200 1200\n255\n" + b"1 " * (1200 * 1200 * 3),
         "PPM of one word": b"P3 " + b"9" * 2_000_000,
         "PFM of not a number": b"PF\n9 9\nnan\n" + bytes(9 * 9 * 12),
-        "TGA of 65535x65535": bytes([0, 0, 2, *[0] * 9]) + b"\xff\xff\xff\xff\x18\0",
-        "PCX of 65535x65535": b"\x0a\x05\x01\x08" + struct.pack("<HHHH", 0, 0, 65535, 65535)
-        + bytes(116),
-        "SGI of 65535x65535": b"\x01\xda\x01\x01\0\x03\xff\xff\xff\xff\0\x03" + bytes(500),
-        "XBM of 99999x99999": b"#define a_width 99999\n#define a_height 99999\nstatic char a[] = {",
-        "DDS of 2^32x2^32": b"DDS " + struct.pack("<IIII", 124, 0x1007, 2**32 - 1, 2**32 - 1)
-        + bytes(200),
-        "ICNS that never ends": b"icns\xff\xff\xff\xffic10\0\0\0\0" + bytes(1000),
-        "FLI of 65535x65535": struct.pack("<IHHHHHH", 999, 0xAF11, 9, 65535, 65535, 8, 3)
-        + bytes(200),
         "AVIF of noise": originals().get("AVIF", b"")[:300] + random.Random(0).randbytes(5000),
     }  # fmt: skip
 

@@ -68,8 +68,7 @@ def test_tables_is_a_deprecated_alias(cli: Cli, model: Path, photos: Path) -> No
     new = cli("evaluate", model, "--data", photos, "--backgrounds", "--json")
     old = cli("evaluate", model, "--data", photos, "--tables", "--json")
     assert (old.code, old.out) == (0, new.out)
-    assert "--tables is deprecated" in old.err
-    assert "use --backgrounds" in old.err
+    assert "--tables is now --backgrounds" in old.err
     assert "--tables" not in cli("evaluate", "--help").out
 
 

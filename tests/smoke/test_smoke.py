@@ -47,14 +47,14 @@ def platecheck(folder: Path, *arguments: str | Path) -> str:
     return found.stdout
 
 
-def test_predict_answers_rightly(folder: Path) -> None:
+def test_predict_classifies_the_samples(folder: Path) -> None:
     photos = json.loads(platecheck(folder, "predict", "--json", SAMPLES))
     assert len(photos) == 8
     for photo in photos:
         assert Path(photo["photo"]).name.startswith(photo["label"])
 
 
-def test_serve_answers_and_ends(folder: Path) -> None:
+def test_serve_predicts_and_stops(folder: Path) -> None:
     photo = (SAMPLES / "dirty-sauce-on-wood.jpg").read_bytes()
     head = b'--x\r\nContent-Disposition: form-data; name="photos"; filename="a.jpg"\r\n\r\n'
     with subprocess.Popen(
@@ -77,18 +77,18 @@ def test_serve_answers_and_ends(folder: Path) -> None:
     assert service.returncode == 0
 
 
-def test_batch_answers(folder: Path) -> None:
+def test_batch_writes_predictions(folder: Path) -> None:
     platecheck(folder, "batch", SAMPLES, "answers.csv")
     assert len((folder / "answers.csv").read_text(encoding="utf-8").splitlines()) == 9
 
 
-def test_audit_looks_at_photos(folder: Path) -> None:
+def test_audit_writes_a_report(folder: Path) -> None:
     platecheck(folder, "data", "render", "audited", "-n40", "--size=96")
     platecheck(folder, "audit", "audited", "--report=audit.html")
     assert (folder / "audit.html").stat().st_size > 0
 
 
-def test_train_resume_report_export_evaluate_predict(folder: Path) -> None:
+def test_train_to_predict(folder: Path) -> None:
     platecheck(folder, "data", "render", "dishes", "-n40", "--size=64")
     platecheck(folder, "train", "tiny_vgg", "--data=dishes", "--out=run", *TINY)
     platecheck(

@@ -59,47 +59,31 @@ def counted(folder: Path, groups: str, files: Mapping[str, str]) -> int:
         ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "9", "cpu/cpu.cfs_period_us": "0"}, 16),
     ],
 )
-def test_a_containers_quota_counts(
+def test_cpu_count_in_a_container_is_its_quota(
     tmp_path: Path, groups: str, files: dict[str, str], expected: int
 ) -> None:
     assert counted(tmp_path, groups, files) == expected
 
 
-def test_where_there_are_no_groups_the_machine_counts(tmp_path: Path) -> None:
-    assert cpu_count(tmp_path, tmp_path) == 16
-
-
-def test_affinity_and_pythons_own_limit_count(
+def test_cpu_count_without_groups_is_the_smallest_of_the_other_limits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert cpu_count(tmp_path, tmp_path) == 16
     monkeypatch.setattr(os, "process_cpu_count", lambda: 5, raising=False)
     assert cpu_count(tmp_path, tmp_path) == 5
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 7, 9}, raising=False)
     assert cpu_count(tmp_path, tmp_path) == 3
 
 
-def test_the_variable_goes_before_everything(
+def test_cpu_count_with_the_variable_is_its_value(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PLATECHECK_THREADS", "40")
     assert counted(tmp_path, "0::/\n", {"cpu.max": "200000 100000\n"}) == 40
-
-
-@pytest.mark.parametrize("wrong", ["0", "-1", "two", "1.5"])
-def test_a_variable_that_is_no_number_is_told(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
-    monkeypatch.setenv("PLATECHECK_THREADS", wrong)
-    with pytest.raises(SettingsError, match="PLATECHECK_THREADS"):
-        cpu_count()
-
-
-def test_nothing_else_asks_how_many_cpus_the_machine_has() -> None:
-    package = Path(__file__).parents[2] / "src" / "platecheck"
-    asking = {
-        path.name
-        for path in package.rglob("*.py")
-        if any(word in path.read_text(encoding="utf-8") for word in ("os.cpu_count", "joblib"))
-    }
-    assert asking == {"cpus.py"}
+    for wrong in ("0", "-1", "two", "1.5"):
+        monkeypatch.setenv("PLATECHECK_THREADS", wrong)
+        with pytest.raises(SettingsError, match="PLATECHECK_THREADS"):
+            cpu_count()
 
 
 def test_torch_starts_no_more_threads_than_allowed() -> None:

@@ -19,18 +19,18 @@ from platecheck.errors import (
 )
 
 
-def test_one_base_catches_every_error_that_a_user_can_cause() -> None:
+def test_errors_have_one_base_class() -> None:
     for error in (PhotoError, DataError, RecipeError, ModelError, MissingExtraError):
         assert issubclass(error, PlatecheckError)
 
 
-def test_a_photo_error_names_photo_and_reason_and_survives_another_process() -> None:
+def test_photo_error_pickles_and_names_photo_and_reason() -> None:
     error = pickle.loads(pickle.dumps(PhotoError("a.jpg", "the file is empty")))
     assert (error.source, error.reason) == ("a.jpg", "the file is empty")
     assert str(error) == "a.jpg: the file is empty"
 
 
-def test_a_missing_extra_says_what_to_install() -> None:
+def test_missing_extra_error_says_what_to_install() -> None:
     sources = Path(platecheck.__file__).parents[2]
     assert str(MissingExtraError("Training", "train")) == (
         f"Training needs more packages: pip install -e '{sources}[train]'"
@@ -65,39 +65,33 @@ class TestHowToInstall:
         return shlex.split(how_to_install(extra))
 
     @pytest.mark.parametrize("name", ["clone", "a clone [of mine]", "gr\u00fcn"])
-    def test_a_clone_is_named(self, tmp_path: Path, name: str) -> None:
-        clone = tmp_path / name
-        clone.mkdir()
-        (clone / "pyproject.toml").touch()
-        origin: dict[str, Any] = {"url": clone.as_uri(), "dir_info": {}}
-        assert self.told("train", **origin) == ["pip", "install", f"{clone}[train]"]
+    def test_how_to_install_from_a_clone_names_it(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "pyproject.toml").touch()
+        told = self.told("train", url=(tmp_path / name).as_uri(), dir_info={})
+        assert told == ["pip", "install", f"{tmp_path / name}[train]"]
 
-    @pytest.mark.parametrize("name", ["platecheck-1-py3-none-any.whl", "platecheck-1.tar.gz"])
-    def test_a_wheel_or_source_distribution_is_named(self, tmp_path: Path, name: str) -> None:
-        (tmp_path / name).touch()
-        url = (tmp_path / name).as_uri()
-        wanted = f"platecheck[serve] @ {url}"
-        assert self.told("serve", url=url, archive_info={}) == ["pip", "install", wanted]
-
-    def test_a_repository_is_named(self) -> None:
+    def test_how_to_install_from_an_archive_or_repository_names_it(self, tmp_path: Path) -> None:
+        archive = tmp_path / "platecheck-1-py3-none-any.whl"
+        archive.touch()
+        for url in (archive.as_uri(), "https://a.example/platecheck-1.tar.gz"):
+            told = self.told("serve", url=url, archive_info={})
+            assert told == ["pip", "install", f"platecheck[serve] @ {url}"]
         vcs = {"vcs": "git", "commit_id": "abc", "requested_revision": "main"}
         told = self.told("serve", url="https://a.example/p.git", vcs_info=vcs, subdirectory="p")
-        wanted = "platecheck[serve] @ git+https://a.example/p.git@abc#subdirectory=p"
-        assert told == ["pip", "install", wanted]
-
-    def test_an_archive_elsewhere_is_named(self) -> None:
-        url = "https://a.example/platecheck-1.whl"
-        assert self.told("data", url=url, archive_info={})[-1] == f"platecheck[data] @ {url}"
+        assert told[2] == "platecheck[serve] @ git+https://a.example/p.git@abc#subdirectory=p"
 
     @pytest.mark.parametrize("kind", ["dir_info", "archive_info"])
-    def test_what_has_gone_is_not_named(self, tmp_path: Path, kind: str) -> None:
+    def test_how_to_install_from_what_is_gone_names_the_packages(
+        self, tmp_path: Path, kind: str
+    ) -> None:
         origin: dict[str, Any] = {"url": (tmp_path / "gone").as_uri(), kind: {}}
         assert self.told("train", **origin) == ["pip", "install", "pooch>=1.8", "torch<3,>=2.5"]
 
-    def test_where_it_came_from_an_index_the_packages_are_named(self) -> None:
+    def test_how_to_install_from_an_index_names_the_packages(self) -> None:
         assert self.told("train,serve")[2:] == ["pooch>=1.8", "torch<3,>=2.5", "uvloop>=0.19"]
 
-    def test_where_nothing_is_known_the_extra_is_named(
+    def test_how_to_install_of_an_unknown_origin_names_the_extra(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def unknown(name: str) -> None:

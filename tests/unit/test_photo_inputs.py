@@ -5,6 +5,7 @@ import io
 import mmap
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageDraw, ImageFile
-from test_photo import PICTURE, draw, encode, reason
 
 from platecheck.errors import PhotoError
 from platecheck.photo import open_photo, photo_name
+from tests.support.photos import PICTURE, draw, encode, reason
 
 PNG = encode(PICTURE, "PNG")
 
@@ -26,13 +27,7 @@ PNG = encode(PICTURE, "PNG")
 # --- bytes and files
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
-def test_open_photo_takes_bytes_of_any_kind(kind: Any) -> None:
-    np.testing.assert_array_equal(open_photo(kind(PNG)), PICTURE)
-    assert photo_name(kind(PNG)) == "<bytes>"
-
-
-def test_open_photo_takes_files_of_any_kind(tmp_path: Path) -> None:
+def test_open_photo_of_any_bytes_path_or_file_is_its_pixels(tmp_path: Path) -> None:
     path = tmp_path / "dish.png"
     path.write_bytes(PNG)
 
@@ -49,15 +44,24 @@ def test_open_photo_takes_files_of_any_kind(tmp_path: Path) -> None:
         def __init__(self) -> None:
             self.read = io.BytesIO(PNG).read
 
+    class BytesPath(os.PathLike[bytes]):
+        def __fspath__(self) -> bytes:
+            return os.fsencode(path)
+
+    at_its_end = io.BytesIO(PNG)
+    at_its_end.read()
     with path.open("rb") as file, path.open("rb", buffering=0) as raw:
         mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        sources: list[Any] = [file, raw, mapped, InPieces(), OnlyRead(), io.BytesIO(PNG)]
+        sources: list[Any] = [
+            *(path, str(path), BytesPath(), PNG, bytearray(PNG), memoryview(PNG)),
+            *(file, raw, mapped, InPieces(), OnlyRead(), io.BytesIO(PNG), at_its_end),
+        ]
         for source in sources:
             np.testing.assert_array_equal(open_photo(source), PICTURE)
         mapped.close()
 
 
-def test_open_photo_reads_all_of_a_pipe() -> None:
+def test_open_photo_of_a_pipe_reads_all_of_it() -> None:
     data = encode(draw(300, 400, texture=30), "PNG")  # more than a pipe holds
     out, into = os.pipe()
 
@@ -72,17 +76,6 @@ def test_open_photo_reads_all_of_a_pipe() -> None:
     writer.join()
 
 
-def test_open_photo_takes_a_path_of_bytes(tmp_path: Path) -> None:
-    (tmp_path / "dish.png").write_bytes(PNG)
-
-    class BytesPath(os.PathLike[bytes]):
-        def __fspath__(self) -> bytes:
-            return os.fsencode(tmp_path / "dish.png")
-
-    source: Any = BytesPath()
-    np.testing.assert_array_equal(open_photo(source), PICTURE)
-
-
 def test_open_photo_of_a_closed_or_strange_file_is_an_error(tmp_path: Path) -> None:
     class Raising:
         def read(self, size: int) -> bytes:
@@ -92,8 +85,13 @@ def test_open_photo_of_a_closed_or_strange_file_is_an_error(tmp_path: Path) -> N
         async def read(self, size: int) -> bytes:
             return b""
 
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError(5, "Input/output error")
+
     closed = io.BytesIO(PNG)
     closed.close()
+    assert reason(Broken(b"x")) == "cannot be read (Input/output error)"
     assert "closed file" in reason(closed)
     assert "cannot be read" in reason(Raising())
     assert "open it in binary mode" in reason(io.StringIO("text"))
@@ -105,8 +103,8 @@ def test_open_photo_of_a_closed_or_strange_file_is_an_error(tmp_path: Path) -> N
 # --- PIL images
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 3, 5, 6])
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF"])
 def test_open_photo_of_a_pil_image_is_upright_as_its_file(
     orientation: int, file_format: str
 ) -> None:
@@ -126,7 +124,7 @@ def test_open_photo_of_a_pil_image_is_upright_as_its_file(
 @pytest.mark.parametrize(
     "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "HSV", "I", "F"]
 )
-def test_open_photo_takes_pil_images_of_every_mode(mode: str) -> None:
+def test_open_photo_of_a_pil_image_of_any_mode_is_rgb(mode: str) -> None:
     image = Image.fromarray(PICTURE)
     image = image.convert("L").convert(mode) if mode == "PA" else image.convert(mode)
     before = image.tobytes()
@@ -140,7 +138,7 @@ def test_open_photo_takes_pil_images_of_every_mode(mode: str) -> None:
         np.testing.assert_array_equal(pixels, PICTURE)
 
 
-def test_open_photo_leaves_a_pil_image_as_it_is(tmp_path: Path) -> None:
+def test_open_photo_of_a_pil_image_does_not_modify_it(tmp_path: Path) -> None:
     path = tmp_path / "dish.gif"
     frames = [Image.new("RGB", (8, 6), color) for color in ("red", "blue")]
     frames[0].save(path, save_all=True, append_images=frames[1:])
@@ -164,21 +162,9 @@ def test_open_photo_of_one_lazily_opened_image_in_many_threads() -> None:
     exif[ExifTags.Base.Orientation] = 6
     data = encode(draw(400, 500, texture=20), "PNG", exif=exif)
     image, expected = Image.open(io.BytesIO(data)), open_photo(data)
-    wrong: list[object] = []
-
-    def work() -> None:
-        try:
-            if not np.array_equal(open_photo(image), expected):
-                wrong.append("pixels")
-        except Exception as error:
-            wrong.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(16)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
+    with ThreadPoolExecutor(16) as pool:
+        for pixels in pool.map(open_photo, [image] * 16):
+            np.testing.assert_array_equal(pixels, expected)
 
 
 def test_open_photo_of_a_bad_pil_image_is_an_error() -> None:
@@ -205,7 +191,7 @@ def test_open_photo_of_an_array_is_its_pixels() -> None:
     assert photo_name(PICTURE) == "<array>"
 
 
-def test_open_photo_takes_the_channels_of_opencv() -> None:
+def test_open_photo_with_color_bgr_swaps_the_channels_of_arrays() -> None:
     bgr = PICTURE[..., ::-1]
 
     np.testing.assert_array_equal(open_photo(bgr, color="bgr"), PICTURE)
@@ -217,33 +203,18 @@ def test_open_photo_takes_the_channels_of_opencv() -> None:
         open_photo(PICTURE, color="BGR")  # type: ignore[arg-type]
 
 
-def test_open_photo_takes_grey_and_transparent_arrays() -> None:
+def test_open_photo_of_grey_transparent_or_strided_arrays_is_rgb() -> None:
     grey = PICTURE[..., 0]
     for array_ in (grey, grey[..., None]):
         np.testing.assert_array_equal(open_photo(array_), np.dstack([grey] * 3))
-    nothing = np.dstack([PICTURE, np.zeros((48, 64), np.uint8)])
-    assert (open_photo(nothing) == 255).all()
-
-
-@pytest.mark.parametrize(
-    "view",
-    [
-        lambda x: x[::-1],
-        lambda x: x[:, ::-2],
-        np.asfortranarray,
-        lambda x: x.transpose(1, 0, 2),
-        lambda x: np.broadcast_to(x[:1], x.shape),
-        lambda x: x.view(np.ma.MaskedArray),
-    ],
-)
-def test_open_photo_takes_arrays_of_any_layout(view: Any) -> None:
-    seen = view(PICTURE)
-    before = np.array(seen)
-
-    np.testing.assert_array_equal(open_photo(seen), before)
+    assert (open_photo(np.dstack([PICTURE, np.zeros((48, 64), np.uint8)])) == 255).all()
     read_only = PICTURE.copy()
     read_only.flags.writeable = False
-    np.testing.assert_array_equal(open_photo(read_only), PICTURE)
+    for view in (
+        *(PICTURE[::-1], PICTURE[:, ::-2], np.asfortranarray(PICTURE), PICTURE.transpose(1, 0, 2)),
+        *(np.broadcast_to(PICTURE[:1], PICTURE.shape), PICTURE.view(np.ma.MaskedArray), read_only),
+    ):
+        np.testing.assert_array_equal(open_photo(view), np.array(view))
 
 
 @pytest.mark.parametrize(
@@ -276,17 +247,7 @@ def test_open_photo_takes_arrays_of_any_layout(view: Any) -> None:
     ],
 )
 def test_open_photo_of_what_is_no_photo_says_what_is(wrong: Any, said: str) -> None:
-    why = reason(wrong)
-
-    assert said in why
-    assert "\n" not in why
-
-
-def test_open_photo_of_a_tensor_says_how_to_convert_it() -> None:
-    torch = pytest.importorskip("torch")
-
-    assert "Tensor is not a photo" in reason(torch.zeros(3, 8, 9))
-    assert "x.permute(1, 2, 0).cpu().numpy()" in reason(torch.zeros(3, 8, 9))
+    assert said in reason(wrong)
 
 
 @settings(max_examples=150, deadline=None)
@@ -314,10 +275,3 @@ def test_open_photo_of_an_array_equals_its_png(pixels: NDArray[np.uint8], color:
     rgb = np.ascontiguousarray(pixels if color == "rgb" else pixels[..., ::-1])
 
     np.testing.assert_array_equal(open_photo(pixels, color=color), open_photo(encode(rgb, "PNG")))
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.binary(max_size=200), st.sampled_from([bytes, bytearray, memoryview, io.BytesIO]))
-def test_open_photo_of_any_bytes_is_an_error(data: bytes, kind: Any) -> None:
-    with pytest.raises(PhotoError):
-        open_photo(kind(data))

@@ -33,12 +33,11 @@ from platecheck.auditing.shortcuts import (
     shortcut_findings,
     verdict,
 )
-from platecheck.classifier import Classifier, stream_probabilities
+from platecheck.classifier import Classifier
 from platecheck.data.exclusions import Exclusion
 from platecheck.data.folders import PhotoSet, base_of, checked, list_photos
 from platecheck.data.segmentation import MaskCache
 from platecheck.data.splits import apply_split
-from platecheck.errors import PhotoError
 
 Stage = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Called with a stage's title and number of steps; yields a callback for the steps just done."""
@@ -220,12 +219,12 @@ def _predict(
     classifier: Classifier, photos: PhotoSet, advance: Callable[[int], None]
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     rows = []
-    for _, row in stream_probabilities(classifier, [photo.path for photo in photos.photos]):
-        if isinstance(row, PhotoError):
-            raise row
-        rows.append(row)
+    for prediction in classifier.predict_many(photo.path for photo in photos.photos):
+        if prediction.error:
+            raise prediction.error
+        rows.append(list(prediction.probabilities.values()))
         advance(1)
-    return np.array(rows)
+    return np.array(rows, np.float32)
 
 
 def _label_notes(classifier: Classifier, photos: PhotoSet, *, checked: bool) -> tuple[str, ...]:

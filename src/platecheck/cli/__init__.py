@@ -3,7 +3,10 @@
 import io
 import os
 import sys
-from typing import Annotated
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +25,7 @@ from platecheck.cli import (
     train,
 )
 from platecheck.cli.terminal import console, escape
-from platecheck.errors import PlatecheckError
+from platecheck.errors import PlatecheckError, RenamedWarning
 
 app = typer.Typer(
     name="platecheck",
@@ -75,12 +78,15 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # file names may not be valid text
     try:
-        try:
-            app()
-        finally:
-            # Report a full disk or closed pipe here, not during interpreter shutdown.
-            if sys.stdout:
-                sys.stdout.flush()
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", RenamedWarning)
+            warnings.showwarning = partial(_show_warning, warnings.showwarning)
+            try:
+                app()
+            finally:
+                # Report a full disk or closed pipe here, not during interpreter shutdown.
+                if sys.stdout:
+                    sys.stdout.flush()
     except (PlatecheckError, OSError) as error:
         if sys.stdout:
             # Discard unwritten output: shutdown would try to write it again.
@@ -95,3 +101,12 @@ def main() -> None:
             message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
         console(stderr=True).print(f"[bold red]error:[/] {escape(message)}")
         sys.exit(2)
+
+
+def _show_warning(
+    show: Callable[..., None], message: Warning | str, category: type[Warning], *more: Any
+) -> None:
+    if not issubclass(category, RenamedWarning):
+        show(message, category, *more)
+    elif os.environ.get("LOCAL_RANK", "0") == "0":  # once in a distributed training
+        console(stderr=True).print(f"[yellow]note:[/] {escape(str(message))}")

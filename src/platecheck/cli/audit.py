@@ -1,8 +1,6 @@
 """``platecheck audit``."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,13 +55,13 @@ def audit(
 
     for path in filter(None, (report, exclusions)):
         check_writable(path)
-    found = run_audit(folder, seed=seed, stage=_stage)
+    found = run_audit(folder, seed=seed, stage=progress_bar)
     show_notes(found.photos.notes)
     if exclusions:
         write_exclusions(exclusions, found.exclusions)
     if report:
-        with _stage("writing", len(found.findings)) as advance:
-            write_page(found, report, exclusion_list=exclusions, on_finding=lambda: advance(1))
+        with progress_bar("writing", len(found.findings)) as advance:
+            write_page(found, report, exclusion_list=exclusions, on_finding=advance)
     if as_json:
         print(json.dumps(found.as_dict(), indent=2))
     else:
@@ -75,12 +73,6 @@ def audit(
             console().print(f"\nnext: {escape(command)}")
     if fail_on is not FailOn.NEVER and found.fails(Severity(fail_on.value)):
         raise typer.Exit(1)
-
-
-@contextmanager
-def _stage(title: str, steps: int) -> Iterator[Callable[[int], None]]:
-    with progress_bar(title, steps) as bar:
-        yield bar.advance
 
 
 def _show(found: "Audit") -> None:

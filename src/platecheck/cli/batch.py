@@ -2,32 +2,20 @@
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
-from platecheck.cli.options import ModelOption
+from platecheck.cli.options import Json, ModelOption
 from platecheck.cli.predict import COLORS
+from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from platecheck.batch.job import JobResult, OnProgress
+    from platecheck.batch.job import JobResult
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -80,7 +68,7 @@ def batch(
         bool, typer.Option("--parts", help="Write OUT as a folder of shards.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON summary.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Classify an archive of any size; run the same command again to resume.
 
@@ -107,46 +95,14 @@ def batch(
     )
     try:
         # Ray prints to stdout; keep it out of the summary.
-        with redirect_stdout(sys.stderr), _progress() as on_progress:
-            result = run(job, on_progress)
+        with redirect_stdout(sys.stderr), progress_bar("listing") as bar:
+            result = run(job, bar.update)
     except StoppedError as stopped:
         console(stderr=True).print(escape(str(stopped)))
         raise typer.Exit(INTERRUPTED) from None
     _print(result, as_json=as_json)
     if result.counts.errors:
         raise typer.Exit(1)
-
-
-class _Rate(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} photos/s" if speed else "")
-
-
-@contextmanager
-def _progress() -> Iterator["OnProgress"]:
-    """Show a bar with the rate while the block runs."""
-    stderr = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        MofNCompleteColumn(),
-        _Rate(),
-        TimeRemainingColumn(),
-    )
-    with Progress(
-        *columns, console=stderr, disable=not stderr.is_terminal, speed_estimate_period=60
-    ) as progress:
-        task = progress.add_task("", total=None, visible=False)
-
-        def on_progress(title: str, done: int, total: int | None) -> None:
-            if progress.tasks[0].description == title:
-                progress.update(task, completed=done)
-            else:  # without a reset, resumed photos would count towards the rate
-                progress.reset(task, description=title, total=total, completed=done, visible=True)
-
-        yield on_progress
 
 
 def _print(result: "JobResult", *, as_json: bool) -> None:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from platecheck.cli.models import complete_model
-from platecheck.cli.options import Data, Json, Split
+from platecheck.cli.options import Data, Json, Split, complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape, show_first
 from platecheck.errors import DataError

@@ -10,10 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from platecheck.cli.options import Json, Photos, Strict
+from platecheck.cli.options import FeedbackPhotos, FeedbackUrl, Json, Photos, Strict
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import console, count_table, escape, show_first, warn_deprecated
-from platecheck.errors import MissingExtraError
+from platecheck.cli.terminal import console, count_table, escape, show_first
+from platecheck.errors import MissingExtraError, warn_renamed
 from platecheck.files import check_writable
 
 app = typer.Typer(help="Measure, download, render and collect photos.", no_args_is_help=True)
@@ -109,7 +109,7 @@ def render(
 @app.command("synth", hidden=True)
 @wraps(render)
 def _synth(*args: Any, **options: Any) -> None:
-    warn_deprecated("platecheck data synth", "platecheck data render")
+    warn_renamed("platecheck data synth", "platecheck data render")
     render(*args, **options)
 
 
@@ -144,11 +144,9 @@ def fetch(
 
 @app.command()
 def collect(
-    url: Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")],
+    url: FeedbackUrl,
     folder: Annotated[Path, typer.Argument(help="New folder to create.")],
-    photos: Annotated[
-        Path | None, typer.Option(help="Photo folder of a database of version 0.1, to import.")
-    ] = None,
+    photos: FeedbackPhotos = None,
     unreviewed: Annotated[
         bool, typer.Option("--unreviewed", help="Trust users' labels that nobody has reviewed.")
     ] = False,
@@ -165,7 +163,7 @@ def collect(
     check_writable(folder, folder=True)
     store = open_store(url, photos)
     if photos:
-        warn_deprecated("--photos", "the database alone")
+        warn_renamed("--photos", "the database alone")
     try:
         with progress_bar("collecting") as bar:
             found = collect_feedback(

@@ -8,7 +8,6 @@ import typer
 from rich.table import Table
 
 from platecheck.cli.data import show_notes, show_unreadable
-from platecheck.cli.models import complete_model
 from platecheck.cli.options import (
     Backgrounds,
     Data,
@@ -19,10 +18,11 @@ from platecheck.cli.options import (
     Split,
     Strict,
     Tables,
+    complete_model,
 )
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.terminal import console, escape, show_first, warn_deprecated
-from platecheck.errors import MissingExtraError
+from platecheck.cli.terminal import console, escape, show_first
+from platecheck.errors import MissingExtraError, warn_renamed
 from platecheck.files import check_writable
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ def evaluate(
     from platecheck.evaluation.evaluate import evaluate as evaluate_model
     from platecheck.evaluation.evaluate import load_model
 
-    backgrounds |= _deprecated_tables(tables)
+    if tables:
+        warn_renamed("--tables", "--backgrounds")
     loaded, split_info = load_model(model)
     with progress_bar("evaluating") as bar:
         found = evaluate_model(
@@ -66,7 +67,7 @@ def evaluate(
         )
     show_notes(found.notes)
     decisions, swapped = _decision_metrics(loaded, found), None
-    if backgrounds:
+    if backgrounds or tables:
         try:
             from platecheck.evaluation.background_evaluation import evaluate_backgrounds
         except ModuleNotFoundError as error:
@@ -89,12 +90,6 @@ def evaluate(
         if swapped:
             _show_backgrounds(swapped, found.result.classes)
     raise typer.Exit(1 if found.result.unreadable else 0)
-
-
-def _deprecated_tables(tables: bool) -> bool:
-    if tables:
-        warn_deprecated("--tables", "--backgrounds")
-    return tables
 
 
 def _decision_metrics(model: "Model", found: "Evaluation") -> "DecisionMetrics | None":
@@ -198,7 +193,8 @@ def report(
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Reporting a run", "train") from error
 
-    backgrounds |= _deprecated_tables(tables)
+    if tables:
+        warn_renamed("--tables", "--backgrounds")
     path = out or run / "report.html"
     check_writable(path)
     with progress_bar("evaluating") as bar:
@@ -206,7 +202,7 @@ def report(
             run,
             path,
             data=data,
-            backgrounds=backgrounds,
+            backgrounds=backgrounds or tables,
             seed=seed,
             on_start=bar.start,
             on_photo=bar.advance,

@@ -8,8 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from platecheck.cli.models import complete_model
-from platecheck.cli.options import Json, Moved, RunFolder
+from platecheck.cli.options import Json, Moved, RunFolder, complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import DataError, MissingExtraError

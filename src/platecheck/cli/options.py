@@ -1,16 +1,45 @@
-"""Options shared by several commands."""
+"""Options shared by several commands, and what the shell completes."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from platecheck.cli.models import complete_model
+
+def complete_model(incomplete: str) -> list[str]:
+    """Complete the names of shipped models, exported files and folders."""
+    from platecheck.classifier import BUNDLED_MODELS, DEFAULT
+
+    names = [name for name in (*BUNDLED_MODELS, DEFAULT) if name.startswith(incomplete)]
+    head, slash, start = incomplete.rpartition("/")
+    folder = Path(head + slash) if slash else Path()
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError:
+        return names
+    found = [e for e in entries if e.name.startswith(start) and (start or e.name[0] != ".")]
+    folders = [f"{head}{slash}{entry.name}/" for entry in found if entry.is_dir()]
+    return names + folders + [f"{head}{slash}{e.name}" for e in found if e.suffix == ".onnx"]
+
+
+def complete_recipe(incomplete: str) -> list[str]:
+    """Complete the names of shipped recipes."""
+    from platecheck.training.recipe import bundled_recipes
+
+    return [name for name in bundled_recipes() if name.startswith(incomplete)]
+
 
 Photos = Annotated[Path, typer.Argument(help="Folder of photos, one subfolder per class.")]
 Data = Annotated[Path, typer.Option(help="Folder of photos, one subfolder per class, or a list.")]
 Moved = Annotated[Path | None, typer.Option(help="The photos' new location, if they were moved.")]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder.")]
+RecipeName = Annotated[
+    str, typer.Argument(help="Name of a recipe, or a YAML file.", autocompletion=complete_recipe)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe."),
+]
 ModelOption = Annotated[
     Path | None,
     typer.Option(
@@ -26,5 +55,9 @@ Backgrounds = Annotated[
 ]
 Tables = Annotated[bool, typer.Option("--tables", hidden=True)]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the exchanged backgrounds.")]
+FeedbackUrl = Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")]
+FeedbackPhotos = Annotated[
+    Path | None, typer.Option(help="Photo folder of a database of version 0.1, to import.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Fail when a photo cannot be read.")]

@@ -1,19 +1,17 @@
 """``platecheck review``."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from platecheck.cli.terminal import console, escape, warn_deprecated
-from platecheck.errors import MissingExtraError
+from platecheck.cli.options import FeedbackPhotos, FeedbackUrl
+from platecheck.cli.terminal import console, escape
+from platecheck.errors import MissingExtraError, warn_renamed
 
 
 def review(
-    url: Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")],
-    photos: Annotated[
-        Path | None, typer.Option(help="Photo folder of a database of version 0.1, to import.")
-    ] = None,
+    url: FeedbackUrl,
+    photos: FeedbackPhotos = None,
     # Fixed, because browsers store the reviewer name per origin.
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
@@ -38,7 +36,7 @@ def review(
 
     store = open_store(url, photos)
     if photos:
-        warn_deprecated("--photos", "the database alone")
+        warn_renamed("--photos", "the database alone")
     try:
         serve_review(store, port=port, on_ready=print_url)
     finally:

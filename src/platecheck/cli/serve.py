@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, get_origin
 import typer
 from pydantic.fields import FieldInfo
 
-from platecheck.cli.models import complete_model
-from platecheck.cli.terminal import console, escape, warn_deprecated
-from platecheck.errors import MissingExtraError
+from platecheck.cli.options import complete_model
+from platecheck.cli.terminal import console, escape
+from platecheck.errors import MissingExtraError, warn_renamed
 from platecheck.serving.settings import DEPRECATED, MB, Settings, flag_name, load_settings
 
 apikey = typer.Typer(help="Manage API keys.", no_args_is_help=True)
@@ -46,7 +46,7 @@ def serve(
     if store := open_feedback(chosen):  # fail before listening if the store cannot be used
         store.close()
     if chosen.feedback_photos:
-        warn_deprecated("--feedback-photos", "--feedback alone")
+        warn_renamed("--feedback-photos", "--feedback alone")
     run(chosen, on_ready=print_url)
 
 

@@ -29,11 +29,6 @@ def escape(text: str | os.PathLike[str]) -> str:
     return rich.markup.escape("".join(printable))
 
 
-def warn_deprecated(old: str, new: str) -> None:
-    """Print on stderr that `old` is deprecated."""
-    console(stderr=True).print(f"note: {old} is deprecated and will be removed in 0.3; use {new}")
-
-
 def show_first(lines: Sequence[str], target: Console, most: int = 10, hint: str = "") -> None:
     """Print the first lines, then how many were omitted."""
     for line in lines[:most]:

@@ -9,10 +9,8 @@ import typer
 from rich.console import Console
 
 from platecheck.cli.data import show_unreadable
-from platecheck.cli.models import complete_model
-from platecheck.cli.options import Data, Strict
+from platecheck.cli.options import Data, Overrides, RecipeName, Strict, complete_model
 from platecheck.cli.progress import progress_bar
-from platecheck.cli.recipes import complete_recipe, read_recipe
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import DataError, MissingExtraError
 
@@ -25,10 +23,7 @@ RUN_FOLDER = "PLATECHECK_RUN_FOLDER"
 
 
 def train(
-    recipe: Annotated[
-        str,
-        typer.Argument(help="Name of a recipe, or a YAML file.", autocompletion=complete_recipe),
-    ],
+    recipe: RecipeName,
     data: Data,
     out: Annotated[
         Path | None, typer.Option(help="Run folder [default: runs/RECIPE, numbered].")
@@ -42,10 +37,7 @@ def train(
             autocompletion=complete_model,
         ),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the recipe."),
-    ] = None,
+    overrides: Overrides = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Override the recipe's number of epochs.")
     ] = None,
@@ -66,9 +58,10 @@ def train(
 ) -> None:
     """Train a recipe on a folder of photos and write a run folder."""
     from platecheck.data.folders import list_photos
+    from platecheck.training.recipe import load_recipe
 
     # Report mistakes first: PyTorch takes seconds to import.
-    wanted = read_recipe(recipe, overrides or ())
+    wanted = load_recipe(recipe, overrides or ())
     listed = list_photos(data)
     try:
         from platecheck.evaluation import plots

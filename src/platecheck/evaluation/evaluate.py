@@ -1,16 +1,16 @@
 """Evaluate a model on a folder of photos."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.classifier import Classifier, Model, Row, find_model, stream_probabilities
+from platecheck.classifier import Classifier, Model, find_model, predict_many
 from platecheck.data.folders import Photo, checked, list_photos
 from platecheck.data.splits import apply_split
-from platecheck.errors import DataError, MissingExtraError, ModelError, PhotoError
+from platecheck.errors import DataError, MissingExtraError, ModelError
 from platecheck.evaluation.metrics import (
     EvaluationResult,
     UnreadablePhoto,
@@ -105,21 +105,22 @@ def evaluate(
     if on_start:
         on_start(len(chosen))
     rows, good, decisions, bad = [], [], [], list(listed.unreadable)
-    paths = (photo.path for photo in chosen)
-    for photo, (row, decision) in zip(chosen, _predict(model, paths, batch_size), strict=True):
-        if isinstance(row, PhotoError):
-            bad.append(row)
+    workers = None if isinstance(model, Classifier) else 1  # PyTorch has its own threads
+    predictions = predict_many(model, (photo.path for photo in chosen), batch_size, workers)
+    for photo, prediction in zip(chosen, predictions, strict=True):
+        if prediction.error:
+            bad.append(prediction.error)
         else:
-            rows.append(row)
+            rows.append(list(prediction.probabilities.values()))
             good.append(photo)
-            decisions.append(decision)
+            decisions.append(prediction.label)
         if on_photo:
             on_photo()
     if bad and strict:
         raise DataError(f"{len(bad)} unreadable photos (--strict), first: {bad[0]}")
     if not rows:
         raise DataError(f"no photo of split '{name}' in {folder} can be read: {bad[0]}")
-    probabilities = np.stack(rows)
+    probabilities = np.array(rows, np.float32)
     labels = np.array([photo.label for photo in good])
     classes = list(model.classes)
     result = EvaluationResult(
@@ -129,17 +130,3 @@ def evaluate(
     )
     labeled = tuple(decisions) if isinstance(model, Classifier) else None
     return Evaluation(name, result, probabilities, labels, tuple(good), labeled, listed.notes)
-
-
-def _predict(model: Model, paths: Iterable[Path], batch_size: int) -> Iterator[tuple[Row, str]]:
-    """Yield each photo's probabilities [classes] or error, and its label ("" if there is none)."""
-    if not isinstance(model, Classifier):  # PyTorch has its own threads
-        for _, row in stream_probabilities(model, paths, batch_size=batch_size, workers=1):
-            yield row, ""
-        return
-    for prediction in model.predict_many(paths, batch_size):
-        if prediction.error:
-            yield prediction.error, ""
-        else:
-            values = (prediction.probabilities or {}).values()
-            yield np.array(list(values), np.float32), prediction.label

@@ -8,10 +8,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import ceil
 
-from platecheck.classifier import Classifier, Prediction
+from platecheck.classifier import Classifier, Prediction, predict_batch
 from platecheck.heatmap import heatmap_png
 from platecheck.serving.latency import LatencyEstimator
-from platecheck.stream import try_to_open
 
 
 class QueueFullError(Exception):
@@ -192,11 +191,8 @@ class PredictionPool:
             return [self._waiting.popleft() for _ in range(min(self._batch, share))]
 
     def _classify(self, jobs: Sequence[_Job]) -> list[PoolResult]:
-        opened = [
-            try_to_open(job.photo, self.classifier.size, max_pixels=self._max_pixels, name=job.name)
-            for job in jobs
-        ]
-        predictions = self.classifier.predict_pixels(opened, [job.name for job in jobs])
+        photos, names = [job.photo for job in jobs], [job.name for job in jobs]
+        predictions = predict_batch(self.classifier, photos, names, max_pixels=self._max_pixels)
         results = []
         for job, prediction in zip(jobs, predictions, strict=True):
             evidence = prediction.heatmap if job.heatmap else None

@@ -3,7 +3,6 @@
 import copy
 import difflib
 import typing
-import warnings
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from platecheck.errors import RecipeError
+from platecheck.errors import RecipeError, warn_renamed
 from platecheck.model_info import first_line
 
 
@@ -239,7 +238,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     for override in overrides:
         renamed += _override(content, override)
     for key in dict.fromkeys(renamed):
-        _warn_renamed(f"recipe key {key}", RENAMED_KEYS[key])
+        warn_renamed(f"recipe key {key}", RENAMED_KEYS[key])
     return parse_recipe(content, where=str(path))
 
 
@@ -278,15 +277,10 @@ def _rename_keys(content: dict[str, Any]) -> list[str]:
     return found
 
 
-def _warn_renamed(old: str, new: str) -> None:
-    message = f"{old} is now {new}; the old name will be removed in platecheck 0.3"
-    warnings.warn(message, DeprecationWarning, stacklevel=3)
-
-
 def _find(name: str) -> Path:
     shipped = bundled_recipes()
     if name in RENAMED_RECIPES and not Path(name).is_file():
-        _warn_renamed(f"recipe {name}", RENAMED_RECIPES[name])
+        warn_renamed(f"recipe {name}", RENAMED_RECIPES[name])
         name = RENAMED_RECIPES[name]
     if name in shipped:
         return shipped[name]
