@@ -10,7 +10,7 @@ from benchmarks.timing import Row
 from platecheck.data.folders import PhotoSet
 from platecheck.training import torchvision_guard
 from platecheck.training.recipe import Recipe, load_recipe
-from platecheck.training.train import TrainerSettings, TrainingSetup, build_run, fit
+from platecheck.training.train import TrainerSettings, TrainingSetup, build_run, train_epochs
 
 torchvision_guard.install()
 
@@ -68,7 +68,7 @@ def epochs_from_scratch(data: Path, *, rounds: int) -> list[Row]:
                 # One epoch to warm up (workers, cache), one that counts.
                 short = ready.run.recipe.model_copy(update={"epochs": 2})
                 again = _prepared(short, data, ready.run.folder, precision)
-                fit(again, callbacks=[clock])
+                train_epochs(again, None, callbacks=[clock])
                 times[precision].append(clock.epochs[-1])
     goals = {"32-true": 1.5, "bf16-mixed": 3.0}
     return [

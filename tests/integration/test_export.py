@@ -16,7 +16,7 @@ from platecheck.classifier import Classifier
 from platecheck.errors import DataError, ModelError
 from platecheck.evaluation.evaluate import evaluate
 from platecheck.export import onnx as exporting
-from platecheck.export.calibration_set import BATCH
+from platecheck.export.calibration import BATCH
 from platecheck.export.onnx import ExportReport, export
 from platecheck.photo import open_photo
 from platecheck.training.run import Run

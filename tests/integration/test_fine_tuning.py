@@ -18,7 +18,7 @@ from platecheck.data.folders import list_photos
 from platecheck.errors import ModelError
 from platecheck.export.onnx import export
 from platecheck.photo import open_photo
-from platecheck.training.networks import build_network
+from platecheck.training.plate_net import build_network
 from platecheck.training.onnx_import import fine_tuning, import_ood, load_onnx_weights
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run

@@ -26,7 +26,7 @@ from training_fixtures import (
 from platecheck.classifier import Classifier
 from platecheck.export import onnx as exporting
 from platecheck.export import thresholds as choosing
-from platecheck.export.calibration_set import batches, views
+from platecheck.export.calibration import batches, views
 from platecheck.export.onnx import export
 from platecheck.export.thresholds import choose_thresholds, worst_view
 from platecheck.model_info import NO_DISH, UNSURE
@@ -251,7 +251,7 @@ class TestEvidence:
     def test_it_trains_and_keeps_what_tells_dishes(self, evidence: Run) -> None:
         assert all(np.isfinite(list(row.values())).all() for row in evidence.history)
         assert any(key.startswith("evidence.") for key in load_file(evidence.weights(1)))
-        assert evidence.familiarity.is_file()
+        assert evidence.ood_statistics.is_file()
         content = json.loads(evidence.calibration.read_text())
         assert content["photos"] == len(pixels_of(evidence)) > 6
 
@@ -263,9 +263,9 @@ class TestEvidence:
 
     def test_most_validation_photos_are_dishes(self, evidence: Run) -> None:
         model = TorchPredictor(evidence)
-        assert model.familiarity is not None
-        odd = model.familiarity.ood_score(model.pooled_features(pixels_of(evidence)))
-        assert (odd <= model.familiarity.limit * (1 + 1e-5)).all()  # too few to leave one out
+        assert model.ood_statistics is not None
+        odd = model.ood_statistics.ood_score(model.pooled_features(pixels_of(evidence)))
+        assert (odd <= model.ood_statistics.limit * (1 + 1e-5)).all()  # too few to leave one out
 
     def test_the_file_gives_what_the_run_gives(self, evidence: Run, tmp_path: Path) -> None:
         report = export(evidence, tmp_path / "m.onnx")
@@ -284,12 +284,12 @@ class TestEvidence:
         assert found["evidence"].shape == (len(pixels), SIZE // 8, SIZE // 8)
         assert found["evidence"].min() >= 0
         assert found["evidence"].max() <= 1
-        assert model.familiarity is not None
+        assert model.ood_statistics is not None
         np.testing.assert_allclose(
-            found["oddness"], model.familiarity.ood_score(model.pooled_features(pixels)), rtol=1e-3
+            found["oddness"], model.ood_statistics.ood_score(model.pooled_features(pixels)), rtol=1e-3
         )
         info = Classifier.load(report.path).info
-        assert info.ood_threshold == pytest.approx(model.familiarity.limit)
+        assert info.ood_threshold == pytest.approx(model.ood_statistics.limit)
         assert info.reference is not None
         deciles = info.reference.ood_deciles
         assert len(deciles) == 9
@@ -397,7 +397,7 @@ class TestAPromise:
     def test_without_evidence_there_is_one_output(self, unbroken: Run, tmp_path: Path) -> None:
         path = export(unbroken, tmp_path / "m.onnx").path
         assert list(asked(path, pixels_of(unbroken))) == ["probabilities"]
-        assert not unbroken.familiarity.exists()
+        assert not unbroken.ood_statistics.exists()
 
     def test_refusals_write_nothing(self, unbroken: Run, cli: Cli, tmp_path: Path) -> None:
         for options, said in (

@@ -25,7 +25,7 @@ from platecheck.data.statistics import channel_statistics
 from platecheck.errors import DataError, ModelError
 from platecheck.photo import open_photo
 from platecheck.training.feature_cache import FrozenBackbone
-from platecheck.training.networks import build_network
+from platecheck.training.plate_net import build_network
 from platecheck.training.recipe import load_recipe
 from platecheck.training.run import HISTORY_KEYS, Run
 from platecheck.training.torch_predictor import TorchPredictor

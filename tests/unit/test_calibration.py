@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from platecheck.export.calibration import fit_temperature
+from platecheck.training.temperature import fit_temperature
 
 
 def three_of_four_right(logit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -8,7 +8,7 @@ import pytest
 from platecheck.data.cache import PixelCache
 from platecheck.data.folders import read_photos
 from platecheck.data.segmentation import MaskCache
-from platecheck.export.calibration_set import BATCH, augmented_calibration_views, batches, views
+from platecheck.export.calibration import BATCH, augmented_calibration_views, batches, views
 from platecheck.photo import open_photo
 from platecheck.training.recipe import Normalization, load_recipe
 from platecheck.training.robust import SwappedDataset, mixed_rand

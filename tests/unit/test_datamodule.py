@@ -74,10 +74,10 @@ class TestSampler:
 
 
 def test_mixed_seeds_differ_in_every_number_and_its_place() -> None:
-    mixed = {mix(a, b, c) for a in range(20) for b in range(20) for c in range(20)}
+    mixed = {derive_seed(a, b, c) for a in range(20) for b in range(20) for c in range(20)}
     assert len(mixed) == 8000
     assert all(0 <= seed < 2**62 for seed in mixed)
-    assert mix(1, 2) != mix(2, 1)
+    assert derive_seed(1, 2) != derive_seed(2, 1)
 
 
 @pytest.fixture(scope="module")

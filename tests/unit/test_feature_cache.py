@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from platecheck.training.feature_cache import FrozenBackbone
-from platecheck.training.networks import PlateNet, build_network
+from platecheck.training.plate_net import PlateNet, build_network
 from platecheck.training.pretrained import load_pretrained
 from platecheck.training.recipe import Network
 

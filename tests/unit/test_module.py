@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from platecheck.training.module import PlateModule, ema_average, heatmap_loss
-from platecheck.training.networks import build_network
+from platecheck.training.plate_net import build_network
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.robust import CLEAN, DIRT, UNKNOWN
 

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from platecheck.training import networks
-from platecheck.training.networks import (
+from platecheck.training.plate_net import (
     POOLED_BLOCKS,
     PlateNet,
     build_network,
@@ -215,7 +215,7 @@ class TestEvidence:
     def test_logits_are_those_without_it(self, network: tuple[PlateNet, int]) -> None:
         net, size = network
         photos = torch.randn(2, 3, size, size)
-        logits, dirt, _ = net.with_heatmap(photos)
+        logits, dirt, _ = net.forward_with_heatmap(photos)
         assert torch.allclose(logits, net(photos), atol=1e-5)
         assert dirt.shape == (2, size // 8, size // 8)
 
@@ -231,7 +231,7 @@ class TestEvidence:
             )
             for number in POOLED_BLOCKS
         ]
-        look = net.with_heatmap(torch.randn(2, 3, size, size))[2]
+        look = net.forward_with_heatmap(torch.randn(2, 3, size, size))[2]
         for hook in hooks:
             hook.remove()
         assert len(seen) == len(POOLED_BLOCKS)
@@ -240,7 +240,7 @@ class TestEvidence:
     @torch.no_grad()
     def test_dirt_is_rare_before_anything_is_learnt(self, network: tuple[PlateNet, int]) -> None:
         net, size = network
-        _, dirt, _ = net.with_heatmap(torch.randn(2, 3, size, size))
+        _, dirt, _ = net.forward_with_heatmap(torch.randn(2, 3, size, size))
         assert torch.sigmoid(dirt).mean() < 0.2
 
 

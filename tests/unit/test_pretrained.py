@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from platecheck.errors import ModelError
-from platecheck.training.networks import PlateNet, build_network, timm, torchvision
+from platecheck.training.plate_net import PlateNet, build_network, timm, torchvision
 from platecheck.training.pretrained import (
     lite2_file,
     load_lite2_in_order,

@@ -27,7 +27,7 @@ from platecheck.training.robust import (
     SwappedDataset,
     mixed_rand,
 )
-from platecheck.training.teacher import Teacher
+from platecheck.training.teacher import TeacherModel
 
 SIZE = 64
 CELLS = SIZE // CELL
@@ -509,7 +509,7 @@ def test_batches_are_the_same_for_any_number_of_workers_and_change_with_the_epoc
         module = PlateDataModule(
             replace(photos, photos=photos.photos[:8]), recipe, PLAIN,
             seed=3, workers=processes, cache_folder=tmp_path,
-            teacher=Teacher("plate", ("clean", "dirty")) if taught else None,
+            teacher=TeacherModel("plate", ("clean", "dirty")) if taught else None,
         )  # fmt: skip
         loader = module.train_dataloader()
         found = []

@@ -12,15 +12,15 @@ from platecheck.classifier import Classifier
 from platecheck.errors import DataError, ModelError, RecipeError
 from platecheck.model_info import SplitInfo
 from platecheck.training.module import PlateModule
-from platecheck.training.networks import build_network
+from platecheck.training.plate_net import build_network
 from platecheck.training.recipe import Recipe, load_recipe
-from platecheck.training.teacher import Teacher
+from platecheck.training.teacher import TeacherModel
 
 CLASSES = ("clean", "dirty")
 
 
 def test_it_answers_as_its_file_does_in_another_process_too() -> None:
-    teacher = Teacher("plate", CLASSES)
+    teacher = TeacherModel("plate", CLASSES)
     pixels = np.random.default_rng(0).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
     wanted = Classifier.load("plate").probabilities(pixels[None])[0]
     np.testing.assert_allclose(teacher.probabilities(pixels), wanted, rtol=1e-5)
@@ -32,7 +32,7 @@ def test_it_answers_as_its_file_does_in_another_process_too() -> None:
 
 
 def test_it_looks_at_all_mirrored_versions() -> None:
-    teacher = Teacher("plate", CLASSES, tta_flips=True)
+    teacher = TeacherModel("plate", CLASSES, tta_flips=True)
     pixels = np.random.default_rng(1).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
     classifier = Classifier.load("plate")
     logits = [
@@ -48,27 +48,27 @@ def test_it_looks_at_all_mirrored_versions() -> None:
 @pytest.mark.parametrize("classes", [("dirty", "clean"), ("Dirty", "clean")])
 def test_its_answers_go_by_the_names_of_the_classes(classes: tuple[str, ...]) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (288, 288, 3), np.uint8)
-    other = Teacher("plate", classes)
+    other = TeacherModel("plate", classes)
     other.check(None)
     other = pickle.loads(pickle.dumps(other))
-    usual = Teacher("plate", CLASSES).probabilities(pixels)
+    usual = TeacherModel("plate", CLASSES).probabilities(pixels)
     np.testing.assert_array_equal(other.probabilities(pixels), usual[::-1])
 
 
 def test_it_knows_other_classes() -> None:
     with pytest.raises(ModelError, match=r"tells clean, dirty, but the photos are a, b"):
-        Teacher("plate", ("a", "b")).check(None)
+        TeacherModel("plate", ("a", "b")).check(None)
 
 
 def test_there_is_none(tmp_path: Path) -> None:
     with pytest.raises(ModelError):
-        Teacher(str(tmp_path / "nothing.onnx"), CLASSES).check(None)
+        TeacherModel(str(tmp_path / "nothing.onnx"), CLASSES).check(None)
 
 
 def test_it_may_not_have_learnt_from_what_judges_its_student() -> None:
     theirs = Classifier.load("plate").info.split_info
     assert theirs is not None
-    teacher = Teacher("plate", CLASSES)
+    teacher = TeacherModel("plate", CLASSES)
     teacher.check(theirs)
     teacher.check(None)
     # Other photos, however they were divided.
@@ -113,4 +113,4 @@ def test_a_copy_of_its_file_teaches_the_same(tmp_path: Path) -> None:
 
     source = Path(platecheck.__file__).parent / "weights" / "plate.onnx"
     copy = Path(shutil.copy(source, tmp_path / "mine.onnx"))
-    assert Teacher(str(copy), CLASSES).size == Teacher("plate", CLASSES).size
+    assert TeacherModel(str(copy), CLASSES).size == TeacherModel("plate", CLASSES).size

@@ -19,9 +19,8 @@ from torch import Tensor, nn
 
 from platecheck.classifier import Classifier, find_model
 from platecheck.errors import ModelError
-from platecheck.export.ood import MahalanobisOOD
 from platecheck.model_info import match_classes
-from platecheck.training.networks import PlateNet
+from platecheck.training.plate_net import PlateNet
 from platecheck.training.recipe import Network, Normalization, Recipe
 
 # How names of the evidence head's tensors begin in the file.
@@ -148,30 +147,6 @@ def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Reci
             "epochs": ceil(recipe.epochs / 4),
             "teacher": None,
         }
-    )
-
-
-def import_ood(path: Path) -> MahalanobisOOD | None:
-    """What tells an exported model which photos are like those that it learnt from, if anything."""
-    graph = onnx.load(path).graph
-    constants = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in graph.initializer}
-    if "oddness.mean" not in constants:
-        return None
-    mine = [node for node in graph.node if node.name.startswith("/oddness/")]
-    (directions,) = (constants[node.input[1]].T for node in mine if node.op_type == "MatMul")
-    (precision,) = (
-        constants[name]
-        for node in mine
-        for name in node.input
-        if node.op_type == "Mul" and name in constants
-    )
-    limit = Classifier.load(path).info.ood_threshold
-    return MahalanobisOOD(
-        constants["oddness.mean"],
-        constants["oddness.scale"],
-        directions,
-        float(precision),
-        float("inf") if limit is None else limit,
     )
 
 

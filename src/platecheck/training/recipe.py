@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import os
 import typing
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,10 +11,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from platecheck.errors import RecipeError
 from platecheck.model_info import first_line
+from platecheck.training.networks import NETWORKS
 
 
 class _Part(BaseModel):
@@ -38,7 +40,7 @@ RENAMED_RECIPES = {"efficientnet_lite2_letter": "efficientnet_lite2_fullaug"}
 class Network(_Part):
     """Architecture, initial weights and what is trained."""
 
-    name: Literal["tiny_vgg", "efficientnet_b2", "efficientnet_lite2"]
+    name: str = Field(description="a registered network, see `register_network`")
     dropout: float = Field(0.0, ge=0, lt=1, description="in every block of tiny_vgg")
     head: int = Field(
         ge=0, description="units of the head's hidden layer; 0: a single linear layer"
@@ -55,6 +57,13 @@ class Network(_Part):
         0.0, ge=0, le=1, description="share of the epochs over which `dropout` grows from 0"
     )
     heatmap: bool = Field(False, description="a second head predicts where the dirt is")
+
+    @field_validator("name")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        if name not in NETWORKS:
+            raise ValueError(f"no network '{name}'; known: {', '.join(NETWORKS)}")
+        return name
 
 
 class Normalization(_Part):
@@ -187,8 +196,9 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Recipe":
-        if self.network.heatmap and self.network.name != "efficientnet_lite2":
-            raise ValueError("only efficientnet_lite2 can predict a heatmap")
+        if self.network.heatmap and NETWORKS[self.network.name].stages is None:
+            able = [name for name, spec in NETWORKS.items() if spec.stages]
+            raise ValueError(f"only {', '.join(able)} can predict a heatmap")
         if self.network.heatmap and self.input.size % 16:
             raise ValueError("with network.heatmap, input.size must be a multiple of 16")
         if self.network.heatmap and self.network.frozen:
@@ -214,7 +224,7 @@ def bundled_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(paths)}
 
 
-def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe.
 
     Deprecated keys and names work, with a DeprecationWarning.
@@ -227,7 +237,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: no such recipe, not YAML, an unknown key (the closest known one is suggested)
             or a value out of range.
     """
-    path = _find(str(name))
+    path = _find(os.fspath(name))
     try:
         content = _parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
