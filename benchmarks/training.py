@@ -95,7 +95,7 @@ def transfer_until_good(data: Path) -> list[Row]:
         clock = Clock()
         clock.stop_when_good = True
         start = time.perf_counter()
-        fit(_prepared(recipe, data, Path(folder, "run")), callbacks=[clock])
+        train_epochs(_prepared(recipe, data, Path(folder, "run")), None, callbacks=[clock])
     plain_seconds, plain_epochs = _plain_until_good(recipe, photos)
     what = f"{name} until 95 % of the validation photos are right"
     if clock.good_after is None or plain_seconds is None:

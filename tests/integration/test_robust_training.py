@@ -286,7 +286,9 @@ class TestEvidence:
         assert found["evidence"].max() <= 1
         assert model.ood_statistics is not None
         np.testing.assert_allclose(
-            found["oddness"], model.ood_statistics.ood_score(model.pooled_features(pixels)), rtol=1e-3
+            found["oddness"],
+            model.ood_statistics.ood_score(model.pooled_features(pixels)),
+            rtol=1e-3,
         )
         info = Classifier.load(report.path).info
         assert info.ood_threshold == pytest.approx(model.ood_statistics.limit)

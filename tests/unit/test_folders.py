@@ -257,7 +257,7 @@ def test_every_photo_is_counted_for_the_bar(with_bad_photos: Path) -> None:
     [
         ({}, "{folder} holds no photos; expected {folder}/train/CLASS/PHOTO"),
         ({"clean": 0, "dirty": 0}, "{folder} holds no photos"),
-        ({".": 3}, "{folder} holds no photos"),
+        ({"": 3}, "{folder} holds no photos"),
         ({"train": 3}, "{folder} holds no photos"),
         ({"clean": 3, "dirty": 0}, "class folder {folder}/dirty is empty"),
         ({"clean": 3}, "{folder} has only one class ('clean')"),

@@ -5,19 +5,20 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import platecheck
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import History, Run
-from platecheck.training.train import TrainerSettings, build_run, fit
 from tests.conftest import Answer
 from tests.conftest import Cli as Cli
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("platecheck")
-ONE_PROCESS = TrainerSettings("cpu", 1, workers=0)
+ONE_PROCESS: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "workers": 0}
 PATIENCE = 300  # seconds that a process gets before its test gives up
 
 # TinyVGG so small, and so gentle, that it learns wood from concrete within five epochs. Dropout,
@@ -49,7 +50,7 @@ def options(*changes: str, epochs: int = EPOCHS) -> list[str]:
 
 def train(recipe: Recipe, data: Path, out: Path, *, seed: int = 0, resume: bool = False) -> Run:
     """Train in this process."""
-    return fit(build_run(recipe, data, out, seed=seed, resume=resume, settings=ONE_PROCESS))
+    return platecheck.train(recipe, data, out, seed=seed, resume=resume, **ONE_PROCESS)
 
 
 def same_weights(ours: Run, theirs: Run) -> bool:
