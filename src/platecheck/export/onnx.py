@@ -277,7 +277,7 @@ def _float_nodes(graph: onnx.GraphProto, float_convs: int) -> list[str]:
     """
     kinds = [node.op_type for node in graph.node]
     convolutions = [i for i, kind in enumerate(kinds) if kind == "Conv"]
-    begin = (convolutions + [len(kinds)])[float_convs] if convolutions else 0
+    begin = convolutions[float_convs] if len(convolutions) > float_convs else len(kinds)
     last = len(kinds) - 1 - kinds[::-1].index("Gemm")
     others = [output.name for output in graph.output if output.name != OOD_OUTPUT]
     needed = set().union(*(_ancestors(graph, name) for name in others))
