@@ -135,9 +135,7 @@ def export(
         model.temperature = fit_run_temperature(model, calibration_views(run, "val"))
     fitted = model.calibrated and run.ood_statistics.is_file()
     ood = MahalanobisOOD.load(run.ood_statistics) if fitted else None
-    module = InferenceModel(model, ood)
-    cache = PixelCache(model.size)
-    validation = _verified(run, "val")
+    validation, cache = _verified(run, "val"), PixelCache(model.size)
     info = ModelInfo(
         platecheck=run.facts.platecheck,
         recipe=run.recipe.name,
@@ -155,14 +153,7 @@ def export(
         ood_threshold=ood.limit if ood else None,
     )
     with replacing(Path(path)) as temporary:
-        example = torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8)
-        write_onnx(module, example, temporary, inputs=["pixels"], outputs=module.outputs)
-        if int8:
-            photos = _verified(run, "train")
-            count = min(len(photos), CALIBRATION_PHOTOS)
-            chosen = [photos[i * len(photos) // count] for i in range(count)]
-            float_convs = NETWORKS[run.recipe.network.name].float_convs
-            _quantize(temporary, batches(map(cache.get, chosen)), float_convs)
+        _write_graph(InferenceModel(model, ood), run, temporary, int8=int8)
         exported = _with_metadata(temporary, info)
         difference, changed = _compare(model, exported, validation, cache)
         if not int8 and difference > TOLERANCE:
@@ -176,12 +167,25 @@ def export(
             thresholds, guarantee = choose_thresholds(*worst, info.classes, wrong)
             info = info.model_copy(update={"thresholds": thresholds, "error_guarantee": guarantee})
             exported = _with_metadata(temporary, info)
-        info = info.model_copy(update={"reference": _reference(exported, validation, cache)})
-        if measure:
-            info = info.model_copy(update={"metrics": _metrics(exported, run)})
-        _with_metadata(temporary, info)
+        measured = {
+            "reference": _reference(exported, validation, cache),
+            "metrics": _metrics(exported, run) if measure else {},
+        }
+        _with_metadata(temporary, info.model_copy(update=measured))
     size = Path(path).stat().st_size
     return ExportReport(Path(path), model.epoch, size, len(validation), difference, changed)
+
+
+def _write_graph(module: InferenceModel, run: Run, path: Path, *, int8: bool) -> None:
+    size = run.recipe.input.size
+    example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
+    write_onnx(module, example, path, inputs=["pixels"], outputs=module.outputs)
+    if int8:
+        photos = _verified(run, "train")
+        count = min(len(photos), CALIBRATION_PHOTOS)
+        chosen = (photos[i * len(photos) // count] for i in range(count))
+        float_convs = NETWORKS[run.recipe.network.name].float_convs
+        _quantize(path, batches(map(PixelCache(size).get, chosen)), float_convs)
 
 
 def _initial_thresholds(run: Run) -> dict[str, float]:

@@ -157,11 +157,7 @@ class Distillation(_Part):
 
 
 class Schedule(_Part):
-    """Learning rate schedule.
-
-    ``ReduceLROnPlateau`` on the validation loss after every epoch, ``OneCycleLR``
-    after every step, or a constant rate.
-    """
+    """``ReduceLROnPlateau`` after every epoch, ``OneCycleLR`` after every step, or constant."""
 
     name: Literal["reduce_on_plateau", "one_cycle", "constant"]
     factor: float = Field(0.9, gt=0, lt=1)
@@ -254,11 +250,7 @@ def load_recipe(name: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 
 
 def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
-    """Validate the content of a recipe; deprecated keys, as in older run folders, are accepted.
-
-    Raises:
-        RecipeError: see `load_recipe`; the message begins with `where`.
-    """
+    """Validate the content of a recipe, for errors from `where`; accept deprecated keys."""
     content = copy.deepcopy(content)
     if isinstance(content, dict):
         _rename_keys(content)
@@ -343,34 +335,28 @@ def _parse_yaml(text: str) -> Any:
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors():
-        unknown = problem["type"] == "extra_forbidden"
-        place = _place(problem["loc"], unknown=unknown)
-        if unknown:
-            yield f"unknown key '{place}'; {_hint(place)}"
-        else:
-            yield f"'{place}': {problem['msg'].lower()}"
-
-
-def _place(loc: tuple[int | str, ...], *, unknown: bool) -> str:
-    """Return a key as a recipe writes it, without the union types that pydantic adds."""
     names = {_name(key) for key in _keys(Recipe)}
-    last = len(loc) - 1
-    written = (
-        str(part)
-        for i, part in enumerate(loc)
-        if part in names or isinstance(part, int) or (unknown and i == last)
-    )
-    return ".".join(written)
+    for problem in error.errors():
+        *parents, last = problem["loc"] or ("",)
+        unknown = problem["type"] == "extra_forbidden"
+        # pydantic adds the names of union types.
+        path = [str(part) for part in parents if part in names or isinstance(part, int)]
+        path += [str(last)] if last in names or isinstance(last, int) or unknown else []
+        key = ".".join(path)
+        if unknown:
+            yield f"unknown key '{key}'; {_hint(key)}"
+        else:
+            yield f"'{key}': {problem['msg'].lower()}"
 
 
 def _hint(key: str) -> str:
+    """Suggest the key that was meant: of the same name elsewhere, or of a similar name here."""
     keys = list(_keys(Recipe))
     parent = key.removesuffix(_name(key))
-    beside = [_name(k) for k in keys if k.removesuffix(_name(k)) == parent]
+    siblings = [_name(k) for k in keys if k.removesuffix(_name(k)) == parent]
     meant = [k for k in keys if _name(k) == _name(key)]
-    meant += [parent + k for k in difflib.get_close_matches(_name(key), beside, n=1, cutoff=0.5)]
-    return f"did you mean '{meant[0]}'?" if meant else f"known: {', '.join(beside)}"
+    meant += [parent + k for k in difflib.get_close_matches(_name(key), siblings, n=1, cutoff=0.5)]
+    return f"did you mean '{meant[0]}'?" if meant else f"known: {', '.join(siblings)}"
 
 
 def _name(key: str) -> str:
@@ -380,13 +366,6 @@ def _name(key: str) -> str:
 def _keys(model: type[BaseModel], parent: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield parent + name
-        for part in _models_in(field.annotation):
-            yield from _keys(part, f"{parent}{name}.")
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if inner := typing.get_args(annotation):
-        for part in inner:
-            yield from _models_in(part)
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
+        for part in (field.annotation, *typing.get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _keys(part, f"{parent}{name}.")

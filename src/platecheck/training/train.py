@@ -242,6 +242,7 @@ def _chosen_by_first_process(out: Path | None, settings: TrainerSettings) -> Pat
 
 
 def _network(recipe: Recipe, facts: RunFacts, resumed: Run | None) -> tuple[PlateNet, str]:
+    """Build the network; return it and a note about its initial weights."""
     torch.manual_seed(derive_seed(facts.seed, SEED_OF_WEIGHTS))
     network = build_network(recipe.network, classes=len(facts.classes), size=recipe.input.size)
     if resumed and network.frozen:
@@ -296,17 +297,18 @@ def _check_empty(out: Path | None) -> None:
 
 
 def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
-    wanted = recipe.teacher
-    if wanted and wanted.model:
-        TeacherModel(wanted.model, facts.classes).check(facts.split_info)
-    elif wanted and wanted.recipe:
-        theirs = load_recipe(wanted.recipe)
+    teacher = recipe.teacher
+    if teacher and teacher.model:
+        TeacherModel(teacher.model, facts.classes).check(facts.split_info)
+    elif teacher and teacher.recipe:
+        theirs = load_recipe(teacher.recipe)
         if theirs.teacher:
-            raise RecipeError(f"the teacher's recipe, {wanted.recipe}, has a teacher itself")
+            raise RecipeError(f"the teacher's recipe, {teacher.recipe}, has a teacher itself")
         if theirs.val_to_train != recipe.val_to_train:
             raise RecipeError(
                 f"val_to_train is {recipe.val_to_train}, but {theirs.val_to_train} in the"
-                f" teacher's recipe, {wanted.recipe}: it would see what judges its student"
+                f" teacher's recipe, {teacher.recipe}: it would be trained on photos that evaluate"
+                " its student"
             )
 
 
