@@ -120,7 +120,7 @@ def fit_ood(
     left = total - float(pca.explained_variance_.sum())
     rest = max(left / max(1, train.shape[1] - kept), 1e-12)
     scales = np.sqrt(np.maximum(1 / rest - 1 / np.maximum(pca.explained_variance_, rest), 0))
-    directions = (pca.components_ * scales[:, None]).astype(np.float32)
+    directions = np.ascontiguousarray(pca.components_ * scales[:, None], np.float32)
     ood = MahalanobisOOD(
         mean.astype(np.float32), scale.astype(np.float32), directions, 1 / rest, float("inf")
     )

@@ -40,7 +40,7 @@ RENAMED_RECIPES = {"efficientnet_lite2_letter": "efficientnet_lite2_fullaug"}
 class Network(_Part):
     """Architecture, initial weights and what is trained."""
 
-    name: str = Field(description="a registered network, see `register_network`")
+    name: str = Field(description=f"{', '.join(NETWORKS)}, or a network that you registered")
     dropout: float = Field(0.0, ge=0, lt=1, description="in every block of tiny_vgg")
     head: int = Field(
         ge=0, description="units of the head's hidden layer; 0: a single linear layer"
@@ -157,7 +157,7 @@ class Distillation(_Part):
 
 
 class Schedule(_Part):
-    """``ReduceLROnPlateau`` after every epoch, ``OneCycleLR`` after every step, or constant."""
+    """Learning rate: ``ReduceLROnPlateau`` per epoch, ``OneCycleLR`` per step, or constant."""
 
     name: Literal["reduce_on_plateau", "one_cycle", "constant"]
     factor: float = Field(0.9, gt=0, lt=1)
