@@ -140,9 +140,9 @@ def evaluate(
     if isinstance(model, Run):
         model = model.folder
     if isinstance(model, Classifier):
-        loaded, split_info = model, model.info.split_info
-    else:
-        loaded, split_info = load_model(None if model is None else Path(model))
+        split_info = model.info.split_info
+        return evaluate_model(model, Path(data), split=split, division=split_info, strict=strict)
+    loaded, split_info = load_model(None if model is None else Path(model))
     return evaluate_model(loaded, Path(data), split=split, division=split_info, strict=strict)
 
 

@@ -240,7 +240,7 @@ def _reference(exported: Classifier, photos: Sequence[Photo], cache: PixelCache)
 
 
 def _metrics(exported: Classifier, run: Run) -> dict[str, dict[str, Any]]:
-    metrics = {}
+    metrics: dict[str, dict[str, Any]] = {}
     for split in ("val", "test"):
         if split in run.photos.splits:
             found = evaluate(exported, run.data, split=split, division=run.facts.split_info)

@@ -20,7 +20,7 @@ from platecheck.training.temperature import fit_temperature
 torchvision_guard.install()
 
 from lightning.pytorch import LightningModule  # noqa: E402
-from timm.utils import ModelEmaV3  # noqa: E402
+from timm.utils.model_ema import ModelEmaV3  # noqa: E402
 from torchmetrics.classification import MulticlassAccuracy  # noqa: E402
 
 # Photos and labels; for robust training also the heatmap's target, and the teacher's predictions.
