@@ -88,9 +88,7 @@ def _error_rates(
             raise DataError(f"{name} must be a number above 0, not {value:g}")
     clean, dirty = match_classes(["clean", "dirty"], classes)
     if clean is None or dirty is None or len(classes) != 2:
-        raise DataError(
-            f"an error guarantee needs the classes clean and dirty, not {', '.join(classes)}"
-        )
+        raise DataError(f"a guarantee needs the classes clean and dirty, not {', '.join(classes)}")
     if cost is not None:
         if (missed is None) == (alarm is None):
             raise DataError("--cost needs one of --max-missed-dirty and --max-false-alarm")
@@ -142,9 +140,7 @@ def model(
             "else unsure", f"{1 - info.error_guarantee.answered:.1%} of validation photos"
         )
     if info.ood_threshold is not None:
-        table.add_row(
-            "not a dish", f"above an out-of-distribution score of {info.ood_threshold:.3f}"
-        )
+        table.add_row("not a dish", f"above an OOD score of {info.ood_threshold:.3f}")
     for split, figures in info.metrics.items():
         low, high = figures["accuracy_ci95"]
         table.add_row(
