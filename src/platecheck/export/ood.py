@@ -116,7 +116,7 @@ def fit_ood(
     standardized = (train - mean) / scale
     kept = min(DIRECTIONS, min(train.shape) - 1)
     pca = PCA(kept, svd_solver="full").fit(standardized)
-    total = float(standardized.var(axis=0, ddof=1).sum())
+    total = float(np.square(standardized).sum()) / max(1, len(train) - 1)
     left = total - float(pca.explained_variance_.sum())
     rest = max(left / max(1, train.shape[1] - kept), 1e-12)
     scales = np.sqrt(np.maximum(1 / rest - 1 / np.maximum(pca.explained_variance_, rest), 0))
