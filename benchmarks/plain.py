@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from platecheck.data.folders import PhotoSet
 from platecheck.training import torchvision_guard
-from platecheck.training.networks import build_network
+from platecheck.training.plate_net import build_network
 from platecheck.training.pretrained import load_pretrained
 from platecheck.training.recipe import Normalization, Recipe
 

@@ -10,7 +10,7 @@ from benchmarks.timing import Row
 from platecheck.data.folders import PhotoSet
 from platecheck.training import torchvision_guard
 from platecheck.training.recipe import Recipe, load_recipe
-from platecheck.training.train import TrainerSettings, TrainingSetup, build_run, fit
+from platecheck.training.train import TrainerSettings, TrainingSetup, build_run, train_epochs
 
 torchvision_guard.install()
 
@@ -68,7 +68,7 @@ def epochs_from_scratch(data: Path, *, rounds: int) -> list[Row]:
                 # One epoch to warm up (workers, cache), one that counts.
                 short = ready.run.recipe.model_copy(update={"epochs": 2})
                 again = _prepared(short, data, ready.run.folder, precision)
-                fit(again, callbacks=[clock])
+                train_epochs(again, None, callbacks=[clock])
                 times[precision].append(clock.epochs[-1])
     goals = {"32-true": 1.5, "bf16-mixed": 3.0}
     return [
@@ -95,7 +95,7 @@ def transfer_until_good(data: Path) -> list[Row]:
         clock = Clock()
         clock.stop_when_good = True
         start = time.perf_counter()
-        fit(_prepared(recipe, data, Path(folder, "run")), callbacks=[clock])
+        train_epochs(_prepared(recipe, data, Path(folder, "run")), None, callbacks=[clock])
     plain_seconds, plain_epochs = _plain_until_good(recipe, photos)
     what = f"{name} until 95 % of the validation photos are right"
     if clock.good_after is None or plain_seconds is None:

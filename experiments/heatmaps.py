@@ -77,10 +77,10 @@ def explainer(path: Path | None) -> tuple[int, Callable[[NDArray[np.uint8]], Flo
 def grad_cam(model: TorchPredictor, photo: NDArray[np.uint8]) -> Floats:
     """Grad-CAM of ``dirty`` at TinyVGG's last convolution."""
     kept = {}
-    last = [m for m in model.module.network.modules() if isinstance(m, torch.nn.Conv2d)][-1]
+    last = [m for m in model.network.modules() if isinstance(m, torch.nn.Conv2d)][-1]
     hook = last.register_forward_hook(lambda _m, _i, output: kept.update(maps=output))
     with torch.enable_grad():
-        logits = model.module.logits(torch.from_numpy(photo[None]).clone())
+        logits = model.network(model.normalize(torch.from_numpy(photo[None]).clone()))
         (slope,) = torch.autograd.grad(logits[0, model.classes.index("dirty")], kept["maps"])
     hook.remove()
     weights = slope.mean(dim=(2, 3), keepdim=True)

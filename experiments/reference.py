@@ -9,14 +9,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
+from platecheck import train
 from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
 from platecheck.evaluation.metrics import EvaluationResult
-from platecheck.training.callbacks import TrainingProgress
-from platecheck.training.recipe import load_recipe
 from platecheck.training.run import Run
-from platecheck.training.train import TrainerSettings, build_run, fit
 
 
 def main() -> None:
@@ -38,11 +35,8 @@ def trained(recipe: str, data: Path, runs: Path, seed: int) -> Run:
     folder = runs / f"{recipe}-seed{seed}"
     if Run.is_run(folder) and (run := Run.load(folder)).finished:
         return run
-    settings = TrainerSettings(accelerator="cpu", devices=1)
-    ready = build_run(
-        load_recipe(recipe), data, folder, seed=seed, resume=folder.exists(), settings=settings
-    )
-    return fit(ready, callbacks=[TrainingProgress(Console(stderr=True))])
+    resume = folder.exists()
+    return train(recipe, data, folder, seed=seed, resume=resume, accelerator="cpu", devices=1)
 
 
 def judged(run: Run, data: Path, split: str) -> Evaluation:

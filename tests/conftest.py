@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from onnx import TensorProto, helper
 from PIL import Image
 
@@ -21,7 +21,7 @@ from platecheck.cli import main
 from platecheck.model_info import METADATA_KEY, ModelInfo
 
 # No test measures time, so a slow machine must not fail one either.
-settings.register_profile("platecheck", deadline=None)
+settings.register_profile("platecheck", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("platecheck")
 
 # Set by commands that run inside this process; a test must not hand them to the next one.

@@ -14,6 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from platecheck.api import audit, evaluate, train
     from platecheck.classifier import Classifier, Prediction
     from platecheck.errors import ModelError, PhotoError, PlatecheckError
     from platecheck.photo import open_photo
@@ -27,7 +28,10 @@ __all__ = [
     "PlatecheckError",
     "Prediction",
     "__version__",
+    "audit",
+    "evaluate",
     "open_photo",
+    "train",
 ]
 
 # Disable telemetry. ONNX Runtime and Ray read these variables on import, in child processes too, so
@@ -44,7 +48,10 @@ _LAZY_IMPORTS = {
     "PhotoError": "platecheck.errors",
     "PlatecheckError": "platecheck.errors",
     "Prediction": "platecheck.classifier",
+    "audit": "platecheck.api",
+    "evaluate": "platecheck.api",
     "open_photo": "platecheck.photo",
+    "train": "platecheck.api",
 }
 
 

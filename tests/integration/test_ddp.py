@@ -55,7 +55,7 @@ def together(dishes: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 
 @pytest.mark.slow
-def test_there_is_one_run_folder_and_one_voice(together: Trained) -> None:
+def test_two_processes_write_one_run_folder_and_print_once(together: Trained) -> None:
     assert [path.name for path in (together.folder / "runs").iterdir()] == ["tiny_vgg"]
     assert [path.name for path in together.folder.iterdir()] == ["runs"]
     assert together.run.finished
@@ -67,7 +67,7 @@ def test_there_is_one_run_folder_and_one_voice(together: Trained) -> None:
 
 
 @pytest.mark.slow
-def test_each_process_trains_on_the_half_that_the_other_does_not(together: Trained) -> None:
+def test_two_processes_split_every_epoch(together: Trained) -> None:
     everything = sorted(photo.name for photo in together.run.photos.split("train"))
     halves = [np.array(draws).reshape(EPOCHS, 36) for draws in together.draws]
     for first, second in zip(*halves, strict=True):
@@ -77,7 +77,7 @@ def test_each_process_trains_on_the_half_that_the_other_does_not(together: Train
 
 
 @pytest.mark.slow
-def test_what_they_learned_is_what_is_saved(together: Trained) -> None:
+def test_two_processes_save_the_validated_weights(together: Trained) -> None:
     run = together.run
     photos = run.photos.split("val")
     pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
@@ -92,7 +92,7 @@ def test_what_they_learned_is_what_is_saved(together: Trained) -> None:
 
 
 @pytest.mark.slow
-def test_together_they_can_be_stopped_and_go_on(
+def test_two_processes_resume_with_identical_weights(
     together: Trained, dishes: Path, tmp_path: Path
 ) -> None:
     """The first epochs of the run, then the rest by --resume: the same bits."""

@@ -1,5 +1,3 @@
-"""A promise asked for in words of the command line, and pictures of where the dirt is."""
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,9 +25,7 @@ def run(*arguments: str | Path, **options: Any) -> Any:
     return result
 
 
-class TestThePromise:
-    """By class, the largest share of wrong answers among those of the class."""
-
+class TestErrorRates:
     @pytest.mark.parametrize(
         ("missed", "alarm", "cost", "wrong"),
         [
@@ -38,13 +34,11 @@ class TestThePromise:
             (0.01, 0.05, None, {"clean": 0.01, "dirty": 0.05}),
             (0.01, None, 5.0, {"clean": 0.01, "dirty": 0.05}),
             (None, 0.05, 5.0, {"clean": 0.01, "dirty": 0.05}),
-            (0.3, None, 10.0, {"clean": 0.3, "dirty": 1.0}),
             (None, 0.5, 0.1, {"clean": 1.0, "dirty": 0.5}),
-            (1.0, 1.0, None, {"clean": 1.0, "dirty": 1.0}),
         ],
     )
     @pytest.mark.parametrize("classes", [BOTH, BOTH[::-1]])
-    def test_what_the_options_ask_for(
+    def test_error_rates_of_options(
         self,
         classes: tuple[str, str],
         missed: float | None,
@@ -55,11 +49,11 @@ class TestThePromise:
         assert _error_rates(classes, missed, alarm, cost) == pytest.approx(wrong)
 
     @pytest.mark.parametrize("classes", [BOTH, ("a", "b", "c")])
-    def test_nothing_asked_nothing_promised(self, classes: tuple[str, ...]) -> None:
+    def test_error_rates_without_options_is_none(self, classes: tuple[str, ...]) -> None:
         assert _error_rates(classes, None, None, None) is None
 
     @pytest.mark.parametrize(("missed", "alarm", "cost"), [(None, None, 5.0), (0.01, 0.05, 5.0)])
-    def test_a_cost_needs_one_of_the_two(
+    def test_error_rates_cost_alone_or_with_both_is_refused(
         self, missed: float | None, alarm: float | None, cost: float
     ) -> None:
         with pytest.raises(DataError, match="--cost needs one of --max-missed-dirty and"):
@@ -71,12 +65,10 @@ class TestThePromise:
             ((0.0, None, None), "--max-missed-dirty"),
             ((None, 0.0, None), "--max-false-alarm"),
             ((0.01, None, 0.0), "--cost"),
-            ((None, 0.01, 0.0), "--cost"),
-            ((float("nan"), None, None), "--max-missed-dirty"),
             ((0.01, None, float("inf")), "--cost"),
         ],
     )
-    def test_what_nobody_can_promise_is_refused(
+    def test_error_rates_out_of_range_are_refused(
         self, options: tuple[float | None, float | None, float | None], named: str
     ) -> None:
         with pytest.raises(DataError, match=named) as caught:
@@ -84,19 +76,12 @@ class TestThePromise:
         assert "\n" not in str(caught.value)
 
     @pytest.mark.parametrize("classes", [("clean", "dirty", "greasy"), ("good", "bad")])
-    def test_other_classes_are_refused(self, classes: tuple[str, ...]) -> None:
+    def test_error_rates_for_other_classes_are_refused(self, classes: tuple[str, ...]) -> None:
         with pytest.raises(DataError, match=f"not {', '.join(classes)}"):
             _error_rates(classes, 0.01, None, None)
 
-    @pytest.mark.parametrize("share", ["-0.1", "1.5", "much"])
-    def test_what_is_no_share_is_refused(self, share: str, tmp_path: Path) -> None:
-        for option in ("--max-missed-dirty", "--max-false-alarm"):
-            result = run("export", tmp_path, f"{option}={share}")
-            assert result.exit_code == 2
-            assert option in result.output
 
-
-def test_a_model_tells_its_promise(tmp_path: Path, write_model: WriteModel) -> None:
+def test_model_command_prints_the_guarantee(tmp_path: Path, write_model: WriteModel) -> None:
     promise = ErrorGuarantee(
         wrong={"clean": 0.01, "dirty": 0.2}, shares={"clean": 0.5, "dirty": 0.5},
         photos=300, answered=0.876,
@@ -136,7 +121,7 @@ def names(folder: Path) -> list[str]:
 
 
 class TestHeatmaps:
-    def test_each_photo_gets_its_picture(self, model: Path, tmp_path: Path) -> None:
+    def test_predict_heatmap_writes_a_picture_per_photo(self, model: Path, tmp_path: Path) -> None:
         first = photo(tmp_path / "a.png")
         second = photo(tmp_path / "b.jpeg", np.s_[30:, 40:])
         out = tmp_path / "new" / "maps"
@@ -155,18 +140,14 @@ class TestHeatmaps:
             assert coloured.mean() < 0.4
             assert np.abs(pixels[there].mean(axis=(0, 1)) - COLOR).max() < 100
 
-    def test_equal_names_are_kept_apart(self, model: Path, tmp_path: Path) -> None:
+    def test_predict_heatmap_numbers_equal_names(self, model: Path, tmp_path: Path) -> None:
         photos = [photo(tmp_path / folder / "plate.png") for folder in "abc"]
         run("predict", *photos, "--model", model, "--heatmap", tmp_path / "out")
         assert names(tmp_path / "out") == ["0001-plate.jpg", "0002-plate.jpg", "0003-plate.jpg"]
 
-    def test_a_folder_in_its_order(self, model: Path, tmp_path: Path) -> None:
-        for name in ("c/1.png", "a/2.png", "b/3.png"):
-            photo(tmp_path / "set" / name)
-        run("predict", tmp_path / "set", "--model", model, "--heatmap", tmp_path / "out", "--json")
-        assert names(tmp_path / "out") == ["0001-2.jpg", "0002-3.jpg", "0003-1.jpg"]
-
-    def test_stdin_and_what_cannot_be_read_have_none(self, model: Path, tmp_path: Path) -> None:
+    def test_predict_heatmap_skips_stdin_and_unreadable_photos(
+        self, model: Path, tmp_path: Path
+    ) -> None:
         good = photo(tmp_path / "good.png")
         (tmp_path / "bad.png").write_bytes(b"no photo")
         result = run(
@@ -177,7 +158,7 @@ class TestHeatmaps:
         assert "<stdin>,clean," in result.stdout
         assert names(tmp_path / "out") == ["0003-good.jpg"]
 
-    def test_a_model_that_does_not_know_is_refused(
+    def test_predict_heatmap_without_such_an_output_is_refused(
         self, write_model: WriteModel, tmp_path: Path
     ) -> None:
         plain = write_model(tmp_path / "plain.onnx")
@@ -187,7 +168,7 @@ class TestHeatmaps:
         assert not (tmp_path / "out").exists()
         assert run("predict", good, "--model", plain).exit_code == 0
 
-    def test_pictures_are_never_answered_as_photos(self, model: Path, tmp_path: Path) -> None:
+    def test_heatmaps_are_not_read_as_photos(self, model: Path, tmp_path: Path) -> None:
         photo(tmp_path / "set" / "a.png")
         out = tmp_path / "set" / "maps"
         for _ in range(2):  # the second time, they are there
@@ -199,15 +180,10 @@ class TestHeatmaps:
         with pytest.raises(PlatecheckError, match="platecheck's output"):
             run("predict", out, "--model", model)
 
-    def test_a_folder_that_holds_photos_is_refused(self, model: Path, tmp_path: Path) -> None:
+    def test_predict_heatmap_into_a_folder_with_photos_is_refused(
+        self, model: Path, tmp_path: Path
+    ) -> None:
         good = photo(tmp_path / "set" / "a.png")
         with pytest.raises(PlatecheckError, match="is not empty; choose a new folder"):
             run("predict", good, "--model", model, "--heatmap", tmp_path / "set")
         assert names(tmp_path / "set") == ["a.png"]
-
-    def test_a_file_where_the_folder_should_be(self, model: Path, tmp_path: Path) -> None:
-        good = photo(tmp_path / "good.png")
-        (tmp_path / "out").write_text("a letter")
-        with pytest.raises((PlatecheckError, OSError)):
-            run("predict", good, "--model", model, "--heatmap", tmp_path / "out")
-        assert (tmp_path / "out").read_text() == "a letter"

@@ -1,4 +1,4 @@
-"""Runs that learn the dish and not the table: averaged weights, one cycle, evidence, promises."""
+"""Robust recipes: EMA, one cycle, heatmap, out-of-distribution score, error guarantee."""
 
 import csv
 import json
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch.optim.lr_scheduler import OneCycleLR
 from training_fixtures import (
-    ONE_PROCESS,
+    SETTINGS,
     Cli,
-    cross_entropy,
+    fit,
     same_weights,
     train,
     without_seconds,
@@ -26,15 +26,16 @@ from training_fixtures import (
 from platecheck.classifier import Classifier
 from platecheck.export import onnx as exporting
 from platecheck.export import thresholds as choosing
-from platecheck.export.calibration_set import batches, views
+from platecheck.export.calibration import calibration_views, fit_run_temperature
 from platecheck.export.onnx import export
+from platecheck.export.ood import MahalanobisOOD
 from platecheck.export.thresholds import choose_thresholds, worst_view
 from platecheck.model_info import NO_DISH, UNSURE
 from platecheck.training import torchvision_guard
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
 from platecheck.training.torch_predictor import TorchPredictor
-from platecheck.training.train import build_run, fit
+from platecheck.training.train import build_run
 
 torchvision_guard.install()
 
@@ -82,38 +83,14 @@ def checkpoint(run: Run) -> dict[str, Any]:
     return content
 
 
-class TestAveragedWeights:
-    def test_validation_tells_of_what_is_saved(self, unbroken: Run) -> None:
-        """Photos as they are and on other tables, answered by the weights in the file."""
-        pixels, labels, _ = views(unbroken, "val")
-        for epoch, row in enumerate(unbroken.history, 1):
-            model = TorchPredictor(unbroken, epoch)
-            logits = np.concatenate([model.logits(batch) for batch in batches(pixels)])
-            assert row["val_loss"] == pytest.approx(cross_entropy(logits, list(labels)), abs=1e-4)
-            assert row["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
-
-    def test_what_is_saved_is_the_average(self, unbroken: Run) -> None:
+class TestEma:
+    def test_saved_weights_are_the_average(self, unbroken: Run) -> None:
         state = checkpoint(unbroken)["state_dict"]
         saved = load_file(unbroken.weights(EPOCHS))
-        assert int(state["averaged.n_averaged"]) == EPOCHS * STEPS
         for key, tensor in saved.items():
             assert torch.equal(tensor, state[f"averaged.module.{key}"])
         learning = [key for key in saved if key.endswith("weight")]
         assert not any(torch.equal(saved[key], state[f"network.{key}"]) for key in learning)
-
-    def test_without_averaging_the_last_weights_are(self, rendered: Path, tmp_path: Path) -> None:
-        run = train(tiny("ema_decay=0", epochs=1), rendered, tmp_path / "run")
-        state, saved = checkpoint(run)["state_dict"], load_file(run.weights(1))
-        assert not any(key.startswith("averaged") for key in state)
-        assert all(torch.equal(saved[key], state[f"network.{key}"]) for key in saved)
-
-    def test_a_frozen_backbone_and_an_averaged_head(self, rendered: Path, tmp_path: Path) -> None:
-        recipe = tiny("network.frozen=true", "augmentation={}", "label_smoothing=0", epochs=2)
-        run = train(recipe, rendered, tmp_path / "run")
-        pixels, labels, _ = views(run, "val")
-        for epoch, row in enumerate(run.history, 1):
-            logits = TorchPredictor(run, epoch).logits(np.stack(pixels))
-            assert row["val_loss"] == pytest.approx(cross_entropy(logits, list(labels)), abs=1e-4)
 
 
 def one_cycle(steps: int, rate: float, warm_up: float) -> list[float]:
@@ -154,9 +131,9 @@ class StopAt(Callback):
 
 
 class TestOneCycle:
-    def test_it_steps_with_every_batch(self, rendered: Path, tmp_path: Path) -> None:
+    def test_one_cycle_steps_with_every_batch(self, rendered: Path, tmp_path: Path) -> None:
         rates = Rates()
-        prepared = build_run(tiny(), rendered, tmp_path / "run", settings=ONE_PROCESS)
+        prepared = build_run(tiny(), rendered, tmp_path / "run", settings=SETTINGS)
         run = fit(prepared, callbacks=[rates])
         warm_up = run.recipe.schedule.pct_start
         wanted = one_cycle(EPOCHS * STEPS, 0.003, warm_up)
@@ -166,39 +143,38 @@ class TestOneCycle:
         noted = [row["learning_rate"] for row in run.history]
         assert noted == pytest.approx(wanted[::STEPS], rel=1e-6)
 
-    def test_a_head_has_a_cycle_of_its_own(self, rendered: Path, tmp_path: Path) -> None:
+    def test_one_cycle_of_the_head_has_its_own_rate(self, rendered: Path, tmp_path: Path) -> None:
         rates = Rates()
         recipe = tiny("optimizer.head_lr=0.02", epochs=1)
-        prepared = build_run(recipe, rendered, tmp_path / "run", settings=ONE_PROCESS)
+        prepared = build_run(recipe, rendered, tmp_path / "run", settings=SETTINGS)
         warm_up = fit(prepared, callbacks=[rates]).recipe.schedule.pct_start
         backbone, head = zip(*rates.seen, strict=True)
         assert list(backbone) == pytest.approx(one_cycle(STEPS, 0.003, warm_up), rel=1e-6)
         assert list(head) == pytest.approx(one_cycle(STEPS, 0.02, warm_up), rel=1e-6)
 
-    @pytest.mark.parametrize("epoch", [1, 2, 3])
-    def test_a_resumed_run_ends_as_an_unbroken_one(
+    @pytest.mark.parametrize("epoch", [1, 3])
+    def test_stopped_run_resumes_with_identical_weights(
         self, epoch: int, unbroken: Run, rendered: Path, tmp_path: Path
     ) -> None:
-        prepared = build_run(tiny(), rendered, tmp_path / "run", settings=ONE_PROCESS)
+        prepared = build_run(tiny(), rendered, tmp_path / "run", settings=SETTINGS)
         with pytest.raises(Stopped):
             fit(prepared, callbacks=[StopAt(epoch)])
         assert len(Run.load(tmp_path / "run").history) == epoch - 1
         rates = Rates()
-        prepared = build_run(tiny(), rendered, tmp_path / "run", resume=True, settings=ONE_PROCESS)
+        prepared = build_run(tiny(), rendered, tmp_path / "run", resume=True, settings=SETTINGS)
         resumed = fit(prepared, callbacks=[rates])
         assert len(rates.seen) == (EPOCHS - epoch + 1) * STEPS
         assert same_weights(resumed, unbroken)
         assert without_seconds(resumed.history) == without_seconds(unbroken.history)
-        assert resumed.temperature == unbroken.temperature
 
-    def test_more_epochs_go_on_in_a_longer_cycle(
+    def test_resume_with_more_epochs_lengthens_the_cycle(
         self, unbroken: Run, rendered: Path, tmp_path: Path
     ) -> None:
         """A cycle is over when its epochs are: what comes is that of all epochs together."""
         folder = Path(shutil.copytree(unbroken.folder, tmp_path / "run"))
         rates = Rates()
         prepared = build_run(
-            tiny(epochs=EPOCHS + 2), rendered, folder, resume=True, settings=ONE_PROCESS
+            tiny(epochs=EPOCHS + 2), rendered, folder, resume=True, settings=SETTINGS
         )
         run = fit(prepared, callbacks=[rates])
         assert len(run.history) == EPOCHS + 2
@@ -208,7 +184,7 @@ class TestOneCycle:
         assert [step for (step,) in rates.seen][1:] == pytest.approx(wanted[1:], rel=1e-6)
 
 
-def test_dropout_grows_with_the_epochs(rendered: Path, tmp_path: Path) -> None:
+def test_dropout_ramp_raises_dropout(rendered: Path, tmp_path: Path) -> None:
     shares: list[set[float]] = []
 
     class Dropout(Callback):
@@ -217,7 +193,7 @@ def test_dropout_grows_with_the_epochs(rendered: Path, tmp_path: Path) -> None:
             shares.append({float(m.p) for m in dropping})
 
     recipe = tiny("network.dropout=0.4", "network.dropout_ramp=0.5", epochs=4)
-    prepared = build_run(recipe, rendered, tmp_path / "run", settings=ONE_PROCESS)
+    prepared = build_run(recipe, rendered, tmp_path / "run", settings=SETTINGS)
     fit(prepared, callbacks=[Dropout()])
     assert shares[::STEPS] == [{0.0}, {0.2}, {0.4}, {0.4}]
 
@@ -237,7 +213,7 @@ def evidence(one_cache: None, rendered: Path, tmp_path_factory: pytest.TempPathF
 
 
 def pixels_of(run: Run) -> NDArray[np.uint8]:
-    return np.stack(views(run, "val")[0])
+    return np.stack(calibration_views(run, "val")[0])
 
 
 def asked(path: Path, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
@@ -247,49 +223,33 @@ def asked(path: Path, pixels: NDArray[np.uint8]) -> dict[str, NDArray[np.float32
     return dict(zip(names, session.run(names, {"pixels": pixels}), strict=True))
 
 
-class TestEvidence:
-    def test_it_trains_and_keeps_what_tells_dishes(self, evidence: Run) -> None:
+class TestHeatmap:
+    def test_run_has_heatmap_weights_and_ood_statistics(self, evidence: Run) -> None:
         assert all(np.isfinite(list(row.values())).all() for row in evidence.history)
         assert any(key.startswith("evidence.") for key in load_file(evidence.weights(1)))
-        assert evidence.familiarity.is_file()
+        assert evidence.ood_statistics.is_file()
         content = json.loads(evidence.calibration.read_text())
         assert content["photos"] == len(pixels_of(evidence)) > 6
 
-    def test_the_dirt_map_learns(self, evidence: Run) -> None:
-        """Its loss has a say: its weights are not those it began with, nor the same twice."""
-        first, last = (load_file(evidence.weights(epoch)) for epoch in (1, 2))
-        for key in (k for k in first if k.startswith("evidence.")):
-            assert not torch.equal(first[key], last[key]), key
-
-    def test_most_validation_photos_are_dishes(self, evidence: Run) -> None:
-        model = TorchPredictor(evidence)
-        assert model.familiarity is not None
-        odd = model.familiarity.ood_score(model.pooled_features(pixels_of(evidence)))
-        assert (odd <= model.familiarity.limit * (1 + 1e-5)).all()  # too few to leave one out
-
-    def test_the_file_gives_what_the_run_gives(self, evidence: Run, tmp_path: Path) -> None:
+    def test_export_outputs_are_the_runs(self, evidence: Run, tmp_path: Path) -> None:
         report = export(evidence, tmp_path / "m.onnx")
         assert report.max_difference < exporting.TOLERANCE
         pixels = pixels_of(evidence)
         found = asked(report.path, pixels)
         assert list(found) == ["probabilities", "evidence", "oddness"]
         model = TorchPredictor(evidence)
-        with torch.inference_mode():
-            wanted = [part.numpy() for part in model.module(torch.from_numpy(pixels))]
-        for ours, theirs in zip(found.values(), wanted, strict=True):
-            np.testing.assert_allclose(ours, theirs, atol=1e-3, rtol=1e-3)
         np.testing.assert_allclose(
             found["probabilities"], model.probabilities(pixels), atol=exporting.TOLERANCE
         )
         assert found["evidence"].shape == (len(pixels), SIZE // 8, SIZE // 8)
         assert found["evidence"].min() >= 0
         assert found["evidence"].max() <= 1
-        assert model.familiarity is not None
-        np.testing.assert_allclose(
-            found["oddness"], model.familiarity.ood_score(model.pooled_features(pixels)), rtol=1e-3
-        )
+        ood = MahalanobisOOD.load(evidence.ood_statistics)
+        score = ood.ood_score(model.pooled_features(pixels))
+        np.testing.assert_allclose(found["oddness"], score, rtol=1e-3)
+        assert (score <= ood.limit * (1 + 1e-5)).all()  # too few to leave one out
         info = Classifier.load(report.path).info
-        assert info.ood_threshold == pytest.approx(model.familiarity.limit)
+        assert info.ood_threshold == pytest.approx(ood.limit)
         assert info.reference is not None
         deciles = info.reference.ood_deciles
         assert len(deciles) == 9
@@ -297,7 +257,7 @@ class TestEvidence:
         assert info.thresholds == {}
         assert info.error_guarantee is None
 
-    def test_int8_gives_the_same_outputs(self, evidence: Run, tmp_path: Path) -> None:
+    def test_int8_export_has_the_same_outputs(self, evidence: Run, tmp_path: Path) -> None:
         single = export(evidence, tmp_path / "m.onnx")
         small = export(evidence, tmp_path / "int8.onnx", int8=True)
         assert small.bytes < single.bytes / 2
@@ -321,9 +281,7 @@ class TestEvidence:
         assert classifier.has_heatmap
         assert classifier.info.precision == "int8"
 
-    def test_another_epochs_file_does_not_call_every_dish_odd(
-        self, evidence: Run, tmp_path: Path
-    ) -> None:
+    def test_export_of_another_epoch_has_no_ood_output(self, evidence: Run, tmp_path: Path) -> None:
         """What tells dishes is fitted to the features of the best epoch alone."""
         other = 3 - evidence.best_epoch
         path = export(evidence, tmp_path / "m.onnx", epoch=other).path
@@ -331,23 +289,16 @@ class TestEvidence:
         classifier = Classifier.load(path)
         answers = list(classifier.predict_many(photos))
         # Nor does it answer with the temperature of the best epoch.
-        wanted = TorchPredictor(evidence, other).fit_temperature()
+        wanted = fit_run_temperature(
+            TorchPredictor(evidence, other), calibration_views(evidence, "val")
+        )
         assert classifier.info.temperature == pytest.approx(wanted) != evidence.temperature
         assert [answer.label for answer in answers].count(NO_DISH) < len(photos) / 2
         assert all(answer.heatmap is not None for answer in answers)
 
-    def test_pictures_of_where_the_dirt_is(
-        self, evidence: Run, cli: Cli, rendered: Path, tmp_path: Path
-    ) -> None:
-        path = export(evidence, tmp_path / "m.onnx").path
-        photos = rendered / "test"
-        answer = cli("predict", photos, "--model", path, "--heatmap", tmp_path / "out")
-        assert answer.code == 0, answer.err
-        assert len(list((tmp_path / "out").glob("*.jpg"))) == len(answer.out.splitlines()) == 6
 
-
-class TestAPromise:
-    def test_thresholds_are_chosen_on_the_files_own_answers(
+class TestErrorGuarantee:
+    def test_thresholds_are_chosen_on_the_files_predictions(
         self, evidence: Run, cli: Cli, tmp_path: Path
     ) -> None:
         path = tmp_path / "m.onnx"
@@ -357,7 +308,7 @@ class TestAPromise:
         )  # fmt: skip
         assert answer.code == 0, answer.err
         classifier = Classifier.load(path)
-        pixels, labels, owners = views(evidence, "val")
+        pixels, labels, owners = calibration_views(evidence, "val")
         worst = worst_view(classifier.probabilities(np.stack(pixels)), labels, owners)
         assert len(worst[1]) == len(evidence.photos.split("val")) < len(labels)
         wanted, promise = choose_thresholds(
@@ -375,7 +326,7 @@ class TestAPromise:
         assert "else unsure" in cli("model", path).out
 
     @pytest.mark.parametrize("int8", [False, True])
-    def test_too_strict_a_promise_leaves_everything_unsure(
+    def test_impossible_guarantee_labels_everything_unsure(
         self, int8: bool, unbroken: Run, cli: Cli, rendered: Path, tmp_path: Path
     ) -> None:
         path = tmp_path / "m.onnx"
@@ -384,7 +335,7 @@ class TestAPromise:
             "--cost", "1", *(["--int8"] if int8 else []),
         )  # fmt: skip
         assert answer.code == 0, answer.err
-        assert "never answered: clean, dirty" in answer.err
+        assert "never predicted: clean, dirty" in answer.err
         info = Classifier.load(path).info
         assert info.thresholds == dict.fromkeys(("clean", "dirty"), choosing.NEVER)
         assert info.error_guarantee is not None
@@ -394,12 +345,14 @@ class TestAPromise:
         assert labels == [UNSURE] * 6
         assert cli("model", path).out.count("never: too few validation photos") == 2
 
-    def test_without_evidence_there_is_one_output(self, unbroken: Run, tmp_path: Path) -> None:
+    def test_export_without_heatmap_has_one_output(self, unbroken: Run, tmp_path: Path) -> None:
         path = export(unbroken, tmp_path / "m.onnx").path
         assert list(asked(path, pixels_of(unbroken))) == ["probabilities"]
-        assert not unbroken.familiarity.exists()
+        assert not unbroken.ood_statistics.exists()
 
-    def test_refusals_write_nothing(self, unbroken: Run, cli: Cli, tmp_path: Path) -> None:
+    def test_invalid_guarantee_writes_nothing(
+        self, unbroken: Run, cli: Cli, tmp_path: Path
+    ) -> None:
         for options, said in (
             (["--cost", "5"], "--cost needs one of"),
             (["--max-missed-dirty", "0"], "--max-missed-dirty must be a number above 0"),

@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file
-from training_fixtures import ONE_PROCESS, Cli, same_weights, train, without_seconds
+from training_fixtures import SETTINGS, Cli, same_weights, train, without_seconds
 
 from platecheck.classifier import Classifier
 from platecheck.errors import RecipeError
+from platecheck.evaluation import plots
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
-from platecheck.training.train import build_run, fit
+from platecheck.training.train import build_run
 
 pytest_plugins = ["training_fixtures.fixtures"]
 
@@ -57,7 +57,7 @@ def taught(
     return train(recipe(teacher), rendered, tmp_path_factory.mktemp("taught") / "run")
 
 
-def test_the_teacher_is_trained_on_the_same_photos_and_exported(taught: Run) -> None:
+def test_teacher_is_trained_on_the_same_photos_and_exported(taught: Run) -> None:
     theirs = Run.load(taught.teacher)
     assert theirs.finished
     assert taught.finished
@@ -68,13 +68,9 @@ def test_the_teacher_is_trained_on_the_same_photos_and_exported(taught: Run) -> 
     assert info.epoch == theirs.best_epoch
 
 
-def test_it_is_what_its_recipe_gives_alone(taught: Run, rendered: Path, tmp_path: Path) -> None:
-    alone = train(of_teacher(), rendered, tmp_path / "run")
-    assert same_weights(alone, Run.load(taught.teacher))
-    assert alone.temperature == Run.load(taught.teacher).temperature
-
-
-def test_its_answers_are_learnt(taught: Run, teacher: Path, rendered: Path, tmp_path: Path) -> None:
+def test_teacher_changes_what_the_student_learns(
+    taught: Run, teacher: Path, rendered: Path, tmp_path: Path
+) -> None:
     """The same recipe on labels alone ends elsewhere; with the file as a teacher, here."""
     file = taught.teacher / "model.onnx"
     changes = {"alone": "null", "file": f"{{model: {file}, weight: 0.9, tta_flips: true}}"}
@@ -87,50 +83,50 @@ def test_its_answers_are_learnt(taught: Run, teacher: Path, rendered: Path, tmp_
 
 
 @pytest.mark.parametrize("stopped", ["teacher", "student"])
-def test_stopped_anywhere_it_goes_on(
-    stopped: str, taught: Run, teacher: Path, rendered: Path, tmp_path: Path
+def test_stopped_run_resumes_with_identical_weights(
+    stopped: str,
+    taught: Run,
+    teacher: Path,
+    rendered: Path,
+    cli: Cli,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class StopError(Exception):
         pass
 
-    def stop(run: Run) -> None:
-        if (run.folder.name == "teacher") == (stopped == "teacher"):
+    def stop(_figure: object, path: Path) -> None:
+        if (path.parent.name == "teacher") == (stopped == "teacher"):
             raise StopError
 
     out = tmp_path / "run"
-    begun = build_run(recipe(teacher), rendered, out, seed=0, settings=ONE_PROCESS)
+    save = plots.save
+    monkeypatch.setattr(plots, "save", stop)
     with pytest.raises(StopError):
-        fit(begun, on_epoch=stop)
+        train(recipe(teacher), rendered, out)
+    monkeypatch.setattr(plots, "save", save)
     assert len(Run.load(out / "teacher" if stopped == "teacher" else out).history) == 1
-    again = build_run(recipe(teacher), rendered, out, seed=0, resume=True, settings=ONE_PROCESS)
-    trained: list[Path] = []
-    resumed = fit(again, on_teacher=lambda run: trained.append(run.folder))
-    assert len(trained) == (stopped == "teacher")
+    path = tmp_path / "student.yaml"
+    path.write_text(recipe(teacher).to_yaml())
+    where = ("--data", rendered, "--out", out, "--resume", "--workers", "0", "--devices", "1")
+    answer = cli("train", path, *where)
+    assert answer.code == 0, answer.err
+    said = "training the teacher first" in answer.out
+    assert said == (stopped == "teacher")
+    resumed = Run.load(out)
     assert same_weights(resumed, taught)
     assert without_seconds(resumed.history) == without_seconds(taught.history)
     assert same_weights(Run.load(resumed.teacher), Run.load(taught.teacher))
 
 
-def test_the_command_says_what_it_does(
-    cli: Cli, teacher: Path, rendered: Path, tmp_path: Path
-) -> None:
-    path = tmp_path / "student.yaml"
-    path.write_text(recipe(teacher, "epochs=1").to_yaml())
-    answer = cli("train", path, "--data", rendered, "--out", tmp_path / "run", "--workers", "0")
-    assert answer.code == 0, answer.err
-    assert "training the teacher first: tiny_vgg_plate, into" in " ".join(answer.out.split())
-    for folder in (tmp_path / "run", tmp_path / "run" / "teacher"):
-        assert (folder / "curves.png").is_file()
-
-
 def refused(wanted: Recipe, data: Path, out: Path) -> str:
     with pytest.raises(RecipeError) as error:
-        build_run(wanted, data, out, settings=ONE_PROCESS)
+        build_run(wanted, data, out, settings=SETTINGS)
     assert not out.exists()
     return str(error.value)
 
 
-def test_a_teacher_that_cannot_be_is_refused_before_anything_is_written(
+def test_impossible_teacher_is_refused_before_anything_is_written(
     teacher: Path, rendered: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
@@ -138,22 +134,11 @@ def test_a_teacher_that_cannot_be_is_refused_before_anything_is_written(
     taught.write_text(recipe(teacher).to_yaml())
     assert "has a teacher itself" in refused(recipe(taught), rendered, out)
     other = recipe(teacher, "val_to_train=0.25")
-    assert "it would see what judges its student" in refused(other, rendered, out)
+    assert "trained on photos that evaluate its student" in refused(other, rendered, out)
     assert "no recipe" in refused(recipe(tmp_path / "nothing.yaml"), rendered, out)
 
 
 @pytest.mark.parametrize("teacher", ["{weight: 0.5}", "{model: plate, recipe: plate_teacher}"])
-def test_a_teacher_is_a_model_or_a_recipe(teacher: str) -> None:
+def test_teacher_must_be_a_model_or_a_recipe(teacher: str) -> None:
     with pytest.raises(RecipeError, match="either a model or a recipe"):
         load_recipe("tiny_vgg_plate", [f"teacher={teacher}"])
-
-
-def test_statistics_that_are_frozen_do_not_learn(rendered: Path, tmp_path: Path) -> None:
-    still = of_teacher("network.frozen_statistics=true", "epochs=1")
-    state = train(still, rendered, tmp_path / "run").weights(1)
-    tensors = load_file(state)
-    means = [tensor for key, tensor in tensors.items() if key.endswith("running_mean")]
-    variances = [tensor for key, tensor in tensors.items() if key.endswith("running_var")]
-    assert len(means) == len(variances) == 6
-    assert all((mean == 0).all() for mean in means)
-    assert all((variance == 1).all() for variance in variances)

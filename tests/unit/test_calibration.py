@@ -1,68 +1,76 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from platecheck.export.calibration import fit_temperature
+from platecheck.data.cache import PixelCache
+from platecheck.data.folders import read_photos
+from platecheck.data.segmentation import MaskCache
+from platecheck.export.calibration import BATCH, batches, calibration_views
+from platecheck.photo import open_photo
+from platecheck.training.recipe import Normalization, load_recipe
+from platecheck.training.robust import SwappedDataset, mixed_rand
+from platecheck.training.run import Run, RunFacts
 
-
-def three_of_four_right(logit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Photos that all get the logits (`logit`, 0); three of four are of the first class."""
-    return np.tile([logit, 0.0], (40, 1)), np.repeat([0, 1], [30, 10])
-
-
-@pytest.mark.parametrize("temperature", [0.1, 0.5, 1.0, 1.7, 10.0])
-def test_a_known_temperature_is_found(temperature: float) -> None:
-    # softmax((T ln 3, 0) / T) = (3/4, 1/4), which is what the labels say.
-    logits, labels = three_of_four_right(temperature * np.log(3))
-    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=1e-3)
+SIZE = 48
 
 
-@pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
-def test_the_temperature_that_labels_were_drawn_with_is_found(temperature: float) -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(scale=2, size=(20_000, 3)).astype(np.float32)
-    gumbel = rng.gumbel(size=logits.shape)  # argmax(scores + Gumbel noise) draws from softmax
-    labels = (logits / temperature + gumbel).argmax(axis=1)
-    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.05)
+def run(data: Path, folder: Path, *changes: str) -> Run:
+    """A run of which nothing but its recipe and its photos is known."""
+    photos = read_photos(data)
+    facts = RunFacts(
+        platecheck="0", seed=0, data=str(data), fingerprint=photos.fingerprint(),
+        classes=photos.classes, division=None,
+        normalization=Normalization(mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+        unreadable={}, settings={}, versions={}, command="",
+    )  # fmt: skip
+    recipe = load_recipe("tiny_vgg", [f"input.size={SIZE}", *changes])
+    return Run(folder, recipe, facts, photos)
 
 
-@settings(deadline=None)
-@given(st.integers(0, 2**32 - 1), st.floats(0.01, 100), st.integers(2, 5))
-def test_no_answer_changes_and_the_loss_never_rises(seed: int, scale: float, classes: int) -> None:
-    rng = np.random.default_rng(seed)
-    logits = rng.normal(scale=scale, size=(30, classes))
-    labels = rng.integers(0, classes, 30)
-    temperature = fit_temperature(logits, labels)
-    assert 0.05 <= temperature <= 20
-    calibrated = logits / temperature
-    assert (calibrated.argmax(axis=1) == logits.argmax(axis=1)).all()
-    assert cross_entropy(calibrated, labels) <= cross_entropy(logits, labels) + 1e-6
+ROBUST = "augmentation.robust={backgrounds: 0.5}"
 
 
-def cross_entropy(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    scores = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return float(-scores[np.arange(len(labels)), labels].mean())
+def test_calibration_views_without_robust_are_the_photos(rendered: Path, tmp_path: Path) -> None:
+    plain = run(rendered, tmp_path)
+    pixels, labels, owners = calibration_views(plain, "val")
+    photos = plain.photos.split("val")
+    assert len(pixels) == len(photos) == 6
+    for photo, found, label in zip(photos, pixels, labels, strict=True):
+        np.testing.assert_array_equal(found, open_photo(photo.path, size=SIZE))
+        assert label == photo.label
+    assert owners.tolist() == list(range(6))
 
 
-def test_all_right_ends_at_the_lower_bound_and_all_wrong_at_the_upper_one() -> None:
-    logits = np.tile([0.2, 0.0], (20, 1))
-    assert fit_temperature(logits, np.zeros(20, int)) == pytest.approx(0.05, rel=0.01)
-    assert fit_temperature(logits, np.ones(20, int)) == pytest.approx(20, rel=0.01)
+@pytest.mark.parametrize("split", ["val", "train"])
+def test_calibration_views_with_robust_add_mixed_rand(
+    split: str, rendered: Path, tmp_path: Path
+) -> None:
+    robust = run(rendered, tmp_path, ROBUST)
+    pixels, labels, owners = calibration_views(robust, split)
+    photos = robust.photos.split(split)
+    mixed = list(mixed_rand(photos, PixelCache(SIZE, photos), MaskCache(), seed=0))
+    assert 0.6 * len(photos) < len(mixed) <= len(photos)
+    assert len(pixels) == len(labels) == len(photos) + len(mixed)
+    for photo, found in zip(photos, pixels, strict=False):
+        np.testing.assert_array_equal(found, open_photo(photo.path, size=SIZE))
+    for (wanted, *_), found in zip(mixed, pixels[len(photos) :], strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    wanted_labels = [photo.label for photo in photos] + [label for _, label, _ in mixed]
+    assert labels.tolist() == wanted_labels
+    assert owners.tolist() == [*range(len(photos)), *(owner for *_, owner in mixed)]
+    assert all(photos[owner].label == label for owner, label in zip(owners, labels, strict=True))
+    # What is calibrated on is what validation is measured on.
+    norm = robust.facts.normalization
+    validated = SwappedDataset(photos, PixelCache(SIZE, photos), MaskCache(), norm)
+    assert len(validated) == len(pixels)
+    assert [validated[i][1] for i in range(len(validated))] == wanted_labels
 
 
-@pytest.mark.parametrize(
-    "logits",
-    [np.zeros((8, 2)), np.tile([1e6, -1e6], (8, 1)), np.full((8, 3), 1e-30)],
-    ids=["all alike", "huge", "tiny"],
-)
-def test_extreme_logits_give_a_temperature_within_bounds(logits: NDArray[np.float64]) -> None:
-    for dtype in (np.float32, np.float64):
-        for labels in (np.arange(8) % 2, np.zeros(8, int), np.ones(8, int)):
-            assert 0.05 <= fit_temperature(logits.astype(dtype), labels) <= 20
-
-
-def test_one_photo_is_enough() -> None:
-    assert 0.05 <= fit_temperature(np.array([[0.3, -0.2]]), np.array([1])) <= 20
+@pytest.mark.parametrize("count", [0, 1, BATCH, BATCH + 1, 3 * BATCH + 5])
+def test_batches_keep_the_order(count: int) -> None:
+    pixels = [np.full((2, 2, 3), i, np.uint8) for i in range(count)]
+    found = list(batches(pixels))
+    assert all(1 <= len(batch) <= BATCH for batch in found)
+    assert [int(photo[0, 0, 0]) for batch in found for photo in batch] == list(range(count))
+    assert all(batch.dtype == np.uint8 for batch in found)

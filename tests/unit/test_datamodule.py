@@ -15,7 +15,6 @@ from platecheck.training.datamodule import (
     EpochAwareSampler,
     PhotoDataset,
     PlateDataModule,
-    mix,
 )
 from platecheck.training.recipe import Normalization, Recipe, load_recipe
 
@@ -33,19 +32,11 @@ def draws(photos: int, *, seed: int = 0, epoch: int = 0, rank: int = 0, ranks: i
 
 
 class TestSampler:
-    def test_every_photo_is_drawn_once_an_epoch(self) -> None:
+    def test_sampler_draws_every_photo_once(self) -> None:
         assert sorted(index for index, _ in draws(50)) == list(range(50))
 
-    def test_seed_and_epoch_alone_decide_the_draws(self) -> None:
-        sampler = EpochAwareSampler(50, seed=3, rank=0, world_size=1)
-        for epoch in (4, 2, 4):
-            sampler.set_epoch(epoch)
-            torch.manual_seed(epoch * 7)
-            assert list(sampler) == list(sampler)
-            assert [draw[:2] for draw in sampler] == draws(50, seed=3, epoch=epoch)
-
     @pytest.mark.parametrize("other", [{"seed": 1}, {"epoch": 1}, {"seed": 1, "epoch": 1}])
-    def test_another_seed_or_epoch_gives_another_order_and_other_changes(
+    def test_sampler_with_another_seed_or_epoch_draws_differently(
         self, other: dict[str, int]
     ) -> None:
         ours, theirs = draws(50), draws(50, **other)
@@ -53,7 +44,7 @@ class TestSampler:
         assert not set(ours) & set(theirs)
         assert not {seed for _, seed in ours} & {seed for _, seed in theirs}
 
-    def test_neighbouring_seeds_and_epochs_do_not_share_their_draws(self) -> None:
+    def test_sampler_neighbouring_seeds_and_epochs_are_unrelated(self) -> None:
         # Seed 1 in epoch 0 must not be seed 0 in epoch 1.
         orders = {
             tuple(draws(20, seed=seed, epoch=epoch)) for seed in range(8) for epoch in range(8)
@@ -61,7 +52,7 @@ class TestSampler:
         assert len(orders) == 64
 
     @pytest.mark.parametrize(("photos", "ranks"), [(12, 2), (13, 2), (10, 4), (3, 8), (7, 1)])
-    def test_ranks_share_the_epoch_between_them(self, photos: int, ranks: int) -> None:
+    def test_sampler_ranks_share_the_epoch(self, photos: int, ranks: int) -> None:
         parts = [draws(photos, seed=5, epoch=2, rank=rank, ranks=ranks) for rank in range(ranks)]
         assert len({len(part) for part in parts}) == 1
         whole = draws(photos, seed=5, epoch=2)
@@ -71,13 +62,6 @@ class TestSampler:
         assert sum(counted.values()) - photos == -photos % ranks
         if photos >= ranks:
             assert max(counted.values()) <= 2
-
-
-def test_mixed_seeds_differ_in_every_number_and_its_place() -> None:
-    mixed = {mix(a, b, c) for a in range(20) for b in range(20) for c in range(20)}
-    assert len(mixed) == 8000
-    assert all(0 <= seed < 2**62 for seed in mixed)
-    assert mix(1, 2) != mix(2, 1)
 
 
 @pytest.fixture(scope="module")
@@ -119,16 +103,16 @@ def same(ours: Batches, theirs: Batches) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
-def test_whatever_the_number_of_workers_the_batches_are_the_same(photos: PhotoSet) -> None:
+def test_batches_do_not_depend_on_workers(photos: PhotoSet) -> None:
     alone = list(epochs(module(photos), [0, 1]))
-    for workers in (1, 2, 3):
+    for workers in (1, 2):
         shared = list(epochs(module(photos, workers=workers), [0, 1]))
         assert same(shared[0], alone[0])
         assert same(shared[1], alone[1])
     assert [len(labels) for _, labels in alone[0]] == [4, 4, 2]
 
 
-def test_an_epoch_does_not_depend_on_those_before_it(photos: PhotoSet) -> None:
+def test_epoch_does_not_depend_on_earlier_ones(photos: PhotoSet) -> None:
     first, second = epochs(module(photos), [0, 1])
     (resumed,) = epochs(module(photos), [1])
     assert same(second, resumed)
@@ -137,7 +121,7 @@ def test_an_epoch_does_not_depend_on_those_before_it(photos: PhotoSet) -> None:
     assert not same(first, other_seed)
 
 
-def test_an_item_depends_on_its_draw_alone_and_leaves_the_generator_alone(
+def test_item_depends_on_its_draw_only(
     photos: PhotoSet,
 ) -> None:
     datamodule = module(photos)
@@ -155,7 +139,7 @@ def test_an_item_depends_on_its_draw_alone_and_leaves_the_generator_alone(
     assert not torch.equal(first, dataset[3, 78][0])
 
 
-def test_validation_photos_come_as_they_are_and_in_order(photos: PhotoSet) -> None:
+def test_validation_photos_are_unchanged_and_in_order(photos: PhotoSet) -> None:
     batches = list(module(photos).val_dataloader())
     inputs = torch.cat([inputs for inputs, _ in batches])
     labels = torch.cat([labels for _, labels in batches])
@@ -165,7 +149,7 @@ def test_validation_photos_come_as_they_are_and_in_order(photos: PhotoSet) -> No
     assert labels.tolist() == [photo.label for photo in photos.split("val")]
 
 
-def test_a_draw_picks_one_of_a_photos_versions_and_all_in_their_turn() -> None:
+def test_cached_features_draw_picks_a_version() -> None:
     features = torch.arange(4 * 3).reshape(4, 3, 1).float()  # version v of photo p holds 3v + p
     dataset = CachedFeatures(features, torch.tensor([0, 1, 1]))
     assert len(dataset) == 3

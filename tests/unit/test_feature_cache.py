@@ -1,11 +1,9 @@
-"""That a frozen backbone computes the same, as a fast one; how often is tested with a training."""
-
 import pytest
 import torch
 from torch import nn
 
 from platecheck.training.feature_cache import FrozenBackbone
-from platecheck.training.networks import PlateNet, build_network
+from platecheck.training.plate_net import PlateNet, build_network
 from platecheck.training.pretrained import load_pretrained
 from platecheck.training.recipe import Network
 
@@ -46,7 +44,7 @@ def network(name: str) -> PlateNet:
         ("efficientnet_b2", 1e-2),
     ],
 )
-def test_onnx_runtimes_features_are_pytorchs(name: str, tolerance: float) -> None:
+def test_features_of_onnx_runtime_equal_pytorchs(name: str, tolerance: float) -> None:
     plate_net = network(name).train()
     frozen = FrozenBackbone(plate_net.backbone, size=SIZE, device=CPU)
     assert frozen.session is not None
@@ -58,13 +56,7 @@ def test_onnx_runtimes_features_are_pytorchs(name: str, tolerance: float) -> Non
         torch.testing.assert_close(frozen(photos), theirs, atol=tolerance, rtol=0)
 
 
-def test_channels_last_photos_give_the_same_features() -> None:
-    frozen = FrozenBackbone(network("tiny_vgg").backbone, size=SIZE, device=CPU)
-    photos = torch.randn(2, 3, SIZE, SIZE)
-    assert torch.equal(frozen(photos.to(memory_format=torch.channels_last)), frozen(photos))
-
-
-def test_preparing_it_leaves_the_network_as_it_was() -> None:
+def test_frozen_backbone_leaves_the_network_unchanged() -> None:
     plate_net = network("tiny_vgg").train()
     modes = [module.training for module in plate_net.modules()]
     before = {key: tensor.clone() for key, tensor in plate_net.state_dict().items()}
@@ -73,19 +65,11 @@ def test_preparing_it_leaves_the_network_as_it_was() -> None:
     assert all(torch.equal(before[k], tensor) for k, tensor in plate_net.state_dict().items())
 
 
-def test_many_batches_become_one_table_of_features() -> None:
-    frozen = FrozenBackbone(network("tiny_vgg").backbone, size=SIZE, device=CPU)
-    photos = torch.randn(7, 3, SIZE, SIZE)
-    found = frozen.of_all(iter(photos.split(3)))
-    assert not found.requires_grad
-    torch.testing.assert_close(found, frozen(photos), atol=1e-5, rtol=0)
-
-
-def test_in_half_precision_pytorch_computes_it() -> None:
+def test_features_in_half_precision_come_from_pytorch() -> None:
     plate_net = network("tiny_vgg")
     plate_net.to(torch.bfloat16)
     frozen = FrozenBackbone(plate_net.backbone, size=SIZE, device=CPU)
     assert frozen.session is None
-    found = frozen.of_all([torch.randn(2, 3, SIZE, SIZE)])
+    found = frozen(torch.randn(2, 3, SIZE, SIZE))
     assert found.dtype == torch.bfloat16
     assert found.isfinite().all()

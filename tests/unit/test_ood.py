@@ -10,9 +10,9 @@ from scipy.stats import beta
 
 from platecheck.export.ood import (
     DIRECTIONS,
-    FALSE_ALARMS,
-    LEAST_SCALE,
+    FALSE_ALARM_RATE,
     MARGIN,
+    MIN_RELATIVE_SCALE,
     MahalanobisOOD,
     fit_ood,
 )
@@ -29,7 +29,7 @@ def features(rng: np.random.Generator, count: int, size: int, *, main: int = 6) 
 
 
 @pytest.mark.parametrize("size", [2, 5, DIRECTIONS + 1])
-def test_with_all_directions_kept_it_is_the_mahalanobis_distance(size: int) -> None:
+def test_ood_score_with_all_directions_is_the_mahalanobis_distance(size: int) -> None:
     rng = np.random.default_rng(0)
     train, new = features(rng, 500, size, main=min(6, size)), rng.normal(3, 8, (40, size))
     found = fit_ood(train, train).ood_score(new.astype(np.float32))
@@ -39,14 +39,14 @@ def test_with_all_directions_kept_it_is_the_mahalanobis_distance(size: int) -> N
     np.testing.assert_allclose(found, wanted, rtol=2e-3)
 
 
-def test_small_variances_are_taken_as_equal() -> None:
+def test_ood_score_averages_small_variances() -> None:
     """As many directions as are kept count by their own variance, the rest by its mean."""
     rng = np.random.default_rng(1)
     size = DIRECTIONS + 48
     train, new = features(rng, 900, size), features(rng, 50, size) * 2
     # Of standardised features.
     scale = train.astype(float).std(axis=0)
-    scale += LEAST_SCALE * scale.mean()
+    scale += MIN_RELATIVE_SCALE * scale.mean()
     train, new = train / scale, new / scale
     variances, axes = np.linalg.eigh(np.cov(train.astype(float).T))
     variances, axes = variances[::-1].copy(), axes[:, ::-1]
@@ -58,37 +58,19 @@ def test_small_variances_are_taken_as_equal() -> None:
     np.testing.assert_allclose(odd, wanted, rtol=2e-3)
 
 
-def test_all_variances_equal() -> None:
-    """Then it is the plain distance, in standard deviations: 1 on average."""
-    rng = np.random.default_rng(2)
-    train = rng.normal(5, 0.3, (4000, 100)).astype(np.float32)
-    fitted = fit_ood(train, train)
-    new = rng.normal(5, 0.3, (300, 100)).astype(np.float32)
-    plain = np.sqrt((((new - 5) / 0.3) ** 2).mean(axis=1))
-    np.testing.assert_allclose(fitted.ood_score(new), plain, rtol=0.08)
-    assert fitted.ood_score(new).mean() == pytest.approx(1, abs=0.05)
-
-
-def test_about_as_many_new_photos_are_above_the_limit_as_promised() -> None:
+def test_limit_is_exceeded_by_the_expected_share_of_new_photos() -> None:
     rng = np.random.default_rng(3)
     above = []
-    for _ in range(60):
+    for _ in range(30):
         fitted = fit_ood(features(rng, 300, 40), features(rng, 250, 40))
         above.append((fitted.ood_score(features(rng, 400, 40)) > fitted.limit / MARGIN).mean())
-    assert 0.3 * FALSE_ALARMS < np.mean(above) <= 1.2 * FALSE_ALARMS
+    assert 0.3 * FALSE_ALARM_RATE < np.mean(above) <= 1.2 * FALSE_ALARM_RATE
     # No single fit is far off: chance alone gives a beta distribution.
-    worst = beta.ppf(1 - 1e-4 / 60, 3, 248)
+    worst = beta.ppf(1 - 1e-4 / 30, 3, 248)
     assert np.max(above) < worst + 0.02
 
 
-def test_the_limit_is_that_of_validation_photos_not_of_those_it_was_fitted_to() -> None:
-    """A network's features of photos that it has learnt lie closer together."""
-    rng = np.random.default_rng(4)
-    train, new = features(rng, 200, 60), 3 + (features(rng, 200, 60) - 3) * 1.5
-    assert fit_ood(train, new).limit > 1.3 * fit_ood(train, train).limit
-
-
-def test_what_is_drawn_is_distributed_as_what_it_was_fitted_to() -> None:
+def test_sample_has_the_distribution_of_the_training_features() -> None:
     rng = np.random.default_rng(9)
     train = features(rng, 3000, 80)
     drawn = fit_ood(train, train).sample(3000, seed=0)
@@ -98,7 +80,7 @@ def test_what_is_drawn_is_distributed_as_what_it_was_fitted_to() -> None:
     assert ours[:-6].mean() == pytest.approx(theirs[:-6].mean(), rel=0.1)
 
 
-def test_what_was_familiar_before_stays_so_and_what_was_odd_too() -> None:
+def test_fit_after_fine_tuning_keeps_earlier_dishes() -> None:
     """Photos of the first model are not there when the second one learns others."""
     rng = np.random.default_rng(10)
     old, other = features(rng, 400, 64), features(rng, 60, 64) + 6
@@ -114,7 +96,7 @@ def test_what_was_familiar_before_stays_so_and_what_was_odd_too() -> None:
 
 
 @pytest.mark.parametrize("away", ["far off", "a new direction", "zeros", "huge"])
-def test_what_is_unlike_the_training_photos_is_odd(away: str) -> None:
+def test_ood_score_of_unlike_features_exceeds_the_limit(away: str) -> None:
     rng = np.random.default_rng(5)
     fitted = fit_ood(features(rng, 300, 64), features(rng, 200, 64))
     new = {
@@ -128,7 +110,7 @@ def test_what_is_unlike_the_training_photos_is_odd(away: str) -> None:
     assert (odd > fitted.limit).all()
 
 
-def test_it_is_kept_in_a_file(tmp_path: Path) -> None:
+def test_saved_ood_loads_equal(tmp_path: Path) -> None:
     rng = np.random.default_rng(6)
     fitted = fit_ood(features(rng, 100, 50), features(rng, 60, 50))
     fitted.save(tmp_path / "familiarity.safetensors")
@@ -142,9 +124,9 @@ def test_it_is_kept_in_a_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["familiarity.safetensors"]
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 20])
-@pytest.mark.parametrize("size", [1, 4, 100])
-def test_few_photos(count: int, size: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize("size", [1, 100])
+def test_fit_with_few_photos_is_finite(count: int, size: int, tmp_path: Path) -> None:
     rng = np.random.default_rng(7)
     train, validation = (rng.normal(0, 1, (count, size)).astype(np.float32) for _ in range(2))
     fitted = fit_ood(train, validation)
@@ -158,7 +140,7 @@ def test_few_photos(count: int, size: int, tmp_path: Path) -> None:
     assert (fitted.ood_score(np.full((1, size), 1e3, np.float32)) > fitted.limit).all()
 
 
-def test_features_that_never_change() -> None:
+def test_fit_with_constant_features_is_finite() -> None:
     """A dead unit, or all of them."""
     rng = np.random.default_rng(8)
     train = features(rng, 100, 40)

@@ -1,8 +1,6 @@
 """Who may teach whom, and what is learnt from it."""
 
 import pickle
-import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +10,16 @@ from platecheck.classifier import Classifier
 from platecheck.errors import DataError, ModelError, RecipeError
 from platecheck.model_info import SplitInfo
 from platecheck.training.module import PlateModule
-from platecheck.training.networks import build_network
+from platecheck.training.plate_net import build_network
 from platecheck.training.recipe import Recipe, load_recipe
-from platecheck.training.teacher import Teacher
+from platecheck.training.teacher import TeacherModel
 
 CLASSES = ("clean", "dirty")
 
 
-def test_it_answers_as_its_file_does_in_another_process_too() -> None:
-    teacher = Teacher("plate", CLASSES)
-    pixels = np.random.default_rng(0).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
+def test_teacher_pickled_predicts_as_its_file() -> None:
+    teacher = TeacherModel("plate", CLASSES)
+    pixels = np.random.default_rng(0).integers(0, 256, (teacher.info.size,) * 2 + (3,), np.uint8)
     wanted = Classifier.load("plate").probabilities(pixels[None])[0]
     np.testing.assert_allclose(teacher.probabilities(pixels), wanted, rtol=1e-5)
     sent = pickle.dumps(teacher)
@@ -31,9 +29,9 @@ def test_it_answers_as_its_file_does_in_another_process_too() -> None:
     )
 
 
-def test_it_looks_at_all_mirrored_versions() -> None:
-    teacher = Teacher("plate", CLASSES, tta_flips=True)
-    pixels = np.random.default_rng(1).integers(0, 256, (teacher.size,) * 2 + (3,), np.uint8)
+def test_teacher_with_tta_flips_averages_logits() -> None:
+    teacher = TeacherModel("plate", CLASSES, tta_flips=True)
+    pixels = np.random.default_rng(1).integers(0, 256, (teacher.info.size,) * 2 + (3,), np.uint8)
     classifier = Classifier.load("plate")
     logits = [
         np.log(classifier.probabilities(np.ascontiguousarray(view)[None])[0])
@@ -46,29 +44,24 @@ def test_it_looks_at_all_mirrored_versions() -> None:
 
 
 @pytest.mark.parametrize("classes", [("dirty", "clean"), ("Dirty", "clean")])
-def test_its_answers_go_by_the_names_of_the_classes(classes: tuple[str, ...]) -> None:
+def test_teacher_matches_classes_by_name(classes: tuple[str, ...]) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (288, 288, 3), np.uint8)
-    other = Teacher("plate", classes)
+    other = TeacherModel("plate", classes)
     other.check(None)
     other = pickle.loads(pickle.dumps(other))
-    usual = Teacher("plate", CLASSES).probabilities(pixels)
+    usual = TeacherModel("plate", CLASSES).probabilities(pixels)
     np.testing.assert_array_equal(other.probabilities(pixels), usual[::-1])
 
 
-def test_it_knows_other_classes() -> None:
-    with pytest.raises(ModelError, match=r"tells clean, dirty, but the photos are a, b"):
-        Teacher("plate", ("a", "b")).check(None)
+def test_teacher_with_other_classes_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"has the classes clean, dirty, but the photos have a, b"):
+        TeacherModel("plate", ("a", "b")).check(None)
 
 
-def test_there_is_none(tmp_path: Path) -> None:
-    with pytest.raises(ModelError):
-        Teacher(str(tmp_path / "nothing.onnx"), CLASSES).check(None)
-
-
-def test_it_may_not_have_learnt_from_what_judges_its_student() -> None:
+def test_teacher_with_another_split_is_refused() -> None:
     theirs = Classifier.load("plate").info.split_info
     assert theirs is not None
-    teacher = Teacher("plate", CLASSES)
+    teacher = TeacherModel("plate", CLASSES)
     teacher.check(theirs)
     teacher.check(None)
     # Other photos, however they were divided.
@@ -87,7 +80,7 @@ def recipe(weight: float) -> Recipe:
 
 
 @pytest.mark.parametrize("weight", [0.25, 1.0])
-def test_its_answers_are_learnt_beside_the_labels(weight: float) -> None:
+def test_distillation_loss_weighs_teacher_and_labels(weight: float) -> None:
     wanted = recipe(weight)
     network = build_network(wanted.network, classes=2, size=32)
     module = PlateModule(network, wanted, classes=2, seed=0)
@@ -103,14 +96,6 @@ def test_its_answers_are_learnt_beside_the_labels(weight: float) -> None:
     torch.testing.assert_close(loss, weight * of_teacher + (1 - weight) * of_labels)
 
 
-def test_a_teacher_needs_photos_that_are_changed_by_us() -> None:
+def test_teacher_without_robust_augmentation_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"a teacher needs augmentation\.robust"):
         load_recipe("tiny_vgg", ["teacher={model: plate}"])
-
-
-def test_a_copy_of_its_file_teaches_the_same(tmp_path: Path) -> None:
-    import platecheck
-
-    source = Path(platecheck.__file__).parent / "weights" / "plate.onnx"
-    copy = Path(shutil.copy(source, tmp_path / "mine.onnx"))
-    assert Teacher(str(copy), CLASSES).size == Teacher("plate", CLASSES).size

@@ -1,5 +1,3 @@
-"""Thresholds keep their promise on new photos, and refuse where too few photos could tell."""
-
 import itertools
 
 import numpy as np
@@ -43,15 +41,13 @@ def without_the_one(photos: Photos, index: int, allowed: float) -> float:
     return float(min(kept, default=NEVER))
 
 
-@pytest.mark.parametrize(("count", "allowed"), [(60, 0.05), (60, 0.15), (120, 0.03), (300, 0.05)])
+@pytest.mark.parametrize(("count", "allowed"), [(60, 0.05), (300, 0.05)])
 @pytest.mark.parametrize("classes", [TWO, THREE])
-def test_the_promise_is_kept_on_average(
-    count: int, allowed: float, classes: tuple[str, ...]
-) -> None:
+def test_guarantee_is_kept_on_average(count: int, allowed: float, classes: tuple[str, ...]) -> None:
     """Over many draws of calibration and test photos."""
     rng = np.random.default_rng([count, len(classes)])
     ours, naive, answered = [], [], []
-    for _ in range(250):
+    for _ in range(120):
         calibration = draw(rng, count, len(classes))
         test = draw(rng, 1500, len(classes))
         thresholds, _ = choose_thresholds(*calibration, classes, dict.fromkeys(classes, allowed))
@@ -78,7 +74,7 @@ def separable(count: int) -> Photos:
 
 
 @pytest.mark.parametrize(("count", "enough"), [(5, False), (40, False), (110, True), (400, True)])
-def test_few_photos_cannot_promise_much(count: int, enough: bool) -> None:
+def test_guarantee_with_few_photos_never_predicts(count: int, enough: bool) -> None:
     """Without a mistake among n photos of other classes, about 1 in n is all that is known."""
     photos = separable(count)
     thresholds, promise = choose_thresholds(*photos, TWO, {"clean": 0.01, "dirty": 0.01})
@@ -92,7 +88,7 @@ def test_few_photos_cannot_promise_much(count: int, enough: bool) -> None:
 
 
 @given(seed=st.integers(0, 10_000), count=st.integers(2, 150), classes=st.sampled_from([2, 3]))
-def test_the_more_is_allowed_the_more_is_answered(seed: int, count: int, classes: int) -> None:
+def test_higher_error_rate_predicts_more(seed: int, count: int, classes: int) -> None:
     names = THREE[:classes]
     photos = draw(np.random.default_rng(seed), count, classes)
     found, answered = [], []
@@ -107,14 +103,7 @@ def test_the_more_is_allowed_the_more_is_answered(seed: int, count: int, classes
     assert answered[-1] == 1
 
 
-def test_a_promise_for_one_class_leaves_the_other_alone() -> None:
-    photos = draw(np.random.default_rng(0), 300)
-    thresholds, _ = choose_thresholds(*photos, TWO, {"clean": 0.05, "dirty": 1.0})
-    assert 0.5 < thresholds["clean"] < 1
-    assert thresholds["dirty"] == 0
-
-
-def test_the_least_threshold_is_found_beyond_a_mistake() -> None:
+def test_lowest_threshold_is_found_beyond_a_mistake() -> None:
     """One sure mistake on top must not end the search: below it the share falls again."""
     probabilities, labels = separable(300)
     probabilities[labels == 1] = [0.05, 0.95]

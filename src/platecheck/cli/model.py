@@ -3,20 +3,16 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from platecheck.cli.options import Json, Moved, RunFolder, complete_model
-from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import DataError, MissingExtraError
 from platecheck.files import check_writable
 from platecheck.model_info import match_classes
-
-# Metrics of a split that are stored in the file.
-KEPT = {"photos", "correct", "accuracy", "accuracy_ci95", "precision", "recall", "f1", "ece"}
 
 
 def export(
@@ -52,35 +48,16 @@ def export(
 ) -> None:
     """Export a run as one ONNX file and check it on the validation photos."""
     try:
-        from platecheck.classifier import Classifier
-        from platecheck.evaluation.evaluate import evaluate
-        from platecheck.export.onnx import export as write
+        from platecheck.export.onnx import export as export_run
         from platecheck.training.run import Run
     except (ModuleNotFoundError, MissingExtraError) as error:
         raise MissingExtraError("Exporting", "train") from error
+    from platecheck.classifier import Classifier
 
     check_writable(out)
     opened = Run.load(run, data=data)
     wrong = _error_rates(opened.facts.classes, max_missed_dirty, max_false_alarm, cost)
-
-    def judge(exported: Classifier) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = {}
-        for split in ("val", "test"):
-            if split not in opened.photos.splits:
-                continue
-            with progress_bar(f"evaluating {split}") as bar:
-                evaluation = evaluate(
-                    exported,
-                    opened.data,
-                    split=split,
-                    split_info=opened.facts.split_info,
-                    on_start=bar.start,
-                    on_photo=bar.advance,
-                )
-            found[split] = evaluation.result.model_dump(mode="json", include=KEPT)
-        return found
-
-    report = write(opened, out, int8=int8, epoch=epoch, judge=judge, wrong=wrong)
+    report = export_run(opened, out, int8=int8, epoch=epoch, wrong=wrong)
     info, stdout = Classifier.load(out).info, console()
     stdout.print(
         f"{escape(out)}: {info.precision}, {report.bytes / 1e6:.2f} MB, epoch {report.epoch}"
@@ -92,9 +69,9 @@ def export(
     never = [name for name, least in info.thresholds.items() if least > 1]
     if never:
         console(stderr=True).print(
-            f"[bold yellow]never answered:[/] {', '.join(map(escape, never))}, since too few"
-            f" validation photos ({report.photos}) can keep that promise: allow a larger share of"
-            " wrong answers, promise nothing, or bring more photos"
+            f"[bold yellow]never predicted:[/] {', '.join(map(escape, never))}: too few validation"
+            f" photos ({report.photos}) for this guarantee; allow a higher error rate, export"
+            " without a guarantee, or add photos"
         )
 
 
@@ -110,7 +87,7 @@ def _error_rates(
             raise DataError(f"{name} must be a number above 0, not {value:g}")
     clean, dirty = match_classes(["clean", "dirty"], classes)
     if clean is None or dirty is None or len(classes) != 2:
-        raise DataError(f"a promise needs the classes clean and dirty, not {', '.join(classes)}")
+        raise DataError(f"a guarantee needs the classes clean and dirty, not {', '.join(classes)}")
     if cost is not None:
         if (missed is None) == (alarm is None):
             raise DataError("--cost needs one of --max-missed-dirty and --max-false-alarm")
@@ -153,18 +130,16 @@ def model(
     for name, value in info.thresholds.items():
         answered = f"from {value:.1%} on"
         if value > 1:
-            answered = "never: too few validation photos for the promise"
+            answered = "never: too few validation photos for the guarantee"
         elif info.error_guarantee:
-            answered += (
-                f": of such answers at most {info.error_guarantee.wrong[name]:.1%} are wrong"
-            )
+            answered += f": of these at most {info.error_guarantee.wrong[name]:.1%} are wrong"
         table.add_row(f"answers {escape(name)}", answered)
     if info.error_guarantee:
         table.add_row(
             "else unsure", f"{1 - info.error_guarantee.answered:.1%} of validation photos"
         )
     if info.ood_threshold is not None:
-        table.add_row("not a dish", f"from an oddness of {info.ood_threshold:.3f} on")
+        table.add_row("not a dish", f"above an OOD score of {info.ood_threshold:.3f}")
     for split, figures in info.metrics.items():
         low, high = figures["accuracy_ci95"]
         table.add_row(

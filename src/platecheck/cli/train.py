@@ -1,7 +1,7 @@
 """``platecheck train``."""
 
-import os
 import shlex
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,14 +12,10 @@ from platecheck.cli.data import show_unreadable
 from platecheck.cli.options import Data, Overrides, RecipeName, Strict, complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
-from platecheck.errors import DataError, MissingExtraError
 
 if TYPE_CHECKING:
     from platecheck.training.run import Run
     from platecheck.training.train import TrainingSetup
-
-# Environment variable that passes the run folder to the processes that Lightning starts.
-RUN_FOLDER = "PLATECHECK_RUN_FOLDER"
 
 
 def train(
@@ -57,64 +53,56 @@ def train(
     workers: Annotated[int | None, typer.Option(min=0, help="Data loader processes.")] = None,
 ) -> None:
     """Train a recipe on a folder of photos and write a run folder."""
+    from platecheck.api import train as train_recipe
     from platecheck.data.folders import list_photos
     from platecheck.training.recipe import load_recipe
 
-    # Report mistakes first: PyTorch takes seconds to import.
     wanted = load_recipe(recipe, overrides or ())
-    listed = list_photos(data)
-    try:
-        from platecheck.evaluation import plots
-        from platecheck.training import train as training
-        from platecheck.training.callbacks import TrainingProgress
-        from platecheck.training.onnx_import import fine_tuning
-    except (ModuleNotFoundError, MissingExtraError) as error:
-        raise MissingExtraError("Training", "train") from error
-    if start is not None:
-        wanted = fine_tuning(wanted, start, listed.classes)
-    if epochs is not None:
-        wanted = wanted.model_copy(update={"epochs": epochs})
     stdout = console()
-    stdout.quiet = not training.first_process()
+    folders: list[Path] = []
+    with ExitStack() as reading:
+        bar = reading.enter_context(progress_bar("reading photos", len(list_photos(data).photos)))
 
-    def draw(run: "Run") -> None:
-        plots.save(plots.curves(run.history), run.folder / "curves.png")
+        def announce(setup: "TrainingSetup") -> None:
+            reading.close()
+            folders.append(setup.run.folder)
+            _announce(stdout, setup)
 
-    def announce_teacher(teacher: "Run") -> None:
-        name = escape(teacher.recipe.name)
-        stdout.print(f"training the teacher first: [bold]{name}[/], into {escape(teacher.folder)}")
+        try:
+            run = train_recipe(
+                wanted,
+                data,
+                out,
+                epochs=epochs,
+                start=start,
+                seed=seed,
+                split_seed=split_seed,
+                resume=resume,
+                strict=strict,
+                exclude=exclude,
+                accelerator=accelerator,
+                devices=int(devices) if devices.isdigit() else devices,
+                nodes=nodes,
+                precision=precision,
+                workers=workers,
+                console=stdout,
+                on_photo=bar.advance,
+                on_start=announce,
+            )
+        except KeyboardInterrupt:
+            if folders:
+                _explain_resume(stdout, folders[0], out, resume=resume)
+            raise typer.Exit(130) from None
+    if folders:  # the first of several processes
+        _conclude(stdout, run, data)
 
-    with progress_bar("reading photos", len(listed.photos)) as bar:
-        number = int(devices) if devices.isdigit() else devices
-        settings = training.TrainerSettings(accelerator, number, nodes, precision, workers)
-        setup = training.build_run(
-            wanted,
-            data,
-            _run_folder(out, first=training.first_process(), nodes=nodes),
-            seed=seed,
-            split_seed=split_seed,
-            resume=resume,
-            strict=strict,
-            exclude=exclude,
-            settings=settings,
-            on_photo=bar.advance,
-        )
-    folder = setup.run.folder
-    os.environ[RUN_FOLDER] = str(folder)
-    _announce(stdout, setup)
-    try:
-        run = training.fit(
-            setup,
-            on_epoch=draw,
-            on_teacher=announce_teacher,
-            callbacks=[TrainingProgress(stdout)],
-        )
-    except training.Interrupted:
-        missing = [*([f"--out={folder}"] if out is None else []), *([] if resume else ["--resume"])]
-        again = " ".join([setup.run.facts.command, shlex.join(missing)])
-        stdout.print(f"\nstopped; resume with:\n  {escape(again.strip())}")
-        raise typer.Exit(130) from None
-    _conclude(stdout, run, data)
+
+def _explain_resume(stdout: Console, folder: Path, out: Path | None, *, resume: bool) -> None:
+    from platecheck.training.run import Run
+
+    missing = [*([f"--out={folder}"] if out is None else []), *([] if resume else ["--resume"])]
+    again = f"{Run.load(folder).facts.command} {shlex.join(missing)}".strip()
+    stdout.print(f"\nstopped; resume with:\n  {escape(again)}")
 
 
 def _announce(stdout: Console, setup: "TrainingSetup") -> None:
@@ -130,6 +118,12 @@ def _announce(stdout: Console, setup: "TrainingSetup") -> None:
     for note in (*run.photos.notes, *([setup.note] if setup.note else [])):
         stdout.print(f"  [yellow]{escape(note)}[/]")
     stdout.print(f"  into  {escape(run.folder)}")
+    teacher = run.recipe.teacher
+    if teacher and teacher.recipe and not (run.teacher / "model.onnx").is_file():
+        stdout.print(
+            f"training the teacher first: [bold]{escape(teacher.recipe)}[/],"
+            f" into {escape(run.teacher)}"
+        )
 
 
 def _conclude(stdout: Console, run: "Run", data: Path) -> None:
@@ -144,12 +138,3 @@ def _conclude(stdout: Console, run: "Run", data: Path) -> None:
     if "test" not in run.photos.splits:
         following.append("--split=val")
     stdout.print(f"next: {escape(shlex.join(following))}")
-
-
-def _run_folder(out: Path | None, *, first: bool, nodes: int) -> Path | None:
-    """Return the run folder, the same for all processes; None: the first process chooses."""
-    if out is None and not first and (told := os.environ.get(RUN_FOLDER)):
-        return Path(told)
-    if out is None and (nodes > 1 or not first):
-        raise DataError("several machines need a run folder on a shared file system: pass --out")
-    return out

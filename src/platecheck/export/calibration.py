@@ -1,39 +1,114 @@
-"""Temperature scaling: Guo et al., On Calibration of Modern Neural Networks, 2017, 4.2."""
+"""Post-training calibration of a run: temperature and out-of-distribution statistics."""
 
-import math
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
-from scipy.special import log_softmax
+
+from platecheck.cpus import cpu_count
+from platecheck.data.cache import PixelCache
+from platecheck.data.photometric import photometric_augment
+from platecheck.data.render.pairs import RenderedPairs
+from platecheck.data.segmentation import MaskCache
+from platecheck.export.ood import fit_ood, import_ood
+from platecheck.files import write_text
+from platecheck.training.onnx_import import started_from
+from platecheck.training.robust import mixed_rand
+from platecheck.training.run import Run
+from platecheck.training.temperature import fit_temperature
+from platecheck.training.torch_predictor import TorchPredictor
+
+BATCH = 16
 
 
-def fit_temperature(
-    logits: NDArray[np.floating], labels: NDArray[np.integer], *, cautious: bool = False
-) -> float:
-    """The temperature that minimises the cross-entropy of ``logits / temperature``.
+class CalibrationViews(NamedTuple):
+    """Photos of a split, the originals first, then composites with their dishes.
 
-    It changes no answer, only how sure the answers are. Searched in [0.05, 20]: photos that are
-    all answered right would otherwise drive it to 0.
+    Attributes:
+        pixels: N photos uint8 [size, size, 3].
+        labels: [N].
+        owners: [N], index of the photo of the split that each is a view of.
+    """
+
+    pixels: list[NDArray[np.uint8]]
+    labels: NDArray[np.int64]
+    owners: NDArray[np.int64]
+
+
+def calibrate(run: Run) -> None:
+    """Fit temperature and, with a heatmap, OOD statistics; write both into the run folder.
 
     Args:
-        logits: [N, classes], of validation photos.
-        labels: [N].
-        cautious: aim at (n + 1) / (n + 2) for a class with n photos instead of at certainty, and
-            share the rest among the others (Platt, Probabilistic outputs for support vector
-            machines, 1999, section 2.2): few photos that are nearly all right do not make sure.
+        run: a run with at least one finished epoch.
     """
-    targets = np.zeros(logits.shape)
-    for index in range(logits.shape[1]):
-        of_class = labels == index
-        count = int(of_class.sum())
-        aim = (count + 1) / (count + 2) if cautious else 1.0
-        targets[of_class] = (1 - aim) / max(1, logits.shape[1] - 1)
-        targets[of_class, index] = aim
+    for stale in (run.ood_statistics, run.calibration):
+        stale.unlink(missing_ok=True)
+    model = TorchPredictor(run)
+    val = calibration_views(run, "val")
+    model.temperature = fit_run_temperature(model, val)
+    if model.network.evidence is not None:
+        train = [*calibration_views(run, "train").pixels, *_rendered_dishes(run)]
+        start = started_from(run.recipe.network)
+        ood = fit_ood(
+            _pooled_features(model, train),
+            _pooled_features(model, val.pixels),
+            import_ood(start) if start else None,
+        )
+        ood.save(run.ood_statistics)
+    content = {
+        "temperature": model.temperature,
+        "epoch": model.epoch,
+        "photos": len(val.pixels),
+    }
+    write_text(run.calibration, json.dumps(content, indent=2) + "\n")
 
-    def cross_entropy(log_temperature: float) -> float:
-        scores = log_softmax(logits / np.exp(log_temperature), axis=1)
-        return float(-(targets * scores).sum(axis=1).mean())
 
-    found = minimize_scalar(cross_entropy, bounds=(math.log(0.05), math.log(20)), method="bounded")
-    return float(np.exp(found.x))
+def fit_run_temperature(model: TorchPredictor, val: CalibrationViews) -> float:
+    """Fit the temperature of a run's epoch on its validation photos."""
+    logits = np.concatenate([model.logits(batch) for batch in batches(val.pixels)])
+    robust = model.run.recipe.augmentation.robust is not None
+    return fit_temperature(logits, val.labels, cautious=robust)
+
+
+def calibration_views(run: Run, split: str) -> CalibrationViews:
+    """Return the photos of a split; for robust recipes also on other backgrounds (Mixed-Rand)."""
+    photos = run.photos.split(split)
+    cache = PixelCache(run.recipe.input.size, photos)
+    found = [(cache.get(photo), photo.label, index) for index, photo in enumerate(photos)]
+    if run.recipe.augmentation.robust:
+        found += mixed_rand(photos, cache, MaskCache(), seed=0)
+    pixels, labels, owners = zip(*found, strict=True)
+    return CalibrationViews(list(pixels), np.array(labels), np.array(owners))
+
+
+def batches(pixels: Iterable[NDArray[np.uint8]]) -> Iterator[NDArray[np.uint8]]:
+    """Yield arrays uint8 [n, size, size, 3] of at most `BATCH` photos."""
+    rest = iter(pixels)
+    while batch := list(islice(rest, BATCH)):
+        yield np.stack(batch)
+
+
+def _rendered_dishes(run: Run) -> Iterator[NDArray[np.uint8]]:
+    """Yield the rendered dishes that training drew from, clean and dirty in turn."""
+    robust = run.recipe.augmentation.robust
+    if robust is None or not robust.rendered:
+        return
+    size = run.recipe.input.size
+    pairs = RenderedPairs(robust.pairs, size, seed=run.facts.seed, workers=cpu_count())
+    for index in range(len(pairs)):
+        yield pairs[index].dirty if index % 2 else pairs[index].clean
+
+
+def _pooled_features(
+    model: TorchPredictor, pixels: Sequence[NDArray[np.uint8]]
+) -> NDArray[np.float32]:
+    """Return features of photos, and of the same in other light: a dim dish is a dish."""
+    augmented = (
+        photometric_augment(np.random.default_rng([0, index]), photo)
+        for index, photo in enumerate(pixels)
+    )
+    shown = batches([*pixels, *augmented])
+    return np.concatenate([model.pooled_features(batch) for batch in shown])

@@ -1,8 +1,9 @@
 """Export a run as one ONNX file that is the whole model."""
 
+import math
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,45 +19,77 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from torch import Tensor, nn
 
 from platecheck.classifier import Classifier
 from platecheck.data.cache import PixelCache
 from platecheck.data.folders import Photo, sha256_of
 from platecheck.errors import DataError, ModelError
-from platecheck.export.calibration_set import batches, views
-from platecheck.export.onnx_graph import write_onnx
+from platecheck.evaluation.evaluate import evaluate
+from platecheck.export.calibration import batches, calibration_views, fit_run_temperature
+from platecheck.export.ood import MahalanobisOOD, OODHead
 from platecheck.export.thresholds import choose_thresholds, worst_view
 from platecheck.files import replacing
 from platecheck.model_info import METADATA_KEY, ModelInfo, Reference, match_classes
+from platecheck.training.networks import NETWORKS
+from platecheck.training.onnx_graph import write_onnx
 from platecheck.training.onnx_import import started_from
 from platecheck.training.run import Run
 from platecheck.training.torch_predictor import TorchPredictor
 
-# Figures by split.
-Metrics = dict[str, dict[str, Any]]
-
-ODDNESS = "oddness"
-
-# The largest difference between a probability of the run and of its float32 export.
+# Largest accepted difference between a probability of the run and of its float32 export.
 TOLERANCE = 1e-4
 CALIBRATION_PHOTOS = 200
+# Training weighs clean and dirty places equally (training/module.py); about 1 of 20 is dirty.
+PRIOR_LOG_ODDS = -math.log(19)
+# Metrics of a split that are stored in the file.
+METRICS = {"photos", "correct", "accuracy", "accuracy_ci95", "precision", "recall", "f1", "ece"}
+# Names of outputs are part of the file format.
+OOD_OUTPUT = "oddness"
 
-# Convolutions from the start that int8 leaves in float32: stem and first block. Little time is
-# spent there, and rounding errors made there go through the whole network.
-FIRST_IN_FLOAT = {"tiny_vgg": 1, "efficientnet_b2": 5, "efficientnet_lite2": 3}
+
+class InferenceModel(nn.Module):
+    """The exported module, from uint8 photos [N, H, W, 3] to all outputs.
+
+    Its attributes' names are part of the file format.
+    """
+
+    def __init__(self, model: TorchPredictor, ood: MahalanobisOOD | None) -> None:
+        super().__init__()
+        self.network = model.network
+        self.scale = nn.Buffer(model.scale)
+        self.shift = nn.Buffer(model.shift)
+        self.temperature = model.temperature
+        self.oddness = OODHead(ood) if ood else None
+
+    @property
+    def outputs(self) -> list[str]:
+        if self.network.evidence is None:
+            return ["probabilities"]
+        return ["probabilities", "evidence", *([OOD_OUTPUT] if self.oddness else [])]
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """Return probabilities [N, classes], heatmap [N, h, w] in [0, 1] and OOD score [N]."""
+        inputs = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
+        if self.network.evidence is None:
+            return (torch.softmax(self.network(inputs) / self.temperature, dim=1),)
+        logits, dirt, pooled = self.network.forward_with_heatmap(inputs)
+        probabilities = torch.softmax(logits / self.temperature, dim=1)
+        outputs = (probabilities, torch.sigmoid(dirt + PRIOR_LOG_ODDS))
+        return outputs if self.oddness is None else (*outputs, self.oddness(pooled))
 
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What an export was checked for.
+    """Result of an export.
 
     Attributes:
         path: the file.
-        epoch: whose weights it holds, counted from 1.
+        epoch: the epoch of its weights, counted from 1.
         bytes: its size.
-        photos: validation photos that run and file both answered.
-        max_difference: largest difference of a probability between the two.
-        changed: photos whose answer changed.
+        photos: validation photos that run and file were compared on.
+        max_difference: largest difference of a probability.
+        changed: photos whose prediction changed.
     """
 
     path: Path
@@ -73,35 +106,36 @@ def export(
     *,
     int8: bool = False,
     epoch: int | None = None,
-    judge: Callable[[Classifier], Metrics] | None = None,
     wrong: Mapping[str, float] | None = None,
+    measure: bool = True,
 ) -> ExportReport:
     """Write a run's network as an ONNX file and check it on the validation photos.
 
-    The file takes uint8 photos [N, size, size, 3], normalises them, and gives probabilities
-    [N, classes]; its metadata hold `platecheck.model_info.ModelInfo`. With `int8`,
-    convolutions and linear layers but the first (`FIRST_IN_FLOAT`) and the last are quantised
-    statically (QDQ, weights per channel), with ranges seen on training photos.
+    The file maps uint8 photos [N, size, size, 3] to probabilities [N, classes]; its metadata hold
+    `platecheck.model_info.ModelInfo`.
 
     Args:
-        run: finished or not.
-        path: where to.
-        int8: quantise.
-        epoch: counted from 1; the best one when absent.
-        wrong: a promise: by class, the largest share of wrong answers among those of the class.
-            Thresholds that keep it are chosen on validation photos; what is below is *unsure*.
-            Without a promise a fine-tuned model keeps the thresholds of the one it started from.
-        judge: called with the exported model; what it finds, by split, is kept in the file.
+        run: a run with at least one finished epoch.
+        path: output file.
+        int8: quantize statically (QDQ, weights per channel), with ranges from training photos, all
+            but the first convolutions (`register_network`) and the last layer.
+        epoch: counted from 1 [default: the best one].
+        wrong: error guarantee: by class, the highest share of wrong predictions among those of the
+            class. Thresholds that keep it are chosen on validation photos; predictions below them
+            are *unsure*. Without one, a fine-tuned model keeps those of the model it started from.
+        measure: evaluate the file on validation and test photos, for its metadata.
 
     Raises:
-        DataError: the run's photos are no longer where they were.
-        ModelError: the float32 file's probabilities differ by more than `TOLERANCE`; no
-            file is written.
+        DataError: the run's photos are gone or have changed.
+        ModelError: the float32 file's probabilities differ by more than `TOLERANCE`; no file is
+            written.
     """
     model = TorchPredictor(run, epoch)
-    if run.recipe.calibrate and model.epoch != run.best_epoch:
-        model.fit_temperature()
-    validation = present(run, "val")
+    if run.recipe.calibrate and not model.calibrated:
+        model.temperature = fit_run_temperature(model, calibration_views(run, "val"))
+    fitted = model.calibrated and run.ood_statistics.is_file()
+    ood = MahalanobisOOD.load(run.ood_statistics) if fitted else None
+    validation = _verified(run, "val")
     cache = PixelCache(model.size, validation)
     info = ModelInfo(
         platecheck=run.facts.platecheck,
@@ -110,46 +144,53 @@ def export(
         classes=run.facts.classes,
         size=model.size,
         precision="int8" if int8 else "float32",
-        temperature=model.module.temperature,
+        temperature=model.temperature,
         epoch=model.epoch,
         seed=run.facts.seed,
         data_fingerprint=run.facts.fingerprint,
         split_info=run.facts.split_info,
         metrics={},
-        thresholds=_thresholds_before(run),
-        ood_threshold=model.familiarity.limit if model.familiarity else None,
+        thresholds=_initial_thresholds(run),
+        ood_threshold=ood.limit if ood else None,
     )
     with replacing(Path(path)) as temporary:
-        example = torch.zeros(2, model.size, model.size, 3, dtype=torch.uint8)
-        write_onnx(model.module, example, temporary, inputs=["pixels"], outputs=_outputs(model))
-        if int8:
-            seen = batches(map(cache.get, _spread(present(run, "train"), CALIBRATION_PHOTOS)))
-            _quantize(temporary, seen, first=FIRST_IN_FLOAT[run.recipe.network.name])
-        _write_metadata(temporary, info)
-        exported = Classifier.load(temporary)
+        _write_graph(InferenceModel(model, ood), run, temporary, int8=int8)
+        exported = _with_metadata(temporary, info)
         difference, changed = _compare(model, exported, validation, cache)
         if not int8 and difference > TOLERANCE:
             raise ModelError(
                 f"the exported probabilities differ by {difference:.2g} from the run's"
             )
         if wrong is not None:
-            shown = views(run, "val")
-            found = [exported.probabilities(batch) for batch in batches(shown.pixels)]
-            judged = worst_view(np.concatenate(found), shown.labels, shown.owners)
-            thresholds, guarantee = choose_thresholds(*judged, info.classes, wrong)
+            views = calibration_views(run, "val")
+            rows = [exported.probabilities(batch) for batch in batches(views.pixels)]
+            worst = worst_view(np.concatenate(rows), views.labels, views.owners)
+            thresholds, guarantee = choose_thresholds(*worst, info.classes, wrong)
             info = info.model_copy(update={"thresholds": thresholds, "error_guarantee": guarantee})
-            _write_metadata(temporary, info)
-            exported = Classifier.load(temporary)
-        info = info.model_copy(update={"reference": _reference(exported, validation, cache)})
-        if judge:
-            info = info.model_copy(update={"metrics": judge(exported)})
-        _write_metadata(temporary, info)
+            exported = _with_metadata(temporary, info)
+        measured = {
+            "reference": _reference(exported, validation, cache),
+            "metrics": _metrics(exported, run) if measure else {},
+        }
+        _with_metadata(temporary, info.model_copy(update=measured))
     size = Path(path).stat().st_size
     return ExportReport(Path(path), model.epoch, size, len(validation), difference, changed)
 
 
-def _thresholds_before(run: Run) -> dict[str, float]:
-    """Of the model that training started from, if the classes are still the same ones."""
+def _write_graph(module: InferenceModel, run: Run, path: Path, *, int8: bool) -> None:
+    size = run.recipe.input.size
+    example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
+    write_onnx(module, example, path, inputs=["pixels"], outputs=module.outputs)
+    if int8:
+        photos = _verified(run, "train")
+        count = min(len(photos), CALIBRATION_PHOTOS)
+        chosen = (photos[i * len(photos) // count] for i in range(count))
+        float_convs = NETWORKS[run.recipe.network.name].float_convs
+        _quantize(path, batches(map(PixelCache(size, chosen).get, chosen)), float_convs)
+
+
+def _initial_thresholds(run: Run) -> dict[str, float]:
+    """Return those of the model that training started from, if it has the same classes."""
     start = started_from(run.recipe.network)
     if start is None:
         return {}
@@ -161,37 +202,24 @@ def _thresholds_before(run: Run) -> dict[str, float]:
     return {names[name]: least for name, least in before.thresholds.items()}
 
 
-def _outputs(model: TorchPredictor) -> list[str]:
-    if model.module.network.evidence is None:
-        return ["probabilities"]
-    return ["probabilities", "evidence", *([ODDNESS] if model.familiarity else [])]
-
-
-def present(run: Run, split: str) -> tuple[Photo, ...]:
-    """Photos of one of a run's splits, all of which must still be there, and be the same.
-
-    Raises:
-        DataError: one is gone or has changed.
-    """
+def _verified(run: Run, split: str) -> tuple[Photo, ...]:
+    """Return the photos of a split, all of which must be unchanged."""
     photos = run.photos.split(split)
     for photo in photos:
-        if not photo.path.is_file():
-            state = "is gone"
-        elif sha256_of(photo.path) != photo.sha256:
-            state = "has changed"
-        else:
-            continue
-        raise DataError(
-            f"{photo.path}, which {run.folder} was trained with, {state}; the export is checked"
-            " against these photos: if they were moved, say where they are with --data"
-        )
+        there = photo.path.is_file()
+        if not there or sha256_of(photo.path) != photo.sha256:
+            raise DataError(
+                f"{photo.path}, which {run.folder} was trained with,"
+                f" {'has changed' if there else 'is gone'}; the export is checked"
+                " against these photos: if they were moved, say where they are with --data"
+            )
     return photos
 
 
 def _compare(
     model: TorchPredictor, exported: Classifier, photos: Sequence[Photo], cache: PixelCache
 ) -> tuple[float, int]:
-    """Largest difference of a probability, and the number of answers that differ."""
+    """Return the largest difference of a probability and the number of changed predictions."""
     difference, changed = 0.0, 0
     for pixels in batches(map(cache.get, photos)):
         ours, theirs = model.probabilities(pixels), exported.probabilities(pixels)
@@ -201,23 +229,24 @@ def _compare(
 
 
 def _reference(exported: Classifier, photos: Sequence[Photo], cache: PixelCache) -> Reference:
-    """What the file gives for the validation photos, so that drift shows in production."""
-    given = [
-        answer
+    predictions = [
+        prediction
         for pixels in batches(map(cache.get, photos))
-        for answer in exported.predict_pixels(pixels, [""] * len(pixels))
+        for prediction in exported.predict_pixels(pixels, [""] * len(pixels))
     ]
-    oddness = [answer.ood_score for answer in given if answer.ood_score is not None]
-    deciles = np.quantile(oddness, np.arange(1, 10) / 10).tolist() if oddness else []
-    return Reference(
-        answers=dict(Counter(answer.label for answer in given)), ood_deciles=tuple(deciles)
-    )
+    scores = [p.ood_score for p in predictions if p.ood_score is not None]
+    deciles = np.quantile(scores, np.arange(1, 10) / 10).tolist() if scores else []
+    labels = Counter(prediction.label for prediction in predictions)
+    return Reference(answers=dict(labels), ood_deciles=tuple(deciles))
 
 
-def _spread(photos: Sequence[Photo], wanted: int) -> Sequence[Photo]:
-    if len(photos) <= wanted:
-        return photos
-    return [photos[i * len(photos) // wanted] for i in range(wanted)]
+def _metrics(exported: Classifier, run: Run) -> dict[str, dict[str, Any]]:
+    metrics: dict[str, dict[str, Any]] = {}
+    for split in ("val", "test"):
+        if split in run.photos.splits:
+            found = evaluate(exported, run.data, split=split, split_info=run.facts.split_info)
+            metrics[split] = found.result.model_dump(mode="json", include=METRICS)
+    return metrics
 
 
 class _PhotoReader(CalibrationDataReader):  # type: ignore[misc]
@@ -229,38 +258,39 @@ class _PhotoReader(CalibrationDataReader):  # type: ignore[misc]
         return None if pixels is None else {"pixels": pixels}
 
 
-def _quantize(path: Path, seen: Iterator[NDArray[np.uint8]], *, first: int) -> None:
+def _quantize(path: Path, photos: Iterator[NDArray[np.uint8]], float_convs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             prepared,
             path,
-            _PhotoReader(seen),
+            _PhotoReader(photos),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_kept_in_float(onnx.load(prepared).graph, first),
+            nodes_to_exclude=_float_nodes(onnx.load(prepared).graph, float_convs),
         )
 
 
-def _kept_in_float(graph: onnx.GraphProto, first: int) -> list[str]:
-    """All before convolution number `first`, the last linear layer with what follows, and oddness.
+def _float_nodes(graph: onnx.GraphProto, float_convs: int) -> list[str]:
+    """Return the nodes before convolution `float_convs`, from the last linear layer on, and of OOD.
 
-    The last layer takes no time, and the probabilities hang on it. Oddness must grow with what is
-    unlike everything that the ranges were seen on.
+    The last layer takes no time and decides the probabilities. The OOD score must grow with
+    whatever is unlike the photos that the ranges were calibrated on.
     """
     kinds = [node.op_type for node in graph.node]
-    begin = [i for i, kind in enumerate(kinds) if kind == "Conv"][first]
+    convolutions = [i for i, kind in enumerate(kinds) if kind == "Conv"]
+    begin = convolutions[float_convs] if len(convolutions) > float_convs else len(kinds)
     last = len(kinds) - 1 - kinds[::-1].index("Gemm")
-    others = [output.name for output in graph.output if output.name != ODDNESS]
-    needed = set().union(*(_needed_for(graph, name) for name in others))
-    odd = _needed_for(graph, ODDNESS) - needed
-    return [node.name for i, node in enumerate(graph.node) if i < begin or i >= last or i in odd]
+    others = [output.name for output in graph.output if output.name != OOD_OUTPUT]
+    needed = set().union(*(_ancestors(graph, name) for name in others))
+    ood = _ancestors(graph, OOD_OUTPUT) - needed
+    return [node.name for i, node in enumerate(graph.node) if i < begin or i >= last or i in ood]
 
 
-def _needed_for(graph: onnx.GraphProto, output: str) -> set[int]:
+def _ancestors(graph: onnx.GraphProto, output: str) -> set[int]:
     tensors, nodes = {output}, set()
     for index in reversed(range(len(graph.node))):  # nodes are in the order of computation
         if tensors.intersection(graph.node[index].output):
@@ -269,10 +299,12 @@ def _needed_for(graph: onnx.GraphProto, output: str) -> set[int]:
     return nodes
 
 
-def _write_metadata(path: Path, info: ModelInfo) -> None:
+def _with_metadata(path: Path, info: ModelInfo) -> Classifier:
+    """Write the metadata into a file and load it."""
     model = onnx.load(path)
     model.producer_name = "platecheck"
     model.producer_version = info.platecheck
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA_KEY: info.model_dump_json()})
     onnx.save(model, path)
+    return Classifier.load(path)

@@ -1,7 +1,7 @@
-"""How unlike the training photos a photo is, from the features: is it a dish at all?
+"""Out-of-distribution score: how unlike the training photos is a photo?
 
 The Mahalanobis distance of Lee et al., A simple unified framework for detecting out-of-distribution
-samples, 2018, on standardised features of several depths, with one Gaussian for all classes whose
+samples, 2018, on standardized features of several depths, with one Gaussian for all classes whose
 small variances are taken as equal (probabilistic PCA: Tipping and Bishop, 1999), so that a few
 hundred photos are enough.
 """
@@ -11,35 +11,37 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from safetensors.torch import load_file, save_file
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 
+from platecheck.classifier import Classifier
 from platecheck.files import replacing
 
 DIRECTIONS = 64
-# Share of validation photos that is taken for something else.
-FALSE_ALARMS = 0.005
-# Other kitchens are a little more unlike than photos held out from the same ones.
+FALSE_ALARM_RATE = 0.005  # of validation photos
+# Photos of other kitchens are a little less like training photos than held-out ones.
 MARGIN = 1.1
-# Features that are drawn from what was familiar before, at least.
+# Fewest features drawn from the statistics of the model that training started from.
 DRAWN = 1000
-# Of the mean standard deviation, added to each.
-LEAST_SCALE = 1e-3
+MIN_RELATIVE_SCALE = 1e-3
 
 
 @dataclass(frozen=True)
 class MahalanobisOOD:
-    """A Gaussian of features.
+    """A Gaussian of features; the attributes' names are those of the saved file.
 
     Attributes:
         mean: float32 [F].
         scale: float32 [F], standard deviations.
-        directions: float32 [K, F] of standardised features, each scaled so that what is
+        directions: float32 [K, F] of standardized features, each scaled so that what is
             subtracted is a sum of squares.
         precision: one over the variance of all other directions.
-        limit: oddness above which a photo shows no dish.
+        limit: score above which a photo shows no dish.
     """
 
     mean: NDArray[np.float32]
@@ -49,20 +51,20 @@ class MahalanobisOOD:
     limit: float
 
     def ood_score(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Root mean squared distance [N] of features [N, F], in standard deviations."""
+        """Return the root mean squared distance [N] of features [N, F], in standard deviations."""
         with torch.inference_mode():
             found: NDArray[np.float32] = OODHead(self)(torch.from_numpy(features)).numpy()
         return found
 
     def sample(self, count: int, seed: int) -> NDArray[np.float32]:
-        """Features [count, F] as the Gaussian has them: what was familiar, without its photos."""
+        """Draw features [count, F], which stand for training photos that are not available."""
         rng = np.random.default_rng(seed)
         apart = rng.normal(0, self.precision**-0.5, (count, len(self.mean)))
         lengths = np.sum(self.directions**2, axis=1)
         axes = self.directions / np.sqrt(np.maximum(lengths, 1e-12))[:, None]
-        # Along an axis the variance is 1 / (precision - length): there it is more than elsewhere.
-        wide = np.sqrt(self.precision / np.maximum(self.precision - lengths, 1e-6))
-        apart += (apart @ axes.T * (wide - 1)) @ axes
+        # Along an axis the variance is 1 / (precision - length).
+        wider = np.sqrt(self.precision / np.maximum(self.precision - lengths, 1e-6))
+        apart += (apart @ axes.T * (wider - 1)) @ axes
         return (self.mean + self.scale * apart).astype(np.float32)
 
     def save(self, path: Path) -> None:
@@ -80,12 +82,12 @@ class MahalanobisOOD:
 class OODHead(nn.Module):
     """The distance as part of an exported graph."""
 
-    def __init__(self, familiarity: MahalanobisOOD) -> None:
+    def __init__(self, ood: MahalanobisOOD) -> None:
         super().__init__()
-        self.mean = nn.Buffer(torch.from_numpy(familiarity.mean))
-        self.scale = nn.Buffer(torch.from_numpy(familiarity.scale))
-        self.directions = nn.Buffer(torch.from_numpy(familiarity.directions))
-        self.precision = familiarity.precision
+        self.mean = nn.Buffer(torch.from_numpy(ood.mean))
+        self.scale = nn.Buffer(torch.from_numpy(ood.scale))
+        self.directions = nn.Buffer(torch.from_numpy(ood.directions))
+        self.precision = ood.precision
 
     def forward(self, features: Tensor) -> Tensor:
         apart = (features - self.mean) / self.scale
@@ -103,33 +105,56 @@ def fit_ood(
 
     Args:
         train: features [N, F].
-        validation: features [M, F]; of new photos like these at most `FALSE_ALARMS` are above
-            the conformal quantile. The limit is that quantile times `MARGIN`.
-        before: of the model that training started from, whose photos are not there: features drawn
-            from it stand for them, so that what was a dish stays one.
+        validation: features [M, F]; the limit is their conformal quantile times `MARGIN`.
+        before: statistics of the model that training started from: what was a dish stays one.
     """
     if before is not None:
         train = np.concatenate([train, before.sample(max(DRAWN, len(train)), seed=0)])
     mean, scale = train.mean(axis=0), train.std(axis=0)
-    # What hardly ever changes must not make everything odd.
-    scale = scale + max(LEAST_SCALE * float(scale.mean()), 1e-6)
-    _, singular, axes = np.linalg.svd((train - mean) / scale, full_matrices=False)
-    variances = singular**2 / max(1, len(train) - 1)
-    kept = min(DIRECTIONS, len(variances) - 1)
-    rest = max(float(variances[kept:].sum()) / max(1, train.shape[1] - kept), 1e-12)
-    scales = np.sqrt(np.maximum(1 / rest - 1 / np.maximum(variances[:kept], rest), 0))
-    directions = (axes[:kept] * scales[:, None]).astype(np.float32)
-    found = MahalanobisOOD(
+    # A feature that hardly varies must not dominate the score.
+    scale = scale + max(MIN_RELATIVE_SCALE * float(scale.mean()), 1e-6)
+    standardized = (train - mean) / scale
+    kept = min(DIRECTIONS, min(train.shape) - 1)
+    pca = PCA(kept, svd_solver="full").fit(standardized)
+    total = float(np.square(standardized).sum()) / max(1, len(train) - 1)
+    left = total - float(pca.explained_variance_.sum())
+    rest = max(left / max(1, train.shape[1] - kept), 1e-12)
+    scales = np.sqrt(np.maximum(1 / rest - 1 / np.maximum(pca.explained_variance_, rest), 0))
+    directions = np.ascontiguousarray(pca.components_ * scales[:, None], np.float32)
+    ood = MahalanobisOOD(
         mean.astype(np.float32), scale.astype(np.float32), directions, 1 / rest, float("inf")
     )
-    limit = _limit(found.ood_score(validation))
+    limit = _limit(ood.ood_score(validation))
     if before is not None:
-        drawn = _limit(found.ood_score(before.sample(DRAWN, seed=1)))
+        drawn = _limit(ood.ood_score(before.sample(DRAWN, seed=1)))
         limit = max(limit, drawn, before.limit)
-    return replace(found, limit=limit)
+    return replace(ood, limit=limit)
+
+
+def import_ood(path: Path) -> MahalanobisOOD | None:
+    """Read the statistics of an exported model; None if it has none."""
+    graph = onnx.load(path).graph
+    constants = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in graph.initializer}
+    if "oddness.mean" not in constants:
+        return None
+    nodes = [node for node in graph.node if node.name.startswith("/oddness/")]
+    (directions,) = (constants[node.input[1]].T for node in nodes if node.op_type == "MatMul")
+    (precision,) = (
+        constants[name]
+        for node in nodes
+        for name in node.input
+        if node.op_type == "Mul" and name in constants
+    )
+    limit = Classifier.load(path).info.ood_threshold
+    return MahalanobisOOD(
+        constants["oddness.mean"],
+        constants["oddness.scale"],
+        directions,
+        float(precision),
+        float("inf") if limit is None else limit,
+    )
 
 
 def _limit(scores: NDArray[np.float32]) -> float:
-    seen = np.sort(scores)
-    rank = min(len(seen) - 1, int(np.ceil((1 - FALSE_ALARMS) * (len(seen) + 1))) - 1)
-    return MARGIN * float(seen[rank])
+    rank = min(len(scores) - 1, int(np.ceil((1 - FALSE_ALARM_RATE) * (len(scores) + 1))) - 1)
+    return MARGIN * float(np.sort(scores)[rank])

@@ -1,13 +1,12 @@
-"""When to answer and when to say *unsure*, so that a promise is kept.
+"""Thresholds below which a prediction is *unsure*, chosen to keep an error guarantee.
 
-Of the dishes called clean, at most a stated share is dirty; and the same for every class. A
-threshold on the class's probability keeps it, chosen by conformal selection (Jin and Candès,
-Selection by prediction with conformal p-values, 2023): for a photo of another class, exchangeable
-with the n validation photos of other classes, the chance to be given the class is at most
-(1 + k) / (n + 1), where k of those n are. This holds for any model and any n; it is the conformal
-risk control (Angelopoulos et al., 2022) of that error. Multiplied with the share of other classes
-and divided by the share of photos that are given the class, both as in validation, it bounds the
-share of wrong answers among those of the class.
+The guarantee: of the dishes labeled clean, at most a stated share is dirty; likewise for every
+class. A threshold on the class's probability keeps it, chosen by conformal selection (Jin and
+Candès, Selection by prediction with conformal p-values, 2023): for a photo of another class,
+exchangeable with the n validation photos of other classes, the probability of being given the class
+is at most (1 + k) / (n + 1), where k of those n are. This holds for any model and any n.
+Multiplied by the share of other classes and divided by the share of photos given the class, both as
+in validation, it bounds the share of wrong predictions of the class.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from platecheck.model_info import ErrorGuarantee
 
-# A threshold above every probability: the class is never answered.
+# A threshold above every probability: the class is never predicted.
 NEVER = 1.1
 
 
@@ -27,17 +26,16 @@ def choose_thresholds(
     classes: Sequence[str],
     wrong: Mapping[str, float],
 ) -> tuple[dict[str, float], ErrorGuarantee]:
-    """The least thresholds that keep a promise.
+    """Choose the lowest thresholds that keep an error guarantee.
 
     Args:
-        probabilities: [N, classes], calibrated, of photos that the model did not learn from.
+        probabilities: [N, classes], calibrated, of photos that the model was not trained on.
         labels: [N].
-        classes: names.
-        wrong: by class, the largest share of wrong answers among those of this class, in (0, 1].
+        classes: class names.
+        wrong: by class, the highest share of wrong predictions of the class, in (0, 1].
 
     Returns:
-        By class the least probability to answer with (`NEVER` where no threshold keeps the
-        promise: there are too few photos, or too many mistakes), and the promise.
+        By class the threshold (`NEVER` if none keeps the guarantee), and the guarantee.
     """
     answers = probabilities.argmax(axis=1)
     thresholds = {
@@ -60,15 +58,14 @@ def worst_view(
     labels: NDArray[np.integer],
     owners: NDArray[np.integer],
 ) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-    """Of several views of each dish, the one that its own class is least probable in.
+    """Select of several views of each dish the one in which its own class is least probable.
 
-    A dish on two tables is one dish: counted twice, it would make the promise look safer than it
-    is. What holds for its worst view holds for each.
+    A dish on two backgrounds, counted twice, would make the guarantee look safer than it is.
 
     Args:
         probabilities: [N, classes].
         labels: [N].
-        owners: [N], which of M dishes each is a view of.
+        owners: [N], index of the dish, of M, that each is a view of.
 
     Returns:
         Probabilities [M, classes] and labels [M].
@@ -86,15 +83,22 @@ def _threshold(
     other: NDArray[np.bool_],
     allowed: float,
 ) -> float:
-    """Least threshold for one class, of probability `scores` [N]; `other`: photos of others."""
-    if allowed >= 1:  # nothing is promised
+    """Return the lowest threshold of one class.
+
+    Args:
+        scores: [N], probabilities of the class.
+        given: [N], photos for which it is the most probable class.
+        other: [N], photos of other classes.
+        allowed: highest share of wrong predictions.
+    """
+    if allowed >= 1:
         return 0.0
     best = NEVER
     share_of_others = other.mean()
     for threshold in np.unique(scores[given])[::-1]:
         named = given & (scores >= threshold)
         chance = (1 + int((named & other).sum())) / (int(other.sum()) + 1)
-        # What is bounded may rise again further down: every threshold is tried.
+        # The bound may rise and fall, so try every threshold.
         if chance * share_of_others / named.mean() <= allowed:
             best = float(threshold)
     return best

@@ -1,4 +1,4 @@
-"""From stored pixels to a network's input: random changes for training, none for testing."""
+"""From cached pixels to a network's input: random augmentation for training, none for testing."""
 
 from collections.abc import Callable, Sequence
 
@@ -20,64 +20,49 @@ IMAGENET = Normalization(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 Transform = Callable[[NDArray[np.uint8]], Tensor]
 
 
-class Compose:
-    """Changes a PIL photo, then gives the normalised tensor [3, H, W].
+def make_transform(
+    augmentations: Sequence[v2.Transform], normalization: Normalization
+) -> Transform:
+    """Return a function from pixels uint8 [H, W, 3] to a normalized tensor [3, H, W].
 
-    The changes work on PIL images of the size that the network sees, as the reference's do.
+    The augmentations get PIL images of the network's size, as in the reference.
     """
-
-    def __init__(self, changes: Sequence[v2.Transform], normalization: Normalization) -> None:
-        self.changes = changes
-        self.normalize = v2.Compose(
-            [
-                v2.PILToTensor(),
-                v2.ToDtype(torch.float32, scale=True),
-                v2.Normalize(list(normalization.mean), list(normalization.std)),
-            ]
-        )
-
-    def __call__(self, pixels: NDArray[np.uint8]) -> Tensor:
-        photo = Image.fromarray(pixels)
-        for change in self.changes:
-            photo = change(photo)
-        tensor: Tensor = self.normalize(photo)
-        return tensor
-
-
-def testing_transform(normalization: Normalization) -> Transform:
-    """To float, normalise: what validation, test and production see."""
-    return Compose([], normalization)
+    transform: Transform = v2.Compose(
+        [
+            v2.Lambda(Image.fromarray),
+            *augmentations,
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize(list(normalization.mean), list(normalization.std)),
+        ]
+    )
+    return transform
 
 
 def training_transform(augmentation: Augmentation, normalization: Normalization) -> Transform:
-    """Random changes drawn from torch's global generator, then as for testing."""
-    changes: list[v2.Transform] = []
+    """Return the recipe's augmentation, drawn from torch's global generator."""
+    augmentations: list[v2.Transform] = []
     if augmentation.horizontal_flip:
-        changes.append(v2.RandomHorizontalFlip())
+        augmentations.append(v2.RandomHorizontalFlip())
     if augmentation.vertical_flip:
-        changes.append(v2.RandomVerticalFlip())
+        augmentations.append(v2.RandomVerticalFlip())
     if augmentation.rotation:
-        changes.append(v2.RandomRotation(augmentation.rotation))
+        augmentations.append(v2.RandomRotation(augmentation.rotation))
     if jitter := augmentation.color_jitter:
-        changes.append(v2.ColorJitter(**jitter.model_dump()))
-    if augmentation.trivial_augment_bins:
-        changes.append(v2.TrivialAugmentWide(num_magnitude_bins=augmentation.trivial_augment_bins))
-    return Compose(changes, normalization)
+        augmentations.append(v2.ColorJitter(**jitter.model_dump()))
+    if bins := augmentation.trivial_augment_bins:
+        augmentations.append(v2.TrivialAugmentWide(num_magnitude_bins=bins))
+    return make_transform(augmentations, normalization)
 
 
 def enumerate_augmentations(
     augmentation: Augmentation, normalization: Normalization
 ) -> list[Transform]:
-    """All versions of a photo that a finite augmentation can give, each equally likely.
-
-    Raises:
-        ValueError: the augmentation is not finite.
-    """
-    if not augmentation.finite:
-        raise ValueError("this augmentation has no end of versions")
+    """Return all versions of a photo that a finite augmentation can give, each equally likely."""
+    assert augmentation.finite
     flips: list[list[v2.Transform]] = [[]]
     if augmentation.horizontal_flip:
         flips += [[*flip, v2.RandomHorizontalFlip(p=1.0)] for flip in flips]
     if augmentation.vertical_flip:
         flips += [[*flip, v2.RandomVerticalFlip(p=1.0)] for flip in flips]
-    return [Compose(flip, normalization) for flip in flips]
+    return [make_transform(flip, normalization) for flip in flips]

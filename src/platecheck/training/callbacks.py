@@ -11,13 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
-from torch import Tensor
 
 from platecheck.errors import ModelError
 from platecheck.files import replacing
 from platecheck.training import torchvision_guard
 from platecheck.training.module import PlateModule
-from platecheck.training.networks import learned_state
 from platecheck.training.run import HISTORY_KEYS, History, Run, write_history
 
 torchvision_guard.install()
@@ -29,15 +27,15 @@ OnEpoch = Callable[[Run], None]
 
 
 class DivergedError(ModelError):
-    """The weights have grown beyond all bounds; nothing of the epoch is kept."""
+    """Loss or weights are not finite; nothing of the epoch is kept."""
 
     def __init__(self, epoch: int, loss: float, rate: float) -> None:
-        kept = "nothing was learnt before"
+        kept = "no earlier epoch to keep"
         if epoch > 1:
             kept = f"the {epoch - 1} before it are kept" if epoch > 2 else "the first one is kept"
         what = f"the validation loss is {loss}"
         if math.isfinite(loss):
-            what = "there are weights that are not numbers"
+            what = "some weights are not finite"
         super().__init__(
             f"the training diverged in epoch {epoch}: {what}; {kept}. Train into another folder"
             f" with a lower learning rate than {rate:g} (--set optimizer.lr=…), with"
@@ -46,10 +44,10 @@ class DivergedError(ModelError):
 
 
 class RunCheckpoint(Checkpoint):
-    """After every epoch: its weights, the history, then the state to resume from.
+    """Save after every epoch: its weights, the history, then the state to resume from.
 
-    In that order: the checkpoint says that an epoch is done, so what belongs to the epoch must
-    already be there. Being a `Checkpoint`, Lightning calls it after everything else.
+    In that order, because the checkpoint marks an epoch as done. Lightning calls a `Checkpoint`
+    after all other callbacks.
     """
 
     def __init__(self, run: Run, on_epoch: OnEpoch | None = None) -> None:
@@ -63,15 +61,16 @@ class RunCheckpoint(Checkpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, PlateModule)
-        epoch = trainer.current_epoch + 1
+        epoch, rate = trainer.current_epoch + 1, pl_module.epoch_learning_rate
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        state = learned_state(pl_module.ema_network)
-        # The training loss may overflow in half precision: such a step is left out.
-        if not math.isfinite(metrics["val_loss"]) or not all(map(_is_finite, state.values())):
-            raise DivergedError(epoch, metrics["val_loss"], pl_module.epoch_learning_rate)
+        state = pl_module.ema_network.learned_state()
+        finite = all(bool(tensor.isfinite().all()) for tensor in state.values())
+        # The training loss may overflow in half precision: such a step is skipped.
+        if not math.isfinite(metrics["val_loss"]) or not finite:
+            raise DivergedError(epoch, metrics["val_loss"], rate)
         seconds = round(time.monotonic() - self._started, 3)
-        facts = {"epoch": epoch, "learning_rate": pl_module.epoch_learning_rate, "seconds": seconds}
-        self.history.append({key: (metrics | facts)[key] for key in HISTORY_KEYS})
+        row = metrics | {"epoch": epoch, "learning_rate": rate, "seconds": seconds}
+        self.history.append({key: row[key] for key in HISTORY_KEYS})
         first = trainer.is_global_zero
         if first:
             with replacing(self.run.weights(epoch)) as temporary:
@@ -85,7 +84,7 @@ class RunCheckpoint(Checkpoint):
             self.on_epoch(Run.load(self.run.folder))
 
     def state_dict(self) -> dict[str, Any]:
-        """The history travels in the checkpoint, so that the two always agree."""
+        """Keep the history in the checkpoint, so that the two always agree."""
         return {"history": self.history}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -96,7 +95,6 @@ class TrainingProgress(Callback):
     """Print one line per epoch and, on a terminal, a progress bar with loss and accuracy."""
 
     def __init__(self, console: Console) -> None:
-        self.console = console
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -124,7 +122,7 @@ class TrainingProgress(Callback):
     ) -> None:
         """Advance the bar, with the accuracy of the first process's photos.
 
-        Computing the module's metric would synchronize with processes that never get here.
+        Computing the module's metric would wait for the other processes.
         """
         if trainer.is_global_zero:
             photos = len(batch[1])
@@ -138,15 +136,16 @@ class TrainingProgress(Callback):
         self.progress.update(self.bar, metrics="validating")
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.is_global_zero:
-            return
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        self.progress.console.print(
-            f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
-            f"  train loss {metrics['train_loss']:.4f} accuracy {metrics['train_accuracy']:7.2%}"
-            f"  validation loss {metrics['val_loss']:.4f} accuracy {metrics['val_accuracy']:7.2%}",
-            highlight=False,
-        )
+        if trainer.is_global_zero:
+            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            self.progress.console.print(
+                f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
+                f"  train loss {metrics['train_loss']:.4f}"
+                f" accuracy {metrics['train_accuracy']:7.2%}"
+                f"  validation loss {metrics['val_loss']:.4f}"
+                f" accuracy {metrics['val_accuracy']:7.2%}",
+                highlight=False,
+            )
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.progress.stop()
@@ -155,7 +154,3 @@ class TrainingProgress(Callback):
         self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
     ) -> None:
         self.progress.stop()
-
-
-def _is_finite(tensor: Tensor) -> bool:
-    return bool(tensor.isfinite().all())

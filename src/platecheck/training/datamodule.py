@@ -20,13 +20,13 @@ from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import (
     Transform,
     enumerate_augmentations,
-    testing_transform,
+    make_transform,
     training_transform,
 )
 from platecheck.training.feature_cache import FrozenBackbone
 from platecheck.training.recipe import Normalization, Recipe, Robust
 from platecheck.training.robust import RobustDataset, SwappedDataset
-from platecheck.training.teacher import Teacher
+from platecheck.training.teacher import TeacherModel
 
 torchvision_guard.install()
 
@@ -38,10 +38,9 @@ Draw = tuple[int, int, int]
 
 @dataclass(eq=False)
 class PhotoDataset(Dataset[tuple[Tensor, int]]):
-    """Photos and labels; an item's augmentation depends on nothing but its draw.
+    """Normalized photos [3, H, W] and labels.
 
-    Which worker makes an item, and what it made before, therefore make no difference: a resumed
-    run sees the pictures that an unbroken one would have seen.
+    An item's augmentation depends on its draw only, so a resumed run sees the same photos.
     """
 
     photos: Sequence[Photo]
@@ -52,7 +51,6 @@ class PhotoDataset(Dataset[tuple[Tensor, int]]):
         return len(self.photos)
 
     def __getitem__(self, draw: int | Draw) -> tuple[Tensor, int]:
-        """A normalised photo [3, H, W] and its label."""
         index, seed = draw[:2] if isinstance(draw, tuple) else (draw, 0)
         photo = self.photos[index]
         pixels = self.cache.get(photo)
@@ -63,7 +61,7 @@ class PhotoDataset(Dataset[tuple[Tensor, int]]):
 
 @dataclass(eq=False)
 class CachedFeatures(Dataset[tuple[Tensor, int]]):
-    """Features [versions, N, F] of photos with labels [N]; a draw picks one version of one."""
+    """Features [versions, N, F] of augmented photos and labels [N]; a draw picks one version."""
 
     features: Tensor
     labels: Tensor
@@ -72,7 +70,6 @@ class CachedFeatures(Dataset[tuple[Tensor, int]]):
         return len(self.labels)
 
     def __getitem__(self, draw: Draw) -> tuple[Tensor, int]:
-        """Features [F] of one version, and the label."""
         index, seed = draw[:2]
         generator = torch.Generator().manual_seed(seed)
         version = int(torch.randint(len(self.features), (), generator=generator))
@@ -81,9 +78,9 @@ class CachedFeatures(Dataset[tuple[Tensor, int]]):
 
 @dataclass(eq=False)
 class EpochAwareSampler(Sampler[Draw]):
-    """A new order and new augmentation seeds every epoch, from the seed and the epoch alone.
+    """Draw a new order and new augmentation seeds every epoch, from seed and epoch alone.
 
-    Each of `world_size` processes gets every so-many-th of so many photos.
+    Each of `world_size` processes gets every `world_size`-th photo.
     """
 
     photos: int
@@ -94,15 +91,15 @@ class EpochAwareSampler(Sampler[Draw]):
     epoch: int = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before every epoch, after a resume too."""
+        """Set the epoch; Lightning calls this before every epoch, after a resume too."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        """Number of draws of this process; all processes get the same number."""
+        """Return this process's number of draws, which is the same in all processes."""
         return math.ceil(self.photos / self.world_size)
 
     def __iter__(self) -> Iterator[Draw]:
-        generator = torch.Generator().manual_seed(mix(self.seed, self.epoch))
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, self.epoch))
         order = torch.randperm(self.photos, generator=generator)
         seeds = torch.randint(2**62, (self.photos,), generator=generator)
         for turn in range(self.rank, len(self) * self.world_size, self.world_size):
@@ -110,8 +107,8 @@ class EpochAwareSampler(Sampler[Draw]):
             yield index, int(seeds[index]), self.epoch
 
 
-def mix(*numbers: int) -> int:
-    """One seed out of several numbers, so that neighbours have nothing in common."""
+def derive_seed(*numbers: int) -> int:
+    """Hash several numbers into one seed, so that neighbours are unrelated."""
     state = 0x9E3779B97F4A7C15
     for number in numbers:
         state = ((state ^ number) * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**64
@@ -120,7 +117,7 @@ def mix(*numbers: int) -> int:
 
 
 class PlateDataModule(LightningDataModule):
-    """Training and validation photos of a divided set."""
+    """The splits ``train`` and ``val`` of a set of photos, as a recipe wants them."""
 
     def __init__(
         self,
@@ -129,20 +126,20 @@ class PlateDataModule(LightningDataModule):
         normalization: Normalization,
         *,
         seed: int,
-        teacher: Teacher | None = None,
+        teacher: TeacherModel | None = None,
         workers: int | None = None,
         cache_folder: Path | None = None,
     ) -> None:
-        """Serve the splits ``train`` and ``val`` of `photos` as `recipe` wants them.
+        """Set up the data.
 
         Args:
-            photos: divided, with hashes.
-            recipe: size, batch size and augmentation.
+            photos: split photos, with hashes.
+            recipe: the recipe.
             normalization: channel mean and standard deviation.
-            seed: of order and augmentation.
-            teacher: for robust training, answers for every training photo.
-            workers: processes that prepare photos; by default one a core, four at most.
-            cache_folder: of the pixel cache.
+            seed: seed of order and augmentation.
+            teacher: for robust training, predicts every training photo.
+            workers: data loader processes [default: one per core, at most four].
+            cache_folder: folder of the pixel cache.
         """
         super().__init__()
         self.photos = photos
@@ -152,18 +149,17 @@ class PlateDataModule(LightningDataModule):
         self.teacher = teacher
         self.workers = min(4, cpu_count()) if workers is None else workers
         self.cache = PixelCache(recipe.input.size, photos.photos, folder=cache_folder)
-        self.cutouts = MaskCache(cache_folder)
+        self.masks = MaskCache(cache_folder)
         self.cache_folder = cache_folder
         self._datasets: dict[str, Dataset[Any]] = {}
 
     @property
     def frozen(self) -> FrozenBackbone | None:
-        """The module's frozen backbone: where it has one, features are served."""
+        """The module's frozen backbone; if it has one, features are served."""
         module = self.trainer.lightning_module if self.trainer else None
         return getattr(module, "frozen", None)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Augmented photos, or their features, in the order of the epoch."""
         if "train" not in self._datasets:
             self._datasets["train"] = self._training_set()
         dataset = self._datasets["train"]
@@ -173,17 +169,16 @@ class PlateDataModule(LightningDataModule):
             epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         photos = len(dataset)  # type: ignore[arg-type]
         sampler = EpochAwareSampler(photos, seed=self.seed, rank=rank, world_size=world_size)
-        # Lightning does so too, but in a resumed run only after workers began to read ahead.
+        # In a resumed run Lightning does this only after workers began to read ahead.
         sampler.set_epoch(epoch)
         return self._loader(dataset, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Validation photos as they are (robust: and on other tables), or their features."""
         if "val" not in self._datasets:
-            photos, transform = self.photos.split("val"), testing_transform(self.normalization)
+            photos, transform = self.photos.split("val"), make_transform([], self.normalization)
             dataset: Dataset[Any] = PhotoDataset(photos, self.cache, transform)
             if self.recipe.augmentation.robust:
-                dataset = SwappedDataset(photos, self.cache, self.cutouts, self.normalization)
+                dataset = SwappedDataset(photos, self.cache, self.masks, self.normalization)
             elif self.frozen:
                 dataset = TensorDataset(self._features(photos, transform), _labels(photos))
             self._datasets["val"] = dataset
@@ -206,7 +201,7 @@ class PlateDataModule(LightningDataModule):
         rendered, cache = None, self.cache
         if self.teacher:
             photos = self.photos.split("train")
-            cache = PixelCache(self.teacher.size, photos, folder=self.cache_folder)
+            cache = PixelCache(self.teacher.info.size, photos, folder=self.cache_folder)
         if dirty is not None and (robust.rendered or robust.dirt):
             rendered = RenderedPairs(
                 robust.pairs,
@@ -218,12 +213,10 @@ class PlateDataModule(LightningDataModule):
         return RobustDataset(
             self.photos.split("train"),
             cache,
-            self.cutouts,
-            self.recipe.augmentation,
+            self.masks,
+            self.recipe,
             self.normalization,
             dirty=dirty,
-            size=self.recipe.input.size,
-            epochs=self.recipe.epochs,
             rendered=rendered,
             teacher=self.teacher,
         )
@@ -231,12 +224,11 @@ class PlateDataModule(LightningDataModule):
     def _features(self, photos: Sequence[Photo], transform: Transform) -> Tensor:
         assert self.frozen is not None
         loader = self._loader(PhotoDataset(photos, self.cache, transform), sampler=None)
-        return self.frozen.of_all(batch for batch, _ in loader)
+        return torch.cat([self.frozen(batch).cpu() for batch, _ in loader])
 
     def _loader(
         self, dataset: Dataset[Any], *, sampler: EpochAwareSampler | None
     ) -> DataLoader[Any]:
-        # Features lie in memory: there is nothing for workers to do.
         in_memory = isinstance(dataset, CachedFeatures | TensorDataset)
         workers = 0 if in_memory else self.workers
         return DataLoader(
@@ -250,7 +242,7 @@ class PlateDataModule(LightningDataModule):
 
 
 def dirty_class(classes: Sequence[str]) -> int | None:
-    """Index of the class whose dishes have dirt on them, where there are such classes."""
+    """Return the index of the class with dirt; None unless the classes are clean and dirty."""
     clean, dirty = match_classes(["clean", "dirty"], classes)
     return None if clean is None or len(classes) != 2 else dirty
 

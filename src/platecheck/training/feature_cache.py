@@ -1,23 +1,22 @@
-"""What a frozen backbone computes, as fast as this machine can.
+"""Features of a frozen backbone.
 
-A frozen backbone is a fixed function, so on a CPU ONNX Runtime may compute it: it folds BatchNorm
-into the convolutions and fuses activations, which eager PyTorch does not. Features agree to about
-1e-5. On other devices, and where the weights are in a lower precision, PyTorch computes it.
+On a CPU ONNX Runtime computes them: it folds BatchNorm into the convolutions and fuses
+activations, which eager PyTorch does not. Features agree to about 1e-5. On other devices and in
+lower precisions PyTorch does.
 """
 
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from platecheck.export.onnx_graph import write_onnx
+from platecheck.training.onnx_graph import write_onnx
 
 
 class FrozenBackbone:
-    """Features [N, F] of normalised photos [N, 3, H, W], without gradients."""
+    """Computes features [N, F] of normalized photos [N, 3, H, W], without gradients."""
 
     def __init__(self, backbone: nn.Module, *, size: int, device: torch.device) -> None:
         self.backbone = backbone
@@ -36,11 +35,7 @@ class FrozenBackbone:
     @torch.no_grad()
     def __call__(self, photos: Tensor) -> Tensor:
         if self.session is None:
-            features: Tensor = self.backbone(photos.to(self.dtype))
+            features: Tensor = self.backbone(photos.to(self.device, self.dtype))
             return features
         (found,) = self.session.run(None, {"photos": photos.contiguous().numpy()})
         return torch.from_numpy(found)
-
-    def of_all(self, batches: Iterable[Tensor]) -> Tensor:
-        """Features of many batches, one after another, on the CPU."""
-        return torch.cat([self(batch.to(self.device)).cpu() for batch in batches])

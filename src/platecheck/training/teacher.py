@@ -1,9 +1,8 @@
-"""A model whose answers a network learns beside the labels.
+"""The teacher model of a distillation.
 
 Hinton, Vinyals, Dean, Distilling the knowledge in a neural network, 2015. Teacher and student see
-the same photo, changed in the same way (Beyer et al., Knowledge distillation: a good teacher is
-patient and consistent, 2022), each at its own size; but the student sees it through a bad camera,
-and the teacher may look at it four times, mirrored.
+the same augmented photo (Beyer et al., Knowledge distillation: a good teacher is patient and
+consistent, 2022), each at its own size; only the student's is degraded by lighting and camera.
 """
 
 from collections.abc import Sequence
@@ -18,76 +17,74 @@ from platecheck.classifier import Classifier
 from platecheck.errors import DataError, ModelError
 from platecheck.model_info import ModelInfo, SplitInfo, match_classes
 
-# As it is, left and right swapped, upside down, and both.
-MIRRORS = (np.s_[:, :], np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
+# The photo itself, mirrored horizontally, vertically, and both.
+FLIPS = (np.s_[:, :], np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
 
 
-class Teacher:
-    """An exported model; loaded in whichever process asks it first."""
+class TeacherModel:
+    """An exported model that predicts a student's targets; each worker process loads its own."""
 
     def __init__(self, model: str, classes: Sequence[str], *, tta_flips: bool = False) -> None:
-        """Take a shipped model's name or a file, to teach these classes.
+        """Describe the teacher.
 
-        With `tta_flips` its answer is the mean, in logits, of those for all mirrored versions.
+        Args:
+            model: name of a shipped model, or a file.
+            classes: the student's classes.
+            tta_flips: average the logits over all flipped versions of a photo.
         """
         self.model = model
         self.classes = tuple(classes)
         self.tta_flips = tta_flips
 
     @cached_property
-    def _info(self) -> ModelInfo:
-        # Not of the one that answers: processes that prepare photos each load their own.
-        return Classifier.load(self.model).info
-
-    @cached_property
     def _classifier(self) -> Classifier:
         return Classifier.load(self.model)
 
+    @cached_property
+    def info(self) -> ModelInfo:
+        return Classifier.load(self.model).info
+
     def __getstate__(self) -> dict[str, Any]:
-        """To another process goes no session."""
+        """Do not pickle the ONNX Runtime session."""
         return {"model": self.model, "classes": self.classes, "tta_flips": self.tta_flips}
 
-    @property
-    def size(self) -> int:
-        """Pixels of the square photos that it sees."""
-        return self._info.size
-
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Its answer [classes], in the student's order, for a photo uint8 [size, size, 3]."""
-        ways = MIRRORS if self.tta_flips else MIRRORS[:1]
-        found = self._classifier.probabilities(np.stack([pixels[way] for way in ways]))
-        mean: NDArray[np.float32] = softmax(np.log(np.maximum(found, 1e-7)).mean(axis=0))
+        """Return probabilities [classes], in the student's order, for a photo [size, size, 3]."""
+        flips = FLIPS if self.tta_flips else FLIPS[:1]
+        rows = self._classifier.probabilities(np.stack([pixels[flip] for flip in flips]))
+        mean: NDArray[np.float32] = softmax(np.log(np.maximum(rows, 1e-7)).mean(axis=0))
         return mean[self._columns]
 
     @cached_property
     def _columns(self) -> list[int]:
-        """Where the student's classes stand in its answers."""
-        found = match_classes(self.classes, self._info.classes)
+        """Index of each of the student's classes among the teacher's."""
+        found = match_classes(self.classes, self.info.classes)
         known = [index for index in found if index is not None]
-        if len(known) != len(self.classes) or len(known) != len(self._info.classes):
+        if len(known) != len(self.classes) or len(known) != len(self.info.classes):
             raise ModelError(
-                f"the teacher {self.model} tells {', '.join(self._info.classes)},"
-                f" but the photos are {', '.join(self.classes)}: rename the class folders, or train"
-                " without a teacher, --set teacher=null"
+                f"the teacher {self.model} has the classes {', '.join(self.info.classes)},"
+                f" but the photos have {', '.join(self.classes)}: rename the class folders, or"
+                " train without a teacher, --set teacher=null"
             )
         return known
 
-    def check(self, division: SplitInfo | None) -> None:
-        """Make sure that it can teach its classes, and has not seen what judges its student.
+    def check(self, split_info: SplitInfo | None) -> None:
+        """Check the teacher's classes, and that it was not trained on the student's other splits.
 
         Args:
-            division: of the student's photos.
+            split_info: the split of the student's photos.
 
         Raises:
-            ModelError: there is no such model, or it knows other classes.
-            DataError: it learnt from the same photos, divided in another way.
+            ModelError: there is no such model, or it has other classes.
+            DataError: it was trained on the same photos with another split.
         """
         _ = self._columns
-        theirs = self._info.split_info
-        same = theirs and division and theirs.fingerprint == division.fingerprint
-        if theirs and same and theirs != division:
+        theirs = self.info.split_info
+        if not theirs or not split_info or theirs.fingerprint != split_info.fingerprint:
+            return
+        if theirs != split_info:
             raise DataError(
-                f"the teacher {self.model} may have learnt from photos that are to judge its"
-                f" student; divide them as they were for it: --split-seed={theirs.seed}"
+                f"the teacher {self.model} may have been trained on photos that evaluate its"
+                f" student; split them as for the teacher: --split-seed={theirs.seed}"
                 f" --set val_to_train={theirs.val_to_train}"
             )

@@ -1,12 +1,8 @@
-"""Let torchvision's Python parts work where its compiled operators cannot load.
+"""Import torchvision where its compiled operators cannot load, such as CUDA's beside a CPU torch.
 
-A torchvision built for CUDA beside a CPU build of torch cannot load its compiled library. The
-operators ``torchvision::nms`` and ``torchvision::qnms`` then stay undeclared, and
-``import torchvision`` fails with *operator torchvision::nms does not exist*, although transforms
-and classification networks never call them. Declaring the two (without implementing them) is
-enough, and is done only after the import has failed for want of them.
-
-Call `install` before torchvision, timm, torchmetrics or lightning is imported.
+``import torchvision`` then fails with *operator torchvision::nms does not exist*, although
+transforms and classification networks never call it. Declaring the operators, without implementing
+them, is enough. Call `install` before torchvision, timm, torchmetrics or lightning is imported.
 """
 
 import re
@@ -27,14 +23,14 @@ _library: torch.library.Library | None = None
 
 
 def install() -> bool:
-    """Import torchvision, declaring the operators it misses if that fails for want of them.
+    """Import torchvision, and declare the missing operators if that fails.
 
     Returns:
-        True when operators had to be declared, now or in an earlier call.
+        Whether operators had to be declared, now or in an earlier call.
 
     Raises:
         ModuleNotFoundError: torchvision is not installed.
-        PlatecheckError: it is, but cannot be imported.
+        PlatecheckError: torchvision cannot be imported.
     """
     try:
         import torchvision
@@ -44,7 +40,7 @@ def install() -> bool:
         if not _MISSING.search(str(error)):
             raise _broken(error) from error
         _declare_missing()
-        # Whole modules of the failed import would not become attributes of the next one.
+        # Modules left over from the failed import would not become attributes of the next one.
         for name in [name for name in sys.modules if name.partition(".")[0] == "torchvision"]:
             del sys.modules[name]
         try:

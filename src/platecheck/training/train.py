@@ -1,4 +1,4 @@
-"""Train a recipe on a folder of photos: `build_run`, then `fit`."""
+"""Train a recipe's epochs on a folder of photos; `platecheck.api.train` does the rest."""
 
 import logging
 import os
@@ -6,7 +6,7 @@ import platform
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -30,7 +30,6 @@ from platecheck.files import (
     locked,
     mark_output,
     replacing,
-    writing,
 )
 from platecheck.model_info import first_line
 from platecheck.training import torchvision_guard
@@ -47,19 +46,23 @@ from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
 from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
-from platecheck.export.onnx import export  # noqa: E402
-from platecheck.training.callbacks import DivergedError, OnEpoch, RunCheckpoint  # noqa: E402
-from platecheck.training.datamodule import PlateDataModule, dirty_class, mix  # noqa: E402
+from platecheck.training.callbacks import OnEpoch, RunCheckpoint  # noqa: E402
+from platecheck.training.datamodule import (  # noqa: E402
+    PlateDataModule,
+    derive_seed,
+    dirty_class,
+)
 from platecheck.training.module import PlateModule  # noqa: E402
-from platecheck.training.networks import PlateNet, build_network  # noqa: E402
+from platecheck.training.plate_net import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
-from platecheck.training.teacher import Teacher  # noqa: E402
-from platecheck.training.torch_predictor import calibrate  # noqa: E402
+from platecheck.training.teacher import TeacherModel  # noqa: E402
 
 # Distinct from the seeds of epochs and steps.
 SEED_OF_WEIGHTS = 2**32
 # Parent of run folders without --out.
 RUNS = Path("runs")
+# Environment variable that passes the run folder to the processes that Lightning starts.
+RUN_FOLDER = "PLATECHECK_RUN_FOLDER"
 BUSY = "wait for it to end, or train into another folder with --out"
 RECORDED = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow", "onnxruntime")
 
@@ -75,27 +78,35 @@ class TrainerSettings:
     workers: int | None = None
 
 
-class Interrupted(Exception):  # noqa: N818 -- not an error
-    """The user pressed Ctrl-C; everything up to the last finished epoch is saved."""
+class Interrupted(KeyboardInterrupt):
+    """The user pressed Ctrl-C; all finished epochs are saved."""
 
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """A run that is ready to train: photos read, network built, run folder created and locked."""
+    """A run that is ready to train: photos read, network built, run folder created and locked.
+
+    Attributes:
+        run: the run.
+        network: the network with its initial weights.
+        settings: hardware settings.
+        checkpoint: the state to resume from.
+        note: one line about classes that the initial weights do not have.
+        held: holds the lock of the run folder.
+    """
 
     run: Run
     network: PlateNet
     settings: TrainerSettings
     checkpoint: Path | None
     note: str = ""
-    """One line about classes that the initial weights do not have."""
     held: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
 
 
 def build_run(
     recipe: Recipe,
     data: Path,
-    out: Path | None,
+    out: Path | None = None,
     *,
     seed: int = 0,
     split_seed: int = 0,
@@ -105,34 +116,12 @@ def build_run(
     settings: TrainerSettings | None = None,
     on_photo: Callable[[], None] | None = None,
 ) -> TrainingSetup:
-    """Read the photos, build the network and create the run folder.
-
-    Args:
-        recipe: the experiment.
-        data: folder of photos.
-        out: the run folder; must be empty unless `resume` [default: the first of ``runs/RECIPE``,
-            ``runs/RECIPE-2``, … that does not exist; with `resume`, the last that does].
-        seed: seed of initial weights, order, augmentation and dropout.
-        split_seed: seed of the split, if there are no validation photos; separate from `seed`, so
-            that runs with several seeds are evaluated on the same photos.
-        resume: resume a stopped run; the final weights equal those of an uninterrupted one.
-        strict: raise on unreadable photos instead of skipping them.
-        exclude: CSV of photos to exclude, from ``platecheck audit``; applied after the split, so
-            that the other photos stay in their splits.
-        settings: device, precision, processes.
-        on_photo: called for each photo read.
-
-    Raises:
-        DataError: the photos are invalid or differ from those of the resumed run, or another
-            process is using the run folder.
-        ModelError: the initial weights, the teacher, the run to resume or the settings are invalid.
-        OutputError: the run folder cannot be written.
-        RecipeError: the resumed run has another recipe.
-    """
+    """Read the photos, build the network and create the run folder; see `platecheck.api.train`."""
     settings = settings or TrainerSettings()
     _quieten()
     _trainer(settings, logger=False, enable_checkpointing=False)  # report mistakes first
     with ExitStack() as held:
+        out = _chosen_by_first_process(out, settings)
         resumed = None
         if resume:
             out = out or [RUNS / recipe.name, *takewhile(Path.exists, _numbered(recipe.name))][-1]
@@ -143,17 +132,17 @@ def build_run(
             check_writable(out or RUNS, folder=True)
             _check_empty(out)
         photos = read_photos(data, strict=strict, on_photo=on_photo)
-        divided = with_validation(photos, seed=split_seed, val_to_train=recipe.val_to_train)
+        split_photos = with_validation(photos, seed=split_seed, val_to_train=recipe.val_to_train)
         if exclude is not None:
-            divided = without(divided, read_exclusions(exclude))
+            split_photos = without(split_photos, read_exclusions(exclude))
         facts = RunFacts(
             platecheck=_version("platecheck"),
             seed=seed,
             data=str(photos.folder.resolve()),
-            fingerprint=divided.fingerprint(),
+            fingerprint=split_photos.fingerprint(),
             classes=photos.classes,
             split_info=describe_split(photos, seed=split_seed, val_to_train=recipe.val_to_train),
-            normalization=_normalization(recipe, divided),
+            normalization=_normalization(recipe, split_photos),
             unreadable={error.source: error.reason for error in photos.unreadable},
             settings={**vars(settings), "threads": torch.get_num_threads()},
             versions={"python": platform.python_version()} | {n: _version(n) for n in RECORDED},
@@ -162,20 +151,99 @@ def build_run(
         if resumed and resumed.facts.fingerprint != facts.fingerprint:
             raise DataError(
                 f"{data} no longer holds the photos that {out} was started with, or they are"
-                " divided in another way"
+                " split in another way"
             )
         _check_teacher(recipe, facts)
         network, note = _network(recipe, facts, resumed)
         if not resume and first_process():
             out = _claim(out, recipe.name, held)
         assert out is not None, "only the first process chooses a folder"
-        run = Run(out, recipe, facts, divided)
+        os.environ[RUN_FOLDER] = str(out)
+        run = Run(out, recipe, facts, split_photos)
         checkpoint = _begin(run, network, resumed=resumed is not None)
         return TrainingSetup(run, network, settings, checkpoint, note, held.pop_all())
 
 
+def build_teacher_run(setup: TrainingSetup) -> TrainingSetup:
+    """Set up the run of the teacher that a recipe trains, or what is left of it to train."""
+    run = setup.run
+    assert run.recipe.teacher is not None
+    assert run.recipe.teacher.recipe is not None
+    recipe = load_recipe(run.recipe.teacher.recipe)
+    facts = run.facts.model_copy(update={"normalization": _normalization(recipe, run.photos)})
+    teacher = Run(run.teacher, recipe, facts, run.photos)
+    resumed = Run.is_run(run.teacher)
+    network, _ = _network(recipe, facts, teacher if resumed else None)
+    checkpoint = _begin(teacher, network, resumed=resumed)
+    return TrainingSetup(teacher, network, setup.settings, checkpoint)
+
+
+def train_epochs(
+    setup: TrainingSetup,
+    teacher: TeacherModel | None,
+    *,
+    on_epoch: OnEpoch | None = None,
+    callbacks: list[Callback],
+) -> Trainer:
+    """Train all epochs that are left.
+
+    Args:
+        setup: the run.
+        teacher: the teacher, if the recipe has one.
+        on_epoch: called in the first process with the run after every epoch.
+        callbacks: additional Lightning callbacks, such as a progress bar.
+
+    Raises:
+        Interrupted: Ctrl-C.
+        DivergedError: loss or weights are not finite; earlier epochs are kept.
+    """
+    run, recipe, settings = setup.run, setup.run.recipe, setup.settings
+    module = PlateModule(
+        setup.network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
+        recipe,
+        classes=len(run.facts.classes),
+        seed=run.facts.seed,
+        dirty=dirty_class(run.facts.classes),
+    )
+    datamodule = PlateDataModule(
+        run.photos,
+        recipe,
+        run.facts.normalization,
+        seed=run.facts.seed,
+        teacher=teacher,
+        workers=settings.workers,
+    )
+    trainer = _trainer(
+        settings,
+        max_epochs=recipe.epochs,
+        callbacks=[*callbacks, RunCheckpoint(run, on_epoch)],
+        logger=TensorBoardLogger(run.folder, name="", version="tensorboard"),
+        default_root_dir=run.folder,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        gradient_clip_val=recipe.optimizer.clip_gradient,
+        deterministic="warn",
+    )
+    try:
+        trainer.fit(module, datamodule, ckpt_path=setup.checkpoint, weights_only=True)
+    except SystemExit as error:  # raised by Lightning on Ctrl-C
+        raise Interrupted from error
+    return trainer
+
+
+def _chosen_by_first_process(out: Path | None, settings: TrainerSettings) -> Path | None:
+    """Return the run folder, the same for all processes; None: this process chooses it."""
+    if out is None and not first_process() and (chosen := os.environ.get(RUN_FOLDER)):
+        return Path(chosen)
+    if out is None and (settings.nodes > 1 or not first_process()):
+        raise DataError("several machines need a run folder on a shared file system: pass --out")
+    return out
+
+
 def _network(recipe: Recipe, facts: RunFacts, resumed: Run | None) -> tuple[PlateNet, str]:
-    torch.manual_seed(mix(facts.seed, SEED_OF_WEIGHTS))
+    """Build the network; return it and a note about its initial weights."""
+    torch.manual_seed(derive_seed(facts.seed, SEED_OF_WEIGHTS))
     network = build_network(recipe.network, classes=len(facts.classes), size=recipe.input.size)
     if resumed and network.frozen:
         network.backbone.load_state_dict(read_state(resumed.frozen_weights))
@@ -229,130 +297,19 @@ def _check_empty(out: Path | None) -> None:
 
 
 def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
-    wanted = recipe.teacher
-    if wanted and wanted.model:
-        Teacher(wanted.model, facts.classes).check(facts.split_info)
-    elif wanted and wanted.recipe:
-        theirs = load_recipe(wanted.recipe)
+    teacher = recipe.teacher
+    if teacher and teacher.model:
+        TeacherModel(teacher.model, facts.classes).check(facts.split_info)
+    elif teacher and teacher.recipe:
+        theirs = load_recipe(teacher.recipe)
         if theirs.teacher:
-            raise RecipeError(f"the teacher's recipe, {wanted.recipe}, has a teacher itself")
+            raise RecipeError(f"the teacher's recipe, {teacher.recipe}, has a teacher itself")
         if theirs.val_to_train != recipe.val_to_train:
             raise RecipeError(
                 f"val_to_train is {recipe.val_to_train}, but {theirs.val_to_train} in the"
-                f" teacher's recipe, {wanted.recipe}: it would see what judges its student"
+                f" teacher's recipe, {teacher.recipe}: it would be trained on photos that evaluate"
+                " its student"
             )
-
-
-def fit(
-    setup: TrainingSetup,
-    *,
-    on_epoch: OnEpoch | None = None,
-    on_teacher: Callable[[Run], None] | None = None,
-    callbacks: Sequence[Callback] = (),
-) -> Run:
-    """Train a run that `build_run` has set up.
-
-    Args:
-        setup: the run.
-        on_epoch: called in the first process with the run after every epoch.
-        on_teacher: called with the teacher's run before a teacher is trained.
-        callbacks: additional Lightning callbacks, such as a progress bar.
-
-    Returns:
-        The finished run.
-
-    Raises:
-        Interrupted: Ctrl-C.
-        DivergedError: the loss or weights are not finite; earlier epochs are kept.
-        OutputError: a file cannot be written; the run can be resumed.
-    """
-    run = setup.run
-    with setup.held, writing(run.folder, "make room, then go on with --resume"):
-        teacher = _teacher(setup, on_epoch, on_teacher, callbacks)
-        try:
-            trainer = _run_trainer(setup, teacher, on_epoch, callbacks)
-        except DivergedError:
-            if run.recipe.calibrate and first_process() and Run.load(run.folder).history:
-                calibrate(Run.load(run.folder))
-            raise
-        if run.recipe.calibrate and trainer.is_global_zero:
-            calibrate(Run.load(run.folder))
-        trainer.strategy.barrier()
-        return Run.load(run.folder)
-
-
-def _teacher(
-    setup: TrainingSetup,
-    on_epoch: OnEpoch | None,
-    on_teacher: Callable[[Run], None] | None,
-    callbacks: Sequence[Callback],
-) -> Teacher | None:
-    """Return the recipe's teacher; train it, or resume its training, if necessary."""
-    wanted, run = setup.run.recipe.teacher, setup.run
-    if wanted is None or wanted.recipe is None:
-        classes = run.facts.classes
-        return Teacher(str(wanted.model), classes, tta_flips=wanted.tta_flips) if wanted else None
-    file = run.teacher / "model.onnx"
-    if not file.is_file():
-        recipe = load_recipe(wanted.recipe)
-        facts = run.facts.model_copy(update={"normalization": _normalization(recipe, run.photos)})
-        theirs = Run(run.teacher, recipe, facts, run.photos)
-        resumed = Run.is_run(run.teacher)
-        network, _ = _network(recipe, facts, theirs if resumed else None)
-        checkpoint = _begin(theirs, network, resumed=resumed)
-        ready = TrainingSetup(theirs, network, setup.settings, checkpoint)
-        if on_teacher:
-            on_teacher(theirs)
-        trainer = _run_trainer(ready, None, on_epoch, callbacks)
-        if trainer.is_global_zero:
-            if recipe.calibrate:
-                calibrate(Run.load(run.teacher))
-            # It runs on every photo of every epoch: int8 is several times faster.
-            export(Run.load(run.teacher), file, int8=True)
-        trainer.strategy.barrier()
-    return Teacher(str(file), run.facts.classes, tta_flips=wanted.tta_flips)
-
-
-def _run_trainer(
-    setup: TrainingSetup,
-    teacher: Teacher | None,
-    on_epoch: OnEpoch | None,
-    callbacks: Sequence[Callback],
-) -> Trainer:
-    run, recipe, settings = setup.run, setup.run.recipe, setup.settings
-    network = setup.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    module = PlateModule(
-        network,
-        recipe,
-        classes=len(run.facts.classes),
-        seed=run.facts.seed,
-        dirty=dirty_class(run.facts.classes),
-    )
-    datamodule = PlateDataModule(
-        run.photos,
-        recipe,
-        run.facts.normalization,
-        seed=run.facts.seed,
-        teacher=teacher,
-        workers=settings.workers,
-    )
-    trainer = _trainer(
-        settings,
-        max_epochs=recipe.epochs,
-        callbacks=[*callbacks, RunCheckpoint(run, on_epoch)],
-        logger=TensorBoardLogger(run.folder, name="", version="tensorboard"),
-        default_root_dir=run.folder,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        gradient_clip_val=recipe.optimizer.clip_gradient,
-        deterministic="warn",
-    )
-    try:
-        trainer.fit(module, datamodule, ckpt_path=setup.checkpoint, weights_only=True)
-    except SystemExit as error:  # raised by Lightning on Ctrl-C
-        raise Interrupted from error
-    return trainer
 
 
 def _trainer(settings: TrainerSettings, **options: Any) -> Trainer:

@@ -4,20 +4,25 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+import platecheck
+from platecheck.training.callbacks import Callback, OnEpoch
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import History, Run
-from platecheck.training.train import TrainerSettings, build_run, fit
+from platecheck.training.train import TrainerSettings, TrainingSetup, train_epochs
 from tests.conftest import Answer
 from tests.conftest import Cli as Cli
 
 HERE = Path(__file__).parent
 COMMAND = Path(sys.executable).with_name("platecheck")
-ONE_PROCESS = TrainerSettings("cpu", 1, workers=0)
+ONE_PROCESS: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "workers": 0}
+SETTINGS = TrainerSettings(**ONE_PROCESS)
 PATIENCE = 300  # seconds that a process gets before its test gives up
 
 # TinyVGG so small, and so gentle, that it learns wood from concrete within five epochs. Dropout,
@@ -47,9 +52,18 @@ def options(*changes: str, epochs: int = EPOCHS) -> list[str]:
     return [*recipe, "--epochs", str(epochs), *how]
 
 
-def train(recipe: Recipe, data: Path, out: Path, *, seed: int = 0, resume: bool = False) -> Run:
+def train(recipe: Recipe, data: Path, out: Path, **options: Any) -> Run:
     """Train in this process."""
-    return fit(build_run(recipe, data, out, seed=seed, resume=resume, settings=ONE_PROCESS))
+    return platecheck.train(recipe, data, out, **{**ONE_PROCESS, **options})
+
+
+def fit(
+    setup: TrainingSetup, *, callbacks: Sequence[Callback] = (), on_epoch: OnEpoch | None = None
+) -> Run:
+    """Train the epochs alone, without a teacher or calibration."""
+    with setup.held:
+        train_epochs(setup, None, on_epoch=on_epoch, callbacks=list(callbacks))
+    return Run.load(setup.run.folder)
 
 
 def same_weights(ours: Run, theirs: Run) -> bool:

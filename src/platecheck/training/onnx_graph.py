@@ -1,4 +1,4 @@
-"""One place that turns a torch module into an ONNX graph."""
+"""Write torch modules as ONNX graphs."""
 
 import warnings
 from pathlib import Path
@@ -14,8 +14,8 @@ def write_onnx(
 ) -> None:
     """Write a module in evaluation mode as ONNX; the first axis of all tensors stays free.
 
-    The TorchScript exporter is used: it takes 2 s where the newer one takes 13, and its graphs
-    are what ONNX Runtime's quantisation is tested with.
+    The TorchScript exporter takes 2 s where the newer one takes 13, and ONNX Runtime's
+    quantization is tested with its graphs.
     """
     was_training = {child: child.training for child in module.modules()}
     with warnings.catch_warnings():

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from platecheck.training.temperature import fit_temperature
+
+
+def three_of_four_right(logit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Photos that all get the logits (`logit`, 0); three of four are of the first class."""
+    return np.tile([logit, 0.0], (40, 1)), np.repeat([0, 1], [30, 10])
+
+
+@pytest.mark.parametrize("temperature", [0.1, 1.7, 10.0])
+def test_fit_temperature_finds_the_analytic_one(temperature: float) -> None:
+    # softmax((T ln 3, 0) / T) = (3/4, 1/4), which is what the labels say.
+    logits, labels = three_of_four_right(temperature * np.log(3))
+    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 4.0])
+def test_fit_temperature_finds_the_one_labels_were_drawn_with(temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(scale=2, size=(20_000, 3)).astype(np.float32)
+    gumbel = rng.gumbel(size=logits.shape)  # argmax(scores + Gumbel noise) draws from softmax
+    labels = (logits / temperature + gumbel).argmax(axis=1)
+    assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.05)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 100), st.integers(2, 5))
+def test_fit_temperature_changes_no_prediction_and_never_raises_the_loss(
+    seed: int, scale: float, classes: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(scale=scale, size=(30, classes))
+    labels = rng.integers(0, classes, 30)
+    temperature = fit_temperature(logits, labels)
+    assert 0.05 <= temperature <= 20
+    calibrated = logits / temperature
+    assert (calibrated.argmax(axis=1) == logits.argmax(axis=1)).all()
+    assert cross_entropy(calibrated, labels) <= cross_entropy(logits, labels) + 1e-6
+
+
+def cross_entropy(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    scores = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return float(-scores[np.arange(len(labels)), labels].mean())
+
+
+def test_fit_temperature_all_correct_or_wrong_ends_at_a_bound() -> None:
+    logits = np.tile([0.2, 0.0], (20, 1))
+    assert fit_temperature(logits, np.zeros(20, int)) == pytest.approx(0.05, rel=0.01)
+    assert fit_temperature(logits, np.ones(20, int)) == pytest.approx(20, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [np.zeros((8, 2)), np.tile([1e6, -1e6], (8, 1)), np.full((8, 3), 1e-30)],
+    ids=["all alike", "huge", "tiny"],
+)
+def test_fit_temperature_extreme_logits_stays_within_bounds(logits: NDArray[np.float64]) -> None:
+    for dtype in (np.float32, np.float64):
+        for labels in (np.arange(8) % 2, np.zeros(8, int), np.ones(8, int)):
+            assert 0.05 <= fit_temperature(logits.astype(dtype), labels) <= 20
