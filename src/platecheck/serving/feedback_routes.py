@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from platecheck.feedback.entry import Answer, Feedback
 from platecheck.model_info import NO_DISH
-from platecheck.serving import metrics
+from platecheck.serving import observability as metrics
 from platecheck.serving.feedback_service import FeedbackService
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.routes import FILE, authentication, check_queue, classify, errors, form

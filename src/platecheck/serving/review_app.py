@@ -17,11 +17,14 @@ from platecheck.feedback.errors import StorageError
 from platecheck.feedback.reviews import Item, Reviews, labels
 from platecheck.feedback.store import Store
 from platecheck.photo import open_photo
-from platecheck.serving.host_origin import LOCAL_NAMES, HostOriginMiddleware
-from platecheck.serving.middleware import RequestContextMiddleware
+from platecheck.serving.middleware import (
+    LOCAL_NAMES,
+    HostOriginMiddleware,
+    RequestContextMiddleware,
+    TimeoutMiddleware,
+)
 from platecheck.serving.problems import ProblemError, add_error_handlers, problem_response
 from platecheck.serving.static import NO_CACHE, PAGE, PageFiles
-from platecheck.serving.timeout import TimeoutMiddleware
 
 OWN = Path(str(files("platecheck") / "web" / "review"))
 # Maximum length of the longer side of a displayed photo.

@@ -10,8 +10,7 @@ import uvicorn
 
 from platecheck.errors import SettingsError
 from platecheck.feedback.store import Store
-from platecheck.serving.logs import config as log_config
-from platecheck.serving.protocol import PatientProtocol
+from platecheck.serving.observability import log_config
 from platecheck.serving.review_app import create_review
 
 HOST = "127.0.0.1"
@@ -37,7 +36,7 @@ def serve_review(store: Store, *, port: int, on_ready: Callable[[str], None]) ->
         on_ready(f"http://{HOST}:{listening.getsockname()[1]}")
         config = uvicorn.Config(
             create_review(store),
-            http=PatientProtocol,
+            http="h11",
             ws="none",
             lifespan="off",
             server_header=False,
