@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 import yaml
 from PIL import Image
+from platecheck.serving.drift import LEAST
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from starlette.testclient import TestClient
 
 from platecheck.model_info import Reference
 from platecheck.serving.app import create_app
-from platecheck.serving.drift import LEAST
 from platecheck.serving.keys import add_key
 from platecheck.serving.settings import MB, Settings, load_settings
 from tests.conftest import WriteModel

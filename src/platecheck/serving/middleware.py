@@ -204,10 +204,10 @@ class HostOriginMiddleware:
             if not name:
                 return 421, "the Host header is missing or invalid"
             if name not in self._hosts:
-                allow = f"PLATECHECK_ALLOWED_HOSTS='[\"{name}\"]' would allow it"
-                return 421, f"the host name is not allowed; {allow}"
+                detail = f"the host name {name} is not allowed; add it to PLATECHECK_ALLOWED_HOSTS"
+                return 421, detail
         if origin and origin not in self._origins and origin.partition("://")[2] != host:
-            return 403, "the origin is not allowed; PLATECHECK_CORS_ORIGINS can allow it"
+            return 403, "the origin is not allowed; add it to PLATECHECK_CORS_ORIGINS"
         return None
 
 

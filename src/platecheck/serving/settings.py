@@ -94,7 +94,7 @@ class Settings(BaseModel):
     )
     idle_timeout: Seconds = Field(
         10,
-        description="Seconds that an upload may pause, a client may stop reading, or a connection is kept",
+        description="Seconds that an upload or a reader may pause, or that a connection stays idle",
     )
 
     keys: Path | None = Field(None, description="File of API keys; see platecheck apikey create")
@@ -103,7 +103,7 @@ class Settings(BaseModel):
     private_key: Path | None = Field(None, description="TLS private key (PEM file)")
     cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
         (),
-        description="Origins allowed to call the API from a browser (CORS), such as https://app.example",
+        description="Origins that may call the API from a browser (CORS)",
     )
     allowed_hosts: tuple[str, ...] = Field(
         (), description="Host names accepted from a proxy on this machine"
