@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -44,7 +45,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     keys = _keys(settings)
     if settings.certificate and settings.private_key:
-        _check_certificate(settings)
+        _check_certificate(settings.certificate, settings.private_key)
     Classifier.load(settings.model, providers=settings.providers or None)
     with (
         _listen(settings) as listening,
@@ -127,10 +128,8 @@ def _keys(settings: Settings) -> dict[str, str] | None:
     return None
 
 
-def _check_certificate(settings: Settings) -> None:
-    files = {"certificate": settings.certificate, "private key": settings.private_key}
-    for kind, file in files.items():
-        assert file
+def _check_certificate(certificate: Path, private_key: Path) -> None:
+    for kind, file in {"certificate": certificate, "private key": private_key}.items():
         try:
             file.open("rb").close()
         except (OSError, ValueError) as error:  # a name with a null byte
@@ -139,10 +138,10 @@ def _check_certificate(settings: Settings) -> None:
     try:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         # Any password: without one, OpenSSL would prompt for it.
-        context.load_cert_chain(*files.values(), password="")  # type: ignore[arg-type]
+        context.load_cert_chain(certificate, private_key, password="")
     except OSError as error:  # includes SSLError
         raise SettingsError(
-            f"{settings.certificate} and {settings.private_key} are not a matching"
+            f"{certificate} and {private_key} are not a matching"
             f" certificate and unencrypted private key in PEM format: {error.strerror or error}"
         ) from error
 
