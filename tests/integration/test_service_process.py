@@ -100,7 +100,7 @@ def wait_for_workers(server: Server, **headers: str) -> None:
 
 
 def test_photos_beyond_the_queue_are_refused_at_once(bright_is_dirty: Path) -> None:
-    limits = {"threads": 1, "queue": 3, "max_photos": 1}
+    limits = {"threads": 1, "queue": 3, "max_photos": 1, "request_timeout": 300}
     with Server("--model", bright_is_dirty, **limits) as server, ExitStack() as stack:
         answers = []
         with selectors.DefaultSelector() as waiting:
@@ -123,13 +123,13 @@ def test_photos_beyond_the_queue_are_refused_at_once(bright_is_dirty: Path) -> N
 
 
 def test_sigterm_finishes_requests_in_flight_and_frees_the_port(bright_is_dirty: Path) -> None:
-    with Server("--model", bright_is_dirty, threads=1) as server, ExitStack() as stack:
+    settings = {"threads": 1, "request_timeout": 300, "max_queue_delay": 300}
+    with Server("--model", bright_is_dirty, **settings) as server, ExitStack() as stack:
         connections = send_slow_photos(server, stack, 4)
         wait_until(lambda: metric(server, "platecheck_queue_photos") >= 3)
         server.process.send_signal(signal.SIGTERM)
         answers = [connection.answer() for connection in connections]
         assert [answer.status for answer in answers] == [200] * 4
-        assert answers[-1].headers["connection"] == "close"
         assert server.stop() == 0
         assert "stopped" in [line["event"] for line in server.log()]
         with Server("--model", bright_is_dirty, port=server.address[1]) as second:
@@ -138,7 +138,7 @@ def test_sigterm_finishes_requests_in_flight_and_frees_the_port(bright_is_dirty:
 
 
 def test_sigterm_closes_the_port_while_workers_finish(bright_is_dirty: Path) -> None:
-    settings = {"workers": 2, "threads": 1, "max_queue_delay": 60}
+    settings = {"workers": 2, "threads": 1, "request_timeout": 300, "max_queue_delay": 300}
     with Server("--model", bright_is_dirty, **settings) as server, ExitStack() as stack:
         wait_for_workers(server)
         connections = send_slow_photos(server, stack, 6)
