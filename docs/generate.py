@@ -95,11 +95,11 @@ def settings() -> str:
     lines = [
         "# Settings of the service",
         "",
-        "Set each by an environment variable or in a YAML file (`platecheck serve --config",
-        "serve.yaml`); the most common ones are also flags. Precedence: flags, then environment,",
-        "then file. An invalid value, or an unknown key of the file, is one line on stderr and exit",
-        "code 2. A misspelled variable goes unnoticed, since other programs also set variables that",
-        "begin with `PLATECHECK_`.",
+        "Set each by an environment variable or in a YAML file (`platecheck serve --config FILE`);",
+        "the most common ones are also flags. Precedence: flags, then environment, then file. An",
+        "invalid value, or an unknown key of the file, is one line on stderr and exit code 2. A",
+        "misspelled variable goes unnoticed: other programs also set variables that begin with",
+        "`PLATECHECK_`.",
         "",
         "| file | environment | flag | default | |",
         "|---|---|---|---|---|",
@@ -118,8 +118,8 @@ def settings() -> str:
     lines += [
         "",
         "In the environment, a list is JSON:",
-        "`PLATECHECK_CORS_ORIGINS='[\"https://app.example\"]'`. The flags of the other settings that",
-        "version 0.1 had are accepted with a warning until 0.3.",
+        "`PLATECHECK_CORS_ORIGINS='[\"https://app.example\"]'`. The flags that the other settings",
+        "had in version 0.1 are accepted with a warning until 0.3.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -119,7 +119,7 @@ def _endless_chunks(target: Target) -> str:
         with suppress(OSError):  # the answer says why it reads no more
             for _ in range(200):
                 connection.send(chunk)
-        return _expect(connection.answer(), 413) or _closed(connection)
+        return _expect(connection.answer(), 413)
 
 
 def _silent_after_answer(target: Target) -> str:
@@ -127,15 +127,14 @@ def _silent_after_answer(target: Target) -> str:
         return _expect(connection.ask(target.good), 200) or _closed(connection)
 
 
-def _silent_after_refusal(target: Target) -> str:
+def _late_body_of_what_was_refused(target: Target) -> str:
     """The body was refused before its last byte, which then comes after all."""
     with target.connect() as connection:
         size = 60 * 2**20
         connection.send(target.head(size))
         fault = _expect(connection.answer(), 413)
-        with suppress(OSError):
-            connection.send(bytes(size))
-        return fault or _closed(connection)
+        connection.send(bytes(size))
+        return fault or _expect(connection.ask(target.good), 200)
 
 
 def _never_reads(target: Target) -> str:
@@ -203,7 +202,7 @@ ATTACKS: dict[str, Callable[[Target], str]] = {
         _silent_after_100,
         _endless_chunks,
         _silent_after_answer,
-        _silent_after_refusal,
+        _late_body_of_what_was_refused,
         _never_reads,
         _endless_trailers,
         _endless_extension,

@@ -154,7 +154,8 @@ class TimeoutMiddleware:
                 retry = {"Retry-After": "1"}
                 response = problem_response(503, "the request timed out", request_id, retry)
             else:
-                response = problem_response(408, "the upload timed out", request_id)
+                close = {"Connection": "close"}
+                response = problem_response(408, "the upload timed out", request_id, close)
         except ClientDisconnect:
             return
         except Exception:

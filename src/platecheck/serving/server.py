@@ -29,6 +29,9 @@ HEADER_BYTES = 64 * 1024
 # Limit of unsent bytes in the kernel, which by default buffers megabytes and hides slow readers.
 UNSENT = 64 * 1024
 
+# Seconds of silence after which the kernel asks whether the client is still there.
+KEEPALIVE = 60
+
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in flight.
@@ -153,7 +156,10 @@ def _listen(settings: Settings) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if sys.platform == "linux":
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
-            # Close connections whose client stops reading; accepted sockets inherit it.
+            # Close connections whose client has vanished or stops reading. Accepted sockets
+            # inherit these options.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE)
             milliseconds = int(settings.idle_timeout * 1000)
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         listening.bind(address)
