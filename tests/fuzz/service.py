@@ -133,7 +133,9 @@ class Attacker:
             print(f"FAULT {number}: {attack.kind}, {attack.what}: {fault}", flush=True)
 
     def attack_slowly(self) -> None:
-        """Run the slow attacks, all at once."""
+        """Run the slow attacks, all at once, when no earlier photo is being decoded any more."""
+        while self._good_answer() != self.first_answer:
+            time.sleep(1)
         target = Target(self.server.address, self.headers, self.good, self.patience)
         self.result.faults |= attack_slowly(target)
         self.check("after the slow attacks")
