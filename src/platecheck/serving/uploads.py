@@ -145,13 +145,9 @@ async def read_form(
     *,
     texts: Collection[str],
 ) -> tuple[tuple[str, bytes], dict[str, str]]:
-    """Read a form with one photo and text fields.
+    """Read a form with one photo and text fields; arguments as for `read_photos`.
 
     Args:
-        stream: chunks of the body.
-        headers: headers of the request, with lower-case names.
-        settings: the limits.
-        memory: grows as the body arrives.
         texts: names of the text fields to return, if present.
 
     Returns:
