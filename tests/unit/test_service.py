@@ -22,7 +22,7 @@ from platecheck.serving import routes
 from platecheck.serving.app import create_app
 from platecheck.serving.keys import PREFIX, add_key
 from platecheck.serving.observability import LEAST
-from platecheck.serving.service import QueueFullError, Service
+from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import PAGE, VERSION
 from tests.conftest import WriteModel
@@ -128,11 +128,7 @@ def test_predict_with_full_queue_is_refused_before_the_body_is_read(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client = serve()
-
-    def full(*_: object) -> None:
-        raise QueueFullError(2.3)
-
-    monkeypatch.setattr(Service, "check", full)
+    monkeypatch.setattr(Service, "queue_delay", 2.3)
     response = client.post("/v1/predict", content=b"")  # no photo: not even looked at
     assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
     assert response.headers["content-type"] == PROBLEM

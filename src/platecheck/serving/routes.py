@@ -15,7 +15,7 @@ from platecheck.serving import observability
 from platecheck.serving.keys import find_key
 from platecheck.serving.problems import PROBLEM_JSON, ProblemError, problem_details
 from platecheck.serving.schemas import ModelMetadata, PhotoPrediction, PredictResponse, Status
-from platecheck.serving.service import QueueFullError, Result, Service, ServiceStoppedError
+from platecheck.serving.service import Result, Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE
 from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos, unreadable
@@ -123,7 +123,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         `photos` has one entry per photo, in the order sent. An unreadable photo of a form has an
         `error` instead of a label; an unreadable raw body is a 422 error.
         """
-        check_queue(service)
+        service.check()  # before the body is read
         with service.uploads.reserve() as memory:
             photos = await read_photos(request.stream(), request.headers, service.settings, memory)
             start = time.perf_counter()
@@ -191,7 +191,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
     async def ready() -> Status:
         """Return 200 while the service accepts photos."""
         if service.stopping:
-            raise _unavailable(ServiceStoppedError())
+            raise ProblemError(503, "the service is stopping", {"Retry-After": "1"})
         return Status()
 
     @router.get(
@@ -239,14 +239,6 @@ def authentication(keys: Mapping[str, str] | None) -> tuple[list[Any], dict[int,
     return [Depends(check)], {401: "The API key is missing or wrong"}
 
 
-def check_queue(service: Service) -> None:
-    """Reject a request before its body is read if the queue is full."""
-    try:
-        service.check()
-    except (QueueFullError, ServiceStoppedError) as error:
-        raise _unavailable(error) from None
-
-
 async def classify(
     request: Request, service: Service, photos: Sequence[tuple[str, bytes]], **options: bool
 ) -> list[Result]:
@@ -262,10 +254,7 @@ async def classify(
         ProblemError: 503, the queue is full or the service is stopping.
         ClientDisconnect: The client disconnected.
     """
-    try:
-        futures = service.submit(photos, **options)
-    except (QueueFullError, ServiceStoppedError) as error:
-        raise _unavailable(error) from None
+    futures = service.submit(photos, **options)
 
     def cancel(_: object = None) -> None:
         for future in futures:
@@ -288,13 +277,3 @@ async def classify(
     if disconnected.done():
         raise ClientDisconnect
     return results
-
-
-def _unavailable(error: QueueFullError | ServiceStoppedError) -> ProblemError:
-    if isinstance(error, QueueFullError):
-        observability.REJECTED.labels("queue").inc()
-        # Rounded, not up: the estimate is conservative.
-        delay, detail = round(error.seconds), "too many photos are queued; retry later"
-    else:
-        delay, detail = 1, "the service is stopping"
-    return ProblemError(503, detail, headers={"Retry-After": str(max(1, delay))})

@@ -12,6 +12,7 @@ from platecheck.classifier import Classifier, Prediction
 from platecheck.heatmap import heatmap_png
 from platecheck.serving import observability
 from platecheck.serving.observability import Drift
+from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 from platecheck.serving.uploads import MemoryLimiter
 from platecheck.stream import try_to_open
@@ -23,22 +24,6 @@ WINDOW, WINDOWS = 32, 32
 GUESS, MARGIN = 0.05, 1.25
 # Predictions between two updates of the drift metric.
 DRIFT_INTERVAL = 25
-
-
-class QueueFullError(Exception):
-    """The queue has no room for these photos.
-
-    Attributes:
-        seconds: expected time until it has.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__(f"the queue is full; retry after {seconds:.1f} s")
-        self.seconds = seconds
-
-
-class ServiceStoppedError(Exception):
-    """The service is stopping."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,14 +137,16 @@ class Service:
         """Check that there is room for a number of photos.
 
         Raises:
-            QueueFullError: There is not.
-            ServiceStoppedError: The service is stopping.
+            ProblemError: 503, the queue is full or the service is stopping.
         """
         if self.stopping:
-            raise ServiceStoppedError
+            raise ProblemError(503, "the service is stopping", {"Retry-After": "1"})
         too_many = self.in_flight + photos > self.settings.queue
         if too_many or self.queue_delay > self.settings.max_queue_delay:
-            raise QueueFullError(self.queue_delay)
+            observability.REJECTED.labels("queue").inc()
+            # Rounded, not up: the estimate is conservative.
+            retry = {"Retry-After": str(max(1, round(self.queue_delay)))}
+            raise ProblemError(503, "too many photos are queued; retry later", retry)
 
     def submit(
         self, photos: Sequence[tuple[str, bytes]], *, heatmap: bool = False, record: bool = True
@@ -172,8 +159,7 @@ class Service:
             record: whether to count the predictions in the metrics.
 
         Raises:
-            QueueFullError: There is no room for all of them.
-            ServiceStoppedError: The service is stopping.
+            ProblemError: 503, there is no room for all of them, or the service is stopping.
         """
         jobs = [_Job(name, photo, heatmap, record) for name, photo in photos]
         for job in jobs:
