@@ -132,9 +132,9 @@ def _late_body_of_what_was_refused(target: Target) -> str:
     with target.connect() as connection:
         size = 60 * 2**20
         connection.send(target.head(size))
-        fault = _expect(connection.answer(), 413)
+        fault = _expect(connection.answer(), 413, 503)
         connection.send(bytes(size))
-        return fault or _expect(connection.ask(target.good), 200)
+        return fault or _expect(connection.ask(target.good), 200, 503)
 
 
 def _never_reads(target: Target) -> str:

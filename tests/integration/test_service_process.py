@@ -225,6 +225,7 @@ def test_log_has_no_secrets(bright_is_dirty: Path, tmp_path: Path) -> None:
         answer = ask(server, right)
         assert (answer.status, answer.headers["x-request-id"]) == (200, "chosen-by-me")
         assert answer.headers["keep-alive"] == "timeout=10"
+        wait_until(lambda: "chosen-by-me" in server.log_file.read_text())  # after the response
         lines = {line["request_id"]: line for line in server.log() if line["event"] == "request"}
         assert problem(wrong)["request_id"] in lines
         line = lines["chosen-by-me"]
