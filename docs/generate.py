@@ -1,7 +1,7 @@
 """Write the reference pages that are generated: ``python docs/generate.py``.
 
-docs/cli.md comes from the commands themselves, docs/recipes.md from the recipes and their schema.
-A test compares both with the files.
+docs/cli.md comes from the commands themselves, docs/recipes.md from the recipes and their schema,
+docs/settings.md from the settings of the service. A test compares them with the files.
 """
 
 import re
@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from platecheck.cli import app
+from platecheck.serving.settings import FLAGS, MB, Settings, flag_name, variable_name
 from platecheck.training.recipe import Recipe, bundled_recipes, load_recipe
 
 DOCS = Path(__file__).parent
@@ -89,6 +90,41 @@ def _type(field: dict[str, Any]) -> str:
     return " ".join([field["type"], ", ".join(limits)]).strip()
 
 
+def settings() -> str:
+    """Return all settings of the service, in Markdown."""
+    lines = [
+        "# Settings of the service",
+        "",
+        "Set each by an environment variable or in a YAML file (`platecheck serve --config FILE`);",
+        "the most common ones are also flags. Precedence: flags, then environment, then file. An",
+        "invalid value, or an unknown key of the file, is one line on stderr and exit code 2. A",
+        "misspelled variable goes unnoticed: other programs also set variables that begin with",
+        "`PLATECHECK_`.",
+        "",
+        "| file | environment | flag | default | |",
+        "|---|---|---|---|---|",
+    ]
+    for name, field in Settings.model_fields.items():
+        default = "one per core" if field.default_factory else field.default
+        if name.endswith("_bytes"):
+            default = f"{field.default // MB} MB"
+        elif isinstance(default, bool):
+            default = str(default).lower()
+        lines.append(
+            f"| `{name}` | `{variable_name(name)}` |"
+            f" {f'`{flag_name(name)}`' if name in FLAGS else ''} |"
+            f" {default or 'none'} | {field.description} |"
+        )
+    lines += [
+        "",
+        "In the environment, a list is JSON:",
+        "`PLATECHECK_CORS_ORIGINS='[\"https://app.example\"]'`. The flags that the other settings",
+        "had in version 0.1 are accepted with a warning until 0.3.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 if __name__ == "__main__":
+    (DOCS / "settings.md").write_text(settings(), encoding="utf-8")
     (DOCS / "cli.md").write_text(command_line(), encoding="utf-8")
     (DOCS / "recipes.md").write_text(recipes(), encoding="utf-8")

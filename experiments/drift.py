@@ -16,7 +16,7 @@ from platecheck.data.folders import checked, list_photos
 from platecheck.data.render import write_dataset
 from platecheck.data.splits import apply_split
 from platecheck.photo import open_photo
-from platecheck.serving.drift import Drift
+from platecheck.serving.observability import Drift
 
 DIM = 0.35
 

@@ -6,7 +6,7 @@ requests at twice that rate, whether or not there are answers (an open loop), at
 client runs on the same cores; what it takes is counted.
 
 The promise: 99 in 100 of the photos that are taken are answered within the seconds that a request
-may wait (``--max-queue-delay`` of ``platecheck serve``), and the 99th percentile of a photo that
+may wait (``PLATECHECK_MAX_QUEUE_DELAY``), and the 99th percentile of a photo that
 has the service for itself. Both are known before the load begins. Where it is broken, or there is
 any answer but 200 and 503, or where the service does not end well, the exit code is 1.
 """
@@ -136,7 +136,7 @@ async def measure(model: str, minutes: float, wait: float, seed: int) -> Summary
     """Start a service, its settings the default ones but for these, measure, and stop it."""
     photos = read_photos()
     requests = [form([photo]) for photo in photos]
-    with Server("--model", model, "--max-queue-delay", str(wait)) as server:
+    with Server("--model", model, max_queue_delay=wait) as server:
         await keep_asking(server.address, islice(cycle(requests), 200), CLOSED_CONNECTIONS)
         alone = await keep_asking(server.address, islice(cycle(requests), 300), 1)
         expected = {

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tests.fuzz.damaged_photos import originals
 from tests.fuzz.forms import CANARY
@@ -14,14 +14,15 @@ class Broken:
 
     Attributes:
         data: what is sent.
-        answers: how many answers there must be.
-        ends: whether the client then says that it will send no more; the service may then close
-            without an answer, since the request is not whole.
-        status: that every answer must have; None: any that is not a fault.
+        answers: expected number of responses.
+        malformed: whether the server may close the connection instead.
+        ends: whether the client then closes its side; the server may do so, too.
+        status: expected status; None: any that is not a fault.
     """
 
     data: bytes
     answers: int = 1
+    malformed: bool = False
     ends: bool = False
     status: int | None = None
 
@@ -34,7 +35,12 @@ def broken_http(rng: random.Random, extra: str) -> tuple[str, Broken]:
         extra: headers for every request, such as the key.
     """
     name = rng.choice(sorted(FAULTS))
-    return name, FAULTS[name](rng, extra)
+    return name, fault(name, rng, extra)
+
+
+def fault(name: str, rng: random.Random, extra: str) -> Broken:
+    """Return the bytes of one kind of fault."""
+    return replace(FAULTS[name](rng, extra), malformed=name not in WELL_FORMED)
 
 
 def _head(extra: str, *lines: str, start: str = "POST /v1/predict HTTP/1.1") -> bytes:
@@ -209,3 +215,11 @@ FAULTS: dict[str, Callable[[random.Random, str], Broken]] = {
         _head(extra, "Content-Length: 99999999") + b"x" * 50_000
     ),
 }  # fmt: skip
+
+WELL_FORMED = {
+    "an upgrade",
+    "HTTP/1.0",
+    "ten requests at once",
+    "a body of GET",
+    "chunks of a byte",
+}

@@ -85,16 +85,13 @@ class Connection(asyncio.Protocol):
         self._transport.write(request)
 
     def close(self) -> None:
-        """Close it."""
         if self._transport:
             self._transport.close()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Be ready."""
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Collect an answer, and hand it on when it is whole."""
         self._received += data
         end = self._received.find(_END_OF_HEADERS)
         if end < 0:
@@ -113,7 +110,6 @@ class Connection(asyncio.Protocol):
         self._tell(answer)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Say that there will be no answer."""
         self._transport = None
         self._tell(None)
 
@@ -131,7 +127,6 @@ def _content_length(head: bytes) -> int:
 
 
 async def connect(address: tuple[str, int]) -> Connection:
-    """Open a connection."""
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(Connection, *address)
     return connection

@@ -2,10 +2,9 @@
 
 import socket
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 _END_OF_HEADERS = b"\r\n\r\n"
@@ -78,21 +77,31 @@ class RawConnection:
             except ValueError as error:
                 raise NoAnswerError(f"not HTTP: {status_line[:100]!r}") from error
 
-    def ask(self, request: bytes, *, ends: bool = False) -> RawAnswer:
+    def ask(self, request: bytes) -> RawAnswer:
         """Send a request and wait for its answer, which may come before all is sent.
 
+        Raises:
+            NoAnswerError: there is none.
+        """
+        return next(self.ask_all(request, 1))
+
+    def ask_all(self, requests: bytes, count: int, *, ends: bool = False) -> Iterator[RawAnswer]:
+        """Send requests and yield their answers.
+
         Args:
-            request: all of it.
+            requests: all of them.
+            count: number of answers.
             ends: whether to say that nothing more will be sent.
 
         Raises:
             NoAnswerError: there is none.
         """
         with suppress(OSError):  # refused midway: the answer says why
-            self.send(request)
+            self.send(requests)
             if ends:
                 self.socket.shutdown(socket.SHUT_WR)
-        return self.answer()
+        for _ in range(count):
+            yield self.answer()
 
     def rest(self) -> bytes:
         """What else comes until the other side closes.
@@ -105,20 +114,12 @@ class RawConnection:
         return self._received
 
     def close(self) -> None:
-        """Close it."""
         self.socket.close()
 
     def __enter__(self) -> Self:
-        """Nothing more to do: it is connected."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close it."""
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _body(self, status: int, headers: dict[str, str]) -> bytes:
@@ -126,9 +127,11 @@ class RawConnection:
             return b""
         if headers.get("transfer-encoding") == "chunked":
             return b"".join(self._chunks())
+        if "content-length" not in headers:
+            return self.rest()
         return self._exactly(int(headers["content-length"]))
 
-    def _chunks(self) -> Iterable[bytes]:
+    def _chunks(self) -> Iterator[bytes]:
         while size := int(self._until(b"\r\n"), 16):
             yield self._exactly(size)
             self._until(b"\r\n")

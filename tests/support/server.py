@@ -9,9 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from tests.support.raw_http import NoAnswerError, RawConnection, request
@@ -45,19 +43,19 @@ class Server:
     def __init__(
         self,
         *options: str | Path,
-        env: Mapping[str, str] | None = None,
-        cwd: Path | None = None,
         port: int = 0,
+        cwd: Path | None = None,
         open_files: int | None = None,
+        **settings: object,
     ) -> None:
         """Start it and wait until it answers.
 
         Args:
             options: of ``platecheck serve``.
-            env: more of the environment.
-            cwd: its working folder.
             port: 0: any free one.
-            open_files: most files and connections that it may have open.
+            cwd: its working folder.
+            open_files: maximum number of open files and connections.
+            settings: given by environment variables.
 
         Raises:
             NotStartedError: it ended instead.
@@ -67,6 +65,7 @@ class Server:
         command: list[str | Path] = [sys.executable, "-m", "platecheck", "serve"]
         if open_files:
             command = ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh", *command]
+        env = {f"PLATECHECK_{name.upper()}": str(value) for name, value in settings.items()}
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
                 [*command, "--port", str(port), *options],
@@ -74,7 +73,7 @@ class Server:
                 stderr=log,
                 text=True,
                 cwd=cwd,
-                env={**os.environ, "COLUMNS": "200", **(env or {})},
+                env={**os.environ, "COLUMNS": "200", **env},
             )
         assert self.process.stdout
         found = _ADDRESS.search(self.process.stdout.readline())
@@ -82,11 +81,10 @@ class Server:
         if not found or not self._answers():
             code = self.process.wait()
             said = self.log_file.read_text(encoding="utf-8")
-            self.close()
+            self.__exit__()
             raise NotStartedError(code, said)
 
     def _answers(self) -> bool:
-        """Wait for the first answer; False where the process ends instead."""
         tls = None
         if self.url.startswith("https"):
             tls = ssl.create_default_context()
@@ -101,82 +99,63 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the process that was started; its workers are :meth:`workers`."""
         return self.process.pid
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port."""
         host, _, port = self.url.partition("://")[2].rpartition(":")
         return host, int(port)
 
     def workers(self) -> list[int]:
-        """Process ids of the workers, where there are several."""
-        return [pid for pid in children(self.pid) if "spawn_main" in _command(pid)]
+        """Process ids of the workers, if there are several."""
+        return [pid for pid in children(self.pid) if b"spawn_main" in _command(pid)]
 
     def log(self) -> list[dict[str, Any]]:
-        """The lines of the log so far."""
+        """The lines of the log so far; a line that is not JSON is an error."""
         text = self.log_file.read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines()]
+        return [json.loads(line) for line in text.splitlines() if " is deprecated; " not in line]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """Tell it to stop, wait, and return its exit code."""
+        """Stop it and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(number)
         return self.process.wait()
 
-    def close(self) -> None:
-        """Stop it, and forget its log."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         self.stop()
         if self.process.stdout:
             self.process.stdout.close()
         self._folder.cleanup()
 
-    def __enter__(self) -> Self:
-        """Nothing more to do: it runs."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Stop it."""
-        self.close()
-
 
 def children(pid: int) -> list[int]:
-    """Process ids of the children of a process."""
     found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
     return [int(child) for child in found.split()]
 
 
 def resident_bytes(pid: int) -> int:
-    """Memory of a process that is in RAM."""
     return _status(pid, "VmRSS")
 
 
 def peak_bytes(pid: int) -> int:
-    """The most that :func:`resident_bytes` has been."""
     return _status(pid, "VmHWM")
 
 
 def cpu_seconds(pid: int) -> float:
-    """CPU time of a process and of those that it has started, ended ones left out."""
-    return _own_cpu_seconds(pid) + sum(map(cpu_seconds, children(pid)))
+    """CPU time of a process and its running descendants."""
+    after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    own = (int(after_name[11]) + int(after_name[12])) / _TICKS
+    return own + sum(map(cpu_seconds, children(pid)))
 
 
 def busy_seconds() -> float:
-    """CPU time of all that the machine does."""
+    """CPU time of the whole machine."""
     first = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
     user, nice, system, _idle, _waiting, interrupts, soft_interrupts = map(int, first[:7])
     return (user + nice + system + interrupts + soft_interrupts) / _TICKS
-
-
-def _own_cpu_seconds(pid: int) -> float:
-    after_name = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(after_name[11]) + int(after_name[12])) / _TICKS
 
 
 def _status(pid: int, field: str) -> int:
@@ -186,5 +165,5 @@ def _status(pid: int, field: str) -> int:
     raise ProcessLookupError(f"process {pid} has ended")
 
 
-def _command(pid: int) -> str:
-    return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace")
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()

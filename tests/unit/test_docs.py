@@ -8,7 +8,10 @@ import pytest
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-@pytest.mark.parametrize(("page", "name"), [("cli.md", "command_line"), ("recipes.md", "recipes")])
+@pytest.mark.parametrize(
+    ("page", "name"),
+    [("cli.md", "command_line"), ("recipes.md", "recipes"), ("settings.md", "settings")],
+)
 def test_generated_page_is_up_to_date(page: str, name: str) -> None:
     spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
     assert spec

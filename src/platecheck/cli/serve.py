@@ -7,27 +7,28 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
 import typer
-from pydantic.fields import FieldInfo
 
 from platecheck.cli.options import complete_model
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError, warn_renamed
-from platecheck.serving.settings import DEPRECATED, MB, Settings, flag_name, load_settings
+from platecheck.serving.settings import DEPRECATED, FLAGS, Settings, flag_name, load_settings
 
 apikey = typer.Typer(help="Manage API keys.", no_args_is_help=True)
 
 
 def serve(
     *,
-    settings: Annotated[
-        Path | None, typer.Option(help="YAML file of these options, with _ instead of -.")
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings.", metavar="FILE")
     ] = None,
+    settings: Annotated[Path | None, typer.Option(hidden=True)] = None,
     **flags: Any,
 ) -> None:
     """Serve predictions over HTTP, with a web page.
 
-    Every option can also be set by an environment variable (PLATECHECK_PORT for --port) or in
-    the settings file. Flags override the environment, which overrides the file.
+    All settings can also be set by an environment variable (PLATECHECK_PORT for --port) or in the
+    configuration file (port: 8000). Flags override the environment, which overrides the file. More
+    settings: docs/settings.md.
     """
     try:
         from platecheck.serving.feedback_service import open_feedback
@@ -41,12 +42,13 @@ def serve(
         stdout.print(f"Serving at [bold]{escape(url)}[/]")
         stdout.print("API documentation: /docs. Press Ctrl+C to stop.")
 
+    if settings:
+        warn_renamed("--settings", "--config")
     given = {name: flags[_parameter(name)] for name in (*Settings.model_fields, *DEPRECATED)}
-    chosen = load_settings(settings, **{n: value for n, value in given.items() if value != []})
+    given = {name: value for name, value in given.items() if value != []}
+    chosen = load_settings(config or settings, **given)
     if store := open_feedback(chosen):  # fail before listening if the store cannot be used
         store.close()
-    if chosen.feedback_photos:
-        warn_renamed("--feedback-photos", "--feedback alone")
     run(chosen, on_ready=print_url)
 
 
@@ -61,13 +63,12 @@ def _options() -> Iterator[inspect.Parameter]:
         kind: Any = {tuple: list[str], Literal: str}.get(
             get_origin(field.annotation), field.annotation
         )
-        extra: Any = field.json_schema_extra or {}
+        default = f" [{field.default}]" if field.default else ""
         option = typer.Option(
             *([flag_name(name)] if field.default is False else []),
-            help=f"{field.description}{_default(current, field)}.".replace("….", "…"),
+            help=f"{field.description}{escape(default)}.".replace("….", "…"),
             autocompletion=complete_model if name == "model" else None,
-            hidden=name in DEPRECATED,
-            **extra,
+            hidden=name not in FLAGS,
         )
         yield inspect.Parameter(
             _parameter(name),
@@ -77,18 +78,11 @@ def _options() -> Iterator[inspect.Parameter]:
         )
 
 
-def _default(name: str, field: FieldInfo) -> str:
-    default: Any = "one per core" if field.default_factory else field.default
-    if not default:
-        return ""
-    if name.endswith("_bytes"):
-        default = f"{default // MB} MB"
-    return escape(f" [{'yes' if default is True else default}]")
-
-
 # Typer builds the options from the signature.
-_own = inspect.signature(serve).parameters["settings"]
-serve.__signature__ = inspect.Signature([*_options(), _own])  # type: ignore[attr-defined]
+_own = inspect.signature(serve).parameters
+serve.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [*_options(), _own["config"], _own["settings"]]
+)
 
 Name = Annotated[str, typer.Argument(help="Name of the key, as it appears in logs.")]
 File = Annotated[Path, typer.Option(help="File that stores the hashes of keys.")]

@@ -184,7 +184,7 @@ def _write_graph(module: InferenceModel, run: Run, path: Path, *, int8: bool) ->
     if int8:
         photos = _verified(run, "train")
         count = min(len(photos), CALIBRATION_PHOTOS)
-        chosen = (photos[i * len(photos) // count] for i in range(count))
+        chosen = [photos[i * len(photos) // count] for i in range(count)]
         float_convs = NETWORKS[run.recipe.network.name].float_convs
         _quantize(path, batches(map(PixelCache(size, chosen).get, chosen)), float_convs)
 

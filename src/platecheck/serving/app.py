@@ -5,27 +5,26 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI, Request
-from starlette.responses import Response
+from fastapi import FastAPI
 
 import platecheck
 from platecheck.classifier import Classifier, find_model
-from platecheck.serving.addresses import is_loopback
-from platecheck.serving.api_docs import mount_docs
 from platecheck.serving.feedback_routes import feedback_api
 from platecheck.serving.feedback_service import FeedbackService, open_feedback
-from platecheck.serving.host_origin import LOCAL_NAMES, CrossOrigin, HostOriginMiddleware
 from platecheck.serving.keys import read_keys
-from platecheck.serving.logs import event
-from platecheck.serving.middleware import RequestContextMiddleware
+from platecheck.serving.middleware import (
+    LOCAL_NAMES,
+    CrossOrigin,
+    HostOriginMiddleware,
+    RequestContextMiddleware,
+    TimeoutMiddleware,
+)
+from platecheck.serving.observability import event
 from platecheck.serving.problems import add_error_handlers
 from platecheck.serving.routes import api
 from platecheck.serving.service import Service
-from platecheck.serving.settings import Settings
-from platecheck.serving.static import NO_CACHE, PageFiles, service_worker
-from platecheck.serving.timeout import TimeoutMiddleware
-
-DESCRIPTION = "Classify photos of dishes as clean or dirty."
+from platecheck.serving.settings import Settings, is_loopback
+from platecheck.serving.static import mount_docs, mount_page
 
 INTRODUCTION = (
     "Send photos to `POST /v1/predict`. If the service requires API keys, authenticate with"
@@ -54,7 +53,6 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     """
     path = find_model(settings.model)
     classifier = Classifier.load(path, providers=settings.providers or None)
-    content = path.read_bytes()
     if keys is None and settings.keys:
         keys = read_keys(settings.keys)
     service = Service(classifier, settings)
@@ -75,7 +73,7 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
 
     app = FastAPI(
         title="platecheck",
-        summary=DESCRIPTION,
+        summary="Classify photos of dishes as clean or dirty.",
         description=INTRODUCTION,
         openapi_tags=[{"name": name, "description": text} for name, text in TAGS.items()],
         version=platecheck.__version__,
@@ -86,19 +84,9 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     )
     app.state.service = service
     app.state.feedback = feedback
-    app.include_router(api(service, keys, content))
+    app.include_router(api(service, keys, path.read_bytes()))
     app.include_router(feedback_api(service, keys, feedback))
-    worker, files = service_worker(classifier.fingerprint), PageFiles("page")
-
-    @app.get("/", include_in_schema=False)
-    async def page(request: Request) -> Response:
-        return await files.get_response("index.html", request.scope)
-
-    @app.get("/sw.js", include_in_schema=False)
-    async def worker_source() -> Response:  # at the root, so that its scope is the whole page
-        return Response(worker, media_type="text/javascript", headers=NO_CACHE)
-
-    app.mount("/page", files)
+    mount_page(app, classifier.fingerprint)
     mount_docs(app)
     add_error_handlers(app)
     hosts = None

@@ -13,10 +13,10 @@ from starlette.responses import Response
 from platecheck.errors import PhotoError
 from platecheck.feedback.entry import Answer, Feedback
 from platecheck.model_info import NO_DISH
-from platecheck.serving import metrics
+from platecheck.serving import observability as metrics
 from platecheck.serving.feedback_service import FeedbackService
 from platecheck.serving.problems import ProblemError
-from platecheck.serving.routes import FILE, authentication, check_queue, classify, errors, form
+from platecheck.serving.routes import FILE, authentication, classify, errors, form
 from platecheck.serving.service import Service
 from platecheck.serving.uploads import read_form
 
@@ -126,7 +126,7 @@ def feedback_api(
         """
         enabled = _require(feedback)
         with _count_errors(), service.uploads.reserve() as memory:
-            check_queue(service)
+            service.check()
             (_, photo), texts = await read_form(
                 request.stream(), request.headers, service.settings, memory, texts=TEXTS
             )

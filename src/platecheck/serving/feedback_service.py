@@ -9,8 +9,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from platecheck.errors import MissingExtraError, StorageError
-from platecheck.serving import metrics
-from platecheck.serving.logs import event
+from platecheck.serving import observability as metrics
+from platecheck.serving.observability import event
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 

@@ -1,18 +1,23 @@
-"""Around every request: an id, security headers, figures, a line in the log."""
+"""Middleware: request ids, logs and metrics; timeouts; protection from foreign web pages."""
 
+import asyncio
 import logging
 import re
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from platecheck.serving import metrics
 from platecheck.serving.keys import PREFIX
-from platecheck.serving.logs import event
+from platecheck.serving.observability import REJECTED, REQUESTS, SECONDS, event
+from platecheck.serving.problems import problem_response
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -37,13 +42,14 @@ SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-# Bytes of an answer that are sent at once. Who reads slowly is seen to read as one of them goes.
-PART = 64 * 1024
+LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+# Send bodies in chunks of this size, so that slow readers still make progress.
+CHUNK = 64 * 1024
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
 class RequestContextMiddleware:
-    """ASGI middleware around everything else."""
+    """Outermost middleware: request id, security headers, metrics and log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -53,16 +59,15 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send)
             return
         start = time.perf_counter()
-        # The answer to HEAD is that to GET, and the server leaves out its body.
-        method = scope["method"]
-        scope = {**scope, "method": "GET" if method == "HEAD" else method}
-        # Nothing here is so large that a part of it is wanted, and Starlette answers ranges that
-        # make no sense with plain text.
-        scope["headers"] = [pair for pair in scope["headers"] if pair[0] != b"range"]
-        state = scope.setdefault("state", {})
-        state["request_id"] = request_id = _request_id(scope)
-        state["log"] = {}
-        status = 0
+        method, status = scope["method"], 0
+        request_id = Headers(scope=scope).get("x-request-id", "")
+        if not _REQUEST_ID.fullmatch(request_id) or request_id.startswith(PREFIX):  # maybe a key
+            request_id = uuid.uuid4().hex
+        # HEAD is answered like GET; the server omits the body. Ranges are not supported: Starlette
+        # would answer invalid ones in plain text.
+        headers = [pair for pair in scope["headers"] if pair[0] != b"range"]
+        scope = {**scope, "method": "GET" if method == "HEAD" else method, "headers": headers}
+        scope.setdefault("state", {}).update(request_id=request_id, log={})
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -72,59 +77,162 @@ class RequestContextMiddleware:
                 headers["X-Request-ID"] = request_id
                 for name, value in SECURITY_HEADERS.items():
                     headers.setdefault(name, value)
-            for part in _parts(message):
-                await send(part)
+            body = message.get("body", b"")
+            while len(body) > CHUNK:
+                await send({**message, "body": body[:CHUNK], "more_body": True})
+                body = body[CHUNK:]
+                message = {**message, "body": body}
+            await send(message)
 
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - start
-            path = _route(scope)
-            metrics.REQUESTS.labels(method, path, str(status or "none")).inc()
-            metrics.SECONDS.labels(path).observe(seconds)
+            # The route, not the path, which anyone can make up; of static files the mount's path.
+            route = scope.get("route")
+            path = str(route.path if route else scope["root_path"] or "unknown")
+            REQUESTS.labels(method, path, str(status or "none")).inc()
+            SECONDS.labels(path).observe(seconds)
             event(
                 logging.INFO,
                 "request",
                 request_id=request_id,
                 method=method,
                 path=path,
-                status=status or None,  # none: the client went away
+                status=status or None,  # none: the client disconnected
                 milliseconds=round(seconds * 1000, 1),
                 client=_client(scope),
-                **state["log"],
+                **scope["state"]["log"],
             )
 
 
-def _parts(message: Message) -> Iterator[Message]:
-    """The same in messages of which none has a large body."""
-    body = message.get("body", b"")
-    if len(body) <= PART:
-        yield message
-        return
-    for start in range(0, len(body), PART):
-        more = message.get("more_body", False) or start + PART < len(body)
-        yield {**message, "body": body[start : start + PART], "more_body": more}
+class TimeoutMiddleware:
+    """Limit the time until a response starts, and turn failures into problem details.
+
+    The server's sockets limit how long a client may stop reading the response.
+
+    Args:
+        app: the wrapped application.
+        request_timeout: seconds until the response must start, upload included.
+        idle_timeout: seconds that an upload may pause; None for no limit.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, request_timeout: float, idle_timeout: float | None = None
+    ) -> None:
+        self._app = app
+        self._request_timeout = request_timeout
+        self._idle_timeout = idle_timeout
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = scope["state"]["request_id"]
+        uploaded, started = False, False
+
+        async def receive_in_time() -> Message:
+            nonlocal uploaded
+            async with asyncio.timeout(None if uploaded else self._idle_timeout):
+                message = await receive()
+            uploaded = uploaded or not message.get("more_body", False)
+            return message
+
+        async def send_in_time(message: Message) -> None:
+            nonlocal started
+            started = True
+            limit.reschedule(None)
+            await send(message)
+
+        try:
+            async with asyncio.timeout(self._request_timeout) as limit:
+                await self._app(scope, receive_in_time, send_in_time)
+            return
+        except TimeoutError:
+            REJECTED.labels("late").inc()
+            if uploaded:
+                retry = {"Retry-After": "1"}
+                response = problem_response(503, "the request timed out", request_id, retry)
+            else:
+                close = {"Connection": "close"}
+                response = problem_response(408, "the upload timed out", request_id, close)
+        except ClientDisconnect:
+            return
+        except Exception:
+            event(logging.ERROR, "failed", exc_info=True, request_id=request_id)
+            if started:
+                raise
+            detail = "internal error; see the log of the service"
+            response = problem_response(500, detail, request_id)
+        await response(scope, receive, send)
 
 
-def _route(scope: Scope) -> str:
-    """The route that answered, not the path: there are as many paths as someone can think of."""
-    route = scope.get("route")
-    # Of static files there is only the folder's path.
-    return str(route.path if route else scope["root_path"] or "unknown")
+class HostOriginMiddleware:
+    """Reject requests with a wrong Host or a foreign Origin.
+
+    A browser can reach services that are not meant to be public. Checking the Origin header stops
+    requests from other sites, checking the Host header a domain that is rebound to 127.0.0.1.
+
+    Args:
+        app: the wrapped application.
+        hosts: allowed host names; None allows any.
+        origins: allowed origins besides the service's own, such as ``https://app.example``.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, hosts: Collection[str] | None, origins: Collection[str]
+    ) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            rejection = self._check(Headers(scope=scope))
+            if rejection:
+                response = problem_response(*rejection, scope["state"]["request_id"])
+                await response(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, headers: Headers) -> tuple[int, str] | None:
+        host, origin = headers.get("host", ""), headers.get("origin")
+        if self._hosts is not None:
+            try:
+                name = urlsplit(f"//{host}").hostname
+            except ValueError:
+                name = None
+            if not name:
+                return 421, "the Host header is missing or invalid"
+            if name not in self._hosts:
+                detail = f"the host name {name} is not allowed; add it to PLATECHECK_ALLOWED_HOSTS"
+                return 421, detail
+        if origin and origin not in self._origins and origin.partition("://")[2] != host:
+            return 403, "the origin is not allowed; add it to PLATECHECK_CORS_ORIGINS"
+        return None
+
+
+class CrossOrigin(CORSMiddleware):
+    """Starlette's CORS middleware, with rejections as problem details."""
+
+    def preflight_response(self, request_headers: Headers) -> Response:
+        """Answer a preflight request."""
+        response = super().preflight_response(request_headers)
+        if response.status_code < 400:
+            return response
+        headers = {
+            name: value
+            for name, value in response.headers.items()
+            if name not in {"content-length", "content-type"}
+        }
+        detail = bytes(response.body).decode()
+        return problem_response(response.status_code, detail, headers=headers)
 
 
 def _client(scope: Scope) -> str | None:
-    """The client's address: a proxy on this machine may pass on whatever it was told."""
+    """Return the client's address, unless a proxy passed on something else."""
     host, _ = scope.get("client") or ("", 0)
     try:
         return str(ip_address(host.partition("%")[0]))  # what follows % is a name
     except ValueError:
         return None
-
-
-def _request_id(scope: Scope) -> str:
-    """The caller's id of the request, if it is a decent one and not a key; else a new one."""
-    given = Headers(scope=scope).get("x-request-id", "")
-    if _REQUEST_ID.fullmatch(given) and not given.startswith(PREFIX):
-        return given
-    return uuid.uuid4().hex

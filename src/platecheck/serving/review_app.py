@@ -19,13 +19,15 @@ from platecheck.errors import SettingsError, StorageError
 from platecheck.feedback.entry import encode_photo
 from platecheck.feedback.reviews import Agreement, agreements, known_labels, review_queue
 from platecheck.feedback.store import Store
-from platecheck.serving.host_origin import LOCAL_NAMES, HostOriginMiddleware
-from platecheck.serving.logs import config as log_config
-from platecheck.serving.middleware import RequestContextMiddleware
+from platecheck.serving.middleware import (
+    LOCAL_NAMES,
+    HostOriginMiddleware,
+    RequestContextMiddleware,
+    TimeoutMiddleware,
+)
+from platecheck.serving.observability import log_config
 from platecheck.serving.problems import ProblemError, add_error_handlers, problem_response
-from platecheck.serving.protocol import PatientProtocol
 from platecheck.serving.static import PageFiles
-from platecheck.serving.timeout import TimeoutMiddleware
 
 HOST = "127.0.0.1"
 NO_STORE = {"Cache-Control": "no-store"}  # deleted photos must not stay in browser caches
@@ -157,7 +159,7 @@ def serve_review(store: Store, *, port: int, on_ready: Callable[[str], None]) ->
         on_ready(f"http://{HOST}:{listening.getsockname()[1]}")
         config = uvicorn.Config(
             create_review(store),
-            http=PatientProtocol,
+            http="h11",
             ws="none",
             lifespan="off",
             server_header=False,

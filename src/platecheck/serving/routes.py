@@ -11,12 +11,11 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from platecheck.serving import metrics
+from platecheck.serving import observability
 from platecheck.serving.keys import find_key
-from platecheck.serving.pool import PoolClosedError, PoolResult, QueueFullError
 from platecheck.serving.problems import PROBLEM_JSON, ProblemError, problem_details
 from platecheck.serving.schemas import ModelMetadata, PhotoPrediction, PredictResponse, Status
-from platecheck.serving.service import Service
+from platecheck.serving.service import Result, Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE
 from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos, unreadable
@@ -78,8 +77,8 @@ def errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
 
 
 _NOT_ALLOWED = {
-    403: "Origin not allowed (see --cors-origin)",
-    421: "Host not allowed (see --allowed-host)",
+    403: "Origin not allowed (see PLATECHECK_CORS_ORIGINS)",
+    421: "Host not allowed (see PLATECHECK_ALLOWED_HOSTS)",
 }
 _PREDICT_ERRORS = {
     400: "The body does not match its Content-Type",
@@ -124,7 +123,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         `photos` has one entry per photo, in the order sent. An unreadable photo of a form has an
         `error` instead of a label; an unreadable raw body is a 422 error.
         """
-        check_queue(service)
+        service.check()  # before the body is read
         with service.uploads.reserve() as memory:
             photos = await read_photos(request.stream(), request.headers, service.settings, memory)
             start = time.perf_counter()
@@ -164,7 +163,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
         response_class=Response,
         responses={
             200: {"content": {"application/octet-stream": {"schema": FILE}}},
-            **errors({**auth_errors, 404: "Model download is disabled (--no-offline)"}),
+            **errors({**auth_errors, 404: "Model download is disabled (PLATECHECK_OFFLINE)"}),
         },
         tags=["model"],
     )
@@ -192,7 +191,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
     async def ready() -> Status:
         """Return 200 while the service accepts photos."""
         if service.stopping:
-            raise _unavailable(PoolClosedError())
+            raise ProblemError(503, "the service is stopping", {"Retry-After": "1"})
         return Status()
 
     @router.get(
@@ -209,7 +208,7 @@ def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> 
     )
     def get_metrics() -> Response:  # not async: reads files if there are several workers
         """Return metrics in the Prometheus text format."""
-        return Response(metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(observability.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return router
 
@@ -228,7 +227,7 @@ def authentication(keys: Mapping[str, str] | None) -> tuple[list[Any], dict[int,
     ) -> None:
         name = find_key(given.credentials, keys) if given else None
         if name is None:
-            metrics.REJECTED.labels("key").inc()
+            observability.REJECTED.labels("key").inc()
             reason = "wrong" if given else "missing"
             raise ProblemError(
                 401,
@@ -240,33 +239,22 @@ def authentication(keys: Mapping[str, str] | None) -> tuple[list[Any], dict[int,
     return [Depends(check)], {401: "The API key is missing or wrong"}
 
 
-def check_queue(service: Service) -> None:
-    """Reject a request before its body is read if the queue is full."""
-    try:
-        service.pool.check()
-    except (QueueFullError, PoolClosedError) as error:
-        raise _unavailable(error) from None
-
-
 async def classify(
     request: Request, service: Service, photos: Sequence[tuple[str, bytes]], **options: bool
-) -> list[PoolResult]:
+) -> list[Result]:
     """Classify photos, cancelling those not yet started if the client disconnects.
 
     Args:
         request: the request they belong to.
         service: classifies them.
         photos: name and content of each.
-        options: passed to `platecheck.serving.pool.PredictionPool.submit`.
+        options: passed to `Service.submit`.
 
     Raises:
         ProblemError: 503, the queue is full or the service is stopping.
         ClientDisconnect: The client disconnected.
     """
-    try:
-        futures = service.pool.submit(photos, **options)
-    except (QueueFullError, PoolClosedError) as error:
-        raise _unavailable(error) from None
+    futures = service.submit(photos, **options)
 
     def cancel(_: object = None) -> None:
         for future in futures:
@@ -289,13 +277,3 @@ async def classify(
     if disconnected.done():
         raise ClientDisconnect
     return results
-
-
-def _unavailable(error: QueueFullError | PoolClosedError) -> ProblemError:
-    if isinstance(error, QueueFullError):
-        metrics.REJECTED.labels("queue").inc()
-        # Rounded, not up: the estimate is conservative.
-        delay, detail = round(error.seconds), "too many photos are queued; retry later"
-    else:
-        delay, detail = 1, "the service is stopping"
-    return ProblemError(503, detail, headers={"Retry-After": str(max(1, delay))})

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from platecheck.classifier import Classifier
 from platecheck.model_info import ErrorGuarantee
-from platecheck.serving.pool import PoolResult
 from platecheck.serving.problems import ProblemDetails, problem_details
+from platecheck.serving.service import Result
 from platecheck.serving.settings import Settings
 
 EXAMPLE: dict[str, JsonValue] = {
@@ -52,7 +52,7 @@ class PhotoPrediction(BaseModel):
     error: ProblemDetails | None = Field(default=None, description="why there is no prediction")
 
     @classmethod
-    def of(cls, name: str, result: PoolResult) -> Self:
+    def of(cls, name: str, result: Result) -> Self:
         prediction = result.prediction
         if prediction.error:
             return cls(name=name, error=problem_details(422, prediction.error.reason))

@@ -8,7 +8,9 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI
@@ -16,17 +18,19 @@ from uvicorn.supervisors import Multiprocess
 
 from platecheck.classifier import Classifier
 from platecheck.errors import PlatecheckError, SettingsError
-from platecheck.serving.addresses import addresses, is_loopback
+from platecheck.serving.app import create_app
 from platecheck.serving.keys import read_keys
-from platecheck.serving.logs import config as log_config
-from platecheck.serving.logs import event
-from platecheck.serving.protocol import PatientProtocol
-from platecheck.serving.settings import Settings
+from platecheck.serving.observability import event, log_config
+from platecheck.serving.settings import Settings, is_loopback, resolve
 
-# Length of the listen queue.
 BACKLOG = 2048
+# Maximum bytes of a request's line and headers.
+HEADER_BYTES = 64 * 1024
 # Limit of unsent bytes in the kernel, which by default buffers megabytes and hides slow readers.
 UNSENT = 64 * 1024
+
+# Seconds of silence after which the kernel asks whether the client is still there.
+KEEPALIVE = 60
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None) -> None:
@@ -43,22 +47,23 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
     # uvicorn raises the signal again after a graceful shutdown; exit with 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     keys = _keys(settings)
-    _check_certificate(settings)
+    if settings.certificate and settings.private_key:
+        _check_certificate(settings.certificate, settings.private_key)
     Classifier.load(settings.model, providers=settings.providers or None)
-    listening = _listen(settings)
-    try:
-        on_ready(_url(settings, listening))
-        with tempfile.TemporaryDirectory(prefix="platecheck-metrics-") as folder:
-            if settings.workers > 1:
-                # Shared by the workers; read when the metrics module is imported.
-                os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-                _Workers(_config(settings, keys), [listening]).run()
-            else:
-                uvicorn.Server(_config(settings, keys)).run([listening])
-    except KeyboardInterrupt:
-        pass
-    finally:
-        listening.close()
+    with (
+        _listen(settings) as listening,
+        tempfile.TemporaryDirectory(prefix="platecheck-metrics-") as folder,
+        suppress(KeyboardInterrupt),
+    ):
+        scheme = "https" if settings.certificate else "http"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        on_ready(f"{scheme}://{host}:{listening.getsockname()[1]}")
+        if settings.workers > 1:
+            # Shared by the workers; read when the metrics are imported.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            _Workers(_config(settings, keys), [listening]).run()
+        else:
+            uvicorn.Server(_config(settings, keys)).run([listening])
 
 
 class _Workers(Multiprocess):
@@ -70,15 +75,12 @@ class _Workers(Multiprocess):
         super().keep_subprocess_alive()
 
     def terminate_all(self) -> None:
-        """Close the port, then let the workers finish."""
         for listening in self.sockets:
             listening.close()
         super().terminate_all()
 
 
 def _app(settings: Settings, keys: Mapping[str, str] | None) -> FastAPI:
-    from platecheck.serving.app import create_app
-
     try:
         return create_app(settings, keys)
     except PlatecheckError as error:
@@ -93,12 +95,12 @@ def _config(settings: Settings, keys: Mapping[str, str] | None) -> uvicorn.Confi
     return uvicorn.Config(
         partial(_app, settings, keys),
         factory=True,
-        http=PatientProtocol,
+        http="h11",  # httptools drops the body of requests with Upgrade, such as curl --http2
+        h11_max_incomplete_event_size=HEADER_BYTES,
         ws="none",
         workers=settings.workers,
         backlog=BACKLOG,
-        # PatientProtocol applies this limit to every silence of a client; floats work.
-        timeout_keep_alive=settings.idle_timeout,  # type: ignore[arg-type]
+        timeout_keep_alive=settings.idle_timeout,  # type: ignore[arg-type]  # floats work
         # Tells clients not to reuse a connection that is about to be closed.
         headers=[("Keep-Alive", f"timeout={int(settings.idle_timeout)}")],
         timeout_graceful_shutdown=int(settings.request_timeout) + 1,
@@ -113,11 +115,7 @@ def _config(settings: Settings, keys: Mapping[str, str] | None) -> uvicorn.Confi
 
 
 def _keys(settings: Settings) -> dict[str, str] | None:
-    """Read the keys once, so that all workers, restarted ones too, use the same.
-
-    Raises:
-        SettingsError: A public address has no keys, or the key file cannot be used.
-    """
+    """Read the keys once, so that all workers, restarted ones too, use the same."""
     if settings.keys:
         keys = read_keys(settings.keys)
         if not keys:
@@ -133,45 +131,43 @@ def _keys(settings: Settings) -> dict[str, str] | None:
     return None
 
 
-def _check_certificate(settings: Settings) -> None:
-    if settings.certificate and settings.private_key:
-        files = {"certificate": settings.certificate, "private key": settings.private_key}
-        for kind, file in files.items():
-            try:
-                file.open("rb").close()
-            except (OSError, ValueError) as error:  # a name with a null byte
-                reason = getattr(error, "strerror", None) or error
-                raise SettingsError(f"the {kind} {file} cannot be read: {reason}") from error
+def _check_certificate(certificate: Path, private_key: Path) -> None:
+    for kind, file in {"certificate": certificate, "private key": private_key}.items():
         try:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            # Any password: without one, OpenSSL would prompt for it.
-            context.load_cert_chain(settings.certificate, settings.private_key, password="")
-        except OSError as error:  # includes SSLError
-            raise SettingsError(
-                f"{settings.certificate} and {settings.private_key} are not a matching"
-                f" certificate and unencrypted private key in PEM format: {error.strerror or error}"
-            ) from error
+            file.open("rb").close()
+        except (OSError, ValueError) as error:  # a name with a null byte
+            reason = getattr(error, "strerror", None) or error
+            raise SettingsError(f"the {kind} {file} cannot be read: {reason}") from error
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # Any password: without one, OpenSSL would prompt for it.
+        context.load_cert_chain(certificate, private_key, password="")
+    except OSError as error:  # includes SSLError
+        raise SettingsError(
+            f"{certificate} and {private_key} are not a matching"
+            f" certificate and unencrypted private key in PEM format: {error.strerror or error}"
+        ) from error
 
 
 def _listen(settings: Settings) -> socket.socket:
-    family, *_, address = addresses(settings.host, settings.port)[0]
+    family, *_, address = resolve(settings.host, settings.port)[0]
     listening = socket.socket(family)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        if sys.platform == "linux":
             listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+            # Close connections whose client has vanished or stops reading. Accepted sockets
+            # inherit these options.
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE)
+            milliseconds = int(settings.idle_timeout * 1000)
+            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
         listening.bind(address)
+        listening.listen(BACKLOG)
     except OSError as error:
         listening.close()
         raise SettingsError(
             f"cannot listen on {settings.host}, port {settings.port}: {error.strerror}"
         ) from error
-    listening.listen(BACKLOG)
     listening.set_inheritable(True)
     return listening
-
-
-def _url(settings: Settings, listening: socket.socket) -> str:
-    scheme = "https" if settings.certificate else "http"
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"{scheme}://{host}:{listening.getsockname()[1]}"

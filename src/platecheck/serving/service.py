@@ -1,61 +1,227 @@
-"""State shared by all requests of a process: model, queue, metrics."""
+"""Inference threads behind a queue bounded by expected delay and by number of photos."""
 
-from platecheck.classifier import Classifier, Prediction
-from platecheck.serving import metrics
-from platecheck.serving.drift import Drift
-from platecheck.serving.pool import PredictionPool
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from math import ceil
+
+from platecheck.classifier import Classifier, Prediction, predict_batch
+from platecheck.heatmap import heatmap_png
+from platecheck.serving import observability
+from platecheck.serving.observability import Drift
+from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 from platecheck.serving.uploads import MemoryLimiter
 
+# Service times are averaged over windows of this many photos, and this many windows count. Slow
+# photos and busy machines come in stretches, which an average over all photos would hide.
+WINDOW, WINDOWS = 32, 32
+# Seconds per photo until the first window ends, and how much slower the next photos may be.
+GUESS, MARGIN = 0.05, 1.25
 # Predictions between two updates of the drift metric.
-_DRIFT_INTERVAL = 25
+DRIFT_INTERVAL = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The result for one photo.
+
+    Attributes:
+        prediction: label and probabilities, or the error.
+        png: heatmap overlay; None if not requested, or if the model has none.
+    """
+
+    prediction: Prediction
+    png: bytes | None = None
+
+
+@dataclass(slots=True)
+class _Job:
+    name: str
+    photo: bytes
+    heatmap: bool
+    record: bool
+    future: "Future[Result]" = field(default_factory=Future)
+
+    def release(self, _: object) -> None:
+        """Free the photo's memory, even while a cancelled job is still queued."""
+        self.photo = b""
+
+
+class LatencyEstimator:
+    """Conservative service-time estimate: the slowest recent window x 1.25.
+
+    The current window counts as if its missing photos took no time: a slowdown shows at once, but
+    one slow photo does not look like many.
+
+    Attributes:
+        seconds: estimate for one photo.
+    """
+
+    def __init__(self) -> None:
+        self._means = deque([GUESS], maxlen=WINDOWS)
+        self._sum = 0.0
+        self._photos = 0
+        self.seconds = MARGIN * GUESS
+
+    def add(self, seconds: float, photos: int = 1) -> None:
+        """Add the time that some photos took together."""
+        self._sum += seconds
+        self._photos += photos
+        if self._photos >= WINDOW:
+            self._means.append(self._sum / self._photos)
+            self._sum, self._photos = 0.0, 0
+        self.seconds = MARGIN * max(*self._means, self._sum / WINDOW)
 
 
 class Service:
-    """The model behind its inference pool, with metrics of its predictions."""
+    """Classifies photos on its own threads, in order of arrival.
+
+    A thread takes up to `batch` queued photos and decodes and classifies them; it never waits for a
+    batch to fill. Photos are rejected at once if their expected queue delay exceeds
+    `max_queue_delay`, or if more than `queue` photos would be in flight.
+
+    Attributes:
+        classifier: shared by the threads.
+        settings: the configuration.
+        uploads: limits the memory of all uploads.
+        in_flight: number of photos queued or being processed.
+        stopping: whether new photos are rejected.
+    """
 
     def __init__(self, classifier: Classifier, settings: Settings) -> None:
         self.classifier = classifier
         self.settings = settings
         self.uploads = MemoryLimiter(settings.max_upload_bytes)
-        self.pool: PredictionPool
+        self.in_flight = 0
         self.stopping = False
+        self._jobs: deque[_Job] = deque()
+        self._latency = LatencyEstimator()
+        self._changed = threading.Condition()
         self._predictions = 0
-        self._drift = Drift(classifier.info.reference) if classifier.info.reference else None
+        reference = classifier.info.reference
+        self._drift = Drift(reference) if reference else None
+        self._threads = [
+            threading.Thread(target=self._work, name=f"inference-{number}", daemon=True)
+            for number in range(settings.threads)
+        ]
 
     def start(self) -> None:
-        settings, info = self.settings, self.classifier.info
-        self.pool = PredictionPool(
-            self.classifier,
-            threads=settings.threads,
-            queue=settings.queue,
-            max_queue_delay=settings.max_queue_delay,
-            batch=settings.batch,
-            max_pixels=settings.max_pixels,
-            on_prediction=self._record,
-            on_change=self._update_queue,
-        )
-        metrics.MODEL.labels(self.classifier.id, info.recipe, info.precision).set(1)
-        metrics.QUEUE_LIMIT.set(settings.queue)
-        metrics.WAIT_LIMIT.set(settings.max_queue_delay)
-        self._update_queue(0, 0)
+        info = self.classifier.info
+        observability.MODEL.labels(self.classifier.id, info.recipe, info.precision).set(1)
+        observability.QUEUE_LIMIT.set(self.settings.queue)
+        observability.WAIT_LIMIT.set(self.settings.max_queue_delay)
+        self._set_in_flight(0)
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
-        self.stopping = True
-        self.pool.close()
+        """Finish the queued photos, then stop the threads."""
+        with self._changed:
+            self.stopping = True
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def _update_queue(self, in_flight: int, queue_delay: float) -> None:
-        metrics.QUEUE.set(in_flight)
-        metrics.WAIT.set(queue_delay)
+    @property
+    def queue_delay(self) -> float:
+        """Expected seconds until a photo that arrives now is started."""
+        before = max(0, self.in_flight - len(self._threads) + 1)
+        return before * self._latency.seconds / len(self._threads)
+
+    def check(self, photos: int = 1) -> None:
+        """Check that there is room for a number of photos.
+
+        Raises:
+            ProblemError: 503, the queue is full or the service is stopping.
+        """
+        if self.stopping:
+            raise ProblemError(503, "the service is stopping", {"Retry-After": "1"})
+        too_many = self.in_flight + photos > self.settings.queue
+        if too_many or self.queue_delay > self.settings.max_queue_delay:
+            observability.REJECTED.labels("queue").inc()
+            # Rounded, not up: the estimate is conservative.
+            retry = {"Retry-After": str(max(1, round(self.queue_delay)))}
+            raise ProblemError(503, "too many photos are queued; retry later", retry)
+
+    def submit(
+        self, photos: Sequence[tuple[str, bytes]], *, heatmap: bool = False, record: bool = True
+    ) -> list["Future[Result]"]:
+        """Queue photos, all or none. Jobs whose future is cancelled before they start are skipped.
+
+        Args:
+            photos: name and content of each.
+            heatmap: whether to draw the heatmap.
+            record: whether to count the predictions in the metrics.
+
+        Raises:
+            ProblemError: 503, there is no room for all of them, or the service is stopping.
+        """
+        jobs = [_Job(name, photo, heatmap, record) for name, photo in photos]
+        for job in jobs:
+            job.future.add_done_callback(job.release)
+        with self._changed:
+            self.check(len(jobs))
+            self._set_in_flight(self.in_flight + len(jobs))
+            self._jobs.extend(jobs)
+            self._changed.notify(len(jobs))
+        return [job.future for job in jobs]
+
+    def _set_in_flight(self, photos: int) -> None:
+        self.in_flight = photos
+        observability.QUEUE.set(photos)
+        observability.WAIT.set(self.queue_delay)
+
+    def _work(self) -> None:
+        while jobs := self._next():
+            start = time.perf_counter()
+            pending = [job for job in jobs if job.future.set_running_or_notify_cancel()]
+            results: list[Result] = []
+            failure: Exception | None = None
+            try:
+                results = self._classify(pending) if pending else []
+            except Exception as error:  # passed on to the caller; the thread continues
+                failure = error
+            with self._changed:
+                if pending:
+                    self._latency.add(time.perf_counter() - start, len(pending))
+                self._set_in_flight(self.in_flight - len(jobs))
+            for job in pending if failure else ():
+                job.future.set_exception(failure)
+            for job, result in zip(pending, results, strict=False):
+                job.future.set_result(result)
+
+    def _next(self) -> list[_Job]:
+        """Wait for the next batch; empty once the service is stopping."""
+        with self._changed:
+            while not self._jobs and not self.stopping:
+                self._changed.wait()
+            share = ceil(len(self._jobs) / len(self._threads))
+            return [self._jobs.popleft() for _ in range(min(self.settings.batch, share))]
+
+    def _classify(self, jobs: Sequence[_Job]) -> list[Result]:
+        photos, names = [job.photo for job in jobs], [job.name for job in jobs]
+        max_pixels = self.settings.max_pixels
+        predictions = predict_batch(self.classifier, photos, names, max_pixels=max_pixels)
+        results = []
+        for job, prediction in zip(jobs, predictions, strict=True):
+            heatmap = prediction.heatmap if job.heatmap else None
+            results.append(Result(prediction, None if heatmap is None else heatmap_png(heatmap)))
+            if job.record:
+                self._record(prediction)
+        return results
 
     def _record(self, prediction: Prediction) -> None:
-        metrics.PHOTOS.labels("error" if prediction.error else prediction.label).inc()
+        observability.PHOTOS.labels("error" if prediction.error else prediction.label).inc()
         if self._drift is None:
             return
         self._drift.add(prediction)
         self._predictions += 1
-        if self._predictions % _DRIFT_INTERVAL == 0:
+        if self._predictions % DRIFT_INTERVAL == 0:
             distances = {"answers": self._drift.answers(), "features": self._drift.features()}
             for of, distance in distances.items():
                 if distance is not None:
-                    metrics.DRIFT.labels(of).set(distance)
+                    observability.DRIFT.labels(of).set(distance)

@@ -1,10 +1,11 @@
 """Settings of the service, read from flags, ``PLATECHECK_…`` variables and a YAML file."""
 
+import ipaddress
 import re
+import socket
 import sys
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_origin
 
@@ -19,6 +20,9 @@ ENV_PREFIX = "PLATECHECK_"
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9_.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
 Seconds = Annotated[float, Field(gt=0, le=86400)]
 Count = Annotated[int, Field(ge=1)]
+
+# Settings with a flag; the flags of all others are deprecated and accepted until 0.3.
+FLAGS = ("model", "host", "port", "keys", "no_auth", "workers", "feedback")
 
 # Old name -> new name; accepted with a note on stderr until 0.3.
 DEPRECATED = {
@@ -45,20 +49,11 @@ def _origin(text: str) -> str:
     return origin.removesuffix(default_port)
 
 
-def _field(panel: str, default: Any, description: str, **option: str) -> Any:
-    """Declare a field with its help panel and typer options."""
-    return Field(
-        default, description=description, json_schema_extra={"rich_help_panel": panel, **option}
-    )
-
-
-_limit = partial(_field, "Limits")
-_access = partial(_field, "Access")
-_feedback = partial(_field, "Feedback")
-
-
 class Settings(BaseModel):
-    """Settings of the service; the options of ``platecheck serve`` are generated from them."""
+    """Settings of the service.
+
+    The options of ``platecheck serve`` and docs/settings.md are generated from them.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -66,49 +61,62 @@ class Settings(BaseModel):
         None, description="Exported model file, or a bundled model: plate (default), tiny"
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
-    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one")
-    workers: int = Field(1, ge=1, le=256, description="Worker processes")
+    port: int = Field(8000, description="Port to listen on; 0 picks a free one", ge=0, le=65535)
+    workers: int = Field(1, description="Worker processes", ge=1, le=256)
     threads: int = Field(
         default_factory=cpu_count,  # respects CPU affinity and container limits
         ge=1,
         le=1024,
         description="Inference threads per worker",
     )
-    batch: int = Field(1, ge=1, le=256, description="Maximum batch size")
+    batch: int = Field(1, description="Maximum batch size", ge=1, le=256)
     providers: tuple[str, ...] = Field(
-        (), description="ONNX Runtime execution provider, such as CUDAExecutionProvider"
+        (), description="ONNX Runtime execution providers, such as CUDAExecutionProvider"
     )
     offline: bool = Field(True, description="Let browsers download the model to predict offline")
-
-    max_queue_delay: Seconds = _limit(1, "Maximum seconds a request waits in the queue")
-    queue: Count = _limit(256, "Maximum photos queued or in flight per worker")
-    max_photos: Count = _limit(32, "Maximum photos per request")
-    max_photo_bytes: Count = _limit(20 * MB, "Maximum bytes per photo")
-    max_request_bytes: Count = _limit(64 * MB, "Maximum bytes per request")
-    max_upload_bytes: Count = _limit(256 * MB, "Maximum bytes of uploads in memory per worker")
-    max_pixels: Annotated[Count, Field(le=2**27)] = _limit(2**26, "Maximum pixels per photo")
-    request_timeout: Seconds = _limit(30, "Seconds until a request times out, upload included")
-    idle_timeout: Seconds = _limit(10, "Seconds until an idle connection is closed")
-
-    keys: Path | None = _access(None, "File of API keys; see platecheck apikey create")
-    no_auth: bool = _access(False, "Allow a public address without API keys")
-    certificate: Path | None = _access(None, "TLS certificate (PEM file)")
-    private_key: Path | None = _access(None, "TLS private key (PEM file)")
-    cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = _access(
-        (), "Origin allowed to call the API from a browser (CORS)"
-    )
-    allowed_hosts: tuple[str, ...] = _access((), "Host name accepted from a proxy on this machine")
-
-    feedback: str | None = _feedback(
-        None, "Database for feedback: sqlite:///FILE or postgresql://…", metavar="URL"
-    )
-    feedback_photos: Path | None = _feedback(
-        None, "Photo folder of a feedback database of version 0.1, to import", metavar="DIR"
-    )
-    feedback_days: Annotated[Count, Field(le=36500)] = _feedback(180, "Days to retain feedback")
-
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Log level: debug, info, warning or error"
+    )
+
+    max_queue_delay: Seconds = Field(1, description="Maximum seconds a request waits in the queue")
+    queue: Count = Field(256, description="Maximum photos queued or in flight per worker")
+    max_photos: Count = Field(32, description="Maximum photos per request")
+    max_photo_bytes: Count = Field(20 * MB, description="Maximum bytes per photo")
+    max_request_bytes: Count = Field(64 * MB, description="Maximum bytes per request")
+    max_upload_bytes: Count = Field(
+        256 * MB, description="Maximum bytes of uploads in memory per worker"
+    )
+    max_pixels: Annotated[Count, Field(le=2**27)] = Field(
+        2**26, description="Maximum pixels per photo"
+    )
+    request_timeout: Seconds = Field(
+        30, description="Seconds until a request times out, upload included"
+    )
+    idle_timeout: Seconds = Field(
+        10,
+        description="Seconds that an upload or a reader may pause, or that a connection stays idle",
+    )
+
+    keys: Path | None = Field(None, description="File of API keys; see platecheck apikey create")
+    no_auth: bool = Field(False, description="Allow a public address without API keys")
+    certificate: Path | None = Field(None, description="TLS certificate (PEM file)")
+    private_key: Path | None = Field(None, description="TLS private key (PEM file)")
+    cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
+        (),
+        description="Origins that may call the API from a browser (CORS)",
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Host names accepted from a proxy on this machine"
+    )
+
+    feedback: str | None = Field(
+        None, description="Database for feedback: sqlite:///FILE or postgresql://…"
+    )
+    feedback_photos: Path | None = Field(
+        None, description="Photo folder of a feedback database of version 0.1, to import"
+    )
+    feedback_days: Annotated[Count, Field(le=36500)] = Field(
+        180, description="Days to retain feedback"
     )
 
     @model_validator(mode="after")
@@ -144,10 +152,12 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
         pass
 
     given = {name: value for name, value in flags.items() if value is not None}
+    for name in given.keys() - DEPRECATED.keys() - set(FLAGS):
+        _warn(flag_name(name), name)
     given = _rename_deprecated(given, flag_name)
     try:
         source = EnvSettingsSource(Environment, env_prefix=ENV_PREFIX)
-        source.env_vars = _rename_deprecated(source.env_vars, _variable, ENV_PREFIX.lower())
+        source.env_vars = _rename_deprecated(source.env_vars, variable_name, ENV_PREFIX.lower())
         content = _rename_deprecated(_read(file), str) if file else {}
         return Settings(**{**content, **source(), **given})
     except ValidationError as error:
@@ -159,7 +169,7 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
             reason = f"unknown setting; did you mean {close[0]}?" if close else "unknown setting"
         raise SettingsError(f"{where}: {reason}" if where else reason) from error
     except NotJsonError as error:  # raised for lists in the environment; names the field only
-        names = [_variable(name) for name in Settings.model_fields if f'"{name}"' in str(error)]
+        names = [variable_name(name) for name in Settings.model_fields if f'"{name}"' in str(error)]
         raise SettingsError(f'{names[0]}: not a JSON list, such as \'["one", "two"]\'') from error
     except RecursionError as error:
         raise SettingsError(f"{file or 'settings'}: nested too deeply") from error
@@ -173,8 +183,33 @@ def flag_name(name: str) -> str:
     return f"--{name.removesuffix('s') if several else name}".replace("_", "-")
 
 
-def _variable(name: str) -> str:
+def variable_name(name: str) -> str:
+    """Return the environment variable of a setting."""
     return f"{ENV_PREFIX}{name.upper()}"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine can reach an address.
+
+    Raises:
+        SettingsError: There is no such address.
+    """
+    return all(
+        ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
+        for *_, address in resolve(host, 0)
+    )
+
+
+def resolve(host: str, port: int) -> list[tuple[Any, ...]]:
+    """Return the addresses to listen on, as `socket.getaddrinfo` does.
+
+    Raises:
+        SettingsError: There are none.
+    """
+    try:
+        return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{host}: no such address to listen on") from error
 
 
 def _rename_deprecated(
@@ -192,8 +227,13 @@ def _rename_deprecated(
         if prefix + old in renamed:
             value = renamed.pop(prefix + old)
             renamed.setdefault(prefix + new, value)
-            print(f"{display(old)} is deprecated; use {display(new)}", file=sys.stderr)
+            _warn(display(old), new)
     return renamed
+
+
+def _warn(written: str, name: str) -> None:
+    new = flag_name(name) if name in FLAGS else f"{variable_name(name)} or {name} in --config FILE"
+    print(f"{written} is deprecated; use {new}", file=sys.stderr)
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -53,9 +53,12 @@ def ask(server: Server, what: bytes) -> RawAnswer:
 
 
 def answers_well(server: Server) -> bool:
-    """Whether the service calls a bright photo dirty, as it should."""
-    answer = ask(server, predict(photo()))
-    return answer.status == 200 and json.loads(answer.body)["photos"][0]["label"] == "dirty"
+    return is_dirty(ask(server, predict(photo())))
+
+
+def is_dirty(answer: RawAnswer) -> bool:
+    """Whether the photo has arrived whole: the bright one is dirty."""
+    return answer.status == 200 and b'"label":"dirty"' in answer.body
 
 
 def problem(answer: RawAnswer) -> dict[str, Any]:
