@@ -24,7 +24,7 @@ from platecheck.serving.keys import PREFIX, add_key
 from platecheck.serving.observability import LEAST
 from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
-from platecheck.serving.static import PAGE, VERSION
+from platecheck.serving.static import VERSION, WEB
 from tests.conftest import WriteModel
 
 Serve = Callable[..., TestClient]
@@ -337,7 +337,7 @@ def test_page_files_are_revalidated(serve: Serve) -> None:
 
 
 def test_page_webassembly_is_sent_compressed(serve: Serve) -> None:
-    (packed,) = PAGE.glob("vendor/*.wasm.gz")
+    (packed,) = (WEB / "page").glob("vendor/*.wasm.gz")
     response = serve().get(f"/page/vendor/{packed.name.removesuffix('.gz')}")
     assert response.headers["content-type"] == "application/wasm"
     assert response.content == gzip.decompress(packed.read_bytes())
