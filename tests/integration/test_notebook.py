@@ -17,5 +17,5 @@ def test_quickstart_notebook_runs_and_shows_pictures(tmp_path: Path) -> None:
     pictures = [output for output in outputs if "image/png" in output.get("data", {})]
     texts = "".join(output.get("text", "") for output in outputs)
     assert len(pictures) >= 3  # curves, confusion matrix, heatmap
-    assert "95 % interval" in texts
+    assert "(95 %: " in texts
     assert "MB; " in texts
