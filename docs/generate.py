@@ -55,7 +55,7 @@ def recipes() -> str:
         "|---|---|",
         *(f"| `{name}` | {load_recipe(name).summary} |" for name in bundled_recipes()),
         "",
-        *_section("The recipe itself", schema, schema["$defs"]),
+        *_section("Top-level keys", schema, schema["$defs"]),
     ]
     for name, part in schema["$defs"].items():
         lines += ["", *_section(name, part, schema["$defs"])]
@@ -98,7 +98,7 @@ def settings() -> str:
         "Set each by an environment variable or in a YAML file (`platecheck serve --config FILE`);",
         "the most common ones are also flags. Precedence: flags, then environment, then file. An",
         "invalid value, or an unknown key of the file, is one line on stderr and exit code 2. A",
-        "misspelled variable goes unnoticed: other programs also set variables that begin with",
+        "misspelled variable is ignored: other programs also set variables that begin with",
         "`PLATECHECK_`.",
         "",
         "| file | environment | flag | default | |",

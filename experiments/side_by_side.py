@@ -1,6 +1,6 @@
 """Models side by side, on dishes on their own tables and on others: a table and a figure.
 
-    python -m experiments.side_by_side runs/tiny_vgg plate tiny --data ../shared/dishes
+    python -m experiments.side_by_side runs/tiny_vgg plate tiny --data dishes
 
 MODEL is a run folder, an exported file or a shipped model's name; the first one is drawn as what
 the others are compared with. The split is ``test``, unless told otherwise.

@@ -65,7 +65,7 @@ def train(
         nodes: number of machines.
         precision: Lightning's precision, such as ``"bf16-mixed"``.
         workers: data loader processes [default: one per core, at most four].
-        console: shows the progress: a bar on a terminal, else one line per epoch.
+        console: where to show progress: a bar on a terminal, otherwise one line per epoch.
         on_photo: called for each photo read.
         on_start: called with the run before training starts.
 
@@ -81,7 +81,7 @@ def train(
     data = Path(data)
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
-    # Report mistakes first: PyTorch takes seconds to import.
+    # Validate first: importing PyTorch takes seconds.
     listed = list_photos(data)
     try:
         from platecheck.export.pipeline import train_run

@@ -42,7 +42,7 @@ class Prediction:
             `NO_DISH`; 0 if the photo could not be opened.
         probabilities: by class, summing to 1; empty if the photo could not be opened.
         error: why the photo could not be opened.
-        threshold: least probability at which `top_class` is predicted; below it: unsure.
+        threshold: minimum probability at which `top_class` is predicted; below it: unsure.
         ood_score: out-of-distribution score; None if the model has no such output.
         heatmap: float32 [h, w] in [0, 1], how dirty each cell looks, from the upper left; None if
             the model has no such output.
@@ -93,7 +93,7 @@ class Prediction:
 
 
 class Model(Protocol):
-    """Anything that predicts probabilities: an exported model, or the network of a run."""
+    """Interface of models: an exported model, or the network of a run."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ class Classifier:
         classifier = cls(session, info, hashlib.sha256(content).hexdigest())
         try:
             fits = classifier._fits_metadata()
-        except (ModelError, UnicodeDecodeError):  # the latter for a damaged name
+        except (ModelError, UnicodeDecodeError):  # the latter for a corrupt tensor name
             fits = False
         if not fits:
             raise ModelError(f"{name} has inputs or outputs that do not match its metadata")
@@ -237,7 +237,7 @@ class Classifier:
         return self._run(pixels, ["probabilities"])["probabilities"]
 
     def outputs(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
-        """Return all outputs, as `probabilities` returns one."""
+        """Return all outputs of the model; see `probabilities` for arguments and errors."""
         found = self._run(pixels, self._outputs)
         return ModelOutputs(found["probabilities"], found.get("evidence"), found.get("oddness"))
 
@@ -389,5 +389,5 @@ def _load_again(
     """Load a pickled model; raise ModelError if its file is gone or has changed."""
     classifier = kind.load(origin, providers=providers)
     if classifier.fingerprint != fingerprint:
-        raise ModelError(f"{origin!s} is not the model that was pickled: it has changed since")
+        raise ModelError(f"{origin!s} has changed since the classifier was pickled")
     return classifier

@@ -1,4 +1,4 @@
-"""CPU limits of this process and ordered work on threads."""
+"""CPU limits of this process, and an ordered thread-pool map."""
 
 import math
 import os

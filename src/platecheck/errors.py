@@ -1,4 +1,4 @@
-"""Exceptions; each message is one line that says what is wrong and what to do."""
+"""Exceptions; each message is one line that states the problem and its solution."""
 
 import json
 import os
@@ -92,7 +92,7 @@ def how_to_install(extra: str) -> str:
     """Return the pip command that adds an extra to this installation.
 
     It names the clone, archive or repository that platecheck was installed from (PEP 610), as it
-    may be on no index; if that is unknown or gone, the packages of the extra.
+    may not be on an index; if that is unknown or gone, the packages of the extra.
     """
     sources = Path(__file__).absolute().parents[2]
     if (sources / "pyproject.toml").is_file():  # a clone, as with an editable install

@@ -16,7 +16,7 @@ from platecheck.errors import DataError, OutputError, PlatecheckError
 
 PART = ".part-"  # prefix of incomplete files, which a killed process may leave behind
 OUTPUT_MARKER = ".platecheck-output"  # empty file that marks a folder as results, not photos
-LOCK = ".lock"  # locked instead of the folder, since network file systems do not lock folders
+LOCK = ".lock"  # lock file; network file systems cannot lock folders
 # Errors that concern the whole disk, whichever library runs into them.
 DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO}
 
@@ -121,7 +121,7 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
 
 
 @contextmanager
-def locked(folder: Path, advice: str = "wait for it to end") -> Iterator[None]:
+def locked(folder: Path, advice: str = "wait for it to finish") -> Iterator[None]:
     """Lock a folder against other processes; create it if missing, remove it if left empty.
 
     The system releases the lock however this process ends. On file systems without locks, the

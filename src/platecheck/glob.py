@@ -1,4 +1,4 @@
-"""Find photos below a folder or by a glob pattern, in a fixed order, with one set of skip rules."""
+"""Find photos recursively or by glob pattern, in a deterministic order, with shared skip rules."""
 
 import glob
 import os
@@ -77,7 +77,7 @@ def local_entries(folder: str) -> list[Entry]:
             ]
     except OSError as error:
         raise DataError(
-            f"{folder} cannot be listed ({error.strerror}); to leave it out, give a list instead"
+            f"{folder} cannot be listed ({error.strerror}); to skip it, pass a list instead"
         ) from error
 
 
@@ -109,7 +109,7 @@ def files_below(
     local = not is_remote(base)
     if local and is_output(Path(base)):
         raise DataError(
-            f"{base} holds platecheck's output, not photos; give the folder of the photos"
+            f"{base} contains platecheck's output, not photos; give the folder of the photos"
         )
     links: list[Names] = []
     skipped = [*Path(base).resolve().parents, *besides] if local else []

@@ -47,7 +47,7 @@ def is_list(path: Path) -> bool:
 
 
 def photo_sources(arguments: Iterable[str]) -> Iterator[str]:
-    """Expand arguments to paths and URLs of photos; ``-`` (standard input) and "" stay as they are.
+    """Expand arguments to paths and URLs of photos; ``-`` (stdin) and "" are yielded unchanged.
 
     Raises:
         DataError: a folder, glob or list contains no photos or cannot be read.
@@ -61,7 +61,7 @@ def photo_sources(arguments: Iterable[str]) -> Iterator[str]:
             results: list[Path] = []
             found = list(files_below(argument, results=results))
             if not found:
-                verb = "matches" if is_glob(argument) else "holds"
+                verb = "matches" if is_glob(argument) else "contains"
                 output = f" except platecheck's output in {results[0]}" if results else ""
                 raise DataError(f"{argument} {verb} no photos{output}; give another path")
             yield from found
@@ -78,7 +78,7 @@ def is_url(text: str) -> bool:
 
 
 def read_list(path: Path) -> list[ListedPhoto]:
-    """Read a list of photos; relative paths start at its folder or, failing that, the current one.
+    """Read a list of photos; relative paths are resolved against its folder, then the current one.
 
     Args:
         path: one path per line (blank lines and lines starting with ``#`` are skipped), or a table
@@ -105,7 +105,7 @@ def read_list(path: Path) -> list[ListedPhoto]:
         renamed = "path" not in names
         names = ["path" if renamed and n in _PATH_COLUMNS else n.strip() for n in names]
         if "path" not in names:
-            raise DataError(f"{path} has no column path; its header has: {', '.join(names)}")
+            raise DataError(f"{path} has no column 'path'; its columns: {', '.join(names)}")
         table = list(csv.DictReader(io.StringIO(rest, newline=""), names, delimiter=delimiter))
     rows = [
         ListedPhoto(
@@ -116,7 +116,7 @@ def read_list(path: Path) -> list[ListedPhoto]:
         if (row["path"] or "").strip()
     ]
     if not rows:
-        raise DataError(f"{path} is a list that names no photo; add one path per line")
+        raise DataError(f"{path} lists no photos; add one path per line")
     return list(dict.fromkeys(rows))
 
 

@@ -48,7 +48,7 @@ def read_model(source: ModelSource | None) -> tuple[bytes, str, Path | str | byt
         if not path.is_file():
             is_name = not path.suffix and len(path.parts) == 1
             raise ModelError(f"no model file at {path}" + "; shipped: plate, tiny" * is_name)
-        # A bundled model lies elsewhere on another computer.
+        # The path of a bundled model may differ on another machine.
         origin = path.stem if path.parent == _WEIGHTS else path.absolute()
         read, name = path.read_bytes, str(path)
     else:
@@ -59,7 +59,7 @@ def read_model(source: ModelSource | None) -> tuple[bytes, str, Path | str | byt
         reason = getattr(error, "strerror", None) or first_line(error)
         raise ModelError(f"{name} cannot be read: {reason}") from error
     if not isinstance(content, bytes):
-        raise ModelError(f"{name} does not give bytes; open it in binary mode")
+        raise ModelError(f"{name} does not return bytes; open it in binary mode")
     return content, name, origin or content
 
 

@@ -1,4 +1,4 @@
-"""Metadata of an exported model, and how its outputs become a label."""
+"""Metadata of an exported model, and the decision rule from outputs to a label."""
 
 import json
 import unicodedata
@@ -43,7 +43,7 @@ class JsonModel(BaseModel):
 
 
 class SplitInfo(JsonModel):
-    """How a split was divided, to reproduce which photos a model was trained and selected on."""
+    """How a split was subdivided, to identify the photos used for training and selection."""
 
     split: str
     seed: int
@@ -56,10 +56,10 @@ class SplitInfo(JsonModel):
 class ErrorGuarantee(JsonModel):
     """The error rates that the thresholds were chosen for, on validation photos."""
 
-    wrong: dict[str, float] = Field(description="by predicted class, highest share that is wrong")
-    shares: dict[str, float] = Field(description="by class, share of photos; assumed to stay")
+    wrong: dict[str, float] = Field(description="maximum error rate by predicted class")
+    shares: dict[str, float] = Field(description="class prior on validation; assumed unchanged")
     photos: int
-    answered: float = Field(description="share of photos above the threshold, not unsure")
+    answered: float = Field(description="coverage: share of photos that are not unsure")
 
 
 class Reference(JsonModel):
@@ -83,12 +83,12 @@ class ModelInfo(JsonModel):
     precision: Literal["float32", "int8"]
     temperature: float = Field(gt=0, description="divisor of the logits")
     thresholds: dict[str, float] = Field(
-        default_factory=dict, description="least probability by class; below it: unsure"
+        default_factory=dict, description="minimum probability by class; below it: unsure"
     )
     error_guarantee: ErrorGuarantee | None = Field(
         default=None, description="error rates that the thresholds were chosen for"
     )
-    ood_threshold: float | None = Field(default=None, description="above it: no dish")
+    ood_threshold: float | None = Field(default=None, description="above it: not a dish")
     reference: Reference | None = Field(default=None, description="baseline for drift detection")
     epoch: int
     seed: int
@@ -97,7 +97,7 @@ class ModelInfo(JsonModel):
     metrics: dict[str, dict[str, Any]] = Field(description="by split: photos, correct, …")
 
     def threshold(self, probabilities: NDArray[np.floating]) -> float:
-        """Return the threshold of the most probable of [classes]; 0 if it has none."""
+        """Return the threshold of the most probable class, given [classes]; 0 if it has none."""
         return self.thresholds.get(self.classes[int(np.argmax(probabilities))], 0.0)
 
     def label(self, probabilities: NDArray[np.floating], ood_score: float | None = None) -> str:
@@ -111,7 +111,7 @@ class ModelInfo(JsonModel):
 
 
 def read_info(metadata: dict[str, str], where: str) -> ModelInfo:
-    """Read platecheck's metadata from those of an ONNX file.
+    """Parse platecheck's metadata from the metadata properties of an ONNX file.
 
     Raises:
         ModelError: there are none, or they are damaged or of a later format.
@@ -121,10 +121,10 @@ def read_info(metadata: dict[str, str], where: str) -> ModelInfo:
     try:
         content = json.loads(metadata[METADATA_KEY])
         if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
-            raise ModelError(f"{where} was written by a later platecheck: upgrade to read it")
+            raise ModelError(f"{where} needs a newer platecheck: upgrade to read it")
         info = ModelInfo.model_validate(content)
     except (ValueError, ValidationError) as error:
-        raise ModelError(f"{where} has damaged metadata: {first_line(error)}") from error
+        raise ModelError(f"{where} has corrupt metadata: {first_line(error)}") from error
     for name in info.classes:
         if class_key(name) in (UNSURE, NO_DISH):
             raise ModelError(f"{where} has a class '{name}'; rename its folder and train again")

@@ -1,4 +1,4 @@
-"""Run batches of photos on threads, in order and in bounded memory."""
+"""Ordered, memory-bounded map over batches of photos on a thread pool."""
 
 import os
 from collections import deque
@@ -30,7 +30,7 @@ def stream(
         ValueError: `batch_size` or `workers` is below 1.
         TypeError: `photos` is a single photo.
     """
-    if _is_one_photo(photos):  # iterating would take its characters or rows for photos
+    if _is_one_photo(photos):  # iterating it would yield characters or pixel rows
         raise TypeError("photos must be a list or another iterable of photos, not a single photo")
     threads = workers if workers is not None else cpu_count()
     if batch_size < 1 or threads < 1:

@@ -46,7 +46,7 @@ def fetch_photo(url: str, *, allow_private: bool = False) -> bytes:
             location = urljoin(location, response)
     except (OSError, http.client.HTTPException, ValueError) as error:
         if time.monotonic() >= deadline:
-            raise PhotoError(url, f"it did not arrive within {TIMEOUT:.0f} seconds") from None
+            raise PhotoError(url, f"the download timed out after {TIMEOUT:.0f} seconds") from None
         raise PhotoError(
             url, f"cannot be fetched ({str(error) or type(error).__name__})"
         ) from error
@@ -58,7 +58,7 @@ def _get(location: str, url: str, deadline: float, allow_private: bool) -> bytes
     parts = urlsplit(location)
     secure = parts.scheme == "https"
     if not (secure or (parts.scheme == "http" and allow_private)):
-        raise PhotoError(url, "only https:// is opened; --allow-private-urls also opens http://")
+        raise PhotoError(url, "only https:// is allowed; --allow-private-urls also allows http://")
     if not parts.hostname:
         raise PhotoError(url, "the URL has no host name")
     port = parts.port or (443 if secure else 80)
@@ -86,7 +86,7 @@ def _get(location: str, url: str, deadline: float, allow_private: bool) -> bytes
         if response.status in (301, 302, 303, 307, 308):
             return response.headers.get("Location") or ""
         if response.status != 200:
-            raise PhotoError(url, f"the server answers {response.status} {response.reason}")
+            raise PhotoError(url, f"the server returned {response.status} {response.reason}")
         content = bytearray()
         while part := response.read1(2**16):
             content += part
@@ -111,7 +111,7 @@ def _resolve(host: str, port: int, url: str, allow_private: bool) -> str:
     infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(info[4][0]) for info in infos]
     if not allow_private and not all(map(is_public, addresses)):
-        raise PhotoError(url, "its address is not a public one; --allow-private-urls opens it")
+        raise PhotoError(url, "its address is private; use --allow-private-urls")
     return addresses[0]
 
 

@@ -1,8 +1,11 @@
+from pathlib import Path
+
 import pytest
 import timm
 import torch
 from torch import Tensor, nn
 
+from platecheck.training.networks import NETWORKS, find_network
 from platecheck.training.plate_net import PlateNet, build_network
 from platecheck.training.recipe import Network, load_recipe
 
@@ -209,3 +212,25 @@ def test_frozen_statistics_stay_while_all_weights_train() -> None:
     assert all(torch.equal(network.state_dict()[key], value) for key, value in before.items())
     assert all(parameter.grad is not None for parameter in network.parameters())
     assert network.training
+
+
+def test_network_of_an_installed_package_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "their_networks.py").write_text(
+        "from platecheck.training.networks import register_network\n"
+        "@register_network('theirs')\n"
+        "def theirs(recipe, classes, size): ...\n"
+    )
+    installed = tmp_path / "their_package-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: their-package\nVersion: 1.0\n"
+    )
+    (installed / "entry_points.txt").write_text("[platecheck.networks]\ntheirs = their_networks\n")
+    assert find_network("theirs") is None
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        assert load_recipe("tiny_vgg", ["network.name=theirs"]).network.name == "theirs"
+    finally:
+        NETWORKS.pop("theirs", None)

@@ -72,7 +72,7 @@ class Audit:
     def verdict(self) -> str:
         """One sentence on the strongest shortcut, if there is any."""
         if not self.probes:
-            return "Too few photos to say whether the class can be predicted without the dish."
+            return "Too few photos to test whether the class can be predicted without the dish."
         found = [probe for probe in self.probes if probe.found]
         if not found:
             return (

@@ -30,7 +30,7 @@ EMPTY = "low_information"
 _ISSUES: tuple[tuple[str, str, ImageProperty, Severity, str], ...] = (
     ("dark", "dark", BrightnessProperty("dark"), Severity.WARNING, "is dark"),
     ("light", "bright", BrightnessProperty("light"), Severity.WARNING, "is overexposed"),
-    (EMPTY, EMPTY, EntropyProperty(), Severity.WARNING, "shows next to nothing"),
+    (EMPTY, EMPTY, EntropyProperty(), Severity.WARNING, "has almost no content"),
     ("odd_aspect_ratio", "odd_shape", AspectRatioProperty(), Severity.NOTE, "is a narrow strip"),
 )
 
@@ -43,7 +43,7 @@ def extension_findings(features: Sequence[PhotoFeatures]) -> list[Finding]:
         suffix, actual = item.photo.path.suffix.lower(), item.file.format
         actual, named = _ALIASES.get(actual, actual), expected.get(suffix, actual)
         if _ALIASES.get(named, named) != actual:
-            message = f"A {actual} file has the suffix {suffix}: other programs may not open it."
+            message = f"A {actual} file has the extension {suffix}: some programs may not open it."
             details = {"format": actual, "suffix": suffix}
             findings.append(item.finding("wrong_extension", Severity.WARNING, message, **details))
     return findings

@@ -1,6 +1,6 @@
 """Find shortcuts: measure how well the class can be predicted without the dish.
 
-A model learns whatever separates the classes. If the background, camera or file format does, a high
+A model learns any predictive feature. If the background, camera or file format is one, a high
 accuracy says nothing about dishes (Geirhos et al., Shortcut learning in deep neural networks,
 2020). Each probe is a small classifier on one such property, without the dish.
 """
@@ -21,7 +21,7 @@ from platecheck.evaluation.metrics import wilson_interval
 
 TREES = 100
 FOLDS = 5
-# Different photos that a class needs at least.
+# Minimum number of distinct photos per class.
 MIN_PHOTOS = 10
 # The lower bound of a probe's balanced accuracy must exceed chance by this margin: dirt at the edge
 # of a photo, or a shadow, is slightly predictive.
@@ -248,7 +248,7 @@ def folds(seed: int) -> StratifiedGroupKFold:
 
 
 def _forest(numbers: int, seed: int) -> RandomForestClassifier:
-    """Return a random forest; one that cannot memorize single photos if features are few."""
+    """Return a random forest, regularized more strongly if there are few features."""
     many = numbers > 10
     return RandomForestClassifier(
         TREES if many else TREES // 2,

@@ -1,1 +1,1 @@
-"""Answering for archives of any size, part by part, on one machine or many."""
+"""Batch prediction for archives of any size, shard by shard, on one machine or a cluster."""

@@ -1,4 +1,4 @@
-"""From tables of a manifest to tables of results; every engine calls `predict_tables`."""
+"""Map manifest tables to result tables; every engine calls `predict_tables`."""
 
 from collections.abc import Generator, Iterable
 from itertools import islice, tee

@@ -1,4 +1,4 @@
-"""Run a job: list the photos, predict shard by shard, write OUT."""
+"""Run a batch job: list the photos, predict shard by shard, write the output."""
 
 import os
 import time
@@ -22,14 +22,14 @@ from platecheck.glob import is_remote
 
 PART_ROWS = 1000
 
-# Concurrent remote photos per core: most of the time is spent waiting for them.
+# Concurrent remote photos per core: remote reads are I/O-bound.
 REMOTE_WORKERS = 8
 
 # Photos per table of the local engine: few, so that progress is visible.
 _PIECE = 64
 
 OnProgress = Callable[[str, int, int | None], None]
-"""Called with what is being done, the number of photos so far, and of all photos if known."""
+"""Progress callback: stage, photos done, and total number of photos if known."""
 
 
 class StoppedError(PlatecheckError):
@@ -81,7 +81,7 @@ class JobResult:
 
 
 def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
-    """Run a job, or what is left of it.
+    """Run a job, or resume it.
 
     Raises:
         DataError: the options are invalid, differ from those the job was begun with, or the
@@ -101,7 +101,7 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
         if os.path.lexists(out) and not (job.overwrite or shards.moved):
             raise DataError(f"{out} already exists; --overwrite replaces it")
         shards.begin({**source.identity, "model": classifier.id, "part_rows": job.part_rows})
-        if counts := shards.moved:  # a kill came between this and removing the folder
+        if counts := shards.moved:  # killed after OUT was replaced, before the folder was removed
             resumed = counts.photos
             shards.remove()
         else:
@@ -126,11 +126,11 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
 
 def _check(job: Job) -> None:
     if is_remote(job.out):
-        raise DataError("OUT must be local: write it here, then copy it")
+        raise DataError("OUT must be a local path; copy the file afterwards")
     if job.part_rows < 1 or (job.workers is not None and job.workers < 1):
         raise DataError("--part-rows and --workers must be at least 1")
     if job.address and job.engine != "ray":
-        raise DataError("--address is for --engine ray")
+        raise DataError("--address requires --engine ray")
     if job.engine == "ray":
         try:
             import ray  # noqa: F401
@@ -186,8 +186,8 @@ def _predict(
 
 def _how_to_resume(shards: Shards) -> str:
     if not shards.listed:
-        return "not all photos were listed, and nothing is kept"
+        return "listing was not complete; nothing was saved"
     return (
-        f"{shards.completed} of {shards.photos} photos are done and kept in {shards.folder};"
+        f"{shards.completed} of {shards.photos} photos are done and saved in {shards.folder};"
         " run the same command to resume"
     )

@@ -74,7 +74,7 @@ def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
         more = file.read(_LONGEST_PATH)
         *lines, rest = (rest + more).split(b"\0" if nul else b"\n")
         if len(rest) > _LONGEST_PATH:
-            raise DataError(f"{name} is not a manifest: a line is longer than any path")
+            raise DataError(f"{name} is not a manifest: a line is longer than 1 MB")
         if ended := not more:
             lines.append(rest)
         if not nul:
@@ -137,7 +137,7 @@ def read_parquet(place: str, column: str, kept: pa.Schema, root: str) -> Iterato
         raise DataError(f"{place} has columns of other types than the manifests before it")
     found = parquet_types(place, [column]).types[0]
     if str(found) not in ("string", "binary", "large_binary", "binary_view", "null"):
-        raise DataError(f"{place}: column '{column}' holds {found}, not paths")
+        raise DataError(f"{place}: column '{column}' has type {found}, not text")
     with _open_parquet(place) as file:
         for batch in file.iter_batches(_ROWS, columns=list({column, *kept.names})):
             columns = [_texts(batch.column(column), lambda path: as_text(path, root))]

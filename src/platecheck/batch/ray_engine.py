@@ -1,4 +1,4 @@
-"""Predict on a Ray cluster, which repeats the tasks of machines that it loses."""
+"""Predict on a Ray cluster, which retries the tasks of lost nodes."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from platecheck.classifier import Classifier
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError
 
-# Enough tasks to keep every core busy to the end, each long enough to be worth its start.
+# Enough tasks for load balancing, each long enough to amortize its startup.
 _TASKS_PER_CORE = 16
 _LEAST_PHOTOS, _MOST_PHOTOS = 32, 2048
 _QUEUED_PER_CORE = 4
@@ -39,7 +39,7 @@ def predict_on_ray(
 
     Args:
         model: content of the model file, sent to every machine.
-        manifest: returns tables of at most so many rows, read as needed.
+        manifest: returns tables of at most the given number of rows, read lazily.
         photos: rows of all tables.
         schema: the columns of the results.
         root: base folder or URL of relative paths, on every machine.
@@ -56,7 +56,7 @@ def predict_on_ray(
     queue: deque[Any] = deque()
     try:
         predict = cluster.remote(num_cpus=1, max_retries=_RETRIES)(_predict_table)
-        # In a tuple, since Ray would replace a bare reference by the model for every task.
+        # In a tuple, since Ray would dereference a bare ObjectRef for every task.
         carried = (cluster.put(model),)
         cores = int(cluster.cluster_resources().get("CPU", 1))
         size = min(max(photos // (cores * _TASKS_PER_CORE), _LEAST_PHOTOS), _MOST_PHOTOS)
@@ -81,7 +81,7 @@ def predict_on_ray(
 def _connect(address: str) -> None:
     if "://" in address:
         raise DataError(
-            f"{address} is for Ray's client; run this command on a machine of the cluster, with"
+            f"{address} is a Ray Client address; run this command on a cluster node, with"
             " --address auto"
         )
     host, _, port = address.rpartition(":")
@@ -90,7 +90,7 @@ def _connect(address: str) -> None:
             socket.create_connection((host, int(port)), timeout=10).close()
         except OSError as error:
             reason = error.strerror or error
-            raise DataError(f"no Ray cluster answers at {address} ({reason})") from error
+            raise DataError(f"no Ray cluster at {address} ({reason})") from error
     local = address == "local"
     if local:  # otherwise Ray keeps a token in the home folder, and needs one
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))

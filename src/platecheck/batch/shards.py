@@ -1,8 +1,8 @@
-"""The folder beside OUT that a job resumes from.
+"""The state folder next to OUT, from which a job resumes.
 
 ::
 
-    OUT.parts/job.json                    the options, and how far the job is
+    OUT.parts/job.json                    the options and progress of the job
     OUT.parts/manifest/00000000.parquet   the photos of shard 0, and the kept columns
     OUT.parts/results/00000000.parquet    the results of shard 0; missing: not complete yet
     OUT.parts/result.csv                  the results of all shards, in OUT's format
@@ -81,7 +81,7 @@ class Shards:
             raise DataError(f"another process is using {self.folder}; wait for it to end") from None
         except OSError as error:
             raise OutputError(self.folder, error) from error
-        for left in self.folder.rglob(f"{PART}*"):  # of interrupted writes
+        for left in self.folder.rglob(f"{PART}*"):  # leftovers of interrupted writes
             left.unlink()
         if self._state.exists():
             self._job = json.loads(self._state.read_bytes())
@@ -107,10 +107,10 @@ class Shards:
             file.write(json.dumps(self._job, indent=2).encode())
 
     def begin(self, options: Mapping[str, Any]) -> None:
-        """Record the options of the job, or raise DataError if it was begun with others."""
+        """Record the job's options; raise DataError if it was started with different ones."""
         if not self._job:
             if any(path.name != LOCK for path in self.folder.iterdir()):
-                raise DataError(f"{self.folder} is in the way: platecheck did not create it")
+                raise DataError(f"{self.folder} exists but is not a state folder of platecheck")
             self._save(options=options, photos=None, result=None, counts=None)
         begun = self._job.get("options", {})
         for name, now in options.items():
@@ -120,7 +120,7 @@ class Shards:
 
     def _refuse(self, difference: str) -> None:
         raise DataError(
-            f"{self.folder} was begun with {difference}: to resume, give the same command;"
+            f"{self.folder} was started with {difference}: to resume, use the same command;"
             " to start over, remove that folder"
         )
 
@@ -196,7 +196,7 @@ class Shards:
                 counts += table
                 yield table
 
-        if not self.count:  # an empty folder would not tell the columns
+        if not self.count:  # write an empty shard, so that the output has a schema
             self._write(self._result_path(0), schema, [])
         if one_file:
             result = self.folder / f"result{self.out.suffix}"
@@ -220,7 +220,7 @@ class Shards:
         return counts
 
     def remove(self) -> None:
-        """Empty the folder; the state goes last, since it tells what the rest is."""
+        """Empty the folder; delete the state file last, since it identifies the other files."""
         for path in self.folder.iterdir():
             if path.is_dir():
                 shutil.rmtree(path)

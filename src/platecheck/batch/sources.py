@@ -35,7 +35,7 @@ class BatchSource:
     """The photos of a job.
 
     Attributes:
-        identity: distinguishes this source from others; JSON.
+        identity: JSON-serializable key that identifies the source.
         kept: types of the columns that are copied from the manifest.
         tables: reads tables with the column `PATH` and the kept columns.
         root: base folder or URL of relative paths.
@@ -71,7 +71,7 @@ def find_batch_source(
         raise DataError("--column and --keep need a manifest with columns: Parquet or CSV")
     if kind is None:
         if root:
-            raise DataError("--root is for manifests")
+            raise DataError("--root requires a manifest")
         if is_folder or is_glob(place):
             return _photos(place)
         if info is None or not info.is_file:
@@ -113,7 +113,7 @@ def _manifests(place: str, kind: str, column: str, keep: Sequence[str], root: st
     for each in places:
         info = file_info(each)
         if not info.is_file:
-            raise DataError(f"there is no {each}")
+            raise DataError(f"{each} does not exist")
         states.append([_absolute(each), info.size, info.mtime_ns])
     if not places:
         raise DataError(f"there is no {place}")

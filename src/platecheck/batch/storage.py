@@ -97,7 +97,7 @@ def list_entries(folder: str) -> list[Entry]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or first_line(error)
         raise DataError(
-            f"{folder} cannot be listed ({reason}); to leave it out, give a manifest instead"
+            f"{folder} cannot be listed ({reason}); to skip it, pass a manifest instead"
         ) from error
     # A key such as "a//b" makes a store list the folder inside itself.
     return [
@@ -124,7 +124,7 @@ def photo_at(path: str | None, root: str) -> Source:
 
     def read() -> bytes:
         if not place:
-            raise PhotoError("", "the manifest has no path here")
+            raise PhotoError("", "the path is empty in the manifest")
         try:
             opener, inside = filesystem(place)
             with opener.open_input_file(inside) as file:

@@ -1,4 +1,4 @@
-"""Command line. Each module holds one command or group: parse, call, print."""
+"""Command-line interface; one module per command or command group."""
 
 import io
 import os

@@ -63,7 +63,7 @@ def batch(
             " remote photos."
         ),
     ] = None,
-    part_rows: Annotated[int, typer.Option(help="Photos per shard, the unit of resuming.")] = 1000,
+    part_rows: Annotated[int, typer.Option(help="Photos per shard (checkpoint).")] = 1000,
     parts: Annotated[
         bool, typer.Option("--parts", help="Write OUT as a folder of shards.")
     ] = False,

@@ -148,7 +148,7 @@ def collect(
     folder: Annotated[Path, typer.Argument(help="New folder to create.")],
     photos: FeedbackPhotos = None,
     unreviewed: Annotated[
-        bool, typer.Option("--unreviewed", help="Trust users' labels that nobody has reviewed.")
+        bool, typer.Option("--unreviewed", help="Also use unreviewed user labels.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the split.")] = 0,
     as_json: Json = False,
@@ -162,8 +162,6 @@ def collect(
 
     check_writable(folder, folder=True)
     store = open_store(url, photos)
-    if photos:
-        warn_renamed("--photos", "the database alone")
     try:
         with progress_bar("collecting") as bar:
             found = collect_feedback(
@@ -187,17 +185,17 @@ def collect(
         " others, and in the same split"
     )
     for reason, count in sorted(found.left_out.items()):
-        stdout.print(f"left out, {reason}: {count}")
+        stdout.print(f"excluded, {reason}: {count}")
 
 
 def show_unreadable(lines: list[str]) -> None:
     """Print the photos that could not be read."""
     if lines:
-        console().print(f"\n[yellow]{len(lines)} unreadable photos were left out:[/]")
+        console().print(f"\n[yellow]{len(lines)} unreadable photos were skipped:[/]")
         show_first(lines, console())
 
 
 def show_notes(notes: Iterable[str]) -> None:
-    """Print how a folder was read on stderr, which keeps stdout parseable."""
+    """Print notes about reading a folder to stderr, so that stdout stays parseable."""
     for note in notes:
         console(stderr=True).print(f"note: {escape(note)}")

@@ -71,8 +71,8 @@ def evaluate(
         try:
             from platecheck.evaluation.background_evaluation import evaluate_backgrounds
         except ModuleNotFoundError as error:
-            raise MissingExtraError("Exchanging backgrounds", "data") from error
-        with progress_bar("exchanging backgrounds") as bar:
+            raise MissingExtraError("Swapping backgrounds", "data") from error
+        with progress_bar("swapping backgrounds") as bar:
             swapped = evaluate_backgrounds(
                 loaded, found, seed=seed, on_start=bar.start, on_photo=bar.advance
             ).result
@@ -145,7 +145,7 @@ def _show(result: "EvaluationResult", split: str) -> None:
 def _show_decisions(metrics: "DecisionMetrics") -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_row("classified", str(metrics.coverage))
-    table.add_row("of these correct", str(metrics.accuracy))
+    table.add_row("selective accuracy", str(metrics.accuracy))
     for name, proportion in metrics.wrong.items():
         table.add_row(f"predicted {escape(name)}, wrong", str(proportion))
     for name, proportion in metrics.missed.items():

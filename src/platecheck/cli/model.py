@@ -19,7 +19,7 @@ def export(
     run: RunFolder,
     out: Annotated[Path, typer.Option("--out", "-o", help="Output file.")] = Path("model.onnx"),
     int8: Annotated[
-        bool, typer.Option("--int8", help="Quantize: four times smaller, and faster.")
+        bool, typer.Option("--int8", help="Quantize to int8: four times smaller, and faster.")
     ] = False,
     epoch: Annotated[
         int | None, typer.Option(min=1, help="Epoch to export [default: the best].")
@@ -29,7 +29,7 @@ def export(
         typer.Option(
             min=0,
             max=1,
-            help="Highest share of dirty dishes among those labelled clean; else unsure.",
+            help="Maximum share of dirty dishes among those predicted clean; else unsure.",
         ),
     ] = None,
     max_false_alarm: Annotated[
@@ -37,12 +37,12 @@ def export(
         typer.Option(
             min=0,
             max=1,
-            help="Highest share of clean dishes among those labelled dirty; else unsure.",
+            help="Maximum share of clean dishes among those predicted dirty; else unsure.",
         ),
     ] = None,
     cost: Annotated[
         float | None,
-        typer.Option(min=0, help="False alarms that weigh as much as one missed dirty dish."),
+        typer.Option(min=0, help="Cost of a missed dirty dish, in false alarms."),
     ] = None,
     data: Moved = None,
 ) -> None:
@@ -63,7 +63,7 @@ def export(
         f"{escape(out)}: {info.precision}, {report.bytes / 1e6:.2f} MB, epoch {report.epoch}"
     )
     stdout.print(
-        f"checked on {report.photos} validation photos: {report.changed} answers changed,"
+        f"checked on {report.photos} validation photos: {report.changed} predictions changed,"
         f" probabilities differ by at most {report.max_difference:.2g}"
     )
     never = [name for name, least in info.thresholds.items() if least > 1]
@@ -78,7 +78,7 @@ def export(
 def _error_rates(
     classes: Sequence[str], missed: float | None, alarm: float | None, cost: float | None
 ) -> dict[str, float] | None:
-    """Return by class the highest share of wrong predictions; None: no guarantee."""
+    """Return the maximum error rate per predicted class; None: no guarantee."""
     if missed is None and alarm is None and cost is None:
         return None
     options = {"--max-missed-dirty": missed, "--max-false-alarm": alarm, "--cost": cost}
@@ -95,7 +95,7 @@ def _error_rates(
             alarm = missed * cost
         elif alarm is not None:
             missed = alarm / cost
-    # A share of 1 guarantees nothing.
+    # A rate of 1 means no guarantee.
     shares = {classes[clean]: missed, classes[dirty]: alarm}
     return {name: 1.0 if share is None else min(1.0, share) for name, share in shares.items()}
 
@@ -128,12 +128,12 @@ def model(
     table.add_row("recipe", f"{escape(info.recipe)}, seed {info.seed}, epoch {info.epoch}")
     table.add_row("temperature", f"{info.temperature:.4f}")
     for name, value in info.thresholds.items():
-        answered = f"from {value:.1%} on"
+        answered = f"at {value:.1%} or more"
         if value > 1:
             answered = "never: too few validation photos for the guarantee"
         elif info.error_guarantee:
             answered += f": of these at most {info.error_guarantee.wrong[name]:.1%} are wrong"
-        table.add_row(f"answers {escape(name)}", answered)
+        table.add_row(f"predicts {escape(name)}", answered)
     if info.error_guarantee:
         table.add_row(
             "else unsure", f"{1 - info.error_guarantee.answered:.1%} of validation photos"

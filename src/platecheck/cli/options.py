@@ -1,4 +1,4 @@
-"""Options shared by several commands, and what the shell completes."""
+"""Options shared by several commands, and shell completion."""
 
 from pathlib import Path
 from typing import Annotated
@@ -51,10 +51,10 @@ Split = Annotated[
 ]
 Backgrounds = Annotated[
     bool,
-    typer.Option("--backgrounds", help="Also evaluate dishes on exchanged backgrounds (slow)."),
+    typer.Option("--backgrounds", help="Also evaluate with swapped backgrounds (slow)."),
 ]
 Tables = Annotated[bool, typer.Option("--tables", hidden=True)]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the exchanged backgrounds.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the background swapping.")]
 FeedbackUrl = Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")]
 FeedbackPhotos = Annotated[
     Path | None, typer.Option(help="Photo folder of a database of version 0.1, to import.")

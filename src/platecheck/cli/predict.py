@@ -57,14 +57,14 @@ def predict(
         typer.Option("--allow-private-urls", help="Allow http:// and private network addresses."),
     ] = False,
 ) -> None:
-    """Classify photos; exit code 1 when one cannot be read."""
+    """Classify photos; exit code 1 if any cannot be read."""
     from platecheck.classifier import Classifier
     from platecheck.heatmap import overlay
     from platecheck.inputs import photo_sources
     from platecheck.photo import MAX_PIXELS
 
     if as_json and as_csv:
-        raise DataError("choose one of --json and --csv")
+        raise DataError("--json and --csv are mutually exclusive")
     classifier = Classifier.load(model)
     if heatmap:
         _check_heatmap(heatmap, classifier)
@@ -87,7 +87,7 @@ def predict(
                 raise DataError(f"unreadable photos (--strict): {prediction.error}")
             failed += [str(prediction.error)] if prediction.error else []
             source = sources[number - 1]
-            if heatmap and prediction.heatmap is not None and source != STDIN:  # read only once
+            if heatmap and prediction.heatmap is not None and source != STDIN:  # already consumed
                 photo = _open(source, allow_private)
                 picture = overlay(photo, prediction.heatmap, max_pixels=limit)
                 _save_overlay(picture, heatmap, number, prediction.source)
@@ -109,7 +109,7 @@ def predict(
 def _check_heatmap(folder: Path, classifier: "Classifier") -> None:
     check_writable(folder, folder=True)
     if not classifier.has_heatmap:
-        raise ModelError("this model has no heatmap; use another for --heatmap, such as plate")
+        raise ModelError("--heatmap needs a model with a heatmap, such as plate")
     if folder.is_dir() and any(folder.iterdir()) and not is_output(folder):
         # Marked as output, its contents would no longer be read as photos.
         raise DataError(f"{folder} is not empty; choose a new folder for --heatmap")
@@ -118,7 +118,7 @@ def _check_heatmap(folder: Path, classifier: "Classifier") -> None:
 def _warn_output(sources: list[str]) -> None:
     if written := next((name for name in sources if is_output(Path(name).parent)), None):
         console(stderr=True).print(
-            f"note: {escape(written)} was written by platecheck; it is not a photo"
+            f"note: {escape(written)} is platecheck's own output, not a photo"
         )
 
 
@@ -154,7 +154,7 @@ def _csv_row(prediction: "Prediction", classes: Sequence[str]) -> list[str]:
 def _line(prediction: "Prediction", width: int) -> str:
     name = escape(prediction.source.ljust(width))
     if prediction.error:
-        return f"{name}  [yellow]not readable:[/] {escape(prediction.error.reason)}"
+        return f"{name}  [yellow]cannot be read:[/] {escape(prediction.error.reason)}"
     color = COLORS.get(prediction.label, "bold")
     line = f"{name}  [{color}]{escape(prediction.label)}[/]"
     if prediction.label == NO_DISH:  # which has no probability

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-MIN_STEPS = 50  # fewer are done before a bar could be read
+MIN_STEPS = 50  # fewer steps finish too quickly to need a bar
 
 Item = TypeVar("Item")
 
@@ -44,7 +44,7 @@ class Bar:
     def update(self, title: str, done: int, steps: int | None) -> None:
         """Show progress of a stage that counts for itself; a new title restarts the bar."""
         if self._progress.tasks[0].description != title or not self._progress.tasks[0].visible:
-            self.start(steps, title, done)  # without a reset, resumed photos would count as fast
+            self.start(steps, title, done)  # reset, so that resumed photos do not inflate the rate
         else:
             self._progress.update(self._task, completed=done)
 

@@ -6,7 +6,7 @@ import typer
 
 from platecheck.cli.options import FeedbackPhotos, FeedbackUrl
 from platecheck.cli.terminal import console, escape
-from platecheck.errors import MissingExtraError, warn_renamed
+from platecheck.errors import MissingExtraError
 
 
 def review(
@@ -35,8 +35,6 @@ def review(
         stdout.print("Open it in a browser. Press Ctrl+C to stop.")
 
     store = open_store(url, photos)
-    if photos:
-        warn_renamed("--photos", "the database alone")
     try:
         serve_review(store, port=port, on_ready=print_url)
     finally:

@@ -117,7 +117,7 @@ def _announce(stdout: Console, setup: "TrainingSetup") -> None:
         show_unreadable([f"{path}: {why}" for path, why in run.facts.unreadable.items()])
     for note in (*run.photos.notes, *([setup.note] if setup.note else [])):
         stdout.print(f"  [yellow]{escape(note)}[/]")
-    stdout.print(f"  into  {escape(run.folder)}")
+    stdout.print(f"  run folder  {escape(run.folder)}")
     teacher = run.recipe.teacher
     if teacher and teacher.recipe and not (run.teacher / "model.onnx").is_file():
         stdout.print(

@@ -34,7 +34,7 @@ class PixelCache:
     """Decoded photos of one size in a temporary memory-mapped file, filled on first use.
 
     Processes forked from this one share the file; a pickled cache starts empty. The file has no
-    name, so it disappears with the last process that uses it, even if that is killed. Without
+    name (it is unlinked), so it is freed when the last process that uses it ends. Without
     enough disk space, or beyond `max_bytes`, photos are decoded at every use.
     """
 

@@ -1,4 +1,4 @@
-"""Paste rendered dirt onto photos of real dishes: new dirty photos that differ in nothing else."""
+"""Composite rendered dirt onto real dishes, for pairs that differ only in the dirt."""
 
 import cv2
 import numpy as np

@@ -134,7 +134,7 @@ def fetch(
         raise DataError(f"there is no split '{min(unknown)}'; the set has: {', '.join(known)}")
     wanted = [path for path in checksums if not splits or _split_of(path) in splits]
     if source and not source.is_dir():
-        raise DataError(f"there is no folder {source} to take the photos from")
+        raise DataError(f"the source folder {source} does not exist")
     if source and source.resolve() == folder.resolve():
         raise DataError(f"{source} is both source and destination; choose another destination")
     if not source and urlsplit(base_url).scheme not in ("http", "https"):
@@ -174,7 +174,7 @@ def _is_there(path: Path, sha256: str) -> bool:
     if not path.exists():
         return False
     if not path.is_file():
-        raise DataError(f"{path} should be a photo but is not a file; move it away")
+        raise DataError(f"{path} exists but is not a regular file; remove it")
     valid = sha256_of(path) == sha256
     if not valid:
         path.unlink()
@@ -268,7 +268,7 @@ def _fetch(
             on_photo()
             if error and failures == min(MAX_CONNECTION_FAILURES, len(paths)):
                 done = result.fetched + result.already_there
-                resume = f"; {done} photos are there, the next run resumes from them" * bool(done)
+                resume = f"; {done} photos are already downloaded; rerun to resume" * bool(done)
                 raise DataError(_no_connection(error, registry.get_url(path)) + resume) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -285,7 +285,7 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, PhotoError):
         return error.reason
     if isinstance(error, _CONNECTION_ERRORS):
-        return "the connection broke off"
+        return "the connection was lost"
     if isinstance(error, requests.HTTPError):
         return f"the server answered {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.RequestException):

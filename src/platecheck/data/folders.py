@@ -142,7 +142,7 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
         for row in read_list(folder):
             split = split_of(row.split) or row.split.lower() or UNSPLIT
             if not row.label:
-                raise DataError(f"{folder} gives no label for {row.path}; it needs a column label")
+                raise DataError(f"{folder} has no label for {row.path}; add a column 'label'")
             found.setdefault((split, row.label), []).append(Path(row.path))
     else:
         folder = _find_dataset(folder, notes)
@@ -179,13 +179,13 @@ def _find_dataset(folder: Path, notes: list[str]) -> Path:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give one with photos sorted into classes")
     if is_result(folder):
-        raise DataError(f"{folder} holds platecheck's output; give the folder of the photos")
+        raise DataError(f"{folder} contains platecheck's output; pass the folder of the photos")
     first = _folders(folder)
     datasets = [p for p in first if _contains_splits(p)]
     if any(split_of(p.name) for p in first) or len(datasets) != 1:
         return folder
     if len(first) > 1:
-        raise DataError(f"{folder} has no train folder, but {datasets[0]} has; use that one")
+        raise DataError(f"{folder} has no train folder, but {datasets[0]} does; use that folder")
     notes.append(f"{folder} contains only {datasets[0]}, which is read instead")
     return _find_dataset(datasets[0], notes)
 
@@ -236,7 +236,7 @@ def _class_folders(folder: Path, notes: list[str]) -> list[tuple[str, Path]]:
 
 
 def _unify_class_names(folder: Path, found: _Found, classes: Sequence[str]) -> _Found:
-    """Spell class names as in `classes` or else the train split."""
+    """Normalize the spelling of class names to `classes`, or else to the train split."""
     known = {class_key(name): name for name in classes}
     named: _Found = {}
     for split, name in sorted(found, key=lambda at: (at[0] != "train", at)):
@@ -256,7 +256,7 @@ def _unify_class_names(folder: Path, found: _Found, classes: Sequence[str]) -> _
 def _check_classes(folder: Path, found: _Found, names: Sequence[str], *, fixed: bool) -> None:
     if not any(found.values()):
         if folder.is_dir() and _direct_photos(folder):
-            raise DataError(f"{folder} holds photos but no class folders; give its parent folder")
+            raise DataError(f"{folder} has photos but no class folders; give its parent folder")
         raise DataError(
             f"{folder} holds no photos; expected {folder}/train/CLASS/PHOTO or {folder}/CLASS/PHOTO"
         )
@@ -275,7 +275,7 @@ def _check_classes(folder: Path, found: _Found, names: Sequence[str], *, fixed: 
             if not found.get((split, name)) and not fixed:
                 place = f"{folder}/{name}" if split == UNSPLIT else f"{folder}/{split}/{name}"
                 state = "is empty" if (split, name) in found else "is missing"
-                raise DataError(f"class folder {place} {state}; every class needs photos in it")
+                raise DataError(f"class folder {place} {state}; every class needs photos")
 
 
 def checked(

@@ -25,7 +25,7 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """What near-identical photos have in common.
+    """Perceptual fingerprint for near-duplicate detection.
 
     Attributes:
         phash: perceptual hash, bool [64].

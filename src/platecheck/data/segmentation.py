@@ -24,7 +24,7 @@ from platecheck.photo import open_photo
 # OpenCV respects a container's CPU quota, but not that of a nested cgroup.
 cv2.setNumThreads(min(cv2.getNumThreads(), cpu_count()))
 
-WORKING_SIZE = 128  # side in pixels; larger is much slower and not better
+WORKING_SIZE = 128  # side in pixels; larger is much slower without being more accurate
 ITERATIONS = 4
 GOOD = 0.5  # masks of a lower quality are not used to exchange backgrounds
 VERSION = 1  # part of the cache key; increase it when any outline changes

@@ -73,7 +73,7 @@ def describe_split(photos: PhotoSet, *, seed: int, val_to_train: float = 0.0) ->
 
 
 def apply_split(photos: PhotoSet, info: SplitInfo | None) -> PhotoSet:
-    """Split photos as a model's were if they are the same photos; else return them unchanged.
+    """Apply a model's split if its fingerprint matches; otherwise return the photos unchanged.
 
     A model selected on one half of ``test`` must be evaluated on the other half. Photos that played
     no part in the selection can all be used.
@@ -103,7 +103,7 @@ def _divide_split(photos: PhotoSet, info: SplitInfo) -> tuple[Photo, ...]:
         shares = {"val": 0.5, "test": 0.5}
     divided = divide(photos.split(info.split), shares, seed=info.seed)
     filled = {(photo.split, photo.label) for photo in divided}
-    # Only the photos moved to train may be none at all.
+    # Only the part that is moved to train may be empty.
     required = [split for split in shares if split != "train" or not info.val_to_train]
     for split, (label, name) in product(required, enumerate(photos.classes)):
         if (split, label) not in filled:

@@ -1,1 +1,1 @@
-"""Evaluate models: metrics, exchanged backgrounds, comparison, plots and reports."""
+"""Evaluate models: metrics, background swapping, comparison and plots."""

@@ -1,4 +1,4 @@
-"""Measure how much a model depends on the background, by exchanging backgrounds."""
+"""Measure how much a model relies on the background, by swapping backgrounds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -151,7 +151,7 @@ def _metrics(
 
 
 def _gap(first: Correct, second: Correct, seed: int) -> AccuracyGap:
-    """Resampling dishes is a multinomial draw of those that lose, gain and stay the same."""
+    """Paired bootstrap: a multinomial draw of the dishes that lose, gain and stay the same."""
     change = first.astype(int) - second
     proportions = np.array([(change == step).mean() for step in (-1, 0, 1)])
     drawn = np.random.default_rng(seed).multinomial(len(change), proportions, RESAMPLES)

@@ -1,4 +1,4 @@
-"""Metrics of exchanged backgrounds, and their description.
+"""Background-swap metrics and their description.
 
 Mixed-Same, Mixed-Rand, Mixed-Next, BG-Gap and Only-BG are defined in Xiao, Engstrom, Ilyas and
 Madry, *Noise or Signal: the role of image backgrounds in object recognition* (2020); worst-group
@@ -104,7 +104,7 @@ class LeftOut(Frozen):
 
 
 class BackgroundMetrics(Frozen):
-    """Metrics of exchanged backgrounds; its JSON has exactly these keys.
+    """Background-swap metrics; its JSON has exactly these keys.
 
     Attributes:
         original: all original photos.
@@ -143,7 +143,7 @@ class BackgroundMetrics(Frozen):
             return f"{where} loses {points}: it{degree} depends on the background."
         change = f"{'loses' if gap > 0 else 'gains'} {points}" if gap else "loses nothing"
         if high > 0.05:
-            return f"{where} {change}, which may be chance: too few dishes to tell."
+            return f"{where} {change}, not statistically significant: too few dishes."
         return f"{where} {change}: no sign that it depends on the background."
 
     def rows(self, classes: int) -> list[tuple[str, str, str, str, str]]:

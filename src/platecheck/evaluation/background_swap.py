@@ -82,7 +82,7 @@ class BackgroundSwap:
             )
         if len(self._classes) < 2:
             raise DataError(
-                "exchanging backgrounds needs photos of two classes that show some background;"
+                "swapping backgrounds needs photos of two classes that show some background;"
                 f" {len(self._classes)} class has such photos"
             )
         self.dishes = [i for i in good if len(self.same_class(i)) and len(self.next_class(i))]

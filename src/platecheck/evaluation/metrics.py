@@ -185,7 +185,7 @@ class UnreadablePhoto(Frozen):
 
 
 class EvaluationResult(Metrics):
-    """Metrics with the photos that need attention; unreadable ones are not counted in `photos`."""
+    """Metrics with misclassified and unreadable photos; the latter are not counted in `photos`."""
 
     mistakes: list[Mistake]
     unreadable: list[UnreadablePhoto]

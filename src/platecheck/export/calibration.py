@@ -30,7 +30,7 @@ class CalibrationViews(NamedTuple):
     Attributes:
         pixels: N photos uint8 [size, size, 3].
         labels: [N].
-        owners: [N], index of the photo of the split that each is a view of.
+        owners: [N], index of the original photo in the split.
     """
 
     pixels: list[NDArray[np.uint8]]
@@ -105,7 +105,7 @@ def _rendered_dishes(run: Run) -> Iterator[NDArray[np.uint8]]:
 def _pooled_features(
     model: TorchPredictor, pixels: Sequence[NDArray[np.uint8]]
 ) -> NDArray[np.float32]:
-    """Return features of photos, and of the same in other light: a dim dish is a dish."""
+    """Return features of photos and of their photometric augmentations, as in-distribution data."""
     augmented = (
         photometric_augment(np.random.default_rng([0, index]), photo)
         for index, photo in enumerate(pixels)

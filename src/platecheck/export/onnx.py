@@ -1,4 +1,4 @@
-"""Export a run as one ONNX file that is the whole model."""
+"""Export a run as one self-contained ONNX file."""
 
 import math
 import tempfile
@@ -40,7 +40,7 @@ from platecheck.training.torch_predictor import TorchPredictor
 # Largest accepted difference between a probability of the run and of its float32 export.
 TOLERANCE = 1e-4
 CALIBRATION_PHOTOS = 200
-# Training weighs clean and dirty places equally (training/module.py); about 1 of 20 is dirty.
+# Training weights clean and dirty cells equally (training/module.py); about 1 in 20 is dirty.
 PRIOR_LOG_ODDS = -math.log(19)
 # Metrics of a split that are stored in the file.
 METRICS = {"photos", "correct", "accuracy", "accuracy_ci95", "precision", "recall", "f1", "ece"}
@@ -120,8 +120,8 @@ def export(
         int8: quantize statically (QDQ, weights per channel), with ranges from training photos, all
             but the first convolutions (`register_network`) and the last layer.
         epoch: counted from 1 [default: the best one].
-        wrong: error guarantee: by class, the highest share of wrong predictions among those of the
-            class. Thresholds that keep it are chosen on validation photos; predictions below them
+        wrong: error guarantee: the maximum error rate among predictions of each
+            class. Thresholds that meet it are chosen on validation photos; predictions below them
             are *unsure*. Without one, a fine-tuned model keeps those of the model it started from.
         measure: evaluate the file on validation and test photos, for its metadata.
 
@@ -190,14 +190,14 @@ def _write_graph(module: InferenceModel, run: Run, path: Path, *, int8: bool) ->
 
 
 def _initial_thresholds(run: Run) -> dict[str, float]:
-    """Return those of the model that training started from, if it has the same classes."""
+    """Return the thresholds of the model that was fine-tuned, if it has the same classes."""
     start = started_from(run.recipe.network)
     if start is None:
         return {}
     before, classes = Classifier.load(start).info, run.facts.classes
     now = match_classes(before.classes, classes)
     if None in now or len(now) != len(classes):
-        return {}  # among other classes, the same probability means something else
+        return {}  # probabilities over different class sets are not comparable
     names = {name: classes[index or 0] for name, index in zip(before.classes, now, strict=True)}
     return {names[name]: least for name, least in before.thresholds.items()}
 
@@ -211,7 +211,7 @@ def _verified(run: Run, split: str) -> tuple[Photo, ...]:
             raise DataError(
                 f"{photo.path}, which {run.folder} was trained with,"
                 f" {'has changed' if there else 'is gone'}; the export is checked"
-                " against these photos: if they were moved, say where they are with --data"
+                " against these photos; if they were moved, pass their location with --data"
             )
     return photos
 
@@ -277,12 +277,14 @@ def _quantize(path: Path, photos: Iterator[NDArray[np.uint8]], float_convs: int)
 def _float_nodes(graph: onnx.GraphProto, float_convs: int) -> list[str]:
     """Return the nodes before convolution `float_convs`, from the last linear layer on, and of OOD.
 
-    The last layer takes no time and decides the probabilities. The OOD score must grow with
-    whatever is unlike the photos that the ranges were calibrated on.
+    The last layer is cheap and determines the probabilities. The OOD score must not be clipped for
+    inputs outside the calibrated activation ranges.
     """
     kinds = [node.op_type for node in graph.node]
     convolutions = [i for i, kind in enumerate(kinds) if kind == "Conv"]
     begin = convolutions[float_convs] if len(convolutions) > float_convs else len(kinds)
+    if "Gemm" not in kinds:
+        raise ModelError("int8 export needs a network whose last layer is linear")
     last = len(kinds) - 1 - kinds[::-1].index("Gemm")
     others = [output.name for output in graph.output if output.name != OOD_OUTPUT]
     needed = set().union(*(_ancestors(graph, name) for name in others))

@@ -1,4 +1,4 @@
-"""Out-of-distribution score: how unlike the training photos is a photo?
+"""Out-of-distribution score: Mahalanobis distance to the training distribution.
 
 The Mahalanobis distance of Lee et al., A simple unified framework for detecting out-of-distribution
 samples, 2018, on standardized features of several depths, with one Gaussian for all classes whose
@@ -24,9 +24,9 @@ from platecheck.files import replacing
 
 DIRECTIONS = 64
 FALSE_ALARM_RATE = 0.005  # of validation photos
-# Photos of other kitchens are a little less like training photos than held-out ones.
+# Allowance for distribution shift: new kitchens score higher than held-out photos.
 MARGIN = 1.1
-# Fewest features drawn from the statistics of the model that training started from.
+# Minimum number of samples drawn from the OOD statistics of the fine-tuned model.
 DRAWN = 1000
 MIN_RELATIVE_SCALE = 1e-3
 
@@ -57,7 +57,7 @@ class MahalanobisOOD:
         return found
 
     def sample(self, count: int, seed: int) -> NDArray[np.float32]:
-        """Draw features [count, F], which stand for training photos that are not available."""
+        """Sample features [count, F] as a substitute for the unavailable training photos."""
         rng = np.random.default_rng(seed)
         apart = rng.normal(0, self.precision**-0.5, (count, len(self.mean)))
         lengths = np.sum(self.directions**2, axis=1)
@@ -106,7 +106,7 @@ def fit_ood(
     Args:
         train: features [N, F].
         validation: features [M, F]; the limit is their conformal quantile times `MARGIN`.
-        before: statistics of the model that training started from: what was a dish stays one.
+        before: OOD statistics of the model that was fine-tuned; keeps its data in distribution.
     """
     if before is not None:
         train = np.concatenate([train, before.sample(max(DRAWN, len(train)), seed=0)])
@@ -132,7 +132,7 @@ def fit_ood(
 
 
 def import_ood(path: Path) -> MahalanobisOOD | None:
-    """Read the statistics of an exported model; None if it has none."""
+    """Read the OOD statistics of an exported model; None if it has none."""
     graph = onnx.load(path).graph
     constants = {tensor.name: numpy_helper.to_array(tensor).copy() for tensor in graph.initializer}
     if "oddness.mean" not in constants:

@@ -28,7 +28,7 @@ def train_run(setup: TrainingSetup, console: Console) -> Run:
         OutputError: a file cannot be written; the run can be resumed.
     """
     run, recipe = setup.run, setup.run.recipe.teacher
-    with setup.held, writing(run.folder, "make room, then go on with --resume"):
+    with setup.held, writing(run.folder, "free some space, then use --resume"):
         teacher = None
         if recipe is not None:
             model = recipe.model or str(_train_teacher(setup, console))
@@ -59,7 +59,7 @@ def _train_and_calibrate(
         if calibrates:
             calibrate(Run.load(folder))
         if file:
-            # It predicts every photo of every epoch: int8 is several times faster.
+            # The teacher predicts every photo in every epoch: int8 is several times faster.
             export(Run.load(folder), file, int8=True, measure=False)
     trainer.strategy.barrier()
     return Run.load(folder)

@@ -1,6 +1,6 @@
-"""Thresholds below which a prediction is *unsure*, chosen to keep an error guarantee.
+"""Decision thresholds, below which a prediction is *unsure*, with an error guarantee.
 
-The guarantee: of the dishes labeled clean, at most a stated share is dirty; likewise for every
+The guarantee: at most a given share of the dishes predicted clean are dirty; likewise for every
 class. A threshold on the class's probability keeps it, chosen by conformal selection (Jin and
 Candès, Selection by prediction with conformal p-values, 2023): for a photo of another class,
 exchangeable with the n validation photos of other classes, the probability of being given the class
@@ -32,7 +32,7 @@ def choose_thresholds(
         probabilities: [N, classes], calibrated, of photos that the model was not trained on.
         labels: [N].
         classes: class names.
-        wrong: by class, the highest share of wrong predictions of the class, in (0, 1].
+        wrong: maximum error rate by predicted class, in (0, 1].
 
     Returns:
         By class the threshold (`NEVER` if none keeps the guarantee), and the guarantee.
@@ -58,9 +58,9 @@ def worst_view(
     labels: NDArray[np.integer],
     owners: NDArray[np.integer],
 ) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
-    """Select of several views of each dish the one in which its own class is least probable.
+    """Select, for each dish, the view with the lowest probability of the true class.
 
-    A dish on two backgrounds, counted twice, would make the guarantee look safer than it is.
+    Views of one dish are not independent; counting each would overstate the sample size.
 
     Args:
         probabilities: [N, classes].
@@ -89,7 +89,7 @@ def _threshold(
         scores: [N], probabilities of the class.
         given: [N], photos for which it is the most probable class.
         other: [N], photos of other classes.
-        allowed: highest share of wrong predictions.
+        allowed: maximum error rate.
     """
     if allowed >= 1:
         return 0.0
@@ -98,7 +98,7 @@ def _threshold(
     for threshold in np.unique(scores[given])[::-1]:
         named = given & (scores >= threshold)
         chance = (1 + int((named & other).sum())) / (int(other.sum()) + 1)
-        # The bound may rise and fall, so try every threshold.
+        # The bound is not monotonic in the threshold, so try all of them.
         if chance * share_of_others / named.mean() <= allowed:
             best = float(threshold)
     return best

@@ -92,7 +92,7 @@ def collect(
     left_out["unreadable"] = results.count(None)
     found = [each for each, result in zip(labelled, results, strict=True) if result]
     if not found:
-        hint = "" if unreviewed else "; run platecheck review, or pass --unreviewed to trust users"
+        hint = "" if unreviewed else "; run platecheck review, or use --unreviewed for user labels"
         raise DataError(f"no labelled feedback{hint}")
     groups = group_near_duplicates(
         [(photo, result) for photo, result in zip(photos, results, strict=True) if result]
@@ -153,7 +153,7 @@ def _split(
     """
     classes = sorted({each.label for each in found})
     if len(classes) < 2:
-        raise DataError(f"all photos are of class '{classes[0]}'; at least two classes are needed")
+        raise DataError(f"all photos have class '{classes[0]}'; at least two classes are needed")
     first: dict[int, Photo] = {}
     for each, group in zip(found, groups, strict=True):
         photo = each.item.photo

@@ -16,7 +16,7 @@ from platecheck.errors import MissingExtraError, SettingsError, StorageError
 
 # Seconds to wait for a connection or a lock; less than the request timeout.
 TIMEOUT = 10
-# Bytes of disk that nothing is added to, because deletion from a full SQLite disk would fail too.
+# Reserved free bytes: on a full disk, SQLite could not delete rows either.
 RESERVE = 2**25
 _DRIVERS = {
     "sqlite": "sqlite",
@@ -81,7 +81,7 @@ class Database:
             StorageError: The disk is full.
         """
         if self.file and shutil.disk_usage(self.file.parent).free < RESERVE:
-            raise StorageError(f"{self.name}: the disk is full, up to a reserve for deletions")
+            raise StorageError(f"{self.name}: the disk is full, except for a reserve")
 
     def run_sqlite_script(self, script: str) -> None:
         """Run maintenance statements outside of a transaction; does nothing in PostgreSQL."""

@@ -43,7 +43,7 @@ def import_photos(database: Database, database_id: str, folder: Path | None) -> 
     with database.writing(exclusive=True) as connection:
         is_format = ABOUT.c.name == "format"
         if connection.scalar(select(ABOUT.c.value).where(is_format)) == FORMAT:
-            return  # another process was faster
+            return  # already migrated by another process
         binary = "BLOB" if database.file else "BYTEA"
         for change in (f"ALTER TABLE platecheck_feedback ADD COLUMN content {binary}", *_CHANGES):
             connection.exec_driver_sql(change)

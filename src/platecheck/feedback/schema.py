@@ -1,4 +1,4 @@
-"""Database tables, with a prefix because databases may be shared."""
+"""Database tables, prefixed because the database may be shared with other applications."""
 
 from sqlalchemy import JSON, Column, DateTime, LargeBinary, MetaData, String, Table, Text
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+import warnings
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Row, delete, func, insert, inspect, select
 
-from platecheck.errors import PlatecheckError, SettingsError, StorageError
+from platecheck.errors import PlatecheckError, RenamedWarning, SettingsError, StorageError
 from platecheck.feedback.database import Database
 from platecheck.feedback.entry import Answer, Feedback, encode_photo
 from platecheck.feedback.migration import delete_imported, import_photos
@@ -162,6 +163,9 @@ def open_store(url: str, photos: Path | None = None, *, create: bool = False) ->
         MissingExtraError: The database driver is missing.
         StorageError: The database cannot be reached.
     """
+    if photos:
+        message = "feedback photos of version 0.1 can be imported until platecheck 0.3"
+        warnings.warn(message, RenamedWarning, stacklevel=2)
     database = Database(url)
     try:
         _prepare(database, photos, create=create)

@@ -36,7 +36,7 @@ TITLES = {
     "dark": "Dark photos",
     "bright": "Overexposed photos",
     "blurred": "Blurred photos",
-    "low_information": "Photos that show next to nothing",
+    "low_information": "Photos with almost no content",
     "odd_shape": "Narrow strips",
     "odd_size": "Much larger or smaller than most",
 }

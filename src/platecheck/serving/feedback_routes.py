@@ -22,8 +22,8 @@ from platecheck.serving.uploads import read_form
 
 Id = Annotated[str, Path(alias="id", pattern="^[0-9a-f]{32}$")]
 FIELD, TEXTS = "photo", ("right", "consent", "answer")
-OFF = {404: "Feedback is off (--feedback)"}
-NOT_FOUND = {404: "No such feedback, or feedback is off"}
+OFF = {404: "Feedback is disabled (--feedback)"}
+NOT_FOUND = {404: "No such feedback, or feedback is disabled"}
 UNAVAILABLE = {503: "Storage unavailable: retry after Retry-After seconds"}
 _POST_ERRORS = {
     400: "The body is not a form",
@@ -143,7 +143,7 @@ def feedback_api(
                     "the feedback was not stored",
                     undo=lambda entry: enabled.store.discard(entry.id),
                 )
-            except PhotoError as error:  # damage that the reduced size of predictions hides
+            except PhotoError as error:  # corruption that reduced-scale decoding did not reach
                 raise ProblemError(422, error.reason) from error
         metrics.FEEDBACK.labels("stored").inc()
         response.headers["Location"] = f"/v1/feedback/{entry.id}"
@@ -201,7 +201,7 @@ def feedback_api(
 
 def _require(feedback: FeedbackService | None) -> FeedbackService:
     if feedback is None:
-        raise ProblemError(404, "feedback is off")
+        raise ProblemError(404, "feedback is disabled")
     return feedback
 
 

@@ -36,7 +36,7 @@ class FeedbackService:
         self._stopped = asyncio.Event()
 
     def start(self) -> None:
-        """Purge now and then every ten minutes."""
+        """Start purging: immediately, then every ten minutes."""
         self._retention = asyncio.create_task(self._purge())
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Middleware: request ids, logs and metrics; timeouts; protection from foreign web pages."""
+"""Middleware: request ids, logs and metrics; timeouts; CSRF and DNS-rebinding protection."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ from platecheck.serving.problems import problem_response
 CONTENT_SECURITY_POLICY = "; ".join(
     (
         "default-src 'none'",
-        "script-src 'self' 'wasm-unsafe-eval'",  # the latter runs the model on the phone
+        "script-src 'self' 'wasm-unsafe-eval'",  # WebAssembly, for inference in the browser
         "style-src 'self'",
         "img-src 'self' blob: data:",
         "media-src 'self' blob:",
@@ -61,7 +61,7 @@ class RequestContextMiddleware:
         start = time.perf_counter()
         method, status = scope["method"], 0
         request_id = Headers(scope=scope).get("x-request-id", "")
-        if not _REQUEST_ID.fullmatch(request_id) or request_id.startswith(PREFIX):  # maybe a key
+        if not _REQUEST_ID.fullmatch(request_id) or request_id.startswith(PREFIX):  # a key?
             request_id = uuid.uuid4().hex
         # HEAD is answered like GET; the server omits the body. Ranges are not supported: Starlette
         # would answer invalid ones in plain text.
@@ -88,7 +88,7 @@ class RequestContextMiddleware:
             await self._app(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - start
-            # The route, not the path, which anyone can make up; of static files the mount's path.
+            # The route (static files: the mount path): raw paths have unbounded cardinality.
             route = scope.get("route")
             path = str(route.path if route else scope["root_path"] or "unknown")
             REQUESTS.labels(method, path, str(status or "none")).inc()
@@ -168,7 +168,7 @@ class TimeoutMiddleware:
 
 
 class HostOriginMiddleware:
-    """Reject requests with a wrong Host or a foreign Origin.
+    """Reject requests with an unknown Host or a cross-site Origin.
 
     A browser can reach services that are not meant to be public. Checking the Origin header stops
     requests from other sites, checking the Host header a domain that is rebound to 127.0.0.1.
@@ -230,7 +230,7 @@ class CrossOrigin(CORSMiddleware):
 
 
 def _client(scope: Scope) -> str | None:
-    """Return the client's address, unless a proxy passed on something else."""
+    """Return the client's IP address; None if a proxy forwarded an invalid one."""
     host, _ = scope.get("client") or ("", 0)
     try:
         return str(ip_address(host.partition("%")[0]))  # what follows % is a name

@@ -1,6 +1,6 @@
 """Logs, Prometheus metrics and drift.
 
-With several workers, metrics meet in the files of `PROMETHEUS_MULTIPROC_DIR`, which must be set
+With several workers, metrics are shared through `PROMETHEUS_MULTIPROC_DIR`, which must be set
 before this module is imported.
 """
 
@@ -33,7 +33,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from platecheck.classifier import Prediction
 from platecheck.model_info import Reference
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the text
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they double the output
 
 REQUESTS = Counter("platecheck_requests", "Responses.", ["method", "path", "status"])
 SECONDS = Histogram(
@@ -46,7 +46,7 @@ PHOTOS = Counter("platecheck_photos", "Classified photos, by label.", ["answer"]
 REJECTED = Counter("platecheck_rejected_requests", "Rejected requests, by reason.", ["reason"])
 FEEDBACK = Counter(
     "platecheck_feedback",
-    "Feedback by outcome: stored, refused, failed (not stored because of a fault), deleted"
+    "Feedback by outcome: stored, refused, failed (not stored because of a server error), deleted"
     " or expired.",
     ["outcome"],
 )
@@ -67,7 +67,7 @@ WAIT_LIMIT = Gauge(
 DRIFT = Gauge(
     "platecheck_drift",
     "Population stability index of recent predictions against the validation photos (maximum over"
-    " workers); above 0.25, look at the photos.",
+    " workers); above 0.25: significant drift.",
     ["of"],
     multiprocess_mode="livemax",
 )
@@ -80,7 +80,7 @@ MODEL = Gauge(
 
 _FIELDS = "platecheck"  # attribute of a log record
 
-# Predictions compared with validation's, and the minimum for a meaningful distance.
+# Window of recent predictions, and the minimum number for a meaningful drift value.
 WINDOW, LEAST = 1000, 100
 
 Bin = TypeVar("Bin", str, int)
@@ -124,7 +124,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class NoWarnings(logging.Filter):
-    """Drop uvicorn's warnings: they are about requests that anyone can send by the thousand."""
+    """Drop uvicorn's warnings about malformed requests, with which clients could flood the log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return record.levelno != logging.WARNING
@@ -205,6 +205,6 @@ def _distance(seen: Mapping[Bin, int], expected: Mapping[Bin, int]) -> float | N
     if sum(seen.values()) < LEAST:
         return None
     bins = sorted(seen.keys() | expected.keys())
-    # Half a photo more in each bin, so that none is empty.
+    # Additive smoothing of 0.5 per bin, so that none is empty.
     counts = [[count.get(name, 0) + 0.5 for name in bins] for count in (seen, expected)]
     return population_stability_index(*([n / sum(each) for n in each] for each in counts))

@@ -26,7 +26,7 @@ RAW = ("image/*", "image/jpeg", "application/octet-stream")
 
 
 def _body(settings: Settings) -> dict[str, Any]:
-    """Describe the request body, which FastAPI would otherwise read itself, without limits."""
+    """Describe the request body for OpenAPI only: FastAPI would read it without limits."""
     photos = {"type": "array", "items": FILE, "minItems": 1, "maxItems": settings.max_photos}
     return {
         "description": "One photo as the raw body, or photos as files of a form: JPEG, PNG, HEIC,"
@@ -221,7 +221,7 @@ def authentication(keys: Mapping[str, str] | None) -> tuple[list[Any], dict[int,
         auto_error=False, description="API key, created by `platecheck apikey create`."
     )
 
-    async def check(  # async: a sync function would run on a thread
+    async def check(  # async, to avoid FastAPI's thread pool
         request: Request,
         given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     ) -> None:

@@ -26,7 +26,7 @@ from platecheck.serving.settings import Settings, is_loopback, resolve
 BACKLOG = 2048
 # Maximum bytes of a request's line and headers.
 HEADER_BYTES = 64 * 1024
-# Limit of unsent bytes in the kernel, which by default buffers megabytes and hides slow readers.
+# Limit of the kernel's send buffer, which by default is megabytes and hides slow readers.
 UNSENT = 64 * 1024
 
 # Seconds of silence after which the kernel asks whether the client is still there.
@@ -67,7 +67,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
 
 
 class _Workers(Multiprocess):
-    """uvicorn's supervisor, closing the port on shutdown and noticing dead workers at once."""
+    """uvicorn's supervisor; closes the port on shutdown and detects dead workers immediately."""
 
     def keep_subprocess_alive(self) -> None:
         for process in self.processes:

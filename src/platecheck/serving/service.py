@@ -17,9 +17,9 @@ from platecheck.serving.settings import Settings
 from platecheck.serving.uploads import MemoryLimiter
 
 # Service times are averaged over windows of this many photos, and this many windows count. Slow
-# photos and busy machines come in stretches, which an average over all photos would hide.
+# photos and CPU contention are bursty, which an average over all photos would hide.
 WINDOW, WINDOWS = 32, 32
-# Seconds per photo until the first window ends, and how much slower the next photos may be.
+# Initial estimate in seconds per photo, and safety factor.
 GUESS, MARGIN = 0.05, 1.25
 # Predictions between two updates of the drift metric.
 DRIFT_INTERVAL = 25
@@ -54,7 +54,7 @@ class _Job:
 class LatencyEstimator:
     """Conservative service-time estimate: the slowest recent window x 1.25.
 
-    The current window counts as if its missing photos took no time: a slowdown shows at once, but
+    The current window counts missing photos as zero: a slowdown shows immediately, but
     one slow photo does not look like many.
 
     Attributes:
@@ -143,14 +143,14 @@ class Service:
         too_many = self.in_flight + photos > self.settings.queue
         if too_many or self.queue_delay > self.settings.max_queue_delay:
             observability.REJECTED.labels("queue").inc()
-            # Rounded, not up: the estimate is conservative.
+            # Not rounded up: the estimate is conservative.
             retry = {"Retry-After": str(max(1, round(self.queue_delay)))}
             raise ProblemError(503, "too many photos are queued; retry later", retry)
 
     def submit(
         self, photos: Sequence[tuple[str, bytes]], *, heatmap: bool = False, record: bool = True
     ) -> list["Future[Result]"]:
-        """Queue photos, all or none. Jobs whose future is cancelled before they start are skipped.
+        """Enqueue all photos or none; futures cancelled before they start are skipped.
 
         Args:
             photos: name and content of each.

@@ -94,7 +94,7 @@ class Settings(BaseModel):
     )
     idle_timeout: Seconds = Field(
         10,
-        description="Seconds that an upload or a reader may pause, or that a connection stays idle",
+        description="Seconds until a stalled upload or reader, or an idle connection, is closed",
     )
 
     keys: Path | None = Field(None, description="File of API keys; see platecheck apikey create")
@@ -120,7 +120,7 @@ class Settings(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _fit_together(self) -> Self:
+    def _check_consistency(self) -> Self:
         if self.max_photos > self.queue:
             raise ValueError(f"max_photos ({self.max_photos}) must not exceed queue ({self.queue})")
         if self.max_photo_bytes > self.max_request_bytes:
@@ -130,7 +130,7 @@ class Settings(BaseModel):
         if (self.certificate is None) != (self.private_key is None):
             raise ValueError("certificate and private_key must be set together")
         if self.feedback_photos and not self.feedback:
-            raise ValueError("feedback_photos needs feedback, the database that belongs to it")
+            raise ValueError("feedback_photos requires feedback, its database")
         return self
 
 

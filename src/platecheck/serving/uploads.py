@@ -14,7 +14,7 @@ from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 
 FIELD = "photos"
-# Other common names of the field; its content is a photo whatever the headers say.
+# Other accepted field names; their content is a photo regardless of the part headers.
 _NAMES = re.compile(r"(photo|file|image|picture|img|upload)s?[_-]?\d*(\[\w*\])*", re.IGNORECASE)
 _PHOTO_TYPE = re.compile(r"(image/.*|application/octet-stream|binary/octet-stream)?")
 # Base64 text or a data URL; the start of a multipart form.
@@ -202,11 +202,11 @@ async def _read_form(
     try:
         form = await parser.parse()
     except MultiPartException as error:
-        # Starlette tells limits from malformed forms by its messages only.
+        # Starlette distinguishes limits from malformed forms only by message.
         limit = error.message.startswith(("Too many files", "Too many fields", "Part exceeded"))
         raise ProblemError(413 if limit else 400, f"invalid form: {error.message}") from error
     photos, found, others = await _sort_fields(form.multi_items(), texts, settings)
-    if not complete:  # Starlette leaves out the part that is cut short
+    if not complete:  # Starlette silently drops a truncated part
         raise ProblemError(400, "the form is truncated")
     if not photos:
         fields = ", ".join(f"'{name[:40]}'" for name in others[:3]) or "none"
@@ -223,8 +223,8 @@ async def _sort_fields(
 ) -> tuple[list[tuple[str, bytes]], dict[str, bytes], list[str]]:
     """Return photos, texts, and names of other fields.
 
-    Every file is a photo, whatever its field: if one were ignored, the predictions would be taken
-    for those of other photos. So is a field without a file name that has the name of a photo field
+    Every file is a photo, whatever its field: if one were ignored, predictions could be attributed
+    to the wrong photos. So is a field without a file name that has the name of a photo field
     or binary content. With `texts`, files in fields of other names may be something else.
     """
     photos, found, others = [], {}, []
@@ -272,7 +272,7 @@ def _is_binary(content: bytes) -> bool:
 def _check_headers(headers: Mapping[str, str], limit: int) -> None:
     """Reject a body that is compressed or whose Content-Length exceeds the limit.
 
-    Do not reserve memory for it: clients that announce much and send nothing would lock out
+    Do not reserve memory for it: clients that declare a large body and send nothing would block
     everyone else.
     """
     declared = headers.get("content-length", "")

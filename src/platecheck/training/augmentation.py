@@ -1,4 +1,4 @@
-"""From cached pixels to a network's input: random augmentation for training, none for testing."""
+"""Transforms from cached pixels to network input, with random augmentation in training only."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""Lightning callbacks: keep the run folder complete and print progress."""
+"""Lightning callbacks: checkpointing and progress."""
 
 import json
 import math
@@ -46,7 +46,7 @@ class DivergedError(ModelError):
 class RunCheckpoint(Checkpoint):
     """Save after every epoch: its weights, the history, then the state to resume from.
 
-    In that order, because the checkpoint marks an epoch as done. Lightning calls a `Checkpoint`
+    In that order, because the checkpoint commits the epoch. Lightning calls a `Checkpoint`
     after all other callbacks.
     """
 
@@ -84,7 +84,7 @@ class RunCheckpoint(Checkpoint):
             self.on_epoch(Run.load(self.run.folder))
 
     def state_dict(self) -> dict[str, Any]:
-        """Keep the history in the checkpoint, so that the two always agree."""
+        """Store the history in the checkpoint, so that they are always consistent."""
         return {"history": self.history}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

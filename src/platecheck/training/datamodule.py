@@ -108,7 +108,7 @@ class EpochAwareSampler(Sampler[Draw]):
 
 
 def derive_seed(*numbers: int) -> int:
-    """Hash several numbers into one seed, so that neighbours are unrelated."""
+    """Hash several numbers into one seed, so that adjacent inputs give independent streams."""
     state = 0x9E3779B97F4A7C15
     for number in numbers:
         state = ((state ^ number) * 0xBF58476D1CE4E5B9 + 0x94D049BB133111EB) % 2**64
@@ -117,7 +117,7 @@ def derive_seed(*numbers: int) -> int:
 
 
 class PlateDataModule(LightningDataModule):
-    """The splits ``train`` and ``val`` of a set of photos, as a recipe wants them."""
+    """Data loaders for the splits ``train`` and ``val``, as configured by a recipe."""
 
     def __init__(
         self,
@@ -169,7 +169,7 @@ class PlateDataModule(LightningDataModule):
             epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         photos = len(dataset)  # type: ignore[arg-type]
         sampler = EpochAwareSampler(photos, seed=self.seed, rank=rank, world_size=world_size)
-        # In a resumed run Lightning does this only after workers began to read ahead.
+        # In a resumed run, Lightning sets the epoch only after workers have started prefetching.
         sampler.set_epoch(epoch)
         return self._loader(dataset, sampler=sampler)
 

@@ -28,13 +28,13 @@ Batch = (
     tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor] | tuple[Tensor, Tensor, Tensor, Tensor]
 )
 
-HEATMAP_WEIGHT = 0.5  # of the heatmap's loss; the class's has 1
-DIRT_SHARE = 0.01  # assumed of a dirty dish whose dirt is not marked
+HEATMAP_WEIGHT = 0.5  # of the heatmap loss; the classification loss has weight 1
+DIRT_SHARE = 0.01  # assumed share of dirty cells without a dirt mask (MIL)
 EMA_WARMUP = 9.0  # after n steps the average's decay is at most n / (n + 9)
 
 
 class PlateModule(LightningModule):
-    """Trains a `PlateNet` by a recipe."""
+    """Trains a `PlateNet` according to a recipe."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class PlateModule(LightningModule):
 
     @property
     def ema_network(self) -> PlateNet:
-        """The network that is validated and saved: the average of weights if there is one."""
+        """The network that is validated and saved: the EMA weights, if enabled."""
         if self.averaged is None:
             return self.network
         assert isinstance(self.averaged.module, PlateNet)
@@ -141,7 +141,7 @@ class PlateModule(LightningModule):
         """With soft targets, log the loss of calibrated predictions.
 
         Soft targets make the network underconfident, which the temperature undoes; an epoch must
-        not be selected for being less underconfident.
+        not be selected for its calibration alone.
         """
         if not self._validated:
             return
@@ -222,8 +222,8 @@ class PlateModule(LightningModule):
 def heatmap_loss(dirt: Tensor, target: Tensor, dirty: Tensor) -> Tensor:
     """Return the loss of the heatmap.
 
-    Where the truth is known: binary cross-entropy, with dirt and clean places weighted equally. On
-    a dirty dish whose dirt is not marked, the highest logits of the unknown part must be dirt
+    Where the mask is known: binary cross-entropy, with dirty and clean cells weighted equally. On
+    a dirty dish without a dirt mask, the top-k logits of the unknown cells must be dirt
     (multiple-instance learning: Ilse et al., 2018, has a survey).
 
     Args:
@@ -244,6 +244,6 @@ def heatmap_loss(dirt: Tensor, target: Tensor, dirty: Tensor) -> Tensor:
         places = max(1, round(DIRT_SHARE * dirt.shape[1] * dirt.shape[2]))
         hidden = dirt.masked_fill(~unknown, -torch.inf)[searched].flatten(1)
         found = hidden.topk(places, dim=1).values
-        # There may be fewer unknown places than that.
+        # There may be fewer unknown cells than `places`.
         terms.append(nn.functional.softplus(-found[found > -torch.inf]).mean())
     return torch.stack(terms).mean() if terms else dirt.sum() * 0

@@ -1,12 +1,13 @@
 """The registry of networks, and the networks that come with platecheck.
 
-Registering a network is all it takes to train, resume, export, evaluate and serve it. Builders
+A registered network can be trained, resumed, exported, evaluated and served. Builders
 import torch, timm and torchvision themselves, so that recipes can be validated without them.
 """
 
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,9 @@ class Stages:
     """Submodules of a backbone whose outputs [N, C, h, w] are used beside its features.
 
     Attributes:
-        fine: name and channels of a stage of stride 8, for the heatmap.
+        fine: name and channels of a stage with stride 8, for the heatmap.
         middle: name and channels of a stage of stride 16, for the heatmap.
-        pooled: names of the stages whose channel means tell dishes from anything else.
+        pooled: names of the stages whose channel means are used for OOD detection.
     """
 
     fine: tuple[str, int]
@@ -49,6 +50,8 @@ class NetworkSpec:
 
 
 NETWORKS: dict[str, NetworkSpec] = {}
+# Installed packages register networks in the modules that this group of entry points names.
+ENTRY_POINTS = "platecheck.networks"
 
 
 def register_network(
@@ -68,7 +71,7 @@ def register_network(
     Args:
         name: the recipe's ``network.name``.
         imagenet: returns the backbone's ImageNet weights, for ``network.weights: imagenet``.
-        prefixes: how names of published weights begin, and how the backbone's do instead.
+        prefixes: maps name prefixes of published weights to those of the backbone.
         float_convs: number of convolutions, from the first, that int8 leaves in float32. They take
             little time, and their rounding errors pass through the whole network.
         stages: for networks that can predict a heatmap.
@@ -79,6 +82,14 @@ def register_network(
         return build
 
     return register
+
+
+def find_network(name: str) -> NetworkSpec | None:
+    """Return a registered network, if necessary after loading the installed packages' ones."""
+    if name not in NETWORKS:
+        for entry in entry_points(group=ENTRY_POINTS):
+            entry.load()
+    return NETWORKS.get(name)
 
 
 @register_network("tiny_vgg")
@@ -108,7 +119,7 @@ def _efficientnet_b2_weights(_backbone: "nn.Module") -> "State":
     weights = EfficientNet_B2_Weights.IMAGENET1K_V1
     try:
         state = weights.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except Exception as error:  # of urllib, ssl, a proxy, a full disk or a wrong hash
+    except Exception as error:  # from urllib, ssl, a proxy, a full disk or a hash mismatch
         raise ModelError(
             "the ImageNet weights of EfficientNet-B2 could not be downloaded"
             f" ({first_line(error)}); fetch {weights.url} yourself and give"

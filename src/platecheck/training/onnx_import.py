@@ -46,12 +46,14 @@ def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequenc
     """
     info = Classifier.load(path).info
     if info.network != name:
-        raise ModelError(f"{path} is a {info.network}, but the recipe asks for a {name}")
+        raise ModelError(f"{path} is a {info.network}, but the recipe's network is {name}")
     graph = onnx.load(path).graph
     convolutions = list(_layers(graph, "Conv"))
     plain = [layer for layer in convolutions if not layer[0].startswith(EVIDENCE)]
     modules = [m for m in network.backbone.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
-    pairs = list(zip(modules[::2], modules[1::2], strict=True))
+    pairs = list(zip(modules[::2], modules[1::2], strict=False))
+    if len(modules) != 2 * len(pairs) or not all(isinstance(n, nn.BatchNorm2d) for _, n in pairs):
+        raise ModelError(f"{name} cannot start from {path}: not every convolution has a BatchNorm")
     for (convolution, norm), (key, weight, bias) in _paired(pairs, plain, path):
         _fill(convolution, (key, weight, np.zeros_like(bias)), path)
         assert isinstance(norm, nn.BatchNorm2d)
@@ -105,7 +107,7 @@ def explain_classes(start: str, classes: Sequence[str], known: Sequence[str]) ->
     if new := new_classes(classes, known):
         said.append(f"{', '.join(new)} {'is' if len(new) == 1 else 'are'} new")
     if gone := new_classes(known, classes):
-        said.append(f"its {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} left out")
+        said.append(f"its {', '.join(gone)} {'is' if len(gone) == 1 else 'are'} dropped")
     return f"{start} has the classes {', '.join(known)}; {'; '.join(said)}" if said else ""
 
 
@@ -119,8 +121,8 @@ def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Reci
     """Change a recipe to fine-tune an exported model.
 
     A quarter of the epochs, at a tenth of the learning rate; BatchNorm statistics and normalization
-    are the model's; no teacher, since the photos may be those that it gets wrong. If a class is
-    new, the heads train at the recipe's own rate.
+    are the model's; no teacher, since it may misclassify these photos. If a class is
+    new, the heads train at the recipe's full learning rate.
 
     Args:
         recipe: a recipe for the model's network.
@@ -158,7 +160,7 @@ def _normalization(path: Path) -> Normalization:
 def _layers(graph: onnx.GraphProto, kind: str) -> Iterator[Layer]:
     """Yield layers of a kind in the order of computation, with float weights.
 
-    An int8 weight stands for all numbers that round to it; one of them is drawn. Otherwise small
+    An int8 weight is dithered: a value that rounds to it is drawn at random. Otherwise small
     changes by fine-tuning would be rounded away when the result is quantized again.
     """
     dither = np.random.default_rng(0)

@@ -11,7 +11,7 @@ from platecheck.training.networks import NETWORKS, Stages
 from platecheck.training.recipe import Network
 
 torchvision_guard.install()
-# torch counts the CPUs of the machine, of which a container may be allowed fewer.
+# torch uses all CPUs of the machine; a container may be limited to fewer.
 torch.set_num_threads(min(torch.get_num_threads(), cpu_count()))
 
 from timm.layers.conv2d_same import Conv2dSame  # noqa: E402
@@ -92,7 +92,7 @@ class PlateNet(nn.Module):
         return self
 
     def learned_state(self) -> dict[str, Tensor]:
-        """Return the trained tensors: all, or only the head's if the backbone is frozen."""
+        """Return the state dict of the trained parts: without the backbone if it is frozen."""
         return {
             key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
             for key, tensor in self.state_dict().items()
@@ -141,7 +141,7 @@ def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
 def classifier_head(
     features: int, recipe: Network, classes: int, *, dropout: bool = True
 ) -> nn.Module:
-    """Build the head that a recipe describes; `dropout`: also of the features."""
+    """Build the head of a recipe; `dropout`: also apply dropout to the features."""
     layers: list[nn.Module] = [nn.Dropout(recipe.head_dropout)] if dropout else []
     if recipe.head:
         layers += [nn.Linear(features, recipe.head), nn.ReLU(), nn.Dropout(recipe.head_dropout)]

@@ -1,4 +1,4 @@
-"""Weights to start from: ImageNet's, or a file's. Never a pickle that can run code."""
+"""Load initial weights: ImageNet's or a file's, never an unsafe pickle."""
 
 import json
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def load_pretrained(network: PlateNet, recipe: Network, classes: Sequence[str]) 
     matched by class name.
 
     Returns:
-        One line about classes that the file does not have; "" if there is nothing to say.
+        How classes were matched, in one line; "" if they are the same.
 
     Raises:
         ModelError: there are no such weights, or they do not fit.
@@ -68,10 +68,10 @@ def read_state(path: Path) -> State:
         raise ModelError(f"{path} cannot be read as weights: {first_line(error)}") from error
     except Exception as error:  # what torch.load raises for foreign bytes has no common type
         raise ModelError(
-            f"{path} is not a file of plain tensors (weights_only): {first_line(error)}"
+            f"{path} contains more than tensors (weights_only): {first_line(error)}"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ModelError(f"{path} holds no state dict: expected a tensor for every name")
+        raise ModelError(f"{path} is not a state dict: expected a mapping of names to tensors")
     return dict(state)
 
 
@@ -123,5 +123,5 @@ def _load_state(network: PlateNet, name: str, state: State, path: Path) -> None:
     for problem, keys in problems.items():
         if keys:
             more = f" and {len(keys) - 1} more" if len(keys) > 1 else ""
-            raise ModelError(f"{path} do not fit {name}: they {problem} {min(keys)}{more}")
+            raise ModelError(f"weights {path} do not fit {name}: they {problem} {min(keys)}{more}")
     network.load_state_dict(state, strict=False)

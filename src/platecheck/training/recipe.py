@@ -1,4 +1,4 @@
-"""Recipes: YAML files that define a whole experiment."""
+"""Recipes: YAML files that fully specify an experiment."""
 
 import copy
 import difflib
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from platecheck.errors import RecipeError, warn_renamed
 from platecheck.model_info import first_line
-from platecheck.training.networks import NETWORKS
+from platecheck.training.networks import NETWORKS, find_network
 
 
 class _Part(BaseModel):
@@ -60,8 +60,8 @@ class Network(_Part):
     @field_validator("name")
     @classmethod
     def _is_registered(cls, name: str) -> str:
-        if name not in NETWORKS:
-            raise ValueError(f"no network '{name}'; known: {', '.join(NETWORKS)}")
+        if find_network(name) is None:
+            raise ValueError(f"unknown network '{name}'; choose one of {', '.join(NETWORKS)}")
         return name
 
 
@@ -77,7 +77,7 @@ class Input(_Part):
 
     size: int = Field(ge=32, le=1024, description="photos are resized to size × size pixels")
     normalize: Literal["training_photos", "imagenet"] | Normalization = Field(
-        description="'training_photos': computed from these at the start"
+        description="'training_photos': mean and std of the training photos"
     )
 
 
@@ -91,7 +91,7 @@ class ColorJitter(_Part):
 
 
 class Robust(_Part):
-    """Augmentation that changes everything but whether the dish is clean or dirty."""
+    """Label-preserving augmentation: background swapping, geometry, lighting, patterns and dirt."""
 
     backgrounds: float = Field(
         ge=0, le=1, description="share of dishes put on another background (Mixed-Rand)"
@@ -101,7 +101,7 @@ class Robust(_Part):
     )
     scale: tuple[_Positive, _Positive] = (0.75, 1.25)
     shift: float = Field(0.08, ge=0, le=0.5, description="as a share of the photo's sides")
-    photometric: float = Field(1.0, ge=0, le=1, description="share with changed lighting, blur, …")
+    photometric: float = Field(1.0, ge=0, le=1, description="probability of lighting, blur, …")
     patterns: float = Field(0.0, ge=0, le=1, description="share of dishes that get a pattern")
     dirt: float = Field(0.0, ge=0, le=1, description="share of clean dishes made dirty")
     rendered: int = Field(0, ge=0, description="additional rendered dishes per epoch")
@@ -137,14 +137,14 @@ class Optimizer(_Part):
 
 
 class Distillation(_Part):
-    """A teacher model whose predictions are trained on beside the labels."""
+    """Knowledge distillation from a teacher model, in addition to the labels."""
 
     model: str | None = Field(None, description="a shipped model's name, or an exported file")
     recipe: str | None = Field(
         None, description="instead of model: a recipe to train first, on the same photos"
     )
     weight: float = Field(
-        0.5, gt=0, le=1, description="weight of its predictions; the labels get the rest"
+        0.5, gt=0, le=1, description="weight of its predictions; labels get 1 − weight"
     )
     tta_flips: bool = Field(False, description="average over mirrored versions")
 
@@ -161,7 +161,7 @@ class Schedule(_Part):
     name: Literal["reduce_on_plateau", "one_cycle", "constant"]
     factor: float = Field(0.9, gt=0, lt=1)
     patience: int = Field(0, ge=0)
-    pct_start: float = Field(0.2, gt=0, lt=1, description="share of one_cycle that rises")
+    pct_start: float = Field(0.2, gt=0, lt=1, description="warm-up share of one_cycle")
 
 
 class Recipe(_Part):
@@ -204,7 +204,7 @@ class Recipe(_Part):
 
     @property
     def soft_targets(self) -> bool:
-        """Whether training targets are softer than the labels, and so underconfident."""
+        """Whether training uses soft targets, which make the network underconfident."""
         return bool(self.label_smoothing or self.teacher)
 
     def to_yaml(self) -> str:
@@ -249,7 +249,7 @@ def load_recipe(name: str | os.PathLike[str], overrides: Sequence[str] = ()) -> 
 
 
 def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
-    """Validate the content of a recipe, for errors from `where`; accept deprecated keys."""
+    """Validate a recipe, naming `where` in errors; deprecated keys are accepted."""
     content = copy.deepcopy(content)
     if isinstance(content, dict):
         _rename_keys(content)
@@ -290,8 +290,8 @@ def _find(name: str) -> Path:
     if path.is_file():
         return path
     near = difflib.get_close_matches(name, shipped, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"the shipped ones: {', '.join(shipped)}"
-    raise RecipeError(f"no recipe '{name}', neither shipped nor a file; {hint}")
+    hint = f"did you mean '{near[0]}'?" if near else f"bundled recipes: {', '.join(shipped)}"
+    raise RecipeError(f"no bundled recipe or file '{name}'; {hint}")
 
 
 def _override(content: dict[str, Any], override: str) -> list[str]:
@@ -311,7 +311,7 @@ def _override(content: dict[str, Any], override: str) -> list[str]:
             inner[name] = {}
         inner = inner[name]
         if not isinstance(inner, dict):
-            raise RecipeError(f"--set {override}: '{name}' is a value, it has no keys")
+            raise RecipeError(f"--set {override}: '{name}' is not a mapping")
     inner[keys[-1]] = value
     return [key] * (key in RENAMED_KEYS) + _rename_keys(content)
 

@@ -1,7 +1,7 @@
-"""Training photos in which only the dish tells the class.
+"""Robust augmentation, after which only the dish is informative about the class.
 
 Dishes are put on backgrounds of other photos at random (Mixed-Rand: Xiao et al., Noise or Signal,
-2020), moved, turned, lit and coloured differently. Patterns are put on clean and dirty dishes,
+2020), with geometric and photometric changes. Patterns are added to clean and dirty dishes,
 rendered dirt on clean ones.
 """
 
@@ -66,7 +66,7 @@ class Sample:
 
 
 class RobustDataset(Dataset[Item]):
-    """Training photos and rendered dishes; an item depends on its draw only."""
+    """Training photos and rendered dishes; an item is a pure function of its draw."""
 
     def __init__(
         self,
@@ -177,13 +177,13 @@ class RobustDataset(Dataset[Item]):
             sample.label = self.dirty
 
     def _place(self, rng: np.random.Generator, sample: Sample, background: Pixels | None) -> None:
-        """Move, turn and scale the dish on another background, or the whole photo."""
+        """Translate, rotate and scale the dish on a new background, or the whole photo."""
         robust = self.robust
         angle = rng.uniform(-1, 1) * self.augmentation.rotation
         shift = rng.uniform(-robust.shift, robust.shift, 2)
         where = Placement(rng.uniform(*robust.scale), angle, (float(shift[0]), float(shift[1])))
         if background is None or sample.dish is None:
-            # What the mirrored border shows twice is twice in the masks too.
+            # Reflect the masks too, to match the reflected border of the photo.
             sample.transform(partial(where.warp, border=cv2.BORDER_REFLECT))
             return
         if sample.dirt is not None:

@@ -1,4 +1,4 @@
-"""A run folder: everything needed to resume, evaluate and repeat a training.
+"""A run folder: everything needed to resume, evaluate and reproduce a training run.
 
 ==================  ==============================================================================
 ``recipe.yaml``     the recipe, with all defaults and overrides
@@ -6,7 +6,7 @@
 ``photos.csv``      each photo's split, class and hash
 ``history.csv``     loss and accuracy of every epoch; ``curves.png`` and ``tensorboard/`` likewise
 ``weights/``        ``epoch-007.safetensors``: the trained weights; ``frozen.safetensors``
-``last.ckpt``       the state to resume from
+``last.ckpt``       the checkpoint to resume from
 ``calibration…``    the temperature; ``familiarity.safetensors``: the OOD statistics
 ``teacher/``        if the recipe trains a teacher: its run folder and ``model.onnx``
 ==================  ==============================================================================
@@ -96,7 +96,7 @@ class Run:
             return float(json.loads(self.calibration.read_text(encoding="utf-8"))["temperature"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
-                f"{self.calibration} is damaged; delete it, and --resume will write it again"
+                f"{self.calibration} is corrupt; delete it and use --resume to recreate it"
             ) from error
 
     @property
@@ -117,7 +117,7 @@ class Run:
         if not Path(self.facts.data).exists():
             raise DataError(
                 f"{self.facts.data}, which {self.folder} was trained with, is gone; if the photos"
-                " were moved, say where they are with --data"
+                " were moved, pass their location with --data"
             )
         return Path(self.facts.data)
 
@@ -143,7 +143,7 @@ class Run:
         return self.folder / "last.ckpt"
 
     def save(self) -> None:
-        """Write all but weights and history; ``run.json`` last, since it marks a run folder."""
+        """Write recipe, photo list and, last, ``run.json``, which marks a run folder."""
         write_text(self.folder / "recipe.yaml", self.recipe.to_yaml())
         classes = self.photos.classes
         rows = [(p.name, classes[p.label], p.split, p.sha256) for p in self.photos.photos]

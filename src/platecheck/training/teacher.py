@@ -84,7 +84,7 @@ class TeacherModel:
             return
         if theirs != split_info:
             raise DataError(
-                f"the teacher {self.model} may have been trained on photos that evaluate its"
+                f"the teacher {self.model} may have been trained on evaluation photos of its"
                 f" student; split them as for the teacher: --split-seed={theirs.seed}"
                 f" --set val_to_train={theirs.val_to_train}"
             )

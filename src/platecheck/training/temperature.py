@@ -19,7 +19,7 @@ def fit_temperature(
     Args:
         logits: [N, classes], of validation photos.
         labels: [N].
-        cautious: aim at (n + 1) / (n + 2) for a class with n photos instead of at certainty, and
+        cautious: use Platt's smoothed target (n + 1) / (n + 2) for a class with n photos, and
             share the rest among the others (Platt, Probabilistic outputs for support vector
             machines, 1999, section 2.2), so that a few photos, nearly all correct, do not make
             the model overconfident.

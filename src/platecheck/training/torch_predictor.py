@@ -1,4 +1,4 @@
-"""Predict with the network of a run."""
+"""PyTorch inference with the network of a run."""
 
 import numpy as np
 import torch
@@ -82,7 +82,7 @@ class TorchPredictor:
 
     @torch.inference_mode()
     def pooled_features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return features [N, F] that tell dishes from anything else; needs a heatmap head."""
+        """Return pooled features [N, F] for OOD detection; needs a heatmap head."""
         inputs = self.normalize(torch.from_numpy(pixels))
         found: NDArray[np.float32] = self.network.forward_with_heatmap(inputs)[2].numpy()
         return found

@@ -1,4 +1,4 @@
-"""Import torchvision where its compiled operators cannot load, such as CUDA's beside a CPU torch.
+"""Import torchvision even if its compiled operators cannot load (CUDA build with a CPU torch).
 
 ``import torchvision`` then fails with *operator torchvision::nms does not exist*, although
 transforms and classification networks never call it. Declaring the operators, without implementing

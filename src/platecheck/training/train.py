@@ -1,4 +1,4 @@
-"""Train a recipe's epochs on a folder of photos; `platecheck.api.train` does the rest."""
+"""Set up runs and train their epochs; `platecheck.api.train` is the entry point."""
 
 import logging
 import os
@@ -63,7 +63,7 @@ SEED_OF_WEIGHTS = 2**32
 RUNS = Path("runs")
 # Environment variable that passes the run folder to the processes that Lightning starts.
 RUN_FOLDER = "PLATECHECK_RUN_FOLDER"
-BUSY = "wait for it to end, or train into another folder with --out"
+BUSY = "wait for it to finish, or use another folder with --out"
 RECORDED = ("torch", "torchvision", "timm", "lightning", "numpy", "pillow", "onnxruntime")
 
 
@@ -91,7 +91,7 @@ class TrainingSetup:
         network: the network with its initial weights.
         settings: hardware settings.
         checkpoint: the state to resume from.
-        note: one line about classes that the initial weights do not have.
+        note: how the classes of the initial weights were matched; "" if unchanged.
         held: holds the lock of the run folder.
     """
 
@@ -150,8 +150,8 @@ def build_run(
         )
         if resumed and resumed.facts.fingerprint != facts.fingerprint:
             raise DataError(
-                f"{data} no longer holds the photos that {out} was started with, or they are"
-                " split in another way"
+                f"{data} no longer contains the photos that {out} was started with, or they are"
+                " split differently"
             )
         _check_teacher(recipe, facts)
         network, note = _network(recipe, facts, resumed)
@@ -165,7 +165,7 @@ def build_run(
 
 
 def build_teacher_run(setup: TrainingSetup) -> TrainingSetup:
-    """Set up the run of the teacher that a recipe trains, or what is left of it to train."""
+    """Set up the run of a recipe's teacher, resuming it if it was started."""
     run = setup.run
     assert run.recipe.teacher is not None
     assert run.recipe.teacher.recipe is not None
@@ -185,7 +185,7 @@ def train_epochs(
     on_epoch: OnEpoch | None = None,
     callbacks: list[Callback],
 ) -> Trainer:
-    """Train all epochs that are left.
+    """Train the remaining epochs.
 
     Args:
         setup: the run.
@@ -290,7 +290,7 @@ def _claim(out: Path | None, recipe: str, held: ExitStack) -> Path:
 
 
 def _check_empty(out: Path | None) -> None:
-    """Raise if a folder contains more than a lock and a marker, which early kills leave."""
+    """Raise unless a folder is empty, apart from the lock and marker of an aborted start."""
     ours = (OUTPUT_MARKER, LOCK)
     if out and out.exists() and any(entry.name not in ours for entry in out.iterdir()):
         raise DataError(f"{out} exists and is not empty; add --resume or choose another --out")
@@ -307,7 +307,7 @@ def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
         if theirs.val_to_train != recipe.val_to_train:
             raise RecipeError(
                 f"val_to_train is {recipe.val_to_train}, but {theirs.val_to_train} in the"
-                f" teacher's recipe, {teacher.recipe}: it would be trained on photos that evaluate"
+                f" teacher's recipe, {teacher.recipe}: it would be trained on evaluation photos of"
                 " its student"
             )
 
@@ -337,7 +337,7 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
         # Files that are written before run.json.
         ours = ("weights", "recipe.yaml", "photos.csv", PART, OUTPUT_MARKER, LOCK)
         if any(not entry.name.startswith(ours) for entry in out.iterdir()):
-            raise ModelError(f"{out} is not a run folder, it cannot be resumed")
+            raise ModelError(f"{out} is not a run folder and cannot be resumed")
         return None
     run = Run.load(out)
     same = {"epochs": recipe.epochs, "summary": recipe.summary}
@@ -395,7 +395,7 @@ def _version(package: str) -> str:
 
 
 def _quieten() -> None:
-    """Hide Lightning's advice for developers."""
+    """Suppress Lightning's tips and warnings."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     logging.getLogger("lightning.fabric").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

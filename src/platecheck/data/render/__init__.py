@@ -6,7 +6,7 @@ try:
     import cv2  # noqa: F401
     import joblib  # noqa: F401
 except ImportError as error:
-    raise MissingExtraError("Rendering artificial dishes", "data") from error
+    raise MissingExtraError("Rendering synthetic dishes", "data") from error
 
 from platecheck.data.render.dataset import RenderSummary, write_dataset
 from platecheck.data.render.samples import write_samples

@@ -97,7 +97,7 @@ def write_dataset(
     if seed < 0:
         raise DataError(f"seed {seed} is negative; choose 0 or more")
     if workers is not None and workers < 1:
-        raise DataError(f"workers {workers} is too few; choose 1 or more")
+        raise DataError(f"workers must be at least 1, not {workers}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty; choose a new folder")
     if workers is None:
