@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -143,6 +142,8 @@ def test_frozen_network_in_training_mode_drops_only_in_the_head() -> None:
 @pytest.mark.parametrize("size", [50, 97, 128])
 def test_lite2_with_fixed_padding_equals_timms(size: int) -> None:
     ours = small("efficientnet_lite2", frozen=False, size=size).backbone.eval()
+    import timm  # after platecheck, which prepares torchvision
+
     timms = timm.create_model("tf_efficientnet_lite2", num_classes=0).eval()
     timms.load_state_dict(ours.state_dict())
     photos = torch.randn(2, 3, size, size)

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import timm
 import torch
-import torchvision
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from platecheck.errors import ModelError
+from platecheck.training import torchvision_guard
 from platecheck.training.plate_net import PlateNet, build_network
 from platecheck.training.pretrained import (
     load_pretrained,
@@ -34,6 +33,11 @@ LITE2 = next(
     ).submodule_search_locations
     for path in Path(folder).rglob("*.pth")
 )
+
+torchvision_guard.install()
+
+import timm  # noqa: E402
+import torchvision  # noqa: E402
 
 
 def load(name: Any, weights: str | Path | None, classes: int = 2) -> PlateNet:
