@@ -77,7 +77,9 @@ def test_network_registered_outside_trains_resumes_exports_and_serves(
 
 
 def test_recipe_with_an_unregistered_network_names_those_there_are() -> None:
-    with pytest.raises(RecipeError, match="no network 'resnet'; known: tiny_vgg, efficientnet_b2"):
+    with pytest.raises(
+        RecipeError, match="unknown network 'resnet'; choose one of tiny_vgg, efficientnet_b2"
+    ):
         load_recipe("tiny_vgg", ["network.name=resnet"])
 
 

@@ -104,7 +104,7 @@ def test_text_lists_findings(sick: Path) -> None:
     assert result.exit_code == 0
     assert "error leak: 1" in result.stdout
     assert "test/clean/0001.jpg" in result.stdout
-    assert "A TIFF file has the suffix .jpg" in result.stdout
+    assert "A TIFF file has the extension .jpg" in result.stdout
 
 
 @pytest.mark.parametrize(

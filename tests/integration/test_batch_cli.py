@@ -56,7 +56,7 @@ def test_batch_prints_the_counts(tmp_path: Path, photos: Path, model: Path, cli:
 
     done = cli("batch", tmp_path / "nowhere", tmp_path / "new.csv", "--model", model)
     assert (done.code, done.out) == (2, "")
-    assert done.err == f"error: there is no {tmp_path}/nowhere\n"
+    assert done.err == f"error: {tmp_path}/nowhere does not exist\n"
 
 
 def test_batch_passes_its_options_on(tmp_path: Path, photos: Path, model: Path, cli: Any) -> None:

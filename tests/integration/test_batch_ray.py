@@ -83,8 +83,8 @@ def test_run_on_a_cluster_that_loses_a_node_gives_the_rows_of_the_local_engine(
 @pytest.mark.parametrize(
     ("address", "message"),
     [
-        ("127.0.0.1:1", r"no Ray cluster answers at 127\.0\.0\.1:1 \(Connection refused\)"),
-        ("ray://127.0.0.1:10001", r"run this command on a machine of the cluster"),
+        ("127.0.0.1:1", r"no Ray cluster at 127\.0\.0\.1:1 \(Connection refused\)"),
+        ("ray://127.0.0.1:10001", r"run this command on a cluster node"),
     ],
 )
 def test_run_without_a_cluster_names_the_address(

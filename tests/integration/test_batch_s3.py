@@ -127,9 +127,9 @@ def test_run_of_a_local_manifest_of_photos_in_buckets(
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("s3://dishes/nowhere", "there is no s3://dishes/nowhere"),
-        ("s3://dishes/nowhere.csv", r"there is no s3://dishes/nowhere\.csv"),
-        ("s3://nowhere/a", "there is no s3://nowhere/a"),
+        ("s3://dishes/nowhere", "s3://dishes/nowhere does not exist"),
+        ("s3://dishes/nowhere.csv", r"s3://dishes/nowhere\.csv does not exist"),
+        ("s3://nowhere/a", "s3://nowhere/a does not exist"),
         ("s3://dishes/a/notes.txt/x*", r"s3://dishes/a/notes\.txt cannot be listed"),
         ("s3://dish*/a", "a pattern must begin after the first name of a URL"),
         ("s3://dishes/a/1.png", "is not a folder, glob or manifest"),

@@ -122,7 +122,7 @@ def mistakes(
         ("predict empty --model tiny.onnx", "empty holds no photos"),
         ("predict nothing-*.jpg --model tiny.onnx", "nothing-*.jpg matches no photos"),
         ("predict set --model named.onnx", "a class 'Unsure'; rename its folder"),
-        ("predict a --json --csv", "choose one of --json and --csv"),
+        ("predict a --json --csv", "--json and --csv are mutually exclusive"),
         (f"predict {'x' * 300} --model tiny.onnx", "x" * 300 + ": File name too long"),
         ("predict a --model two\nlines[/]", r"no model file at two\nlines[/]"),
         ("model text", "text is not an ONNX model"),

@@ -94,9 +94,9 @@ def test_predict_of_bad_photos_continues_and_ends_with_1(
     lines = answer.out.splitlines()
     assert lines[8] == "4 of 8 photos could not be read:"
     assert len(lines) == 8 + 1 + 4
-    assert "not readable: it is not a photo in a format that can be read" in lines[1]
+    assert "cannot be read: it is not a photo in a format that can be read" in lines[1]
     assert "not readable: .cr2 files cannot be read" in lines[4]
-    assert "not readable: there is no such file" in lines[6]
+    assert "cannot be read: there is no such file" in lines[6]
     assert "not readable: it is a folder, not a photo" in lines[7]  # "" is not the current folder
     found = json.loads(cli(*arguments, "--json").out)
     assert [("error" in each) for each in found] == [0, 1, 0, 0, 1, 0, 1, 1]
@@ -243,7 +243,7 @@ def test_evaluate_prints_metrics_and_mistakes(cli: Cli, model: Path, evaluated: 
         "4/5 = 80.00%",
         "1 mistakes, most confident first:",
         f"{evaluated}/test/clean/c.png: clean predicted as dirty ({dirty(200):.1%})",
-        "1 unreadable photos were left out:",
+        "1 unreadable photos were skipped:",
         f"{evaluated}/test/dirty/bad.jpg: it is not a photo",
     ):
         assert text in answer.out
@@ -319,7 +319,7 @@ def test_data_stats_of_unreadable_photos_names_or_refuses_them(
         (tmp_path / f"clean/bad{number:02}.jpg").write_bytes(b"")
     answer = cli("data", "stats", tmp_path, "--size", "8")
     assert answer.code == 1
-    assert "12 unreadable photos were left out:" in answer.out
+    assert "12 unreadable photos were skipped:" in answer.out
     assert f"{tmp_path}/clean/bad00.jpg: the file is empty" in answer.out
     assert "… and 2 more" in answer.out
     found = json.loads(cli("data", "stats", tmp_path, "--size", "8", "--json").out)

@@ -104,7 +104,7 @@ SERVE, REVIEW, COLLECT = ["serve", "--port", "0", "--feedback"], ["review"], ["d
 @pytest.mark.parametrize(
     ("command", "message"),
     [
-        ([*SERVE[:-1], "--feedback-photos", "p"], "feedback_photos needs feedback"),
+        ([*SERVE[:-1], "--feedback-photos", "p"], "feedback_photos requires feedback"),
         ([*SERVE, "x:sec:ret"], "not a database URL"),
         ([*SERVE, "mysql://h/d"], "mysql databases are not"),
         ([*SERVE, "sqlite://"], "in-memory databases"),

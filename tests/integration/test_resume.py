@@ -194,12 +194,12 @@ class TestFinishedRun:
             case _:
                 photo.rename(data / "train" / "clean" / "001.jpg")
         before = contents(finished)
-        with pytest.raises(DataError, match="no longer holds the photos"):
+        with pytest.raises(DataError, match="no longer contains the photos"):
             build_run(gentle(epochs=EPOCHS), data, finished, resume=True)
         assert contents(finished) == before
 
     def test_resume_with_another_split_is_refused(self, finished: Path, dishes: Path) -> None:
-        with pytest.raises(DataError, match="split in another way"):
+        with pytest.raises(DataError, match="split differently"):
             build_run(gentle(epochs=EPOCHS), dishes, finished, split_seed=1, resume=True)
 
     def test_resume_with_moved_photos_records_their_new_folder(
@@ -235,7 +235,7 @@ class TestKilledBeforeRunJson:
 
     def test_resume_without_a_run_is_refused(self, dishes: Path, tmp_path: Path) -> None:
         (tmp_path / "letter.txt").write_text("dear")
-        with pytest.raises(ModelError, match="is not a run folder, it cannot be resumed"):
+        with pytest.raises(ModelError, match="is not a run folder and cannot be resumed"):
             build_run(gentle(), dishes, tmp_path, resume=True)
         with pytest.raises(ModelError, match="nothing to resume: there is no"):
             build_run(gentle(), dishes, tmp_path / "nowhere", resume=True)

@@ -46,7 +46,7 @@ class TestLock:
                 build_run(gentle(), dishes, out, resume=resume)
             if resume:
                 assert f"another process ({os.getpid()} on " in str(caught.value)
-                assert f"is using {out}; wait for it to end, or" in str(caught.value)
+                assert f"is using {out}; wait for it to finish, or" in str(caught.value)
         assert Run.load(out).recipe == gentle()  # to read it is allowed
         del begun
         assert not (out / LOCK).exists()
@@ -146,7 +146,7 @@ class TestFullDisk:
             assert answer.code == 2
             (line,) = answer.err.splitlines()
             assert line.startswith(f"error: {out}")
-            assert "cannot be written: No space left on device; make room, then go on" in line
+            assert "cannot be written: No space left on device; free some space, then use" in line
             ballast.unlink()
         command = ["train", "tiny_vgg", "--data", dishes, "--out", out, *options(epochs=1)]
         assert cli(*command, "--resume").code == 0
@@ -246,7 +246,7 @@ class TestMovedPhotos:
         for command in (["export", run, "-o", tmp_path / "m.onnx"], ["report", run]):
             answer = cli(*command)
             assert answer.code == 2
-            assert "say where they are with --data" in answer.err
+            assert "pass their location with --data" in answer.err
             answer = cli(*command, "--data", moved)
             assert answer.code == 0, answer.err
 

@@ -263,7 +263,7 @@ class TestErrors:
         answer = cli("train", "tiny_vgg", "--data", data, "--out", out, *options(epochs=1))
         assert answer.code == 0, answer.err
         assert "71 photos (35 clean, 36 dirty)" in answer.out
-        assert "1 unreadable photos were left out" in answer.out
+        assert "1 unreadable photos were skipped" in answer.out
         run = Run.load(out)
         assert list(run.facts.unreadable) == [str(victim)]
         assert run.facts.unreadable[str(victim)]

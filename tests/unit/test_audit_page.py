@@ -157,7 +157,7 @@ def test_report_without_a_shortcut_says_so(make: Make) -> None:
     assert "No shortcut was found" in text(page)
     assert 'class="banner verdict"' in page
     assert "Photos without their dish" not in page
-    assert "Too few photos to say" in text(render(make(probes=())))
+    assert "Too few photos to test" in text(render(make(probes=())))
 
 
 def test_report_lists_exclusions(make: Make) -> None:

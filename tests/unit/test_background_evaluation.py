@@ -415,7 +415,7 @@ def with_gap(gap: float, low: float, high: float) -> BackgroundMetrics:
         ((0.01, -0.01, 0.03), "loses 1 point: no sign"),
         ((0.0, 0.0, 0.0), "loses nothing: no sign"),
         ((-0.02, -0.05, 0.01), "gains 2 points: no sign"),
-        ((0.1, -0.05, 0.25), "loses 10 points, which may be chance: too few dishes to tell."),
+        ((0.1, -0.05, 0.25), "loses 10 points, not statistically significant: too few dishes."),
     ],
 )
 def test_verdict(gap: tuple[float, float, float], sentence: str) -> None:

@@ -240,7 +240,7 @@ def test_run_stopped_while_listing_leaves_nothing(
     def interrupt(*_progress: object) -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(StoppedError, match="stopped: not all photos were listed, and nothing is"):
+    with pytest.raises(StoppedError, match="stopped: listing was not complete; nothing was"):
         run(Job(str(photos), str(out), model=model), interrupt)
     assert names(tmp_path) == ["photos"]
 
@@ -269,12 +269,12 @@ def test_run_with_a_failing_model_keeps_the_shards(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"source": "other"}, r"was begun with source .*list\.csv, not .*other"),
-        ({"model": "other.onnx"}, r"was begun with model tiny-\w+, not tiny-\w+"),
-        ({"part_rows": 5}, r"was begun with part rows 4, not 5"),
-        ({"column": "file"}, r"out\.parquet\.parts was begun with column "),
-        ({"keep": ["file"]}, r"was begun with keep "),
-        ({"root": "/"}, r"was begun with root "),
+        ({"source": "other"}, r"was started with source .*list\.csv, not .*other"),
+        ({"model": "other.onnx"}, r"was started with model tiny-\w+, not tiny-\w+"),
+        ({"part_rows": 5}, r"was started with part rows 4, not 5"),
+        ({"column": "file"}, r"out\.parquet\.parts was started with column "),
+        ({"keep": ["file"]}, r"was started with keep "),
+        ({"root": "/"}, r"was started with root "),
     ],
 )
 @pytest.mark.parametrize("overwrite", [False, True])  # which is about OUT alone
@@ -303,7 +303,7 @@ def test_run_after_a_stop_with_a_changed_manifest_is_refused(
     stop(place, out, model)
     place.write_text("\n".join(reversed(below(photos))))
     os.utime(place, ns=(1, 1))
-    with pytest.raises(DataError, match="was begun with a manifest that has changed since"):
+    with pytest.raises(DataError, match="was started with a manifest that has changed since"):
         do(place, out, model)
 
 
@@ -318,7 +318,7 @@ def test_run_after_a_stop_compares_standard_input(
     stop("-", out, model, part_rows=1)
     for other in (listed[:-1], listed.rpartition("\n")[0], f"{listed}\nmore.jpg", ""):
         give(other)
-        with pytest.raises(DataError, match="was begun with another manifest"):
+        with pytest.raises(DataError, match="was started with another manifest"):
             do("-", out, model, part_rows=1)
     give(listed)
     assert do("-", out, model, part_rows=1).resumed
@@ -378,15 +378,15 @@ def test_run_keeps_a_folder_that_is_not_its_own(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"source": "nowhere"}, "there is no nowhere"),
-        ({"source": "nowhere.csv"}, r"there is no nowhere\.csv"),
+        ({"source": "nowhere"}, "nowhere does not exist"),
+        ({"source": "nowhere.csv"}, r"nowhere\.csv does not exist"),
         ({"source": "nothing-*"}, r"nothing-\* holds no photos"),
-        ({"source": "nothing-*.csv"}, r"there is no nothing-\*\.csv"),
+        ({"source": "nothing-*.csv"}, r"nothing-\*\.csv does not exist"),
         ({"source": "model.onnx"}, r"model\.onnx is not a folder, glob or manifest"),
         ({"source": "empty"}, "empty holds no photos"),
         ({"source": "photos", "column": "path"}, "--column and --keep need a manifest with col"),
         ({"source": "list.txt", "keep": ["a"]}, "--column and --keep need a manifest with col"),
-        ({"source": "photos", "root": "/"}, "--root is for manifests"),
+        ({"source": "photos", "root": "/"}, "--root requires a manifest"),
         ({"source": "list.csv", "column": "file"}, r"list\.csv has no column 'file'"),
         ({"source": "list.csv", "keep": ["path"]}, "--keep path: the output already has a column"),
         ({"source": "list.csv", "keep": ["label"]}, "--keep label: the output already has"),
@@ -394,7 +394,7 @@ def test_run_keeps_a_folder_that_is_not_its_own(
         ({"out": "s3://bucket/out.csv"}, "OUT must be local"),
         ({"part_rows": 0}, "--part-rows and --workers must be at least 1"),
         ({"workers": 0}, "--part-rows and --workers must be at least 1"),
-        ({"address": "auto"}, "--address is for --engine ray"),
+        ({"address": "auto"}, "--address requires --engine ray"),
     ],
 )
 def test_run_with_invalid_options_leaves_nothing(

@@ -74,7 +74,7 @@ def test_load_of_bad_bytes_or_a_bad_file_object_names_it(tmp_path: Path) -> None
             (b"", "<bytes> is not an ONNX model"),
             (io.BytesIO(b"text"), "<stream> is not an ONNX model"),
             (file, f"{path} is not an ONNX model"),
-            (text, f"{path} does not give bytes; open it in binary mode"),
+            (text, f"{path} does not return bytes; open it in binary mode"),
             (Broken(), "cannot be read: Input/output error"),
         ):
             with pytest.raises(ModelError, match=re.escape(said)) as caught:

@@ -195,7 +195,7 @@ def test_collect_with_full_disk_leaves_nothing(
     ("labels", "message"),
     [
         ([], "no labelled feedback"),
-        (["clean"] * 12, "all photos are of class 'clean'"),
+        (["clean"] * 12, "all photos have class 'clean'"),
         (["clean"] * 12 + ["dirty"], r"too few photos of class 'dirty' \(1\)"),
     ],
 )

@@ -153,7 +153,9 @@ def test_list_photos_one_folder_too_high_reads_the_inner_one(
     assert photos.folder == tmp_path / above
     assert "which is read" in photos.notes[0]
     write({"other": 1})
-    with pytest.raises(DataError, match=r"has no train folder, but .*/plates has; use that one"):
+    with pytest.raises(
+        DataError, match=r"has no train folder, but .*/plates does; use that folder"
+    ):
         list_photos(tmp_path)
 
 
@@ -161,7 +163,7 @@ def test_list_photos_one_folder_too_low_is_explained(write: Write) -> None:
     folder = write(SPLIT)
     (note,) = list_photos(folder / "train").notes
     assert note.endswith(f"its other splits are in {folder}")
-    with pytest.raises(DataError, match="holds photos but no class folders"):
+    with pytest.raises(DataError, match="has photos but no class folders"):
         list_photos(folder / "train/clean")
 
 
@@ -170,7 +172,7 @@ def test_list_photos_one_folder_too_low_is_explained(write: Write) -> None:
     [
         ({".": 0}, "{folder} holds no photos; expected {folder}/train/CLASS/PHOTO"),
         ({"clean": 0, "dirty": 0}, "{folder} holds no photos"),
-        ({".": 3}, "{folder} holds photos but no class folders"),
+        ({".": 3}, "{folder} has photos but no class folders"),
         ({"train": 3}, "{folder} holds no photos"),
         ({"clean": 3, "dirty": 0}, "class folder {folder}/dirty is empty"),
         ({"clean": 3}, "{folder} has only one class ('clean')"),
@@ -387,8 +389,8 @@ def test_read_list_accepts_encodings_of_windows(tmp_path: Path, name: str, encod
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("path\npool/000.png\n", "gives no label for .*000.png; it needs a column label"),
-        ("a,b\nx,y\n", "has no column path; its header has: a, b"),
+        ("path\npool/000.png\n", "has no label for .*000.png; add a column 'label'"),
+        ("a,b\nx,y\n", "has no column 'path'; its columns: a, b"),
         ("path,label\n", "names no photo"),
     ],
 )

@@ -307,7 +307,7 @@ def test_damaged_weights_file_is_an_error(
 )
 def test_tensors_without_names_are_refused(content: Any, tmp_path: Path) -> None:
     torch.save(content, tmp_path / "weights.pth")
-    with pytest.raises(ModelError, match="holds no state dict"):
+    with pytest.raises(ModelError, match="is not a state dict"):
         read_state(tmp_path / "weights.pth")
 
 

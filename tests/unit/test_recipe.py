@@ -120,12 +120,12 @@ def test_recipe_file_without_name_is_named_after_the_file(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("tiny_vg", "no recipe 'tiny_vg', neither shipped nor a file; did you mean 'tiny_vgg'?"),
+        ("tiny_vg", "no bundled recipe or file 'tiny_vg'; did you mean 'tiny_vgg'?"),
         ("efficientnetb2", "did you mean 'efficientnet_b2'?"),
-        ("zzz", "the shipped ones: efficientnet_b2, "),
-        ("", "the shipped ones: "),
-        ("no/such.yaml", "no recipe 'no/such.yaml'"),
-        (".", "no recipe '.'"),
+        ("zzz", "bundled recipes: efficientnet_b2, "),
+        ("", "bundled recipes: "),
+        ("no/such.yaml", "no bundled recipe or file 'no/such.yaml'"),
+        (".", "no bundled recipe or file '.'"),
     ],
 )
 def test_unknown_recipe_suggests_the_nearest(name: str, says: str) -> None:
@@ -210,8 +210,8 @@ def test_override_sets_the_value(override: str, place: str, value: object) -> No
         ("network..head=3", "write it as key.subkey=value"),
         ("epochs=[", "--set epochs=[: while parsing a flow node"),
         ("epochs=2020-13-45", "--set epochs=2020-13-45: month must be in 1..12"),
-        ("epochs.x=3", "--set epochs.x=3: 'epochs' is a value, it has no keys"),
-        ("input.normalize.mean=[1, 1, 1]", "'normalize' is a value, it has no keys"),
+        ("epochs.x=3", "--set epochs.x=3: 'epochs' is not a mapping"),
+        ("input.normalize.mean=[1, 1, 1]", "'normalize' is not a mapping"),
         ("epochs=2.5", "'epochs': input should be a valid integer"),
         ("network=null", "'network': input should be a valid dictionary"),
     ],

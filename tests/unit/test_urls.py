@@ -79,7 +79,7 @@ def test_is_public_of_a_public_address_is_true(address: str) -> None:
     ],
 )  # fmt: skip
 def test_fetch_photo_from_a_private_address_is_refused(url: str) -> None:
-    refused(url, "not a public one; --allow-private-urls")
+    refused(url, "its address is private; use --allow-private-urls")
 
 
 def test_fetch_photo_from_a_host_with_one_private_address_is_refused(
@@ -138,10 +138,10 @@ def test_fetch_photo_checks_each_redirect(server: str, monkeypatch: pytest.Monke
 def test_fetch_photo_enforces_size_time_and_status(
     server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused(f"{server}/gone", "the server answers 404", allow_private=True)
+    refused(f"{server}/gone", "the server returned 404", allow_private=True)
     monkeypatch.setattr(urls, "MAX_BYTES", 5)
     refused(f"{server}/a.jpg", "larger than", allow_private=True)
     monkeypatch.setattr(urls, "MAX_BYTES", 10**6)
     monkeypatch.setattr(urls, "TIMEOUT", 0.3)
     for path in ("slow", "slow-header"):
-        refused(f"{server}/{path}", "did not arrive within", allow_private=True)
+        refused(f"{server}/{path}", "the download timed out after", allow_private=True)

@@ -75,7 +75,7 @@ def find_batch_source(
         if is_folder or is_glob(place):
             return _photos(place)
         if info is None or not info.is_file:
-            raise DataError(f"there is no {place}")
+            raise DataError(f"{place} does not exist")
         raise DataError(
             f"{place} is not a folder, glob or manifest; use platecheck predict for single photos"
         )
@@ -116,7 +116,7 @@ def _manifests(place: str, kind: str, column: str, keep: Sequence[str], root: st
             raise DataError(f"{each} does not exist")
         states.append([_absolute(each), info.size, info.mtime_ns])
     if not places:
-        raise DataError(f"there is no {place}")
+        raise DataError(f"{place} does not exist")
     kept = pa.schema([(name, pa.string()) for name in keep])
     if kind == PARQUET:
         kept = parquet_types(places[0], keep)
