@@ -132,7 +132,7 @@ def test_run_without_a_finished_epoch_raises(
         load_model(folder)
     answer = cli("evaluate", folder, "--data", dishes)
     assert answer.code == 2
-    assert "go on with --resume" in answer.err
+    assert "continue with --resume" in answer.err
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut short", "another network's"])

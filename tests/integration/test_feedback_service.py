@@ -130,9 +130,10 @@ def test_commands_report_unusable_databases(
     sqlite3.connect(tmp_path / "other.db").close()
     result = cli(*command)
     assert result.code == 2
-    assert message in result.err
-    assert result.err.startswith("error: ")
-    assert result.err.count("\n") == 1
+    *notes, error = result.err.splitlines()
+    assert message in error
+    assert error.startswith("error: ")
+    assert all(" is deprecated" in note for note in notes)
     assert "sec" not in result.err
     assert [path.name for path in tmp_path.iterdir()] == ["other.db"]
 

@@ -197,7 +197,7 @@ def test_run_with_an_error_that_is_not_unicode_escapes_it(
     def fail(*_arguments: object, **_options: object) -> None:
         raise PhotoError("a", "odd \udcff")
 
-    monkeypatch.setattr("platecheck.stream.open_photo", fail)
+    monkeypatch.setattr("platecheck.classifier.open_photo", fail)
     do(photos, tmp_path / "out.csv", model)
     assert "odd \\udcff" in (tmp_path / "out.csv").read_text()
 

@@ -87,7 +87,7 @@ def test_cpu_count_with_the_variable_is_its_value(
 
 
 def test_torch_starts_no_more_threads_than_allowed() -> None:
-    code = "import platecheck.training.networks, torch; print(torch.get_num_threads())"
+    code = "import platecheck.training.plate_net, torch; print(torch.get_num_threads())"
     environment = {**os.environ, "PLATECHECK_THREADS": "1"}
     found = subprocess.check_output([sys.executable, "-c", code], env=environment, text=True)
     assert found == "1\n"

@@ -93,6 +93,7 @@ class TestImage:
         assert said == {
             "title": "platecheck",
             "description": project()["description"],
+            "version": project()["version"],
             "licenses": project()["license"],
         }
 
@@ -128,7 +129,7 @@ class TestCompose:
                     assert source in compose["volumes"]
         build = compose["services"]["platecheck"]["build"]
         assert (DEPLOY / build["context"] / build["dockerfile"]).samefile(DEPLOY / "Dockerfile")
-        assert compose["services"]["platecheck"]["image"] == "platecheck:latest"
+        assert compose["services"]["platecheck"]["image"] == f"platecheck:{project()['version']}"
 
     def test_settings_are_valid(self, monkeypatch: pytest.MonkeyPatch) -> None:
         service = parsed("compose.yaml")["services"]["platecheck"]
@@ -319,7 +320,7 @@ class TestGuide:
         assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
         assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
         assert container["ports"][0]["containerPort"] == Settings().port
-        assert container["image"] == "platecheck:latest"
+        assert container["image"] == f"platecheck:{project()['version']}"
         environment = {each["name"]: each["value"] for each in container["env"]}
         settings = assert_settings(environment, monkeypatch)
         assert settings.threads == int(container["resources"]["limits"]["cpu"])

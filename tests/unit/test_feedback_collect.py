@@ -225,4 +225,4 @@ def test_collect_command_reports_counts_and_needs_no_audit(
     result = cli(*command, tmp_path / "b", "--unreviewed", "--photos", tmp_path)
     assert "27 photos in" in result.out
     assert "left out, users disagree: 1" in result.out
-    assert "--photos is deprecated" in result.err
+    assert "version 0.1 can be imported until" in result.err

@@ -39,7 +39,10 @@ def test_settings_flags_override_environment_overrides_file(
     assert (found.port, found.queue, found.host) == (3, 200, "::1")
     assert found.threads >= 1
     assert pickle.loads(pickle.dumps(found)) == found  # it is sent to the workers
-    assert cli("serve", "--settings", file).err == "--settings is deprecated; use --config\n"
+    assert (
+        cli("serve", "--settings", file).err
+        == "note: --settings is now --config; the old name will be removed in platecheck 0.3\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 
 import torch
 
+import platecheck.data.cache  # noqa: F401 (sets matplotlib's cache folder; torchmetrics imports it)
 from platecheck.errors import PlatecheckError
 
 OPERATORS = {
