@@ -77,7 +77,7 @@ def test_batch_killed_twice_and_interrupted_resumes_to_the_same_rows(
         seen = completed(out)
         assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
     assert said == (
-        f"stopped: {len(seen) * PART_ROWS} of {ROWS} photos are done and kept in {out}.parts;"
+        f"stopped: {len(seen) * PART_ROWS} of {ROWS} photos are done and saved in {out}.parts;"
         " run the same command to resume\n"
     )
     done = subprocess.run(asked, check=False, capture_output=True, text=True)
@@ -199,7 +199,7 @@ def fails_then_resumes(
     kept = len(completed(out))
     assert reason in done.stderr
     assert done.stderr.endswith(
-        f"{kept * PART_ROWS} of {ROWS} photos are done and kept in {out}.parts;"
+        f"{kept * PART_ROWS} of {ROWS} photos are done and saved in {out}.parts;"
         " run the same command to resume\n"
     )
     assert not out.exists()

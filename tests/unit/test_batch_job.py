@@ -159,7 +159,7 @@ def test_run_of_a_manifest_keeps_order_duplicates_columns_and_bad_rows(
     assert found.column("shop").to_pylist() == [5, 6, 7, 8, None, 9]
     assert found.column("error").to_pylist() == [
         *[None] * 3,
-        "the manifest has no path here",
+        "the path is empty in the manifest",
         "there is no such file",
         "it is a folder, not a photo",
     ]
@@ -211,7 +211,7 @@ def test_run_after_a_stop_does_only_what_is_missing(
     said = stop(photos, out, model, part_rows=1)
     kept = len(names(tmp_path / "out.parquet.parts" / "results"))
     assert said == (
-        f"stopped: {kept} of 14 photos are done and kept in {out}.parts;"
+        f"stopped: {kept} of 14 photos are done and saved in {out}.parts;"
         " run the same command to resume"
     )
     assert not out.exists()
@@ -370,7 +370,7 @@ def test_run_keeps_a_folder_that_is_not_its_own(
 ) -> None:
     (tmp_path / "out.parquet.parts").mkdir()
     (tmp_path / "out.parquet.parts" / "thesis.txt").touch()
-    with pytest.raises(DataError, match=r"out\.parquet\.parts is in the way"):
+    with pytest.raises(DataError, match=r"out\.parquet\.parts exists but is not a state folder"):
         do(photos, out, model)
     assert "thesis.txt" in names(tmp_path / "out.parquet.parts")
 
@@ -391,7 +391,7 @@ def test_run_keeps_a_folder_that_is_not_its_own(
         ({"source": "list.csv", "keep": ["path"]}, "--keep path: the output already has a column"),
         ({"source": "list.csv", "keep": ["label"]}, "--keep label: the output already has"),
         ({"out": "out.txt"}, r"out\.txt does not end in any of"),
-        ({"out": "s3://bucket/out.csv"}, "OUT must be local"),
+        ({"out": "s3://bucket/out.csv"}, "OUT must be a local path"),
         ({"part_rows": 0}, "--part-rows and --workers must be at least 1"),
         ({"workers": 0}, "--part-rows and --workers must be at least 1"),
         ({"address": "auto"}, "--address requires --engine ray"),

@@ -88,8 +88,8 @@ def test_photo_at_a_url_is_read_when_it_is_opened(store: str, path: str, root: s
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        (None, "the manifest has no path here"),
-        ("", "the manifest has no path here"),
+        (None, "the path is empty in the manifest"),
+        ("", "the path is empty in the manifest"),
         ("memory://photos/missing.png", "there is no such file"),
         ("gopher://host/a.jpg", r"cannot be read \(gopher://host/a.jpg cannot be opened: Protocol"),
     ],

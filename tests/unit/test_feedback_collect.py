@@ -224,5 +224,5 @@ def test_collect_command_reports_counts_and_needs_no_audit(
     store.add(dish(10), "dirty", ANSWER)
     result = cli(*command, tmp_path / "b", "--unreviewed", "--photos", tmp_path)
     assert "27 photos in" in result.out
-    assert "left out, users disagree: 1" in result.out
+    assert "excluded, users disagree: 1" in result.out
     assert "version 0.1 can be imported until" in result.err

@@ -391,7 +391,7 @@ def test_read_list_accepts_encodings_of_windows(tmp_path: Path, name: str, encod
     [
         ("path\npool/000.png\n", "has no label for .*000.png; add a column 'label'"),
         ("a,b\nx,y\n", "has no column 'path'; its columns: a, b"),
-        ("path,label\n", "names no photo"),
+        ("path,label\n", "lists no photos"),
     ],
 )
 def test_list_photos_of_an_invalid_list_is_refused(tmp_path: Path, text: str, says: str) -> None:

@@ -61,7 +61,7 @@ def positions(draw_from: st.DrawFn, length: int) -> int:
 
 @st.composite
 def damaged_files(draw_from: st.DrawFn) -> bytes:
-    """Draw a photo with bytes overwritten, left out, put in or moved, and perhaps cut short."""
+    """Draw a photo with bytes overwritten, excluded, put in or moved, and perhaps cut short."""
     data = bytearray(draw_from(st.sampled_from(FILES)))
     for _ in range(draw_from(st.integers(0, 5))):
         place = draw_from(positions(len(data)))

@@ -188,7 +188,7 @@ def test_saved_run_weights_load_with_the_head(tmp_path: Path) -> None:
     [
         (("dirty", "clean"), [1, 0], ""),
         (("Clean", "dirty"), [0, 1], "Clean is its clean"),
-        (("dirty", "washed"), [1, None], "washed is new; its clean is left out"),
+        (("dirty", "washed"), [1, None], "washed is new; its clean is dropped"),
         (("bowl", "cup"), [None, None], "bowl, cup are new"),
         (("clean", "dirty", "wet"), [0, 1, None], "wet is new"),
     ],

@@ -130,7 +130,7 @@ def test_photo_of_a_form_is_found_whatever_the_client_calls_it(
         content = BINARY
     odd = part(disposition, kind, content) + part(b'name="note"', b"", b"hello")
     assert read(odd + b"--edge--\r\n", FORM) == [(name, content)]
-    # Among others: none is left out, and the order is kept.
+    # Among others: none is excluded, and the order is kept.
     plain = form(("b.jpg", b"2"))
     body = plain.removesuffix(b"--edge--\r\n") + odd + plain
     assert read(body, FORM) == [("b.jpg", b"2"), (name, content), ("b.jpg", b"2")]

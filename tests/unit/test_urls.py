@@ -87,7 +87,7 @@ def test_fetch_photo_from_a_host_with_one_private_address_is_refused(
 ) -> None:
     found = [(socket.AF_INET, 1, 6, "", (a, 443)) for a in ("8.8.8.8", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-    refused("https://example.org/a.jpg", "not a public one")
+    refused("https://example.org/a.jpg", "its address is private")
 
 
 def test_fetch_photo_connects_to_the_checked_address(
@@ -119,7 +119,7 @@ def test_fetch_photo_names_the_type_of_an_error_without_message(
 
 @pytest.mark.parametrize("url", ["http://example.org/a.jpg", "ftp://example.org/a.jpg"])
 def test_fetch_photo_of_another_scheme_is_refused(url: str) -> None:
-    refused(url, "only https:// is opened")
+    refused(url, "only https:// is allowed")
 
 
 def test_fetch_photo_with_allow_private_follows_redirects(server: str) -> None:
