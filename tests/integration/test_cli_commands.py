@@ -95,9 +95,9 @@ def test_predict_of_bad_photos_continues_and_ends_with_1(
     assert lines[8] == "4 of 8 photos could not be read:"
     assert len(lines) == 8 + 1 + 4
     assert "cannot be read: it is not a photo in a format that can be read" in lines[1]
-    assert "not readable: .cr2 files cannot be read" in lines[4]
+    assert "cannot be read: .cr2 files cannot be read" in lines[4]
     assert "cannot be read: there is no such file" in lines[6]
-    assert "not readable: it is a folder, not a photo" in lines[7]  # "" is not the current folder
+    assert "cannot be read: it is a folder, not a photo" in lines[7]  # "" is not the current folder
     found = json.loads(cli(*arguments, "--json").out)
     assert [("error" in each) for each in found] == [0, 1, 0, 0, 1, 0, 1, 1]
     strict = cli(*arguments, "--strict")
@@ -147,7 +147,7 @@ def test_predict_of_stdin_reads_one_photo(
     send(b"")
     empty = cli("predict", "-", "--model", model)
     assert empty.code == 1
-    assert "<stdin>  not readable: the file is empty" in empty.out
+    assert "<stdin>  cannot be read: the file is empty" in empty.out
 
 
 # --- model
@@ -162,7 +162,7 @@ def test_model_prints_the_metadata(cli: Cli, model: Path) -> None:
         "float32",
         "tiny, seed 7, epoch 3",
         "1.2500",
-        "answers dirty",
+        "predicts dirty",
         "from 50.0% on",
         "39/40 = 97.50%  (95 % interval 87.1% to 99.6%)",
         "platecheck 0.1.0",

@@ -94,9 +94,9 @@ def test_model_command_prints_the_guarantee(tmp_path: Path, write_model: WriteMo
     )
     said = run("model", path, env={"COLUMNS": "200"}).output
     lines = {line[:13].strip(): line[13:].strip() for line in said.splitlines()}
-    assert lines["answers clean"].startswith("never")
-    assert "from 71.3% on" in lines["answers dirty"]
-    assert "20.0% are wrong" in lines["answers dirty"]
+    assert lines["predicts clean"].startswith("never")
+    assert "from 71.3% on" in lines["predicts dirty"]
+    assert "20.0% are wrong" in lines["predicts dirty"]
     assert lines["else unsure"].startswith("12.4%")
     assert "1.234" in lines["not a dish"]
 
@@ -163,7 +163,7 @@ class TestHeatmaps:
     ) -> None:
         plain = write_model(tmp_path / "plain.onnx")
         good = photo(tmp_path / "good.png")
-        with pytest.raises(ModelError, match="has no heatmap"):
+        with pytest.raises(ModelError, match="needs a model with a heatmap"):
             run("predict", good, "--model", plain, "--heatmap", tmp_path / "out")
         assert not (tmp_path / "out").exists()
         assert run("predict", good, "--model", plain).exit_code == 0
@@ -176,7 +176,7 @@ class TestHeatmaps:
             assert len(result.stdout.splitlines()) == 1
         assert names(out) == ["0001-a.jpg"]
         result = run("predict", out / "0001-a.jpg", "--model", model)
-        assert "was written by platecheck" in result.stderr
+        assert "platecheck's own output" in result.stderr
         with pytest.raises(PlatecheckError, match="platecheck's output"):
             run("predict", out, "--model", model)
 

@@ -135,7 +135,7 @@ def test_impossible_teacher_is_refused_before_anything_is_written(
     assert "has a teacher itself" in refused(recipe(taught), rendered, out)
     other = recipe(teacher, "val_to_train=0.25")
     assert "trained on evaluation photos of its student" in refused(other, rendered, out)
-    assert "no recipe" in refused(recipe(tmp_path / "nothing.yaml"), rendered, out)
+    assert "no bundled recipe" in refused(recipe(tmp_path / "nothing.yaml"), rendered, out)
 
 
 @pytest.mark.parametrize("teacher", ["{weight: 0.5}", "{model: plate, recipe: plate_teacher}"])

@@ -383,7 +383,7 @@ def test_run_keeps_a_folder_that_is_not_its_own(
         ({"source": "nothing-*"}, r"nothing-\* holds no photos"),
         ({"source": "nothing-*.csv"}, r"nothing-\*\.csv does not exist"),
         ({"source": "model.onnx"}, r"model\.onnx is not a folder, glob or manifest"),
-        ({"source": "empty"}, "empty holds no photos"),
+        ({"source": "empty"}, "empty contains no photos"),
         ({"source": "photos", "column": "path"}, "--column and --keep need a manifest with col"),
         ({"source": "list.txt", "keep": ["a"]}, "--column and --keep need a manifest with col"),
         ({"source": "photos", "root": "/"}, "--root requires a manifest"),

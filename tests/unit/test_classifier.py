@@ -90,7 +90,7 @@ def test_load_of_a_file_of_a_later_version_ignores_what_it_adds(
     write_model(path, metadata={METADATA_KEY: json.dumps(content), "other": "x"})
     assert Classifier.load(path).info.recipe == "tiny"
     write_model(path, metadata={METADATA_KEY: '{"format": 2, "new": 1}'})
-    assert "was written by a later platecheck: upgrade to read it" in refusal(path)
+    assert "needs a newer platecheck: upgrade to read it" in refusal(path)
 
 
 def test_load_of_what_is_no_model_is_refused(tmp_path: Path, write_model: WriteModel) -> None:
@@ -124,7 +124,7 @@ def test_load_of_damaged_metadata_is_refused(
     if isinstance(metadata, dict):
         metadata = json.dumps(json.loads(classifier.info.model_dump_json()) | metadata)
     path = write_model(tmp_path / "m.onnx", metadata={METADATA_KEY: metadata})
-    assert "has damaged metadata" in refusal(path)
+    assert "has corrupt metadata" in refusal(path)
 
 
 @pytest.mark.parametrize(

@@ -139,7 +139,7 @@ def test_write_dataset_with_other_splits_gives_each_both_classes(tmp_path: Path)
         ({"confound": 0.4}, "confound 0.4"),
         ({"confound": 1.1}, "confound 1.1"),
         ({"seed": -1}, "seed -1"),
-        ({"workers": 0}, "workers 0"),
+        ({"workers": 0}, "workers must be at least 1"),
         ({"splits": {"train": 0.7, "test": 0.7}}, "add up to 1"),
         ({"splits": {"train": 1.5, "test": -0.5}}, "add up to 1"),
     ],

@@ -112,7 +112,7 @@ def test_temperature_is_the_calibrated_one_or_1(run: Run) -> None:
 @pytest.mark.parametrize("content", ["", "[]", '{"temperature": null}'])
 def test_damaged_calibration_is_an_error(content: str, run: Run) -> None:
     run.calibration.write_text(content)
-    with pytest.raises(ModelError, match="is damaged") as caught:
+    with pytest.raises(ModelError, match="is corrupt") as caught:
         _ = run.temperature
     assert str(run.calibration) in str(caught.value)
 
