@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from serving_fixtures import metric, photo
+from serving_fixtures import metric, photo, wait_until
 
 from platecheck.serving.keys import add_key
 from tests.fuzz.damaged_photos import bombs
@@ -75,7 +75,8 @@ def test_bombs_do_no_harm(attacker: Attacker) -> None:
 
 def test_slow_clients_keep_no_one_out(attacker: Attacker) -> None:
     attacker.attack_slowly()
-    assert metric(attacker.server, "platecheck_queue_photos", **attacker.headers) == 0
+    server, headers = attacker.server, attacker.headers
+    wait_until(lambda: metric(server, "platecheck_queue_photos", **headers) == 0)
     unharmed(attacker)
 
 
