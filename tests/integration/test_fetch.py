@@ -359,7 +359,7 @@ def test_fetch_from_a_folder_copies_and_verifies(
 
 def test_fetch_from_a_wrong_folder_is_refused(tmp_path: Path, manifest: Path, folder: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="the source folder .* does not exist"):
+    with pytest.raises(DataError, match=r"the source folder .* does not exist"):
         fetch(folder, source=tmp_path / "none", manifest=manifest)
     with pytest.raises(DataError, match=r"has none of the photos.*hidden, test, train"):
         fetch(folder, source=tmp_path / "empty", manifest=manifest)
