@@ -380,7 +380,7 @@ def test_run_keeps_a_folder_that_is_not_its_own(
     [
         ({"source": "nowhere"}, "nowhere does not exist"),
         ({"source": "nowhere.csv"}, r"nowhere\.csv does not exist"),
-        ({"source": "nothing-*"}, r"nothing-\* holds no photos"),
+        ({"source": "nothing-*"}, r"nothing-\* contains no photos"),
         ({"source": "nothing-*.csv"}, r"nothing-\*\.csv does not exist"),
         ({"source": "model.onnx"}, r"model\.onnx is not a folder, glob or manifest"),
         ({"source": "empty"}, "empty contains no photos"),

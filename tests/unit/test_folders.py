@@ -170,10 +170,10 @@ def test_list_photos_one_folder_too_low_is_explained(write: Write) -> None:
 @pytest.mark.parametrize(
     ("counts", "says"),
     [
-        ({".": 0}, "{folder} holds no photos; expected {folder}/train/CLASS/PHOTO"),
-        ({"clean": 0, "dirty": 0}, "{folder} holds no photos"),
+        ({".": 0}, "{folder} contains no photos; expected {folder}/train/CLASS/PHOTO"),
+        ({"clean": 0, "dirty": 0}, "{folder} contains no photos"),
         ({".": 3}, "{folder} has photos but no class folders"),
-        ({"train": 3}, "{folder} holds no photos"),
+        ({"train": 3}, "{folder} contains no photos"),
         ({"clean": 3, "dirty": 0}, "class folder {folder}/dirty is empty"),
         ({"clean": 3}, "{folder} has only one class ('clean')"),
         ({"train/clean": 3, "test/clean": 1}, "{folder} has only one class ('clean')"),

@@ -97,7 +97,7 @@ def _photos(place: str) -> BatchSource:
         found = files_below(place, is_photo_file, entries=list_entries)
         paths = (as_text(path, here) for path in found)
         if (first := next(paths, None)) is None:
-            raise DataError(f"{place} holds no photos")
+            raise DataError(f"{place} contains no photos")
         yield from tables_of(chain([first], paths))
 
     return BatchSource({"source": _absolute(place)}, pa.schema([]), tables, here)
