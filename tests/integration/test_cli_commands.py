@@ -163,7 +163,7 @@ def test_model_prints_the_metadata(cli: Cli, model: Path) -> None:
         "tiny, seed 7, epoch 3",
         "1.2500",
         "predicts dirty",
-        "from 50.0% on",
+        "at 50.0% or more",
         "39/40 = 97.50%  (95 % interval 87.1% to 99.6%)",
         "platecheck 0.1.0",
     ):

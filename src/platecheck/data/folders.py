@@ -258,7 +258,8 @@ def _check_classes(folder: Path, found: _Found, names: Sequence[str], *, fixed: 
         if folder.is_dir() and _direct_photos(folder):
             raise DataError(f"{folder} has photos but no class folders; give its parent folder")
         raise DataError(
-            f"{folder} contains no photos; expected {folder}/train/CLASS/PHOTO or {folder}/CLASS/PHOTO"
+            f"{folder} contains no photos; expected {folder}/train/CLASS/PHOTO or"
+            f" {folder}/CLASS/PHOTO"
         )
     if unknown := sorted({name for _, name in found} - set(names)):
         raise DataError(
