@@ -93,9 +93,9 @@ def test_model_command_prints_the_guarantee(tmp_path: Path, write_model: WriteMo
         oddness_limit=1.234,
     )
     said = run("model", path, env={"COLUMNS": "200"}).output
-    lines = {line[:13].strip(): line[13:].strip() for line in said.splitlines()}
+    lines = {line[:14].strip(): line[14:].strip() for line in said.splitlines()}
     assert lines["predicts clean"].startswith("never")
-    assert "from 71.3% on" in lines["predicts dirty"]
+    assert "at 71.3% or more" in lines["predicts dirty"]
     assert "20.0% are wrong" in lines["predicts dirty"]
     assert lines["else unsure"].startswith("12.4%")
     assert "1.234" in lines["not a dish"]
