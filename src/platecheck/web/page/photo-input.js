@@ -4,7 +4,7 @@
 import { isHeif, readHeader } from "./heif.js";
 
 const SUFFIXES =
-  /\.(apng|avifs?|bmp|dib|gif|heics?|heifs?|hif|ico|j2[ck]|jfif|jp[2cfgx]|jpe?g?|mpo|p[bgnp]m|pcx|png|psd|qoi|tga|tiff?|webp)$/i;
+  /\.(apng|avifs?|bmp|gif|heics?|heifs?|hif|j2[ck]|jfif|jp[2cfgx]|jpe?g?|mpo|p[bgnp]m|png|tiff?|webp)$/i;
 // Files that operating systems put into folders.
 const SYSTEM_FILES = /^(\..*|thumbs\.db|desktop\.ini|icon\r)$/i;
 
