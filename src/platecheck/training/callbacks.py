@@ -137,7 +137,7 @@ class TrainingProgress(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            metrics = trainer.callback_metrics
             self.progress.console.print(
                 f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
                 f"  train loss {metrics['train_loss']:.4f}"

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -130,16 +131,9 @@ class PlateDataModule(LightningDataModule):
         workers: int | None = None,
         cache_folder: Path | None = None,
     ) -> None:
-        """Set up the data.
+        """Set up the data; `seed` is that of order and augmentation.
 
-        Args:
-            photos: split photos, with hashes.
-            recipe: the recipe.
-            normalization: channel mean and standard deviation.
-            seed: seed of order and augmentation.
-            teacher: for robust training, predicts every training photo.
-            workers: data loader processes [default: one per core, at most four].
-            cache_folder: folder of the pixel cache.
+        By default there is one data loader process per core, at most four.
         """
         super().__init__()
         self.photos = photos
@@ -151,7 +145,6 @@ class PlateDataModule(LightningDataModule):
         self.cache = PixelCache(recipe.input.size, photos.photos, folder=cache_folder)
         self.masks = MaskCache(cache_folder)
         self.cache_folder = cache_folder
-        self._datasets: dict[str, Dataset[Any]] = {}
 
     @property
     def frozen(self) -> FrozenBackbone | None:
@@ -160,30 +153,29 @@ class PlateDataModule(LightningDataModule):
         return getattr(module, "frozen", None)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        if "train" not in self._datasets:
-            self._datasets["train"] = self._training_set()
-        dataset = self._datasets["train"]
         rank, world_size, epoch = (0, 1, 0)
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
             epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
-        photos = len(dataset)  # type: ignore[arg-type]
+        photos = len(self._training_set)  # type: ignore[arg-type]
         sampler = EpochAwareSampler(photos, seed=self.seed, rank=rank, world_size=world_size)
         # In a resumed run, Lightning sets the epoch only after workers have started prefetching.
         sampler.set_epoch(epoch)
-        return self._loader(dataset, sampler=sampler)
+        return self._loader(self._training_set, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        if "val" not in self._datasets:
-            photos, transform = self.photos.split("val"), make_transform([], self.normalization)
-            dataset: Dataset[Any] = PhotoDataset(photos, self.cache, transform)
-            if self.recipe.augmentation.robust:
-                dataset = SwappedDataset(photos, self.cache, self.masks, self.normalization)
-            elif self.frozen:
-                dataset = TensorDataset(self._features(photos, transform), _labels(photos))
-            self._datasets["val"] = dataset
-        return self._loader(self._datasets["val"], sampler=None)
+        return self._loader(self._validation_set, sampler=None)
 
+    @cached_property
+    def _validation_set(self) -> Dataset[Any]:
+        photos, transform = self.photos.split("val"), make_transform([], self.normalization)
+        if self.recipe.augmentation.robust:
+            return SwappedDataset(photos, self.cache, self.masks, self.normalization)
+        if self.frozen:
+            return TensorDataset(self._features(photos, transform), _labels(photos))
+        return PhotoDataset(photos, self.cache, transform)
+
+    @cached_property
     def _training_set(self) -> Dataset[Any]:
         photos = self.photos.split("train")
         augmentation = self.recipe.augmentation
@@ -229,8 +221,7 @@ class PlateDataModule(LightningDataModule):
     def _loader(
         self, dataset: Dataset[Any], *, sampler: EpochAwareSampler | None
     ) -> DataLoader[Any]:
-        in_memory = isinstance(dataset, CachedFeatures | TensorDataset)
-        workers = 0 if in_memory else self.workers
+        workers = 0 if isinstance(dataset, CachedFeatures | TensorDataset) else self.workers
         return DataLoader(
             dataset,
             batch_size=self.recipe.batch_size,
