@@ -25,25 +25,15 @@ BATCH = 16
 
 
 class CalibrationViews(NamedTuple):
-    """Photos of a split, the originals first, then composites with their dishes.
+    """N photos of a split, the originals first, then composites with their dishes."""
 
-    Attributes:
-        pixels: N photos uint8 [size, size, 3].
-        labels: [N].
-        owners: [N], index of the original photo in the split.
-    """
-
-    pixels: list[NDArray[np.uint8]]
-    labels: NDArray[np.int64]
-    owners: NDArray[np.int64]
+    pixels: list[NDArray[np.uint8]]  # N × [size, size, 3]
+    labels: NDArray[np.int64]  # [N]
+    owners: NDArray[np.int64]  # [N], index of the original photo in the split
 
 
 def calibrate(run: Run) -> None:
-    """Fit temperature and, with a heatmap, OOD statistics; write both into the run folder.
-
-    Args:
-        run: a run with at least one finished epoch.
-    """
+    """Fit temperature and, with a heatmap, OOD statistics; write both into the run folder."""
     for stale in (run.ood_statistics, run.calibration):
         stale.unlink(missing_ok=True)
     model = TorchPredictor(run)
@@ -52,17 +42,10 @@ def calibrate(run: Run) -> None:
     if model.network.evidence is not None:
         train = [*calibration_views(run, "train").pixels, *_rendered_dishes(run)]
         start = started_from(run.recipe.network)
-        ood = fit_ood(
-            _pooled_features(model, train),
-            _pooled_features(model, val.pixels),
-            import_ood(start) if start else None,
-        )
-        ood.save(run.ood_statistics)
-    content = {
-        "temperature": model.temperature,
-        "epoch": model.epoch,
-        "photos": len(val.pixels),
-    }
+        before = import_ood(start) if start else None
+        known, validated = (_pooled_features(model, pixels) for pixels in (train, val.pixels))
+        fit_ood(known, validated, before).save(run.ood_statistics)
+    content = {"temperature": model.temperature, "epoch": model.epoch, "photos": len(val.pixels)}
     write_text(run.calibration, json.dumps(content, indent=2) + "\n")
 
 
