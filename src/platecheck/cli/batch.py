@@ -27,14 +27,30 @@ class Engine(StrEnum):
     RAY = "ray"
 
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="Folder, glob or manifest (.parquet, .csv, .txt; - for stdin), or a URL of one,"
+        " such as s3://bucket/folder."
+    ),
+]
+Root = Annotated[
+    str | None,
+    typer.Option(
+        help="Base folder or URL of relative paths in a manifest; default: current folder."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Concurrent photos (per core with ray); by default one per core, or eight for"
+        " remote photos."
+    ),
+]
+
+
 def batch(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="Folder, glob or manifest (.parquet, .csv, .txt; - for stdin), or a URL of one,"
-            " such as s3://bucket/folder."
-        ),
-    ],
+    source: Source,
     out: Annotated[str, typer.Argument(help="Output file: .parquet, .csv or .jsonl.")],
     model: ModelOption = None,
     column: Annotated[
@@ -43,12 +59,7 @@ def batch(
     keep: Annotated[
         list[str] | None, typer.Option(help="Manifest column to copy into the output.")
     ] = None,
-    root: Annotated[
-        str | None,
-        typer.Option(
-            help="Base folder or URL of relative paths in a manifest; default: current folder."
-        ),
-    ] = None,
+    root: Root = None,
     engine: Annotated[
         Engine, typer.Option(help="Run on this machine, or on a Ray cluster.")
     ] = Engine.LOCAL,
@@ -56,13 +67,7 @@ def batch(
         str | None,
         typer.Option(help="Ray cluster address; by default $RAY_ADDRESS, or a local cluster."),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Concurrent photos (per core with ray); by default one per core, or eight for"
-            " remote photos."
-        ),
-    ] = None,
+    workers: Workers = None,
     part_rows: Annotated[int, typer.Option(help="Photos per shard (checkpoint).")] = 1000,
     parts: Annotated[
         bool, typer.Option("--parts", help="Write OUT as a folder of shards.")

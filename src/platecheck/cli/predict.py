@@ -29,29 +29,32 @@ if TYPE_CHECKING:
 COLORS = {"clean": "green", "dirty": "red", "unsure": "yellow", "not a dish": "yellow"}
 
 
+PhotoArguments = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PHOTO|FOLDER|GLOB|LIST|URL|-…",
+        help="LIST: .txt (one path per line) or .csv (with a path column). -: read one photo"
+        " from stdin.",
+    ),
+]
+HeatmapFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write photos overlaid with a dirt heatmap to a new folder."),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(min=1, max=200_000_000, help="Largest photo to open; default: 134 million."),
+]
+
+
 def predict(
-    photos: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PHOTO|FOLDER|GLOB|LIST|URL|-…",
-            help="LIST: .txt (one path per line) or .csv (with a path column). -: read one photo"
-            " from stdin.",
-        ),
-    ],
+    photos: PhotoArguments,
     model: ModelOption = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    heatmap: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Write photos overlaid with a dirt heatmap to a new folder."
-        ),
-    ] = None,
+    heatmap: HeatmapFolder = None,
     strict: Strict = False,
-    max_pixels: Annotated[
-        int | None,
-        typer.Option(min=1, max=200_000_000, help="Largest photo to open; default: 134 million."),
-    ] = None,
+    max_pixels: MaxPixels = None,
     allow_private: Annotated[
         bool,
         typer.Option("--allow-private-urls", help="Allow http:// and private network addresses."),
