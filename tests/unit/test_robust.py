@@ -1,6 +1,5 @@
 import random
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -412,9 +411,7 @@ class TestValidation:
 
 @pytest.mark.parametrize(("workers", "taught"), [(2, False), (2, True)])
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
-def test_batches_do_not_depend_on_workers(
-    workers: int, taught: bool, tmp_path: Path, photos: PhotoSet
-) -> None:
+def test_batches_do_not_depend_on_workers(workers: int, taught: bool, photos: PhotoSet) -> None:
     wanted = [
         f"input.size={SIZE}", "batch_size=8", "augmentation.robust.pairs=2",
         "augmentation.robust.rendered=2",
@@ -424,7 +421,7 @@ def test_batches_do_not_depend_on_workers(
     def batches(processes: int) -> list[torch.Tensor]:
         module = PlateDataModule(
             replace(photos, photos=photos.photos[:8]), recipe, PLAIN,
-            seed=3, workers=processes, cache_folder=tmp_path,
+            seed=3, workers=processes,
             teacher=TeacherModel("plate", ("clean", "dirty")) if taught else None,
         )  # fmt: skip
         loader = module.train_dataloader()

@@ -85,11 +85,10 @@ def predict(
     failed: list[str] = []
     found: list[dict[str, Any]] = []
     with progress_bar("predicting", len(sources)) as bar:
-        for number, prediction in enumerate(bar.track(predictions), 1):
+        for number, (source, prediction) in enumerate(zip(sources, predictions, strict=True), 1):
             if prediction.error and strict:
                 raise DataError(f"unreadable photos (--strict): {prediction.error}")
             failed += [str(prediction.error)] if prediction.error else []
-            source = sources[number - 1]
             if heatmap and prediction.heatmap is not None and source != STDIN:  # already consumed
                 photo = _open(source, allow_private)
                 picture = overlay(photo, prediction.heatmap, max_pixels=limit)
@@ -100,6 +99,7 @@ def predict(
                 table.writerow(_csv_row(prediction, classifier.classes))
             else:
                 stdout.print(_line(prediction, width))
+            bar.advance()
     if as_json:
         print(json.dumps(found, indent=2))
     elif failed and not as_csv and len(sources) > 1:

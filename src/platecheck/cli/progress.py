@@ -1,8 +1,7 @@
 """Progress bars on stderr, shown only on a terminal."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -18,8 +17,6 @@ from rich.progress import (
 from rich.text import Text
 
 MIN_STEPS = 50  # fewer steps finish too quickly to need a bar
-
-Item = TypeVar("Item")
 
 
 class Bar:
@@ -47,12 +44,6 @@ class Bar:
             self.start(steps, title, done)  # reset, so that resumed photos do not inflate the rate
         else:
             self._progress.update(self._task, completed=done)
-
-    def track(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items and advance after each."""
-        for item in items:
-            yield item
-            self.advance()
 
 
 class _Rate(ProgressColumn):

@@ -4,7 +4,6 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -129,7 +128,6 @@ class PlateDataModule(LightningDataModule):
         seed: int,
         teacher: TeacherModel | None = None,
         workers: int | None = None,
-        cache_folder: Path | None = None,
     ) -> None:
         """Set up the data; `seed` is that of order and augmentation.
 
@@ -142,9 +140,8 @@ class PlateDataModule(LightningDataModule):
         self.seed = seed
         self.teacher = teacher
         self.workers = min(4, cpu_count()) if workers is None else workers
-        self.cache = PixelCache(recipe.input.size, photos.photos, folder=cache_folder)
-        self.masks = MaskCache(cache_folder)
-        self.cache_folder = cache_folder
+        self.cache = PixelCache(recipe.input.size, photos.photos)
+        self.masks = MaskCache()
 
     @property
     def frozen(self) -> FrozenBackbone | None:
@@ -189,21 +186,14 @@ class PlateDataModule(LightningDataModule):
         return PhotoDataset(photos, self.cache, transform)
 
     def _robust_set(self, robust: Robust) -> RobustDataset:
-        dirty = dirty_class(self.photos.classes)
+        dirty, photos = dirty_class(self.photos.classes), self.photos.split("train")
         rendered, cache = None, self.cache
         if self.teacher:
-            photos = self.photos.split("train")
-            cache = PixelCache(self.teacher.info.size, photos, folder=self.cache_folder)
+            cache = PixelCache(self.teacher.info.size, photos)
         if dirty is not None and (robust.rendered or robust.dirt):
-            rendered = RenderedPairs(
-                robust.pairs,
-                cache.size,
-                seed=self.seed,
-                workers=self.workers,
-                folder=self.cache_folder and self.cache_folder / "rendered",
-            )
+            rendered = RenderedPairs(robust.pairs, cache.size, seed=self.seed, workers=self.workers)
         return RobustDataset(
-            self.photos.split("train"),
+            photos,
             cache,
             self.masks,
             self.recipe,

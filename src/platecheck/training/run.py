@@ -103,11 +103,7 @@ class Run:
 
     @property
     def data(self) -> Path:
-        """Folder of the photos.
-
-        Raises:
-            DataError: it is gone.
-        """
+        """Folder of the photos; a DataError if it is gone."""
         if not Path(self.facts.data).exists():
             raise DataError(
                 f"{self.facts.data}, which {self.folder} was trained with, is gone; if the photos"
