@@ -41,22 +41,15 @@ class Job:
     """Options of a job.
 
     Attributes:
-        source: see `platecheck.batch.sources.find_batch_source`.
-        out: output file: .parquet, .csv or .jsonl.
-        model: see `platecheck.Classifier.load`.
         column: manifest column that holds the paths [default: path].
-        keep: manifest columns to copy into the output.
         root: base of relative paths in a manifest [default: the current folder].
-        engine: the cores of this machine, or a Ray cluster.
         address: address of the cluster [default: RAY_ADDRESS, or a cluster on this machine].
         workers: concurrent photos, per core with Ray [default: one per core, 8 if remote].
         part_rows: photos per shard.
-        one_file: write a file rather than a folder of shards.
-        overwrite: replace `out`.
     """
 
-    source: str
-    out: str
+    source: str  # see `platecheck.batch.sources.find_batch_source`
+    out: str  # .parquet, .csv or .jsonl
     model: str | os.PathLike[str] | None = None
     column: str | None = None
     keep: Sequence[str] = ()

@@ -52,23 +52,17 @@ class Shards:
     """The state of a job, stored in its folder; open it with ``with``.
 
     Attributes:
-        out: the output.
-        folder: where the state is.
         listed: whether the manifest is complete.
         photos: number of photos in it.
         moved: counts of the results if `out` has already been replaced, otherwise None.
-
-    Raises:
-        DataError: another process is using the folder.
-        OutputError: the folder cannot be created.
     """
 
     def __init__(self, out: Path, part_rows: int) -> None:
         self.out = out
         self.part_rows = part_rows
         self.folder = Path(f"{out}.parts")
-        self.listed = False
-        self.photos = 0
+        self._state = self.folder / "job.json"
+        self.listed, self.photos = False, 0
         self.moved: LabelCounts | None = None
         self._lock = FileLock(self.folder / LOCK, timeout=0)
         self._job: dict[str, Any] = {}
@@ -96,10 +90,6 @@ class Shards:
         if all(path.name == LOCK for path in self.folder.iterdir()):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
-
-    @property
-    def _state(self) -> Path:
-        return self.folder / "job.json"
 
     def _save(self, **changes: Any) -> None:
         self._job |= changes
@@ -181,12 +171,7 @@ class Shards:
         self._write(self._result_path(shard), results.schema, [results])
 
     def finish(self, schema: pa.Schema, *, one_file: bool, overwrite: bool) -> LabelCounts:
-        """Make OUT, a file or a folder of shards, remove the folder, and return the counts.
-
-        Raises:
-            DataError: OUT exists and `overwrite` is false.
-            OutputError: it cannot be written.
-        """
+        """Make OUT, a file or a folder of shards, remove the folder, and return the counts."""
         counts = LabelCounts()
 
         def results() -> Iterator[pa.Table]:
