@@ -68,8 +68,6 @@ def composite(
         background: uint8 [H, W, 3].
         pixels: photo of the dish, uint8 [H, W, 3], of the same size.
         mask: uint8 [H, W], 255 on the dish.
-        placement: transformation of the dish.
-        shadow: shadow on the background.
         opacity: of the dish; below 1 the background shows through, as with glass or thin plastic.
 
     Returns:

@@ -57,8 +57,7 @@ def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint:
 def group_near_duplicates(photos: Sequence[tuple[str, Fingerprint]]) -> list[int]:
     """Return a group number for each photo, shared by near-identical photos only.
 
-    Args:
-        photos: SHA-256 and fingerprint of each file; identical files are always grouped.
+    `photos` are the SHA-256 and fingerprint of each file; identical files are always grouped.
     """
     pairs = np.array(list(_similar_pairs(photos)), np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(photos), len(photos)))

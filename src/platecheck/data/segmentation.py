@@ -86,11 +86,7 @@ class MaskCache:
         self.folder = (folder or default_folder()) / "cutouts"
 
     def get(self, photo: Photo) -> DishMask:
-        """Return the mask of a photo with a hash from the cache, or compute and store it.
-
-        Raises:
-            PhotoError: the photo cannot be opened.
-        """
+        """Return the mask of a photo with a hash from the cache, or compute and store it."""
         if not photo.sha256:
             raise ValueError("the photo has no hash; read the folder with read_photos")
         entry = self.folder / photo.sha256[:2] / f"{photo.sha256}-v{VERSION}.json"
