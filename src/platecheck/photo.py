@@ -112,14 +112,7 @@ def open_photo(
     max_pixels = index(max_pixels)
     if max_pixels < 1:
         raise ValueError(f"max_pixels must be at least 1, not {max_pixels}")
-    wanted = None
-    if size is not None:
-        height, width = map(index, size if isinstance(size, tuple) else (size, size))
-        most = max(max_pixels, MAX_PIXELS)
-        if height < 1 or width < 1 or height * width > most:
-            what = f"{height}x{width}"
-            raise ValueError(f"size must be at least 1 and at most {most} pixels, not {what}")
-        wanted = (height, width)
+    wanted = None if size is None else _wanted_size(size, max(max_pixels, MAX_PIXELS))
     name = name or photo_name(source)
     data = b"" if isinstance(source, Image.Image | np.ndarray) else _read(source, name)
     with _without_pillow_warnings():
@@ -130,18 +123,33 @@ def open_photo(
                     return _decode(source, wanted, max_pixels, name)
             if isinstance(source, np.ndarray):
                 image = _from_array(source, color, max_pixels, name)
-                return _decode(image, wanted, max_pixels, name)
-            file = identify(data, name)
-            _check_pixels(file, max_pixels, name)
-            check_scans(file, data, name)
-            if wanted:  # lets a JPEG be decoded at a fraction of its size
-                height, width = reversed(wanted) if _orientation(file) >= 5 else wanted
-                file.draft(None, (width * _DRAFT_FACTOR, height * _DRAFT_FACTOR))
-            return _decode(file, wanted, max_pixels, name)
+            else:
+                image = _from_file(data, wanted, max_pixels, name)
+            return _decode(image, wanted, max_pixels, name)
         except PhotoError:
             raise
         except Exception as error:  # damaged files make Pillow raise nearly anything
             raise PhotoError(name, _reason(error, data)) from error
+
+
+def _wanted_size(size: int | tuple[int, int], most: int) -> tuple[int, int]:
+    height, width = map(index, size if isinstance(size, tuple) else (size, size))
+    if height < 1 or width < 1 or height * width > most:
+        what = f"{height}x{width}"
+        raise ValueError(f"size must be at least 1 and at most {most} pixels, not {what}")
+    return height, width
+
+
+def _from_file(
+    data: bytes, wanted: tuple[int, int] | None, max_pixels: int, name: str
+) -> Image.Image:
+    file = identify(data, name)
+    _check_pixels(file, max_pixels, name)
+    check_scans(file, data, name)
+    if wanted:  # lets a JPEG be decoded at a fraction of its size
+        height, width = reversed(wanted) if _orientation(file) >= 5 else wanted
+        file.draft(None, (width * _DRAFT_FACTOR, height * _DRAFT_FACTOR))
+    return file
 
 
 def photo_name(source: Source) -> str:
@@ -238,8 +246,7 @@ def _without_pillow_warnings() -> Iterator[None]:
 
 
 def _check_pixels(image: Image.Image, max_pixels: int, name: str) -> None:
-    tiles = getattr(image, "tile", [])
-    if any(tile[0] in Image.DECODERS for tile in tiles):
+    if any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", [])):
         max_pixels = int(max_pixels * _SLOW_FORMAT_FACTOR)
     _check_size(image.width, image.height, max_pixels, name)
 
