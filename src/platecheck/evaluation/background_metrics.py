@@ -38,10 +38,7 @@ class OnlyBackground(Accuracy):
 class AccuracyGap(Frozen):
     """Difference of two accuracies on the same dishes, in [-1, 1].
 
-    Attributes:
-        photos: number of dishes.
-        gap: the difference.
-        gap_ci95: 95 % percentile interval of a paired bootstrap over the dishes.
+    `gap_ci95` is the 95 % percentile interval of a paired bootstrap over the dishes.
     """
 
     photos: int
@@ -70,13 +67,9 @@ class BackgroundGroup(Frozen):
 
 
 class WorstGroup(Frozen):
-    """The group with the lowest accuracy among those large enough.
+    """The group with the lowest accuracy among those large enough; None if all are small.
 
-    Attributes:
-        accuracy: that of `worst`.
-        worst: None if all groups are small.
-        groups: all groups, including small ones.
-        kinds: background groups.
+    `groups` also lists the small ones, and `kinds` the background groups.
     """
 
     accuracy: float | None

@@ -25,14 +25,10 @@ class Evaluation:
     """Metrics, and the predictions they were computed from.
 
     Attributes:
-        split: the evaluated split.
-        result: the metrics.
         probabilities: float32 [N, classes].
         labels: int64 [N].
-        photos: the N photos, in the same order.
         decisions: an exported model's label for each photo: a class, unsure, or not a dish; None
             for a run, which has no thresholds.
-        notes: remarks on how the folder was read.
     """
 
     split: str
@@ -88,7 +84,6 @@ def evaluate(
         split_info: from `load_model`. If it split these photos, only the part not used for
             model selection is evaluated.
         strict: raise on unreadable photos instead of skipping them.
-        on_start, on_photo: called with the number of photos, and after each of them.
 
     Raises:
         DataError: the folder's layout is invalid, or it has no such split.

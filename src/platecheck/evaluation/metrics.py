@@ -70,8 +70,6 @@ class DecisionMetrics(Frozen):
     Attributes:
         coverage: photos given a class.
         accuracy: correct ones among these.
-        unsure: photos labeled unsure.
-        no_dish: photos labeled not a dish.
         wrong: by class, false discoveries among photos given that class. For ``clean``, these are
             dirty dishes that would be used.
         missed: by class, photos of the class given another one. For ``clean``, these are false
@@ -277,12 +275,9 @@ def evaluate_probabilities(
 def evaluate_decisions(
     decisions: Sequence[str], labels: IntArray, classes: Sequence[str]
 ) -> DecisionMetrics:
-    """Compute metrics of decisions.
+    """Compute metrics of decisions, each a class, `UNSURE` or `NO_DISH`.
 
-    Args:
-        decisions: [N], each a class, `UNSURE` or `NO_DISH`.
-        labels: [N] indices of the true classes.
-        classes: class names.
+    `labels` are the indices of the true classes.
     """
     given, truth = np.array(decisions), np.array(classes)[labels]
     decided, correct = np.isin(given, classes), given == truth

@@ -42,14 +42,9 @@ WIDTH = 5.6  # inches: readable at 330 px on a phone
 
 @dataclass(frozen=True, eq=False)
 class PredictedPhoto:
-    """A photo and its prediction.
+    """A photo, uint8 [H, W, 3], and its prediction; `name` is its caption, such as the path.
 
-    Attributes:
-        pixels: uint8 [H, W, 3].
-        predicted: name of the predicted class.
-        probability: its probability, in [0, 1].
-        truth: name of the true class, if known.
-        name: caption, such as the path.
+    `truth` is the name of the true class, if known.
     """
 
     pixels: NDArray[np.uint8]
@@ -137,14 +132,9 @@ def confusion_matrix(
     classes: Sequence[str],
     title: str = "Confusion matrix",
 ) -> Figure:
-    """Plot counts and their proportion of the row.
+    """Plot counts [C, C] and their proportion of the row; rows are true classes.
 
     Correct cells are green and marked ✓, wrong ones orange and marked ✗.
-
-    Args:
-        matrix: [C, C] counts; rows are true classes.
-        classes: C names.
-        title: title of the figure.
 
     Raises:
         DataError: the matrix is not [C, C].
