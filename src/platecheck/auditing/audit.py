@@ -48,19 +48,14 @@ class Audit:
     """Result of an audit.
 
     Attributes:
-        photos: the readable photos.
-        findings: most severe first.
         probes: one result per shortcut probe; empty if there are too few photos.
         learned_from: the split that the probes were trained on.
-        tried_on: the other splits, on which they were tested.
         label_accuracy: agreement of the labels with the cross-validated model, 0 to 1; None if
             labels were not checked.
-        label_notes: how labels were checked, for the report.
-        exclusions: photos that should be left out.
     """
 
-    photos: PhotoSet
-    findings: tuple[Finding, ...]
+    photos: PhotoSet  # the readable ones
+    findings: tuple[Finding, ...]  # most severe first
     probes: tuple[ProbeResult, ...]
     learned_from: str
     tried_on: tuple[str, ...]
@@ -140,11 +135,6 @@ def _quietly(_title: str, _steps: int) -> Iterator[Callable[[int], None]]:
 
 def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
     """Audit a dataset; the result depends only on the photos and the seed.
-
-    Args:
-        folder: contains ``{split}/{class}/…`` or ``{class}/…``.
-        seed: seed of folds and random forests.
-        stage: shows progress.
 
     Raises:
         DataError: no such folder, no photos, or a class without readable photos.

@@ -31,13 +31,9 @@ _SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 class FileFacts:
     """Properties of a file, independent of its content.
 
-    Attributes:
-        format: Pillow's name, such as ``JPEG``.
-        width: pixels of the upright photo.
-        height: pixels of the upright photo.
-        bytes: size of the file.
-        coarseness: mean of a JPEG's first quantization table, at least 1; higher means lower
-            quality; 0 for other formats.
+    `format` is Pillow's name, such as ``JPEG``; width and height are those of the upright photo.
+    `coarseness` is the mean of a JPEG's first quantization table, at least 1; higher means lower
+    quality; 0 for other formats.
     """
 
     format: str
@@ -52,10 +48,6 @@ class PhotoFeatures:
     """Features of one photo.
 
     Attributes:
-        photo: the photo.
-        file: properties of the file.
-        phash: perceptual hash; see `Fingerprint`.
-        grey: grey thumbnail; see `Fingerprint`.
         properties: cleanvision's metrics.
         rim, light, sharpness, blur, dish, background: see `descriptors`; the background is None if
             the mask is poor or too little of it is visible.
@@ -83,20 +75,12 @@ class PhotoFeatures:
 def extract_all_features(
     photos: Sequence[Photo], masks: MaskCache, *, on_photo: Callable[[], None] | None = None
 ) -> list[PhotoFeatures]:
-    """Extract the features of photos, in order, on as many threads as there are cores.
-
-    Raises:
-        PhotoError: a photo cannot be opened.
-    """
+    """Extract the features of photos, in order, on as many threads as there are cores."""
     return list(in_threads(partial(extract_features, masks=masks), photos, on_done=on_photo))
 
 
 def extract_features(photo: Photo, masks: MaskCache) -> PhotoFeatures:
-    """Extract the features of one photo.
-
-    Args:
-        photo: must have its `sha256`.
-        masks: provides the masks of the dishes.
+    """Extract the features of one photo, which must have its `sha256`.
 
     Raises:
         PhotoError: the photo cannot be opened.

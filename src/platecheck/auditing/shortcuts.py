@@ -35,13 +35,9 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Probe:
-    """A property of photos other than the dish.
+    """A property of photos other than the dish; its title starts a sentence.
 
-    Attributes:
-        name: identifier in JSON.
-        title: the property, as the start of a sentence.
-        description: the exact input of the classifier.
-        features: feature vector of a photo, or None if it cannot be computed.
+    `features` returns the feature vector of a photo, or None if it cannot be computed.
     """
 
     name: str
@@ -196,22 +192,10 @@ def find_shortcuts(
     seed: int = 0,
     on_probe: Callable[[], None] | None = None,
 ) -> list[ProbeResult]:
-    """Train and test probes.
+    """Train probes on a split and test them on the others; skip those with too few photos.
 
-    Near-identical photos stay in one fold, and those near-identical to a training photo are not
-    tested on.
-
-    Args:
-        features: of all photos.
-        groups: group number of each photo; near-identical photos share a group.
-        classes: number of classes.
-        learn_from: the split to train on.
-        probes: the probes to run.
-        seed: seed of folds and random forests.
-        on_probe: called after each probe.
-
-    Returns:
-        One result per probe, except those with too few photos.
+    Near-identical photos share a group number and stay in one fold; those near-identical to a
+    training photo are not tested on.
     """
     results = []
     for probe in probes:

@@ -49,13 +49,9 @@ class RunReport:
     """Content of the report; empty fields omit their section.
 
     Attributes:
-        recipe: the resolved recipe as YAML.
-        counts: photos by split and class.
         trained: rows (label to text) at the top of the page.
         history: rows for `plots.curves`, one per trained epoch.
         evaluations: most important first.
-        mistakes: misclassified photos, most confident first.
-        backgrounds: exchanged backgrounds of the first evaluation.
         gallery: the dishes most affected by other backgrounds, worst first.
     """
 
@@ -92,13 +88,10 @@ def report_run(
     """Evaluate a run on its test and validation photos and write the report.
 
     Args:
-        folder: the run folder.
-        path: output file.
         data: the photos' location, if they were moved.
         backgrounds: also evaluate the first of these splits with exchanged backgrounds.
         seed: seed of the backgrounds, 0 or more.
         on_start: called with the number of photos at the start of each step.
-        on_photo: called after each photo.
 
     Raises:
         ModelError: there is no such run, or it has no finished epoch.
@@ -166,11 +159,7 @@ def _collect(
 
 
 def render(data: RunReport) -> str:
-    """Render the report as HTML.
-
-    Raises:
-        DataError: the history or an evaluation is invalid.
-    """
+    """Render the report as HTML."""
     lows = [evaluation.result.accuracy_ci95[0] for evaluation in data.evaluations]
     return render_template(
         "run.html.j2",
