@@ -49,7 +49,6 @@ class Audit:
 
     Attributes:
         probes: one result per shortcut probe; empty if there are too few photos.
-        learned_from: the split that the probes were trained on.
         label_accuracy: agreement of the labels with the cross-validated model, 0 to 1; None if
             labels were not checked.
     """
@@ -57,7 +56,7 @@ class Audit:
     photos: PhotoSet  # the readable ones
     findings: tuple[Finding, ...]  # most severe first
     probes: tuple[ProbeResult, ...]
-    learned_from: str
+    learned_from: str  # the split that the probes were trained on
     tried_on: tuple[str, ...]
     label_accuracy: float | None
     label_notes: tuple[str, ...]

@@ -48,24 +48,22 @@ class PhotoFeatures:
     """Features of one photo.
 
     Attributes:
-        properties: cleanvision's metrics.
         rim, light, sharpness, blur, dish, background: see `descriptors`; the background is None if
             the mask is poor or too little of it is visible.
-        background_bytes: estimated file size without the dish; None as above.
     """
 
     photo: Photo
     file: FileFacts
     phash: NDArray[np.bool_]
     grey: descriptors.Floats
-    properties: dict[str, float]
+    properties: dict[str, float]  # cleanvision's metrics
     rim: descriptors.Floats
     light: descriptors.Floats
     sharpness: descriptors.Floats
     blur: float
     dish: descriptors.Floats
     background: descriptors.Floats | None = None
-    background_bytes: float | None = None
+    background_bytes: float | None = None  # estimated file size without the dish
 
     def finding(self, kind: str, severity: Severity, message: str, **details: Any) -> Finding:
         """Return a finding on this photo."""

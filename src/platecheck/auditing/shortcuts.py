@@ -103,24 +103,16 @@ PROBES = (
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy of a probe.
-
-    Attributes:
-        accuracy_ci95: 95 % Wilson interval of the accuracy.
-        majority: accuracy of always predicting the most frequent class.
-        balanced_accuracy: mean recall of the classes.
-        balanced_accuracy_low: its lower confidence bound, corrected for the number of probes.
-        chance: 1 / number of classes, the balanced accuracy of guessing.
-    """
+    """Accuracy of a probe."""
 
     photos: int
     correct: int
     accuracy: float
-    accuracy_ci95: tuple[float, float]
-    majority: float
-    balanced_accuracy: float
-    balanced_accuracy_low: float
-    chance: float
+    accuracy_ci95: tuple[float, float]  # 95 % Wilson interval of the accuracy
+    majority: float  # accuracy of always predicting the most frequent class
+    balanced_accuracy: float  # mean recall of the classes
+    balanced_accuracy_low: float  # its lower confidence bound, corrected for the number of probes
+    chance: float  # 1 / number of classes, the balanced accuracy of guessing
 
     @property
     def tells(self) -> bool:
@@ -161,12 +153,11 @@ class ProbeResult:
     """Scores of a probe.
 
     Attributes:
-        inside: cross-validated on the training photos.
         outside: trained on the training photos and tested on the others; None if there are too few.
     """
 
     probe: Probe
-    inside: Score
+    inside: Score  # cross-validated on the training photos
     outside: Score | None
 
     @property

@@ -41,23 +41,20 @@ class Job:
     """Options of a job.
 
     Attributes:
-        column: manifest column that holds the paths [default: path].
-        root: base of relative paths in a manifest [default: the current folder].
         address: address of the cluster [default: RAY_ADDRESS, or a cluster on this machine].
         workers: concurrent photos, per core with Ray [default: one per core, 8 if remote].
-        part_rows: photos per shard.
     """
 
     source: str  # see `platecheck.batch.sources.find_batch_source`
     out: str  # .parquet, .csv or .jsonl
     model: str | os.PathLike[str] | None = None
-    column: str | None = None
+    column: str | None = None  # manifest column that holds the paths [default: path]
     keep: Sequence[str] = ()
-    root: str | None = None
+    root: str | None = None  # base of relative paths in a manifest [default: the current folder]
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
     workers: int | None = None
-    part_rows: int = PART_ROWS
+    part_rows: int = PART_ROWS  # photos per shard
     one_file: bool = True
     overwrite: bool = False
 

@@ -11,17 +11,11 @@ from platecheck.data.segmentation import Mask
 
 @dataclass(frozen=True)
 class Placement:
-    """Transformation of a dish relative to its original position.
+    """Transformation of a dish relative to its original position."""
 
-    Attributes:
-        scale: 1 keeps its size.
-        angle: degrees, counter-clockwise.
-        shift: right and down, as fractions of width and height.
-    """
-
-    scale: float = 1.0
-    angle: float = 0.0
-    shift: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.0  # 1 keeps its size
+    angle: float = 0.0  # degrees, counter-clockwise
+    shift: tuple[float, float] = (0.0, 0.0)  # right and down, as fractions of width and height
 
     def warp(self, image: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
         """Transform an image [H, W] or [H, W, 3]; `border` is one of OpenCV's border modes."""
@@ -34,17 +28,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Shadow:
-    """Shadow of the dish on the background.
+    """Shadow of the dish on the background."""
 
-    Attributes:
-        strength: 0 (none) to 1 (black).
-        width: of the blur, as a fraction of the photo's width.
-        shift: right and down, as fractions of width and height.
-    """
-
-    strength: float = 0.45
-    width: float = 0.025
-    shift: tuple[float, float] = (0.008, 0.012)
+    strength: float = 0.45  # 0 (none) to 1 (black)
+    width: float = 0.025  # of the blur, as a fraction of the photo's width
+    shift: tuple[float, float] = (0.008, 0.012)  # right and down, as fractions of width and height
 
 
 IDENTITY = Placement()

@@ -36,15 +36,13 @@ class FetchResult:
     """Result of a download.
 
     Attributes:
-        fetched: photos downloaded or copied now.
-        already_there: photos that were there already, with the right checksum.
         missing: paths of photos that the server or the local copy does not have.
         failed: reasons by path of photos that could not be fetched.
     """
 
     folder: Path
-    fetched: int = 0
-    already_there: int = 0
+    fetched: int = 0  # photos downloaded or copied now
+    already_there: int = 0  # photos that were there already, with the right checksum
     missing: list[str] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
 

@@ -30,36 +30,24 @@ _Found = dict[tuple[str, str], list[Path]]  # photos by (split, class name)
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo of a dataset.
-
-    Attributes:
-        name: path relative to the dataset folder, with ``/``.
-        split: ``train``, ``val``, ``test``, … or ``all``.
-        sha256: hash of the file's bytes; "" before `checked`.
-    """
+    """One photo of a dataset."""
 
     path: Path
-    name: str
+    name: str  # path relative to the dataset folder, with ``/``
     label: int  # index of its class in `PhotoSet.classes`
-    split: str
-    sha256: str = ""
+    split: str  # ``train``, ``val``, ``test``, … or ``all``
+    sha256: str = ""  # hash of the file's bytes; "" before `checked`
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoSet:
-    """A dataset: the labelled photos of a folder.
-
-    Attributes:
-        classes: class names, in alphabetical order.
-        photos: sorted by name.
-        notes: remarks on how the folder was read, one line each.
-    """
+    """A dataset: the labelled photos of a folder."""
 
     folder: Path
-    classes: tuple[str, ...]
-    photos: tuple[Photo, ...]
+    classes: tuple[str, ...]  # class names, in alphabetical order
+    photos: tuple[Photo, ...]  # sorted by name
     unreadable: tuple[PhotoError, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # remarks on how the folder was read, one line each
 
     @property
     def splits(self) -> tuple[str, ...]:

@@ -28,11 +28,10 @@ class Fingerprint:
     """Perceptual fingerprint for near-duplicate detection.
 
     Attributes:
-        phash: perceptual hash, bool [64].
         grey: grey thumbnail with mean 0 and length 1, [GREY²]; all 0 for a uniform photo.
     """
 
-    phash: NDArray[np.bool_]
+    phash: NDArray[np.bool_]  # perceptual hash, bool [64]
     grey: NDArray[np.float32]
 
 

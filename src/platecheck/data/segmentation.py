@@ -38,11 +38,10 @@ class DishMask:
 
     Attributes:
         outline: points (x, y) as fractions of width and height; empty if no dish was found.
-        quality: 0 to 1; below `GOOD`, the outline is probably wrong.
     """
 
     outline: tuple[tuple[float, float], ...]
-    quality: float
+    quality: float  # 0 to 1; below `GOOD`, the outline is probably wrong
 
     @property
     def good(self) -> bool:

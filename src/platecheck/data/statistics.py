@@ -15,17 +15,11 @@ RGB = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatistics:
-    """Channel statistics of pixel values in [0, 1] of a number of photos, in RGB order.
+    """Channel statistics of pixel values in [0, 1] of a number of photos, in RGB order."""
 
-    Attributes:
-        mean: mean of the photos' channel means.
-        std: mean of the photos' own standard deviations, as the reference pipeline uses.
-        pooled_std: standard deviation of all pixels of all photos together.
-    """
-
-    mean: RGB
-    std: RGB
-    pooled_std: RGB
+    mean: RGB  # mean of the photos' channel means
+    std: RGB  # mean of the photos' own standard deviations, as the reference pipeline uses
+    pooled_std: RGB  # standard deviation of all pixels of all photos together
     photos: int
 
 

@@ -45,15 +45,13 @@ class BackgroundEvaluation:
 
     Attributes:
         backgrounds: by variant (``mixed_same``, …), the background of each dish of `swap.dishes`.
-        probabilities: by variant, including ``original``, [dishes, C].
-        only_background: by photo whose background is visible, [C].
     """
 
     result: BackgroundMetrics
     swap: BackgroundSwap
     backgrounds: dict[str, list[int]]
-    probabilities: dict[str, Rows]
-    only_background: dict[int, Rows]
+    probabilities: dict[str, Rows]  # by variant, including ``original``, [dishes, C]
+    only_background: dict[int, Rows]  # by photo whose background is visible, [C]
 
 
 def evaluate_backgrounds(

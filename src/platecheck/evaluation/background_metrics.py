@@ -85,26 +85,16 @@ class WorstBackground(Accuracy):
 
 
 class LeftOut(Frozen):
-    """Photos that were not used.
+    """Photos that were not used."""
 
-    Attributes:
-        dishes: photos whose dish was not moved, nearly always for lack of a good mask.
-        tables: photos whose background was not used: no good mask, or too little background.
-    """
-
-    dishes: int
-    tables: int
+    dishes: int  # photos whose dish was not moved, nearly always for lack of a good mask
+    tables: int  # photos whose background was not used: no good mask, or too little background
 
 
 class BackgroundMetrics(Frozen):
     """Background-swap metrics; its JSON has exactly these keys.
 
     Attributes:
-        original: all original photos.
-        original_same_dishes: original photos of the dishes that were moved.
-        mixed_same: those dishes, each on a background from another photo of its class.
-        mixed_rand: on a background from any other photo.
-        mixed_next: on a background from the next class; with two classes, the other one.
         bg_gap, next_gap: Mixed-Same minus Mixed-Rand, and minus Mixed-Next.
         ece_original_and_mixed_rand: expected calibration error, 15 bins, over
             `original_same_dishes` and `mixed_rand` together.
@@ -112,11 +102,11 @@ class BackgroundMetrics(Frozen):
 
     split: str
     seed: int
-    original: Accuracy
-    original_same_dishes: Accuracy
-    mixed_same: Accuracy
-    mixed_rand: Accuracy
-    mixed_next: Accuracy
+    original: Accuracy  # all original photos
+    original_same_dishes: Accuracy  # original photos of the dishes that were moved
+    mixed_same: Accuracy  # those dishes, each on a background from another photo of its class
+    mixed_rand: Accuracy  # on a background from any other photo
+    mixed_next: Accuracy  # on a background from the next class; with two classes, the other one
     bg_gap: AccuracyGap
     next_gap: AccuracyGap
     only_bg: OnlyBackground

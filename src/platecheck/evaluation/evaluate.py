@@ -25,16 +25,14 @@ class Evaluation:
     """Metrics, and the predictions they were computed from.
 
     Attributes:
-        probabilities: float32 [N, classes].
-        labels: int64 [N].
         decisions: an exported model's label for each photo: a class, unsure, or not a dish; None
             for a run, which has no thresholds.
     """
 
     split: str
     result: EvaluationResult
-    probabilities: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]  # float32 [N, classes]
+    labels: NDArray[np.int64]  # int64 [N]
     photos: tuple[Photo, ...]
     decisions: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()

@@ -68,16 +68,14 @@ class DecisionMetrics(Frozen):
     """Metrics of decisions, which may also be *unsure* or *not a dish*.
 
     Attributes:
-        coverage: photos given a class.
-        accuracy: correct ones among these.
         wrong: by class, false discoveries among photos given that class. For ``clean``, these are
             dirty dishes that would be used.
         missed: by class, photos of the class given another one. For ``clean``, these are false
             alarms.
     """
 
-    coverage: Proportion
-    accuracy: Proportion
+    coverage: Proportion  # photos given a class
+    accuracy: Proportion  # correct ones among these
     unsure: Proportion
     no_dish: Proportion
     wrong: dict[str, Proportion]
@@ -97,21 +95,18 @@ class MajorityBaseline(Frozen):
     """Accuracy of always predicting the most frequent class, and whether the model beats it.
 
     Attributes:
-        predicted: that class; the first in case of ties.
         photos, correct, accuracy: those of the baseline.
-        p_value: exact one-sided binomial test of the model against the baseline.
         verdict: ``better``, ``not better``, ``not told apart`` (more correct, but p_value is 0.05
             or more) or ``too few photos`` (even a perfect model would not reach 0.05).
-        only_answer: the class that the model predicts for every photo, if any.
     """
 
-    predicted: str
+    predicted: str  # that class; the first in case of ties
     photos: int
     correct: int
     accuracy: float
-    p_value: float
+    p_value: float  # exact one-sided binomial test of the model against the baseline
     verdict: str
-    only_answer: str | None
+    only_answer: str | None  # the class that the model predicts for every photo, if any
 
     def __str__(self) -> str:
         """Return a one-sentence summary."""
@@ -131,31 +126,27 @@ class Metrics(Frozen):
     """Metrics of one evaluation; its JSON has exactly these keys.
 
     Attributes:
-        accuracy_ci95: 95 % Wilson score interval (low, high).
         precision, recall, f1: macro averages over the classes.
         auroc: area under the ROC curve; with two classes the score is the second class's
             probability, with more it is the macro average, one-vs-rest. None if a class has
             no photos.
-        ece: expected calibration error, 15 bins.
         brier: multi-class Brier score, the mean over photos of the sum over classes of
             (probability - truth)²: in [0, 2], twice the two-class score of the second class alone.
-        mean_confidence: mean probability of the predicted class.
-        confusion_matrix: counts; rows are true, columns predicted classes.
     """
 
     photos: int
     correct: int
     accuracy: float
-    accuracy_ci95: tuple[float, float]
+    accuracy_ci95: tuple[float, float]  # 95 % Wilson score interval (low, high)
     precision: float
     recall: float
     f1: float
     auroc: float | None
-    ece: float
+    ece: float  # expected calibration error, 15 bins
     brier: float
-    mean_confidence: float
+    mean_confidence: float  # mean probability of the predicted class
     classes: list[str]
-    confusion_matrix: list[list[int]]
+    confusion_matrix: list[list[int]]  # counts; rows are true, columns predicted classes
     per_class: dict[str, ClassMetrics]
     majority_baseline: MajorityBaseline
 
@@ -196,14 +187,12 @@ class Reliability:
     Attributes:
         edges: [bins + 1] from 0 to 1; bins include their lower edge, the last one also 1.
         confidence: [bins] mean probability of the predicted class, NaN in an empty bin.
-        accuracy: [bins] proportion of correct predictions, NaN in an empty bin.
-        count: [bins] photos.
     """
 
     edges: NDArray[np.float64]
     confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    count: NDArray[np.int64]
+    accuracy: NDArray[np.float64]  # [bins] proportion of correct predictions, NaN in an empty bin
+    count: NDArray[np.int64]  # [bins] photos
 
     @property
     def ece(self) -> float:

@@ -50,9 +50,6 @@ class RunReport:
 
     Attributes:
         trained: rows (label to text) at the top of the page.
-        history: rows for `plots.curves`, one per trained epoch.
-        evaluations: most important first.
-        gallery: the dishes most affected by other backgrounds, worst first.
     """
 
     title: str
@@ -62,15 +59,15 @@ class RunReport:
     versions: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     trained: Mapping[str, str] = field(default_factory=dict)
-    history: Sequence[Mapping[str, float]] = ()
+    history: Sequence[Mapping[str, float]] = ()  # rows for `plots.curves`, one per trained epoch
     best_epoch: int | None = None
     planned_epochs: int | None = None
     training_seconds: float | None = None
-    evaluations: Sequence[Evaluation] = ()
+    evaluations: Sequence[Evaluation] = ()  # most important first
     grid: Sequence[PredictedPhoto] = ()
     mistakes: Sequence[PredictedPhoto] = ()
     backgrounds: BackgroundMetrics | None = None
-    gallery: Sequence[GalleryRow] = ()
+    gallery: Sequence[GalleryRow] = ()  # the dishes most affected by other backgrounds, worst first
     commands: Sequence[str] = ()
     warnings: Sequence[str] = ()
 

@@ -22,23 +22,17 @@ class Shape:
     """A dish's outline and profile.
 
     Attributes:
-        aspect: length over width.
-        power: 2 for an ellipse, more for a rounded rectangle.
         waves, wave: number and depth of the rim's scallops.
-        height: of the rim.
-        foot: radius at the bottom.
-        bulge: below 1, the outside widens early between foot and rim; above 1, late.
-        heights: the inner surface's height over r [STEPS].
     """
 
-    aspect: float
-    power: float
+    aspect: float  # length over width
+    power: float  # 2 for an ellipse, more for a rounded rectangle
     waves: int
     wave: float
-    height: float
-    foot: float
-    bulge: float
-    heights: Floats
+    height: float  # of the rim
+    foot: float  # radius at the bottom
+    bulge: float  # below 1, the outside widens early between foot and rim; above 1, late
+    heights: Floats  # the inner surface's height over r [STEPS]
 
     def radius(self, u: Floats, v: Floats) -> Floats:
         """Return r of points (u, v) seen from above: 1 on the rim, whatever the outline."""
@@ -68,17 +62,14 @@ class Chart:
     """A dish's shape on a square of n pixels a side, seen from above; u and v go up to EDGE.
 
     Attributes:
-        shape: the dish's outline and profile.
         u, v: coordinates [n, n].
-        r: 0 in the middle, 1 on the rim [n, n].
-        angle: around the middle, in turns [n, n].
     """
 
-    shape: Shape
+    shape: Shape  # the dish's outline and profile
     u: Floats
     v: Floats
-    r: Floats
-    angle: Floats
+    r: Floats  # 0 in the middle, 1 on the rim [n, n]
+    angle: Floats  # around the middle, in turns [n, n]
 
 
 def chart_of(shape: Shape, n: int) -> Chart:
