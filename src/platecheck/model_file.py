@@ -33,11 +33,7 @@ def find_model(path: str | os.PathLike[str] | None) -> Path:
 
 
 def read_model(source: ModelSource | None) -> tuple[bytes, str, Path | str | bytes]:
-    """Return the content of a model, its name for messages, and what to pickle.
-
-    Raises:
-        ModelError: there is no such file, or it cannot be read.
-    """
+    """Return the content of a model, its name for messages, and what to pickle."""
     if isinstance(source, bytes | bytearray | memoryview):
         content = bytes(source)
         return content, "<bytes>", content
@@ -66,11 +62,7 @@ def read_model(source: ModelSource | None) -> tuple[bytes, str, Path | str | byt
 def open_session(
     content: bytes, name: str, providers: Sequence[str] | None
 ) -> onnxruntime.InferenceSession:
-    """Open a model with ONNX Runtime on one thread.
-
-    Raises:
-        ModelError: it is not an ONNX model, or a provider is unavailable.
-    """
+    """Open a model with ONNX Runtime on one thread."""
     wanted = list(providers or ["CPUExecutionProvider"])
     available = onnxruntime.get_available_providers()
     if missing := [provider for provider in wanted if provider not in available]:

@@ -111,11 +111,7 @@ class ModelInfo(JsonModel):
 
 
 def read_info(metadata: dict[str, str], where: str) -> ModelInfo:
-    """Parse platecheck's metadata from the metadata properties of an ONNX file.
-
-    Raises:
-        ModelError: there are none, or they are damaged or of a later format.
-    """
+    """Parse platecheck's metadata from the metadata properties of an ONNX file."""
     if METADATA_KEY not in metadata:
         raise ModelError(f"{where} is an ONNX model, but not one written by platecheck export")
     try:

@@ -3,8 +3,8 @@
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -127,9 +127,8 @@ class Audit:
         }
 
 
-@contextmanager
-def _quietly(_title: str, _steps: int) -> Iterator[Callable[[int], None]]:
-    yield lambda _: None
+def _quietly(_title: str, _steps: int) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda _: None)
 
 
 def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:

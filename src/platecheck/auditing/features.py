@@ -66,7 +66,6 @@ class PhotoFeatures:
     background_bytes: float | None = None  # estimated file size without the dish
 
     def finding(self, kind: str, severity: Severity, message: str, **details: Any) -> Finding:
-        """Return a finding on this photo."""
         return Finding(kind, severity, message, (self.photo.name,), details)
 
 
@@ -78,11 +77,7 @@ def extract_all_features(
 
 
 def extract_features(photo: Photo, masks: MaskCache) -> PhotoFeatures:
-    """Extract the features of one photo, which must have its `sha256`.
-
-    Raises:
-        PhotoError: the photo cannot be opened.
-    """
+    """Extract the features of one photo, which must have its `sha256`."""
     facts, saving = _read_header(photo.path)
     width, height = facts.width, facts.height
     pixels = open_photo(photo.path, size=reduced_size(width, height))

@@ -162,7 +162,6 @@ class ProbeResult:
 
     @property
     def found(self) -> bool:
-        """Whether the property is a shortcut."""
         return self.inside.tells or (self.outside is not None and self.outside.tells)
 
     @property

@@ -136,7 +136,6 @@ def _predict(
     root: str,
     on_progress: OnProgress,
 ) -> None:
-    """Predict the pending shards, and write each when it is complete."""
     pending = shards.pending()
     if not pending:
         return

@@ -122,7 +122,7 @@ class Shards:
         try:
             photos = 0
             for shard, table in enumerate(rechunk(tables, repeat(self.part_rows))):
-                self._write(self.manifest_path(shard), table.schema, [table])
+                self._write(self._path("manifest", shard), table.schema, [table])
                 photos += table.num_rows
                 on_photos(photos)
             self._save(photos=photos)
@@ -138,37 +138,31 @@ class Shards:
             if now is None or then is None or not now.equals(then):
                 self._refuse("another manifest")
 
-    def manifest_path(self, shard: int) -> Path:
-        return self.folder / "manifest" / f"{shard:08d}.parquet"
+    def _path(self, kind: str, shard: int) -> Path:
+        return self.folder / kind / f"{shard:08d}.parquet"
 
     def read_manifest(self, shard: int) -> pa.Table:
-        return read_table(self.manifest_path(shard))
+        return read_table(self._path("manifest", shard))
 
     @property
     def count(self) -> int:
-        """Number of shards."""
         return math.ceil(self.photos / self.part_rows)
 
     def size(self, shard: int) -> int:
         return min(self.part_rows, self.photos - shard * self.part_rows)
 
     def pending(self) -> list[int]:
-        """Return the shards without results."""
         done = {int(path.stem) for path in (self.folder / "results").glob("[0-9]*.parquet")}
         return [shard for shard in range(self.count) if shard not in done]
 
     @property
     def completed(self) -> int:
-        """Number of photos with results."""
         return self.photos - sum(map(self.size, self.pending()))
-
-    def _result_path(self, shard: int) -> Path:
-        return self.folder / "results" / f"{shard:08d}.parquet"
 
     def write_results(self, shard: int, results: pa.Table) -> None:
         if not results.column(PATH).equals(self.read_manifest(shard).column(PATH)):
             raise RuntimeError(f"the results of shard {shard} do not match its manifest")
-        self._write(self._result_path(shard), results.schema, [results])
+        self._write(self._path("results", shard), results.schema, [results])
 
     def finish(self, schema: pa.Schema, *, one_file: bool, overwrite: bool) -> LabelCounts:
         """Make OUT, a file or a folder of shards, remove the folder, and return the counts."""
@@ -177,12 +171,12 @@ class Shards:
         def results() -> Iterator[pa.Table]:
             nonlocal counts
             for shard in range(self.count or 1):
-                table = read_table(self._result_path(shard))
+                table = read_table(self._path("results", shard))
                 counts += table
                 yield table
 
         if not self.count:  # write an empty shard, so that the output has a schema
-            self._write(self._result_path(0), schema, [])
+            self._write(self._path("results", 0), schema, [])
         if one_file:
             result = self.folder / f"result{self.out.suffix}"
             self._write(result, schema, results())

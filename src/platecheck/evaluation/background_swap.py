@@ -55,12 +55,7 @@ class BackgroundSwap:
         seed: int,
         on_photo: Callable[[], None] | None = None,
     ) -> None:
-        """Segment the dishes; images are `size` × `size` pixels.
-
-        Raises:
-            DataError: too few good masks, or only one class shows its background.
-            PhotoError: a photo has been removed since it was listed.
-        """
+        """Segment the dishes; images are `size` × `size` pixels."""
         self.size, self.seed = size, seed
         self._masks, self._pixels = MaskCache(), PixelCache(size, photos)
         self.photos = list(in_threads(self._segment, photos, on_done=on_photo))
@@ -89,7 +84,6 @@ class BackgroundSwap:
             )
 
     def same_class(self, dish: int) -> Indices:
-        """Return other backgrounds of the dish's class."""
         others = self.others(dish)
         same: Indices = others[self._labels[others] == self._labels[dish]]
         return same
@@ -103,7 +97,6 @@ class BackgroundSwap:
         return of_next
 
     def others(self, dish: int) -> Indices:
-        """Return all backgrounds but the dish's own."""
         others: Indices = self.backgrounds[self._keys[self.backgrounds] != self._keys[dish]]
         return others
 

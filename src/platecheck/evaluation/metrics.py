@@ -109,7 +109,6 @@ class MajorityBaseline(Frozen):
     only_answer: str | None  # the class that the model predicts for every photo, if any
 
     def __str__(self) -> str:
-        """Return a one-sentence summary."""
         p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
         relation, test = {
             "better": ("Better than", f" ({p})"),
@@ -330,10 +329,7 @@ def reliability(probabilities: FloatArray, labels: IntArray, bins: int = 15) -> 
 
 
 def mistakes(
-    probabilities: FloatArray,
-    labels: IntArray,
-    classes: Sequence[str],
-    paths: Sequence[str | Path],
+    probabilities: FloatArray, labels: IntArray, classes: Sequence[str], paths: Sequence[str | Path]
 ) -> list[Mistake]:
     """Return misclassified photos, most confident first, then by path.
 
@@ -358,7 +354,6 @@ def mistakes(
 def _check(
     probabilities: FloatArray, labels: IntArray, classes: Sequence[str] | None = None
 ) -> None:
-    """Raise DataError unless the arrays are valid."""
     if probabilities.ndim != 2 or probabilities.shape[1] < 2:
         raise DataError(
             f"Probabilities must be [photos, 2 classes or more], not {list(probabilities.shape)}."

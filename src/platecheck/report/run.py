@@ -277,20 +277,12 @@ def _warnings(run: Run, first: Evaluation | None) -> Iterator[str]:
         )
 
 
-@dataclass(frozen=True)
-class _Plot:
-    """A figure: its data URI and text alternative."""
-
-    src: str
-    alt: str
-
-    @classmethod
-    def of(cls, figure: Figure, alt: str) -> "_Plot":
-        svg = plots.encode(figure, "svg", transparent=True)
-        return cls(data_uri("image/svg+xml", svg), alt)
+def _plot(figure: Figure, alt: str) -> dict[str, str]:
+    svg = plots.encode(figure, "svg", transparent=True)
+    return {"src": data_uri("image/svg+xml", svg), "alt": alt}
 
 
-def _curves(data: RunReport) -> _Plot | None:
+def _curves(data: RunReport) -> dict[str, str] | None:
     if not data.history:
         return None
     last = data.history[-1]
@@ -299,10 +291,10 @@ def _curves(data: RunReport) -> _Plot | None:
         f"{last['train_loss']:.3f} in training and {last['val_loss']:.3f} in validation, accuracy "
         f"{last['train_accuracy']:.1%} and {last['val_accuracy']:.1%}."
     )
-    return _Plot.of(plots.curves(data.history, data.best_epoch), alt)
+    return _plot(plots.curves(data.history, data.best_epoch), alt)
 
 
-def _matrix(evaluation: Evaluation) -> _Plot:
+def _matrix(evaluation: Evaluation) -> dict[str, str]:
     result = evaluation.result
     alt = f"Confusion matrix, {evaluation.split}."
     for truth, row in zip(result.classes, result.confusion_matrix, strict=True):
@@ -310,14 +302,14 @@ def _matrix(evaluation: Evaluation) -> _Plot:
         predicted = ", ".join(f"{count} as {name}" for count, name in counts)
         alt += f" Of {sum(row)} {truth} photos: {predicted}."
     figure = plots.confusion_matrix(result.confusion_matrix, result.classes, evaluation.split)
-    return _Plot.of(figure, alt)
+    return _plot(figure, alt)
 
 
-def _diagram(evaluation: Evaluation) -> _Plot:
+def _diagram(evaluation: Evaluation) -> dict[str, str]:
     result = evaluation.result
     alt = (
         f"Reliability diagram, {evaluation.split}. Mean confidence {result.mean_confidence:.1%}, "
         f"accuracy {result.accuracy:.1%}, expected calibration error {result.ece:.3f}."
     )
     binned = reliability(evaluation.probabilities, evaluation.labels)
-    return _Plot.of(plots.reliability_diagram(binned, evaluation.split), alt)
+    return _plot(plots.reliability_diagram(binned, evaluation.split), alt)
