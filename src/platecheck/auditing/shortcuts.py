@@ -150,15 +150,11 @@ def score(labels: Ints, predictions: Ints, classes: int) -> Score:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Scores of a probe.
-
-    Attributes:
-        outside: trained on the training photos and tested on the others; None if there are too few.
-    """
+    """Scores of a probe."""
 
     probe: Probe
     inside: Score  # cross-validated on the training photos
-    outside: Score | None
+    outside: Score | None  # on the other photos; None if there are too few
 
     @property
     def found(self) -> bool:

@@ -48,18 +48,11 @@ def composite(
     shadow: Shadow = CONTACT,
     opacity: float = 1.0,
 ) -> tuple[NDArray[np.uint8], Mask]:
-    """Composite the dish of one photo onto a background.
+    """Composite the dish of one photo [H, W, 3] onto a background [H, W, 3].
 
-    The mask is eroded by a pixel to remove the fringe of the original background.
-
-    Args:
-        background: uint8 [H, W, 3].
-        pixels: photo of the dish, uint8 [H, W, 3], of the same size.
-        mask: uint8 [H, W], 255 on the dish.
-        opacity: of the dish; below 1 the background shows through, as with glass or thin plastic.
-
-    Returns:
-        The photo, uint8 [H, W, 3], and the alpha mask of the dish in it, uint8 [H, W].
+    The mask [H, W], 255 on the dish, is eroded by a pixel to remove the fringe of the original
+    background. With an `opacity` below 1 the background shows through, as with glass or thin
+    plastic. Returns the photo and the alpha mask of the dish in it, uint8 [H, W].
     """
     height, width = mask.shape
     eroded = cv2.erode(mask, np.ones((3, 3), np.uint8))

@@ -33,18 +33,13 @@ MAX_CONNECTION_FAILURES = 8  # consecutive files that may fail to connect before
 
 @dataclass(slots=True)
 class FetchResult:
-    """Result of a download.
-
-    Attributes:
-        missing: paths of photos that the server or the local copy does not have.
-        failed: reasons by path of photos that could not be fetched.
-    """
+    """Result of a download."""
 
     folder: Path
     fetched: int = 0  # photos downloaded or copied now
     already_there: int = 0  # photos that were there already, with the right checksum
-    missing: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)  # paths that the source does not have
+    failed: dict[str, str] = field(default_factory=dict)  # reasons by path
 
     @property
     def complete(self) -> bool:

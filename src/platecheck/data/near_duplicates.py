@@ -25,14 +25,10 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """Perceptual fingerprint for near-duplicate detection.
-
-    Attributes:
-        grey: grey thumbnail with mean 0 and length 1, [GREY²]; all 0 for a uniform photo.
-    """
+    """Perceptual fingerprint for near-duplicate detection."""
 
     phash: NDArray[np.bool_]  # perceptual hash, bool [64]
-    grey: NDArray[np.float32]
+    grey: NDArray[np.float32]  # thumbnail [GREY²], mean 0, length 1; 0 for a uniform photo
 
 
 def reduced_size(width: int, height: int) -> tuple[int, int] | None:

@@ -34,13 +34,9 @@ Mask = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class DishMask:
-    """Outline of the dish in a photo.
+    """Outline of the dish in a photo, as fractions of its width and height."""
 
-    Attributes:
-        outline: points (x, y) as fractions of width and height; empty if no dish was found.
-    """
-
-    outline: tuple[tuple[float, float], ...]
+    outline: tuple[tuple[float, float], ...]  # points (x, y); empty if no dish was found
     quality: float  # 0 to 1; below `GOOD`, the outline is probably wrong
 
     @property

@@ -41,15 +41,11 @@ Correct = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class BackgroundEvaluation:
-    """Metrics, and the predictions they were computed from.
-
-    Attributes:
-        backgrounds: by variant (``mixed_same``, …), the background of each dish of `swap.dishes`.
-    """
+    """Metrics, and the predictions they were computed from."""
 
     result: BackgroundMetrics
     swap: BackgroundSwap
-    backgrounds: dict[str, list[int]]
+    backgrounds: dict[str, list[int]]  # by variant (``mixed_same``, …), one per dish of the swap
     probabilities: dict[str, Rows]  # by variant, including ``original``, [dishes, C]
     only_background: dict[int, Rows]  # by photo whose background is visible, [C]
 

@@ -92,13 +92,7 @@ class LeftOut(Frozen):
 
 
 class BackgroundMetrics(Frozen):
-    """Background-swap metrics; its JSON has exactly these keys.
-
-    Attributes:
-        bg_gap, next_gap: Mixed-Same minus Mixed-Rand, and minus Mixed-Next.
-        ece_original_and_mixed_rand: expected calibration error, 15 bins, over
-            `original_same_dishes` and `mixed_rand` together.
-    """
+    """Background-swap metrics; its JSON has exactly these keys."""
 
     split: str
     seed: int
@@ -107,12 +101,12 @@ class BackgroundMetrics(Frozen):
     mixed_same: Accuracy  # those dishes, each on a background from another photo of its class
     mixed_rand: Accuracy  # on a background from any other photo
     mixed_next: Accuracy  # on a background from the next class; with two classes, the other one
-    bg_gap: AccuracyGap
-    next_gap: AccuracyGap
+    bg_gap: AccuracyGap  # Mixed-Same minus Mixed-Rand
+    next_gap: AccuracyGap  # Mixed-Same minus Mixed-Next
     only_bg: OnlyBackground
     worst_group: WorstGroup
     worst_table: WorstBackground
-    ece_original_and_mixed_rand: float
+    ece_original_and_mixed_rand: float  # 15 bins, `original_same_dishes` and `mixed_rand` together
     left_out: LeftOut
 
     def verdict(self, classes: int) -> str:

@@ -95,14 +95,13 @@ class MajorityBaseline(Frozen):
     """Accuracy of always predicting the most frequent class, and whether the model beats it.
 
     Attributes:
-        photos, correct, accuracy: those of the baseline.
         verdict: ``better``, ``not better``, ``not told apart`` (more correct, but p_value is 0.05
             or more) or ``too few photos`` (even a perfect model would not reach 0.05).
     """
 
     predicted: str  # that class; the first in case of ties
     photos: int
-    correct: int
+    correct: int  # of the baseline
     accuracy: float
     p_value: float  # exact one-sided binomial test of the model against the baseline
     verdict: str
@@ -125,7 +124,6 @@ class Metrics(Frozen):
     """Metrics of one evaluation; its JSON has exactly these keys.
 
     Attributes:
-        precision, recall, f1: macro averages over the classes.
         auroc: area under the ROC curve; with two classes the score is the second class's
             probability, with more it is the macro average, one-vs-rest. None if a class has
             no photos.
@@ -137,7 +135,7 @@ class Metrics(Frozen):
     correct: int
     accuracy: float
     accuracy_ci95: tuple[float, float]  # 95 % Wilson score interval (low, high)
-    precision: float
+    precision: float  # macro average over the classes, as recall and F1
     recall: float
     f1: float
     auroc: float | None

@@ -46,11 +46,7 @@ class GalleryRow:
 
 @dataclass(frozen=True, eq=False)
 class RunReport:
-    """Content of the report; empty fields omit their section.
-
-    Attributes:
-        trained: rows (label to text) at the top of the page.
-    """
+    """Content of the report; empty fields omit their section."""
 
     title: str
     recipe: str
@@ -58,7 +54,7 @@ class RunReport:
     data_fingerprint: str
     versions: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    trained: Mapping[str, str] = field(default_factory=dict)
+    trained: Mapping[str, str] = field(default_factory=dict)  # rows at the top of the page
     history: Sequence[Mapping[str, float]] = ()  # rows for `plots.curves`, one per trained epoch
     best_epoch: int | None = None
     planned_epochs: int | None = None

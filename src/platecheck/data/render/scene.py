@@ -164,9 +164,6 @@ def render_dish(
         label: ``clean`` or ``dirty``.
         background: one of the `BACKGROUNDS`; drawn by default.
         kind: one of the `KINDS` or `RARE_KINDS`; drawn from `KINDS` by default.
-
-    Raises:
-        DataError: an argument has an invalid value.
     """
     for name, value, allowed in (
         ("label", label, LABELS),

@@ -19,16 +19,12 @@ REACH = 1.5  # lookup tables go from r = 0 to here
 
 @dataclass
 class Shape:
-    """A dish's outline and profile.
-
-    Attributes:
-        waves, wave: number and depth of the rim's scallops.
-    """
+    """A dish's outline and profile."""
 
     aspect: float  # length over width
     power: float  # 2 for an ellipse, more for a rounded rectangle
-    waves: int
-    wave: float
+    waves: int  # number of the rim's scallops
+    wave: float  # their depth
     height: float  # of the rim
     foot: float  # radius at the bottom
     bulge: float  # below 1, the outside widens early between foot and rim; above 1, late
@@ -59,14 +55,10 @@ class Shape:
 
 @dataclass
 class Chart:
-    """A dish's shape on a square of n pixels a side, seen from above; u and v go up to EDGE.
-
-    Attributes:
-        u, v: coordinates [n, n].
-    """
+    """A dish's shape on a square of n pixels a side, seen from above; u and v go up to EDGE."""
 
     shape: Shape  # the dish's outline and profile
-    u: Floats
+    u: Floats  # coordinates [n, n]
     v: Floats
     r: Floats  # 0 in the middle, 1 on the rim [n, n]
     angle: Floats  # around the middle, in turns [n, n]
