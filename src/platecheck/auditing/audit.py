@@ -147,7 +147,8 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
     with stage("predicting", len(photos.photos)) as advance:
         predictions = _predict(classifier, photos, advance)
     numbers = group_numbers(features)
-    learn_from = _probe_split(photos)
+    sizes = Counter(photo.split for photo in photos.photos)
+    learn_from = "train" if "train" in sizes else max(sorted(sizes), key=sizes.__getitem__)
     with stage("testing shortcuts", len(PROBES) * len(features)) as advance:
         probes = find_shortcuts(
             features,
@@ -186,12 +187,6 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
         label_notes=_label_notes(classifier, photos, checked=probabilities is not None),
         exclusions=tuple(suggest_exclusions(groups, [each.photos[0] for each in unreadable])),
     )
-
-
-def _probe_split(photos: PhotoSet) -> str:
-    """Return ``train`` or, without it, the largest split."""
-    sizes = Counter(photo.split for photo in photos.photos)
-    return "train" if "train" in sizes else max(sorted(sizes), key=lambda split: sizes[split])
 
 
 def _unreadable_findings(photos: PhotoSet) -> list[Finding]:
