@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,7 @@ from platecheck.errors import how_to_install
 from platecheck.training.recipe import bundled_recipes, load_recipe
 from tests.conftest import Answer, Cli
 from tests.support.photos import grey
-
-WritePhotos = Callable[[Path, Mapping[str, int]], Path]
-WriteModel = Callable[..., Path]
+from tests.support.writing import write_model, write_photos
 
 
 def command(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -40,7 +38,7 @@ def command(*arguments: str | Path, **options: Any) -> subprocess.CompletedProce
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
@@ -98,8 +96,6 @@ def one_line(answer: Answer) -> str:
 @pytest.fixture
 def mistakes(
     tmp_path: Path,
-    write_photos: WritePhotos,
-    write_model: WriteModel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Go to a folder that holds what the commands below are wrong about."""
@@ -337,7 +333,6 @@ def test_other_commands_print_any_name(
     cli: Cli,
     tmp_path: Path,
     odd_photos: Path,
-    write_model: WriteModel,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     classes = ("[bold]clean", "[red]dirty\n")

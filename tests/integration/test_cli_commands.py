@@ -5,7 +5,6 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,13 +18,11 @@ from platecheck.data.statistics import channel_statistics
 from platecheck.training.recipe import bundled_recipes
 from tests.conftest import Cli
 from tests.support.photos import dirty, grey
-
-WritePhotos = Callable[[Path, Mapping[str, int]], Path]
-WriteModel = Callable[..., Path]
+from tests.support.writing import write_model, write_photos
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     metrics = {"photos": 40, "correct": 39, "accuracy": 0.975, "accuracy_ci95": (0.871, 0.996)}
     return write_model(
         tmp_path_factory.mktemp("model") / "tiny.onnx",
@@ -66,7 +63,7 @@ def test_predict_of_a_folder_as_json(cli: Cli, model: Path, plates: Path) -> Non
     assert found[1]["probability"] == pytest.approx(dirty(240), abs=1e-5)
 
 
-def test_predict_as_csv(cli: Cli, model: Path, plates: Path, write_model: WriteModel) -> None:
+def test_predict_as_csv(cli: Cli, model: Path, plates: Path) -> None:
     (plates / "bad,1.jpg").write_bytes(b"")
     answer = cli("predict", plates / "a.png", plates / "bad,1.jpg", "--model", model, "--csv")
     assert answer.code == 1
@@ -105,9 +102,7 @@ def test_predict_of_bad_photos_continues_and_ends_with_1(
     assert f"unreadable photos (--strict): {plates / 'aa.jpg'}: it is not" in strict.err
 
 
-def test_predict_prints_no_probability_of_unsure_and_no_dish(
-    cli: Cli, tmp_path: Path, write_model: WriteModel
-) -> None:
+def test_predict_prints_no_probability_of_unsure_and_no_dish(cli: Cli, tmp_path: Path) -> None:
     grey(tmp_path / "a.png", 130)
     unsure = write_model(tmp_path / "m.onnx", thresholds={"clean": 0.9, "dirty": 0.9})
     printed = cli("predict", tmp_path / "a.png", "--model", unsure).out
@@ -274,7 +269,7 @@ def test_evaluate_of_one_class_has_no_auroc(cli: Cli, model: Path, tmp_path: Pat
 
 
 def test_evaluate_leaves_out_photos_that_the_model_was_selected_on(
-    cli: Cli, tmp_path: Path, write_photos: WritePhotos, write_model: WriteModel
+    cli: Cli, tmp_path: Path
 ) -> None:
     counts = {"train/clean": 1, "train/dirty": 1, "test/clean": 6, "test/dirty": 9}
     photos = read_photos(write_photos(tmp_path / "set", counts))
@@ -311,9 +306,7 @@ def test_data_stats_prints_statistics_and_counts(cli: Cli, rendered: Path) -> No
 COUNTS = (("test", "3"), ("train", "14"), ("val", "3"))
 
 
-def test_data_stats_of_unreadable_photos_names_or_refuses_them(
-    cli: Cli, tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_data_stats_of_unreadable_photos_names_or_refuses_them(cli: Cli, tmp_path: Path) -> None:
     write_photos(tmp_path, {"clean": 2, "dirty": 2})
     for number in range(12):
         (tmp_path / f"clean/bad{number:02}.jpg").write_bytes(b"")

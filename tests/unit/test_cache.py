@@ -4,7 +4,6 @@ import errno
 import multiprocessing
 import os
 import pickle
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,8 @@ from platecheck.data.cache import PixelCache, default_folder
 from platecheck.data.folders import Photo, read_photos
 from platecheck.errors import PhotoError
 from platecheck.photo import open_photo
+from tests.support.writing import write_photos
 
-WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 Photos = tuple[Photo, ...]
 
 SIZE = 8
@@ -25,7 +24,7 @@ ROW = SIZE * SIZE * 3 + 1  # bytes
 
 
 @pytest.fixture
-def photos(tmp_path: Path, write_photos: WritePhotos) -> Photos:
+def photos(tmp_path: Path) -> Photos:
     return read_photos(write_photos(tmp_path / "set", {"clean": 3, "dirty": 3})).photos
 
 

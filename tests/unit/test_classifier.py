@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,14 @@ from PIL import Image
 from platecheck.classifier import BUNDLED_MODELS, Classifier, find_model
 from platecheck.errors import ModelError
 from platecheck.model_info import METADATA_KEY, ModelInfo, read_info
-
-WriteModel = Callable[..., Path]
+from tests.support.writing import write_model
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 WHITE = np.full((20, 30, 3), 255, np.uint8)
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Classifier:
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     return Classifier.load(write_model(tmp_path_factory.mktemp("model") / "tiny.onnx"))
 
 
@@ -42,7 +40,7 @@ def refusal(path: Path) -> str:
     return said
 
 
-def test_load_of_a_file_reads_its_metadata(tmp_path: Path, write_model: WriteModel) -> None:
+def test_load_of_a_file_reads_its_metadata(tmp_path: Path) -> None:
     classes = ("clean", "dirty", "greasy")
     path = write_model(tmp_path / "m.onnx", classes=classes, size=24, thresholds={"unsure": 0.7})
     loaded = Classifier.load(str(path))
@@ -52,9 +50,7 @@ def test_load_of_a_file_reads_its_metadata(tmp_path: Path, write_model: WriteMod
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO])
-def test_load_of_bytes_or_a_file_object_equals_the_path(
-    tmp_path: Path, write_model: WriteModel, kind: Any
-) -> None:
+def test_load_of_bytes_or_a_file_object_equals_the_path(tmp_path: Path, kind: Any) -> None:
     path = write_model(tmp_path / "m.onnx")
     expected = Classifier.load(path)
     found = Classifier.load(kind(path.read_bytes()))
@@ -82,9 +78,7 @@ def test_load_of_bad_bytes_or_a_bad_file_object_names_it(tmp_path: Path) -> None
             assert "\n" not in str(caught.value)
 
 
-def test_load_of_a_file_of_a_later_version_ignores_what_it_adds(
-    tmp_path: Path, write_model: WriteModel
-) -> None:
+def test_load_of_a_file_of_a_later_version_ignores_what_it_adds(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx")
     content = json.loads(Classifier.load(path).info.model_dump_json()) | {"new": [1]}
     write_model(path, metadata={METADATA_KEY: json.dumps(content), "other": "x"})
@@ -93,7 +87,7 @@ def test_load_of_a_file_of_a_later_version_ignores_what_it_adds(
     assert "needs a newer platecheck: upgrade to read it" in refusal(path)
 
 
-def test_load_of_what_is_no_model_is_refused(tmp_path: Path, write_model: WriteModel) -> None:
+def test_load_of_what_is_no_model_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "gone.onnx") == f"no model file at {tmp_path / 'gone.onnx'}"
     assert "is a folder; export a run as a model file: platecheck export" in refusal(tmp_path)
     path = write_model(tmp_path / "m.onnx")
@@ -119,7 +113,7 @@ def test_load_of_what_is_no_model_is_refused(tmp_path: Path, write_model: WriteM
     ],
 )
 def test_load_of_damaged_metadata_is_refused(
-    tmp_path: Path, write_model: WriteModel, classifier: Classifier, metadata: Any
+    tmp_path: Path, classifier: Classifier, metadata: Any
 ) -> None:
     if isinstance(metadata, dict):
         metadata = json.dumps(json.loads(classifier.info.model_dump_json()) | metadata)
@@ -144,16 +138,14 @@ def test_load_of_damaged_metadata_is_refused(
     ],
 )
 def test_load_of_a_graph_that_does_not_match_is_refused(
-    tmp_path: Path, write_model: WriteModel, graph: dict[str, Any]
+    tmp_path: Path, graph: dict[str, Any]
 ) -> None:
     numbers = graph.get("weights")
     weights = onnx.numpy_helper.from_array(np.float32([numbers]), "weights") if numbers else None
     refusal(write_model(tmp_path / "m.onnx", graph=dict(graph), weights=weights))
 
 
-def test_load_of_a_graph_with_damaged_names_or_no_output_is_refused(
-    tmp_path: Path, write_model: WriteModel
-) -> None:
+def test_load_of_a_graph_with_damaged_names_or_no_output_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx")
     content = path.read_bytes()
     model = onnx.load_from_string(content)
@@ -167,9 +159,7 @@ def test_load_of_a_graph_with_damaged_names_or_no_output_is_refused(
         refusal(path)
 
 
-def test_load_prints_nothing(
-    tmp_path: Path, write_model: WriteModel, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_load_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write_model(tmp_path / "m.onnx")
     Classifier.load(path).predict(WHITE)
     path.write_bytes(path.read_bytes().replace(b"MatMul", b"M\xff\xffMul"))
@@ -180,7 +170,7 @@ def test_load_prints_nothing(
 
 
 def test_load_with_an_unavailable_provider_is_refused(
-    tmp_path: Path, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_model(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match=r"NoSuchProvider.*CPUExecutionProvider"):
@@ -196,7 +186,7 @@ def test_load_with_an_unavailable_provider_is_refused(
 
 
 def test_load_of_weights_in_another_file_is_refused(
-    tmp_path: Path, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
     # So many that ONNX Runtime does not look at them before it runs the model.
@@ -225,7 +215,6 @@ MUTATIONS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_
 @given(mutations=MUTATIONS, rechunk=st.none() | st.integers(1, 200))
 def test_load_of_a_damaged_file_is_refused_or_predicts(
     tmp_path_factory: pytest.TempPathFactory,
-    write_model: WriteModel,
     mutations: list[tuple[int, int]],
     rechunk: int | None,
 ) -> None:
@@ -294,7 +283,7 @@ HEAVY = {"torch", "torchvision", "lightning", "timm", "torchmetrics", "sklearn",
 HEAVY |= {"matplotlib", "cv2", "pooch", "requests", "jinja2", "onnx", "tensorboard"}
 
 
-def test_predict_imports_nothing_heavy(tmp_path: Path, write_model: WriteModel) -> None:
+def test_predict_imports_nothing_heavy(tmp_path: Path) -> None:
     photo = tmp_path / "plate.png"
     Image.fromarray(WHITE).save(photo)
     command = [sys.executable, "-c", PREDICT, str(write_model(tmp_path / "m.onnx")), str(photo)]

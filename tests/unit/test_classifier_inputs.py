@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,13 @@ from PIL import Image
 from platecheck.classifier import Classifier, Prediction, predict_many
 from platecheck.errors import ModelError, PhotoError
 from platecheck.photo import open_photo
+from tests.support.writing import write_model
 
-WriteModel = Callable[..., Path]
 HEIC = Path(__file__).parent / "heif_fixtures" / "plain.heic"
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Classifier:
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     path = tmp_path_factory.mktemp("model") / "tiny.onnx"
     return Classifier.load(write_model(path, evidence=4, oddness=True, oddness_limit=0.99))
 
@@ -162,11 +162,7 @@ class Plain:
     plain=st.booleans(),
 )
 def test_predict_many_with_any_batches_and_model_keeps_the_order(
-    classifier: Classifier,
-    levels: list[int | None],
-    batch_size: int,
-    workers: int,
-    plain: bool,
+    classifier: Classifier, levels: list[int | None], batch_size: int, workers: int, plain: bool
 ) -> None:
     model = Plain(classifier) if plain else classifier
     photos = [b"bad" if level is None else flat(level) for level in levels]
@@ -290,7 +286,7 @@ def test_classifier_pickles_and_copies(classifier: Classifier) -> None:
 
 
 def test_classifier_of_a_path_pickles_the_path_and_of_bytes_the_bytes(
-    tmp_path: Path, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_model(tmp_path / "m.onnx")
     monkeypatch.chdir(tmp_path)

@@ -17,8 +17,8 @@ from platecheck.data.render import write_dataset
 from platecheck.errors import DataError
 from platecheck.glob import files_below
 from platecheck.inputs import read_list
+from tests.support.writing import write_photos
 
-WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 Write = Callable[[Mapping[str, int]], Path]
 
 # The smallest dataset with splits, and the smallest without.
@@ -27,7 +27,7 @@ UNSPLIT = {"clean": 2, "dirty": 3}
 
 
 @pytest.fixture
-def write(tmp_path: Path, write_photos: WritePhotos) -> Write:
+def write(tmp_path: Path) -> Write:
     return lambda counts: write_photos(tmp_path, counts)
 
 
@@ -43,10 +43,7 @@ def test_list_photos_with_splits(write: Write) -> None:
     photos = list_photos(folder)
     assert photos.classes == ("clean", "dirty")
     assert photos.splits == ("test", "train")
-    assert photos.counts() == {
-        "train": {"clean": 2, "dirty": 3},
-        "test": {"clean": 1, "dirty": 2},
-    }
+    assert photos.counts() == {"train": {"clean": 2, "dirty": 3}, "test": {"clean": 1, "dirty": 2}}
     for photo in photos.photos:
         assert photo.name.startswith(f"{photo.split}/{photos.classes[photo.label]}/")
         assert photo.path == folder / photo.name
@@ -100,9 +97,7 @@ def test_list_photos_recognizes_split_names(write: Write, folder: str, split: st
     assert set(list_photos(write(counts)).splits) == {"test", split}
 
 
-def test_list_photos_skips_masks_and_folders_without_classes(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_list_photos_skips_masks_and_folders_without_classes(tmp_path: Path) -> None:
     write_dataset(tmp_path / "d", photos=8, size=32, masks=True, workers=1)
     photos = list_photos(write_photos(tmp_path / "d", {"notes": 2}))
     assert photos.splits == ("test", "train", "val")
@@ -121,9 +116,7 @@ def test_list_photos_order_does_not_depend_on_the_disk(
     assert list_photos(folder) == expected
 
 
-def test_list_photos_follows_links_once(
-    tmp_path: Path, write: Write, write_photos: WritePhotos
-) -> None:
+def test_list_photos_follows_links_once(tmp_path: Path, write: Write) -> None:
     write_photos(tmp_path.with_name(f"{tmp_path.name}-store"), {"x": 2})
     folder = write({"clean": 1})
     store = tmp_path.with_name(f"{tmp_path.name}-store") / "x"
@@ -146,7 +139,7 @@ def test_list_photos_test_without_classes_is_skipped_with_a_note(write: Write) -
 
 @pytest.mark.parametrize("above", ["plates", "plates/plates"])
 def test_list_photos_one_folder_too_high_reads_the_inner_one(
-    tmp_path: Path, write: Write, write_photos: WritePhotos, above: str
+    tmp_path: Path, write: Write, above: str
 ) -> None:
     write_photos(tmp_path / above, SPLIT)
     photos = list_photos(write({"__MACOSX/plates": 1}))
@@ -231,7 +224,7 @@ def test_list_photos_reserved_class_name_is_refused(write: Write, name: str) -> 
     ("one", "other"), [("Clean", "clean"), ("caf\u00e9", "cafe\u0301"), ("clean", "clean ")]
 )
 def test_list_photos_spellings_of_one_class_match_across_splits_only(
-    tmp_path: Path, write_photos: WritePhotos, one: str, other: str
+    tmp_path: Path, one: str, other: str
 ) -> None:
     counts = {f"train/{one}": 1, "train/dirty": 1, f"test/{other}": 1, "test/dirty": 1}
     assert list_photos(write_photos(tmp_path / "a", counts)).classes == tuple(
@@ -259,10 +252,7 @@ def test_checked_leaves_out_unreadable_photos(with_bad_photos: Path) -> None:
     counted: list[None] = []
     photos = checked(listed, on_photo=lambda: counted.append(None))
     assert len(listed.photos) == len(counted) == 10
-    assert photos.counts() == {
-        "train": {"clean": 2, "dirty": 2},
-        "test": {"clean": 1, "dirty": 2},
-    }
+    assert photos.counts() == {"train": {"clean": 2, "dirty": 2}, "test": {"clean": 1, "dirty": 2}}
     assert {Path(error.source).name: error.reason for error in photos.unreadable} == {
         "bad.jpg": "it is not a photo in a format that can be read",
         "cut.png": "the file is cut short",

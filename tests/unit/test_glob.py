@@ -1,7 +1,7 @@
 """Folders and globs give each photo once, in a fixed order; what they skip and report."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -12,8 +12,7 @@ from platecheck.data.folders import list_photos, read_photos
 from platecheck.errors import DataError
 from platecheck.files import is_output, mark_output
 from platecheck.glob import _matches, files_below, is_glob, is_photo_file
-
-WritePhotos = Callable[[Path, Mapping[str, int]], Path]
+from tests.support.writing import write_photos
 
 WHOLE = {"clean": 2, "dirty": 3}
 SPLIT = {f"{s}/{c}": 2 for s in ("train", "val", "test") for c in ("clean", "dirty")}
@@ -40,17 +39,13 @@ def write_run(folder: Path) -> None:
         "Temporary Items", ".Spotlight-V100", ".fseventsd", "~snapshot", "@GMT-2024.01.01-00.00.00",
     ],
 )  # fmt: skip
-def test_files_below_skips_system_folders_at_any_depth(
-    tmp_path: Path, write_photos: WritePhotos, name: str
-) -> None:
+def test_files_below_skips_system_folders_at_any_depth(tmp_path: Path, name: str) -> None:
     write_photos(tmp_path, {**WHOLE, name: 1, f"clean/{name}/deep": 1, f"dirty/a/{name}": 1})
     assert len(below(tmp_path)) == 5
     assert list_photos(tmp_path).counts() == {"all": WHOLE}
 
 
-def test_files_below_a_system_folder_given_by_name_are_read(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_files_below_a_system_folder_given_by_name_are_read(tmp_path: Path) -> None:
     assert below(write_photos(tmp_path / "@tmp", {"a": 1})) == ["a/000.png"]
 
 
@@ -75,9 +70,7 @@ def test_is_photo_file(name: str, counts: bool) -> None:
     assert is_photo_file(name) is counts
 
 
-def test_read_photos_reports_unsupported_formats_and_placeholders(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_read_photos_reports_unsupported_formats_and_placeholders(tmp_path: Path) -> None:
     write_photos(tmp_path, WHOLE)
     for name in ("clean/a.NEF", "dirty/.b.jpg.icloud", "dirty/c.jpg", "dirty/notes.txt"):
         (tmp_path / name).write_bytes(b"" if name.endswith("c.jpg") else b"something")
@@ -101,9 +94,7 @@ def test_read_photos_reports_unsupported_formats_and_placeholders(
     "place",
     ["runs/tiny_vgg", "run", "out/of/many/run", "train/run", "train/clean/run", "clean/run", "o/a"],
 )
-def test_read_photos_skips_run_folders(
-    tmp_path: Path, write_photos: WritePhotos, layout: dict[str, int], place: str
-) -> None:
+def test_read_photos_skips_run_folders(tmp_path: Path, layout: dict[str, int], place: str) -> None:
     if layout is SPLIT and place == "clean/run":
         place = "val/dirty/deep/run"
     if layout is WHOLE and place.startswith("train"):
@@ -116,9 +107,7 @@ def test_read_photos_skips_run_folders(
     assert len(below(tmp_path)) == len(before.photos)
 
 
-def test_files_below_skips_output_masks_and_feedback(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_files_below_skips_output_masks_and_feedback(tmp_path: Path) -> None:
     write_photos(tmp_path, {**SPLIT, "heat": 2, "masks/train/clean": 1, "store/ab": 3})
     mark_output(tmp_path / "heat")
     (tmp_path / "synth.csv").touch()
@@ -129,9 +118,7 @@ def test_files_below_skips_output_masks_and_feedback(
     assert not is_output(tmp_path / "train")
 
 
-def test_list_photos_ignores_folders_of_models_and_tables(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_list_photos_ignores_folders_of_models_and_tables(tmp_path: Path) -> None:
     write_photos(tmp_path, WHOLE)
     for name in ("models/plate.onnx", "answers/a.parquet", "answers.parquet.parts/job.json"):
         (tmp_path / name).parent.mkdir()
@@ -142,7 +129,7 @@ def test_list_photos_ignores_folders_of_models_and_tables(
         list_photos(tmp_path)
 
 
-def test_files_below_output_is_refused(tmp_path: Path, write_photos: WritePhotos) -> None:
+def test_files_below_output_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     for read in (below, list_photos):
         with pytest.raises(DataError, match="platecheck's output"):
@@ -154,9 +141,7 @@ def test_files_below_output_is_refused(tmp_path: Path, write_photos: WritePhotos
 # --- links
 
 
-def test_files_below_links_visits_each_folder_once(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_files_below_links_visits_each_folder_once(tmp_path: Path) -> None:
     write_photos(tmp_path, {"pool/monday": 2, "set/b": 1})
     for name in ("a", "b/again", "z"):
         (tmp_path / "set" / name).symlink_to(tmp_path / "pool", target_is_directory=True)
@@ -165,17 +150,13 @@ def test_files_below_links_visits_each_folder_once(
     assert below(tmp_path / "set") == ["b/000.png", "a/monday/000.png", "a/monday/001.png"]
 
 
-def test_list_photos_ignores_links_to_another_class(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_list_photos_ignores_links_to_another_class(tmp_path: Path) -> None:
     write_photos(tmp_path, WHOLE)
     (tmp_path / "clean/more").symlink_to(tmp_path / "dirty", target_is_directory=True)
     assert list_photos(tmp_path).counts() == {"all": WHOLE}
 
 
-def test_list_photos_accepts_a_split_that_links_to_another(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_list_photos_accepts_a_split_that_links_to_another(tmp_path: Path) -> None:
     write_photos(tmp_path, {"train/clean": 1, "train/dirty": 1, "test/clean": 1, "test/dirty": 1})
     (tmp_path / "val").symlink_to(tmp_path / "test", target_is_directory=True)
     assert list_photos(tmp_path).splits == ("test", "train", "val")

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from platecheck.data.folders import Photo, PhotoSet, read_photos
 from platecheck.data.splits import SHARES, apply_split, describe_split, divide, with_validation
 from platecheck.errors import DataError
 from platecheck.model_info import SplitInfo
+from tests.support.writing import write_photos
 
-WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 Splits = dict[str, list[int]]
 
 HALVES = {"val": 0.5, "test": 0.5}
@@ -206,9 +206,7 @@ def test_apply_split_leaves_other_photos_alone(change: dict[str, object] | None)
     assert apply_split(photos, info) != photos
 
 
-def test_apply_split_does_not_depend_on_the_folder(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_apply_split_does_not_depend_on_the_folder(tmp_path: Path) -> None:
     counts = {"train/clean": 1, "train/dirty": 1, "test/clean": 8, "test/dirty": 9}
     here, there = (read_photos(write_photos(tmp_path / name, counts)) for name in "ab")
     info = describe_split(here, seed=3)

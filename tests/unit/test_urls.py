@@ -90,9 +90,7 @@ def test_fetch_photo_from_a_host_with_one_private_address_is_refused(
     refused("https://example.org/a.jpg", "its address is private")
 
 
-def test_fetch_photo_connects_to_the_checked_address(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_fetch_photo_connects_to_the_checked_address(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([[(socket.AF_INET, 1, 6, "", ("8.8.8.8", 443))]])
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: next(answers))
     connected = []
