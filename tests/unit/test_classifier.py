@@ -20,15 +20,10 @@ from PIL import Image
 from platecheck.classifier import BUNDLED_MODELS, Classifier, find_model
 from platecheck.errors import ModelError
 from platecheck.model_info import METADATA_KEY, ModelInfo, read_info
-from tests.support.writing import write_model
+from tests.support.writing import model_info, write_model
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 WHITE = np.full((20, 30, 3), 255, np.uint8)
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
-    return Classifier.load(write_model(tmp_path_factory.mktemp("model") / "tiny.onnx"))
 
 
 def refusal(path: Path) -> str:
@@ -79,8 +74,7 @@ def test_load_of_bad_bytes_or_a_bad_file_object_names_it(tmp_path: Path) -> None
 
 
 def test_load_of_a_file_of_a_later_version_ignores_what_it_adds(tmp_path: Path) -> None:
-    path = write_model(tmp_path / "m.onnx")
-    content = json.loads(Classifier.load(path).info.model_dump_json()) | {"new": [1]}
+    path, content = tmp_path / "m.onnx", model_info().model_dump(mode="json") | {"new": [1]}
     write_model(path, metadata={METADATA_KEY: json.dumps(content), "other": "x"})
     assert Classifier.load(path).info.recipe == "tiny"
     write_model(path, metadata={METADATA_KEY: '{"format": 2, "new": 1}'})
@@ -103,20 +97,13 @@ def test_load_of_what_is_no_model_is_refused(tmp_path: Path) -> None:
     "metadata",
     [
         *("", "{", "null", "[1]", '"text"', "{}", '{"format": 1}', '{"classes": ["clean"]}', "NaN"),
-        {"classes": ["clean"]},
-        {"size": 0},
-        {"size": 10**9},
-        {"temperature": 0},
-        {"precision": "int4"},
-        {"division": {"split": "test"}},
-        {"metrics": []},
+        *({"classes": ["clean"]}, {"size": 0}, {"size": 10**9}, {"temperature": 0}),
+        *({"precision": "int4"}, {"division": {"split": "test"}}, {"metrics": []}),
     ],
 )
-def test_load_of_damaged_metadata_is_refused(
-    tmp_path: Path, classifier: Classifier, metadata: Any
-) -> None:
+def test_load_of_damaged_metadata_is_refused(tmp_path: Path, metadata: Any) -> None:
     if isinstance(metadata, dict):
-        metadata = json.dumps(json.loads(classifier.info.model_dump_json()) | metadata)
+        metadata = json.dumps(model_info().model_dump(mode="json") | metadata)
     path = write_model(tmp_path / "m.onnx", metadata={METADATA_KEY: metadata})
     assert "has corrupt metadata" in refusal(path)
 
@@ -197,12 +184,8 @@ def test_load_of_weights_in_another_file_is_refused(
         place.write_bytes(secret)
     monkeypatch.chdir(tmp_path / "here")
     for location in ("weights.bin", "./weights.bin", "../weights.bin", str(places[0])):
-        tensor = TensorProto(
-            name="weights",
-            data_type=TensorProto.FLOAT,
-            dims=[1, len(classes)],
-            data_location=TensorProto.EXTERNAL,
-        )
+        tensor = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=[1, len(classes)])
+        tensor.data_location = TensorProto.EXTERNAL
         tensor.external_data.add(key="location", value=location)
         # Beside the file as well as in the working folder.
         refusal(write_model(tmp_path / "here" / "m.onnx", classes=classes, weights=tensor))
@@ -243,9 +226,9 @@ FIELDS = st.sampled_from([*ModelInfo.model_fields, "other"])
 @settings(max_examples=60)
 @given(changes=st.dictionaries(FIELDS, JSON, min_size=1), text=st.none() | st.text())
 def test_read_info_of_any_metadata_reads_or_refuses(
-    classifier: Classifier, changes: dict[str, Any], text: str | None
+    changes: dict[str, Any], text: str | None
 ) -> None:
-    content = classifier.info.model_dump(mode="json") | changes
+    content = model_info().model_dump(mode="json") | changes
     try:
         info = read_info({METADATA_KEY: json.dumps(content) if text is None else text}, "m")
     except ModelError as error:
@@ -287,8 +270,7 @@ def test_predict_imports_nothing_heavy(tmp_path: Path) -> None:
     photo = tmp_path / "plate.png"
     Image.fromarray(WHITE).save(photo)
     command = [sys.executable, "-c", PREDICT, str(write_model(tmp_path / "m.onnx")), str(photo)]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    label, modules = output.splitlines()
+    label, modules = subprocess.check_output(command, text=True).splitlines()
     assert label == "dirty"
     assert "onnxruntime" in modules.split()
     assert not HEAVY & set(modules.split())

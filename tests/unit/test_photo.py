@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageFile
 
 from platecheck import photo
 from platecheck.errors import PhotoError
@@ -37,7 +37,6 @@ from tests.support.photos import (
 @pytest.mark.parametrize("kind", LOSSLESS)
 def test_open_photo_of_a_lossless_format_is_exact(kind: str) -> None:
     pixels = open_photo(sample(kind))
-
     np.testing.assert_array_equal(pixels, PICTURE)
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
@@ -52,9 +51,7 @@ def test_open_photo_of_a_lossy_format_is_close(kind: str) -> None:
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "AVIF", "PNG", "TIFF", "MPO"])
 def test_open_photo_of_several_frames_takes_the_first(file_format: str) -> None:
     red, blue = (Image.new("RGB", (32, 24), colour) for colour in ("red", "blue"))
-
     pixels = open_photo(encode(red, file_format, save_all=True, append_images=[blue, blue]))
-
     assert difference(pixels, np.full((24, 32, 3), (255, 0, 0))) < 3
 
 
@@ -67,17 +64,8 @@ def test_open_photo_of_a_misnamed_file_goes_by_the_content(tmp_path: Path, name:
 
 
 @pytest.mark.parametrize("file_format", ["PCX", "QOI", "DDS", "TGA", "SGI", "ICO", "DIB"])
-def test_open_photo_of_a_format_not_on_the_list_is_refused(
-    tmp_path: Path, file_format: str
-) -> None:
-    data = encode(PICTURE, file_format)
-    suffix = f".{file_format.lower()}"
-    (tmp_path / f"dish{suffix}").write_bytes(data)
-
-    assert reason(data) == "it is not a photo in a format that can be read"
-    if suffix in UNSUPPORTED_SUFFIXES:
-        said = f"{suffix} files cannot be read; save the picture as JPEG or PNG"
-        assert reason(tmp_path / f"dish{suffix}") == said
+def test_open_photo_of_a_format_not_on_the_list_is_refused(file_format: str) -> None:
+    assert reason(encode(PICTURE, file_format)) == "it is not a photo in a format that can be read"
 
 
 def test_is_photo_name_goes_by_the_suffix() -> None:
@@ -146,9 +134,7 @@ def test_open_photo_of_any_mode_is_rgb(
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP", "GIF"])
 def test_open_photo_of_a_palette_is_rgb(file_format: str) -> None:
     image = Image.fromarray(PICTURE).quantize(64)
-
     pixels = open_photo(encode(image, file_format))
-
     np.testing.assert_array_equal(pixels, np.asarray(image.convert("RGB")))
 
 
@@ -186,7 +172,6 @@ def test_open_photo_of_other_transparency_is_on_white() -> None:
 
 def test_open_photo_of_a_cmyk_jpeg_is_not_inverted() -> None:
     cmyk = Image.fromarray(PICTURE).convert("CMYK")
-
     assert difference(open_photo(encode(cmyk, "JPEG", quality=95)), PICTURE) < 5
 
 
@@ -220,7 +205,6 @@ def test_open_photo_of_deep_pixels_takes_little_more_memory() -> None:
 
 def test_open_photo_with_an_icc_profile_ignores_it() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
     np.testing.assert_array_equal(open_photo(encode(PICTURE, "PNG", icc_profile=profile)), PICTURE)
 
 
@@ -251,9 +235,7 @@ def stored(picture: NDArray[np.uint8], orientation: int, file_format: str, **opt
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "MPO"])
 def test_open_photo_with_an_orientation_is_upright(orientation: int, file_format: str) -> None:
     options = LOSSLESS.get(file_format) or {"quality": 95}
-
     pixels = open_photo(stored(PICTURE, orientation, file_format, **options))
-
     assert difference(pixels, PICTURE) < 5
 
 
@@ -282,11 +264,9 @@ def test_open_photo_with_damaged_exif_data_opens(file_format: str) -> None:
     for exif in (junk_exif(), b"Exif\0\0junk", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"):
         options = LOSSLESS.get(file_format) or {"quality": 95}
         data = encode(PICTURE, file_format, exif=exif, **options)
-
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             pixels = open_photo(data)
-
         assert sorted(pixels.shape) == [3, 48, 64]
 
 
@@ -300,7 +280,9 @@ def test_open_photo_with_an_invalid_orientation_ignores_it() -> None:
 # --- resizing
 
 
-@pytest.mark.parametrize("size", [288, (128, 128), (37, 91), (200, 10), (1, 1), (700, 900)])
+@pytest.mark.parametrize(
+    "size", [288, np.int64(40), (128, 128), (37, 91), (200, 10), (1, 1), (700, 900)]
+)
 def test_open_photo_with_a_size_equals_torchvision(size: int | tuple[int, int]) -> None:
     from platecheck.training import torchvision_guard
 
@@ -308,38 +290,24 @@ def test_open_photo_with_a_size_equals_torchvision(size: int | tuple[int, int]) 
     import torchvision.transforms.v2 as transforms
 
     picture = Image.fromarray(draw(300, 400, texture=30))
-    expected = transforms.Resize(size if isinstance(size, tuple) else (size, size))(picture)
-
+    height, width = size if isinstance(size, tuple) else (int(size), int(size))
+    expected = transforms.Resize((height, width))(picture)
     pixels = open_photo(encode(picture, "PNG"), size)
-
     np.testing.assert_array_equal(pixels, np.asarray(expected))
     assert pixels.flags.c_contiguous
     assert pixels.flags.writeable
 
 
-def full_decode(data: bytes, height: int, width: int) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data)) as image:
-        rgb = image.convert("RGB")
-    return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR))
-
-
 @pytest.mark.parametrize("size", [(101, 150), (100, 151), (600, 900), (100, 150), (25, 37)])
 def test_open_photo_of_a_jpeg_four_times_as_large_reduces_the_scale(size: tuple[int, int]) -> None:
     data = encode(draw(400, 600, texture=30), "JPEG", quality=90)
-
     pixels = open_photo(data, size)
-
     assert reason(data[: len(data) // 2], size=size) == "the file is cut short"
-    expected = full_decode(data, *size)
+    full = Image.open(io.BytesIO(data)).resize(size[::-1], Image.Resampling.BILINEAR)
+    expected = np.asarray(full)
     reduced = size[0] <= 100 and size[1] <= 150
     assert (pixels != expected).any() == reduced
     assert difference(pixels, expected) < 2
-
-
-def test_open_photo_with_an_integer_size_is_square() -> None:
-    pixels = open_photo(encode(draw(30, 90), "PNG"), np.int64(40))
-
-    assert difference(pixels, np.asarray(Image.fromarray(draw(40, 40)))) < 6
 
 
 @pytest.mark.parametrize(
@@ -357,9 +325,7 @@ def test_open_photo_with_an_invalid_size_raises(size: Any) -> None:
 @pytest.mark.parametrize("kind", LOSSLESS | LOSSY)
 def test_open_photo_of_a_truncated_file_says_so(kind: str, share: float) -> None:
     data = sample(kind)
-
     why = reason(data[: int(share * len(data))])
-
     common = kind in ("JPEG", "JPEG progressive", "PNG", "WEBP", "AVIF", "BMP", "TIFF")
     assert why == "the file is cut short" if common and share > 0.5 else "cut short" in why
 
@@ -446,12 +412,8 @@ def test_open_photo_names_known_files_that_are_no_photos(data: bytes, kind: str)
 
 
 def test_open_photo_of_camera_raw_is_not_its_tiff_thumbnail() -> None:
-    files = []
-    for tags in ({50706: b"\1\4\0\0"}, {254: 1, 330: 8}):
-        info = TiffImagePlugin.ImageFileDirectory_v2()
-        for tag, value in tags.items():
-            info[tag] = value
-        files.append(encode(PICTURE, "TIFF", tiffinfo=info))
+    tagged = ({50706: b"\1\4\0\0"}, {254: 1, 330: 8})
+    files = [encode(PICTURE, "TIFF", tiffinfo=tags) for tags in tagged]
     tiff = encode(PICTURE, "TIFF")  # whose directory, at 8, makes way for the mark of CR2
     moved = tiff[:4] + struct.pack("<I", len(tiff)) + b"CR\2\0" + tiff[12:] + tiff[8:400]
 
@@ -460,20 +422,22 @@ def test_open_photo_of_camera_raw_is_not_its_tiff_thumbnail() -> None:
         assert reason(raw) == "it is a camera raw file; save the picture as JPEG or PNG"
 
 
-def test_open_photo_unknown_content_goes_by_the_name(tmp_path: Path) -> None:
-    file = tmp_path / "DISH.PEF"
-    file.write_bytes(b"MM\0*" + bytes(100))
-
-    assert reason(file) == ".pef files cannot be read; save the picture as JPEG or PNG"
+@pytest.mark.parametrize(
+    ("name", "data"), [("DISH.PEF", b"MM\0*" + bytes(100)), ("dish.tga", encode(PICTURE, "TGA"))]
+)
+def test_open_photo_unknown_content_goes_by_the_name(
+    tmp_path: Path, name: str, data: bytes
+) -> None:
+    (tmp_path / name).write_bytes(data)
+    said = f"{name[-4:].lower()} files cannot be read; save the picture as JPEG or PNG"
+    assert reason(tmp_path / name) == said
 
 
 def test_open_photo_of_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
-    empty = tmp_path / "empty.jpg"
+    empty, pipe = tmp_path / "empty.jpg", tmp_path / "pipe.jpg"
     empty.touch()
-    pipe = tmp_path / "pipe.jpg"
-    assert reason(png(0, 5, b"")) == "the file is damaged or cut short"
     os.mkfifo(pipe)
-
+    assert reason(png(0, 5, b"")) == "the file is damaged or cut short"
     with at_most(5):
         assert reason(tmp_path / "none.jpg") == "there is no such file"
         assert reason(empty) == "the file is empty"
@@ -492,13 +456,11 @@ def test_open_photo_of_a_file_without_permission_says_so(monkeypatch: pytest.Mon
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
-
     assert reason(__file__) == "no permission to read it"
 
 
 def test_open_photo_of_an_endless_file_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(photo, "MAX_BYTES", 2**20)
-
     with at_most(5), Path("/dev/zero").open("rb") as endless:
         assert reason(endless) == "the file is larger than 1 MB"
 
@@ -520,7 +482,6 @@ def test_open_photo_when_pillow_fails_is_one_error(
         raise error
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
-
     assert reason(encode(PICTURE, "PNG")) == said
 
 
