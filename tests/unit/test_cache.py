@@ -75,9 +75,7 @@ def test_pixel_cache_keeps_no_more_than_max_bytes(
     assert len(decoded) == 2 * len(photos) - kept
 
 
-def test_pixel_cache_shares_pixels_with_forked_processes(
-    photos: Photos, decoded: list[Path]
-) -> None:
+def test_pixel_cache_shares_pixels_with_forks(photos: Photos, decoded: list[Path]) -> None:
     cache = PixelCache(SIZE, photos)
     child = multiprocessing.get_context("fork").Process(target=assert_right, args=(cache, photos))
     child.start()
@@ -114,9 +112,7 @@ def test_pixel_cache_on_a_full_disk_decodes_at_every_use(
     assert len(decoded) == 2 * len(photos)
 
 
-def test_pixel_cache_in_an_unusable_folder_decodes_at_every_use(
-    photos: Photos, tmp_path: Path
-) -> None:
+def test_pixel_cache_in_an_unusable_folder_decodes(photos: Photos, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"in the way")
     assert_right(PixelCache(SIZE, photos, folder=tmp_path / "file"), photos)
     assert (tmp_path / "file").read_bytes() == b"in the way"
@@ -131,11 +127,11 @@ def test_pixel_cache_unreadable_photo_is_named(photos: Photos) -> None:
 def test_default_folder_follows_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PLATECHECK_CACHE", str(tmp_path / "mine"))
-    assert default_folder() == tmp_path / "mine"
-    monkeypatch.delenv("PLATECHECK_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert default_folder() == tmp_path / "xdg" / "platecheck"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_folder() == tmp_path / ".cache" / "platecheck"
+    for name, folder in (
+        ("PLATECHECK_CACHE", tmp_path),
+        ("XDG_CACHE_HOME", tmp_path / "platecheck"),
+        ("HOME", tmp_path / ".cache" / "platecheck"),
+    ):
+        monkeypatch.setenv(name, str(tmp_path))
+        assert default_folder() == folder
+        monkeypatch.delenv(name)
