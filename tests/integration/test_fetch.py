@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -67,11 +67,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.server.requests[name] > times:
             trouble = ""
         content = self.server.files.get(name)
-        if content is None or trouble == "missing":
-            self.send_error(404)
-            return
-        if trouble == "error":
-            self.send_error(503)
+        if content is None or trouble in ("missing", "error"):
+            self.send_error(503 if trouble == "error" else 404)
             return
         if trouble == "refused":
             self.connection.close()
@@ -102,18 +99,15 @@ def photos() -> dict[str, bytes]:
 
 @pytest.fixture
 def manifest(photos: dict[str, bytes], tmp_path: Path) -> Path:
-    return write_manifest(
-        tmp_path / "manifest.csv",
-        [
-            (name, hashlib.sha256(content).hexdigest(), str(len(content)))
-            for name, content in photos.items()
-        ],
-    )
+    return write_manifest(tmp_path / "manifest.csv", photos)
 
 
-def write_manifest(path: Path, rows: list[tuple[str, str, str]]) -> Path:
+def write_manifest(path: Path, photos: Mapping[str, bytes]) -> Path:
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([("path", "sha256", "bytes"), *rows])
+        write = csv.writer(file).writerow
+        write(("path", "sha256", "bytes"))
+        for name, content in photos.items():
+            write((name, hashlib.sha256(content).hexdigest(), len(content)))
     return path
 
 
@@ -138,11 +132,8 @@ def folder(tmp_path: Path) -> Path:
 
 def files_in(folder: Path) -> dict[str, bytes]:
     """Return the content of every file below a folder, temporary ones included."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def copy_to(folder: Path, photos: dict[str, bytes]) -> Path:
@@ -166,15 +157,10 @@ def download(server: Server, folder: Path, manifest: Path) -> Fetch:
 
 @pytest.mark.parametrize("slash", ["", "/"])
 def test_fetch_downloads_every_photo_once(
-    server: Server,
-    folder: Path,
-    download: Fetch,
-    photos: dict[str, bytes],
-    slash: str,
-    capfd: pytest.CaptureFixture[str],
+    server: Server, folder: Path, download: Fetch, slash: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     result = download(base_url=server.url + slash)
-    assert files_in(folder) == photos
+    assert files_in(folder) == server.files
     assert result.complete
     assert result.summary() == "24 photos fetched, 0 already there"
     assert set(server.requests.values()) == {1}
@@ -226,12 +212,7 @@ def test_fetch_retries_after_passing_trouble(
     ],
 )
 def test_fetch_names_a_photo_that_keeps_failing_and_fetches_the_others(
-    server: Server,
-    folder: Path,
-    download: Fetch,
-    photos: dict[str, bytes],
-    trouble: str,
-    reason: str,
+    server: Server, folder: Path, download: Fetch, trouble: str, reason: str
 ) -> None:
     bad = NAMES[5]
     server.bad[bad] = (trouble, float("inf"))
@@ -240,7 +221,8 @@ def test_fetch_names_a_photo_that_keeps_failing_and_fetches_the_others(
     assert result.failed == {bad: reason}
     assert not result.complete
     assert result.summary().endswith(f"; 1 failed (first {bad}: {reason})")
-    assert files_in(folder) == {name: photos[name] for name in NAMES if name != bad}
+    del server.files[bad]
+    assert files_in(folder) == server.files
     assert server.requests[bad] == 3
 
 
@@ -322,9 +304,8 @@ def test_fetch_killed_leaves_no_partial_photo_under_its_name(
         "import sys; from pathlib import Path; from platecheck.data.download import fetch;"
         "fetch(Path(sys.argv[1]), base_url=sys.argv[2], manifest=Path(sys.argv[3]))"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(folder), server.url, str(manifest)]
-    ) as child:
+    arguments = [str(folder), server.url, str(manifest)]
+    with subprocess.Popen([sys.executable, "-c", program, *arguments]) as child:
         assert server.stalled.wait(60)
         child.kill()
     whole = {name: content for name, content in files_in(folder).items() if name in photos}
@@ -417,8 +398,7 @@ def test_fetch_to_a_path_outside_the_folder_is_refused(tmp_path: Path, path: str
     source = tmp_path / "source/inner"
     source.mkdir(parents=True)
     (source.parent / "evil.jpg").write_bytes(b"evil")
-    row = (path, hashlib.sha256(b"evil").hexdigest(), "4")
-    bad = write_manifest(tmp_path / "bad.csv", [row])
+    bad = write_manifest(tmp_path / "bad.csv", {path: b"evil"})
     before = files_in(tmp_path)
     with pytest.raises(DataError):
         fetch(tmp_path / "in/side", source=source, manifest=bad)

@@ -20,7 +20,7 @@ from platecheck import photo
 from platecheck.errors import PhotoError
 from platecheck.photo import open_photo
 from platecheck.photo_formats import PHOTO_SUFFIXES, UNSUPPORTED_SUFFIXES, is_photo_name
-from tests.fuzz.damaged_photos import jpeg_of_many_scans, png
+from tests.fuzz.damaged_photos import bmp, jpeg_of_many_scans, png
 from tests.support.photos import (
     LOSSLESS,
     LOSSY,
@@ -335,7 +335,7 @@ def test_open_photo_of_a_truncated_file_says_so(kind: str, share: float) -> None
     [
         png(50_000, 50_000, b""),
         png(11_586, 11_586, b""),  # just above 2**27, where Pillow itself would only warn
-        b"BM" + struct.pack("<IHHIIiiHHIIIIII", 54, 0, 0, 54, 40, 60_000, 60_000, 1, 24, *[0] * 6),
+        bmp(60_000),
         b"P6 99999 99999 255\n",
         b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b"," + bytes(9) + b"\2\0;",
     ],
