@@ -36,12 +36,11 @@ def write_model(
     oddness: bool = False,
     **info: Any,
 ) -> Path:
-    """Write an ONNX file that takes the mean of a photo, scales it and gives a softmax.
+    """Write a tiny exported model: the brighter a photo, the likelier its last class.
+
+    It takes the mean of a photo, scales it and gives a softmax.
 
     Args:
-        path: the file to write.
-        classes: class names.
-        size: side of the input.
         graph: what differs from `differs` below.
         metadata: replaces those of `ModelInfo`.
         weights: tensor "weights" [1, classes]; default: numbers from -4 to 4.

@@ -9,11 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from platecheck import glob
-from platecheck.data.folders import PhotoSet, checked, list_photos, read_photos
-from platecheck.data.render import write_dataset
+from platecheck.data.folders import checked, list_photos, read_photos
 from platecheck.errors import DataError
 from platecheck.glob import files_below
 from platecheck.inputs import read_list
@@ -29,10 +27,6 @@ UNSPLIT = {"clean": 2, "dirty": 3}
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
     return lambda counts: write_photos(tmp_path, counts)
-
-
-def names(photos: PhotoSet) -> list[str]:
-    return [photo.name for photo in photos.photos]
 
 
 # --- layouts
@@ -60,18 +54,9 @@ def test_list_photos_without_splits_has_any_number_of_sorted_classes(write: Writ
     assert [photo.label for photo in photos.photos] == list(range(12))
 
 
-def test_list_photos_skips_hidden_and_other_files(write: Write) -> None:
-    folder = write({**UNSPLIT, ".git": 1, "clean/.thumbnails": 1})
-    for name in ("clean/._000.png", "clean/notes.txt", "clean/photo", "clean/0.png.part", "a.png"):
-        shutil.copy(folder / "clean/000.png", folder / name)
-    assert list_photos(folder).counts() == {"all": {"clean": 2, "dirty": 3}}
-
-
-@pytest.mark.parametrize("suffix", [".JPG", ".Jpeg", ".jpg", ".PNG", ".WebP", ".bmp", ".TIF"])
-def test_list_photos_accepts_suffixes_in_any_case(write: Write, suffix: str) -> None:
-    folder = write(UNSPLIT)
-    Image.new("RGB", (4, 4)).save(folder / f"clean/a{suffix}")
-    assert f"clean/a{suffix}" in names(read_photos(folder))
+def test_list_photos_skips_hidden_folders_and_photos_beside_the_classes(write: Write) -> None:
+    folder = write({**UNSPLIT, ".git": 1, "clean/.thumbnails": 1, ".": 1})
+    assert list_photos(folder).counts() == {"all": UNSPLIT}
 
 
 @pytest.mark.parametrize(
@@ -87,19 +72,13 @@ def test_list_photos_recognizes_split_names(write: Write, folder: str, split: st
     assert set(list_photos(write(counts)).splits) == {"test", split}
 
 
-def test_list_photos_skips_masks_and_folders_without_classes(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "d", photos=8, size=32, masks=True, workers=1)
-    photos = list_photos(write_photos(tmp_path / "d", {"notes": 2}))
-    assert photos.splits == ("test", "train", "val")
-    assert len(photos.photos) == 8
-
-
 def test_list_photos_order_does_not_depend_on_the_disk(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write({"clean": 9, "dirty": 3, "clean/inner": 2})
     expected = list_photos(folder)
-    assert names(expected) == sorted(names(expected))
+    names = [photo.name for photo in expected.photos]
+    assert names == sorted(names)
     entries = glob.local_entries
     options = {**files_below.__kwdefaults__, "entries": lambda folder: entries(folder)[::-1]}
     monkeypatch.setattr(files_below, "__kwdefaults__", options)
@@ -261,16 +240,6 @@ def test_checked_does_not_wait_for_a_pipe(write: Write) -> None:
     command = [sys.executable, "-c", code, str(folder)]
     printed = subprocess.check_output(command, text=True, timeout=100)
     assert printed == f"{folder}/clean/pipe.jpg: it is not a regular file\n"
-
-
-def test_read_photos_accepts_names_that_are_not_text(write: Write) -> None:
-    folder = write(UNSPLIT)
-    photo = (folder / "clean/000.png").read_bytes()
-    Path(os.fsdecode(os.fsencode(folder) + b"/clean/caf\xe9.png")).write_bytes(photo)
-    (folder / "dirty/two\nlines\t.png").write_bytes(photo)
-    photos = read_photos(folder)
-    assert photos.counts() == {"all": {"clean": 3, "dirty": 4}}
-    assert len(photos.fingerprint()) == 64
 
 
 # --- the fingerprint

@@ -98,6 +98,7 @@ def test_files_below_skips_output_masks_and_feedback(tmp_path: Path) -> None:
     (tmp_path / "synth.csv").touch()
     (tmp_path / "store/platecheck-feedback.txt").touch()
     assert len(below(tmp_path)) == 12
+    write_photos(tmp_path, {"notes": 2})  # without classes
     assert list_photos(tmp_path).splits == ("test", "train", "val")
     assert is_output(tmp_path / "masks")
     assert not is_output(tmp_path / "train")

@@ -35,13 +35,6 @@ def test_render_dish_shows_every_kind_on_every_background(background: str, kind:
         assert dish.dirt_mask.any() == (label == "dirty")
 
 
-def test_render_dish_depends_on_the_generator_alone() -> None:
-    first, again, other = render(7, "dirty", 64), render(7, "dirty", 64), render(8, "dirty", 64)
-    assert np.array_equal(first.photo, again.photo)
-    assert np.array_equal(first.dirt_mask, again.dirt_mask)
-    assert not np.array_equal(first.photo, other.photo)
-
-
 def test_render_dish_advances_the_generator_by_the_same_draws() -> None:
     after = []
     for options in ({}, {"background": "wood"}, {"kind": "steel"}, {"label": "dirty", "size": 96}):
