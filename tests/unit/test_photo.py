@@ -63,11 +63,6 @@ def test_open_photo_of_a_misnamed_file_goes_by_the_content(tmp_path: Path, name:
     np.testing.assert_array_equal(open_photo(tmp_path / name), PICTURE)
 
 
-@pytest.mark.parametrize("file_format", ["PCX", "QOI", "DDS", "TGA", "SGI", "ICO", "DIB"])
-def test_open_photo_of_a_format_not_on_the_list_is_refused(file_format: str) -> None:
-    assert reason(encode(PICTURE, file_format)) == "it is not a photo in a format that can be read"
-
-
 def test_is_photo_name_goes_by_the_suffix() -> None:
     for name in ("a.jpg", "b.JPEG", "dir/c.WebP", "d.avif", Path("e.TIF"), "f.heic"):
         assert is_photo_name(name)
@@ -345,10 +340,8 @@ def test_open_photo_of_a_bomb_is_refused_by_its_header(
     bomb: bytes, recwarn: pytest.WarningsRecorder
 ) -> None:
     before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-
     with at_most(5):
         assert "pixels are more than the limit of 134217728" in reason(bomb)
-
     assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
     assert not recwarn.list
 
@@ -376,12 +369,17 @@ def test_open_photo_of_a_jpeg_of_many_scans_is_refused() -> None:
         assert "more than 100 scans" in reason(jpeg_of_many_scans(1024, 200_000))
     # What looks like scans, in the data of a camera, are none.
     many = encode(PICTURE, "JPEG", progressive=True, comment=b"\xff\xda" * 200)
-    np.testing.assert_array_equal(
-        open_photo(many), open_photo(encode(PICTURE, "JPEG", progressive=True))
-    )
+    without = encode(PICTURE, "JPEG", progressive=True)
+    np.testing.assert_array_equal(open_photo(many), open_photo(without))
 
 
-@pytest.mark.parametrize("data", [b"\0", b"hello\n" * 99, bytes(range(256)) * 9, bytes(9999)])
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"\0", b"hello\n" * 99, bytes(range(256)) * 9, bytes(9999)),
+        *(encode(PICTURE, kind) for kind in ("PCX", "QOI", "DDS", "TGA", "SGI", "ICO", "DIB")),
+    ],
+)
 def test_open_photo_of_unknown_content_is_refused(data: bytes) -> None:
     assert reason(data) == "it is not a photo in a format that can be read"
 
@@ -451,18 +449,18 @@ def test_open_photo_of_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> No
         assert "cannot be read" in reason("x" * 5000)
 
 
-def test_open_photo_of_a_file_without_permission_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_photo_of_an_endless_file_or_without_permission_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(photo, "MAX_BYTES", 2**20)
+    with at_most(5), Path("/dev/zero").open("rb") as endless:
+        assert reason(endless) == "the file is larger than 1 MB"
+
     def refuse(*_: object) -> None:  # chmod would not stop root
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(Path, "open", refuse)
     assert reason(__file__) == "no permission to read it"
-
-
-def test_open_photo_of_an_endless_file_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photo, "MAX_BYTES", 2**20)
-    with at_most(5), Path("/dev/zero").open("rb") as endless:
-        assert reason(endless) == "the file is larger than 1 MB"
 
 
 @pytest.mark.parametrize(
