@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import current_thread
 from urllib.parse import unquote
 
 import pytest
@@ -33,6 +32,8 @@ NAMES = [
 ]
 NAMES[0] = "train/clean/a dish (1).jpg"  # must be quoted in a URL
 HIDDEN = sorted(name for name in NAMES if name.startswith("hidden"))
+NOISE = random.Random(0)
+PHOTOS = {name: NOISE.randbytes(NOISE.randint(2000, 4000)) for name in NAMES}
 
 
 class Server(ThreadingHTTPServer):
@@ -92,14 +93,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def photos() -> dict[str, bytes]:
-    noise = random.Random(0)
-    return {name: noise.randbytes(noise.randint(2000, 4000)) for name in NAMES}
-
-
-@pytest.fixture
-def manifest(photos: dict[str, bytes], tmp_path: Path) -> Path:
-    return write_manifest(tmp_path / "manifest.csv", photos)
+def manifest(tmp_path: Path) -> Path:
+    return write_manifest(tmp_path / "manifest.csv", PHOTOS)
 
 
 def write_manifest(path: Path, photos: Mapping[str, bytes]) -> Path:
@@ -112,11 +107,11 @@ def write_manifest(path: Path, photos: Mapping[str, bytes]) -> Path:
 
 
 @pytest.fixture
-def server(photos: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     # pooch waits a second and more before it tries again
     monkeypatch.setattr("pooch.core.time.sleep", lambda _: None)
-    with Server(photos) as running:
+    with Server(PHOTOS) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.02,))
         thread.start()
         yield running
@@ -160,7 +155,7 @@ def test_fetch_downloads_every_photo_once(
     server: Server, folder: Path, download: Fetch, slash: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     result = download(base_url=server.url + slash)
-    assert files_in(folder) == server.files
+    assert files_in(folder) == PHOTOS
     assert result.complete
     assert result.summary() == "24 photos fetched, 0 already there"
     assert set(server.requests.values()) == {1}
@@ -176,17 +171,18 @@ def test_fetch_of_some_splits_downloads_only_these(folder: Path, download: Fetch
 
 
 def test_fetch_resumes_an_interrupted_download(
-    server: Server, folder: Path, download: Fetch, photos: dict[str, bytes]
+    server: Server, folder: Path, download: Fetch
 ) -> None:
-    copy_to(folder, {name: photos[name] for name in NAMES[:10]})
-    (folder / NAMES[3]).write_bytes(photos[NAMES[3]][:-1])  # cut short
+    copy_to(folder, {name: PHOTOS[name] for name in NAMES[:10]})
+    (folder / NAMES[3]).write_bytes(PHOTOS[NAMES[3]][:-1])  # cut short
     (folder / NAMES[4]).write_bytes(b"")
     calls: list[object] = []
-    result = download(on_start=calls.append, on_photo=lambda: calls.append(current_thread()))
-    assert files_in(folder) == photos
+    here = threading.current_thread
+    result = download(on_start=calls.append, on_photo=lambda: calls.append(here()))
+    assert files_in(folder) == PHOTOS
     assert (result.fetched, result.already_there) == (16, 8)
     assert set(server.requests) == set(NAMES[10:]) | {NAMES[3], NAMES[4]}
-    assert calls == [16, *[current_thread()] * 16]
+    assert calls == [16, *[here()] * 16]
     server.requests.clear()
     assert download().already_there == 24
     assert not server.requests
@@ -211,8 +207,7 @@ def test_fetch_names_a_photo_that_keeps_failing_and_retries_the_others(
     assert result.failed == {bad: reason}
     assert not result.complete
     assert result.summary().endswith(f"; 1 failed (first {bad}: {reason})")
-    del server.files[bad]
-    assert files_in(folder) == server.files
+    assert files_in(folder) == {name: PHOTOS[name] for name in NAMES if name != bad}
     assert server.requests[bad] == server.requests[NAMES[6]] == 3
 
 
@@ -277,17 +272,17 @@ def test_fetch_with_an_untrusted_certificate_explains_it(
 
 
 def test_fetch_gives_up_when_the_connection_is_lost(
-    server: Server, folder: Path, download: Fetch, photos: dict[str, bytes]
+    server: Server, folder: Path, download: Fetch
 ) -> None:
     server.bad = dict.fromkeys(NAMES[10:], ("refused", float("inf")))
     with pytest.raises(DataError, match="10 photos are already downloaded; rerun to resume"):
         download(workers=1)
-    assert files_in(folder) == {name: photos[name] for name in NAMES[:10]}
+    assert files_in(folder) == {name: PHOTOS[name] for name in NAMES[:10]}
     assert len(server.requests) < len(NAMES)
 
 
 def test_fetch_killed_leaves_no_partial_photo_under_its_name(
-    server: Server, folder: Path, manifest: Path, download: Fetch, photos: dict[str, bytes]
+    server: Server, folder: Path, manifest: Path, download: Fetch
 ) -> None:
     server.bad[NAMES[2]] = ("stall", 1)
     program = (
@@ -298,11 +293,11 @@ def test_fetch_killed_leaves_no_partial_photo_under_its_name(
     with subprocess.Popen([sys.executable, "-c", program, *arguments]) as child:
         assert server.stalled.wait(60)
         child.kill()
-    whole = {name: content for name, content in files_in(folder).items() if name in photos}
+    whole = {name: content for name, content in files_in(folder).items() if name in PHOTOS}
     assert NAMES[2] not in whole
-    assert whole.items() <= photos.items()
+    assert whole.items() <= PHOTOS.items()
     assert download().complete
-    assert photos.items() <= files_in(folder).items()
+    assert PHOTOS.items() <= files_in(folder).items()
 
 
 @pytest.mark.parametrize("url", ["ftp://example.org/", "example.org", "file:///tmp", ""])
@@ -315,9 +310,9 @@ def test_fetch_from_a_url_that_is_not_http_is_refused(download: Fetch, url: str)
 
 
 def test_fetch_from_a_folder_copies_and_verifies(
-    tmp_path: Path, folder: Path, manifest: Path, photos: dict[str, bytes]
+    tmp_path: Path, folder: Path, manifest: Path
 ) -> None:
-    known = {name: photos[name] for name in NAMES if name not in HIDDEN}
+    known = {name: PHOTOS[name] for name in NAMES if name not in HIDDEN}
     source = copy_to(tmp_path / "source", known | {NAMES[1]: b"wrong"})
     result = fetch(folder, source=source, manifest=manifest)
     assert result.failed == {NAMES[1]: "its content does not match the checksum"}
