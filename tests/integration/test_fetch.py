@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest.mock import Mock
 from urllib.parse import unquote
 
 import pytest
@@ -263,10 +264,8 @@ def test_fetch_without_connection_explains_it_in_one_line(
 def test_fetch_with_an_untrusted_certificate_explains_it(
     download: Fetch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def untrusted(*_: object, **__: object) -> None:
-        raise requests.exceptions.SSLError("certificate verify failed")
-
-    monkeypatch.setattr(requests, "head", untrusted)
+    untrusted = requests.exceptions.SSLError("certificate verify failed")
+    monkeypatch.setattr(requests, "head", Mock(side_effect=untrusted))
     with pytest.raises(DataError, match="its certificate cannot be verified"):
         download()
 

@@ -6,6 +6,7 @@ import os
 import pickle
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -102,10 +103,8 @@ def test_pixel_cache_leaves_no_file_behind(tmp_path: Path, photos: Photos) -> No
 def test_pixel_cache_on_a_full_disk_decodes_at_every_use(
     photos: Photos, decoded: list[Path], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    error = OSError(number, os.strerror(number))
+    monkeypatch.setattr(os, "posix_fallocate", Mock(side_effect=error))
     cache = PixelCache(SIZE, photos)
     for _ in range(2):
         assert_right(cache, photos)

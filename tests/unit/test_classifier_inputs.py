@@ -295,7 +295,6 @@ def test_classifier_in_joblib_and_threads_predicts(classifier: Classifier) -> No
             assert [prediction.label for prediction in predictions] == [label] * 9
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_classifier_inherited_by_a_forked_process_predicts(classifier: Classifier) -> None:
     expected = classifier.predict(flat(77))
     child = os.fork()

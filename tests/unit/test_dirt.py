@@ -6,7 +6,8 @@ import pytest
 from numpy.typing import NDArray
 
 from platecheck.data.dirt import MIN_PIXELS, paste_dirt
-from platecheck.data.render.pairs import RenderedPair, RenderedPairs
+from platecheck.data.render import render_dish
+from platecheck.data.render.pairs import RenderedPair
 
 Mask = NDArray[np.uint8]
 SIZE = 96
@@ -36,15 +37,23 @@ def pair(spots: Mask, colour: tuple[int, int, int] = (90, 40, 10)) -> RenderedPa
 
 
 @pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> RenderedPairs:
-    return RenderedPairs(6, 64, seed=0, workers=1, folder=tmp_path_factory.mktemp("pairs"))
+def rendered() -> list[RenderedPair]:
+    found = []
+    for seed in range(6):
+        clean, dirty = (
+            render_dish(np.random.default_rng(seed), size=64, label=label)
+            for label in ("clean", "dirty")
+        )
+        masks = [np.where(m, 255, 0).astype(np.uint8) for m in (dirty.dish_mask, dirty.dirt_mask)]
+        found.append(RenderedPair(clean.photo, dirty.photo, *masks))
+    return found
 
 
 @pytest.mark.parametrize(
     ("radius", "centre"), [(0.42, (0.5, 0.5)), (0.25, (0.35, 0.6)), (0.3, (0.8, 0.2))]
 )
 def test_paste_dirt_changes_only_what_its_mask_says(
-    rendered: RenderedPairs, radius: float, centre: tuple[float, float]
+    rendered: list[RenderedPair], radius: float, centre: tuple[float, float]
 ) -> None:
     mask = disc(radius, centre, 64)
     pixels = grey(mask)

@@ -5,6 +5,7 @@ import io
 import os
 import struct
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -157,10 +158,9 @@ def test_open_photo_of_an_endless_file_or_without_permission_says_so(
     with at_most(5), Path("/dev/zero").open("rb") as endless:
         assert reason(endless) == "the file is larger than 1 MB"
 
-    def refuse(*_: object) -> None:  # chmod would not stop root
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
+    # chmod would not stop root.
+    refused = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(Path, "open", Mock(side_effect=refused))
     assert reason(__file__) == "no permission to read it"
 
 
@@ -177,10 +177,7 @@ def test_open_photo_of_an_endless_file_or_without_permission_says_so(
 def test_open_photo_when_pillow_fails_is_one_error(
     error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
+    monkeypatch.setattr(ImageFile.ImageFile, "load", Mock(side_effect=error))
     assert reason(encode(PICTURE, "PNG")) == said
 
 

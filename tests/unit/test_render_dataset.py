@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -169,10 +170,8 @@ def test_write_dataset_interrupted_leaves_nothing_behind(
 def test_write_dataset_onto_a_full_disk_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_space(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(dataset.Image.Image, "save", no_space)
+    full = OSError(28, "No space left on device")
+    monkeypatch.setattr(dataset.Image.Image, "save", Mock(side_effect=full))
     with pytest.raises(OSError, match="No space left"):
         write_dataset(tmp_path / "d", photos=12, size=32, workers=1)
     assert not list(tmp_path.iterdir())
