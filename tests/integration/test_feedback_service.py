@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_serve_with_workers_stores_and_deletes_feedback(
     tmp_path: Path, write_model: WriteModel
 ) -> None:
     place, model = Place(f"sqlite:///{tmp_path}/f.db"), write_model(tmp_path / "m.onnx")
-    options = ("--log-level", "error", "--workers", "2", "--feedback", place.url)
+    options = ("--workers", "2", "--feedback", place.url)
     with running("serve", "--model", model, *options) as client:
         with ThreadPoolExecutor(8) as pool:
             given = list(pool.map(lambda number: give(client, photo(number % 4)), range(24)))
@@ -68,8 +68,7 @@ def test_serve_without_its_database_continues_predicting(
     postgres: Postgres, tmp_path: Path, write_model: WriteModel
 ) -> None:
     place, model = Place(postgres.new_database()), write_model(tmp_path / "m.onnx")
-    options = ("--log-level", "error", "--feedback", place.url)
-    with running("serve", "--model", model, *options) as client:
+    with running("serve", "--model", model, "--feedback", place.url) as client:
         path = f"/v1/feedback/{give(client, photo(1)).json()['id']}"
         postgres.stop()
         for _ in range(3):
@@ -119,11 +118,7 @@ SERVE, REVIEW, COLLECT = ["serve", "--port", "0", "--feedback"], ["review"], ["d
     ],
 )
 def test_commands_report_unusable_databases(
-    cli: Cli,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    command: Sequence[str],
-    message: str,
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delattr("uvicorn.Server.run")

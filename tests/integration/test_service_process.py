@@ -1,6 +1,5 @@
 """The service as processes: how it starts, what it survives, how it stops."""
 
-import json
 import os
 import selectors
 import signal
@@ -17,7 +16,6 @@ from serving_fixtures import (
     answers_well,
     ask,
     metric,
-    photo,
     predict,
     problem,
     slow_photo,
@@ -26,7 +24,8 @@ from serving_fixtures import (
 )
 
 from platecheck.serving.keys import add_key
-from tests.support.raw_http import NoAnswerError, RawConnection, request
+from tests.support.photos import png
+from tests.support.raw_http import NoAnswerError, RawConnection
 from tests.support.server import NotStartedError, Server
 
 pytest_plugins = ["serving_fixtures.fixtures"]
@@ -73,7 +72,7 @@ class Load:
         worker = 0
         while not self._enough.is_set():
             try:
-                connection.send(predict(photo()))
+                connection.send(predict(png()))
             except OSError:
                 return  # closed before all was sent
             try:
@@ -144,7 +143,8 @@ def test_sigterm_closes_the_port_while_workers_finish(bright_is_dirty: Path) -> 
         connections = send_slow_photos(server, stack, 6)
         wait_until(lambda: metric(server, "platecheck_queue_photos") >= 4)
         server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: not _takes_connections(server))
+        with pytest.raises(ConnectionRefusedError):
+            wait_until(lambda: RawConnection(server.address).close())  # None: it listens
         with selectors.DefaultSelector() as waiting:
             for connection in connections:
                 waiting.register(connection.socket, selectors.EVENT_READ)
@@ -166,14 +166,14 @@ def test_replaced_worker_has_the_keys_of_the_others(bright_is_dirty: Path, tmp_p
         os.kill(first, signal.SIGKILL)
         # A line that is not JSON would be an error here.
         wait_until(lambda: any(line["event"] == "a worker cannot start" for line in server.log()))
-        assert ask(server, predict(photo(), **right)).status == 200
+        assert ask(server, predict(png(), **right)).status == 200
         model.write_bytes(bright_is_dirty.read_bytes())
         wait_for_workers(server, **right)
         os.kill(second, signal.SIGKILL)
         wait_until(lambda: second not in server.workers())
         wait_for_workers(server, **right)
-        assert ask(server, predict(photo())).status == 401
-        assert ask(server, predict(photo(), **right)).status == 200
+        assert ask(server, predict(png())).status == 401
+        assert ask(server, predict(png(), **right)).status == 200
         (reason,) = {line["reason"] for line in server.log() if "reason" in line}
         assert str(model) in reason
 
@@ -216,7 +216,7 @@ def test_serve_on_public_address_needs_keys_or_no_auth(bright_is_dirty: Path) ->
 
 def test_log_has_no_secrets(bright_is_dirty: Path, tmp_path: Path) -> None:
     key = add_key(tmp_path / "keys.txt", "cook")
-    content = photo() + b"a-secret-of-the-photo"
+    content = png() + b"a-secret-of-the-photo"
     headers = {"Authorization": f"Bearer {key}", "X-Request-ID": "chosen-by-me"}
     with Server("--model", bright_is_dirty, "--keys", tmp_path / "keys.txt") as server:
         wrong = ask(server, predict(content, Authorization=f"Bearer {key[:-1]}"))
@@ -233,19 +233,6 @@ def test_log_has_no_secrets(bright_is_dirty: Path, tmp_path: Path) -> None:
         written = server.log_file.read_text(encoding="utf-8")
         assert "a-secret-of-the-photo" not in written
         assert key[4:-1] not in written
-
-
-def test_settings_of_file_and_environment_are_applied(
-    bright_is_dirty: Path, tmp_path: Path
-) -> None:
-    file = tmp_path / "serve.yaml"
-    file.write_text(f"model: {bright_is_dirty}\nmax_photos: 3\nmax_photo_bytes: 3000\n")
-    with Server("--config", file, max_photo_bytes=2000) as server:
-        limits = json.loads(ask(server, request("GET", "/v1/model")).body)["limits"]
-        assert (limits["photos"], limits["photo_bytes"]) == (3, 2000)
-        assert ask(server, predict(b"x" * 2001)).status == 413
-    file.write_text("prot: 8000\n")
-    assert "prot" in fails("--config", file)
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +256,7 @@ def test_serve_with_certificate_speaks_https(
         assert server.url.startswith("https://127.0.0.1:")
         trusting = ssl.create_default_context(cafile=certificate["certificate"])
         with RawConnection(server.address, tls=trusting) as connection:
-            assert connection.ask(predict(photo())).status == 200
+            assert connection.ask(predict(png())).status == 200
         with pytest.raises(ssl.SSLCertVerificationError):
             RawConnection(server.address, tls=ssl.create_default_context())
 
@@ -283,11 +270,3 @@ def test_serve_with_bad_certificate_fails_in_one_line(
     odd = tmp_path / "odd.yaml"
     odd.write_text('certificate: "a\\0b"\nprivate_key: "a\\0b"\n')
     assert "certificate" in fails("--model", bright_is_dirty, "--config", odd)
-
-
-def _takes_connections(server: Server) -> bool:
-    try:
-        RawConnection(server.address).close()
-    except ConnectionRefusedError:
-        return False
-    return True
