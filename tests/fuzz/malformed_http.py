@@ -28,12 +28,7 @@ class Broken:
 
 
 def broken_http(rng: random.Random, extra: str) -> tuple[str, Broken]:
-    """What is broken about it, and the bytes.
-
-    Args:
-        rng: chooses.
-        extra: headers for every request, such as the key.
-    """
+    """What is broken about it, and the bytes; `extra` are headers for every request."""
     name = rng.choice(sorted(FAULTS))
     return name, fault(name, rng, extra)
 
@@ -64,18 +59,18 @@ def _chunk(content: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(content), content)
 
 
+def _empty(extra: str, method: str, path: str = "/v1/predict", version: str = "HTTP/1.1") -> Broken:
+    return Broken(_head(extra, "Content-Length: 0", start=f"{method} {path} {version}"))
+
+
 def _method(rng: random.Random, extra: str) -> Broken:
-    method = rng.choice(
-        ("GET", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "PROPFIND", "BREW", "post", "P\0ST")
-    )
-    return Broken(_head(extra, "Content-Length: 0", start=f"{method} /v1/predict HTTP/1.1"))
+    methods = "GET PUT DELETE PATCH TRACE CONNECT PROPFIND BREW post P\0ST"
+    return _empty(extra, rng.choice(methods.split(" ")))
 
 
 def _version(rng: random.Random, extra: str) -> Broken:
-    version = rng.choice(
-        ("HTTP/0.9", "HTTP/2.0", "HTTP/9.9", "HTTP/1.11", "HTP/1.1", "", "http/1.1")
-    )
-    return Broken(_head(extra, "Content-Length: 0", start=f"POST /v1/predict {version}"))
+    versions = "HTTP/0.9 HTTP/2.0 HTTP/9.9 HTTP/1.11 HTP/1.1  http/1.1"  # one is empty
+    return _empty(extra, "POST", version=rng.choice(versions.split(" ")))
 
 
 def _path(rng: random.Random, extra: str) -> Broken:
@@ -89,8 +84,7 @@ def _path(rng: random.Random, extra: str) -> Broken:
             "/v1/model?" + CANARY, "/metrics?name[]=%00", "/page/vendor", "/page/vendor/", "/page",
         )
     )  # fmt: skip
-    method = rng.choice(("GET", "GET", "POST"))
-    return Broken(_head(extra, "Content-Length: 0", start=f"{method} {path} HTTP/1.1"))
+    return _empty(extra, rng.choice(("GET", "GET", "POST")), path)
 
 
 def _header(rng: random.Random, extra: str) -> Broken:
@@ -217,9 +211,5 @@ FAULTS: dict[str, Callable[[random.Random, str], Broken]] = {
 }  # fmt: skip
 
 WELL_FORMED = {
-    "an upgrade",
-    "HTTP/1.0",
-    "ten requests at once",
-    "a body of GET",
-    "chunks of a byte",
-}
+    "an upgrade", "HTTP/1.0", "ten requests at once", "a body of GET", "chunks of a byte"
+}  # fmt: skip
