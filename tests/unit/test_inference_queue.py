@@ -16,14 +16,7 @@ from numpy.typing import NDArray
 from platecheck.classifier import Classifier, Prediction
 from platecheck.errors import ModelError
 from platecheck.serving.problems import ProblemError
-from platecheck.serving.service import (
-    GUESS,
-    MARGIN,
-    WINDOW,
-    WINDOWS,
-    LatencyEstimator,
-    Service,
-)
+from platecheck.serving.service import GUESS, MARGIN, WINDOW, WINDOWS, LatencyEstimator, Service
 from platecheck.serving.settings import Settings
 from tests.conftest import WriteModel
 from tests.support.photos import png
