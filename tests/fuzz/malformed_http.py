@@ -154,9 +154,7 @@ FAULTS: dict[str, Callable[[random.Random, str], Broken]] = {
     "a size of a chunk": _size_of_chunk,
     "noise": _noise,
     "changed bytes": _changed,
-    "a long line": lambda _, extra: Broken(
-        _head(extra, start=f"GET /{'a' * 200_000} HTTP/1.1")
-    ),
+    "a long line": lambda _, extra: Broken(_head(extra, start=f"GET /{'a' * 200_000} HTTP/1.1")),
     "a flood of headers": lambda _, extra: Broken(_head(extra, *["X-Many: y"] * 20_000)),
     "a header of 200 kB": lambda _, extra: Broken(_head(extra, "X: " + "y" * 200_000)),
     "zeros": lambda _, extra: Broken(bytes(2000), ends=True),
@@ -166,9 +164,7 @@ FAULTS: dict[str, Callable[[random.Random, str], Broken]] = {
     "nothing": lambda _, extra: Broken(b"", ends=True),
     "half a head": lambda _, extra: Broken(_head(extra)[:-20], ends=True),
     "no host": lambda _, extra: Broken(b"GET /healthz HTTP/1.1\r\n\r\n"),
-    "HTTP/1.0": lambda _, extra: Broken(
-        _whole(extra).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
-    ),
+    "HTTP/1.0": lambda _, extra: Broken(_whole(extra).replace(b"HTTP/1.1", b"HTTP/1.0", 1)),
     "two lengths": lambda _, extra: Broken(_whole(extra, "Content-Length: 5")),
     "a length and chunks": lambda _, extra: Broken(
         _chunked(extra, _chunk(b"x") + b"0\r\n\r\n", "Content-Length: 5")
@@ -202,13 +198,11 @@ FAULTS: dict[str, Callable[[random.Random, str], Broken]] = {
     "a hidden second request": lambda _, extra: Broken(
         _whole(extra, body=_photo() + _whole(extra))
     ),
-    "more than it says": lambda _, extra: Broken(
-        _head(extra, "Content-Length: 5") + b"x" * 5000
-    ),
+    "more than it says": lambda _, extra: Broken(_head(extra, "Content-Length: 5") + b"x" * 5000),
     "refused, then more": lambda _, extra: Broken(
         _head(extra, "Content-Length: 99999999") + b"x" * 50_000
     ),
-}  # fmt: skip
+}
 
 WELL_FORMED = {
     "an upgrade", "HTTP/1.0", "ten requests at once", "a body of GET", "chunks of a byte"

@@ -6,9 +6,8 @@ import socket
 import ssl
 import subprocess
 import threading
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from select import select
 
@@ -40,51 +39,26 @@ def fails(*options: str | Path, **more: object) -> str:
     return error.value.said
 
 
-class Load:
-    """Clients that ask without pause, each on a connection that it keeps while it can.
+def keep_asking(server: Server, enough: threading.Event, answered: list[int]) -> list[int]:
+    """Ask without pause, each time on the same connection while it lasts; note the statuses.
 
-    Attributes:
-        answered: number of responses by status.
-        lost: for each request without a response, the worker that had accepted the connection.
+    Returns:
+        For each request without a response, the worker that had accepted the connection.
     """
-
-    def __init__(self, server: Server, clients: int) -> None:
-        self.answered: Counter[int] = Counter()
-        self.lost: list[int] = []
-        self._server = server
-        self._enough = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._enough.set()
-        for thread in self._threads:
-            thread.join(60)
-            assert not thread.is_alive()
-
-    def _ask(self) -> None:
-        while not self._enough.is_set():
-            with RawConnection(self._server.address) as connection:
-                self._ask_on(connection)
-
-    def _ask_on(self, connection: RawConnection) -> None:
+    lost = []
+    while not enough.is_set():
         worker = 0
-        while not self._enough.is_set():
-            try:
+        # An OSError: the connection was closed before all was sent.
+        with RawConnection(server.address) as connection, suppress(OSError):
+            while not enough.is_set():
                 connection.send(predict(png()))
-            except OSError:
-                return  # closed before all was sent
-            try:
-                answer = connection.answer()
-            except NoAnswerError:
-                with self._lock:
-                    self.lost.append(worker)
-                return
-            with self._lock:
-                self.answered[answer.status] += 1
-            worker = worker or worker_of(self._server, connection)
+                try:
+                    answered.append(connection.answer().status)
+                except NoAnswerError:
+                    lost.append(worker)
+                    break
+                worker = worker or worker_of(server, connection)
+    return lost
 
 
 def send_slow_photos(server: Server, stack: ExitStack, count: int) -> list[RawConnection]:
@@ -173,24 +147,27 @@ def test_replaced_worker_has_the_keys_of_the_others(bright_is_dirty: Path, tmp_p
 
 
 def test_killed_worker_loses_only_its_own_requests(bright_is_dirty: Path) -> None:
+    enough, answered = threading.Event(), []
     with Server("--model", bright_is_dirty, workers=2) as server:
         wait_for_workers(server)
         first, second = server.workers()
-        load = Load(server, 12)
-        wait_until(lambda: load.answered[200] >= 100)
-        os.kill(first, signal.SIGKILL)
-        at_the_kill = load.answered[200]
-        wait_until(lambda: load.answered[200] >= at_the_kill + 200)  # it goes on
-        wait_until(lambda: len(server.workers()) == 2 and first not in server.workers())
-        wait_for_workers(server)
-        load.stop()
+        with ThreadPoolExecutor(12) as pool, ExitStack() as stack:
+            stack.callback(enough.set)
+            asking = [pool.submit(keep_asking, server, enough, answered) for _ in range(12)]
+            wait_until(lambda: len(answered) >= 100)
+            os.kill(first, signal.SIGKILL)
+            at_the_kill = len(answered)
+            wait_until(lambda: len(answered) >= at_the_kill + 200)  # it goes on
+            wait_until(lambda: len(server.workers()) == 2 and first not in server.workers())
+            wait_for_workers(server)
+        lost = [worker for each in asking for worker in each.result()]
         assert second in server.workers()
-        assert load.answered.keys() == {200}
-        assert second not in load.lost
-        assert len(load.lost) <= 12  # no connection had more than one request in flight
+        assert set(answered) == {200}
+        assert second not in lost
+        assert len(lost) <= 12  # no connection had more than one request in flight
         # What the dead worker had counted is not lost.
         counted = metric(server, "platecheck_photos_total")
-        assert load.answered[200] <= counted <= load.answered[200] + len(load.lost)
+        assert len(answered) <= counted <= len(answered) + len(lost)
         assert metric(server, "platecheck_queue_photos") == 0
         assert all(answers_well(server) for _ in range(20))
 
