@@ -70,7 +70,11 @@ def test_head_is_answered_as_get_without_a_body(server: Server, path: str) -> No
 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
-    [("HEAD", "/v1/predict", "POST"), ("DELETE", "/v1/model", "GET, HEAD")],
+    [
+        ("HEAD", "/v1/predict", "POST"),
+        ("CONNECT", "/v1/predict", "POST"),
+        ("DELETE", "/v1/model", "GET, HEAD"),
+    ],
 )
 def test_other_method_is_refused_with_allow(
     server: Server, method: str, path: str, allow: str
