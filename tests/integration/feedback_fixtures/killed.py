@@ -6,12 +6,11 @@ import random
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from multiprocessing.connection import Connection as Pipe
+from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy.engine.default import DefaultDialect
 
 from feedback_fixtures.places import ANSWER, Place, photo
@@ -23,6 +22,7 @@ PROCESSES.set_forkserver_preload(["__main__", "platecheck.feedback.store", "psyc
 
 Said = tuple[str, str]
 """What a process has done ("added", "deleting", "deleted") with which id."""
+Pipe = Connection
 
 
 def start(work: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Pipe]:
@@ -46,7 +46,11 @@ def received(connection: Pipe) -> Iterator[Any]:
 def add_and_delete(pipe: Pipe, place: Place, first: str, die_at: int) -> None:
     """Add a photo that is there already and one that is not; delete the first and the new one.
 
-    `first` is the id of an entry with photo 0, reviewed by Ann.
+    Args:
+        pipe: gets what is done as soon as it is acknowledged.
+        place: the database.
+        first: id of an entry with photo 0, reviewed by Ann.
+        die_at: number of the database operation at which the process is killed.
     """
     with place.store() as store, dying(die_at):
         pipe.send(("added", store.add(photo(0), "dirty", ANSWER).id))
@@ -98,11 +102,17 @@ def dying(die_at: int) -> Iterator[None]:
 
         return call
 
-    with pytest.MonkeyPatch.context() as patch:
-        for owner, names in (
-            (DefaultDialect, ("do_execute", "do_commit")),
-            (Path, ("unlink", "rmdir")),
-        ):
-            for name in names:
-                patch.setattr(owner, name, around(getattr(owner, name)))
+    changed = [
+        (DefaultDialect, "do_execute"),
+        (DefaultDialect, "do_commit"),
+        (Path, "unlink"),
+        (Path, "rmdir"),
+    ]
+    before = [(owner, name, getattr(owner, name)) for owner, name in changed]
+    for owner, name, work in before:
+        setattr(owner, name, around(work))
+    try:
         yield
+    finally:
+        for owner, name, work in before:
+            setattr(owner, name, work)
