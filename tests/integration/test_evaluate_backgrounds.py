@@ -4,7 +4,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from PIL import Image
 from training_fixtures import Cli
 
 from platecheck.data.render import write_dataset
@@ -102,17 +101,6 @@ def test_text_has_the_same_metrics_as_json(cli: Cli, model: Path, photos: Path) 
     assert f"BG-Gap {100 * metrics['bg_gap']['gap']:+.1f} points" in words
     assert f"Left out: {metrics['left_out']['dishes']} of 24 dishes" in words
     assert "On the other class's backgrounds it" in words
-
-
-def test_too_few_dishes_are_one_line(cli: Cli, model: Path, tmp_path: Path) -> None:
-    for label, level in (("clean", 40), ("dirty", 200)):
-        (tmp_path / "flat" / label).mkdir(parents=True)
-        for i in range(5):
-            Image.new("RGB", (96, 96), (level, level, i)).save(tmp_path / f"flat/{label}/{i}.png")
-    answer = cli("evaluate", model, "--data", tmp_path / "flat", "--backgrounds")
-    assert (answer.code, answer.out) == (2, "")
-    assert "0 of 10 photos have a good dish mask" in answer.err
-    assert "Traceback" not in answer.err
 
 
 def test_without_opencv_names_the_extra(

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from sklearn.neighbors import KNeighborsClassifier
 
 import platecheck.evaluation.background_swap as module
 from platecheck.data.folders import list_photos
-from platecheck.data.render import write_dataset
 from platecheck.data.segmentation import NO_MASK, DishMask
 from platecheck.errors import DataError, PhotoError
 from platecheck.evaluation.background_evaluation import (
@@ -32,14 +30,12 @@ SIZE = 64
 CLASSES = ("clean", "dirty")
 BLUE, RED, GREEN = (50, 60, 140), (140, 60, 50), (50, 140, 60)
 
-Look = Callable[[np.ndarray], np.ndarray]
-
 
 @dataclass(frozen=True)
 class Fake:
     """Gives the probabilities that `look` makes of photos [N, size, size, 3]."""
 
-    look: Look
+    look: Callable[[np.ndarray], np.ndarray]
     classes: tuple[str, ...] = CLASSES
     size: int = SIZE
 
@@ -109,39 +105,8 @@ def measure(model: Any, folder: Path, seed: int = 0) -> BackgroundEvaluation:
     return evaluate_backgrounds(model, evaluate(model, folder), seed=seed)
 
 
-# --- on rendered dishes, whose tables tell the class
-
-
-@pytest.fixture(scope="module")
-def confounded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("confounded") / "set"
-    write_dataset(folder, photos=48, size=96, seed=3, confound=1.0, splits={"val": 1.0}, workers=1)
-    return folder
-
-
-def test_model_that_reads_the_border_depends_on_the_background(confounded: Path) -> None:
-    photos = list_photos(confounded).photos
-    pixels = np.stack([open_photo(photo.path, size=96) for photo in photos])
-    # It knows the tables of these photos by heart.
-    by_heart = KNeighborsClassifier(1).fit(border(pixels), [photo.label for photo in photos])
-    model = Fake(lambda pixels: by_heart.predict_proba(border(pixels)), size=96)
-    result = measure(model, confounded).result
-    assert result.original.value == 1
-    assert result.mixed_same.value > 0.8
-    # 10 of 47 on one processor, fewer on another: they round, and so cut out, a little differently.
-    assert result.mixed_next.value < 0.25
-    assert result.mixed_next.interval[1] < 0.5
-    assert 0.3 < result.mixed_rand.value < 0.7
-    assert result.bg_gap.gap_ci95[0] > 0.2
-    assert result.next_gap.gap > 0.6
-    assert result.only_bg.value > 0.8
-    assert result.worst_table.value < 0.1
-    assert "it depends on the background." in result.verdict(2)
-
-
-def test_model_that_looks_at_the_dish_does_not(confounded: Path) -> None:
-    model = Fake(lambda pixels: two(middle(pixels) / 255), size=96)
-    found = measure(model, confounded)
+def test_model_that_looks_at_the_dish_loses_nothing(drawn: Path) -> None:
+    found = measure(DISH, drawn)
     for name in ("mixed_same", "mixed_rand", "mixed_next"):
         np.testing.assert_array_equal(found.probabilities[name], found.probabilities["original"])
     result = found.result
@@ -150,9 +115,6 @@ def test_model_that_looks_at_the_dish_does_not(confounded: Path) -> None:
     for gap in (result.bg_gap, result.next_gap):
         assert (gap.gap, gap.gap_ci95) == (0, (0, 0))
     assert "loses nothing: no sign that it depends on the background" in result.verdict(2)
-
-
-# --- on drawn dishes, where every figure is known
 
 
 def test_metrics_of_a_model_that_sees_only_the_background_are_known(drawn: Path) -> None:
@@ -181,6 +143,9 @@ def test_metrics_of_a_model_that_sees_only_the_background_are_known(drawn: Path)
     # It says 0.8 always, and is right less often.
     both = (result.original_same_dishes.count + result.mixed_rand.count) / 68
     assert result.ece_original_and_mixed_rand == pytest.approx(abs(0.8 - both), abs=1e-6)
+    assert "it depends on the background." in result.verdict(2)
+    assert measure(TABLE, drawn).result == result
+    assert measure(TABLE, drawn, seed=1).result != result
 
 
 def test_backgrounds_are_of_the_right_class_and_never_the_dishs_own(drawn: Path) -> None:
@@ -248,15 +213,6 @@ def test_worst_group_without_a_large_group_is_none(tmp_path: Path) -> None:
     assert len(groups.groups) == 2
 
 
-# --- the same seed gives the same
-
-
-def test_metrics_depend_on_the_seed(drawn: Path) -> None:
-    first = measure(TABLE, drawn).result
-    assert measure(TABLE, drawn).result == first
-    assert measure(TABLE, drawn, seed=1).result != first
-
-
 def test_image_depends_on_seed_dish_and_background_only(drawn: Path, tmp_path: Path) -> None:
     photos = list_photos(drawn).photos
     whole = BackgroundSwap(photos, SIZE, seed=0)
@@ -303,20 +259,16 @@ def test_three_classes_take_backgrounds_of_the_next(tmp_path: Path) -> None:
     classes = ("clean", "dirty", "soapy")
     colours = np.array([2, 0, 1])  # the classes' channels
 
-    def look(pixels: np.ndarray) -> np.ndarray:
-        return np.eye(3)[np.argmax(border(pixels)[:, colours], axis=1)]
-
-    found = measure(Fake(look, classes), folder)
+    model = Fake(lambda pixels: np.eye(3)[border(pixels)[:, colours].argmax(axis=1)], classes)
+    found = measure(model, folder)
     answered = found.probabilities["mixed_next"].argmax(axis=1)
     labels = [found.swap.photos[dish].photo.label for dish in found.swap.dishes]
     assert answered.tolist() == [(label + 1) % 3 for label in labels]
     assert found.result.mixed_same.value == 1
     assert found.result.mixed_next.value == 0
     assert found.result.verdict(3).startswith("On the next class's backgrounds it loses 100 points")
-    by_label = [0, 0, 0]
-    for table in found.swap.sample_backgrounds(0):
-        by_label[found.swap.photos[table].photo.label] += 1
-    assert by_label == [3, 4, 4]  # all there are, but its own
+    sampled = [found.swap.photos[i].photo.label for i in found.swap.sample_backgrounds(0)]
+    assert [sampled.count(label) for label in range(3)] == [3, 4, 4]  # all but its own
 
 
 def test_photos_without_a_dish_are_left_out(tmp_path: Path) -> None:
@@ -354,16 +306,15 @@ def test_dish_that_fills_its_photo_lends_no_background(
         ({("clean", BLUE): 9}, "needs photos of two classes"),
         (
             {("clean", BLUE): 7, ("dirty", RED): 1},
-            "7 dishes have another background of their class",
+            "7 dishes have another background of",
         ),
     ],
 )
 def test_too_few_dishes_raise_one_line(
     counts: dict[tuple[str, tuple[int, int, int]], int], message: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=message) as caught:
+    with pytest.raises(DataError, match=message):
         measure(DISH, draw_all(tmp_path, counts))
-    assert "\n" not in str(caught.value)
 
 
 def test_deleted_photo_is_named(drawn: Path) -> None:
@@ -398,18 +349,10 @@ def test_progress_counts_segmented_then_classified_photos(drawn: Path) -> None:
 # --- intervals and verdicts
 
 
-def with_gap(gap: float, low: float, high: float) -> BackgroundMetrics:
-    found = AccuracyGap(photos=200, gap=gap, gap_ci95=(low, high))
-    return BackgroundMetrics.model_construct(next_gap=found)
-
-
 @pytest.mark.parametrize(
     ("gap", "sentence"),
     [
-        (
-            (0.21, 0.15, 0.27),
-            "On the other class's backgrounds it loses 21 points: it depends on the",
-        ),
+        ((0.21, 0.15, 0.27), "other class's backgrounds it loses 21 points: it depends on the"),
         ((0.03, 0.01, 0.05), "loses 3 points: it slightly depends on the background."),
         ((0.004, -0.01, 0.02), "loses 0.4 points: no sign that it depends on the background."),
         ((0.01, -0.01, 0.03), "loses 1 point: no sign"),
@@ -419,7 +362,8 @@ def with_gap(gap: float, low: float, high: float) -> BackgroundMetrics:
     ],
 )
 def test_verdict(gap: tuple[float, float, float], sentence: str) -> None:
-    assert sentence in with_gap(*gap).verdict(2)
+    found = AccuracyGap(photos=200, gap=gap[0], gap_ci95=gap[1:])
+    assert sentence in BackgroundMetrics.model_construct(next_gap=found).verdict(2)
 
 
 def test_gap_interval_is_a_paired_bootstrap(drawn: Path) -> None:
@@ -461,11 +405,11 @@ def test_groups_separate_textures_of_one_color() -> None:
     assert group[0] != group[1]
 
 
-@pytest.mark.parametrize("photos", [1, 9])
-def test_groups_of_identical_borders_are_one(photos: int) -> None:
+def test_groups_of_identical_borders_are_one() -> None:
     border = border_features(plain((100, 100, 100), 0), NO_MASK)
-    group, colors = background_groups([border] * photos, seed=0)
-    assert (group.tolist(), len(colors)) == ([0] * photos, 1)
+    for photos in (1, 9):
+        group, colors = background_groups([border] * photos, seed=0)
+        assert (group.tolist(), len(colors)) == ([0] * photos, 1)
 
 
 @pytest.mark.parametrize(("photos", "count"), [(2, 2), (119, 2), (120, 3), (999, MAX_GROUPS)])
