@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from ray.cluster_utils import Cluster
 
 from platecheck.batch.job import Job, run
 from platecheck.errors import DataError
-
-WriteModel = Callable[..., Path]
+from tests.conftest import WriteModel
 
 ROWS = 400
 PART_ROWS = 20
@@ -37,12 +36,8 @@ def cluster() -> Iterator[Cluster]:
 def tasks_of(node: Any) -> int:
     """Return how many tasks of the job a node is running."""
     (raylet,) = node.all_processes["raylet"]
-    children = subprocess.run(
-        ["ps", "-o", "args=", "--ppid", str(raylet.process.pid)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    listing = ["ps", "-o", "args=", "--ppid", str(raylet.process.pid)]
+    children = subprocess.run(listing, check=False, capture_output=True, text=True)
     return children.stdout.count("ray::_predict_table")
 
 
