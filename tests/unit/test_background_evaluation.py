@@ -1,7 +1,6 @@
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import platecheck.evaluation.background_swap as module
 from platecheck.data.folders import list_photos
 from platecheck.data.segmentation import NO_MASK, DishMask
 from platecheck.errors import DataError, PhotoError
@@ -21,7 +19,7 @@ from platecheck.evaluation.background_evaluation import (
     evaluate_backgrounds,
 )
 from platecheck.evaluation.background_metrics import AccuracyGap, BackgroundMetrics
-from platecheck.evaluation.background_swap import BackgroundSwap, probabilities_of
+from platecheck.evaluation.background_swap import BackgroundSwap, background_strip
 from platecheck.evaluation.evaluate import evaluate
 from platecheck.evaluation.metrics import wilson_interval
 from platecheck.photo import open_photo
@@ -105,11 +103,22 @@ def measure(model: Any, folder: Path, seed: int = 0) -> BackgroundEvaluation:
     return evaluate_backgrounds(model, evaluate(model, folder), seed=seed)
 
 
-def test_model_that_looks_at_the_dish_loses_nothing(drawn: Path) -> None:
-    found = measure(DISH, drawn)
+@pytest.fixture(scope="module")
+def by_dish(drawn: Path) -> BackgroundEvaluation:
+    return measure(DISH, drawn)
+
+
+@pytest.fixture(scope="module")
+def by_table(drawn: Path) -> BackgroundEvaluation:
+    return measure(TABLE, drawn)
+
+
+def test_model_that_looks_at_the_dish_loses_nothing(by_dish: BackgroundEvaluation) -> None:
     for name in ("mixed_same", "mixed_rand", "mixed_next"):
-        np.testing.assert_array_equal(found.probabilities[name], found.probabilities["original"])
-    result = found.result
+        np.testing.assert_array_equal(
+            by_dish.probabilities[name], by_dish.probabilities["original"]
+        )
+    result = by_dish.result
     assert result.original_same_dishes.value == result.mixed_same.value
     assert result.worst_table.value == result.mixed_same.value
     for gap in (result.bg_gap, result.next_gap):
@@ -117,16 +126,17 @@ def test_model_that_looks_at_the_dish_loses_nothing(drawn: Path) -> None:
     assert "loses nothing: no sign that it depends on the background" in result.verdict(2)
 
 
-def test_metrics_of_a_model_that_sees_only_the_background_are_known(drawn: Path) -> None:
-    found = measure(TABLE, drawn)
-    result, swap = found.result, found.swap
+def test_metrics_of_a_model_that_sees_only_the_background_are_known(
+    drawn: Path, by_table: BackgroundEvaluation
+) -> None:
+    result, swap = by_table.result, by_table.swap
     assert (result.original.count, result.original.total) == (27, 34)
     assert (result.left_out.dishes, result.left_out.tables) == (0, 0)
     red = {i for i, f in enumerate(swap.photos) if f.photo.name.split("/")[1].startswith("140")}
     labels = [swap.photos[dish].photo.label for dish in swap.dishes]
     accuracies = []
     for name in ("mixed_same", "mixed_rand", "mixed_next"):
-        backgrounds = zip(found.backgrounds[name], labels, strict=True)
+        backgrounds = zip(by_table.backgrounds[name], labels, strict=True)
         correct = sum((background in red) == label for background, label in backgrounds)
         proportion = getattr(result, name)
         assert (proportion.count, proportion.total) == (correct, 34)
@@ -148,17 +158,19 @@ def test_metrics_of_a_model_that_sees_only_the_background_are_known(drawn: Path)
     assert measure(TABLE, drawn, seed=1).result != result
 
 
-def test_backgrounds_are_of_the_right_class_and_never_the_dishs_own(drawn: Path) -> None:
-    found = measure(DISH, drawn)
-    for at, dish in enumerate(found.swap.dishes):
-        own = found.swap.photos[dish].photo
+def test_backgrounds_are_of_the_right_class_and_never_the_dishs_own(
+    by_dish: BackgroundEvaluation,
+) -> None:
+    for at, dish in enumerate(by_dish.swap.dishes):
+        own = by_dish.swap.photos[dish].photo
         chosen = {
-            name: found.swap.photos[tables[at]].photo for name, tables in found.backgrounds.items()
+            name: by_dish.swap.photos[tables[at]].photo
+            for name, tables in by_dish.backgrounds.items()
         }
         assert chosen["mixed_same"].label == own.label
         assert chosen["mixed_next"].label != own.label
         assert own.sha256 not in {photo.sha256 for photo in chosen.values()}
-    rand = [found.swap.photos[table].photo.label for table in found.backgrounds["mixed_rand"]]
+    rand = [by_dish.swap.photos[table].photo.label for table in by_dish.backgrounds["mixed_rand"]]
     assert 0 < sum(rand) < len(rand)
 
 
@@ -189,8 +201,8 @@ def test_worst_background_needs_every_background_correct(drawn: Path) -> None:
     assert (result.worst_table.count, result.worst_table.total) == (33, 34)
 
 
-def test_worst_group_is_of_class_and_background(drawn: Path) -> None:
-    groups = measure(TABLE, drawn).result.worst_group
+def test_worst_group_is_of_class_and_background(by_table: BackgroundEvaluation) -> None:
+    groups = by_table.result.worst_group
     assert [(kind.kind, kind.photos) for kind in groups.kinds] == [(1, 19), (2, 15)]
     colours = [[int(kind.colour[k : k + 2], 16) for k in (1, 3, 5)] for kind in groups.kinds]
     np.testing.assert_allclose(colours, [BLUE, RED], atol=4)
@@ -216,11 +228,10 @@ def test_worst_group_without_a_large_group_is_none(tmp_path: Path) -> None:
 def test_image_depends_on_seed_dish_and_background_only(drawn: Path, tmp_path: Path) -> None:
     photos = list_photos(drawn).photos
     whole = BackgroundSwap(photos, SIZE, seed=0)
+    for label in CLASSES:
+        (tmp_path / label).mkdir()
     for photo in photos[10:]:
-        name = f"renamed {photo.name.replace('/', ' ')}"
-        path = tmp_path / CLASSES[photo.label] / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(photo.path, path)
+        shutil.copy(photo.path, tmp_path / CLASSES[photo.label] / f"renamed {photo.path.name}")
     part = BackgroundSwap(list_photos(tmp_path).photos, SIZE, seed=0)
     ours = {found.photo.sha256: i for i, found in enumerate(whole.photos)}
     keys = [found.photo.sha256 for found in part.photos]
@@ -285,18 +296,15 @@ def test_dish_that_fills_its_photo_lends_no_background(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = draw_all(tmp_path, {("clean", BLUE): 6, ("dirty", RED): 6})
-    strip = module.background_strip
     full = open_photo(folder / "dirty/140-00.png", size=SIZE)
 
     def narrow(pixels: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
-        return None if (pixels == full).all() else strip(pixels, mask)
+        return None if (pixels == full).all() else background_strip(pixels, mask)
 
-    monkeypatch.setattr(module, "background_strip", narrow)
-    found = measure(DISH, folder)
-    assert (found.result.left_out.dishes, found.result.left_out.tables) == (0, 1)
-    assert found.result.mixed_same.total == 12
-    assert found.result.only_bg.total == 11
-    assert 6 not in found.swap.backgrounds
+    monkeypatch.setattr("platecheck.evaluation.background_swap.background_strip", narrow)
+    result = measure(DISH, folder).result
+    assert (result.left_out.dishes, result.left_out.tables) == (0, 1)
+    assert (result.mixed_same.total, result.only_bg.total) == (12, 11)
 
 
 @pytest.mark.parametrize(
@@ -323,16 +331,6 @@ def test_deleted_photo_is_named(drawn: Path) -> None:
     changed = replace(evaluation, photos=(gone, *evaluation.photos[1:]))
     with pytest.raises(PhotoError, match=r"gone\.png"):
         evaluate_backgrounds(DISH, changed)
-
-
-# --- prediction and progress
-
-
-def test_probabilities_of_keeps_the_order_of_images() -> None:
-    levels = np.random.default_rng(0).permutation(250)[:37]
-    makers = [partial(np.full, (SIZE, SIZE, 3), level, np.uint8) for level in levels]
-    model = Fake(lambda pixels: two(pixels.mean(axis=(1, 2, 3)) / 255))
-    np.testing.assert_allclose(probabilities_of(model, makers)[:, 1] * 255, levels, atol=1e-3)
 
 
 def test_progress_counts_segmented_then_classified_photos(drawn: Path) -> None:
@@ -366,14 +364,13 @@ def test_verdict(gap: tuple[float, float, float], sentence: str) -> None:
     assert sentence in BackgroundMetrics.model_construct(next_gap=found).verdict(2)
 
 
-def test_gap_interval_is_a_paired_bootstrap(drawn: Path) -> None:
-    found = measure(TABLE, drawn)
-    labels = np.array([found.swap.photos[dish].photo.label for dish in found.swap.dishes])
-    right = {name: rows.argmax(axis=1) == labels for name, rows in found.probabilities.items()}
+def test_gap_interval_is_a_paired_bootstrap(by_table: BackgroundEvaluation) -> None:
+    labels = np.array([by_table.swap.photos[dish].photo.label for dish in by_table.swap.dishes])
+    right = {name: rows.argmax(axis=1) == labels for name, rows in by_table.probabilities.items()}
     change = right["mixed_same"].astype(int) - right["mixed_next"]
     drawn_anew = np.random.default_rng(5).choice(change, (4000, len(change))).mean(axis=1)
     wanted = np.percentile(drawn_anew, (2.5, 97.5))
-    np.testing.assert_allclose(found.result.next_gap.gap_ci95, wanted, atol=1.01 / 34)
+    np.testing.assert_allclose(by_table.result.next_gap.gap_ci95, wanted, atol=1.01 / 34)
 
 
 # --- groups of backgrounds
@@ -384,15 +381,6 @@ def plain(color: tuple[int, int, int], seed: int, *, stripes: int = 0) -> np.nda
     pixels[:, ::8] += stripes
     pixels[:, 1::8] += stripes
     return pixels.clip(0, 255).astype(np.uint8)
-
-
-def test_groups_separate_colors_largest_first() -> None:
-    colors = [(150, 110, 70)] * 25 + [(90, 95, 100)] * 60 + [(20, 20, 20)] * 40
-    borders = [border_features(plain(color, i), NO_MASK) for i, color in enumerate(colors)]
-    group, means = background_groups(borders, seed=0)
-    assert group.tolist() == [2] * 25 + [0] * 60 + [1] * 40
-    levels = [[int(mean[k : k + 2], 16) for k in (1, 3, 5)] for mean in means]
-    np.testing.assert_allclose(levels, [(90, 95, 100), (20, 20, 20), (150, 110, 70)], atol=3)
 
 
 def test_groups_separate_textures_of_one_color() -> None:
