@@ -1,5 +1,3 @@
-import base64
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,11 +6,9 @@ from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from platecheck.data.folders import Photo
 from platecheck.errors import DataError
@@ -38,10 +34,6 @@ from platecheck.report.render import save_page
 from platecheck.report.run import GalleryRow, RunReport, gallery, render
 from tests.support.html import Page
 
-HISTORY_COLUMNS = (
-    "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate",
-)  # fmt: skip
-
 
 def evaluation(
     name: str,
@@ -59,9 +51,8 @@ def evaluation(
     return Evaluation(name, result, probabilities, labels, ())
 
 
-def photo(name: str, predicted: str, truth: str | None, size: int = 400) -> PredictedPhoto:
-    pixels = np.full((size, size // 2, 3), (200, 40, 40), np.uint8)
-    return PredictedPhoto(pixels, predicted, 0.876, truth, name)
+def photo(name: str, predicted: str, truth: str | None) -> PredictedPhoto:
+    return PredictedPhoto(np.zeros((400, 200, 3), np.uint8), predicted, 0.876, truth, name)
 
 
 FULL = RunReport(
@@ -72,7 +63,11 @@ FULL = RunReport(
     versions={"platecheck": "0.1.0", "torch": "2.13.0"},
     counts={"train": {"clean": 231, "dirty": 227}, "test": {"clean": 86, "dirty": 165}},
     trained={"Recipe": "tiny_vgg (a small network)", "Network": "64 pixels"},
-    history=[dict.fromkeys(HISTORY_COLUMNS, 0.5) | {"epoch": epoch} for epoch in (1, 2)],
+    history=[
+        dict.fromkeys(["train_loss", "train_accuracy", "learning_rate"], 0.5)
+        | {"epoch": epoch, "val_loss": 0.4, "val_accuracy": 0.85}
+        for epoch in (1, 2)
+    ],
     best_epoch=2,
     training_seconds=3725,
     evaluations=[evaluation("test"), evaluation("other", wrong=100)],
@@ -141,33 +136,15 @@ def test_report_without_mistakes_or_of_a_stopped_run_says_so() -> None:
 
 def test_report_loads_nothing_from_outside() -> None:
     page = full_page()
-    addresses = [
-        value
-        for _, attributes in page.elements
-        for key, value in attributes.items()
-        if key in ("src", "href", "srcset", "action", "data", "poster")
-    ]
+    loading = {"src", "href", "srcset", "action", "data", "poster"}
+    addresses = [of[name] for _, of in page.elements for name in loading & of.keys()]
     assert len(addresses) == 1 + 1 + 2 + 2 + 3  # icon, curves, matrices, diagrams, photos
     assert all(address.startswith("data:") for address in addresses)
     assert not re.search(r"url\(|@import|https?://", re.sub(r"base64,[^\"]*", "", full_page().html))
-    assert not {"script", "iframe", "object", "embed", "form", "base"} & {
-        tag for tag, _ in page.elements
-    }
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "iframe", "object", "embed", "form", "base"}
     (policy,) = [m for m in page.all("meta") if m.get("http-equiv") == "Content-Security-Policy"]
     assert policy["content"].startswith("default-src 'none'")
-
-
-def test_images_can_be_opened_and_photos_are_small() -> None:
-    for picture in full_page().all("img"):
-        kind, content = picture["src"].removeprefix("data:").split(";base64,")
-        raw = base64.b64decode(content, validate=True)
-        if kind == "image/svg+xml":
-            assert ElementTree.fromstring(raw).tag.endswith("svg")
-        else:
-            with Image.open(io.BytesIO(raw)) as opened:
-                assert opened.size == (144, 288)
-                red, green, blue = opened.convert("RGB").getpixel((70, 140))
-                assert (abs(red - 200), abs(green - 40), abs(blue - 40)) < (6, 6, 6)
 
 
 def test_report_is_accessible() -> None:
@@ -203,8 +180,8 @@ def all_named(name: str) -> Page:
         title=name,
         recipe=name,
         seed=1,
-        versions={name: name},
         data_fingerprint=name,
+        versions={name: name},
         counts={name: {name: 3}},
         evaluations=[evaluation(name, [name, f"{name}2"], unreadable)],
         grid=[photo(name, name, name)],
@@ -236,9 +213,12 @@ def test_empty_fields_omit_their_sections() -> None:
     assert "best" not in page.words
 
 
-def test_long_list_of_unreadable_photos_is_truncated() -> None:
+def test_unreadable_photos_are_truncated_and_a_missing_auroc_is_a_dash() -> None:
     unreadable = [UnreadablePhoto(path=f"{i}.jpg", reason="truncated") for i in range(50)]
-    words = words_of(replace(FULL, evaluations=[evaluation("test", unreadable=unreadable)]))
+    measured = evaluation("test", unreadable=unreadable)
+    result = measured.result.model_copy(update={"auroc": None})
+    words = words_of(replace(FULL, evaluations=[replace(measured, result=result)]))
+    assert "– 0.006" in words
     assert "Unreadable: 50 photos of test" in words
     assert "19.jpg: truncated and 30 more" in words
 
