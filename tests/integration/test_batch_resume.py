@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,10 @@ def expected(tmp_path_factory: pytest.TempPathFactory, model: Path, listed: Path
     out = tmp_path_factory.mktemp("expected") / "out.parquet"
     run(Job(str(listed), str(out), model=model))
     return pq.read_table(out)
+
+
+def ran(arguments: Sequence[Any], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, check=False, capture_output=True, text=True, **options)
 
 
 def command(source: Path, out: Path, model: Path, *options: str) -> list[str]:
@@ -81,7 +86,7 @@ def test_batch_killed_twice_and_interrupted_resumes_to_the_same_rows(
         f"stopped: {len(seen) * PART_ROWS} of {ROWS} photos are done and saved in {out}.parts;"
         " run the same command to resume\n"
     )
-    done = subprocess.run(asked, check=False, capture_output=True, text=True)
+    done = ran(asked)
     assert done.returncode == 1, done.stderr
     summary = json.loads(done.stdout)
     assert summary["resumed"] == len(seen) * PART_ROWS
@@ -164,12 +169,7 @@ def test_job_killed_before_each_file_change_resumes_to_the_same_rows(
     (tmp_path / "results").mkdir()
     for number in range(3):
         Image.new("RGB", (9, 7), (number * 99,) * 3).save(tmp_path / f"photos/{number}.png")
-    done = subprocess.run(
-        [sys.executable, "-c", KILL_AT_EACH, tmp_path, model, str(one_file), str(overwrite)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    done = ran([sys.executable, "-c", KILL_AT_EACH, tmp_path, model, str(one_file), str(overwrite)])
     assert done.returncode == 0, done.stdout + done.stderr
     results = list((tmp_path / "results").iterdir())
     assert f"killed {len(results)}" in done.stdout
@@ -197,7 +197,7 @@ def fails_then_resumes(
     asked = command(photos, out, model)
     # Coverage measurement could not write its own file either.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    done = subprocess.run(asked, check=False, capture_output=True, text=True, env=env, **options)
+    done = ran(asked, env=env, **options)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     kept = len(completed(out))
     assert reason in done.stderr
@@ -208,7 +208,7 @@ def fails_then_resumes(
     assert not out.exists()
     assert not list(out.parent.rglob(".part-*")), "what is half written is removed"
     make_room()
-    done = subprocess.run(asked, check=False, capture_output=True, text=True)
+    done = ran(asked)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["resumed"] == kept * PART_ROWS
     assert [path.name for path in out.parent.iterdir()] == [out.name]
@@ -221,7 +221,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]
-    if (done := subprocess.run(mount, check=False, capture_output=True, text=True)).returncode:
+    if (done := ran(mount)).returncode:
         pytest.skip(f"a full disk needs the right to mount one: {done.stderr.strip()}")
     yield folder
     subprocess.run(["umount", folder], check=True)
@@ -245,11 +245,7 @@ def test_batch_on_a_full_disk_keeps_what_is_done(
 def test_batch_with_an_output_that_may_not_grow_keeps_what_is_done(
     tmp_path: Path, model: Path, photos: Path, suffix: str, most: int
 ) -> None:
-    """OUT is the first file that is larger than allowed."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
-    out = tmp_path / "folder" / f"out{suffix}"
+    out = tmp_path / "folder" / f"out{suffix}"  # the first file that is larger than allowed
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (most, most))
     kept = fails_then_resumes(model, photos, out, "File too large", lambda: None, preexec_fn=limit)
     assert kept == ROWS // PART_ROWS
