@@ -106,9 +106,11 @@ def test_run_without_a_finished_epoch_raises(
     (folder / "history.csv").unlink()
     with pytest.raises(ModelError, match="no finished epoch"):
         load_model(folder)
-    answer = cli("evaluate", folder, "--data", dishes)
-    assert answer.code == 2
-    assert "continue with --resume" in answer.err
+    for command in (("evaluate", folder, "--data", dishes), ("report", folder)):
+        answer = cli(*command)
+        assert answer.code == 2
+        assert "continue with --resume" in answer.err
+    assert not (folder / "report.html").exists()
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut short", "another network's"])

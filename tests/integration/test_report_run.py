@@ -100,14 +100,6 @@ def test_report_warns_of_copies(cli: Cli, data: Path, tmp_path: Path) -> None:
     assert "1 photo is in more than one class" in text
 
 
-def test_report_without_a_finished_epoch_fails(cli: Cli, copy: Path) -> None:
-    (copy / "history.csv").unlink()
-    answer = cli("report", copy)
-    assert answer.code == 2
-    assert "no finished epoch" in answer.err
-    assert not (copy / "report.html").exists()
-
-
 def test_photos_are_upright_and_not_distorted(cli: Cli, data: Path, tmp_path: Path) -> None:
     for number, path in enumerate(sorted((data / "test").glob("*/*.jpg"))):
         photo = Image.new("RGB", (400, 100), (number, 90, 90))
