@@ -10,6 +10,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,9 +23,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from platecheck.classifier import Classifier, Prediction, predict_many
+from platecheck.classifier import Classifier, Prediction, predict_batch
 from platecheck.errors import ModelError, PhotoError
 from platecheck.photo import open_photo
+from platecheck.stream import stream
 from tests.support.photos import SAMPLES, dirty, encode
 from tests.support.writing import write_model
 
@@ -143,7 +145,7 @@ def test_predict_many_with_any_batches_and_model_keeps_the_order(
         kept = ("classes", "size", "probabilities")
         model = SimpleNamespace(**{name: getattr(classifier, name) for name in kept})
     photos = [b"bad" if level is None else flat(level) for level in levels]
-    predictions = list(predict_many(model, photos, batch_size, workers))
+    predictions = list(stream(partial(predict_batch, model), photos, batch_size, workers))
     for level, prediction in zip(levels, predictions, strict=True):
         if level is None:
             assert isinstance(prediction.error, PhotoError)

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.classifier import Classifier, Model, find_model, predict_many
+from platecheck.classifier import Classifier, Model, find_model, predict_batch
 from platecheck.data.folders import Photo, checked, list_photos
 from platecheck.data.splits import apply_split
 from platecheck.errors import DataError, MissingExtraError, ModelError
@@ -18,6 +19,7 @@ from platecheck.evaluation.metrics import (
     mistakes,
 )
 from platecheck.model_info import SplitInfo
+from platecheck.stream import stream
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ def evaluate(
         on_start(len(chosen))
     rows, good, decisions, bad = [], [], [], list(listed.unreadable)
     workers = None if isinstance(model, Classifier) else 1  # PyTorch has its own threads
-    predictions = predict_many(model, (photo.path for photo in chosen), batch_size, workers)
+    predictions = stream(
+        partial(predict_batch, model), (photo.path for photo in chosen), batch_size, workers
+    )
     for photo, prediction in zip(chosen, predictions, strict=True):
         if prediction.error:
             bad.append(prediction.error)
