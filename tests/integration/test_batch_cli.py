@@ -59,7 +59,7 @@ def test_batch_passes_its_options_on(tmp_path: Path, photos: Path, model: Path, 
     done = cli(
         *("batch", tmp_path / "list.csv", tmp_path / "out.parquet", "--model", model),
         *("--column", "file", "--keep", "day", "--keep", "shop", "--root", photos),
-        *("--part-rows", "1", "--parts", "--workers", "1"),
+        *("--shard-rows", "1", "--shards", "--workers", "1"),
     )
     assert done.code == 0, done.err
     assert len(list((tmp_path / "out.parquet").iterdir())) == 2
@@ -68,6 +68,14 @@ def test_batch_passes_its_options_on(tmp_path: Path, photos: Path, model: Path, 
         {"path": "1.png", "day": "monday", "shop": "north", "label": "clean"},
         {"path": "4.png", "day": "friday", "shop": "south", "label": "dirty"},
     ]
+
+
+def test_batch_accepts_its_old_options(tmp_path: Path, photos: Path, model: Path, cli: Any) -> None:
+    out = tmp_path / "out.parquet"
+    done = cli("batch", photos, out, "--model", model, "--part-rows", "1", "--parts")
+    assert len(list(out.iterdir())) == len(list(photos.iterdir()))
+    for old, new in (("--part-rows", "--shard-rows"), ("--parts", "--shards")):
+        assert f"{old} is now {new}" in done.err
 
 
 def test_batch_reads_a_manifest_from_a_pipe(tmp_path: Path, photos: Path, model: Path) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 
 from platecheck.batch.job import Job, run
 
-ROWS, PHOTOS, PART_ROWS = 360, 12, 20
+ROWS, PHOTOS, SHARD_ROWS = 360, 12, 20
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +51,12 @@ def ran(arguments: Sequence[Any], **options: Any) -> subprocess.CompletedProcess
 
 
 def command(source: Path, out: Path, model: Path, *options: str) -> list[str]:
-    arguments = [str(source), str(out), "--model", str(model), "--part-rows", str(PART_ROWS)]
+    arguments = [str(source), str(out), "--model", str(model), "--shard-rows", str(SHARD_ROWS)]
     return [sys.executable, "-m", "platecheck", "batch", *arguments, "--json", *options]
 
 
 def completed(out: Path) -> set[str]:
-    return {path.name for path in Path(f"{out}.parts", "results").glob("[0-9]*")}
+    return {path.name for path in Path(f"{out}.shards", "results").glob("[0-9]*")}
 
 
 def signalled(arguments: list[str], out: Path, shards: int, number: int) -> tuple[int, str]:
@@ -83,13 +83,13 @@ def test_batch_killed_twice_and_interrupted_resumes_to_the_same_rows(
         seen = completed(out)
         assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
     assert said == (
-        f"stopped: {len(seen) * PART_ROWS} of {ROWS} photos are done and saved in {out}.parts;"
+        f"stopped: {len(seen) * SHARD_ROWS} of {ROWS} photos are done and saved in {out}.shards;"
         " run the same command to resume\n"
     )
     done = ran(asked)
     assert done.returncode == 1, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["resumed"] == len(seen) * PART_ROWS
+    assert summary["resumed"] == len(seen) * SHARD_ROWS
     assert summary["errors"] == ROWS // PHOTOS  # of all runs
     assert sum(summary["labels"].values()) + summary["errors"] == summary["photos"] == ROWS
     assert pq.read_table(out).equals(expected)
@@ -110,8 +110,8 @@ from platecheck.errors import DataError
 PIL.Image.init()
 folder, model, one_file, overwrite = sys.argv[1:]
 out = Path(folder, "out.parquet")
-parts = Path(folder, "out.parquet.parts")
-job = Job(f"{folder}/photos", str(out), model=model, part_rows=2, workers=1,
+shards = Path(folder, "out.parquet.shards")
+job = Job(f"{folder}/photos", str(out), model=model, shard_rows=2, workers=1,
           one_file=one_file == "True", overwrite=overwrite == "True")
 
 
@@ -151,11 +151,11 @@ for number in range(1, 1000):
     if ended == 0:
         break
     assert ended == -signal.SIGKILL, ended
-    was_complete = out.exists() and not job.overwrite and not (parts / "job.json").exists()
+    was_complete = out.exists() and not job.overwrite and not (shards / "job.json").exists()
     again = child()
     # Who is killed at the very end has finished: then OUT is there, and is not made again.
     assert again == (2 if was_complete else 0), (number, again)
-    assert not parts.exists(), (number, os.listdir(parts))
+    assert not shards.exists(), (number, os.listdir(shards))
     out.rename(Path(folder, "results", f"{number}.parquet"))
 print("killed", number - 1)
 """
@@ -202,7 +202,7 @@ def fails_then_resumes(
     kept = len(completed(out))
     assert reason in done.stderr
     assert done.stderr.endswith(
-        f"{kept * PART_ROWS} of {ROWS} photos are done and saved in {out}.parts;"
+        f"{kept * SHARD_ROWS} of {ROWS} photos are done and saved in {out}.shards;"
         " run the same command to resume\n"
     )
     assert not out.exists()
@@ -210,7 +210,7 @@ def fails_then_resumes(
     make_room()
     done = ran(asked)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["resumed"] == kept * PART_ROWS
+    assert json.loads(done.stdout)["resumed"] == kept * SHARD_ROWS
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     return kept
 
@@ -236,7 +236,7 @@ def test_batch_on_a_full_disk_keeps_what_is_done(
     # Room for the manifest, 18 files of a page each, and for a few results.
     ballast.write_bytes(bytes(2**20 - 4096 * 32))
     kept = fails_then_resumes(model, photos, out, "No space left on device", ballast.unlink)
-    assert 0 < kept < ROWS // PART_ROWS
+    assert 0 < kept < ROWS // SHARD_ROWS
 
 
 @pytest.mark.parametrize(
@@ -248,4 +248,4 @@ def test_batch_with_an_output_that_may_not_grow_keeps_what_is_done(
     out = tmp_path / "folder" / f"out{suffix}"  # the first file that is larger than allowed
     limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (most, most))
     kept = fails_then_resumes(model, photos, out, "File too large", lambda: None, preexec_fn=limit)
-    assert kept == ROWS // PART_ROWS
+    assert kept == ROWS // SHARD_ROWS

@@ -17,7 +17,7 @@ from platecheck.classifier import Classifier
 from platecheck.errors import ModelError
 from platecheck.evaluation.evaluate import evaluate
 from platecheck.export import onnx as exporting
-from platecheck.export.calibration import BATCH, calibration_views, fit_run_temperature
+from platecheck.export.calibration import BATCH, calibration_views, fit_calibration
 from platecheck.export.onnx import ExportReport, export
 from platecheck.training.run import Run
 from platecheck.training.torch_predictor import TorchPredictor
@@ -104,7 +104,7 @@ class TestFloat32:
         pixels, _ = validation(trained)
         probabilities = run_file(found.path, pixels)
         model = TorchPredictor(trained, other)
-        model.temperature = fit_run_temperature(model, calibration_views(trained, "val"))
+        model.temperature, _ = fit_calibration(model, calibration_views(trained, "val"))
         theirs = model.probabilities(pixels)
         best = TorchPredictor(trained).probabilities(pixels)
         np.testing.assert_allclose(probabilities, theirs, atol=1e-4)

@@ -25,7 +25,7 @@ from training_fixtures import (
 from platecheck.classifier import Classifier
 from platecheck.export import onnx as exporting
 from platecheck.export import thresholds as choosing
-from platecheck.export.calibration import calibration_views, fit_run_temperature
+from platecheck.export.calibration import calibration_views, fit_calibration
 from platecheck.export.onnx import ExportReport, export
 from platecheck.export.ood import MahalanobisOOD
 from platecheck.export.thresholds import choose_thresholds, worst_view
@@ -252,18 +252,22 @@ class TestHeatmap:
         assert classifier.has_heatmap
         assert classifier.info.precision == "int8"
 
-    def test_export_of_another_epoch_has_no_ood_output(self, evidence: Run, tmp_path: Path) -> None:
-        """What tells dishes is fitted to the features of the best epoch alone."""
+    def test_export_of_another_epoch_is_calibrated_to_it(
+        self, evidence: Run, tmp_path: Path
+    ) -> None:
         other = 3 - evidence.best_epoch
         classifier = Classifier.load(export(evidence, tmp_path / "m.onnx", epoch=other).path)
         photos = [photo.path for photo in evidence.photos.split("val")]
         answers = list(classifier.predict_many(photos))
         assert [answer.label for answer in answers].count(NO_DISH) < len(photos) / 2
         assert all(answer.heatmap is not None for answer in answers)
-        # Nor does it answer with the temperature of the best epoch.
-        model, views = TorchPredictor(evidence, other), calibration_views(evidence, "val")
-        wanted = fit_run_temperature(model, views)
-        assert classifier.info.temperature == pytest.approx(wanted) != evidence.temperature
+        temperature, ood = fit_calibration(
+            TorchPredictor(evidence, other), calibration_views(evidence, "val")
+        )
+        assert classifier.info.temperature == pytest.approx(temperature) != evidence.temperature
+        best = MahalanobisOOD.load(evidence.ood_statistics)
+        assert ood is not None
+        assert classifier.info.ood_threshold == pytest.approx(ood.limit, rel=1e-3) != best.limit
 
 
 class TestErrorGuarantee:

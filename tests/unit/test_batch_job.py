@@ -44,7 +44,7 @@ class Jobs:
         self.listed = sorted(str(path) for path in self.photos.rglob("*") if path.is_file())
 
     def job(self, source: str | Path = "", **options: Any) -> Job:
-        options = {"out": str(self.out), "model": self.model, "part_rows": 4, **options}
+        options = {"out": str(self.out), "model": self.model, "shard_rows": 4, **options}
         return Job(str(source or self.photos), **options)
 
     def run(self, source: str | Path = "", **options: Any) -> JobResult:
@@ -56,7 +56,7 @@ class Jobs:
         """Interrupt a job when its first shards are done."""
 
         def on_progress(title: str, _done: int, _total: int | None) -> None:
-            if title == "predicting" and any(Path(f"{self.out}.parts").glob("results/*")):
+            if title == "predicting" and any(Path(f"{self.out}.shards").glob("results/*")):
                 raise KeyboardInterrupt
 
         with pytest.MonkeyPatch.context() as patch:
@@ -83,7 +83,7 @@ class Jobs:
     def check(self) -> None:
         """Check that the output is complete and that nothing else is left."""
         assert pq.read_table(self.out).to_pylist() == self.expected(self.listed)
-        assert not Path(f"{self.out}.parts").exists()
+        assert not Path(f"{self.out}.shards").exists()
 
     def names(self, below: str = "") -> list[str]:
         return sorted(path.name for path in (self.folder / below).iterdir())
@@ -97,9 +97,9 @@ def jobs(tmp_path: Path, model: Path) -> Jobs:
 # --- rows
 
 
-@pytest.mark.parametrize("part_rows", [1, 3, 14, 5000])
-def test_run_of_a_folder_gives_the_rows_of_predict_many(jobs: Jobs, part_rows: int) -> None:
-    result = jobs.run(part_rows=part_rows, workers=3)
+@pytest.mark.parametrize("shard_rows", [1, 3, 14, 5000])
+def test_run_of_a_folder_gives_the_rows_of_predict_many(jobs: Jobs, shard_rows: int) -> None:
+    result = jobs.run(shard_rows=shard_rows, workers=3)
     jobs.check()
     labels = pq.read_table(jobs.out).column("label").to_pylist()
     assert set(labels) == {"clean", "dirty", "unsure", None}
@@ -144,7 +144,7 @@ def test_run_of_a_manifest_keeps_order_duplicates_columns_and_bad_rows(
     listed = ["shop 0/03.png", "shop 0/00.png", "shop 0/03.png", None, "missing.jpg", "shop 0"]
     table = pa.table({"file": listed, "shop": [5, 6, 7, 8, None, 9]})
     pq.write_table(table, jobs.folder / "list.parquet")
-    options = {"column": "file", "keep": ["shop"], "part_rows": 2, "root": str(jobs.photos)}
+    options = {"column": "file", "keep": ["shop"], "shard_rows": 2, "root": str(jobs.photos)}
     assert jobs.run(jobs.folder / "list.parquet", **options).counts.errors == 3
     found = pq.read_table(jobs.out)
     assert found.column_names[:3] == ["path", "shop", "label"]
@@ -197,24 +197,24 @@ def test_run_with_an_error_that_is_not_unicode_escapes_it(
 
 
 def test_run_after_a_stop_does_only_what_is_missing(jobs: Jobs) -> None:
-    said = jobs.stop(part_rows=1)
-    kept = len(jobs.names("out.parquet.parts/results"))
+    said = jobs.stop(shard_rows=1)
+    kept = len(jobs.names("out.parquet.shards/results"))
     assert said == (
-        f"stopped: {kept} of 14 photos are done and saved in {jobs.out}.parts;"
+        f"stopped: {kept} of 14 photos are done and saved in {jobs.out}.shards;"
         " run the same command to resume"
     )
     assert not jobs.out.exists()
-    result = jobs.run(part_rows=1)
+    result = jobs.run(shard_rows=1)
     assert jobs.shown == [("predicting", done, 14) for done in range(kept, 15)]
     assert (result.resumed, result.counts.photos, result.counts.errors) == (kept, 14, 2)
     jobs.check()
 
 
 def test_run_after_a_stop_keeps_the_listing(jobs: Jobs) -> None:
-    jobs.stop(part_rows=1)
+    jobs.stop(shard_rows=1)
     (jobs.photos / "a new one.png").write_bytes(Path(jobs.listed[0]).read_bytes())
     Path(jobs.listed[-2]).unlink()
-    jobs.run(part_rows=1)
+    jobs.run(shard_rows=1)
     found = pq.read_table(jobs.out)
     assert found.column("path").to_pylist() == jobs.listed
     assert found.column("error").to_pylist()[-2] == "there is no such file"
@@ -245,8 +245,8 @@ def test_run_with_a_failing_model_keeps_the_shards(
         patch.setattr(Classifier, "predict_pixels", fail)
         patch.setattr("platecheck.batch.job._PIECE", 1)
         with pytest.raises(RuntimeError, match="on fire"):
-            jobs.run(workers=1, part_rows=2)
-    assert jobs.run(part_rows=2).resumed >= 6
+            jobs.run(workers=1, shard_rows=2)
+    assert jobs.run(shard_rows=2).resumed >= 6
     jobs.check()
 
 
@@ -255,8 +255,8 @@ def test_run_with_a_failing_model_keeps_the_shards(
     [
         ({"source": "other"}, r"was started with source .*list\.csv, not .*other"),
         ({"model": "other.onnx"}, r"was started with model tiny-\w+, not tiny-\w+"),
-        ({"part_rows": 5}, r"was started with part rows 4, not 5"),
-        ({"column": "file"}, r"out\.parquet\.parts was started with column "),
+        ({"shard_rows": 5}, r"was started with shard rows 4, not 5"),
+        ({"column": "file"}, r"out\.parquet\.shards was started with column "),
         ({"keep": ["file"]}, r"was started with keep "),
         ({"root": "/"}, r"was started with root "),
     ],
@@ -296,20 +296,20 @@ def test_run_after_a_stop_compares_standard_input(
 
     listed = "\n".join(jobs.listed)
     give(listed)
-    jobs.stop("-", part_rows=1)
+    jobs.stop("-", shard_rows=1)
     for other in (listed[:-1], listed.rpartition("\n")[0], f"{listed}\nmore.jpg", ""):
         give(other)
         with pytest.raises(DataError, match="was started with another manifest"):
-            jobs.run("-", part_rows=1)
+            jobs.run("-", shard_rows=1)
     give(listed)
-    assert jobs.run("-", part_rows=1).resumed
+    assert jobs.run("-", shard_rows=1).resumed
     jobs.check()
 
 
 def test_run_while_another_process_runs_is_refused(jobs: Jobs) -> None:
     with (
-        FileLock(Path(f"{jobs.out}.parts", LOCK)),
-        pytest.raises(DataError, match=r"another process is using .*out\.parquet\.parts; wait"),
+        FileLock(Path(f"{jobs.out}.shards", LOCK)),
+        pytest.raises(DataError, match=r"another process is using .*out\.parquet\.shards; wait"),
     ):
         jobs.run()
     jobs.run()
@@ -345,11 +345,11 @@ def test_run_keeps_an_out_that_appeared_meanwhile(jobs: Jobs) -> None:
 
 
 def test_run_keeps_a_folder_that_is_not_its_own(jobs: Jobs) -> None:
-    (jobs.folder / "out.parquet.parts").mkdir()
-    (jobs.folder / "out.parquet.parts" / "thesis.txt").touch()
-    with pytest.raises(DataError, match=r"out\.parquet\.parts exists but is not a state folder"):
+    (jobs.folder / "out.parquet.shards").mkdir()
+    (jobs.folder / "out.parquet.shards" / "thesis.txt").touch()
+    with pytest.raises(DataError, match=r"out\.parquet\.shards exists but is not a state folder"):
         jobs.run()
-    assert "thesis.txt" in jobs.names("out.parquet.parts")
+    assert "thesis.txt" in jobs.names("out.parquet.shards")
 
 
 @pytest.mark.parametrize(
@@ -369,8 +369,8 @@ def test_run_keeps_a_folder_that_is_not_its_own(jobs: Jobs) -> None:
         ({"source": "list.csv", "keep": ["label"]}, "--keep label: the output already has"),
         ({"out": "out.txt"}, r"out\.txt does not end in any of"),
         ({"out": "s3://bucket/out.csv"}, "OUT must be a local path"),
-        ({"part_rows": 0}, "--part-rows and --workers must be at least 1"),
-        ({"workers": 0}, "--part-rows and --workers must be at least 1"),
+        ({"shard_rows": 0}, "--shard-rows and --workers must be at least 1"),
+        ({"workers": 0}, "--shard-rows and --workers must be at least 1"),
         ({"address": "auto"}, "--address requires --engine ray"),
     ],
 )

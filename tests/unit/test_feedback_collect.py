@@ -22,7 +22,7 @@ from platecheck.feedback.collect import Collected, collect
 from platecheck.feedback.entry import Answer
 from platecheck.feedback.schema import FEEDBACK
 from platecheck.feedback.store import Store, open_store
-from platecheck.files import PART
+from platecheck.files import TEMPORARY
 from tests.conftest import Cli
 from tests.support.photos import encode
 
@@ -180,7 +180,7 @@ def test_collect_with_full_disk_leaves_nothing(
     with pytest.raises(OSError, match="No space"):
         collect(store, tmp_path / "set", unreviewed=True)
     assert not (tmp_path / "set").exists()
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(PART)]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(TEMPORARY)]
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def test_files_below_skips_output_masks_and_feedback(tmp_path: Path) -> None:
 
 def test_list_photos_ignores_folders_of_models_and_tables(tmp_path: Path) -> None:
     write_photos(tmp_path, WHOLE)
-    for name in ("models/plate.onnx", "answers/a.parquet", "answers.parquet.parts/job.json"):
+    for name in ("models/plate.onnx", "answers/a.parquet", "answers.parquet.shards/job.json"):
         (tmp_path / name).parent.mkdir()
         (tmp_path / name).touch()
     assert list_photos(tmp_path).classes == ("clean", "dirty")

@@ -54,7 +54,7 @@ class Job:
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
     workers: int | None = None
-    part_rows: int = PART_ROWS  # photos per shard
+    shard_rows: int = PART_ROWS  # photos per shard
     one_file: bool = True
     overwrite: bool = False
 
@@ -87,10 +87,10 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
     schema = result_schema(source.kept, classifier.classes)
     out = Path(job.out)
     check_format(out, schema)
-    with Shards(out, job.part_rows) as shards:
+    with Shards(out, job.shard_rows) as shards:
         if os.path.lexists(out) and not (job.overwrite or shards.moved):
             raise DataError(f"{out} already exists; --overwrite replaces it")
-        shards.begin({**source.identity, "model": classifier.id, "part_rows": job.part_rows})
+        shards.begin({**source.identity, "model": classifier.id, "shard_rows": job.shard_rows})
         if counts := shards.moved:  # killed after OUT was replaced, before the folder was removed
             resumed = counts.photos
             shards.remove()
@@ -117,8 +117,8 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
 def _check(job: Job) -> None:
     if is_remote(job.out):
         raise DataError("OUT must be a local path; copy the file afterwards")
-    if job.part_rows < 1 or (job.workers is not None and job.workers < 1):
-        raise DataError("--part-rows and --workers must be at least 1")
+    if job.shard_rows < 1 or (job.workers is not None and job.workers < 1):
+        raise DataError("--shard-rows and --workers must be at least 1")
     if job.address and job.engine != "ray":
         raise DataError("--address requires --engine ray")
     if job.engine == "ray":

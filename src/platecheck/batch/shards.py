@@ -2,11 +2,11 @@
 
 ::
 
-    OUT.parts/job.json                    the options and progress of the job
-    OUT.parts/manifest/00000000.parquet   the photos of shard 0, and the kept columns
-    OUT.parts/results/00000000.parquet    the results of shard 0; missing: not complete yet
-    OUT.parts/result.csv                  the results of all shards, in OUT's format
-    OUT.parts/shards/00000000.csv         the same for a folder that is not in Parquet
+    OUT.shards/job.json                    the options and progress of the job
+    OUT.shards/manifest/00000000.parquet   the photos of shard 0, and the kept columns
+    OUT.shards/results/00000000.parquet    the results of shard 0; missing: not complete yet
+    OUT.shards/result.csv                  the results of all shards, in OUT's format
+    OUT.shards/converted/00000000.csv      the same for a folder that is not in Parquet
 
 Every file is written under a temporary name and renamed, so that it is complete or missing.
 """
@@ -30,7 +30,7 @@ from platecheck.batch.engine import ERROR, LABEL
 from platecheck.batch.formats import read_table, rechunk, write_file
 from platecheck.batch.manifests import PATH
 from platecheck.errors import DataError, OutputError
-from platecheck.files import LOCK, PART, replacing, sync_folder
+from platecheck.files import LOCK, TEMPORARY, replacing, sync_folder
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ class Shards:
         moved: counts of the results if `out` has already been replaced, otherwise None.
     """
 
-    def __init__(self, out: Path, part_rows: int) -> None:
+    def __init__(self, out: Path, shard_rows: int) -> None:
         self.out = out
-        self.part_rows = part_rows
-        self.folder = Path(f"{out}.parts")
+        self.shard_rows = shard_rows
+        self.folder = Path(f"{out}.shards")
         self._state = self.folder / "job.json"
         self.listed, self.photos = False, 0
         self.moved: LabelCounts | None = None
@@ -75,7 +75,7 @@ class Shards:
             raise DataError(f"another process is using {self.folder}; wait for it to end") from None
         except OSError as error:
             raise OutputError(self.folder, error) from error
-        for left in self.folder.rglob(f"{PART}*"):  # leftovers of interrupted writes
+        for left in self.folder.rglob(f"{TEMPORARY}*"):  # leftovers of interrupted writes
             left.unlink()
         if self._state.exists():
             self._job = json.loads(self._state.read_bytes())
@@ -121,7 +121,7 @@ class Shards:
         """
         try:
             photos = 0
-            for shard, table in enumerate(rechunk(tables, repeat(self.part_rows))):
+            for shard, table in enumerate(rechunk(tables, repeat(self.shard_rows))):
                 self._write(self._path("manifest", shard), table.schema, [table])
                 photos += table.num_rows
                 on_photos(photos)
@@ -134,7 +134,7 @@ class Shards:
     def check_manifest(self, tables: Iterable[pa.Table]) -> None:
         """Raise DataError if the source no longer matches the manifest."""
         listed = map(self.read_manifest, range(self.count))
-        for now, then in zip_longest(rechunk(tables, repeat(self.part_rows)), listed):
+        for now, then in zip_longest(rechunk(tables, repeat(self.shard_rows)), listed):
             if now is None or then is None or not now.equals(then):
                 self._refuse("another manifest")
 
@@ -146,10 +146,10 @@ class Shards:
 
     @property
     def count(self) -> int:
-        return math.ceil(self.photos / self.part_rows)
+        return math.ceil(self.photos / self.shard_rows)
 
     def size(self, shard: int) -> int:
-        return min(self.part_rows, self.photos - shard * self.part_rows)
+        return min(self.shard_rows, self.photos - shard * self.shard_rows)
 
     def pending(self) -> list[int]:
         done = {int(path.stem) for path in (self.folder / "results").glob("[0-9]*.parquet")}
@@ -182,7 +182,7 @@ class Shards:
             self._write(result, schema, results())
         else:
             is_copied = self.out.suffix != ".parquet"
-            result = self.folder / ("shards" if is_copied else "results")
+            result = self.folder / ("converted" if is_copied else "results")
             for shard, table in enumerate(results()):
                 if is_copied:
                     self._write(result / f"{shard:08d}{self.out.suffix}", schema, [table])

@@ -12,7 +12,7 @@ from platecheck.cli.options import Json, ModelOption
 from platecheck.cli.predict import COLORS
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
-from platecheck.errors import MissingExtraError
+from platecheck.errors import MissingExtraError, warn_renamed
 
 if TYPE_CHECKING:
     from platecheck.batch.job import JobResult
@@ -68,12 +68,14 @@ def batch(
         typer.Option(help="Ray cluster address; by default $RAY_ADDRESS, or a local cluster."),
     ] = None,
     workers: Workers = None,
-    part_rows: Annotated[int, typer.Option(help="Photos per shard (checkpoint).")] = 1000,
-    parts: Annotated[
-        bool, typer.Option("--parts", help="Write OUT as a folder of shards.")
+    shard_rows: Annotated[int, typer.Option(help="Photos per shard (checkpoint).")] = 1000,
+    shards: Annotated[
+        bool, typer.Option("--shards", help="Write OUT as a folder of shards.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
     as_json: Json = False,
+    part_rows: Annotated[int | None, typer.Option("--part-rows", hidden=True)] = None,
+    parts: Annotated[bool, typer.Option("--parts", hidden=True)] = False,
 ) -> None:
     """Classify an archive of any size; run the same command again to resume.
 
@@ -84,6 +86,10 @@ def batch(
     except ModuleNotFoundError as error:
         raise MissingExtraError("platecheck batch", "batch") from error
 
+    if part_rows is not None:
+        warn_renamed("--part-rows", "--shard-rows")
+    if parts:
+        warn_renamed("--parts", "--shards")
     job = Job(
         source,
         out,
@@ -94,8 +100,8 @@ def batch(
         engine=engine.value,
         address=address,
         workers=workers,
-        part_rows=part_rows,
-        one_file=not parts,
+        shard_rows=shard_rows if part_rows is None else part_rows,
+        one_file=not (shards or parts),
         overwrite=overwrite,
     )
     try:

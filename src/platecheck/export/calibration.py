@@ -13,7 +13,7 @@ from platecheck.data.cache import PixelCache
 from platecheck.data.photometric import photometric_augment
 from platecheck.data.render.pairs import RenderedPairs
 from platecheck.data.segmentation import MaskCache
-from platecheck.export.ood import fit_ood, import_ood
+from platecheck.export.ood import MahalanobisOOD, fit_ood, import_ood
 from platecheck.files import write_text
 from platecheck.training.onnx_import import started_from
 from platecheck.training.robust import mixed_rand
@@ -38,22 +38,28 @@ def calibrate(run: Run) -> None:
         stale.unlink(missing_ok=True)
     model = TorchPredictor(run)
     val = calibration_views(run, "val")
-    model.temperature = fit_run_temperature(model, val)
-    if model.network.evidence is not None:
-        train = [*calibration_views(run, "train").pixels, *_rendered_dishes(run)]
-        start = started_from(run.recipe.network)
-        before = import_ood(start) if start else None
-        known, validated = (_pooled_features(model, pixels) for pixels in (train, val.pixels))
-        fit_ood(known, validated, before).save(run.ood_statistics)
+    model.temperature, ood = fit_calibration(model, val)
+    if ood is not None:
+        ood.save(run.ood_statistics)
     content = {"temperature": model.temperature, "epoch": model.epoch, "photos": len(val.pixels)}
     write_text(run.calibration, json.dumps(content, indent=2) + "\n")
 
 
-def fit_run_temperature(model: TorchPredictor, val: CalibrationViews) -> float:
-    """Fit the temperature of a run's epoch on its validation photos."""
+def fit_calibration(
+    model: TorchPredictor, val: CalibrationViews
+) -> tuple[float, MahalanobisOOD | None]:
+    """Return the temperature of a run's epoch and, with a heatmap, its OOD statistics."""
+    run = model.run
     logits = np.concatenate([model.logits(batch) for batch in batches(val.pixels)])
-    robust = model.run.recipe.augmentation.robust is not None
-    return fit_temperature(logits, val.labels, cautious=robust)
+    robust = run.recipe.augmentation.robust is not None
+    temperature = fit_temperature(logits, val.labels, cautious=robust)
+    if model.network.evidence is None:
+        return temperature, None
+    train = [*calibration_views(run, "train").pixels, *_rendered_dishes(run)]
+    start = started_from(run.recipe.network)
+    before = import_ood(start) if start else None
+    known, validated = (_pooled_features(model, pixels) for pixels in (train, val.pixels))
+    return temperature, fit_ood(known, validated, before)
 
 
 def calibration_views(run: Run, split: str) -> CalibrationViews:

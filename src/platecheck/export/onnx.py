@@ -21,7 +21,7 @@ from platecheck.data.cache import PixelCache
 from platecheck.data.folders import Photo, sha256_of
 from platecheck.errors import DataError, ModelError
 from platecheck.evaluation.evaluate import evaluate
-from platecheck.export.calibration import batches, calibration_views, fit_run_temperature
+from platecheck.export.calibration import batches, calibration_views, fit_calibration
 from platecheck.export.ood import MahalanobisOOD, OODHead
 from platecheck.export.thresholds import choose_thresholds, worst_view
 from platecheck.files import replacing
@@ -117,10 +117,12 @@ def export(
             written.
     """
     model = TorchPredictor(run, epoch)
-    if run.recipe.calibrate and not model.calibrated:
-        model.temperature = fit_run_temperature(model, calibration_views(run, "val"))
-    fitted = model.calibrated and run.ood_statistics.is_file()
-    ood = MahalanobisOOD.load(run.ood_statistics) if fitted else None
+    if model.calibrated:
+        ood = MahalanobisOOD.load(run.ood_statistics) if run.ood_statistics.is_file() else None
+    elif run.recipe.calibrate:  # the run's calibration is of its best epoch
+        model.temperature, ood = fit_calibration(model, calibration_views(run, "val"))
+    else:
+        ood = None
     validation = _verified(run, "val")
     cache = PixelCache(model.size, validation)
     info = _model_info(model, ood, int8=int8)

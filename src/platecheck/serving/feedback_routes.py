@@ -120,7 +120,7 @@ async def create(request: Request, response: Response) -> FeedbackEntry:
     feedback = _enabled(request)
     service: Service = request.app.state.service
     with _count_errors(), service.uploads.reserve() as memory:
-        service.check()
+        service.check_capacity()
         (_, photo), texts = await read_form(
             request.stream(), request.headers, service.settings, memory, texts=TEXTS
         )

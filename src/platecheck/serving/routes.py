@@ -121,7 +121,7 @@ async def predict(
     `error` instead of a label; an unreadable raw body is a 422 error.
     """
     service: Service = request.app.state.service
-    service.check()  # before the body is read
+    service.check_capacity()  # before the body is read
     with service.uploads.reserve() as memory:
         photos = await read_photos(request.stream(), request.headers, service.settings, memory)
         start = time.perf_counter()

@@ -117,7 +117,7 @@ class Service:
         before = max(0, self.in_flight - len(self._threads) + 1)
         return before * self._latency.seconds / len(self._threads)
 
-    def check(self, photos: int = 1) -> None:
+    def check_capacity(self, photos: int = 1) -> None:
         """Raise a 503 `ProblemError` if the service is stopping or has no room for the photos."""
         if self.stopping:
             raise ProblemError(503, "the service is stopping", {"Retry-After": "1"})
@@ -131,7 +131,7 @@ class Service:
     def submit(
         self, photos: Sequence[tuple[str, bytes]], *, heatmap: bool = False, record: bool = True
     ) -> list["Future[Result]"]:
-        """Enqueue all photos (name, content) or none, in which case `check` raises.
+        """Enqueue all photos (name, content) or none, in which case `check_capacity` raises.
 
         Futures cancelled before they start are skipped. With `record`, predictions are counted in
         the metrics.
@@ -140,7 +140,7 @@ class Service:
         for job in jobs:
             job.future.add_done_callback(job.release)
         with self._changed:
-            self.check(len(jobs))
+            self.check_capacity(len(jobs))
             self._set_in_flight(self.in_flight + len(jobs))
             self._jobs.extend(jobs)
             self._changed.notify(len(jobs))

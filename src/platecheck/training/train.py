@@ -25,7 +25,7 @@ from platecheck.errors import DataError, ModelError, RecipeError
 from platecheck.files import (
     LOCK,
     OUTPUT_MARKER,
-    PART,
+    TEMPORARY,
     check_writable,
     locked,
     mark_output,
@@ -243,7 +243,7 @@ def _begin(run: Run, network: PlateNet, *, resumed: bool) -> Path | None:
     if first_process():
         try:
             mark_output(run.folder)
-            for leftover in run.folder.rglob(f"{PART}*"):
+            for leftover in run.folder.rglob(f"{TEMPORARY}*"):
                 leftover.unlink()
             if network.frozen and not resumed:
                 _save_frozen(run, network)
@@ -322,7 +322,7 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
         raise ModelError(f"nothing to resume: there is no {out}")
     if not Run.is_run(out):
         # Files that are written before run.json.
-        ours = ("weights", "recipe.yaml", "photos.csv", PART, OUTPUT_MARKER, LOCK)
+        ours = ("weights", "recipe.yaml", "photos.csv", TEMPORARY, OUTPUT_MARKER, LOCK)
         if any(not entry.name.startswith(ours) for entry in out.iterdir()):
             raise ModelError(f"{out} is not a run folder and cannot be resumed")
         return None
