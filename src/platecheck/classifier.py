@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,8 +20,16 @@ from platecheck.model_file import (
     open_session,
     read_model,
 )
-from platecheck.model_info import ModelInfo, first_line, read_info
-from platecheck.photo import MAX_PIXELS, Color, Source, open_photo, photo_name
+from platecheck.model_info import CLEAN, UNSURE, ModelInfo, class_key, first_line, read_info
+from platecheck.photo import (
+    MAX_PIXELS,
+    Color,
+    Source,
+    open_reduced,
+    photo_name,
+    resize_photo,
+)
+from platecheck.quality import OK, measure
 from platecheck.stream import stream
 
 __all__ = [
@@ -46,6 +54,8 @@ class Prediction:
         ood_score: out-of-distribution score; None if the model has no such output.
         heatmap: float32 [h, w] in [0, 1], how dirty each cell looks, from the upper left; None if
             the model has no such output.
+        quality: "ok", or why the photo is not good enough to call a dish clean, a key of
+            `platecheck.quality.ADVICE`; a dish that would be clean is then unsure.
     """
 
     source: str
@@ -56,6 +66,13 @@ class Prediction:
     threshold: float = 0.0
     ood_score: float | None = None
     heatmap: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    quality: str = OK
+
+    def with_quality(self, quality: str) -> "Prediction":
+        """Return the prediction for a photo of this quality: unsure instead of clean if poor."""
+        is_clean = class_key(self.label) == CLEAN
+        label = UNSURE if is_clean and quality != OK else self.label
+        return replace(self, label=label, quality=quality)
 
     @property
     def top_class(self) -> str:
@@ -74,6 +91,7 @@ class Prediction:
             "top_class": self.top_class,
             "needed": self.threshold,
             "oddness": self.ood_score,
+            "quality": self.quality,
         }
 
     @property
@@ -272,8 +290,10 @@ class Classifier:
         Raises:
             PhotoError: the photo cannot be opened, or has another type.
         """
-        pixels = open_photo(photo, size=self.size, color=color, max_pixels=max_pixels)
-        return self.predict_pixels(pixels[None], [photo_name(photo)])[0]
+        (prediction,) = predict_batch(self, [photo], color=color, max_pixels=max_pixels)
+        if prediction.error:
+            raise prediction.error
+        return prediction
 
     def predict_many(
         self,
@@ -339,16 +359,20 @@ def predict_batch(
     `names` are the sources of the predictions [default: paths, file names or types]. Without
     thresholds, the label is the most probable class.
     """
+    checked = isinstance(model, Classifier) and model.info.quality_check
     found: list[Prediction | None] = []
-    pixels, sources = [], []
+    pixels, sources, qualities = [], [], []
     for photo, name in zip(photos, names or map(photo_name, photos), strict=True):
         try:
-            opened = open_photo(photo, model.size, color=color, max_pixels=max_pixels, name=name)
+            opened = open_reduced(
+                photo, model.size, color=color, max_pixels=max_pixels, name=name
+            ).pixels
         except PhotoError as error:
             found.append(Prediction(name, error=error))
         else:
-            pixels.append(opened)
+            pixels.append(resize_photo(opened, model.size))
             sources.append(name)
+            qualities.append(measure(opened).reason if checked else OK)
             found.append(None)
     if not pixels:
         succeeded = []
@@ -364,7 +388,7 @@ def predict_batch(
             )
             for name, row in zip(sources, model.probabilities(np.stack(pixels)), strict=True)
         ]
-    remaining = iter(succeeded)
+    remaining = map(Prediction.with_quality, succeeded, qualities)
     return [each or next(remaining) for each in found]
 
 

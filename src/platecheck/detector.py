@@ -180,9 +180,7 @@ def iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.flo
     return ratio
 
 
-def _load_again(
-    origin: Path | str | bytes, providers: Sequence[str], fingerprint: str
-) -> Detector:
+def _load_again(origin: Path | str | bytes, providers: Sequence[str], fingerprint: str) -> Detector:
     """Load a pickled detector; raise ModelError if its file is gone or has changed."""
     detector = Detector.load(origin, providers=providers)
     if detector.fingerprint != fingerprint:

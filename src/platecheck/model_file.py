@@ -48,7 +48,9 @@ def read_model(
             raise ModelError(f"{path} is a folder; export a run as a model file: platecheck export")
         if not path.is_file():
             is_name = not path.suffix and len(path.parts) == 1
-            raise ModelError(f"no model file at {path}" + f"; shipped: {', '.join(bundled)}" * is_name)
+            raise ModelError(
+                f"no model file at {path}" + f"; shipped: {', '.join(bundled)}" * is_name
+            )
         # The path of a bundled model may differ on another machine.
         origin = path.stem if path.parent == _WEIGHTS else path.absolute()
         read, name = path.read_bytes, str(path)

@@ -15,6 +15,9 @@ from platecheck.errors import ModelError
 METADATA_KEY = "platecheck"
 FORMAT: Literal[1] = 1
 
+# The class, in any spelling of `class_key`, that a photo of poor quality cannot prove.
+CLEAN = "clean"
+
 # Labels beside the classes.
 UNSURE = "unsure"
 NO_DISH = "not a dish"

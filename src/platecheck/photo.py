@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from platecheck.errors import PhotoError
+from platecheck.photo_color import to_rgb
 from platecheck.photo_formats import CUT_SHORT, DAMAGED, check_scans, identify, is_cut_short
 
 Source = (
@@ -39,9 +40,6 @@ MAX_NAME_LENGTH = 4096  # a longer string is probably a photo in base64, not a p
 # Pillow decodes plain PPM and compressed BMP in Python, up to three seconds a megapixel. A lower
 # pixel limit for those keeps a small file from blocking a service.
 _SLOW_FORMAT_FACTOR = 1 / 32
-
-# Pixels converted to 8 bits at a time.
-_CHUNK = 2**20
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 scale if that leaves at least this multiple of the wanted
 # height and width.
@@ -333,7 +331,7 @@ def _decode(
     if (orientation := _orientation(image)) in _TRANSPOSITIONS:
         upright = image.transpose(_TRANSPOSITIONS[orientation])
         width, height = (height, width) if orientation >= 5 else (width, height)
-    rgb = _to_rgb(upright)
+    rgb = to_rgb(upright)
     if wanted:
         rgb = rgb.resize((wanted[1], wanted[0]), Image.Resampling.BILINEAR)
     return ReducedPhoto(np.array(rgb), height, width)
@@ -377,42 +375,6 @@ def _orientation(image: Image.Image) -> int:
         return orientation if orientation in _TRANSPOSITIONS else 1
     except Exception:  # do not refuse a photo for its damaged EXIF data
         return 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return _to_8_bits(np.asarray(image)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_8_bits(values: NDArray[Any]) -> Image.Image:
-    """Scale deep values [H, W] to 0 to 255.
-
-    Wider types than 16 bits do not define a range: use the smallest of 0 to 1 (floats only), 0 to
-    255 and 0 to 65535 that holds all values, else their own minimum and maximum.
-    """
-    flat = values.reshape(-1)
-    # In chunks: a float64 copy of a large photo would take gigabytes.
-    chunks = [slice(at, at + _CHUNK) for at in range(0, values.size, _CHUNK)]
-    unknown = values.dtype.itemsize > 2
-    finite = (flat[chunk][np.isfinite(flat[chunk])] for chunk in (chunks if unknown else ()))
-    ranges = [(float(chunk.min()), float(chunk.max())) for chunk in finite if chunk.size]
-    low = min((lowest for lowest, _ in ranges), default=0.0)
-    high = max((highest for _, highest in ranges), default=0.0)
-    start, span = 0.0, 65535.0
-    if low < 0 or high > 65535:
-        start, span = low, high - low or 1
-    elif unknown and high <= 255:
-        span = 1 if high <= 1 and values.dtype.kind == "f" else 255
-    grey = np.empty(values.size, np.uint8)
-    for chunk in chunks:
-        deep = flat[chunk].astype(np.float64)
-        known = np.nan_to_num(deep, nan=low, posinf=high, neginf=low)
-        grey[chunk] = np.rint((known - start) * (255 / span))
-    return Image.fromarray(grey.reshape(values.shape))
 
 
 def _reason(error: Exception, data: bytes) -> str:

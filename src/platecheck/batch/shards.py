@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import repeat, zip_longest
+from itertools import groupby, repeat, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -35,17 +35,18 @@ from platecheck.files import LOCK, TEMPORARY, replacing, sync_folder
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """Number of photos, of photos per label, and of photos that could not be opened."""
+    """Number of photos, of rows per label, and of photos that could not be opened."""
 
     photos: int = 0
     labels: Mapping[str, int] = field(default_factory=dict)
     errors: int = 0
 
-    def __add__(self, results: pa.Table) -> "LabelCounts":
+    def add(self, results: pa.Table, photos: int) -> "LabelCounts":
+        """Return the counts with the results for more photos."""
         labels = Counter(self.labels)
         labels.update(results.column(LABEL).drop_null().to_pylist())
         errors = self.errors + results.num_rows - results.column(ERROR).null_count
-        return LabelCounts(self.photos + results.num_rows, dict(labels), errors)
+        return LabelCounts(self.photos + photos, dict(labels), errors)
 
 
 class Shards:
@@ -160,7 +161,8 @@ class Shards:
         return self.photos - sum(map(self.size, self.pending()))
 
     def write_results(self, shard: int, results: pa.Table) -> None:
-        if not results.column(PATH).equals(self.read_manifest(shard).column(PATH)):
+        wanted, found = self.read_manifest(shard).column(PATH), results.column(PATH)
+        if _without_repeats(found) != _without_repeats(wanted):  # a photo may have several rows
             raise RuntimeError(f"the results of shard {shard} do not match its manifest")
         self._write(self._path("results", shard), results.schema, [results])
 
@@ -172,7 +174,7 @@ class Shards:
             nonlocal counts
             for shard in range(self.count or 1):
                 table = read_table(self._path("results", shard))
-                counts += table
+                counts = counts.add(table, self.size(shard))
                 yield table
 
         if not self.count:  # write an empty shard, so that the output has a schema
@@ -218,3 +220,7 @@ class Shards:
             yield file
             file.flush()
             os.fsync(file.fileno())
+
+
+def _without_repeats(paths: pa.ChunkedArray) -> list[str | None]:
+    return [path for path, _ in groupby(paths.to_pylist())]

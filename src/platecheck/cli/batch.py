@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from platecheck.cli.options import Json, ModelOption
-from platecheck.cli.predict import COLORS
+from platecheck.cli.options import DetectorOption, Json, ModelOption
+from platecheck.cli.photos import COLORS
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import MissingExtraError, warn_renamed
@@ -53,6 +53,10 @@ def batch(
     source: Source,
     out: Annotated[str, typer.Argument(help="Output file: .parquet, .csv or .jsonl.")],
     model: ModelOption = None,
+    inspect: Annotated[
+        bool, typer.Option("--inspect", help="Find the dishes first; write a row for each.")
+    ] = False,
+    detector: DetectorOption = None,
     column: Annotated[
         str | None, typer.Option(help="Manifest column that holds the paths \\[default: path].")
     ] = None,
@@ -103,6 +107,8 @@ def batch(
         shard_rows=shard_rows if part_rows is None else part_rows,
         one_file=not (shards or parts),
         overwrite=overwrite,
+        inspect=inspect,
+        detector=detector,
     )
     try:
         # Ray prints to stdout; keep it out of the summary.
