@@ -1,4 +1,4 @@
-"""What tests write: small photos, and tiny models."""
+"""What tests write: small photos, tiny models, and tiny detectors."""
 
 import zlib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 
-from platecheck.model_info import METADATA_KEY, ModelInfo
+from platecheck.model_info import METADATA_KEY, DetectorInfo, ModelInfo
 
 
 def write_photos(folder: Path, counts: Mapping[str, int]) -> Path:
@@ -118,3 +118,96 @@ def model_info(**changes: Any) -> ModelInfo:
         "metrics": {},
     }
     return ModelInfo(**{**fields, **changes})
+
+
+def write_detector(
+    path: Path,
+    *,
+    size: int = 64,
+    grid: int = 2,
+    metadata: Mapping[str, str] | None = None,
+    boxes: str = "boxes",
+    **info: Any,
+) -> Path:
+    """Write a tiny exported detector: a box around what is bright in each cell of a grid.
+
+    A score is the brightness of the brightest pixel; what is darker than the padding is no dish.
+
+    Args:
+        grid: cells a side; `size` is a multiple of it.
+        metadata: replaces those of `DetectorInfo`.
+        boxes: name of the first output.
+        info: fields of `DetectorInfo`.
+    """
+    node, cell = helper.make_node, size // grid
+    corner = np.array([[x, y] for y in range(grid) for x in range(grid)], np.float32) * cell
+    constants = {
+        "bright": np.float32(120),
+        "white": np.float32(255),
+        "none": np.float32(0),
+        "far": np.float32(size),
+        "start": np.arange(cell, dtype=np.float32),
+        "end": np.arange(1, cell + 1, dtype=np.float32),
+        "corner": np.concatenate([corner, corner], axis=1),  # [A, 4]
+        "cells": np.int64([0, grid, cell, grid, cell]),
+        "slots": np.int64([0, grid * grid, cell, cell]),
+    }
+    nodes = [
+        node("Cast", ["photos"], ["float"], to=TensorProto.FLOAT),
+        node("ReduceMean", ["float"], ["grey"], axes=[3], keepdims=0),
+        node("Reshape", ["grey", "cells"], ["rows of cells"]),
+        node("Transpose", ["rows of cells"], ["cells of rows"], perm=[0, 1, 3, 2, 4]),
+        node("Reshape", ["cells of rows", "slots"], ["slot"]),  # [N, A, rows, columns]
+        node("ReduceMax", ["slot"], ["peak"], axes=[2, 3], keepdims=0),
+        node("Greater", ["peak", "bright"], ["found"]),
+        node("Div", ["peak", "white"], ["level"]),
+        node("Where", ["found", "level", "none"], ["scores"]),
+    ]
+    for name, axis in (("x", 2), ("y", 3)):
+        nodes += [
+            node("ReduceMax", ["slot"], [f"{name} peaks"], axes=[axis], keepdims=0),
+            node("Greater", [f"{name} peaks", "bright"], [f"{name} is bright"]),
+            node("Where", [f"{name} is bright", "start", "far"], [f"{name} starts"]),
+            node("Where", [f"{name} is bright", "end", "none"], [f"{name} ends"]),
+            node("ReduceMin", [f"{name} starts"], [f"{name}0"], axes=[2], keepdims=1),
+            node("ReduceMax", [f"{name} ends"], [f"{name}1"], axes=[2], keepdims=1),
+        ]
+    nodes += [
+        node("Concat", ["x0", "y0", "x1", "y1"], ["within"], axis=2),
+        node("Add", ["within", "corner"], [boxes]),
+    ]
+    value_info = helper.make_tensor_value_info
+    made = helper.make_graph(
+        nodes,
+        "blobs",
+        [value_info("photos", TensorProto.UINT8, ["batch", size, size, 3])],
+        [
+            value_info(boxes, TensorProto.FLOAT, ["batch", grid * grid, 4]),
+            value_info("scores", TensorProto.FLOAT, ["batch", grid * grid]),
+        ],
+        [onnx.numpy_helper.from_array(np.asarray(each), name) for name, each in constants.items()],
+    )
+    model = helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    if metadata is None:
+        metadata = {METADATA_KEY: detector_info(size=size, **info).model_dump_json()}
+    helper.set_model_props(model, dict(metadata))
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+def detector_info(**changes: Any) -> DetectorInfo:
+    """What a tiny detector says of itself."""
+    fields: dict[str, Any] = {
+        "platecheck": "0.3.0",
+        "recipe": "blobs",
+        "network": "grid",
+        "size": 64,
+        "precision": "float32",
+        "threshold": 0.5,
+        "nms_iou": 0.5,
+        "epoch": 3,
+        "seed": 7,
+        "data_fingerprint": "0" * 64,
+        "metrics": {},
+    }
+    return DetectorInfo(**{**fields, **changes})

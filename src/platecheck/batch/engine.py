@@ -119,4 +119,4 @@ def _dish_rows(
 
 
 def _reason(error: PhotoError | None) -> str | None:
-    return error and error.reason.encode(errors="backslashreplace").decode()
+    return error.reason.encode(errors="backslashreplace").decode() if error else None

@@ -107,5 +107,6 @@ def _predict_table(
 
 @lru_cache(maxsize=1)  # once per process
 def _load(files: tuple[Any, ...]) -> Judge:
-    model, *detector = map(ray.get, files)
-    return load_judge(model, *(detector or [None]), inspect=bool(detector))
+    contents: list[bytes] = [ray.get(file) for file in files]
+    detector = contents[1] if len(contents) > 1 else None
+    return load_judge(contents[0], detector, inspect=detector is not None)

@@ -9,10 +9,12 @@ from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
-from platecheck.cli.options import complete_model
+from platecheck.cli.options import complete_detector, complete_model
 from platecheck.cli.terminal import escape, print_url
 from platecheck.errors import MissingExtraError, warn_renamed
 from platecheck.serving.settings import DEPRECATED, FLAGS, Settings, flag_name, load_settings
+
+COMPLETIONS = {"model": complete_model, "detector": complete_detector}
 
 apikey = typer.Typer(help="Manage API keys.", no_args_is_help=True)
 
@@ -62,7 +64,7 @@ def _options() -> Iterator[inspect.Parameter]:
         option = typer.Option(
             *([flag_name(name)] if field.default is False else []),
             help=f"{field.description}{escape(default)}.".replace("….", "…"),
-            autocompletion=complete_model if name == "model" else None,
+            autocompletion=COMPLETIONS.get(name),
             hidden=name not in FLAGS,
         )
         yield inspect.Parameter(

@@ -9,6 +9,9 @@ from fastapi import Depends, FastAPI
 
 import platecheck
 from platecheck.classifier import Classifier, find_model
+from platecheck.detector import Detector
+from platecheck.model_file import BUNDLED_DETECTORS
+from platecheck.model_info import CLEAN, class_key
 from platecheck.serving import feedback_routes, routes
 from platecheck.serving.feedback_service import FeedbackService, open_feedback
 from platecheck.serving.keys import read_keys
@@ -26,12 +29,13 @@ from platecheck.serving.settings import Settings, is_loopback
 from platecheck.serving.static import mount_docs, mount_page
 
 INTRODUCTION = (
-    "Send photos to `POST /v1/predict`. If the service requires API keys, authenticate with"
-    " `Authorization: Bearer KEY`. Errors are `application/problem+json` (RFC 9457). After a 503"
-    " response, wait for the number of seconds in `Retry-After` before you retry."
+    "Send photos of one dish to `POST /v1/predict`, of any number of dishes to `POST /v1/inspect`."
+    " If the service requires API keys, authenticate with `Authorization: Bearer KEY`. Errors are"
+    " `application/problem+json` (RFC 9457). After a 503 response, wait for the number of seconds"
+    " in `Retry-After` before you retry."
 )
 TAGS = {
-    "predict": "Classify photos",
+    "predict": "Classify photos, or every dish in them",
     "model": "Model metadata and limits",
     "feedback": "Report wrong predictions, if the service accepts feedback",
     "health": "Probes and metrics",
@@ -63,7 +67,7 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     )
     app.state.keys = keys
     app.state.model_file = path.read_bytes()
-    app.state.service = Service(classifier, settings)
+    app.state.service = Service(classifier, settings, find_detector(classifier, settings))
     store = open_feedback(settings)
     app.state.feedback = FeedbackService(store, settings.feedback_days) if store else None
     auth = [] if keys is None else [Depends(routes.authenticate)]
@@ -76,9 +80,18 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     add_error_handlers(app)
     _add_middleware(app, settings)
     paths = app.openapi()["paths"]  # cached by FastAPI
-    paths["/v1/predict"]["post"]["requestBody"] = routes.predict_body(settings)
+    for path_of_photos in ("/v1/predict", "/v1/inspect"):
+        paths[path_of_photos]["post"]["requestBody"] = routes.predict_body(settings)
     paths["/v1/feedback"]["post"]["requestBody"] = feedback_routes.form_body(classifier.classes)
     return app
+
+
+def find_detector(classifier: Classifier, settings: Settings) -> Detector | None:
+    """Load the detector; None if it is not set and the default one does not suit the model."""
+    is_suitable = CLEAN in map(class_key, classifier.classes)
+    if not settings.detector and not (is_suitable and find_model(None, BUNDLED_DETECTORS).exists()):
+        return None
+    return Detector.load(settings.detector, providers=settings.providers or None)
 
 
 @asynccontextmanager

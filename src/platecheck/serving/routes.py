@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -14,9 +15,21 @@ from starlette.responses import Response
 
 from platecheck.serving import observability
 from platecheck.serving.keys import find_key
-from platecheck.serving.problems import PROBLEM_JSON, ProblemError, problem_details
-from platecheck.serving.schemas import ModelMetadata, PhotoPrediction, PredictResponse, Status
-from platecheck.serving.service import Result, Service
+from platecheck.serving.problems import (
+    PROBLEM_JSON,
+    ProblemDetails,
+    ProblemError,
+    problem_details,
+)
+from platecheck.serving.schemas import (
+    InspectResponse,
+    ModelMetadata,
+    PhotoInspection,
+    PhotoPrediction,
+    PredictResponse,
+    Status,
+)
+from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE
 from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos, unreadable
@@ -121,31 +134,87 @@ async def predict(
     `error` instead of a label; an unreadable raw body is a 422 error.
     """
     service: Service = request.app.state.service
+    upload = await judge(request, heatmap=evidence)
+    predictions = [PhotoPrediction.of(*each) for each in upload.results]
+    upload.check_body(predictions[0].error)
+    response = PredictResponse(
+        model=service.classifier.id, milliseconds=upload.milliseconds, photos=predictions
+    )
+    # Bypass FastAPI, which would validate it a second time.
+    return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
+
+
+@router.post(
+    "/v1/inspect",
+    operation_id="inspect",
+    response_model=InspectResponse,
+    response_model_exclude_none=True,
+    responses=errors({**_PREDICT_ERRORS, 404: "The service has no detector"}),
+    tags=["predict"],
+)
+async def inspect(
+    request: Request,
+    heatmap: Annotated[
+        bool, Query(description="Also return a heatmap of the dirt for each dish.")
+    ] = False,
+) -> Response:
+    """Find every dish in photos and classify each as clean, dirty or `unsure`.
+
+    `photos` has one entry per photo, in the order sent. An unreadable photo of a form has an
+    `error` instead of dishes; an unreadable raw body is a 422 error.
+    """
+    service: Service = request.app.state.service
+    if not service.inspector:
+        raise ProblemError(404, "the service has no detector, or its model has no class 'clean'")
+    upload = await judge(request, heatmap=heatmap, inspect=True)
+    inspections = [PhotoInspection.of(*each) for each in upload.results]
+    upload.check_body(inspections[0].error)
+    response = InspectResponse(
+        model=service.classifier.id,
+        detector=service.inspector.detector.id,
+        milliseconds=upload.milliseconds,
+        photos=inspections,
+    )
+    return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The photos of a request, each with its result."""
+
+    headers: Mapping[str, str]
+    body: bytes  # of the first photo
+    results: list[tuple[str, Any]]
+    milliseconds: float
+
+    def check_body(self, error: ProblemDetails | None) -> None:
+        """Raise the error of the first photo if it is the whole body."""
+        if error and not is_form(self.headers):
+            raise unreadable(self.headers, self.body, error.detail or "")
+
+
+async def judge(request: Request, **options: bool) -> Judged:
+    """Read the photos of a request and classify or inspect them; options of `Service.submit`."""
+    service: Service = request.app.state.service
     service.check_capacity()  # before the body is read
     with service.uploads.reserve() as memory:
         photos = await read_photos(request.stream(), request.headers, service.settings, memory)
         start = time.perf_counter()
-        results = await classify(request, photos, heatmap=evidence)
-    predictions = [
-        PhotoPrediction.of(name, result) for (name, _), result in zip(photos, results, strict=True)
-    ]
+        results = await classify(request, photos, **options)
     request.state.log.update(photos=len(photos), bytes=sum(len(file) for _, file in photos))
-    if not is_form(request.headers) and (error := predictions[0].error):
-        raise unreadable(request.headers, photos[0][1], error.detail or "")
-    response = PredictResponse(
-        model=service.classifier.id,
-        milliseconds=round((time.perf_counter() - start) * 1000, 2),
-        photos=predictions,
+    names = [name for name, _ in photos]
+    milliseconds = round((time.perf_counter() - start) * 1000, 2)
+    return Judged(
+        request.headers, photos[0][1], list(zip(names, results, strict=True)), milliseconds
     )
-    # Bypass FastAPI, which would validate it a second time.
-    return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
 
 
 @router.get("/v1/model", operation_id="getModel", summary="Get model metadata", tags=["model"])
 async def model(request: Request) -> ModelMetadata:
     """Return classes, thresholds and metrics of the model, and the limits of the service."""
     service: Service = request.app.state.service
-    return ModelMetadata.of(service.classifier, service.settings)
+    detector = service.inspector.detector if service.inspector else None
+    return ModelMetadata.of(service.classifier, detector, service.settings)
 
 
 @router.get(
@@ -206,7 +275,7 @@ def get_metrics() -> Response:  # not async: reads files if there are several wo
 
 async def classify(
     request: Request, photos: Sequence[tuple[str, bytes]], **options: bool
-) -> list[Result]:
+) -> list[Any]:
     """Classify photos, cancelling those not yet started if the client disconnects.
 
     Other arguments as for `Service.submit`, which may raise a 503 `ProblemError`.
@@ -214,7 +283,7 @@ async def classify(
     Raises:
         ClientDisconnect: The client disconnected.
     """
-    futures: list[Future[Result]] = request.app.state.service.submit(photos, **options)
+    futures: list[Future[Any]] = request.app.state.service.submit(photos, **options)
 
     def cancel(_: object = None) -> None:
         for future in futures:

@@ -18,7 +18,7 @@ from uvicorn.supervisors import Multiprocess
 
 from platecheck.classifier import Classifier
 from platecheck.errors import PlatecheckError, SettingsError
-from platecheck.serving.app import create_app
+from platecheck.serving.app import create_app, find_detector
 from platecheck.serving.keys import read_keys
 from platecheck.serving.observability import event, log_config
 from platecheck.serving.settings import Settings, is_loopback, resolve
@@ -42,7 +42,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
     keys = _keys(settings)
     if settings.certificate and settings.private_key:
         _check_certificate(settings.certificate, settings.private_key)
-    Classifier.load(settings.model, providers=settings.providers or None)
+    find_detector(Classifier.load(settings.model, providers=settings.providers or None), settings)
     with (
         _listen(settings) as listening,
         tempfile.TemporaryDirectory(prefix="platecheck-metrics-") as folder,

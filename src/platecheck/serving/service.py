@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 from platecheck.classifier import Classifier, Prediction, predict_batch
+from platecheck.detector import Detector
 from platecheck.heatmap import heatmap_png
+from platecheck.inspector import Inspection, Inspector
 from platecheck.serving import observability
 from platecheck.serving.observability import Drift
 from platecheck.serving.problems import ProblemError
@@ -33,13 +36,22 @@ class Result:
     png: bytes | None = None  # heatmap overlay, if requested and if the model has one
 
 
+@dataclass(frozen=True, slots=True)
+class InspectionResult:
+    """The result for one photo of any number of dishes."""
+
+    inspection: Inspection
+    pngs: tuple[bytes | None, ...]  # heatmap overlay of each dish, as in `Result`
+
+
 @dataclass(slots=True)
 class _Job:
     name: str
     photo: bytes
     heatmap: bool
     record: bool
-    future: "Future[Result]" = field(default_factory=Future)
+    inspect: bool = False
+    future: "Future[Any]" = field(default_factory=Future)
 
     def release(self, _: object) -> None:
         """Free the photo's memory, even while a cancelled job is still queued."""
@@ -77,8 +89,11 @@ class Service:
     `max_queue_delay`, or if more than `queue` photos would be in flight.
     """
 
-    def __init__(self, classifier: Classifier, settings: Settings) -> None:
+    def __init__(
+        self, classifier: Classifier, settings: Settings, detector: Detector | None = None
+    ) -> None:
         self.classifier = classifier
+        self.inspector = Inspector(classifier, detector) if detector else None
         self.settings = settings
         self.uploads = MemoryLimiter(settings.max_upload_bytes)
         self.in_flight = 0  # photos queued or being processed
@@ -129,14 +144,19 @@ class Service:
             raise ProblemError(503, "too many photos are queued; retry later", retry)
 
     def submit(
-        self, photos: Sequence[tuple[str, bytes]], *, heatmap: bool = False, record: bool = True
-    ) -> list["Future[Result]"]:
+        self,
+        photos: Sequence[tuple[str, bytes]],
+        *,
+        heatmap: bool = False,
+        record: bool = True,
+        inspect: bool = False,
+    ) -> list["Future[Any]"]:
         """Enqueue all photos (name, content) or none, in which case `check_capacity` raises.
 
-        Futures cancelled before they start are skipped. With `record`, predictions are counted in
-        the metrics.
+        The futures give a `Result` or, with `inspect`, an `InspectionResult`; those cancelled
+        before they start are skipped. With `record`, predictions are counted in the metrics.
         """
-        jobs = [_Job(name, photo, heatmap, record) for name, photo in photos]
+        jobs = [_Job(name, photo, heatmap, record, inspect) for name, photo in photos]
         for job in jobs:
             job.future.add_done_callback(job.release)
         with self._changed:
@@ -155,10 +175,10 @@ class Service:
         while jobs := self._next():
             start = time.perf_counter()
             pending = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            results: list[Result] = []
+            results: list[Result | InspectionResult] = []
             failure: Exception | None = None
             try:
-                results = self._classify(pending) if pending else []
+                results = self._judge(pending) if pending else []
             except Exception as error:  # passed on to the caller; the thread continues
                 failure = error
             with self._changed:
@@ -178,20 +198,35 @@ class Service:
             share = ceil(len(self._jobs) / len(self._threads))
             return [self._jobs.popleft() for _ in range(min(self.settings.batch, share))]
 
+    def _judge(self, jobs: Sequence[_Job]) -> list[Result | InspectionResult]:
+        plain = iter(self._classify([job for job in jobs if not job.inspect]))
+        return [self._inspect(job) if job.inspect else next(plain) for job in jobs]
+
     def _classify(self, jobs: Sequence[_Job]) -> list[Result]:
         photos, names = [job.photo for job in jobs], [job.name for job in jobs]
         max_pixels = self.settings.max_pixels
         predictions = predict_batch(self.classifier, photos, names, max_pixels=max_pixels)
         results = []
         for job, prediction in zip(jobs, predictions, strict=True):
-            heatmap = prediction.heatmap if job.heatmap else None
-            results.append(Result(prediction, None if heatmap is None else heatmap_png(heatmap)))
+            results.append(Result(prediction, _png(prediction) if job.heatmap else None))
             if job.record:
+                observability.PHOTOS.labels("error" if prediction.error else prediction.label).inc()
                 self._record(prediction)
         return results
 
+    def _inspect(self, job: _Job) -> InspectionResult:
+        assert self.inspector, "the route checks it"
+        max_pixels = self.settings.max_pixels
+        (found,) = self.inspector.inspect_batch([job.photo], [job.name], max_pixels=max_pixels)
+        if job.record:
+            observability.PHOTOS.labels("error" if found.error else found.verdict).inc()
+            for dish in found.dishes:
+                observability.DISHES.labels(dish.label).inc()
+                self._record(dish.prediction)
+        pngs = (_png(dish.prediction) if job.heatmap else None for dish in found.dishes)
+        return InspectionResult(found, tuple(pngs))
+
     def _record(self, prediction: Prediction) -> None:
-        observability.PHOTOS.labels("error" if prediction.error else prediction.label).inc()
         if self._drift is None:
             return
         self._drift.add(prediction)
@@ -201,3 +236,7 @@ class Service:
             for of, distance in distances.items():
                 if distance is not None:
                     observability.DRIFT.labels(of).set(distance)
+
+
+def _png(prediction: Prediction) -> bytes | None:
+    return None if prediction.heatmap is None else heatmap_png(prediction.heatmap)

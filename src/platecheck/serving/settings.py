@@ -22,7 +22,7 @@ Seconds = Annotated[float, Field(gt=0, le=86400)]
 Count = Annotated[int, Field(ge=1)]
 
 # Settings with a flag; the flags of all others are deprecated and accepted until 0.3.
-FLAGS = ("model", "host", "port", "keys", "no_auth", "workers", "feedback")
+FLAGS = ("model", "detector", "host", "port", "keys", "no_auth", "workers", "feedback")
 
 # Old name -> new name; accepted with a note on stderr until 0.3.
 DEPRECATED = {
@@ -59,6 +59,9 @@ class Settings(BaseModel):
 
     model: Path | None = Field(
         None, description="Exported model file, or a bundled model: plate (default), tiny"
+    )
+    detector: Path | None = Field(
+        None, description="Detector file for /v1/inspect, or the bundled one: dishes (default)"
     )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, description="Port to listen on; 0 picks a free one", ge=0, le=65535)
