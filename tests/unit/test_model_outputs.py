@@ -179,7 +179,7 @@ class TestFileWithAll:
     def test_dict_has_the_label_but_not_the_heatmap(self, full: Classifier) -> None:
         told = full.predict(photo_of(120)).as_dict()
         assert list(told)[:4] == ["photo", "label", "probability", "probabilities"]
-        assert set(told) - set(list(told)[:4]) == {"top_class", "needed", "oddness"}
+        assert set(told) - set(list(told)[:4]) == {"top_class", "needed", "oddness", "quality"}
         assert told["label"] == UNSURE
         assert told["top_class"] in full.classes
 
