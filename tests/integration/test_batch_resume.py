@@ -161,6 +161,7 @@ print("killed", number - 1)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("one_file", "overwrite"), [(True, False), (False, True)])
 def test_job_killed_before_each_file_change_resumes_to_the_same_rows(
     tmp_path: Path, model: Path, one_file: bool, overwrite: bool

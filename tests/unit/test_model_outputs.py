@@ -12,8 +12,9 @@ from PIL import Image
 
 from platecheck.classifier import Classifier
 from platecheck.model_info import NO_DISH, UNSURE, ErrorGuarantee, ModelInfo
-from tests.conftest import WriteModel, model_info
+from tests.conftest import WriteModel
 from tests.support.photos import encode
+from tests.support.writing import model_info
 
 SIZE, CELL = 16, 4
 ODD = 0.8  # darker than a fifth of white is no dish, to the tiny model
