@@ -68,7 +68,7 @@ def plate() -> Classifier:
     return Classifier.load("plate")
 
 
-def rack(height: int = 300, width: int = 400, levels: tuple[int, ...] = (250, 160)) -> Any:
+def rack(height: int = 300, width: int = 400, levels: tuple[int, ...] = (250, 135)) -> Any:
     """A photo with up to four dishes, one in each quarter; bright ones are dirty."""
     pixels = np.zeros((height, width, 3), np.uint8)
     for number, level in enumerate(levels):
