@@ -99,7 +99,7 @@ def test_inspect_finds_each_dish_in_pixels_of_the_photo(inspector: Inspector) ->
 def test_boxes_are_those_of_the_upright_photo(inspector: Inspector, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    file = encode(rack(), "JPEG", quality=95, exif=exif)
+    file = encode(rack(400, 400), "JPEG", quality=95, exif=exif)
     upright = open_photo(file)
     found, expected = inspector.inspect(file), inspector.inspect(upright)
     assert (found.height, found.width) == upright.shape[:2]
