@@ -86,18 +86,31 @@ class PlateNet(nn.Module):
         if self.frozen:
             self.backbone.eval()
         if self.frozen_statistics:
-            for module in self.backbone.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+            freeze_statistics(self.backbone)
         return self
 
     def learned_state(self) -> dict[str, Tensor]:
         """Return the state dict of the trained parts: without the backbone if it is frozen."""
         return {
-            key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for key, tensor in self.state_dict().items()
+            key: tensor
+            for key, tensor in state_of(self).items()
             if not (self.frozen and key.startswith("backbone."))
         }
+
+
+def state_of(network: nn.Module) -> dict[str, Tensor]:
+    """Return a copy of a network's state dict on the CPU, as it is saved."""
+    return {
+        key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for key, tensor in network.state_dict().items()
+    }
+
+
+def freeze_statistics(backbone: nn.Module) -> None:
+    """Keep the running statistics of all BatchNorm layers, although the weights are trained."""
+    for module in backbone.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
 
 
 class HeatmapHead(nn.Module):

@@ -1,0 +1,127 @@
+"""The detector: a backbone, a feature pyramid and a head without anchor boxes (FCOS).
+
+Tian et al., FCOS: Fully Convolutional One-Stage Object Detection, 2019. As in Generalized Focal
+Loss (Li et al., 2020) the score of a box is its expected intersection over union.
+"""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from platecheck.errors import ModelError
+from platecheck.training.networks import NETWORKS
+from platecheck.training.plate_net import freeze_statistics, state_of
+from platecheck.training.recipe import Recipe
+
+STRIDES = (8, 16, 32)
+PRIOR = 0.01  # score of all positions before training
+
+
+class DishDetector(nn.Module):
+    """Scores and boxes at every position of three feature maps.
+
+    Attributes:
+        backbone: the recipe's network, of which only `stages` are used.
+        frozen: False; detectors are trained as a whole.
+        positions: centres (x, y) of the positions and their strides, in pixels [A, 3].
+    """
+
+    frozen = False
+
+    def __init__(self, backbone: nn.Module, recipe: Recipe) -> None:
+        super().__init__()
+        stages = NETWORKS[recipe.network.name].stages
+        assert stages is not None
+        assert stages.coarse is not None
+        assert recipe.detection is not None
+        width, levels = recipe.detection.channels, (stages.fine, stages.middle, stages.coarse)
+        self.backbone = backbone
+        self.frozen_statistics = recipe.network.frozen_statistics
+        self.stages = [name for name, _ in levels]
+        self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for _, channels in levels)
+        self.stem, self.score_tower, self.box_tower = (_Shared(width) for _ in range(3))
+        self.score = nn.Conv2d(width, 1, 1)
+        self.distances = nn.Conv2d(width, 4, 1)
+        nn.init.constant_(self.score.bias, math.log(PRIOR / (1 - PRIOR)))  # type: ignore[arg-type]
+        nn.init.constant_(self.distances.bias, 2.0)  # type: ignore[arg-type]
+        self.positions = nn.Buffer(_positions(recipe.input.size), persistent=False)
+        self.train()
+
+    def forward(self, photos: Tensor) -> tuple[Tensor, Tensor]:
+        """Return score logits [N, A] and boxes [N, A, 4] in pixels of photos [N, 3, S, S]."""
+        logits, distances = [], []
+        for level, features in enumerate(self._pyramid(photos)):
+            shared = self.stem(features, level)
+            logits.append(self.score(self.score_tower(shared, level)).flatten(1))
+            sides = self.distances(self.box_tower(shared, level))
+            distances.append(sides.flatten(2).transpose(1, 2))
+        reach = nn.functional.softplus(torch.cat(distances, dim=1).float())
+        reach = reach * self.positions[:, 2:]
+        centres = self.positions[:, :2]
+        boxes = torch.cat((centres - reach[..., :2], centres + reach[..., 2:]), dim=-1)
+        return torch.cat(logits, dim=1).float(), boxes
+
+    def _pyramid(self, photos: Tensor) -> list[Tensor]:
+        maps: list[Tensor] = []
+        features = self.backbone.bn1(self.backbone.conv_stem(photos))  # type: ignore[operator]
+        for name, block in self.backbone.blocks.named_children():  # type: ignore[union-attr]
+            features = block(features)
+            if f"blocks.{name}" in self.stages:
+                maps.append(features)
+        joined: list[Tensor] = []
+        for lateral, fine in zip(reversed(self.laterals), reversed(maps), strict=True):
+            level = lateral(fine)
+            if joined:
+                level = level + nn.functional.interpolate(joined[0], scale_factor=2.0)
+            joined.insert(0, level)
+        return joined
+
+    def train(self, mode: bool = True) -> "DishDetector":
+        """Set the mode, except for frozen statistics."""
+        super().train(mode)
+        if self.frozen_statistics:
+            freeze_statistics(self.backbone)
+        return self
+
+    def learned_state(self) -> dict[str, Tensor]:
+        """Return a copy of the state dict on the CPU."""
+        return state_of(self)
+
+
+class _Shared(nn.Module):
+    """A convolution shared by the levels, with normalization of their own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in STRIDES)
+
+    def forward(self, features: Tensor, level: int) -> Tensor:
+        return torch.relu(self.norms[level](self.convolution(features)))
+
+
+def build_detector(recipe: Recipe) -> DishDetector:
+    """Build a detector with random weights, or with those of ImageNet in the backbone.
+
+    Raises:
+        ModelError: there are no such weights.
+    """
+    spec = NETWORKS[recipe.network.name]
+    backbone: Any = spec.build(recipe.network, 1, recipe.input.size)[0]
+    if recipe.network.weights == "imagenet":
+        if spec.imagenet is None:
+            raise ModelError(f"there are no ImageNet weights for {recipe.network.name}")
+        backbone.load_state_dict(dict(spec.imagenet(backbone)))
+    backbone.conv_head, backbone.bn2 = nn.Identity(), nn.Identity()
+    return DishDetector(backbone, recipe)
+
+
+def _positions(size: int) -> Tensor:
+    rows = []
+    for stride in STRIDES:
+        steps = (torch.arange(size // stride) + 0.5) * stride
+        y, x = torch.meshgrid(steps, steps, indexing="ij")
+        rows.append(torch.stack((x, y, torch.full_like(x, stride)), dim=-1).reshape(-1, 3))
+    return torch.cat(rows)
