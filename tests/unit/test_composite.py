@@ -142,15 +142,17 @@ def test_compose_scene_boxes_are_the_extents_of_what_is_seen(seed: int) -> None:
     dishes = [cut_out(colour) for colour in COLOURS[:3]]
     photo, boxes, visible = compose_scene(np.random.default_rng(seed), dishes, grey, 240)
     assert photo.shape == (240, 240, 3)
-    seen = 0
+    extents = []
     for channel in range(3):
         others = np.delete(photo, channel, 2).max(-1).astype(int)
-        rows, columns = np.nonzero(photo[..., channel] > others + 60)
+        rows, columns = np.nonzero(photo[..., channel] > 1.5 * others)
         if len(rows):
-            extent = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-            assert np.abs(boxes - extent).max(1).min() <= 4
-            seen += 1
-    assert seen == len(boxes) == len(visible) > 0
+            extents.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    plain = visible > 0.3  # the extents of slivers depend on where their soft edges are cut
+    assert plain.any()
+    for box in boxes[plain]:
+        assert np.abs(np.array(extents) - box).max(1).min() <= 3
+    assert len(boxes) == len(visible)
     assert (visible > 0).all()
     assert (visible <= 1).all()
 

@@ -185,7 +185,7 @@ def _layout(
         slip = rng.normal(0, 0.03, (count, 2)) * width
         at = middle + along * (np.cos(angle), np.sin(angle)) + slip
     else:
-        spread = 0.44 if kind == "spread" else 0.2
+        spread = 0.5 - 0.35 * width / size if kind == "spread" else 0.2
         at = size * 0.5 + rng.uniform(-1, 1, (count, 2)) * size * spread * (1, max(flat, 0.6))
         if kind == "spread":
             at = _push_apart(at, width * rng.uniform(0.5, 1.05), size)
