@@ -172,7 +172,7 @@ def _layout(
     `flat` is the height of a circle on the ground, as seen by the camera, over its width.
     """
     kind = LAYOUTS[rng.choice(len(LAYOUTS), p=(0.5, 0.2, 0.12, 0.18))] if count > 1 else "spread"
-    width = size * rng.uniform(0.45, 1) * min(0.9, 1.15 / count**0.5)
+    width = size * rng.uniform(0.45, 1) * min(0.9, 1.15 / max(count, 1) ** 0.5)
     middle = rng.uniform(0.35, 0.65, 2) * size
     if kind == "stack":
         rise = rng.uniform(0.04, 0.2) * width
