@@ -26,7 +26,7 @@ from platecheck.stream import stream
 
 __all__ = [
     "BUNDLED_MODELS", "DEFAULT", "Classifier", "Model", "ModelOutputs", "Prediction", "Source",
-    "find_model", "predict_batch", "predict_many",
+    "find_model", "predict_batch",
 ]  # fmt: skip
 
 
@@ -210,7 +210,7 @@ class Classifier:
     @property
     def has_heatmap(self) -> bool:
         """Whether the model also predicts where the dirt is."""
-        return "evidence" in self._outputs
+        return "evidence" in self._output_names
 
     @property
     def gives_evidence(self) -> bool:
@@ -218,7 +218,7 @@ class Classifier:
         return self.has_heatmap
 
     @cached_property
-    def _outputs(self) -> list[str]:
+    def _output_names(self) -> list[str]:
         known = ("probabilities", "evidence", "oddness")
         return [output.name for output in self.session.get_outputs() if output.name in known]
 
@@ -238,7 +238,7 @@ class Classifier:
 
     def outputs(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
         """Return all outputs of the model; see `probabilities` for arguments and errors."""
-        found = self._run(pixels, self._outputs)
+        found = self._run(pixels, self._output_names)
         return ModelOutputs(found["probabilities"], found.get("evidence"), found.get("oddness"))
 
     def answers(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
@@ -302,7 +302,8 @@ class Classifier:
             TypeError: `photos` is a single photo.
             ValueError: `batch_size` or `workers` is below 1.
         """
-        return predict_many(self, photos, batch_size, workers, color=color, max_pixels=max_pixels)
+        work = partial(predict_batch, self, color=color, max_pixels=max_pixels)
+        return stream(work, photos, batch_size, workers)
 
     def predict_pixels(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[Prediction]:
         """Classify photos that are already resized, as in `probabilities`, with N names."""
@@ -325,23 +326,6 @@ class Classifier:
         ]
 
 
-def predict_many(
-    model: Model,
-    photos: Iterable[Source],
-    batch_size: int = 8,
-    workers: int | None = None,
-    *,
-    color: Color = "rgb",
-    max_pixels: int = MAX_PIXELS,
-) -> Iterator[Prediction]:
-    """Classify many photos with any model whose `probabilities` is thread-safe.
-
-    See `Classifier.predict_many`. Without thresholds, the label is the most probable class.
-    """
-    work = partial(predict_batch, model, color=color, max_pixels=max_pixels)
-    return stream(work, photos, batch_size, workers)
-
-
 def predict_batch(
     model: Model,
     photos: Sequence[Source],
@@ -350,9 +334,10 @@ def predict_batch(
     color: Color = "rgb",
     max_pixels: int = MAX_PIXELS,
 ) -> list[Prediction]:
-    """Classify one batch on the calling thread, with `names` as the sources of the predictions.
+    """Classify one batch on the calling thread; see `Classifier.predict_many`.
 
-    See `predict_many`; names are paths, file names or types by default.
+    `names` are the sources of the predictions [default: paths, file names or types]. Without
+    thresholds, the label is the most probable class.
     """
     found: list[Prediction | None] = []
     pixels, sources = [], []

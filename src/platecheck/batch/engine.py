@@ -14,23 +14,14 @@ LABEL, ERROR = "label", "error"
 
 
 def result_schema(kept: pa.Schema, classes: Iterable[str]) -> pa.Schema:
-    """Return the columns of the output.
-
-    Args:
-        kept: columns that are copied from the manifest.
-        classes: the model's classes.
-
-    Raises:
-        DataError: a kept column has the name of another.
-    """
-    probabilities = [(f"probability_{name}", pa.float32()) for name in classes]
+    """Return the columns of the output; raise DataError if two would have the same name."""
     schema = pa.schema(
         [
             (PATH, pa.string()),
             *kept,
             (LABEL, pa.string()),
             ("probability", pa.float32()),
-            *probabilities,
+            *((f"probability_{name}", pa.float32()) for name in classes),
             (ERROR, pa.string()),
             ("model", pa.string()),
         ]
@@ -50,12 +41,7 @@ def predict_tables(
 ) -> Generator[pa.Table, None, None]:
     """Yield a table of results for each table of a manifest, read as needed.
 
-    Args:
-        classifier: the model.
-        manifest: tables with a column of paths and the kept columns.
-        schema: the columns of the results.
-        root: base folder or URL of relative paths.
-        workers: concurrent photos [default: one per core].
+    Relative paths start from the folder or URL `root`.
     """
     ahead, tables = tee(manifest)
     photos = (photo_at(path, root) for table in ahead for path in table.column(PATH).to_pylist())

@@ -41,30 +41,20 @@ class Job:
     """Options of a job.
 
     Attributes:
-        source: see `platecheck.batch.sources.find_batch_source`.
-        out: output file: .parquet, .csv or .jsonl.
-        model: see `platecheck.Classifier.load`.
-        column: manifest column that holds the paths [default: path].
-        keep: manifest columns to copy into the output.
-        root: base of relative paths in a manifest [default: the current folder].
-        engine: the cores of this machine, or a Ray cluster.
         address: address of the cluster [default: RAY_ADDRESS, or a cluster on this machine].
         workers: concurrent photos, per core with Ray [default: one per core, 8 if remote].
-        part_rows: photos per shard.
-        one_file: write a file rather than a folder of shards.
-        overwrite: replace `out`.
     """
 
-    source: str
-    out: str
+    source: str  # see `platecheck.batch.sources.find_batch_source`
+    out: str  # .parquet, .csv or .jsonl
     model: str | os.PathLike[str] | None = None
-    column: str | None = None
+    column: str | None = None  # manifest column that holds the paths [default: path]
     keep: Sequence[str] = ()
-    root: str | None = None
+    root: str | None = None  # base of relative paths in a manifest [default: the current folder]
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
     workers: int | None = None
-    part_rows: int = PART_ROWS
+    shard_rows: int = PART_ROWS  # photos per shard
     one_file: bool = True
     overwrite: bool = False
 
@@ -97,10 +87,10 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
     schema = result_schema(source.kept, classifier.classes)
     out = Path(job.out)
     check_format(out, schema)
-    with Shards(out, job.part_rows) as shards:
+    with Shards(out, job.shard_rows) as shards:
         if os.path.lexists(out) and not (job.overwrite or shards.moved):
             raise DataError(f"{out} already exists; --overwrite replaces it")
-        shards.begin({**source.identity, "model": classifier.id, "part_rows": job.part_rows})
+        shards.begin({**source.identity, "model": classifier.id, "shard_rows": job.shard_rows})
         if counts := shards.moved:  # killed after OUT was replaced, before the folder was removed
             resumed = counts.photos
             shards.remove()
@@ -127,8 +117,8 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
 def _check(job: Job) -> None:
     if is_remote(job.out):
         raise DataError("OUT must be a local path; copy the file afterwards")
-    if job.part_rows < 1 or (job.workers is not None and job.workers < 1):
-        raise DataError("--part-rows and --workers must be at least 1")
+    if job.shard_rows < 1 or (job.workers is not None and job.workers < 1):
+        raise DataError("--shard-rows and --workers must be at least 1")
     if job.address and job.engine != "ray":
         raise DataError("--address requires --engine ray")
     if job.engine == "ray":
@@ -146,7 +136,6 @@ def _predict(
     root: str,
     on_progress: OnProgress,
 ) -> None:
-    """Predict the pending shards, and write each when it is complete."""
     pending = shards.pending()
     if not pending:
         return

@@ -41,13 +41,9 @@ def predict_on_ray(
         model: content of the model file, sent to every machine.
         manifest: returns tables of at most the given number of rows, read lazily.
         photos: rows of all tables.
-        schema: the columns of the results.
         root: base folder or URL of relative paths, on every machine.
         workers: concurrent photos per core.
         address: address of the cluster [default: RAY_ADDRESS, or a cluster on this machine].
-
-    Raises:
-        DataError: there is no cluster at the address, or it fails.
     """
     cluster: Any = ray  # whose decorated functions have no types
     is_ours = not cluster.is_initialized()

@@ -50,8 +50,7 @@ Split = Annotated[
     str | None, typer.Option(help="Split to evaluate; default: test, or the only one.")
 ]
 Backgrounds = Annotated[
-    bool,
-    typer.Option("--backgrounds", help="Also evaluate with swapped backgrounds (slow)."),
+    bool, typer.Option("--backgrounds", help="Also evaluate with swapped backgrounds (slow).")
 ]
 Tables = Annotated[bool, typer.Option("--tables", hidden=True)]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the background swapping.")]

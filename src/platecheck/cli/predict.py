@@ -29,29 +29,32 @@ if TYPE_CHECKING:
 COLORS = {"clean": "green", "dirty": "red", "unsure": "yellow", "not a dish": "yellow"}
 
 
+PhotoArguments = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PHOTO|FOLDER|GLOB|LIST|URL|-…",
+        help="LIST: .txt (one path per line) or .csv (with a path column). -: read one photo"
+        " from stdin.",
+    ),
+]
+HeatmapFolder = Annotated[
+    Path | None,
+    typer.Option(metavar="DIR", help="Write photos overlaid with a dirt heatmap to a new folder."),
+]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(min=1, max=200_000_000, help="Largest photo to open; default: 134 million."),
+]
+
+
 def predict(
-    photos: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="PHOTO|FOLDER|GLOB|LIST|URL|-…",
-            help="LIST: .txt (one path per line) or .csv (with a path column). -: read one photo"
-            " from stdin.",
-        ),
-    ],
+    photos: PhotoArguments,
     model: ModelOption = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    heatmap: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Write photos overlaid with a dirt heatmap to a new folder."
-        ),
-    ] = None,
+    heatmap: HeatmapFolder = None,
     strict: Strict = False,
-    max_pixels: Annotated[
-        int | None,
-        typer.Option(min=1, max=200_000_000, help="Largest photo to open; default: 134 million."),
-    ] = None,
+    max_pixels: MaxPixels = None,
     allow_private: Annotated[
         bool,
         typer.Option("--allow-private-urls", help="Allow http:// and private network addresses."),
@@ -82,11 +85,10 @@ def predict(
     failed: list[str] = []
     found: list[dict[str, Any]] = []
     with progress_bar("predicting", len(sources)) as bar:
-        for number, prediction in enumerate(bar.track(predictions), 1):
+        for number, (source, prediction) in enumerate(zip(sources, predictions, strict=True), 1):
             if prediction.error and strict:
                 raise DataError(f"unreadable photos (--strict): {prediction.error}")
             failed += [str(prediction.error)] if prediction.error else []
-            source = sources[number - 1]
             if heatmap and prediction.heatmap is not None and source != STDIN:  # already consumed
                 photo = _open(source, allow_private)
                 picture = overlay(photo, prediction.heatmap, max_pixels=limit)
@@ -97,6 +99,7 @@ def predict(
                 table.writerow(_csv_row(prediction, classifier.classes))
             else:
                 stdout.print(_line(prediction, width))
+            bar.advance()
     if as_json:
         print(json.dumps(found, indent=2))
     elif failed and not as_csv and len(sources) > 1:

@@ -3,13 +3,14 @@
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
 from platecheck.cli.options import complete_model
-from platecheck.cli.terminal import console, escape
+from platecheck.cli.terminal import escape, print_url
 from platecheck.errors import MissingExtraError, warn_renamed
 from platecheck.serving.settings import DEPRECATED, FLAGS, Settings, flag_name, load_settings
 
@@ -36,12 +37,6 @@ def serve(
     except ModuleNotFoundError as error:
         raise MissingExtraError("The service", "serve") from error
 
-    stdout = console()
-
-    def print_url(url: str) -> None:
-        stdout.print(f"Serving at [bold]{escape(url)}[/]")
-        stdout.print("API documentation: /docs. Press Ctrl+C to stop.")
-
     if settings:
         warn_renamed("--settings", "--config")
     given = {name: flags[_parameter(name)] for name in (*Settings.model_fields, *DEPRECATED)}
@@ -49,7 +44,7 @@ def serve(
     chosen = load_settings(config or settings, **given)
     if store := open_feedback(chosen):  # fail before listening if the store cannot be used
         store.close()
-    run(chosen, on_ready=print_url)
+    run(chosen, on_ready=partial(print_url, hint="API documentation: /docs."))
 
 
 def _parameter(name: str) -> str:

@@ -27,15 +27,10 @@ DRIFT_INTERVAL = 25
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result for one photo.
-
-    Attributes:
-        prediction: label and probabilities, or the error.
-        png: heatmap overlay; None if not requested, or if the model has none.
-    """
+    """The result for one photo."""
 
     prediction: Prediction
-    png: bytes | None = None
+    png: bytes | None = None  # heatmap overlay, if requested and if the model has one
 
 
 @dataclass(slots=True)
@@ -56,16 +51,13 @@ class LatencyEstimator:
 
     The current window counts missing photos as zero: a slowdown shows immediately, but
     one slow photo does not look like many.
-
-    Attributes:
-        seconds: estimate for one photo.
     """
 
     def __init__(self) -> None:
         self._means = deque([GUESS], maxlen=WINDOWS)
         self._sum = 0.0
         self._photos = 0
-        self.seconds = MARGIN * GUESS
+        self.seconds = MARGIN * GUESS  # for one photo
 
     def add(self, seconds: float, photos: int = 1) -> None:
         """Add the time that some photos took together."""
@@ -83,21 +75,14 @@ class Service:
     A thread takes up to `batch` queued photos and decodes and classifies them; it never waits for a
     batch to fill. Photos are rejected at once if their expected queue delay exceeds
     `max_queue_delay`, or if more than `queue` photos would be in flight.
-
-    Attributes:
-        classifier: shared by the threads.
-        settings: the configuration.
-        uploads: limits the memory of all uploads.
-        in_flight: number of photos queued or being processed.
-        stopping: whether new photos are rejected.
     """
 
     def __init__(self, classifier: Classifier, settings: Settings) -> None:
         self.classifier = classifier
         self.settings = settings
         self.uploads = MemoryLimiter(settings.max_upload_bytes)
-        self.in_flight = 0
-        self.stopping = False
+        self.in_flight = 0  # photos queued or being processed
+        self.stopping = False  # rejects new photos
         self._jobs: deque[_Job] = deque()
         self._latency = LatencyEstimator()
         self._changed = threading.Condition()
@@ -132,12 +117,8 @@ class Service:
         before = max(0, self.in_flight - len(self._threads) + 1)
         return before * self._latency.seconds / len(self._threads)
 
-    def check(self, photos: int = 1) -> None:
-        """Check that there is room for a number of photos.
-
-        Raises:
-            ProblemError: 503, the queue is full or the service is stopping.
-        """
+    def check_capacity(self, photos: int = 1) -> None:
+        """Raise a 503 `ProblemError` if the service is stopping or has no room for the photos."""
         if self.stopping:
             raise ProblemError(503, "the service is stopping", {"Retry-After": "1"})
         too_many = self.in_flight + photos > self.settings.queue
@@ -150,21 +131,16 @@ class Service:
     def submit(
         self, photos: Sequence[tuple[str, bytes]], *, heatmap: bool = False, record: bool = True
     ) -> list["Future[Result]"]:
-        """Enqueue all photos or none; futures cancelled before they start are skipped.
+        """Enqueue all photos (name, content) or none, in which case `check_capacity` raises.
 
-        Args:
-            photos: name and content of each.
-            heatmap: whether to draw the heatmap.
-            record: whether to count the predictions in the metrics.
-
-        Raises:
-            ProblemError: 503, there is no room for all of them, or the service is stopping.
+        Futures cancelled before they start are skipped. With `record`, predictions are counted in
+        the metrics.
         """
         jobs = [_Job(name, photo, heatmap, record) for name, photo in photos]
         for job in jobs:
             job.future.add_done_callback(job.release)
         with self._changed:
-            self.check(len(jobs))
+            self.check_capacity(len(jobs))
             self._set_in_flight(self.in_flight + len(jobs))
             self._jobs.extend(jobs)
             self._changed.notify(len(jobs))
