@@ -169,6 +169,9 @@ class Detection(_Part):
     """Finding dishes instead of classifying photos: `platecheck.data.boxes` has the data."""
 
     channels: int = Field(64, ge=8, description="of feature pyramid and head")
+    frozen_blocks: int = Field(
+        0, ge=0, le=4, description="this many first blocks of the backbone keep their weights"
+    )
     photos: int = Field(1000, ge=1, description="training photos drawn per epoch")
     shares: dict[Literal["boxes", "partly", "dishes", "composed", "empty"], _Share] = Field(
         description="how often each kind is drawn; kinds without photos are not"

@@ -12,33 +12,30 @@ from torch import Tensor, nn
 
 from platecheck.errors import ModelError
 from platecheck.training.networks import NETWORKS
-from platecheck.training.plate_net import freeze_statistics, state_of
+from platecheck.training.plate_net import TrainedNet
 from platecheck.training.recipe import Recipe
 
 STRIDES = (8, 16, 32)
 PRIOR = 0.01  # score of all positions before training
 
 
-class DishDetector(nn.Module):
+class DishDetector(TrainedNet):
     """Scores and boxes at every position of three feature maps.
 
     Attributes:
         backbone: the recipe's network, of which only `stages` are used.
-        frozen: False; detectors are trained as a whole.
         positions: centres (x, y) of the positions and their strides, in pixels [A, 3].
     """
 
-    frozen = False
-
     def __init__(self, backbone: nn.Module, recipe: Recipe) -> None:
-        super().__init__()
+        super().__init__(backbone, frozen_statistics=recipe.network.frozen_statistics)
         stages = NETWORKS[recipe.network.name].stages
         assert stages is not None
-        assert stages.coarse is not None
         assert recipe.detection is not None
         width, levels = recipe.detection.channels, (stages.fine, stages.middle, stages.coarse)
-        self.backbone = backbone
-        self.frozen_statistics = recipe.network.frozen_statistics
+        early = [backbone.blocks[index] for index in range(recipe.detection.frozen_blocks)]  # type: ignore[index]
+        for part in (backbone.conv_stem, backbone.bn1, *early) if early else ():
+            part.requires_grad_(False)  # type: ignore[union-attr]
         self.stages = [name for name, _ in levels]
         self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for _, channels in levels)
         self.stem, self.score_tower, self.box_tower = (_Shared(width) for _ in range(3))
@@ -77,17 +74,6 @@ class DishDetector(nn.Module):
                 level = level + nn.functional.interpolate(joined[0], scale_factor=2.0)
             joined.insert(0, level)
         return joined
-
-    def train(self, mode: bool = True) -> "DishDetector":
-        """Set the mode, except for frozen statistics."""
-        super().train(mode)
-        if self.frozen_statistics:
-            freeze_statistics(self.backbone)
-        return self
-
-    def learned_state(self) -> dict[str, Tensor]:
-        """Return a copy of the state dict on the CPU."""
-        return state_of(self)
 
 
 class _Shared(nn.Module):
