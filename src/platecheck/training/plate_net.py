@@ -169,7 +169,7 @@ class _PaddedConv2d(nn.Conv2d):
     def forward(self, inputs: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
             exported: Tensor = _PaddedConvolution.apply(  # type: ignore[no-untyped-call]
-                inputs, self.weight, self.stride, self.same_padding, self.groups
+                inputs, self.weight, self.bias, self.stride, self.same_padding, self.groups
             )
             return exported
         return super().forward(nn.functional.pad(inputs, 2 * self.same_padding))
@@ -180,18 +180,31 @@ class _PaddedConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        _ctx: Any, inputs: Tensor, weight: Tensor, stride: Pair, padding: Pair, groups: int
+        _ctx: Any,
+        inputs: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: Pair,
+        padding: Pair,
+        groups: int,
     ) -> Tensor:
         padded = nn.functional.pad(inputs, 2 * padding)
-        return nn.functional.conv2d(padded, weight, stride=stride, groups=groups)
+        return nn.functional.conv2d(padded, weight, bias, stride=stride, groups=groups)
 
     @staticmethod
     def symbolic(
-        graph: Any, inputs: Any, weight: Any, stride: Pair, padding: Pair, groups: int
+        graph: Any,
+        inputs: Any,
+        weight: Any,
+        bias: Any,
+        stride: Pair,
+        padding: Pair,
+        groups: int,
     ) -> Any:
         before, after = padding
         pads = [before, before, after, after]
-        return graph.op("Conv", inputs, weight, strides_i=stride, pads_i=pads, group_i=groups)
+        given = [inputs, weight] if bias.node().mustBeNone() else [inputs, weight, bias]
+        return graph.op("Conv", *given, strides_i=stride, pads_i=pads, group_i=groups)
 
 
 @torch.no_grad()

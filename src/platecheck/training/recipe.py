@@ -232,8 +232,6 @@ class Recipe(_Part):
             raise ValueError("with detection, input.size must be a multiple of 32")
         if self.input.normalize == "training_photos":
             raise ValueError("with detection, input.normalize must be imagenet or mean and std")
-        if self.network.weights not in (None, "imagenet"):
-            raise ValueError("with detection, network.weights must be imagenet or null")
         unused = {
             "network.heatmap": self.network.heatmap,
             "network.frozen": self.network.frozen,

@@ -36,6 +36,7 @@ from lightning.pytorch import LightningDataModule  # noqa: E402
 LEARNT = 0.4  # a dish of which the frame shows a smaller share is neither dish nor background
 LEAST_SEEN = 0.15  # likewise one that other dishes hide
 MOST_COMPOSED = 12
+BARE = 0.25  # share of the photos without dishes that are nothing but background
 # Composed dishes lie on photos without dishes, backgrounds of single dishes, or noise.
 BACKGROUNDS = {"empty": 0.5, "dishes": 0.35, "noise": 0.15}
 
@@ -93,6 +94,9 @@ class SceneDataset(Dataset[tuple[Tensor, Target]]):
         return torch.from_numpy(pixels), target
 
     def _photo(self, rng: np.random.Generator, kind: str) -> Scene:
+        if kind == "empty" and rng.random() < BARE:
+            nothing = np.zeros((0, 4), np.float32)
+            return place(rng, self._background(rng), nothing, (self.size, self.size), self.size)
         photo = self._choose(rng, kind)
         wide = self.aspect[photo.name] * np.exp(rng.uniform(-1, 1) * math.log(self.detection.stretch))
         low, high = np.log(self.detection.scale)

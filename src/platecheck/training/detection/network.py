@@ -5,15 +5,24 @@ Loss (Li et al., 2020) the score of a box is its expected intersection over unio
 """
 
 import math
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from platecheck.errors import ModelError
 from platecheck.training.networks import NETWORKS
+from platecheck.training import torchvision_guard
 from platecheck.training.plate_net import TrainedNet
+from platecheck.training.pretrained import read_state
 from platecheck.training.recipe import Recipe
+
+torchvision_guard.install()
+
+from timm.layers.norm_act import BatchNormAct2d  # noqa: E402
 
 STRIDES = (8, 16, 32)
 PRIOR = 0.01  # score of all positions before training
@@ -28,7 +37,7 @@ class DishDetector(TrainedNet):
     """
 
     def __init__(self, backbone: nn.Module, recipe: Recipe) -> None:
-        super().__init__(backbone, frozen_statistics=recipe.network.frozen_statistics)
+        super().__init__(backbone)
         stages = NETWORKS[recipe.network.name].stages
         assert stages is not None
         assert recipe.detection is not None
@@ -89,19 +98,50 @@ class _Shared(nn.Module):
 
 
 def build_detector(recipe: Recipe) -> DishDetector:
-    """Build a detector with random weights, or with those of ImageNet in the backbone.
+    """Build a detector with random weights, those of a run, or those of ImageNet in the backbone.
 
     Raises:
-        ModelError: there are no such weights.
+        ModelError: there are no such weights, or they do not fit.
     """
     spec = NETWORKS[recipe.network.name]
     backbone: Any = spec.build(recipe.network, 1, recipe.input.size)[0]
-    if recipe.network.weights == "imagenet":
+    weights = recipe.network.weights
+    if weights == "imagenet":
         if spec.imagenet is None:
             raise ModelError(f"there are no ImageNet weights for {recipe.network.name}")
         backbone.load_state_dict(dict(spec.imagenet(backbone)))
     backbone.conv_head, backbone.bn2 = nn.Identity(), nn.Identity()
-    return DishDetector(backbone, recipe)
+    fold_normalization(backbone)
+    detector = DishDetector(backbone, recipe)
+    if weights and weights != "imagenet":
+        try:
+            detector.load_state_dict(read_state(Path(weights)))
+        except RuntimeError as error:  # names or shapes differ
+            raise ModelError(f"weights {weights} do not fit {recipe.name}: {error}") from error
+    return detector
+
+
+def fold_normalization(backbone: nn.Module) -> None:
+    """Replace timm's BatchNorm layers by their activations, and scale the convolutions before them.
+
+    Their statistics are those of ImageNet, too good to be estimated from a few photos. As part of
+    the convolutions they cost nothing.
+    """
+    for block in [backbone, *backbone.modules()]:
+        children = list(block.named_children())
+        for (_, convolution), (name, norm) in pairwise(children):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
+                fused = fuse_conv_bn_weights(
+                    convolution.weight,
+                    convolution.bias,
+                    norm.running_mean,
+                    norm.running_var,
+                    norm.eps,
+                    norm.weight,
+                    norm.bias,
+                )
+                convolution.weight, convolution.bias = fused
+                setattr(block, name, norm.act)
 
 
 def _positions(size: int) -> Tensor:
