@@ -32,7 +32,7 @@ from platecheck.data.folders import (
 from platecheck.data.segmentation import MaskCache
 from platecheck.data.splits import with_validation
 from platecheck.data.yolo import BoxedPhoto, read_boxes
-from platecheck.errors import DataError
+from platecheck.errors import DataError, PhotoError
 from platecheck.glob import files_below
 
 KINDS = ("boxes", "partly", "dishes", "empty")
@@ -63,7 +63,7 @@ class BoxedPhotoSet:
 def read_boxed_photos(
     data: Path,
     *,
-    split_seed: int = 0,
+    split_seed: int | None = 0,
     strict: bool = False,
     on_photo: Callable[[], None] | None = None,
 ) -> BoxedPhotoSet:
@@ -74,7 +74,7 @@ def read_boxed_photos(
 
     Args:
         data: a folder in YOLO format, or a YAML file that lists folders.
-        split_seed: seed of the split of folders without validation photos.
+        split_seed: seed of the split of folders without validation photos; None: keep the splits.
         strict: raise on unreadable photos instead of leaving them out.
         on_photo: called after each photo.
 
@@ -84,10 +84,13 @@ def read_boxed_photos(
     data = Path(data)
     photos: dict[str, Photo] = {}
     boxes: dict[str, Boxes] = {}
-    unreadable, notes = [], []
+    unreadable: list[PhotoError] = []
+    notes: list[str] = []
     for kind, folder, classes in _sources(data):
         listed, known = _list(kind, folder, classes)
-        split = with_validation(checked(listed, strict=strict, on_photo=on_photo), seed=split_seed)
+        split = checked(listed, strict=strict, on_photo=on_photo)
+        if split_seed is not None:
+            split = with_validation(split, seed=split_seed)
         found = _mask_boxes(split) if kind == "dishes" else known
         if missing := len(split.photos) - sum(photo.path in found for photo in split.photos):
             notes.append(f"{folder}: {missing} photos in which no dish was found are left out")
@@ -100,6 +103,20 @@ def read_boxed_photos(
         notes += split.notes
     ordered = tuple(photos[name] for name in sorted(photos))
     return BoxedPhotoSet(PhotoSet(data, KINDS, ordered, tuple(unreadable), tuple(notes)), boxes)
+
+
+def with_boxes(photos: PhotoSet) -> BoxedPhotoSet:
+    """Read again what belongs to the photos of a run.
+
+    Raises:
+        DataError: a photo is gone or has changed.
+    """
+    now = read_boxed_photos(photos.folder, split_seed=None)
+    known = {photo.name: photo.sha256 for photo in now.photos.photos}
+    for photo in photos.photos:
+        if known.get(photo.name) != photo.sha256:
+            raise DataError(f"{photo.path} has changed or is gone since it was used for training")
+    return BoxedPhotoSet(photos, now.boxes)
 
 
 def count_listed(data: Path) -> int:
@@ -128,20 +145,20 @@ def _sources(data: Path) -> Iterator[tuple[str, Path, list[str] | None]]:
 def _parse_entry(data: Path, kind: str, entry: Any) -> tuple[Path, list[str] | None]:
     content = entry if isinstance(entry, dict) else {"folder": entry}
     folder, classes = content.get("folder"), content.get("classes")
-    fits = isinstance(folder, str) and (classes is None or isinstance(classes, list))
-    if not fits or set(content) - {"folder", "classes"}:
+    wrong = set(content) - {"folder", "classes"} or not isinstance(classes, list | None)
+    if wrong or not isinstance(folder, str):
         raise DataError(f"{data}: under '{kind}', write a folder, or {{folder: …, classes: [...]}}")
     return data.parent / folder, classes
 
 
-def _list(
-    kind: str, folder: Path, classes: list[str] | None
-) -> tuple[PhotoSet, dict[Path, Boxes]]:
+def _list(kind: str, folder: Path, classes: list[str] | None) -> tuple[PhotoSet, dict[Path, Boxes]]:
     """Return a folder's photos, with one class per folder, and the boxes that are written down."""
     if kind == "dishes":
         return list_photos(folder), {}
     if kind == "empty":
-        found = [BoxedPhoto(path, np.zeros((0, 4), np.float32), split) for path, split in _all(folder)]
+        found = [
+            BoxedPhoto(path, np.zeros((0, 4), np.float32), split) for path, split in _all(folder)
+        ]
     else:
         found = read_boxes(folder, classes)
     photos = [Photo(p.path, p.path.relative_to(folder).as_posix(), 0, p.split) for p in found]

@@ -60,7 +60,9 @@ def read_boxes(folder: Path, classes: Sequence[str] | None = None) -> list[Boxed
     found = []
     for split, images, labels in _parts(folder):
         if not labels.is_dir():
-            raise DataError(f"{labels} is missing; it should hold the boxes of the photos in {images}")
+            raise DataError(
+                f"{labels} is missing; it should hold the boxes of the photos in {images}"
+            )
         for path in map(Path, files_below(str(images))):
             label = (labels / path.relative_to(images)).with_suffix(".txt")
             boxes = read_label(label, wanted, len(names)) if label.is_file() else _array([])
@@ -70,9 +72,7 @@ def read_boxes(folder: Path, classes: Sequence[str] | None = None) -> list[Boxed
     return found
 
 
-def read_label(
-    path: Path, wanted: set[int] | None = None, known: int = 0
-) -> NDArray[np.float32]:
+def read_label(path: Path, wanted: set[int] | None = None, known: int = 0) -> NDArray[np.float32]:
     """Read one label file; return x0, y0, x1, y1 as shares, float32 [M, 4].
 
     Args:
@@ -109,9 +109,13 @@ def _parse(fields: list[str], known: int) -> tuple[int, list[float]]:
     try:
         values = [float(field) for field in fields[1:]]
     except ValueError:
-        raise ValueError(f"expected numbers after the class, found '{' '.join(fields[1:])}'") from None
+        raise ValueError(
+            f"expected numbers after the class, found '{' '.join(fields[1:])}'"
+        ) from None
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-        raise ValueError(f"expected a class and 4 numbers, or an outline, found {len(fields)} fields")
+        raise ValueError(
+            f"expected a class and 4 numbers, or an outline, found {len(fields)} fields"
+        )
     if not np.isfinite(values).all():
         raise ValueError("a number is not finite")
     if len(values) == 4:
@@ -120,7 +124,9 @@ def _parse(fields: list[str], known: int) -> tuple[int, list[float]]:
     else:
         box = [min(values[::2]), min(values[1::2]), max(values[::2]), max(values[1::2])]
     if min(box) < -TOLERANCE or max(box) > 1 + TOLERANCE:
-        raise ValueError("the box is outside the photo; numbers must be shares of its sides, 0 to 1")
+        raise ValueError(
+            "the box is outside the photo; numbers must be shares of its sides, 0 to 1"
+        )
     box = [min(max(value, 0.0), 1.0) for value in box]
     if box[0] >= box[2] or box[1] >= box[3]:
         raise ValueError("the box has no width or no height")

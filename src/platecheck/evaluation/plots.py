@@ -218,6 +218,27 @@ def reliability_diagram(reliability: Reliability, title: str = "Reliability") ->
     return figure
 
 
+def precision_recall_curve(
+    precision: NDArray[np.floating[Any]],
+    recall: NDArray[np.floating[Any]],
+    chosen: tuple[float, float],
+    title: str,
+) -> Figure:
+    """Plot precision against recall [D]; `chosen` is the recall and precision at the threshold."""
+    figure = _figure(WIDTH, 4)
+    axes = figure.subplots()
+    _tidy(axes, title)
+    axes.plot(recall, precision, color=BLUE, linewidth=2)
+    axes.plot(*chosen, "o", color=BLUE, markersize=8, markeredgecolor="white", label="threshold")
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("recall: dishes found", color=MUTED, fontsize=10)
+    axes.set_ylabel("precision", color=MUTED, fontsize=10)
+    axes.legend(frameon=False, labelcolor=INK, fontsize=10, loc="lower left")
+    return figure
+
+
 def prediction_grid(photos: Sequence[PredictedPhoto], columns: int = 6) -> Figure:
     """Plot photos with predictions; ✓ and a thin frame: correct, ✗ and a dashed one: wrong."""
     if not photos:

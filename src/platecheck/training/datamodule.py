@@ -96,7 +96,7 @@ class EpochAwareSampler(Sampler[Draw]):
         rank, world_size, epoch = (0, 1, 0)
         if trainer is not None:
             rank, world_size = trainer.global_rank, trainer.world_size
-            epoch = trainer.fit_loop.epoch_progress.current.processed
+            epoch = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         sampler = cls(photos, seed=seed, rank=rank, world_size=world_size)
         # In a resumed run, Lightning sets the epoch only after workers have started prefetching.
         sampler.set_epoch(epoch)

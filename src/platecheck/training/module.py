@@ -1,7 +1,5 @@
 """The Lightning module of a classifier: loss and accuracy."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

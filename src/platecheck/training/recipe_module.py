@@ -3,7 +3,6 @@
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau
 
 from platecheck.training import torchvision_guard
@@ -113,5 +112,3 @@ class RecipeModule(LightningModule, Generic[Net]):
         """Keep the schedule's state until the optimizer exists."""
         self._schedule_state = checkpoint.get("schedule")
         checkpoint["state_dict"].pop("averaged.n_averaged", None)  # of version 0.1
-
-

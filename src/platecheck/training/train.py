@@ -386,7 +386,7 @@ def _normalization(recipe: Recipe, photos: PhotoSet) -> Normalization:
     return Normalization(mean=measured.mean, std=measured.std)
 
 
-def _save_frozen(run: Run, network: PlateNet) -> None:
+def _save_frozen(run: Run, network: PlateNet | DishDetector) -> None:
     state = {
         key: tensor.clone(memory_format=torch.contiguous_format)
         for key, tensor in network.backbone.state_dict().items()

@@ -1,6 +1,5 @@
 """Photos with boxes for training: drawn by kind, placed, composed and augmented reproducibly."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +44,7 @@ Boxes = NDArray[np.float32]
 
 
 class Scene(NamedTuple):
-    """A photo uint8 [S, S, 3], its boxes [M, 4] in pixels, and which of them are learnt, bool [M]."""
+    """A photo uint8 [S, S, 3], its boxes [M, 4] in pixels, and which are learnt, bool [M]."""
 
     pixels: Pixels
     boxes: Boxes
@@ -76,7 +75,8 @@ class SceneDataset(Dataset[tuple[Tensor, Target]]):
         self.kinds = list(shares)
         self.shares = np.array(list(shares.values())) / sum(shares.values())
         # Photos are cached as squares; their proportions are kept apart.
-        self.cache = PixelCache(round(self.size * max(1, self.detection.scale[1])), photos, folder=cache_folder)
+        side = round(self.size * max(1, self.detection.scale[1]))
+        self.cache = PixelCache(side, photos, folder=cache_folder)
         self.masks = MaskCache(cache_folder)
         ratios = in_threads(_aspect_ratio, [photo.path for photo in photos])
         self.aspect = dict(zip([photo.name for photo in photos], ratios, strict=True))
@@ -98,7 +98,7 @@ class SceneDataset(Dataset[tuple[Tensor, Target]]):
             nothing = np.zeros((0, 4), np.float32)
             return place(rng, self._background(rng), nothing, (self.size, self.size), self.size)
         photo = self._choose(rng, kind)
-        wide = self.aspect[photo.name] * np.exp(rng.uniform(-1, 1) * math.log(self.detection.stretch))
+        wide = self.aspect[photo.name] * self.detection.stretch ** rng.uniform(-1, 1)
         low, high = np.log(self.detection.scale)
         longest = self.size * np.exp(rng.uniform(low, high))
         width, height = longest * min(1, wide), longest * min(1, 1 / wide)
@@ -190,9 +190,7 @@ class BoxDataModule(LightningDataModule):
         photos = self.data.photos.split("val")
         return self._loader(LetterboxedDataset(photos, self.data, self.recipe.input.size), None)
 
-    def _loader(
-        self, dataset: Dataset[Any], sampler: EpochAwareSampler | None
-    ) -> DataLoader[Any]:
+    def _loader(self, dataset: Dataset[Any], sampler: EpochAwareSampler | None) -> DataLoader[Any]:
         return DataLoader(
             dataset,
             batch_size=self.recipe.batch_size,
@@ -224,11 +222,13 @@ def place(
     shrinks = width * height < pixels.shape[0] * pixels.shape[1]
     mode = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     scaled = cv2.resize(pixels, (width, height), interpolation=mode)
-    x, y = (int(rng.integers(min(0, size - side), max(0, size - side) + 1)) for side in (width, height))
+    free = size - width, size - height
+    x, y = (int(rng.integers(min(0, each), max(0, each) + 1)) for each in free)
     square = np.full((size, size, 3), PADDING, np.uint8)
     left, top, right, bottom = max(x, 0), max(y, 0), min(x + width, size), min(y + height, size)
     square[top:bottom, left:right] = scaled[top - y : bottom - y, left - x : right - x]
-    whole = boxes * np.array((width, height, width, height), np.float32) + np.array((x, y, x, y), np.float32)
+    sides, corner = np.array((width, height) * 2, np.float32), np.array((x, y) * 2, np.float32)
+    whole = boxes * sides + corner
     shown = whole.clip(0, size)
     areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (shown, whole)]
     share = areas[0] / np.maximum(areas[1], 1e-6)

@@ -92,9 +92,9 @@ def assign(positions: Tensor, target: Target) -> tuple[Tensor, Tensor]:
 
 def box_iou(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Return intersection over union and generalized IoU of pairs of boxes [M, 4]."""
-    overlap = torch.minimum(first[:, 2:], second[:, 2:]) - torch.maximum(first[:, :2], second[:, :2])
-    inside = overlap.clamp(min=0).prod(dim=1)
-    hull = torch.maximum(first[:, 2:], second[:, 2:]) - torch.minimum(first[:, :2], second[:, :2])
+    low, high = torch.minimum(first, second), torch.maximum(first, second)
+    inside = (low[:, 2:] - high[:, :2]).clamp(min=0).prod(dim=1)
+    hull = high[:, 2:] - low[:, :2]
     areas = [(boxes[:, 2:] - boxes[:, :2]).prod(dim=1) for boxes in (first, second)]
     union = (areas[0] + areas[1] - inside).clamp(min=1e-6)
     around = hull.prod(dim=1).clamp(min=1e-6)
@@ -103,8 +103,7 @@ def box_iou(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _limits(stride: Tensor) -> tuple[Tensor, Tensor]:
-    strides, level = stride.unique(return_inverse=True)
-    assert len(strides) == len(SIDES)
+    level = (stride / stride.min()).log2().long()
     limits = torch.tensor(SIDES, device=stride.device)[level]
     return limits[..., 0], limits[..., 1]
 

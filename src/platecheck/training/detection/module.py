@@ -1,7 +1,7 @@
 """The Lightning module of a detector: losses and average precision."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from platecheck.training.detection.loss import Target, detection_loss
 from platecheck.training.detection.metrics import Matched, average_precision, best_boxes, match
@@ -22,8 +22,8 @@ class DetectorModule(RecipeModule[DishDetector]):
         super().__init__(network, recipe, seed=seed)
         assert recipe.detection is not None
         self.nms_iou = recipe.detection.nms_iou
-        self.register_buffer("mean", torch.tensor(normalization.mean) * 255, persistent=False)
-        self.register_buffer("std", torch.tensor(normalization.std) * 255, persistent=False)
+        self.mean = nn.Buffer(torch.tensor(normalization.mean) * 255, persistent=False)
+        self.std = nn.Buffer(torch.tensor(normalization.std) * 255, persistent=False)
         self._matched: list[Matched] = []
 
     def forward(self, photos: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,15 +7,15 @@ Loss (Li et al., 2020) the score of a box is its expected intersection over unio
 import math
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 from platecheck.errors import ModelError
-from platecheck.training.networks import NETWORKS
 from platecheck.training import torchvision_guard
+from platecheck.training.networks import NETWORKS
 from platecheck.training.plate_net import TrainedNet
 from platecheck.training.pretrained import read_state
 from platecheck.training.recipe import Recipe
@@ -42,9 +42,9 @@ class DishDetector(TrainedNet):
         assert stages is not None
         assert recipe.detection is not None
         width, levels = recipe.detection.channels, (stages.fine, stages.middle, stages.coarse)
-        early = [backbone.blocks[index] for index in range(recipe.detection.frozen_blocks)]  # type: ignore[index]
-        for part in (backbone.conv_stem, backbone.bn1, *early) if early else ():
-            part.requires_grad_(False)  # type: ignore[union-attr]
+        for block in range(recipe.detection.frozen_blocks):
+            backbone.get_submodule("conv_stem").requires_grad_(False)
+            backbone.get_submodule(f"blocks.{block}").requires_grad_(False)
         self.stages = [name for name, _ in levels]
         self.laterals = nn.ModuleList(nn.Conv2d(channels, width, 1) for _, channels in levels)
         self.stem, self.score_tower, self.box_tower = (_Shared(width) for _ in range(3))
@@ -131,11 +131,11 @@ def fold_normalization(backbone: nn.Module) -> None:
         children = list(block.named_children())
         for (_, convolution), (name, norm) in pairwise(children):
             if isinstance(convolution, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
-                fused = fuse_conv_bn_weights(
+                fused: Any = fuse_conv_bn_weights(
                     convolution.weight,
                     convolution.bias,
-                    norm.running_mean,
-                    norm.running_var,
+                    cast(Tensor, norm.running_mean),
+                    cast(Tensor, norm.running_var),
                     norm.eps,
                     norm.weight,
                     norm.bias,
