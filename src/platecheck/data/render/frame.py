@@ -11,12 +11,13 @@ from platecheck.data.render.camera import Camera, across, look_at
 from platecheck.data.render.light import Light, diffuse, fresnel, reflected
 from platecheck.data.render.pixels import Floats, grey, step, tinted
 from platecheck.data.render.shapes import EDGE
-from platecheck.data.render.solids import FAR, Basin, Finish, Rod, Solid, sampled, unit
+from platecheck.data.render.solids import FAR, Basin, Rod, Solid, sampled, unit
 from platecheck.data.render.surface import Surface
 from platecheck.data.render.tabletops import Background
 
 BLURS = (0.4, 2.5, 7.0)  # of the reflected room, in pixels of its map, by roughness
 GROUND, WALL, BASIN = range(3)  # the first things of a frame; then come solids and rods
+DIRTY = 0.25  # coverage by dirt that counts
 UNIT = 12.0  # centimetres in a unit of a texture
 LIGHT_SIDE = 224  # pixels of the shadow map
 
@@ -61,7 +62,7 @@ class Frame:
         q = across(side) / np.float32(camera.zoom)
         right, down, forward = camera.axes
         self.rays = unit(forward + right * q[None, :, None] + down * q[:, None, None])
-        self.depth = np.full((side, side), FAR)
+        self.depth = np.full((side, side), FAR, np.float32)
         self.thing = np.full((side, side), -1, np.int16)
         self.normal, self.at = (np.zeros((side, side, 3), np.float32) for _ in range(2))
 
@@ -135,7 +136,10 @@ class Frame:
         """Return the number of pixels that a solid would cover in an endless image, alone."""
         at = self.camera.project(solid.world(solid.body.corners), self.side)
         step = max(1.0, float(np.ptp(at, 0).max()) / 70)
-        q = [np.arange(low, high, step, np.float32) for low, high in zip(at.min(0), at.max(0), strict=True)]
+        q = [
+            np.arange(low, high, step, dtype=np.float32)
+            for low, high in zip(at.min(0), at.max(0), strict=True)
+        ]
         x, y = ((2 * (line + 0.5) / self.side - 1) / np.float32(self.camera.zoom) for line in q)
         right, down, forward = self.camera.axes
         rays = unit(forward + right * x[None, :, None] + down * y[:, None, None]).reshape(-1, 3)
@@ -191,7 +195,9 @@ class Paint:
             self._texture(BASIN, scene.inside, p[..., 0], p[..., 1] - p[..., 2])
             basin = frame.thing == BASIN
             depth, wide = -frame.points[..., 2][basin], min(b.half[0] for b in scene.basins)
-            self.sky[basin] = 1 / (1 + 0.6 * (depth.clip(0) / wide) ** 2 + 0.25 * depth.clip(0) / wide)
+            self.sky[basin] = 1 / (
+                1 + 0.6 * (depth.clip(0) / wide) ** 2 + 0.25 * depth.clip(0) / wide
+            )
         finishes = [solid.finish for solid in scene.solids] + [rod.finish for rod in scene.rods]
         if not finishes:
             return
@@ -229,44 +235,32 @@ class Paint:
         inner = solid.body.is_inner(solid.body.radius(p), p[:, 2])
         inner &= (p != 0).any(1)  # handles have no coordinates
         part, p = here[inner], p[inner]
-        seen = look_up_surface(solid, p)
+        seen, (sky, dirt, bare, wet), normal = look_up_surface(solid, solid.surface, p)
         # A dish whose dirt cannot be seen counts as clean, and is drawn so.
-        self.soiled[number] = bool((seen.dirt > 0.25).sum() > max(8, 0.004 * len(here)))
-        if not self.soiled[number] and solid.surface.dirt.any():
-            solid.surface = Surface(solid.surface.dish)
-            seen = look_up_surface(solid, p)
-        colour[part], self.sky.ravel()[part], self.dirt.ravel()[part] = seen.colour, seen.sky, seen.dirt
-        self.gloss.ravel()[part] = solid.finish.gloss * seen.bare + 0.05 * seen.wet
-        self.frame.normal.reshape(-1, 3)[part] = seen.normal
+        self.soiled[number] = bool((dirt > DIRTY).sum() > max(8, 0.004 * len(here)))
+        if not self.soiled[number] and dirt.any():
+            clean = Surface(solid.surface.dish)
+            seen, (sky, dirt, bare, wet), normal = look_up_surface(solid, clean, p)
+        colour[part], self.sky.ravel()[part], self.dirt.ravel()[part] = seen, sky, dirt
+        self.gloss.ravel()[part] = solid.finish.gloss * bare + 0.05 * wet
+        self.frame.normal.reshape(-1, 3)[part] = normal
 
 
-@dataclass
-class Seen:
-    """A dish's upper side at n points: see `Surface`; normals [n, 3] in the scene."""
+def look_up_surface(solid: Solid, surface: Surface, p: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return a dish's upper side at points p [n, 3] of its body.
 
-    colour: Floats
-    sky: Floats
-    dirt: Floats
-    bare: Floats
-    wet: Floats
-    normal: Floats
-
-
-def look_up_surface(solid: Solid, p: Floats) -> Seen:
-    """Return the upper side of a dish at points p [n, 3] of its body."""
-    surface = solid.surface
-    assert surface is not None
-    n = len(surface.relief)
+    Returns:
+        Albedo [n, 3]; open sky, dirt, bareness and wetness [4, n]; normals in the scene [n, 3].
+    """
+    n, dish = len(surface.relief), surface.dish
     x, y = ((q / EDGE + 1) * (n / 2) - 0.5 for q in (p[:, 0], p[:, 1]))
-    gx, gy = surface.dish.slope_u, surface.dish.slope_v
+    gx, gy = dish.slope_u, dish.slope_v
     if surface.relief.any():
         gx = gx + cv2.Sobel(surface.relief, -1, 1, 0, scale=1 / (8 * surface.pixel))
         gy = gy + cv2.Sobel(surface.relief, -1, 0, 1, scale=1 / (8 * surface.pixel))
-    colour = sampled(surface.albedo, x, y)
-    rest = sampled(cv2.merge([surface.dish.open_sky, surface.dirt, surface.bare, surface.wet]), x, y)
-    slope = sampled(cv2.merge([gx, gy, np.ones_like(gx)]), x, y) * (-1, -1, 1)
-    normal = unit(slope.astype(np.float32)) @ solid.turn.T
-    return Seen(colour, *rest.T, normal)
+    rest = cv2.merge([dish.open_sky, surface.dirt, surface.bare, surface.wet])
+    slope = sampled(cv2.merge([-gx, -gy, np.ones_like(gx)]), x, y)
+    return sampled(surface.albedo, x, y), sampled(rest, x, y).T, unit(slope) @ solid.turn.T
 
 
 def shine(scene: Scene, frame: Frame, paint: Paint, lit: Floats, near: Floats) -> Floats:
@@ -290,7 +284,7 @@ def shine(scene: Scene, frame: Frame, paint: Paint, lit: Floats, near: Floats) -
 
 def lit_share(scene: Scene, points: Floats) -> Floats:
     """Return the share of the key light that reaches points [h, w, 3]."""
-    stand = np.array([s.place for s in scene.solids] or [[0, 0, 0]], np.float32)
+    stand = np.array([solid.place for solid in scene.solids] or [np.zeros(3)], np.float32)
     middle = np.median(stand, 0)
     reach = float(max(30, np.linalg.norm(stand - middle, axis=1).max() + 20))
     eye = middle + scene.light.direction * np.float32(400)
@@ -300,17 +294,19 @@ def lit_share(scene: Scene, points: Floats) -> Floats:
     size, points = points.shape[:2], points[::2, ::2]  # shadows are soft
     x, y = np.moveaxis(camera.project(points.reshape(-1, 3), LIGHT_SIDE), -1, 0).astype(np.float32)
     x, y = x.reshape(points.shape[:2]), y.reshape(points.shape[:2])
-    depth = cv2.remap(frame.depth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=float(FAR))
-    clear = np.array([0] * 3 + [s.clear for s in scene.solids] + [0] * len(scene.rods), np.float32)
-    strength = 1 - 0.7 * cv2.remap(clear[frame.thing], x, y, cv2.INTER_LINEAR)
+    depth = cv2.remap(
+        frame.depth, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=FAR
+    )
+    clear = [False] * 3 + [solid.clear for solid in scene.solids] + [False] * len(scene.rods)
+    strength = 1 - 0.7 * cv2.remap(np.array(clear, np.float32)[frame.thing], x, y, cv2.INTER_LINEAR)
     behind = np.linalg.norm(points - eye, axis=-1) - depth
     shadow = step(0.5, 1.2, behind.astype(np.float32)) * strength
     blur = len(points) * (0.002 + 0.012 * min(scene.light.softness, 0.5))
-    return 1 - cv2.resize(cv2.GaussianBlur(shadow, (0, 0), blur), size)
+    return np.asarray(1 - cv2.resize(cv2.GaussianBlur(shadow, (0, 0), blur), size))
 
 
 def crevices(depth: Floats) -> Floats:
-    """Return the ambient light that reaches each pixel, 0 to 1: less where its surroundings are nearer."""
+    """Return the ambient light that reaches each pixel, 0 to 1: less in hollows."""
     side, left = len(depth), np.ones_like(depth)
     depth = np.minimum(depth, 400)
     for blur, far in ((side / 90, 1.5), (side / 25, 6.0)):
@@ -327,11 +323,16 @@ def render(scene: Scene, camera: Camera, side: int) -> tuple[Floats, Frame, Pain
     paint = Paint(frame, scene)
     lit, near = lit_share(scene, frame.points), crevices(frame.depth)
     image = shine(scene, frame, paint, lit, near)
+    image = np.minimum(image, 4)
     edge = np.zeros(frame.thing.shape, np.uint8)
-    edge[:, 1:] |= frame.thing[:, 1:] != frame.thing[:, :-1]
-    edge[1:] |= frame.thing[1:] != frame.thing[:-1]
-    edge = cv2.dilate(edge, np.ones((2, 2), np.uint8), anchor=(1, 1))
-    image[edge > 0] = cv2.GaussianBlur(image, (0, 0), 0.75)[edge > 0]
+    for near_, next_ in (
+        ((slice(1, None),), (slice(-1),)),
+        ((slice(None), slice(1, None)), (slice(None), slice(-1))),
+    ):
+        bent = np.einsum("...i,...i->...", frame.normal[near_], frame.normal[next_]) < 0.8
+        edge[near_] |= (frame.thing[near_] != frame.thing[next_]) | bent
+    soft = cv2.dilate(edge, np.ones((2, 2), np.uint8), anchor=(1, 1)) > 0
+    image[soft] = cv2.GaussianBlur(image, (0, 0), 0.75)[soft]
     far = [float(np.linalg.norm(solid.place - camera.place)) for solid in scene.solids]
     for number in np.argsort(far)[::-1].tolist():
         if scene.solids[number].clear:
@@ -344,40 +345,36 @@ def _glass(image: Floats, frame: Frame, paint: Paint, scene: Scene, number: int)
     solid, window = scene.solids[number], frame.window_of(scene.solids[number])
     if window is None:
         return
-    rays, behind = frame.rays[window], frame.depth[window].ravel()
-    flat = rays.reshape(-1, 3)
-    far, p = solid.cast(frame.camera.place, flat)
-    hit = (far < behind).nonzero()[0]
+    wide, eye = window[1].stop - window[1].start, frame.camera.place
+    d, behind = frame.rays[window].reshape(-1, 3), frame.depth[window].ravel()
+    t, p = solid.cast(eye, d, end=behind)
+    hit = (t < FAR).nonzero()[0]
     if not len(hit):
         return
+    t, p, d, behind = t[hit], p[hit], d[hit], behind[hit]
     left, out = np.ones((len(hit), 1), np.float32), np.zeros((len(hit), 3), np.float32)
     dirt, bend = np.zeros(len(hit), np.float32), np.zeros((len(hit), 2), np.float32)
-    t, p, d = far[hit], p[hit], flat[hit]
-    for layer in range(3):
+    for layer in range(3):  # the near wall, the far wall, and one more where it is bent
+        here = (t < FAR).astype(np.float32)[:, None]
         r = solid.body.radius(p)
         normal = solid.body.normals(p, r) @ solid.turn.T
-        along = np.abs(np.einsum("ni,ni->n", normal, d)).clip(0, 1)
-        here = (t < behind[hit]).astype(np.float32)
-        toward = normal * np.sign(-np.einsum("ni,ni->n", normal, d))[:, None]
-        mirror = d + 2 * along[:, None] * toward
+        along = np.einsum("ni,ni->n", normal, d)[:, None]
+        mirror = d - 2 * along * normal
         gleam = reflected(scene.light.room, *(mirror[:, i : i + 1] for i in range(3)))[:, 0]
-        out += left * here[:, None] * (fresnel(0.07, along)[:, None] * gleam + 0.012)
-        left = left * (1 - here[:, None] * (0.07 + 0.5 * (1 - along[:, None]) ** 3))
+        along = np.abs(along).clip(0, 1)
+        out += left * here * (fresnel(0.07, along) * gleam + 0.015)
+        left = left * (1 - here * (0.08 + 0.55 * (1 - along) ** 3))
         if layer == 0:
-            bend = (toward @ frame.camera.axes[:2].T) * np.float32(frame.side * 0.02)
+            bend = (normal @ frame.camera.axes[:2].T) * np.float32(frame.side * 0.02)
         if solid.surface is not None:
-            inner = np.flatnonzero(solid.body.is_inner(r, p[:, 2]) & (here > 0))
-            seen = look_up_surface(solid, p[inner])
-            dirt[inner] = np.maximum(dirt[inner], seen.dirt)
-            over = left[inner] * seen.dirt[:, None]
-            out[inner] += over * seen.colour * 0.9
-            left[inner] *= 1 - seen.dirt[:, None]
-        far, q = solid.cast(frame.camera.place, d, t + 0.02)
-        t, p = far, np.where(far[:, None] < FAR, q, p)
-    rows, columns = np.divmod(hit, rays.shape[1])
-    rows, columns = rows + window[0].start, columns + window[1].start
-    back = sampled(image, columns - bend[:, 0], rows - bend[:, 1])
-    image[rows, columns] = out + left * back
+            inner = (solid.body.is_inner(r, p[:, 2]) & (t < FAR)).nonzero()[0]
+            seen, (_, cover, *_), _ = look_up_surface(solid, solid.surface, p[inner])
+            dirt[inner] = np.maximum(dirt[inner], cover)
+            out[inner] += left[inner] * cover[:, None] * seen * np.float32(0.9)
+            left[inner] *= 1 - cover[:, None]
+        t, p = solid.cast(eye, d, start=t + 0.02, end=behind)
+    rows, columns = hit // wide + window[0].start, hit % wide + window[1].start
+    image[rows, columns] = out + left * sampled(image, columns - bend[:, 0], rows - bend[:, 1])
     paint.dirt[rows, columns] = dirt
-    paint.soiled[number] = bool((dirt > 0.25).sum() > max(8, 0.004 * len(hit)))
+    paint.soiled[number] = bool((dirt > DIRTY).sum() > max(8, 0.004 * len(hit)))
     frame.thing[rows, columns] = number + 3

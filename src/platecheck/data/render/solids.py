@@ -12,13 +12,12 @@ from platecheck.data.render.shapes import Shape
 from platecheck.data.render.surface import Surface
 
 EPSILON = 0.006  # a ray this near has hit; in units of a solid's radius
-FAR = np.float32(1e5)
-WIDE = 256
+FAR = 1e5
 
 
 @dataclass(frozen=True)
 class Finish:
-    """A plain material: linear colour [3], reflectance at normal incidence, 0 (mirror) to 2 (rough)."""
+    """A plain material: linear colour [3], reflectance, and roughness, 0 (mirror) to 2."""
 
     colour: Floats
     gloss: float = 0.04
@@ -59,8 +58,8 @@ class Body:
         """Signed distances to the profile [z, r], the nearest segments, and the cells' width."""
         cell = max(self.profile[:, 0].max() + 0.1, self.height - self.low + 0.2) / 70
         cell = float(max(cell, 0.011))
-        r = np.arange(0, self.profile[:, 0].max() + 0.1, cell, np.float32)
-        z = np.arange(self.low - 0.1, self.height + 0.1, cell, np.float32)
+        r = np.arange(0, self.profile[:, 0].max() + 0.1, cell, dtype=np.float32)
+        z = np.arange(self.low - 0.1, self.height + 0.1, cell, dtype=np.float32)
         px, pz = (q.reshape(-1, 1) for q in np.meshgrid(r, z))
         (ax, az), (bx, bz) = self.profile[:-1].T, self.profile[1:].T
         dx, dz = bx - ax, bz - az
@@ -85,7 +84,7 @@ class Body:
 
     def radius(self, p: Floats) -> Floats:
         """Return r of points [n, 3], which must not be none."""
-        return self.shape.radius(p[None, :, 0], p[None, :, 1])[0]
+        return np.asarray(self.shape.radius(p[None, :, 0], p[None, :, 1])[0])
 
     def is_inner(self, r: Floats, z: Floats) -> NDArray[np.bool_]:
         """Return which points (r, z) [n] are nearest to the upper side."""
@@ -97,7 +96,7 @@ class Body:
     def normals(self, p: Floats, r: Floats) -> Floats:
         """Return unit normals [n, 3] at points p [n, 3] on the surface."""
         e = np.float32(0.012)
-        folded = np.resize(np.arange(len(r)), -(-len(r) // WIDE) * WIDE).reshape(-1, WIDE)
+        folded = fold(len(r))
         q, z = r[folded], p[:, 2][folded]
         dr = self.distance(q + e, z) - self.distance(np.maximum(q - e, 0), z)
         dz = self.distance(q, z + e) - self.distance(q, z - e)
@@ -167,27 +166,27 @@ class Solid:
         here, wide = (middle - o[2]) / up, tall / np.abs(up)
         first = np.maximum(np.maximum(-b - half, here - wide), start / scale)
         last = np.minimum(np.minimum(half - b, here + wide), end / scale)
-        far, points = np.full(len(rays), FAR), np.zeros((len(rays), 3), np.float32)
+        far, points = np.full(len(rays), FAR, np.float32), np.zeros((len(rays), 3), np.float32)
         index = ((half > 0) & (first < last)).nonzero()[0]
         leave = 12 if np.any(start) else 0
         t, stop = first[index], last[index]
         for turn in range(24):
             if not len(index):
                 break
-            # OpenCV's images have at most 32767 rows: fold the rays into rows of `WIDE`.
-            folded = np.resize(np.arange(len(index)), -(-len(index) // WIDE) * WIDE)
-            folded = folded.reshape(-1, WIDE)
+            folded = fold(len(index))
             dx, dy, dz = (q[index[folded]] for q in d)
             t = t[folded]
-            for number in range(leave if turn == 0 else 0):
-                apart = body.distance(body.shape.radius(o[0] + t * dx, o[1] + t * dy), o[2] + t * dz)
+            for _ in range(leave if turn == 0 else 0):
+                apart = body.distance(
+                    body.shape.radius(o[0] + t * dx, o[1] + t * dy), o[2] + t * dz
+                )
                 t = t + np.where(apart < EPSILON, np.maximum(-apart, EPSILON), 0)
             for number in range(4):
                 x, y, z = o[0] + t * dx, o[1] + t * dy, o[2] + t * dz
                 apart = body.distance(body.shape.radius(x, y), z)
                 t = t + apart * body.pace if number < 3 else t
             x, y, z, apart, t = (q.ravel()[: len(index)] for q in (x, y, z, apart, t))
-            hit = apart < EPSILON
+            hit = (apart < EPSILON) & (t < stop)
             at = index[hit]
             far[at], points[at] = t[hit] * scale, np.stack([x[hit], y[hit], z[hit]], -1)
             t = t + apart * body.pace
@@ -237,10 +236,19 @@ def unit(vectors: Floats) -> Floats:
     return np.asarray(vectors / np.maximum(long, 1e-6)[..., None], np.float32)
 
 
+def fold(count: int) -> NDArray[np.intp]:
+    """Return indices of `count` points in rows of 256, filled up by repetition.
+
+    OpenCV's images have at most 32767 rows.
+    """
+    return np.resize(np.arange(count), (-(-count // 256), 256))
+
+
 def sampled(image: Floats, x: Floats, y: Floats) -> Floats:
     """Return bilinear samples [n, channels] of an image at pixels (x, y) [n]."""
-    at = np.zeros((2, -(-max(len(x), 1) // WIDE) * WIDE), np.float32)
-    at[0, : len(x)], at[1, : len(x)] = x, y
-    maps = at.reshape(2, -1, WIDE)
-    out = cv2.remap(image, maps[0], maps[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(out.reshape(maps[0].size, -1)[: len(x)])
+    if not len(x):
+        return np.zeros((0, *image.shape[2:]), np.float32)
+    folded = fold(len(x))
+    maps = x[folded].astype(np.float32), y[folded].astype(np.float32)
+    out = cv2.remap(image, *maps, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(out.reshape(folded.size, -1)[: len(x)])
