@@ -46,6 +46,10 @@ def export(
     cost: Annotated[
         float | None, typer.Option(min=0, help="Cost of a missed dirty dish, in false alarms.")
     ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=32, help="Side of a detector's input [default: the recipe's]."),
+    ] = None,
     data: Moved = None,
 ) -> None:
     """Export a run as one ONNX file and check it on the validation photos."""
@@ -62,8 +66,10 @@ def export(
     if opened.recipe.detection:
         if any(each is not None for each in (max_missed_dirty, max_false_alarm, cost)):
             raise DataError(f"{run} finds dishes; a guarantee needs a run that classifies them")
-        _show_detector(export_detector(opened, out, int8=int8, epoch=epoch))
+        _show_detector(export_detector(opened, out, int8=int8, epoch=epoch, size=size))
         return
+    if size is not None:
+        raise DataError("--size is for detectors; a classifier has the size of its recipe")
     wrong = _error_rates(opened.facts.classes, max_missed_dirty, max_false_alarm, cost)
     report = export_run(opened, out, int8=int8, epoch=epoch, wrong=wrong)
     info, stdout = Classifier.load(out).info, console()

@@ -24,7 +24,7 @@ from platecheck.training.detection.network import DishDetector, build_detector
 from platecheck.training.networks import NETWORKS
 from platecheck.training.onnx_graph import write_onnx
 from platecheck.training.pretrained import read_state
-from platecheck.training.recipe import Normalization
+from platecheck.training.recipe import Normalization, Recipe
 from platecheck.training.run import Run
 
 TOLERANCE = 1e-3  # largest accepted difference between a score of the run and of its float32 file
@@ -72,6 +72,7 @@ def export_detector(
     int8: bool = False,
     epoch: int | None = None,
     threshold: float | None = None,
+    size: int | None = None,
     measure: bool = True,
 ) -> DetectorReport:
     """Write a detector as an ONNX file, choose its threshold on the validation photos, measure it.
@@ -86,6 +87,8 @@ def export_detector(
         epoch: counted from 1 [default: the best one].
         threshold: minimum score of a dish [default: the best F1 on validation photos, but so high
             that nothing is found in `SILENT` of those without a dish].
+        size: side of the input, a multiple of 32 [default: the recipe's]. More pixels find smaller
+            dishes, in more time.
         measure: evaluate the file on validation and test photos, for its metadata.
 
     Raises:
@@ -93,11 +96,12 @@ def export_detector(
         ModelError: the float32 file's scores differ by more than `TOLERANCE`.
     """
     chosen = epoch or run.best_epoch
-    network = build_detector(run.recipe.model_copy(update={"network": _random(run)}))
+    recipe = _without_weights(run.recipe, size or run.recipe.input.size)
+    network = build_detector(recipe)
     network.load_state_dict(read_state(run.weights(chosen)))
     module = DetectionModel(network, run.facts.normalization).eval()
-    data, size = with_boxes(run.photos), run.recipe.input.size
-    assert run.recipe.detection is not None
+    data, size = with_boxes(run.photos), recipe.input.size
+    assert recipe.detection is not None
     info = DetectorInfo(
         platecheck=run.facts.platecheck,
         recipe=run.recipe.name,
@@ -105,7 +109,7 @@ def export_detector(
         size=size,
         precision="int8" if int8 else "float32",
         threshold=threshold or 0.5,
-        nms_iou=run.recipe.detection.nms_iou,
+        nms_iou=recipe.detection.nms_iou,
         epoch=chosen,
         seed=run.facts.seed,
         data_fingerprint=run.facts.fingerprint,
@@ -115,7 +119,7 @@ def export_detector(
         example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
         write_onnx(module, example, temporary, inputs=["photos"], outputs=["boxes", "scores"])
         if int8:
-            drawn = batches(_drawn(run, data))
+            drawn = batches(_drawn(recipe, data))
             quantize(temporary, "photos", drawn, _FloatNodes(run.recipe.network.name))
         write_metadata(temporary, info)
         detector = Detector.load(temporary)
@@ -133,14 +137,19 @@ def export_detector(
     return DetectorReport(Path(path), chosen, Path(path).stat().st_size, difference, info)
 
 
-def _random(run: Run) -> object:
-    """Return the recipe's network without initial weights, which may be gone."""
-    return run.recipe.network.model_copy(update={"weights": None})
+def _without_weights(recipe: Recipe, size: int) -> Recipe:
+    """Return a recipe for photos of another size, without initial weights, which may be gone."""
+    if size % 32:
+        raise ModelError(f"the size must be a multiple of 32, not {size}")
+    network = recipe.network.model_copy(update={"weights": None})
+    return recipe.model_copy(
+        update={"network": network, "input": recipe.input.model_copy(update={"size": size})}
+    )
 
 
-def _drawn(run: Run, data: BoxedPhotoSet) -> Iterator[NDArray[np.uint8]]:
+def _drawn(recipe: Recipe, data: BoxedPhotoSet) -> Iterator[NDArray[np.uint8]]:
     """Yield photos as training draws them."""
-    scenes = SceneDataset(data, run.recipe, None)
+    scenes = SceneDataset(data, recipe, None)
     for index in range(CALIBRATION_PHOTOS):
         yield scenes[index, index, 0][0].numpy()
 

@@ -140,7 +140,7 @@ def fold_normalization(backbone: nn.Module) -> None:
                     norm.weight,
                     norm.bias,
                 )
-                convolution.weight, convolution.bias = fused
+                convolution.weight, convolution.bias = (each.requires_grad_() for each in fused)
                 setattr(block, name, norm.act)
 
 
