@@ -9,7 +9,7 @@ from rich.console import Console
 
 from platecheck.classifier import Classifier
 from platecheck.data.folders import list_photos
-from platecheck.errors import MissingExtraError
+from platecheck.errors import MissingExtraError, RecipeError
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
 
@@ -47,7 +47,8 @@ def train(
 
     Args:
         recipe: name of a shipped recipe, a YAML file, or a loaded recipe.
-        data: folder of photos, ``{split}/{class}/…``.
+        data: folder of photos, ``{split}/{class}/…``; for a recipe that detects dishes a folder in
+            YOLO format or a YAML file that lists folders, see `platecheck.data.boxes`.
         out: the run folder; must be empty unless `resume` [default: the first of ``runs/RECIPE``,
             ``runs/RECIPE-2``, … that does not exist; with `resume`, the last that does].
         overrides: changes to the recipe, such as ``"optimizer.lr=0.003"``.
@@ -82,7 +83,7 @@ def train(
     if not isinstance(recipe, Recipe):
         recipe = load_recipe(recipe, overrides)
     # Validate first: importing PyTorch takes seconds.
-    listed = list_photos(data)
+    classes = () if recipe.detection else list_photos(data).classes
     try:
         from platecheck.export.pipeline import train_run
         from platecheck.training.onnx_import import fine_tuning
@@ -91,7 +92,9 @@ def train(
         raise MissingExtraError("Training", "train") from error
 
     if start is not None:
-        recipe = fine_tuning(recipe, start, listed.classes)
+        if recipe.detection:
+            raise RecipeError(f"{recipe.name} finds dishes: it cannot start from a classifier")
+        recipe = fine_tuning(recipe, start, classes)
     if epochs is not None:
         recipe = recipe.model_copy(update={"epochs": epochs})
     setup = build_run(

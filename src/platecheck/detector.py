@@ -149,6 +149,17 @@ class Detector:
         return boxes, scores
 
 
+def is_detector(path: Path) -> bool:
+    """Return whether a file is an ONNX model with the metadata of a detector."""
+    try:
+        content, name, _ = read_model(path)
+        metadata = open_session(content, name, None).get_modelmeta().custom_metadata_map
+        read_detector_info(metadata, name)
+    except ModelError:
+        return False
+    return True
+
+
 def letterbox(pixels: NDArray[np.uint8], size: int) -> tuple[NDArray[np.uint8], float]:
     """Scale a photo to fit a square, at the upper left; return it and the scale."""
     height, width = pixels.shape[:2]

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platecheck.data.composite import Placement, Shadow, composite, remove_foreground
+from platecheck.data.composite import (
+    Placement,
+    Shadow,
+    compose_scene,
+    composite,
+    remove_foreground,
+)
 
 SIZE = 120
 MIDDLE = SIZE // 2
@@ -111,3 +117,62 @@ def test_composite_accepts_any_mask_and_size(
     if share == 1:
         np.testing.assert_array_equal(picture, pixels)
         np.testing.assert_array_equal(bare, background)
+
+
+def cut_out(colour: tuple[int, int, int], side: int = 90) -> np.ndarray:
+    return np.dstack([np.full((side, side, 3), colour, np.uint8), disc(side // 2 - 4, side)])
+
+
+COLOURS = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_compose_scene_boxes_are_the_extents_of_what_is_seen(seed: int) -> None:
+    grey = np.full((200, 150, 3), 128, np.uint8)
+    dishes = [cut_out(colour) for colour in COLOURS[:3]]
+    photo, boxes, visible = compose_scene(np.random.default_rng(seed), dishes, grey, 240)
+    assert photo.shape == (240, 240, 3)
+    extents = []
+    for channel in range(3):
+        others = np.delete(photo, channel, 2).max(-1).astype(int)
+        rows, columns = np.nonzero(photo[..., channel] > 1.5 * others)
+        if len(rows):
+            extents.append((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+    plain = visible > 0.3  # the extents of slivers depend on where their soft edges are cut
+    assert plain.any()
+    for box in boxes[plain]:
+        assert np.abs(np.array(extents) - box).max(1).min() <= 3
+    assert len(boxes) == len(visible)
+    assert (visible > 0).all()
+    assert (visible <= 1).all()
+
+
+def test_compose_scene_visible_share_falls_where_dishes_overlap() -> None:
+    grey = np.full((200, 200, 3), 128, np.uint8)
+    alone, among = [], []
+    for seed in range(20):
+        dishes = [cut_out(colour) for colour in COLOURS]
+        alone += compose_scene(np.random.default_rng(seed), dishes[:1], grey, 200)[2].tolist()
+        among += compose_scene(np.random.default_rng(seed), dishes * 2, grey, 200)[2].tolist()
+    assert np.mean(alone) > 0.9
+    assert np.mean(among) < np.mean(alone) - 0.1
+    assert min(among) < 0.4
+
+
+def test_compose_scene_without_dishes_is_the_background(background: np.ndarray) -> None:
+    photo, boxes, visible = compose_scene(np.random.default_rng(0), [], background, 64)
+    assert boxes.shape == (0, 4)
+    assert visible.shape == (0,)
+    assert background.min() <= photo.min() < photo.max() <= background.max()
+
+
+def test_compose_scene_repeats_with_its_seed_and_changes_no_input(background: np.ndarray) -> None:
+    dishes = [cut_out(colour, side) for colour, side in zip(COLOURS, (12, 300, 40), strict=False)]
+    before = [dish.copy() for dish in dishes]
+    one, other = (
+        compose_scene(np.random.default_rng(5), dishes, background, 128) for _ in range(2)
+    )
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for dish, kept in zip(dishes, before, strict=True):
+        np.testing.assert_array_equal(dish, kept)

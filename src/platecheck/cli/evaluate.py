@@ -8,6 +8,7 @@ import typer
 from rich.table import Table
 
 from platecheck.cli.data import show_notes, show_unreadable
+from platecheck.cli.detection import evaluate_boxes, finds_dishes
 from platecheck.cli.options import (
     Backgrounds,
     Data,
@@ -48,7 +49,13 @@ def evaluate(
     as_json: Json = False,
     tables: Tables = False,
 ) -> None:
-    """Evaluate a model: accuracy, macro metrics, calibration, mistakes, backgrounds."""
+    """Evaluate a model: accuracy, macro metrics, calibration, mistakes, backgrounds.
+
+    A detector is evaluated on photos with boxes: a folder in YOLO format, or a YAML file.
+    """
+    if model is not None and finds_dishes(model):
+        evaluate_boxes(model, data, split=split, strict=strict, as_json=as_json)
+        return
     from platecheck.evaluation.evaluate import evaluate as evaluate_model
     from platecheck.evaluation.evaluate import load_model
 

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,6 +13,9 @@ from platecheck.cli.terminal import console, escape
 from platecheck.errors import DataError, MissingExtraError
 from platecheck.files import check_writable
 from platecheck.model_info import match_classes
+
+if TYPE_CHECKING:
+    from platecheck.export.detector import DetectorReport
 
 
 def export(
@@ -43,10 +46,15 @@ def export(
     cost: Annotated[
         float | None, typer.Option(min=0, help="Cost of a missed dirty dish, in false alarms.")
     ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=32, help="Side of a detector's input [default: the recipe's]."),
+    ] = None,
     data: Moved = None,
 ) -> None:
     """Export a run as one ONNX file and check it on the validation photos."""
     try:
+        from platecheck.export.detector import export_detector
         from platecheck.export.onnx import export as export_run
         from platecheck.training.run import Run
     except (ModuleNotFoundError, MissingExtraError) as error:
@@ -55,6 +63,13 @@ def export(
 
     check_writable(out)
     opened = Run.load(run, data=data)
+    if opened.recipe.detection:
+        if any(each is not None for each in (max_missed_dirty, max_false_alarm, cost)):
+            raise DataError(f"{run} finds dishes; a guarantee needs a run that classifies them")
+        _show_detector(export_detector(opened, out, int8=int8, epoch=epoch, size=size))
+        return
+    if size is not None:
+        raise DataError("--size is for detectors; a classifier has the size of its recipe")
     wrong = _error_rates(opened.facts.classes, max_missed_dirty, max_false_alarm, cost)
     report = export_run(opened, out, int8=int8, epoch=epoch, wrong=wrong)
     info, stdout = Classifier.load(out).info, console()
@@ -71,6 +86,24 @@ def export(
             f"[bold yellow]never predicted:[/] {', '.join(map(escape, never))}: too few validation"
             f" photos ({report.photos}) for this guarantee; allow a higher error rate, export"
             " without a guarantee, or add photos"
+        )
+
+
+def _show_detector(report: "DetectorReport") -> None:
+    info, stdout = report.info, console()
+    stdout.print(
+        f"{escape(report.path)}: {info.precision}, {report.bytes / 1e6:.2f} MB,"
+        f" epoch {report.epoch}"
+    )
+    stdout.print(
+        f"scores differ by at most {report.max_difference:.2g};"
+        f" dishes have a score of {info.threshold:.2f} or more"
+    )
+    for split, figures in info.metrics.items():
+        counts = figures["all"]
+        stdout.print(
+            f"{split}: {counts['found']} of {counts['dishes']} dishes found, nothing in"
+            f" {counts['silent']} of {counts['empty']} photos without dishes"
         )
 
 

@@ -56,13 +56,15 @@ def train(
 ) -> None:
     """Train a recipe on a folder of photos and write a run folder."""
     from platecheck.api import train as train_recipe
+    from platecheck.data.boxes import count_listed
     from platecheck.data.folders import list_photos
     from platecheck.training.recipe import load_recipe
 
     wanted = load_recipe(recipe, overrides or ())
     folders: list[Path] = []
+    listed = count_listed(data) if wanted.detection else len(list_photos(data).photos)
     with ExitStack() as reading:
-        bar = reading.enter_context(progress_bar("reading photos", len(list_photos(data).photos)))
+        bar = reading.enter_context(progress_bar("reading photos", listed))
 
         def announce(setup: "TrainingSetup") -> None:
             reading.close()
@@ -129,9 +131,10 @@ def _announce(setup: "TrainingSetup") -> None:
 def _conclude(run: "Run", data: Path) -> None:
     stdout = console()
     best = run.history[run.best_epoch - 1]
+    key, name = ("val_ap50", "AP50") if run.recipe.detection else ("val_accuracy", "accuracy")
     stdout.print(
         f"best epoch {run.best_epoch} of {len(run.history)}: validation loss"
-        f" {best['val_loss']:.4f}, accuracy {best['val_accuracy']:.2%}"
+        f" {best['val_loss']:.4f}, {name} {best[key]:.2%}"
     )
     # A folder's name may begin like an option.
     folder = f"./{run.folder}" if str(run.folder).startswith("-") else str(run.folder)

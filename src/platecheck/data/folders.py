@@ -22,6 +22,7 @@ _SPLIT_NAME = re.compile(
     r"|(?P<test>test(?:ing)?)|hidden|holdout)(?:[-_ ]?(?:set|data|images|photos|split))?",
     re.IGNORECASE,
 )
+SOURCE_LISTS = (".yaml", ".yml")  # files that list folders: `platecheck.data.boxes`
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".rar", ".7z")
 # Suffixes of files that platecheck writes: a folder with nothing else is not a class.
 _RESULT_SUFFIXES = {".onnx", ".html", ".csv", ".json", ".jsonl", ".parquet", ".yaml", ".md"}
@@ -98,7 +99,7 @@ def split_of(name: str) -> str | None:
 
 def base_of(folder: Path) -> Path:
     """Return the folder that photo names are relative to: `folder`, or the parent of a list."""
-    return folder.parent if is_list(folder) else folder
+    return folder.parent if is_list(folder) or folder.suffix.lower() in SOURCE_LISTS else folder
 
 
 def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoSet:

@@ -73,12 +73,14 @@ class PredictedPhoto:
 
 
 def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None = None) -> Figure:
-    """Plot loss and accuracy by epoch, and the learning rate if it changes.
+    """Plot loss and accuracy or AP50 by epoch, and the learning rate if it changes.
 
     Args:
         history: one row per epoch with the keys epoch (from 1), train_loss, val_loss,
-            train_accuracy and val_accuracy (in [0, 1]) and learning_rate. NaN leaves a gap.
-        best_epoch: epoch to mark; by default the one with the lowest validation loss.
+            train_accuracy and val_accuracy (in [0, 1]) or, of a detector, val_ap50, and
+            learning_rate. NaN leaves a gap.
+        best_epoch: epoch to mark; by default the one with the lowest validation loss, or the
+            highest AP50.
 
     Raises:
         DataError: the history is empty or lacks `best_epoch`.
@@ -87,8 +89,11 @@ def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
         raise DataError("There are no epochs to plot.")
     column = {key: np.array([row[key] for row in history], float) for key in history[0]}
     epochs = column["epoch"]
-    if best_epoch is None and np.isfinite(column["val_loss"]).any():
-        best_epoch = int(epochs[np.nanargmin(column["val_loss"])])
+    second, worse = "accuracy", column["val_loss"]
+    if "val_ap50" in column:
+        second, worse = "AP50", -column["val_ap50"]
+    if best_epoch is None and np.isfinite(worse).any():
+        best_epoch = int(epochs[np.nanargmin(worse)])
     if best_epoch is not None and best_epoch not in epochs:
         raise DataError(f"The best epoch, {best_epoch}, is not in the history.")
 
@@ -98,15 +103,16 @@ def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
     figure = _figure(WIDTH, 0.85 * sum(heights))
     panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights)
     dot = "o" if len(epochs) == 1 else ""  # a line of one point is invisible
-    for axes, key in zip(panels, ("loss", "accuracy"), strict=False):
-        _tidy(axes, key.capitalize())
-        train, validation = column[f"train_{key}"], column[f"val_{key}"]
-        axes.plot(epochs, train, "--", marker=dot, color=MUTED, linewidth=1.6, label="training")
+    for axes, key in zip(panels, ("loss", second), strict=False):
+        _tidy(axes, key[0].upper() + key[1:])
+        train, validation = column.get(f"train_{key}"), column[f"val_{key.lower()}"]
+        if train is not None:
+            axes.plot(epochs, train, "--", marker=dot, color=MUTED, linewidth=1.6, label="training")
         axes.plot(epochs, validation, marker=dot, color=BLUE, linewidth=2, label="validation")
         axes.legend(frameon=False, labelcolor=INK, fontsize=10)
         if best_epoch is not None:
             best = validation[epochs == best_epoch][0]
-            value = f"{best:.1%}" if key == "accuracy" else f"{best:.3f}"
+            value = f"{best:.1%}" if key == second else f"{best:.3f}"
             axes.set_title(f"best: epoch {best_epoch}, {value}", loc="right", color=BLUE, size=10)
             axes.axvline(best_epoch, color=INK, linewidth=0.8, linestyle=":")
             axes.plot([best_epoch], [best], "o", color=BLUE, markersize=8, markeredgecolor="white")
@@ -209,6 +215,27 @@ def reliability_diagram(reliability: Reliability, title: str = "Reliability") ->
     lower.yaxis.set_major_locator(MaxNLocator(3, integer=True))
     lower.xaxis.set_major_formatter(PercentFormatter(1))
     lower.set_xlabel("probability of the predicted class", color=MUTED, fontsize=10)
+    return figure
+
+
+def precision_recall_curve(
+    precision: NDArray[np.floating[Any]],
+    recall: NDArray[np.floating[Any]],
+    chosen: tuple[float, float],
+    title: str,
+) -> Figure:
+    """Plot precision against recall [D]; `chosen` is the recall and precision at the threshold."""
+    figure = _figure(WIDTH, 4)
+    axes = figure.subplots()
+    _tidy(axes, title)
+    axes.plot(recall, precision, color=BLUE, linewidth=2)
+    axes.plot(*chosen, "o", color=BLUE, markersize=8, markeredgecolor="white", label="threshold")
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(PercentFormatter(1))
+    axes.set_xlabel("recall: dishes found", color=MUTED, fontsize=10)
+    axes.set_ylabel("precision", color=MUTED, fontsize=10)
+    axes.legend(frameon=False, labelcolor=INK, fontsize=10, loc="lower left")
     return figure
 
 

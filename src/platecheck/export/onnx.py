@@ -3,8 +3,9 @@
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from platecheck.export.calibration import batches, calibration_views, fit_calibr
 from platecheck.export.ood import MahalanobisOOD, OODHead
 from platecheck.export.thresholds import choose_thresholds, worst_view
 from platecheck.files import replacing
-from platecheck.model_info import METADATA_KEY, ModelInfo, Reference, match_classes
+from platecheck.model_info import METADATA_KEY, DetectorInfo, ModelInfo, Reference, match_classes
 from platecheck.training.networks import NETWORKS
 from platecheck.training.onnx_graph import write_onnx
 from platecheck.training.onnx_import import started_from
@@ -180,7 +181,8 @@ def _write_graph(module: InferenceModel, run: Run, path: Path, *, int8: bool) ->
         count = min(len(photos), CALIBRATION_PHOTOS)
         chosen = [photos[i * len(photos) // count] for i in range(count)]
         float_convs = NETWORKS[run.recipe.network.name].float_convs
-        _quantize(path, batches(map(PixelCache(size, chosen).get, chosen)), float_convs)
+        pixels = batches(map(PixelCache(size, chosen).get, chosen))
+        quantize(path, "pixels", pixels, partial(_float_nodes, float_convs=float_convs))
 
 
 def _initial_thresholds(run: Run) -> dict[str, float]:
@@ -244,27 +246,37 @@ def _metrics(exported: Classifier, run: Run) -> dict[str, dict[str, Any]]:
 
 
 class _PhotoReader(CalibrationDataReader):  # type: ignore[misc]
-    def __init__(self, batches: Iterator[NDArray[np.uint8]]) -> None:
+    def __init__(self, name: str, batches: Iterator[NDArray[np.uint8]]) -> None:
+        self.name = name
         self.batches = batches
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
         pixels = next(self.batches, None)
-        return None if pixels is None else {"pixels": pixels}
+        return None if pixels is None else {self.name: pixels}
 
 
-def _quantize(path: Path, photos: Iterator[NDArray[np.uint8]], float_convs: int) -> None:
+def quantize(
+    path: Path,
+    name: str,
+    photos: Iterator[NDArray[np.uint8]],
+    float_nodes: Callable[[onnx.GraphProto], list[str]],
+) -> None:
+    """Quantize a file statically, with the ranges for batches of the input `name`.
+
+    `float_nodes` returns the names of the nodes that stay in float32.
+    """
     with tempfile.TemporaryDirectory() as folder:
         prepared = Path(folder) / "prepared.onnx"
         quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
         quantize_static(
             prepared,
             path,
-            _PhotoReader(photos),
+            _PhotoReader(name, photos),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=_float_nodes(onnx.load(prepared).graph, float_convs),
+            nodes_to_exclude=float_nodes(onnx.load(prepared).graph),
         )
 
 
@@ -296,11 +308,15 @@ def _ancestors(graph: onnx.GraphProto, output: str) -> set[int]:
 
 
 def _with_metadata(path: Path, info: ModelInfo) -> Classifier:
-    """Write the metadata into a file and load it."""
+    write_metadata(path, info)
+    return Classifier.load(path)
+
+
+def write_metadata(path: Path, info: ModelInfo | DetectorInfo) -> None:
+    """Write the metadata into a file."""
     model = onnx.load(path)
     model.producer_name = "platecheck"
     model.producer_version = info.platecheck
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA_KEY: info.model_dump_json()})
     onnx.save(model, path)
-    return Classifier.load(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -69,3 +70,9 @@ def _duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def plot(figure: Figure, alt: str) -> dict[str, str]:
+    """Return a figure's data URI and its text alternative, for the macro `plot`."""
+    svg = plots.encode(figure, "svg", transparent=True)
+    return {"src": data_uri("image/svg+xml", svg), "alt": alt}

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from platecheck.errors import PhotoError
@@ -19,7 +18,8 @@ from platecheck.evaluation.evaluate import Evaluation, evaluate, load_model
 from platecheck.evaluation.metrics import reliability
 from platecheck.evaluation.plots import PredictedPhoto
 from platecheck.photo import open_photo
-from platecheck.report.render import THUMBNAIL, data_uri, render_template, save_page
+from platecheck.report.detection import detection_page
+from platecheck.report.render import THUMBNAIL, plot, render_template, save_page
 from platecheck.training.run import Run
 
 GRID_PHOTOS = 24
@@ -92,6 +92,9 @@ def report_run(
             cannot be written.
     """
     run = Run.load(folder, data=data)
+    if run.recipe.detection:
+        save_page(detection_page(run, on_start=on_start, on_photo=on_photo), path)
+        return
     splits = [name for name in ("test", "val") if name in run.photos.splits]
     diverged = bool(run.history) and not any(np.isfinite(row["val_loss"]) for row in run.history)
     evaluations, swapped = [], None
@@ -273,11 +276,6 @@ def _warnings(run: Run, first: Evaluation | None) -> Iterator[str]:
         )
 
 
-def _plot(figure: Figure, alt: str) -> dict[str, str]:
-    svg = plots.encode(figure, "svg", transparent=True)
-    return {"src": data_uri("image/svg+xml", svg), "alt": alt}
-
-
 def _curves(data: RunReport) -> dict[str, str] | None:
     if not data.history:
         return None
@@ -287,7 +285,7 @@ def _curves(data: RunReport) -> dict[str, str] | None:
         f"{last['train_loss']:.3f} in training and {last['val_loss']:.3f} in validation, accuracy "
         f"{last['train_accuracy']:.1%} and {last['val_accuracy']:.1%}."
     )
-    return _plot(plots.curves(data.history, data.best_epoch), alt)
+    return plot(plots.curves(data.history, data.best_epoch), alt)
 
 
 def _matrix(evaluation: Evaluation) -> dict[str, str]:
@@ -298,7 +296,7 @@ def _matrix(evaluation: Evaluation) -> dict[str, str]:
         predicted = ", ".join(f"{count} as {name}" for count, name in counts)
         alt += f" Of {sum(row)} {truth} photos: {predicted}."
     figure = plots.confusion_matrix(result.confusion_matrix, result.classes, evaluation.split)
-    return _plot(figure, alt)
+    return plot(figure, alt)
 
 
 def _diagram(evaluation: Evaluation) -> dict[str, str]:
@@ -308,4 +306,4 @@ def _diagram(evaluation: Evaluation) -> dict[str, str]:
         f"accuracy {result.accuracy:.1%}, expected calibration error {result.ece:.3f}."
     )
     binned = reliability(evaluation.probabilities, evaluation.labels)
-    return _plot(plots.reliability_diagram(binned, evaluation.split), alt)
+    return plot(plots.reliability_diagram(binned, evaluation.split), alt)

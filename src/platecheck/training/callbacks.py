@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from platecheck.errors import ModelError
 from platecheck.files import replacing
 from platecheck.training import torchvision_guard
-from platecheck.training.module import PlateModule
-from platecheck.training.run import HISTORY_KEYS, History, Run, write_history
+from platecheck.training.recipe_module import RecipeModule
+from platecheck.training.run import History, Run, write_history
 
 torchvision_guard.install()
 
@@ -58,7 +58,7 @@ class RunCheckpoint(Checkpoint):
         self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, PlateModule)
+        assert isinstance(pl_module, RecipeModule)
         epoch, rate = trainer.current_epoch + 1, pl_module.epoch_learning_rate
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         state = pl_module.ema_network.learned_state()
@@ -68,13 +68,14 @@ class RunCheckpoint(Checkpoint):
             raise DivergedError(epoch, metrics["val_loss"], rate)
         seconds = round(time.monotonic() - self._started, 3)
         row = metrics | {"epoch": epoch, "learning_rate": rate, "seconds": seconds}
-        self.history.append({key: row[key] for key in HISTORY_KEYS})
+        self.history.append({key: row[key] for key in self.run.history_keys})
         first = trainer.is_global_zero
         if first:
             with replacing(self.run.weights(epoch)) as temporary:
                 names = {"classes": json.dumps(self.run.facts.classes)}
                 save_file(state, temporary, metadata=names)
-            write_history(self.run.folder / "history.csv", self.history)
+            path = self.run.folder / "history.csv"
+            write_history(path, self.history, self.run.history_keys)
         # Every process must call save_checkpoint; only the first one writes.
         with replacing(self.run.checkpoint) if first else nullcontext(Path()) as temporary:
             trainer.save_checkpoint(temporary)
@@ -118,16 +119,17 @@ class TrainingProgress(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Advance the bar, with the accuracy of the first process's photos.
+        """Advance the bar, with a classifier's accuracy on the first process's photos.
 
         Computing the module's metric would wait for the other processes.
         """
         if trainer.is_global_zero:
-            photos = len(batch[1])
-            self.photos += photos
-            self.correct += photos * float(outputs["accuracy"])
-            accuracy = self.correct / self.photos
-            metrics = f"loss {float(outputs['loss']):.4f}  accuracy {accuracy:.2%}"
+            metrics = f"loss {float(outputs['loss']):.4f}"
+            if "accuracy" in outputs:
+                photos = len(batch[1])
+                self.photos += photos
+                self.correct += photos * float(outputs["accuracy"])
+                metrics += f"  accuracy {self.correct / self.photos:.2%}"
             self.progress.update(self.bar, advance=1, metrics=metrics)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -136,12 +138,14 @@ class TrainingProgress(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
             metrics = trainer.callback_metrics
+            trained, validated = "", f"AP50 {metrics.get('val_ap50', 0):7.2%}"
+            if "val_accuracy" in metrics:
+                trained = f" accuracy {metrics['train_accuracy']:7.2%}"
+                validated = f"accuracy {metrics['val_accuracy']:7.2%}"
             self.progress.console.print(
                 f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
-                f"  train loss {metrics['train_loss']:.4f}"
-                f" accuracy {metrics['train_accuracy']:7.2%}"
-                f"  validation loss {metrics['val_loss']:.4f}"
-                f" accuracy {metrics['val_accuracy']:7.2%}",
+                f"  train loss {metrics['train_loss']:.4f}{trained}"
+                f"  validation loss {metrics['val_loss']:.4f} {validated}",
                 highlight=False,
             )
 

@@ -30,7 +30,7 @@ from platecheck.training.teacher import TeacherModel
 
 torchvision_guard.install()
 
-from lightning.pytorch import LightningDataModule  # noqa: E402
+from lightning.pytorch import LightningDataModule, Trainer  # noqa: E402
 
 # (index of the photo, seed of its augmentation, epoch)
 Draw = tuple[int, int, int]
@@ -89,6 +89,18 @@ class EpochAwareSampler(Sampler[Draw]):
     rank: int
     world_size: int
     epoch: int = 0
+
+    @classmethod
+    def of_trainer(cls, trainer: Trainer | None, photos: int, *, seed: int) -> "EpochAwareSampler":
+        """Return the sampler of this process, at the trainer's epoch."""
+        rank, world_size, epoch = (0, 1, 0)
+        if trainer is not None:
+            rank, world_size = trainer.global_rank, trainer.world_size
+            epoch = trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
+        sampler = cls(photos, seed=seed, rank=rank, world_size=world_size)
+        # In a resumed run, Lightning sets the epoch only after workers have started prefetching.
+        sampler.set_epoch(epoch)
+        return sampler
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch; Lightning calls this before every epoch, after a resume too."""
@@ -150,14 +162,8 @@ class PlateDataModule(LightningDataModule):
         return getattr(module, "frozen", None)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        rank, world_size, epoch = (0, 1, 0)
-        if self.trainer is not None:
-            rank, world_size = self.trainer.global_rank, self.trainer.world_size
-            epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         photos = len(self._training_set)  # type: ignore[arg-type]
-        sampler = EpochAwareSampler(photos, seed=self.seed, rank=rank, world_size=world_size)
-        # In a resumed run, Lightning sets the epoch only after workers have started prefetching.
-        sampler.set_epoch(epoch)
+        sampler = EpochAwareSampler.of_trainer(self.trainer, photos, seed=self.seed)
         return self._loader(self._training_set, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:

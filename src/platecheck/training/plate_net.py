@@ -1,6 +1,6 @@
 """A backbone that computes features, a head that computes logits, and a heatmap head."""
 
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,14 +20,51 @@ from timm.layers.padding import get_same_padding  # noqa: E402
 Pair = tuple[int, int]
 
 
-class PlateNet(nn.Module):
+class TrainedNet(nn.Module):
+    """A network with a backbone, parts of which may be frozen.
+
+    Attributes:
+        backbone: a registered network without its head.
+        frozen: the backbone is not trained and stays in evaluation mode.
+        frozen_statistics: BatchNorm keeps its statistics while all weights are trained.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, *, frozen: bool = False, frozen_statistics: bool = False
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.frozen = frozen
+        self.frozen_statistics = frozen_statistics
+        if frozen:
+            self.backbone.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode, except for a frozen backbone and frozen statistics."""
+        super().train(mode)
+        if self.frozen:
+            self.backbone.eval()
+        if self.frozen_statistics:
+            for module in self.backbone.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        return self
+
+    def learned_state(self) -> dict[str, Tensor]:
+        """Return the state dict of the trained parts: without the backbone if it is frozen."""
+        return {
+            key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for key, tensor in self.state_dict().items()
+            if not (self.frozen and key.startswith("backbone."))
+        }
+
+
+class PlateNet(TrainedNet):
     """A backbone and a head.
 
     Attributes:
         backbone: normalized photos [N, 3, H, W] to features [N, F].
         head: features to logits [N, classes].
-        frozen: the backbone is not trained and stays in evaluation mode.
-        frozen_statistics: BatchNorm keeps its statistics while all weights are trained.
         evidence: the heatmap head, or None; the attribute's name is part of saved weights' keys.
     """
 
@@ -40,15 +77,10 @@ class PlateNet(nn.Module):
         frozen_statistics: bool = False,
         stages: Stages | None = None,
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone, frozen=frozen, frozen_statistics=frozen_statistics)
         self.head = head
-        self.frozen = frozen
-        self.frozen_statistics = frozen_statistics
         self.stages = stages
         self.evidence = HeatmapHead(stages.fine[1], stages.middle[1]) if stages else None
-        if frozen:
-            self.backbone.requires_grad_(False)
         # Lightning does not call train() itself.
         self.train()
 
@@ -81,25 +113,6 @@ class PlateNet(nn.Module):
                 hook.remove()
         pooled = torch.cat([maps[name].mean(dim=(2, 3)) for name in self.stages.pooled], dim=1)
         return logits, self.evidence(maps[fine], maps[middle]), pooled
-
-    def train(self, mode: bool = True) -> "PlateNet":
-        """Set the mode, except for a frozen backbone and frozen statistics."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        if self.frozen_statistics:
-            for module in self.backbone.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
-        return self
-
-    def learned_state(self) -> dict[str, Tensor]:
-        """Return the state dict of the trained parts: without the backbone if it is frozen."""
-        return {
-            key: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for key, tensor in self.state_dict().items()
-            if not (self.frozen and key.startswith("backbone."))
-        }
 
 
 class HeatmapHead(nn.Module):
@@ -156,7 +169,7 @@ class _PaddedConv2d(nn.Conv2d):
     def forward(self, inputs: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
             exported: Tensor = _PaddedConvolution.apply(  # type: ignore[no-untyped-call]
-                inputs, self.weight, self.stride, self.same_padding, self.groups
+                inputs, self.weight, self.bias, self.stride, self.same_padding, self.groups
             )
             return exported
         return super().forward(nn.functional.pad(inputs, 2 * self.same_padding))
@@ -167,18 +180,31 @@ class _PaddedConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        _ctx: Any, inputs: Tensor, weight: Tensor, stride: Pair, padding: Pair, groups: int
+        _ctx: Any,
+        inputs: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        stride: Pair,
+        padding: Pair,
+        groups: int,
     ) -> Tensor:
         padded = nn.functional.pad(inputs, 2 * padding)
-        return nn.functional.conv2d(padded, weight, stride=stride, groups=groups)
+        return nn.functional.conv2d(padded, weight, bias, stride=stride, groups=groups)
 
     @staticmethod
     def symbolic(
-        graph: Any, inputs: Any, weight: Any, stride: Pair, padding: Pair, groups: int
+        graph: Any,
+        inputs: Any,
+        weight: Any,
+        bias: Any,
+        stride: Pair,
+        padding: Pair,
+        groups: int,
     ) -> Any:
         before, after = padding
         pads = [before, before, after, after]
-        return graph.op("Conv", inputs, weight, strides_i=stride, pads_i=pads, group_i=groups)
+        given = [inputs, weight] if bias.node().mustBeNone() else [inputs, weight, bias]
+        return graph.op("Conv", *given, strides_i=stride, pads_i=pads, group_i=groups)
 
 
 @torch.no_grad()

@@ -22,6 +22,7 @@ class _Part(BaseModel):
 
 
 _Positive = Annotated[float, Field(gt=0)]
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 # Deprecated spellings of keys and shipped recipes, accepted until 0.3.
 RENAMED_KEYS = {
@@ -164,6 +165,24 @@ class Schedule(_Part):
     pct_start: float = Field(0.2, gt=0, lt=1, description="warm-up share of one_cycle")
 
 
+class Detection(_Part):
+    """Finding dishes instead of classifying photos: `platecheck.data.boxes` has the data."""
+
+    channels: int = Field(64, ge=8, description="of feature pyramid and head")
+    frozen_blocks: int = Field(
+        0, ge=0, le=4, description="this many first blocks of the backbone keep their weights"
+    )
+    photos: int = Field(1000, ge=1, description="training photos drawn per epoch")
+    shares: dict[Literal["boxes", "partly", "dishes", "composed", "empty"], _Share] = Field(
+        description="how often each kind is drawn; kinds without photos are not"
+    )
+    scale: tuple[_Positive, _Positive] = Field(
+        (0.5, 1.5), description="size of the photo, as a share of the input's side"
+    )
+    stretch: float = Field(1.3, ge=1, description="largest random change of the aspect ratio")
+    nms_iou: float = Field(0.6, gt=0, lt=1, description="boxes that overlap more are one dish")
+
+
 class Recipe(_Part):
     """An experiment, apart from the photos and the seed."""
 
@@ -188,6 +207,7 @@ class Recipe(_Part):
     )
     teacher: Distillation | None = None
     calibrate: bool = Field(False, description="fit a temperature on validation photos")
+    detection: Detection | None = Field(None, description="find dishes; see docs/detection.md")
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Recipe":
@@ -198,9 +218,31 @@ class Recipe(_Part):
             raise ValueError("with network.heatmap, input.size must be a multiple of 16")
         if self.network.heatmap and self.network.frozen:
             raise ValueError("a frozen network cannot learn to predict a heatmap")
+        if self.detection:
+            self._can_detect()
         if self.teacher and not self.augmentation.robust:
             raise ValueError("a teacher needs augmentation.robust")
         return self
+
+    def _can_detect(self) -> None:
+        if NETWORKS[self.network.name].stages is None:
+            able = [name for name, spec in NETWORKS.items() if spec.stages]
+            raise ValueError(f"only {', '.join(able)} can detect dishes")
+        if self.input.size % 32:
+            raise ValueError("with detection, input.size must be a multiple of 32")
+        if self.input.normalize == "training_photos":
+            raise ValueError("with detection, input.normalize must be imagenet or mean and std")
+        unused = {
+            "network.heatmap": self.network.heatmap,
+            "network.frozen": self.network.frozen,
+            "augmentation.robust": self.augmentation.robust,
+            "teacher": self.teacher,
+            "calibrate": self.calibrate,
+            "label_smoothing": self.label_smoothing,
+            "val_to_train": self.val_to_train,
+        }
+        if used := [key for key, value in unused.items() if value]:
+            raise ValueError(f"a recipe with detection has no {used[0]}")
 
     @property
     def soft_targets(self) -> bool:

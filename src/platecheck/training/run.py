@@ -16,8 +16,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from platecheck.training.recipe import Normalization, Recipe, parse_recipe
 PHOTO_KEYS = ("name", "class", "split", "sha256")
 MEASURED_KEYS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
 HISTORY_KEYS = ("epoch", *MEASURED_KEYS, "learning_rate", "seconds")
+DETECTION_KEYS = ("epoch", "train_loss", "val_loss", "val_ap50", "learning_rate", "seconds")
 History = list[dict[str, float]]
 
 
@@ -62,8 +63,12 @@ class Run:
     history: History = field(default_factory=list)
 
     @property
+    def history_keys(self) -> tuple[str, ...]:
+        return DETECTION_KEYS if self.recipe.detection else HISTORY_KEYS
+
+    @property
     def best_epoch(self) -> int:
-        """The first epoch with the lowest validation loss; counted from 1.
+        """The first epoch with the lowest validation loss, or the highest AP50; counted from 1.
 
         Raises:
             ModelError: no epoch was finished, or the training diverged in the first one.
@@ -79,6 +84,8 @@ class Run:
                 f"{self.folder} diverged: no epoch has a finite validation loss; train"
                 " again with a lower learning rate, --set optimizer.lr=…"
             )
+        if self.recipe.detection:
+            return int(max(finite, key=lambda row: row["val_ap50"])["epoch"])
         return int(min(finite, key=lambda row: row["val_loss"])["epoch"])
 
     @property
@@ -161,10 +168,11 @@ class Run:
             path = folder / "recipe.yaml"
             recipe = parse_recipe(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
             photos = _read_photos_csv(folder / "photos.csv", facts)
-            history = read_history(folder / "history.csv")
+            run = Run(folder, recipe, facts, photos)
+            history = read_history(folder / "history.csv", run.history_keys)
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
             raise ModelError(f"{folder} is damaged: {first_line(error)}") from error
-        return Run(folder, recipe, facts, photos, history)
+        return replace(run, history=history)
 
 
 def _read_photos_csv(path: Path, facts: RunFacts) -> PhotoSet:
@@ -179,18 +187,18 @@ def _read_photos_csv(path: Path, facts: RunFacts) -> PhotoSet:
     return PhotoSet(folder, classes, photos, unreadable)
 
 
-def read_history(path: Path) -> History:
+def read_history(path: Path, keys: Sequence[str] = HISTORY_KEYS) -> History:
     """Read ``history.csv``; empty if there is none yet."""
     if not path.is_file():
         return []
     with path.open(encoding="utf-8", newline="") as file:
-        return [{key: float(row[key]) for key in HISTORY_KEYS} for row in csv.DictReader(file)]
+        return [{key: float(row[key]) for key in keys} for row in csv.DictReader(file)]
 
 
-def write_history(path: Path, history: History) -> None:
+def write_history(path: Path, history: History, keys: Sequence[str] = HISTORY_KEYS) -> None:
     """Write ``history.csv``."""
-    rows = ((int(row["epoch"]), *(row[key] for key in HISTORY_KEYS[1:])) for row in history)
-    _write_csv(path, [HISTORY_KEYS, *rows])
+    rows = ((int(row["epoch"]), *(row[key] for key in keys[1:])) for row in history)
+    _write_csv(path, [keys, *rows])
 
 
 def _write_csv(path: Path, rows: Iterable[Iterable[object]]) -> None:

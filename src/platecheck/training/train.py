@@ -6,7 +6,7 @@ import platform
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 
+from platecheck.data.boxes import BoxedPhotoSet, Boxes, read_boxed_photos
 from platecheck.data.exclusions import read_exclusions, without
 from platecheck.data.folders import PhotoSet, read_photos
 from platecheck.data.splits import describe_split, with_validation
@@ -40,7 +41,7 @@ from platecheck.training.run import Run, RunFacts
 torchvision_guard.install()
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
-from lightning.pytorch import Trainer  # noqa: E402
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer  # noqa: E402
 from lightning.pytorch.callbacks import Callback  # noqa: E402
 from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
 from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
@@ -48,6 +49,9 @@ from safetensors.torch import save_file  # noqa: E402
 
 from platecheck.training.callbacks import OnEpoch, RunCheckpoint  # noqa: E402
 from platecheck.training.datamodule import PlateDataModule, derive_seed, dirty_class  # noqa: E402
+from platecheck.training.detection.datamodule import BoxDataModule  # noqa: E402
+from platecheck.training.detection.module import DetectorModule  # noqa: E402
+from platecheck.training.detection.network import DishDetector, build_detector  # noqa: E402
 from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.plate_net import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
@@ -85,14 +89,16 @@ class TrainingSetup:
     Attributes:
         checkpoint: the state to resume from.
         note: how the classes of the initial weights were matched; "" if unchanged.
+        boxes: those of the photos, by name, for a detector.
         held: holds the lock of the run folder.
     """
 
     run: Run
-    network: PlateNet
+    network: PlateNet | DishDetector
     settings: TrainerSettings
     checkpoint: Path | None
     note: str = ""
+    boxes: Mapping[str, Boxes] = field(default_factory=dict, repr=False)
     held: ExitStack = field(default_factory=ExitStack, repr=False, compare=False)
 
 
@@ -124,15 +130,23 @@ def build_run(
         elif first_process():
             check_writable(out or RUNS, folder=True)
             _check_empty(out)
-        photos = read_photos(data, strict=strict, on_photo=on_photo)
+        boxes: Mapping[str, Boxes] = {}
+        if recipe.detection:
+            boxed = read_boxed_photos(data, split_seed=split_seed, strict=strict, on_photo=on_photo)
+            photos, boxes = boxed.photos, boxed.boxes
+        else:
+            photos = read_photos(data, strict=strict, on_photo=on_photo)
         split_photos = with_validation(photos, seed=split_seed, val_to_train=recipe.val_to_train)
         if exclude is not None:
             split_photos = without(split_photos, read_exclusions(exclude))
+        fingerprint = split_photos.fingerprint()
+        if recipe.detection:
+            fingerprint = BoxedPhotoSet(split_photos, boxes).fingerprint()
         facts = RunFacts(
             platecheck=_version("platecheck"),
             seed=seed,
             data=str(photos.folder.resolve()),
-            fingerprint=split_photos.fingerprint(),
+            fingerprint=fingerprint,
             classes=photos.classes,
             split_info=describe_split(photos, seed=split_seed, val_to_train=recipe.val_to_train),
             normalization=_normalization(recipe, split_photos),
@@ -154,7 +168,7 @@ def build_run(
         os.environ[RUN_FOLDER] = str(out)
         run = Run(out, recipe, facts, split_photos)
         checkpoint = _begin(run, network, resumed=resumed is not None)
-        return TrainingSetup(run, network, settings, checkpoint, note, held.pop_all())
+        return TrainingSetup(run, network, settings, checkpoint, note, boxes, held.pop_all())
 
 
 def build_teacher_run(setup: TrainingSetup) -> TrainingSetup:
@@ -185,21 +199,7 @@ def train_epochs(
         DivergedError: loss or weights are not finite; earlier epochs are kept.
     """
     run, recipe, settings = setup.run, setup.run.recipe, setup.settings
-    module = PlateModule(
-        setup.network.to(memory_format=torch.channels_last),  # type: ignore[call-overload]
-        recipe,
-        classes=len(run.facts.classes),
-        seed=run.facts.seed,
-        dirty=dirty_class(run.facts.classes),
-    )
-    datamodule = PlateDataModule(
-        run.photos,
-        recipe,
-        run.facts.normalization,
-        seed=run.facts.seed,
-        teacher=teacher,
-        workers=settings.workers,
-    )
+    module, datamodule = _modules(setup, teacher)
     trainer = _trainer(
         settings,
         max_epochs=recipe.epochs,
@@ -219,6 +219,29 @@ def train_epochs(
     return trainer
 
 
+def _modules(
+    setup: TrainingSetup, teacher: TeacherModel | None
+) -> tuple[LightningModule, LightningDataModule]:
+    """Return the Lightning modules of a classifier or of a detector."""
+    run, recipe, seed = setup.run, setup.run.recipe, setup.run.facts.seed
+    network = setup.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    normalization, workers = run.facts.normalization, setup.settings.workers
+    if recipe.detection:
+        data = BoxedPhotoSet(run.photos, setup.boxes)
+        return (
+            DetectorModule(network, recipe, normalization, seed=seed),
+            BoxDataModule(data, recipe, seed=seed, workers=workers),
+        )
+    classes = run.facts.classes
+    module = PlateModule(
+        network, recipe, classes=len(classes), seed=seed, dirty=dirty_class(classes)
+    )
+    datamodule = PlateDataModule(
+        run.photos, recipe, normalization, seed=seed, teacher=teacher, workers=workers
+    )
+    return module, datamodule
+
+
 def _chosen_by_first_process(out: Path | None, settings: TrainerSettings) -> Path | None:
     """Return the run folder, the same for all processes; None: this process chooses it."""
     if out is None and not first_process() and (chosen := os.environ.get(RUN_FOLDER)):
@@ -228,9 +251,13 @@ def _chosen_by_first_process(out: Path | None, settings: TrainerSettings) -> Pat
     return out
 
 
-def _network(recipe: Recipe, facts: RunFacts, resumed: Run | None) -> tuple[PlateNet, str]:
+def _network(
+    recipe: Recipe, facts: RunFacts, resumed: Run | None
+) -> tuple[PlateNet | DishDetector, str]:
     """Build the network; return it and a note about its initial weights."""
     torch.manual_seed(derive_seed(facts.seed, SEED_OF_WEIGHTS))
+    if recipe.detection:
+        return build_detector(recipe), ""
     network = build_network(recipe.network, classes=len(facts.classes), size=recipe.input.size)
     if resumed and network.frozen:
         network.backbone.load_state_dict(read_state(resumed.frozen_weights))
@@ -238,7 +265,7 @@ def _network(recipe: Recipe, facts: RunFacts, resumed: Run | None) -> tuple[Plat
     return network, load_pretrained(network, recipe.network, facts.classes)
 
 
-def _begin(run: Run, network: PlateNet, *, resumed: bool) -> Path | None:
+def _begin(run: Run, network: PlateNet | DishDetector, *, resumed: bool) -> Path | None:
     """Create the run folder, or clean up after a kill; return the checkpoint to resume from."""
     if first_process():
         try:
@@ -359,7 +386,7 @@ def _normalization(recipe: Recipe, photos: PhotoSet) -> Normalization:
     return Normalization(mean=measured.mean, std=measured.std)
 
 
-def _save_frozen(run: Run, network: PlateNet) -> None:
+def _save_frozen(run: Run, network: PlateNet | DishDetector) -> None:
     state = {
         key: tensor.clone(memory_format=torch.contiguous_format)
         for key, tensor in network.backbone.state_dict().items()

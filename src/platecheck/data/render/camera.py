@@ -66,6 +66,17 @@ def aim(rng: np.random.Generator) -> Camera:
     return Camera(place.astype(np.float32), axes.astype(np.float32), float(fill * distance))
 
 
+def look_at(place: Floats, target: Floats, zoom: float, roll: float) -> Camera:
+    """Return a camera at a place [3] aimed at a target [3], turned by `roll` radians."""
+    forward = (target - place) / np.linalg.norm(target - place)
+    right = np.cross(forward, (0.0, 0.0, 1.0))
+    right = right / np.linalg.norm(right) if np.linalg.norm(right) > 1e-3 else np.eye(3)[0]
+    down = np.cross(forward, right)
+    c, s = np.cos(roll), np.sin(roll)
+    axes = np.stack([c * right + s * down, c * down - s * right, forward])
+    return Camera(np.asarray(place, np.float32), axes.astype(np.float32), zoom)
+
+
 @cache
 def _tone_curve() -> NDArray[np.float32]:
     """Return sRGB values (0 to 255) of linear light 0 to 4 in steps of 1/1024, softly clipped."""

@@ -18,7 +18,16 @@ from platecheck.data.render.pixels import (
     step,
     tinted,
 )
-from platecheck.data.render.shapes import EDGE, REACH, STEPS, Chart, chart_of, draw_shape, look_up
+from platecheck.data.render.shapes import (
+    EDGE,
+    REACH,
+    STEPS,
+    Chart,
+    Shape,
+    chart_of,
+    draw_shape,
+    look_up,
+)
 
 Colour = tuple[int, int, int]
 
@@ -261,9 +270,12 @@ PLASTICS = (
 )  # fmt: skip
 
 
-def draw_dish(rng: np.random.Generator, kind: str, n: int) -> Dish:
-    """Draw a clean dish of one of the `KINDS` on a chart of n pixels a side."""
-    shape = draw_shape(rng, kind)
+def draw_dish(rng: np.random.Generator, kind: str, n: int, shape: Shape | None = None) -> Dish:
+    """Draw a clean dish of one of the `KINDS` on a chart of n pixels a side.
+
+    `shape` is drawn by default.
+    """
+    shape = shape or draw_shape(rng, kind)
     chart = chart_of(shape, n)
     slope = np.gradient(shape.heights, REACH / STEPS).astype(np.float32)
     slope_r = look_up(slope, chart.r)

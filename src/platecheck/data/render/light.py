@@ -9,6 +9,7 @@ from functools import cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from platecheck.data.render.camera import Camera
 from platecheck.data.render.dishes import Dish
@@ -129,23 +130,28 @@ def _lamps(rng: np.random.Generator, d: Floats, direction: Floats) -> tuple[Floa
     return lamps, float(softness)
 
 
-def reflected(room: Floats, x: Floats, y: Floats, z: Floats) -> Floats:
-    """Return the radiance [h, w, 3] from unit directions (x, y, z), each [h, w]."""
-    return _read(room, x, y, np.float32(SIDE / (2 * REACH)) / np.maximum(1 + z, 0.3))
+def reflected(
+    room: Floats, x: Floats, y: Floats, z: Floats, which: NDArray[np.uint8] | int = 0
+) -> Floats:
+    """Return the radiance [h, w, 3] from unit directions (x, y, z), each [h, w].
+
+    `room` may hold several maps below each other, of which `which` [h, w] is read.
+    """
+    scale = np.float32(SIDE / (2 * REACH)) / np.maximum(1 + z, 0.3)
+    middle = np.float32(SIDE / 2 - 0.5)
+    row = (y * scale + middle).clip(0, SIDE - 1) + np.float32(SIDE) * which
+    column = x * scale + middle
+    return cv2.remap(room, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def diffuse(light: Light, nx: Floats, ny: Floats) -> Floats:
     """Return the ambient light [h, w, 3] on surfaces with upward unit normals (nx, ny, ...)."""
-    return _read(light.ambient, nx, ny, np.float32(COARSE / 2))
+    middle = np.float32(COARSE / 2 - 0.5)
+    at = nx * np.float32(COARSE / 2) + middle, ny * np.float32(COARSE / 2) + middle
+    return cv2.remap(light.ambient, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
-def _read(image: Floats, x: Floats, y: Floats, scale: Floats | np.float32) -> Floats:
-    middle = np.float32(len(image) / 2 - 0.5)
-    at = x * scale + middle, y * scale + middle
-    return cv2.remap(image, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-
-
-def _fresnel(straight: float, along: Floats) -> Floats:
+def fresnel(straight: Floats | float, along: Floats) -> Floats:
     """Return the reflectance at an angle of cosine `along` (Schlick's approximation)."""
     q = 1 - along
     q2 = q * q
@@ -174,7 +180,7 @@ def light_background(
         up = 1 / np.sqrt(1 + a * a + b * b)
         # A horizontal mirror only inverts the ray's vertical component.
         mirror = reflected(room, a * up + 2 * nx, b * up + 2 * ny, up)
-        lit += tinted(_fresnel(background.gloss, up), mirror)
+        lit += tinted(fresnel(background.gloss, up), mirror)
     return lit
 
 
@@ -219,7 +225,7 @@ def light_dish(surface: Surface, light: Light, camera: Camera) -> Floats:
     room = cv2.GaussianBlur(light.room, (0, 0), dish.blur) if dish.blur > 0.3 else light.room
     mirror = reflected(room, 2 * along * nx - vx, 2 * along * ny - vy, 2 * along * nz - vz)
     along = np.clip(along, 0, 1)
-    shine = _fresnel(dish.reflectance, along) * surface.bare + _fresnel(0.04, along) * surface.wet
+    shine = fresnel(dish.reflectance, along) * surface.bare + fresnel(0.04, along) * surface.wet
     out += tinted(shine * (0.35 + 0.65 * dish.open_sky), mirror)
     return np.asarray(out)
 

@@ -95,7 +95,7 @@ def draw_shape(rng: np.random.Generator, kind: str) -> Shape:
         height=height,
         foot=0.3 + 0.6 * flat,
         bulge=rng.uniform(0.5, 1.1),
-        heights=_round_off(points, soft),
+        heights=round_off(points, soft),
     )
 
 
@@ -103,7 +103,7 @@ Points = list[tuple[float, float]]  # (r, height) from the middle to the rim
 Form = tuple[Points, float, float]  # a profile, where its flat bottom ends, how soft its corners
 
 
-def _round_off(points: Points, soft: float) -> Floats:
+def round_off(points: Points, soft: float) -> Floats:
     """Return heights through points as a lookup table, with corners rounded over `soft`."""
     height = points[-1][1]
     points = [*points[:-1], (0.975, height), (1.0, height - 0.01), (REACH, height - 0.06)]

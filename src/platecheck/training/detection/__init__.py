@@ -1,0 +1,1 @@
+"""Train a detector of dishes: network, loss, photos with boxes."""

@@ -1,0 +1,202 @@
+"""Train, resume, export, evaluate and report a detector, on a few rendered scenes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from training_fixtures import ONE_PROCESS, Cli, fit, same_weights, without_seconds
+
+import platecheck
+from platecheck.data.boxes import KINDS, read_boxed_photos
+from platecheck.data.render import render_dish
+from platecheck.data.render.scenes import render_scene
+from platecheck.detector import Detector
+from platecheck.errors import DataError, RecipeError
+from platecheck.evaluation.detection import evaluate_detector
+from platecheck.export.detector import export_detector
+from platecheck.training.detection.module import DetectorModule
+from platecheck.training.recipe import Recipe, load_recipe
+from platecheck.training.run import Run
+from platecheck.training.train import TrainerSettings, build_run
+
+CHANGES = (
+    "network.weights=null",
+    "input.size=64",
+    "detection.channels=16",
+    "detection.frozen_blocks=0",
+    "detection.photos=24",
+    "optimizer.lr=0.003",
+    "batch_size=8",
+    "schedule.pct_start=0.3",
+    "ema_decay=0.5",
+)
+
+
+def recipe(epochs: int, *changes: str) -> Recipe:
+    return load_recipe("dishes", [*CHANGES, *changes, f"epochs={epochs}"])
+
+
+def save(path: Path, pixels: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All four kinds of photos, listed in a file."""
+    folder = tmp_path_factory.mktemp("photos")
+    for name in ("scenes", "kitchen"):
+        for index in range(12):
+            rng = np.random.default_rng([len(name), index])
+            scene = render_scene(rng, size=160, kind="table", dishes=3)
+            height, width = scene.photo.shape[:2]
+            split = "val" if index < 3 else "test" if index < 6 else "train"
+            save(folder / name / "images" / split / f"{index}.png", scene.photo)
+            label = folder / name / "labels" / split / f"{index}.txt"
+            label.parent.mkdir(parents=True, exist_ok=True)
+            with label.open("w") as file:
+                for x0, y0, x1, y1 in scene.boxes / (width, height, width, height):
+                    print(0, (x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, file=file)
+    for index in range(12):
+        rng = np.random.default_rng(index)
+        label = ("clean", "dirty")[index % 2]
+        split = ("train", "val", "test")[index // 2 % 3]
+        dish = render_dish(rng, size=96, label=label)
+        save(folder / "dishes" / split / label / f"{index}.png", dish.photo)
+        save(folder / "empty" / f"{index}.png", rng.integers(0, 256, (48, 64, 3), np.uint8))
+    (folder / "dishes.yaml").write_text(
+        "boxes: scenes\npartly:\n  - {folder: kitchen}\ndishes: [dishes]\nempty: [empty]\n"
+    )
+    return folder / "dishes.yaml"
+
+
+@pytest.fixture(scope="module")
+def run(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    out = tmp_path_factory.mktemp("run") / "run"
+    return platecheck.train(recipe(3), photos, out, **ONE_PROCESS)
+
+
+def test_every_kind_of_photo_is_read(photos: Path) -> None:
+    data = read_boxed_photos(photos)
+    counts = data.photos.counts()
+    assert data.photos.classes == KINDS
+    assert counts["train"]["boxes"] == counts["train"]["partly"] == 6
+    assert counts["train"]["empty"] == 8  # of 12, which were not split
+    assert set(data.photos.splits) == {"train", "val", "test"}
+    for photo in data.photos.photos:
+        assert photo.path.is_file()
+        boxes, kind = data.boxes[photo.name], KINDS[photo.label]
+        assert len(boxes) == {"dishes": 1, "empty": 0}.get(kind, len(boxes))
+        assert ((boxes >= 0) & (boxes <= 1)).all()
+
+
+def test_training_learns(run: Run) -> None:
+    losses = [row["train_loss"] for row in run.history]
+    assert losses[-1] < losses[0]
+    assert all(0 <= row["val_ap50"] <= 1 for row in run.history)
+    assert run.history[run.best_epoch - 1]["val_ap50"] == max(r["val_ap50"] for r in run.history)
+    assert (run.folder / "curves.png").is_file()
+    assert Run.load(run.folder).history == run.history
+
+
+def test_interrupted_run_resumes_with_identical_weights(
+    run: Run, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(module: DetectorModule) -> None:
+        if module.current_epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DetectorModule, "on_train_epoch_start", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            platecheck.train(recipe(3), photos, tmp_path / "run", **ONE_PROCESS)
+    assert len(Run.load(tmp_path / "run").history) == 2
+    resumed = platecheck.train(recipe(3), photos, tmp_path / "run", resume=True, **ONE_PROCESS)
+    assert same_weights(resumed, run)
+    ours, theirs = without_seconds(resumed.history), without_seconds(run.history)
+    assert [{**row, "learning_rate": 0} for row in ours] == [
+        {**row, "learning_rate": 0} for row in theirs
+    ]
+
+
+def test_changed_boxes_are_not_resumed(photos: Path, tmp_path: Path) -> None:
+    settings = TrainerSettings(**ONE_PROCESS)
+    fit(build_run(recipe(1), photos, tmp_path / "run", settings=settings))
+    label = next((photos.parent / "scenes/labels/train").glob("*.txt"))
+    before = label.read_text()
+    try:
+        label.write_text("0 0.5 0.5 0.1 0.1\n")
+        with pytest.raises(DataError, match="no longer contains the photos"):
+            build_run(recipe(2), photos, tmp_path / "run", settings=settings, resume=True)
+    finally:
+        label.write_text(before)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("int8", [False, True])
+def test_exported_file_finds_what_the_run_finds(
+    run: Run, photos: Path, tmp_path: Path, int8: bool
+) -> None:
+    report = export_detector(run, tmp_path / "dishes.onnx", int8=int8)
+    detector = Detector.load(tmp_path / "dishes.onnx")
+    assert detector.info == report.info
+    assert detector.info.precision == ("int8" if int8 else "float32")
+    assert report.max_difference < (0.3 if int8 else 1e-4)
+    assert report.bytes < 6e6 if int8 else report.bytes > 6e6
+    found = evaluate_detector(detector, read_boxed_photos(photos), split="test").result
+    assert found.model_dump(mode="json") == detector.info.metrics["test"]
+    assert found.kinds["dishes"].dishes == found.kinds["dishes"].photos
+    assert found.all.empty == found.kinds["empty"].photos
+    val = detector.info.metrics["val"]["all"]
+    assert val["silent"] >= 0.97 * val["empty"] - 1
+
+
+@pytest.mark.slow
+def test_command_line(run: Run, photos: Path, tmp_path: Path, cli: Cli) -> None:
+    file = tmp_path / "found.onnx"
+    said = cli("export", run.folder, "--out", file, "--int8")
+    assert "int8" in said.out
+    assert "dishes found" in said.out
+    result = json.loads(cli("evaluate", file, "--data", photos, "--json").out)
+    assert result["split"] == "test"
+    assert set(result["kinds"]) == set(KINDS) - {"empty"}  # which has no split named test
+    table = cli("evaluate", run.folder, "--data", photos.parent / "scenes", "--split", "val").out
+    assert "boxes" in table
+    assert "AP50" in table
+    cli("report", run.folder, "--out", tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Precision and recall" in page
+    assert "Worst mistakes" in page
+
+
+def test_mistakes_are_explained(photos: Path, tmp_path: Path, cli: Cli) -> None:
+    broken = tmp_path / "broken"
+    save(broken / "images/train/a.png", np.zeros((9, 9, 3), np.uint8))
+    (broken / "labels/train").mkdir(parents=True)
+    (broken / "labels/train/a.txt").write_text("0 0.5 0.5 2 0.5\n")
+    answer = cli("train", "dishes", "--data", broken, "--out", tmp_path / "run")
+    assert answer.code == 2
+    assert "a.txt, line 1: the box is outside the photo" in " ".join(answer.err.split())
+    (tmp_path / "list.yaml").write_text("photos: [broken]\n")
+    with pytest.raises(DataError, match="unknown key 'photos'"):
+        read_boxed_photos(tmp_path / "list.yaml")
+    with pytest.raises(RecipeError, match="cannot start from a classifier"):
+        platecheck.train(recipe(1), photos, tmp_path / "run", start="plate")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("network.name=tiny_vgg", "can detect dishes"),
+        ("input.size=100", "multiple of 32"),
+        ("input.normalize=training_photos", "normalize"),
+        ("label_smoothing=0.1", "no label_smoothing"),
+        ("detection.shares={plates: 1}", "shares"),
+    ],
+)
+def test_impossible_recipes_are_refused(change: str, reason: str) -> None:
+    with pytest.raises(RecipeError, match=reason):
+        recipe(1, change)
