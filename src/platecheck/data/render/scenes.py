@@ -62,10 +62,7 @@ def render_scene(
     Raises:
         DataError: an argument has an invalid value.
     """
-    if kind is not None and kind not in SCENE_KINDS:
-        raise DataError(f"no such kind of scene: {kind!r}; choose one of {', '.join(SCENE_KINDS)}")
-    if not MIN_SIZE <= size <= MAX_SIZE:
-        raise DataError(f"size {size} is out of range; choose {MIN_SIZE} to {MAX_SIZE} pixels")
+    check_scene(size=size, kind=kind)
     if dishes is not None and not 1 <= dishes <= MOST_DISHES:
         raise DataError(f"{dishes} dishes are out of range; choose 1 to {MOST_DISHES}")
     if dirty is not None and not 0 <= dirty <= 1:
@@ -109,6 +106,14 @@ def render_scene(
         np.array(masks, bool).reshape(shape),
         np.array(dirt, bool).reshape(shape),
     )
+
+
+def check_scene(*, size: int, kind: str | None) -> None:
+    """Raise DataError if there is no such size or kind of scene."""
+    if kind is not None and kind not in SCENE_KINDS:
+        raise DataError(f"no such kind of scene: {kind!r}; choose one of {', '.join(SCENE_KINDS)}")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise DataError(f"size {size} is out of range; choose {MIN_SIZE} to {MAX_SIZE} pixels")
 
 
 def _aspect(rng: np.random.Generator, size: int) -> tuple[int, int]:
