@@ -274,5 +274,5 @@ def test_write_scenes_rejects_invalid_arguments_and_leaves_nothing(
     tmp_path: Path, arguments: dict[str, object], message: str
 ) -> None:
     with pytest.raises(DataError, match=message):
-        write_scenes(tmp_path / "scenes", **arguments)  # type: ignore[arg-type]
+        write_scenes(tmp_path / "scenes", **arguments)
     assert not list(tmp_path.iterdir())

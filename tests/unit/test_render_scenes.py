@@ -186,7 +186,7 @@ def test_dishes_lie_on_each_other_not_in_each_other() -> None:
 )
 def test_render_scene_rejects_invalid_arguments(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        render_scene(np.random.default_rng(0), **arguments)  # type: ignore[arg-type]
+        render_scene(np.random.default_rng(0), **arguments)
 
 
 def test_render_scene_draws_all_kinds_and_numbers_of_dishes() -> None:
