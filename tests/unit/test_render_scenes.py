@@ -33,7 +33,7 @@ def scene_of(*solids: Solid) -> Scene:
     rng = np.random.default_rng(0)
     ground, wall = draw_texture(rng, "ground"), draw_texture(rng, "wall")
     light = draw_light(rng, np.full(3, 0.3, np.float32))
-    return Scene(light, ground, wall, 300.0, ground, [], list(solids), [])
+    return Scene(light, ground, wall, ground, 300.0, [], list(solids), [])
 
 
 def above(height: float = 60.0) -> Frame:
