@@ -35,7 +35,6 @@ from platecheck.data.render.rooms import (
 from platecheck.data.render.solids import Basin, Finish, Rod, Solid
 
 TILTS = (0.1, 0.22, 0.36, 0.52)  # radians by which a dish may lean on others
-ORIGIN = np.zeros(2)
 WIRES = ((226, 226, 224), (130, 134, 138), (40, 40, 44), (40, 84, 150), (150, 110, 80))
 
 
@@ -73,7 +72,7 @@ class Setting:
         top = max([solid.place[2] + solid.scale - self.target[2] for solid in self.solids] or [0])
         distance = max(self.reach * zoom / rng.uniform(0.65, 1.1), 16, 12 + 1.6 * top)
         target = around @ self.target + np.array([*rng.normal(0, 0.1, 2), 0]) * self.reach
-        eye = target + distance * np.array([0, -np.sin(tilt), np.cos(tilt)])
+        eye = target + distance * turned(0, tilt, rng.normal(-np.pi / 2, 0.25))[:, 2]
         roll = rng.normal(0, 0.06) + (rng.uniform(0, 6.3) if tilt < 0.3 else 0)
         line = np.linspace(-1, 1, 24, dtype=np.float32)
         light = draw_light(rng, mean_colour(self.ground(*np.meshgrid(line, line)).albedo))
@@ -194,7 +193,7 @@ def _table(s: Setting) -> None:
 def _tray(s: Setting) -> None:
     design = s.design("tray")
     s.reach, s.turn = design.radius * s.rng.uniform(1, 1.3), s.rng.normal(0, 0.3)
-    s.put(s.dish(design), ORIGIN, 0, turned(0))
+    s.put(s.dish(design), np.zeros(2), 0, turned(0))
     half = 0.85 * design.radius * np.array([1, 1 / design.model.body.shape.aspect])
     s.spread(s.count - 1, half, float(design.model.body.profile[0, 1]) * design.radius)
     s.clutter(4, half)
@@ -226,20 +225,22 @@ def _basins(s: Setting) -> Basin:
     s.rod([(x, y, 0), *map(tuple, bow.tolist())], r, metal)
     s.rod([(x, y, 0), (x, y, 4)], 2 * r, metal)
     s.rod([(x + 2, y, 5), (x + 8, y - 2, 8)], 0.6, metal)
-    s.back, s.turn, s.reach = half[1] + rng.uniform(8, 30), rng.normal(0, 0.15), half[0]
+    s.back, s.turn, s.reach = half[1] + rng.uniform(8, 30), 0.0, half[0]
     s.tilt, s.target = (5, 62), np.array([0, 0, -depth / 2])
     return s.basins[0]
 
 
 def _sink(s: Setting) -> None:
     first, rng = _basins(s), s.rng
-    half, s.reach = np.array(first.half) - 2, first.half[0] * rng.uniform(0.9, 1.5)
+    half, s.reach = np.array(first.half) - 2, s.reach * rng.uniform(0.9, 1.5)
     beside = int(rng.integers(0, max(1, s.count // 3) + 1)) if s.count > 2 else 0
     s.floor[:] = -first.depth
     for _ in range(s.count - beside):
         design = s.design()
-        at = rng.uniform(-1, 1, 2) * np.maximum(half - design.radius, 1)
-        s.drop(s.dish(design), at, upside_down=rng.random() < 0.1)
+        tries = rng.uniform(-1, 1, (4, 2)) * np.maximum(half - design.radius, 1)
+        heights = [s.floor[s.cells(at, design.radius)[:2]].max() for at in tries]
+        lowest = tries[int(np.argmin(heights))]
+        s.drop(s.dish(design), lowest, upside_down=rng.random() < 0.1)
     s.clutter(4, half * 0.6)
     s.floor[:] = 0
     for _ in range(beside):
@@ -333,7 +334,7 @@ def _hob(s: Setting) -> None:
     s.turn, s.tilt = rng.normal(0, 0.2), (5, 66)
     top = Finish(np.full(3, tone, np.float32), 0.05, int(rng.integers(2)))
     mark = Finish(linear(np.clip(255 * tone**0.45 + rng.uniform(40, 150, 3), 0, 255)), 0.04, 1)
-    s.put(block(1.2, 30, top, 12, 1.15), ORIGIN, 0)
+    s.put(block(1.2, 30, top, 12, 1.15), np.zeros(2), 0)
     for x, y in ((-14, -12), (14, -12), (-14, 12), (14, 12)):
         at, r = np.array([x, y]), rng.uniform(6, 10.5)
         rings = [(0.5, STEEL, 1.3), (0.38, DARK, 2)] if gas else [(1, mark, 1.1), (0.95, top, 1.15)]
@@ -393,8 +394,7 @@ def _hands(s: Setting) -> None:
 
 SETTINGS: dict[str, Callable[[Setting], None]] = {
     "rack": _rack, "tray": _tray, "sink": _sink, "table": _table, "empty-sink": _empty_sink,
-    "empty-rack": _rack, "hob": _hob, "kitchen": _kitchen, "bare-table": _bare,
-    "floor": partial(_bare, where="floor"),
-    "hands": _hands, "page": partial(_picture, draw=draw_page),
-    "face": partial(_picture, draw=draw_face),
+    "empty-rack": _rack, "hob": _hob, "bare-table": _bare, "floor": partial(_bare, where="floor"),
+    "kitchen": _kitchen, "hands": _hands,
+    "page": partial(_picture, draw=draw_page), "face": partial(_picture, draw=draw_face),
 }  # fmt: skip
