@@ -36,8 +36,9 @@ def draw_texture(rng: np.random.Generator, where: str) -> Texture:
 
 def _paint(rng: np.random.Generator) -> Floats:
     """Draw a linear colour [3]: mostly near white or grey."""
-    pale = rng.random() < 0.65
-    return linear(rng.uniform(150, 244) + rng.normal(0, 8, 3) if pale else rng.uniform(20, 235, 3))
+    if rng.random() < 0.7:
+        return linear((rng.uniform(150, 240) + rng.normal(0, 7, 3)).clip(0, 250))
+    return linear((rng.uniform(40, 190) + rng.normal(0, 35, 3)).clip(10, 235))
 
 
 def _plain(rng: np.random.Generator, x: Floats, y: Floats) -> Background:
