@@ -118,15 +118,7 @@ def write_dataset(
 
 @dataclass(frozen=True)
 class SceneSummary:
-    """Summary of rendered scenes.
-
-    Attributes:
-        folder: location of the dataset.
-        photos: number of photos.
-        splits: photos by split.
-        kinds: photos by kind of scene.
-        labels: dishes by label.
-    """
+    """Rendered scenes: where they are, photos by split and by kind, and dishes by label."""
 
     folder: Path
     photos: int
@@ -154,16 +146,11 @@ def write_scenes(
     ``scenes.csv`` (a row without a box for a photo without dishes), the splits to ``data.yaml``.
     Photo i depends only on (seed, i, size, kind). The folder is written atomically.
 
-    Args:
-        folder: must be new or empty.
-        photos: total number of photos; at least one per split.
-        size: longer side of a photo in pixels.
-        seed: 0 or more.
+    Args as for `write_dataset`, but:
+        photos: at least one per split.
+        size: longer side of a photo in pixels, 160 to 1280.
         kind: kind of all scenes; one of `SCENE_KINDS`, or all of them by default.
-        splits: proportion of each split; they sum to 1.
         masks: also write ``masks/{split}/0001.png``, n on the n-th dish and 128 + n on its dirt.
-        workers: number of processes; by default one per core, or only this one for few photos.
-        on_progress: called with the number of photos done so far.
 
     Raises:
         DataError: an argument is out of range, or the folder is not empty.
@@ -184,28 +171,21 @@ def write_scenes(
         with (part / "scenes.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow(("photo", "kind", "x0", "y0", "x1", "y1", "label", "visible"))
-            made = in_processes(render, list(enumerate(names)), workers)
-            for number, (name, (drawn, rows)) in enumerate(zip(names, made, strict=True), 1):
+            for name, drawn, rows in in_processes(render, list(enumerate(names)), workers):
                 photo = (f"images/{name}.jpg", drawn)
                 writer.writerows([(*photo, *row) for row in rows or [("",) * 6]])
                 kinds[drawn] += 1
                 labels.update(str(row[4]) for row in rows)
-                on_progress(number)
+                on_progress(kinds.total())
         lines = [f"{split}: images/{split}\n" for split in counts]
         (part / "data.yaml").write_text("".join(lines) + "names:\n  0: dish\n", encoding="utf-8")
     return SceneSummary(folder, photos, counts, dict(kinds), dict(labels))
 
 
 def _render_scene(
-    part: Path,
-    job: tuple[int, str],
-    *,
-    size: int,
-    seed: int,
-    kind: str | None,
-    masks: bool,
-) -> tuple[str, list[tuple[int | str, ...]]]:
-    """Render and write a scene; return its kind, and box, label and visible share of each dish."""
+    part: Path, job: tuple[int, str], *, size: int, seed: int, kind: str | None, masks: bool
+) -> tuple[str, str, list[tuple[int | str, ...]]]:
+    """Render and write a scene; return its name and kind, and what is known of each dish."""
     number, name = job
     scene = render_scene(np.random.default_rng([seed, number]), size=size, kind=kind)
     height, width = scene.photo.shape[:2]
@@ -217,12 +197,11 @@ def _render_scene(
     (part / "labels" / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
     if masks:
         numbers = np.arange(1, len(low) + 1, dtype=np.uint8)[:, None, None]
-        both = scene.masks * numbers + scene.dirt_masks * np.uint8(128)
-        mask = both.sum(0, dtype=np.uint8)
+        mask = (scene.masks * numbers + 128 * scene.dirt_masks).sum(0).astype(np.uint8)
         Image.fromarray(mask).save(part / "masks" / f"{name}.png")
     boxes = scene.boxes.astype(int).tolist()
     known = zip(boxes, scene.labels, scene.visible, strict=True)
-    return scene.kind, [(*box, label, f"{share:.3f}") for box, label, share in known]
+    return name, scene.kind, [(*box, label, f"{share:.3f}") for box, label, share in known]
 
 
 def _check(folder: Path, photos: int, seed: int, workers: int | None) -> int:

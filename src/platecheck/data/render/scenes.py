@@ -91,6 +91,7 @@ def render_scene(
     seen = [n for n, share in shares.items() if share > LEAST_VISIBLE]
     masks = number == np.array(seen, int)[:, None, None]
     dirt = masks & (paint.dirt[window] > DIRTY) & np.array(paint.soiled, bool)[seen][:, None, None]
+    dirt &= dirt.sum((1, 2), keepdims=True) > 0.003 * masks.sum((1, 2), keepdims=True)
     boxes = [cv2.boundingRect(mask.astype(np.uint8)) for mask in masks]
     return RenderedScene(
         photo,
