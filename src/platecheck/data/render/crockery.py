@@ -12,6 +12,7 @@ from platecheck.data.render.solids import Body, Finish, Rod, Solid
 from platecheck.data.render.surface import Surface
 
 STEEL = Finish(linear((118, 118, 121)), 0.5, 1)
+WIRE = Finish(STEEL.colour, 0.35, 2)  # rough, since highlights on thin rods would break up
 DARK = Finish(linear((28, 28, 30)), 0.04, 1)
 # how often each kind of dish is drawn
 SORTS = {
@@ -221,8 +222,8 @@ def draw_cutlery(
     rng: np.random.Generator, at: Floats, angle: float, rise: tuple[float, float]
 ) -> list[Rod]:
     """Draw a knife, fork or spoon around a point (x, y), between two heights at its ends."""
-    coloured = Finish(linear(PLASTICS[rng.integers(len(PLASTICS))]), 0.05)
-    finish, long = STEEL if rng.random() < 0.8 else coloured, rng.uniform(15, 21)
+    coloured = Finish(linear(PLASTICS[rng.integers(len(PLASTICS))]), 0.05, 2)
+    finish, long = WIRE if rng.random() < 0.8 else coloured, rng.uniform(15, 21)
     # Pieces: where along they start and end, how far aside, and their radius.
     pieces: list[tuple[float, ...]] = [(0, 0.2, 0, 0, 0.5), (0.2, 0.62, 0, 0, 0.34)]
     pieces.append((0.62, 0.76, 0, 0, 0.25))

@@ -12,6 +12,7 @@ from platecheck.data.render.crockery import (
     DARK,
     SORTS,
     STEEL,
+    WIRE,
     Design,
     block,
     draw_cutlery,
@@ -42,8 +43,8 @@ class Setting:
     """A scene in the making, in centimetres around the origin.
 
     Attributes:
-        count: number of dishes to be placed.
-        reach: radius of what the camera shall see around `target`.
+        count: number of dishes to place.
+        reach: radius of what the camera sees around `target`.
         tilt: the camera's least and greatest angle from vertical, in degrees.
         turn: of everything about the vertical, in radians.
         floor: height of what lies on each square centimetre [160, 160].
@@ -184,8 +185,7 @@ class Setting:
 
 def _table(s: Setting) -> None:
     s.reach = (7 + 10 * s.count**0.5) * s.rng.uniform(0.8, 1.1)
-    half = np.array([s.reach, s.reach]) * 0.9
-    s.back = s.reach * s.rng.uniform(1.2, 4)
+    half, s.back = np.full(2, 0.9 * s.reach), s.reach * s.rng.uniform(1.2, 4)
     s.spread(s.count, half)
     s.clutter(6, half)
 
@@ -209,7 +209,7 @@ def _basins(s: Setting) -> Basin:
         wide = half[0] * rng.uniform(0.5, 1)
         middle = (half[0] + wide + rng.uniform(2, 5), 0.0)
         s.basins.append(Basin(middle, (wide, half[1]), depth * 0.8, min(wide, corner), 2))
-    lip = STEEL if rng.random() < 0.7 else Finish(linear(np.full(3, rng.uniform(30, 240))), 0.05)
+    lip = WIRE if rng.random() < 0.7 else Finish(linear(np.full(3, rng.uniform(30, 240))), 0.05, 2)
     t = np.linspace(0, 2 * np.pi, 49) + 1e-6
     around = np.stack([np.cos(t), np.sin(t)], -1)
     for basin in s.basins:
@@ -225,8 +225,8 @@ def _basins(s: Setting) -> Basin:
     s.rod([(x, y, 0), *map(tuple, bow.tolist())], r, metal)
     s.rod([(x, y, 0), (x, y, 4)], 2 * r, metal)
     s.rod([(x + 2, y, 5), (x + 8, y - 2, 8)], 0.6, metal)
-    s.back, s.turn, s.reach = half[1] + rng.uniform(8, 30), 0.0, half[0]
-    s.tilt, s.target = (5, 62), np.array([0, 0, -depth / 2])
+    s.back, s.turn, s.reach, s.tilt = half[1] + rng.uniform(8, 30), 0.0, half[0], (5, 62)
+    s.target = np.array([0, 0, -depth / 2])
     return s.basins[0]
 
 
@@ -239,8 +239,8 @@ def _sink(s: Setting) -> None:
         design = s.design()
         tries = rng.uniform(-1, 1, (4, 2)) * np.maximum(half - design.radius, 1)
         heights = [s.floor[s.cells(at, design.radius)[:2]].max() for at in tries]
-        lowest = tries[int(np.argmin(heights))]
-        s.drop(s.dish(design), lowest, upside_down=rng.random() < 0.1)
+        at = tries[int(np.argmin(heights))]
+        s.drop(s.dish(design), at, upside_down=rng.random() < 0.1)
     s.clutter(4, half * 0.6)
     s.floor[:] = 0
     for _ in range(beside):
@@ -264,7 +264,7 @@ def _build_rack(s: Setting, half: Floats, gap: float) -> float:
     """Build a rack of wire or plastic; return the height of its bottom."""
     rng, (a, b) = s.rng, half.tolist()
     colour = linear(WIRES[rng.integers(len(WIRES))])
-    finish = STEEL if rng.random() < 0.3 else Finish(colour, 0.05, 1)
+    finish = WIRE if rng.random() < 0.3 else Finish(colour, 0.05, 2)
     basket = rng.random() < 0.4
     wire = rng.uniform(0.35, 0.6) if basket else rng.uniform(0.15, 0.3)
     low, wall, tall = rng.uniform(0.8, 4), rng.uniform(7, 13), rng.uniform(5, 9)
