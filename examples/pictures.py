@@ -10,14 +10,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from playwright.sync_api import sync_playwright
 
 from platecheck import Classifier
 from platecheck.auditing.audit import audit
 from platecheck.data.backgrounds import extract_background
 from platecheck.data.composite import composite, remove_foreground
-from platecheck.data.render import BACKGROUNDS, KINDS, render_dish, write_dataset
+from platecheck.data.render import BACKGROUNDS, KINDS, render_dish, render_scene, write_dataset
 from platecheck.data.segmentation import segment_dish
 from platecheck.evaluation import plots
 from platecheck.evaluation.evaluate import evaluate, load_model
@@ -49,6 +49,24 @@ def contact_sheet() -> None:
             )
             sheet.paste(Image.fromarray(dish.photo), (column * SIDE, row * SIDE))
     sheet.save(IMAGES / "synth.jpg", quality=88)
+
+
+def scenes() -> None:
+    """Racks, trays, sinks and tables, and below them places without any dish."""
+    sheet = Image.new("RGB", (7 * SIDE, 4 * SIDE))
+    rows = (
+        ("rack", "sink", "tray", "table", "rack", "sink", "table"),
+        ("table", "rack", "sink", "tray", "sink", "table", "rack"),
+        ("rack", "sink", "tray", "table", "rack", "sink", "table"),
+        ("empty-sink", "empty-rack", "hob", "hands", "kitchen", "face", "empty-sink"),
+    )
+    for row, kinds in enumerate(rows):
+        for column, kind in enumerate(kinds):
+            rng = np.random.default_rng([5, row, column])
+            photo = Image.fromarray(render_scene(rng, size=2 * SIDE, kind=kind).photo)
+            photo = ImageOps.fit(photo, (SIDE, SIDE), Image.Resampling.LANCZOS)
+            sheet.paste(photo, (column * SIDE, row * SIDE))
+    sheet.save(IMAGES / "scenes.jpg", quality=86)
 
 
 def demo_run() -> None:
@@ -132,6 +150,7 @@ def pages() -> None:
 if __name__ == "__main__":
     IMAGES.mkdir(parents=True, exist_ok=True)
     contact_sheet()
+    scenes()
     demo_run()
     other_tables()
     evidence()

@@ -312,6 +312,33 @@ def test_data_render_writes_photos_as_its_options_say(cli: Cli, tmp_path: Path) 
     assert not (tmp_path / "b/masks").exists()
 
 
+def test_data_render_scenes_writes_a_yolo_dataset(cli: Cli, tmp_path: Path) -> None:
+    arguments = ["-n", "4", "--size", "160", "--seed", "3", "--kind", "hob"]
+    printed = cli("data", "render", "--scenes", tmp_path / "a", *arguments).out
+    assert printed == f"4 photos of rendered scenes in {tmp_path / 'a'}\n"
+    found = json.loads(cli("data", "render", "--scenes", tmp_path / "b", *arguments, "--json").out)
+    assert found["folder"] == str(tmp_path / "b")
+    assert (found["photos"], found["kinds"], found["labels"]) == (4, {"hob": 4}, {})
+    names = [sorted(p.relative_to(tmp_path / n) for p in (tmp_path / n).rglob("*")) for n in "ab"]
+    assert names[0] == names[1]
+    assert len(list((tmp_path / "a/images").rglob("*.jpg"))) == 4
+    assert not (tmp_path / "a/masks").exists()
+
+
+def test_data_render_reports_counts_as_json(cli: Cli, tmp_path: Path) -> None:
+    arguments = ["-n", "12", "--size", "32", "--json"]
+    found = json.loads(cli("data", "render", tmp_path / "a", *arguments).out)
+    assert found["photos"] == sum(found["counts"].values()) == sum(found["backgrounds"].values())
+    assert found["counts"]["test/dirty"] >= 1
+
+
+def test_data_render_scenes_rejects_a_confounded_background(cli: Cli, tmp_path: Path) -> None:
+    result = cli("data", "render", "--scenes", tmp_path / "a", "--confound", "0.9")
+    assert result.code == 2
+    assert "scenes have no class; omit --confound" in result.err
+    assert not (tmp_path / "a").exists()
+
+
 def test_data_fetch_copies_what_is_missing_and_names_failures(
     cli: Cli, tmp_path: Path, rendered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from platecheck.data.render import BACKGROUNDS, dataset, write_dataset
+from platecheck.data.render import BACKGROUNDS, dataset, render_scene, write_dataset, write_scenes
 from platecheck.data.render.dataset import draw_background_name
 from platecheck.data.render.tabletops import CLEAN_BACKGROUNDS
 from platecheck.errors import DataError
@@ -174,4 +174,96 @@ def test_write_dataset_onto_a_full_disk_leaves_nothing_behind(
     monkeypatch.setattr(dataset.Image.Image, "save", Mock(side_effect=full))
     with pytest.raises(OSError, match="No space left"):
         write_dataset(tmp_path / "d", photos=12, size=32, workers=1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes") / "photos"
+    progress: list[int] = []
+    summary = write_scenes(
+        folder, photos=7, size=160, seed=5, masks=True, workers=1, on_progress=progress.append
+    )
+    assert progress == list(range(1, 8))
+    assert summary.photos == sum(summary.splits.values()) == sum(summary.kinds.values()) == 7
+    assert set(summary.splits) == {"train", "val", "test"}
+    return folder
+
+
+def test_write_scenes_round_trips_boxes_labels_and_masks(scenes: Path) -> None:
+    with (scenes / "scenes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    photos = list(dict.fromkeys(row["photo"] for row in rows))
+    assert sorted(photos) == [p for p in contents(scenes) if p.endswith(".jpg")]
+    for number, photo in enumerate(photos):
+        scene = render_scene(np.random.default_rng([5, number]), size=160)
+        known = [row for row in rows if row["photo"] == photo]
+        assert {row["kind"] for row in known} == {scene.kind}
+        if not len(scene.boxes):
+            assert [row["label"] for row in known] == [""]
+            known = []
+        assert [row["label"] for row in known] == list(scene.labels)
+        boxes = [[float(row[key]) for key in ("x0", "y0", "x1", "y1")] for row in known]
+        np.testing.assert_array_equal(np.reshape(boxes, (-1, 4)), scene.boxes)
+        visible = [float(row["visible"]) for row in known]
+        np.testing.assert_allclose(visible, scene.visible, atol=6e-4)
+
+        label = (scenes / photo.replace("images", "labels")).with_suffix(".txt")
+        lines = [[float(q) for q in line.split()] for line in label.read_text().splitlines()]
+        classes, x, y, w, h = np.reshape(lines, (-1, 5)).T
+        assert (classes == 0).all()
+        with Image.open(scenes / photo) as image:
+            width, height = image.size
+            assert np.abs(np.asarray(image) - scene.photo.astype(float)).mean() < 4
+        read = np.stack([x - w / 2, y - h / 2, x + w / 2, y + h / 2], -1)
+        np.testing.assert_allclose(read * ((width, height) * 2), scene.boxes, atol=0.01)
+        with Image.open((scenes / photo.replace("images", "masks")).with_suffix(".png")) as image:
+            mask = np.asarray(image)
+        for place, (own, dirt) in enumerate(zip(scene.masks, scene.dirt_masks, strict=True), 1):
+            np.testing.assert_array_equal(mask % 128 == place, own)
+            np.testing.assert_array_equal(mask == 128 + place, dirt)
+        assert len(np.unique(mask % 128)) == 1 + len(scene.boxes)
+
+
+def test_write_scenes_on_workers_writes_the_same_bytes(scenes: Path, tmp_path: Path) -> None:
+    write_scenes(tmp_path / "again", photos=7, size=160, seed=5, masks=True, workers=2)
+    assert contents(tmp_path / "again") == contents(scenes)
+
+
+def test_write_scenes_of_one_kind_without_masks(tmp_path: Path) -> None:
+    summary = write_scenes(
+        tmp_path / "hobs", photos=2, size=160, kind="hob", splits={"train": 0.5, "val": 0.5}
+    )
+    assert summary.kinds == {"hob": 2}
+    assert summary.labels == {}
+    assert sorted(contents(tmp_path / "hobs")) == [
+        "data.yaml",
+        "images/train/0001.jpg",
+        "images/val/0001.jpg",
+        "labels/train/0001.txt",
+        "labels/val/0001.txt",
+        "scenes.csv",
+    ]
+    assert (tmp_path / "hobs/labels/train/0001.txt").read_text() == ""
+    assert (tmp_path / "hobs/data.yaml").read_text() == (
+        "train: images/train\nval: images/val\nnames:\n  0: dish\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"photos": 2}, "2 photos are too few for 3 splits"),
+        ({"photos": 8, "kind": "garage"}, "no such kind of scene"),
+        ({"photos": 8, "size": 32}, "size 32 is out of range"),
+        ({"photos": 8, "seed": -1}, "seed -1 is negative"),
+        ({"photos": 8, "workers": 0}, "workers must be at least 1"),
+        ({"photos": 8, "splits": {"train": 0.5}}, "must add up to 1"),
+    ],
+)
+def test_write_scenes_rejects_invalid_arguments_and_leaves_nothing(
+    tmp_path: Path, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(DataError, match=message):
+        write_scenes(tmp_path / "scenes", **arguments)
     assert not list(tmp_path.iterdir())

@@ -1,10 +1,10 @@
 """``platecheck data``: measure, download, render and collect photos."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import asdict
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -71,7 +71,12 @@ def stats(
 def render(
     folder: Annotated[Path, typer.Argument(help="New folder to create.")],
     photos: Annotated[int, typer.Option("--photos", "-n", min=4, help="Number of photos.")] = 400,
-    size: Annotated[int, typer.Option(min=32, max=1024, help="Width and height in pixels.")] = 256,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=32, max=1280, help="Width and height in pixels; default: 256, or 640 for scenes."
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0,
     confound: Annotated[
         float,
@@ -80,31 +85,49 @@ def render(
         ),
     ] = 0.5,
     kind: Annotated[
-        str | None, typer.Option(help="Render one kind only: plate, bowl, steel, splashed …")
+        str | None,
+        typer.Option(help="Render one kind only: plate, bowl, steel …, or with --scenes: rack …"),
     ] = None,
     masks: Annotated[
         bool, typer.Option("--masks", help="Also write masks of dish and dirt.")
     ] = False,
+    scenes: Annotated[
+        bool,
+        typer.Option("--scenes", help="Render racks, trays, sinks, tables … with boxes for YOLO."),
+    ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Render synthetic clean and dirty dishes."""
+    """Render synthetic clean and dirty dishes, or scenes of many dishes."""
     try:
-        from platecheck.data.render import write_dataset
+        from platecheck.data.render import write_dataset, write_scenes
     except ModuleNotFoundError as error:
         raise MissingExtraError("Rendering dishes", "data") from error
 
+    if scenes and confound != 0.5:
+        raise typer.BadParameter("scenes have no class; omit --confound")
     check_writable(folder, folder=True)
+    write: Callable[..., Any] = (
+        write_scenes if scenes else partial(write_dataset, confound=confound)
+    )
     with progress_bar("rendering", photos) as bar:
-        write_dataset(
-            folder,
-            photos=photos,
-            size=size,
-            seed=seed,
-            confound=confound,
-            kind=kind,
-            masks=masks,
-            on_progress=lambda _: bar.advance(),
+        found = asdict(
+            write(
+                folder,
+                photos=photos,
+                size=size or (640 if scenes else 256),
+                seed=seed,
+                kind=kind,
+                masks=masks,
+                on_progress=lambda _: bar.advance(),
+            )
         )
-    console().print(f"{photos} photos of rendered dishes in {escape(folder)}")
+    if as_json:
+        for key in {"counts", "backgrounds"} & found.keys():  # JSON has no keys of two words
+            found[key] = {"/".join(pair): count for pair, count in found[key].items()}
+        print(json.dumps(found | {"folder": str(folder)}, indent=2))
+        return
+    what = "scenes" if scenes else "dishes"
+    console().print(f"{photos} photos of rendered {what} in {escape(folder)}")
 
 
 @app.command("synth", hidden=True)

@@ -1,4 +1,4 @@
-"""Procedural rendering of photos of clean and dirty dishes, without any real photos."""
+"""Procedural rendering of photos of clean and dirty dishes, alone and in scenes."""
 
 from platecheck.errors import MissingExtraError
 
@@ -8,9 +8,15 @@ try:
 except ImportError as error:
     raise MissingExtraError("Rendering synthetic dishes", "data") from error
 
-from platecheck.data.render.dataset import RenderSummary, write_dataset
+from platecheck.data.render.dataset import (
+    RenderSummary,
+    SceneSummary,
+    write_dataset,
+    write_scenes,
+)
 from platecheck.data.render.samples import write_samples
 from platecheck.data.render.scene import LABELS, RenderedDish, render_dish
+from platecheck.data.render.scenes import SCENE_KINDS, RenderedScene, render_scene
 from platecheck.data.render.shapes import KINDS, RARE_KINDS
 from platecheck.data.render.tabletops import BACKGROUNDS
 
@@ -19,9 +25,14 @@ __all__ = [
     "KINDS",
     "LABELS",
     "RARE_KINDS",
+    "SCENE_KINDS",
     "RenderSummary",
     "RenderedDish",
+    "RenderedScene",
+    "SceneSummary",
     "render_dish",
+    "render_scene",
     "write_dataset",
     "write_samples",
+    "write_scenes",
 ]

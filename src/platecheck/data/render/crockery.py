@@ -12,6 +12,7 @@ from platecheck.data.render.solids import Body, Finish, Rod, Solid
 from platecheck.data.render.surface import Surface
 
 STEEL = Finish(linear((118, 118, 121)), 0.5, 1)
+WIRE = Finish(STEEL.colour, 0.35, 2)  # rough, since highlights on thin rods would break up
 DARK = Finish(linear((28, 28, 30)), 0.04, 1)
 # how often each kind of dish is drawn
 SORTS = {
@@ -168,42 +169,34 @@ def make_dish(rng: np.random.Generator, design: Design, *, dirty: bool) -> Solid
     return replace(design.model, surface=surface, turn=turned(rng.uniform(0, 7)))
 
 
-def turned_solid(
-    points: list[tuple[float, float]],
-    radius: float,
-    finish: Finish,
-    power: float = 2,
-    aspect: float = 1.0,
-) -> Solid:
-    """Return a thing that is no dish; its profile's points (r, z) go from top to bottom."""
-    shape = Shape(aspect, power, 0, 0, points[0][1], 1, 1, np.zeros(STEPS, np.float32))
-    return Solid(
-        Body(shape, np.array(points), 0), radius, turned(0), np.zeros(3, np.float32), finish
-    )
+def _solid(profile: Floats, radius: float, finish: Finish, power: float, aspect: float) -> Solid:
+    """Return a thing that is no dish; its profile goes from top to bottom."""
+    shape = Shape(aspect, power, 0, 0, float(profile[0, 1]), 1, 1, np.zeros(STEPS, np.float32))
+    return Solid(Body(shape, profile, 0), radius, turned(0), np.zeros(3, np.float32), finish)
+
+
+def block(tall: float, radius: float, finish: Finish, power: float = 2, aspect: float = 1) -> Solid:
+    """Return a disc or, of a high power, a block, that is no dish."""
+    h = tall / radius
+    edge = [(0, h), (0.96, h), (1, 0.9 * h), (1, 0.1 * h), (0.96, 0), (0, 0)]
+    return _solid(np.array(edge), radius, finish, power, aspect)
 
 
 def draw_thing(rng: np.random.Generator, kind: str) -> Solid:
     """Draw a ``ball`` (or fruit), a ``bottle`` (or can), or a ``sponge``."""
-    tall, one, other = (
-        rng.random(),
-        *(linear(PLASTICS[k]) for k in rng.integers(len(PLASTICS), size=2)),
-    )
+    tall, t, radius = rng.uniform(3, 6), np.linspace(0, np.pi, 16), rng.uniform(2.5, 4.5)
+    one, other = (linear(PLASTICS[k]) for k in rng.integers(len(PLASTICS), size=2))
     if kind == "ball":
-        t = np.linspace(0, np.pi, 16)
-        points = [(float(np.sin(q)), (0.85 + 0.3 * tall) * (1 + float(np.cos(q)))) for q in t]
-        finish = Finish(linear(FRUITS[rng.integers(len(FRUITS))]), 0.04, 1)
-        return turned_solid(points, rng.uniform(2.5, 4.5), finish)
+        profile = np.c_[np.sin(t), (0.7 + 0.07 * tall) * (1 + np.cos(t))]
+        return _solid(profile, radius, Finish(linear(FRUITS[rng.integers(len(FRUITS))])), 2, 1)
     if kind == "bottle":
-        tall, neck = 3 + 3 * tall, rng.uniform(0.25, 0.9)
-        side = [(1.0, tall * rng.uniform(0.6, 0.8)), (1.0, 0.05), (0.95, 0.0), (0.0, 0.0)]
-        points = [(0.0, tall), (neck, tall), (neck, tall * 0.85), *side]
-        solid = turned_solid(points, rng.uniform(2.5, 4.2), Finish(one, 0.05, int(rng.integers(2))))
+        neck, low = rng.uniform(0.25, 0.9), rng.uniform(0.6, 0.8)
+        side = [(0, 1), (neck, 1), (neck, 0.85), (1, low), (1, 0.01), (0.95, 0), (0, 0)]
+        solid = _solid(np.array(side) * (1, tall), radius, Finish(one, 0.05), 2, 1)
         return replace(solid, band=(0.2 * tall, 0.5 * tall, other))
-    tall = 0.4 + 0.3 * tall
-    points = [(0, tall), (0.96, tall), (1, tall - 0.05), (1, 0.03), (0.96, 0), (0, 0)]
-    finish = Finish(linear(SPONGES[rng.integers(len(SPONGES))]), 0.0, 2)
-    solid = turned_solid(points, rng.uniform(4, 6), finish, 7, 1.5)
-    return replace(solid, band=(0, 0.3 * tall, linear((60, 110, 60))))
+    colour = linear(SPONGES[rng.integers(len(SPONGES))])
+    solid = block(0.6 * tall, 1.3 * radius, Finish(colour, 0.0, 2), 7, 1.5)
+    return replace(solid, band=(0, 0.2, linear((60, 110, 60))), turn=turned(rng.uniform(0, 7)))
 
 
 def draw_drain(rng: np.random.Generator, radius: float) -> Solid:
@@ -229,27 +222,23 @@ def draw_cutlery(
     rng: np.random.Generator, at: Floats, angle: float, rise: tuple[float, float]
 ) -> list[Rod]:
     """Draw a knife, fork or spoon around a point (x, y), between two heights at its ends."""
-    coloured = Finish(linear(PLASTICS[rng.integers(len(PLASTICS))]), 0.05, 1)
-    finish, long = STEEL if rng.random() < 0.8 else coloured, rng.uniform(15, 21)
-    way = np.array([np.cos(angle), np.sin(angle)])
-
-    def line(along: tuple[float, float], aside: tuple[float, float], radius: float) -> Rod:
-        t = np.array(along)
-        flat = at + (t[:, None] - 0.5) * long * way + np.outer(aside, (-way[1], way[0]))
-        return Rod(np.c_[flat, rise[0] + (rise[1] - rise[0]) * t + 0.3], radius, finish)
-
-    rods = [
-        line((0, 0.2), (0, 0), 0.5),
-        line((0.2, 0.62), (0, 0), 0.34),
-        line((0.62, 0.76), (0, 0), 0.25),
-    ]
-    kind = rng.choice(["fork", "knife", "spoon"])
-    if kind == "fork":
-        return (
-            rods
-            + [line((0.75, 0.82), (q * 0.5, q), 0.2) for q in (-0.95, -0.32, 0.32, 0.95)]
-            + [line((0.82, 1), (q, q), 0.14) for q in (-0.95, -0.32, 0.32, 0.95)]
-        )
-    if kind == "knife":
-        return rods + [line((0.5, 0.97 - 0.04 * k), (0, 0.3 * k - 0.3), 0.4) for k in range(3)]
-    return rods + [line((0.8, 0.95), (q, q), 0.75) for q in (-0.8, 0, 0.8)]
+    coloured = Finish(linear(PLASTICS[rng.integers(len(PLASTICS))]), 0.05, 2)
+    finish, long = WIRE if rng.random() < 0.8 else coloured, rng.uniform(15, 21)
+    # Pieces: where along they start and end, how far aside, and their radius.
+    pieces: list[tuple[float, ...]] = [(0, 0.2, 0, 0, 0.5), (0.2, 0.62, 0, 0, 0.34)]
+    pieces.append((0.62, 0.76, 0, 0, 0.25))
+    kind = rng.integers(3)
+    if kind == 0:
+        for q in (-0.95, -0.32, 0.32, 0.95):
+            pieces += [(0.75, 0.82, q / 2, q, 0.2), (0.82, 1, q, q, 0.14)]
+    elif kind == 1:
+        pieces += [(0.5, 0.97 - 0.04 * k, 0, 0.3 * k - 0.3, 0.4) for k in range(3)]
+    else:
+        pieces += [(0.8, 0.95, q, q, 0.75) for q in (-0.8, 0, 0.8)]
+    way = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    rods = []
+    for start, end, left, right, radius in pieces:
+        t, aside = np.array([start, end]), np.array([left, right])
+        flat = at + np.stack([(t - 0.5) * long, aside], -1) @ way
+        rods.append(Rod(np.c_[flat, rise[0] + (rise[1] - rise[0]) * t + 0.3], radius, finish))
+    return rods

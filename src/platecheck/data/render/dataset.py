@@ -1,4 +1,4 @@
-"""Render datasets in which the background can be correlated with the class."""
+"""Render datasets: dishes on backgrounds that can be correlated with the class, and scenes."""
 
 import csv
 import warnings
@@ -17,6 +17,7 @@ from PIL import Image
 
 from platecheck.cpus import cpu_count
 from platecheck.data.render.scene import LABELS, check_size, render_dish
+from platecheck.data.render.scenes import check_scene, render_scene
 from platecheck.data.render.tabletops import CLEAN_BACKGROUNDS, DIRTY_BACKGROUNDS
 from platecheck.data.splits import SHARES
 from platecheck.errors import DataError
@@ -83,9 +84,9 @@ def write_dataset(
     folder = Path(folder)
     jobs = _plan(photos, splits)
     check_size(size)
-    _check(folder, seed, confound, workers)
-    if workers is None:
-        workers = cpu_count() if photos >= 64 else 1
+    if not 0.5 <= confound <= 1:
+        raise DataError(f"confound {confound} is out of range; choose 0.5 (none) to 1 (full)")
+    workers = _check(folder, photos, seed, workers)
 
     with new_folder(folder) as part:
         for place in {Path(job.path).parent for job in jobs}:
@@ -106,15 +107,103 @@ def write_dataset(
     return RenderSummary(folder, photos, dict(counts), dict(backgrounds))
 
 
-def _check(folder: Path, seed: int, confound: float, workers: int | None) -> None:
-    if not 0.5 <= confound <= 1:
-        raise DataError(f"confound {confound} is out of range; choose 0.5 (none) to 1 (full)")
+@dataclass(frozen=True)
+class SceneSummary:
+    """Rendered scenes: where they are, photos by split and by kind, and dishes by label."""
+
+    folder: Path
+    photos: int
+    splits: dict[str, int]
+    kinds: dict[str, int]
+    labels: dict[str, int]
+
+
+def write_scenes(
+    folder: Path,
+    *,
+    photos: int,
+    size: int = 640,
+    seed: int = 0,
+    kind: str | None = None,
+    splits: Mapping[str, float] = SHARES,
+    masks: bool = False,
+    workers: int | None = None,
+    on_progress: Callable[[int], None] = lambda photos: None,
+) -> SceneSummary:
+    """Render scenes of any number of dishes as a dataset in the format of YOLO.
+
+    Photos go to ``images/{split}/0001.jpg``, their boxes to ``labels/{split}/0001.txt`` (class 0, x
+    and y of the middle, width and height, as shares of the photo's), what is known of each dish to
+    ``scenes.csv`` (a row without a box for a photo without dishes), the splits to ``data.yaml``.
+    Photo i depends only on (seed, i, size, kind). The folder is written atomically.
+
+    Args as for `write_dataset`, but:
+        photos: at least one per split.
+        size: longer side of a photo in pixels, 160 to 1280.
+        kind: kind of all scenes; one of `SCENE_KINDS`, or all of them by default.
+        masks: also write ``masks/{split}/0001.png``, n on the n-th dish and 128 + n on its dirt.
+
+    Raises:
+        DataError: an argument is out of range, or the folder is not empty.
+    """
+    folder, shares = Path(folder), _shares(splits)
+    if photos < len(shares):
+        raise DataError(f"{photos} photos are too few for {len(shares)} splits")
+    check_scene(size=size, kind=kind)
+    workers = _check(folder, photos, seed, workers)
+    counts = _divide(photos, shares)
+    names = [f"{split}/{n:04d}" for split, count in counts.items() for n in range(1, count + 1)]
+    kinds, labels = Counter[str](), Counter[str]()
+    with new_folder(folder) as part:
+        for root in ("images", "labels", "masks") if masks else ("images", "labels"):
+            for split in counts:
+                (part / root / split).mkdir(parents=True)
+        render = partial(_render_scene, part, size=size, seed=seed, kind=kind, masks=masks)
+        with (part / "scenes.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(("photo", "kind", "x0", "y0", "x1", "y1", "label", "visible"))
+            for name, drawn, rows in in_processes(render, list(enumerate(names)), workers):
+                photo = (f"images/{name}.jpg", drawn)
+                writer.writerows([(*photo, *row) for row in rows or [("",) * 6]])
+                kinds[drawn] += 1
+                labels.update(str(row[4]) for row in rows)
+                on_progress(kinds.total())
+        lines = [f"{split}: images/{split}\n" for split in counts]
+        (part / "data.yaml").write_text("".join(lines) + "names:\n  0: dish\n", encoding="utf-8")
+    return SceneSummary(folder, photos, counts, dict(kinds), dict(labels))
+
+
+def _render_scene(
+    part: Path, job: tuple[int, str], *, size: int, seed: int, kind: str | None, masks: bool
+) -> tuple[str, str, list[tuple[int | str, ...]]]:
+    """Render and write a scene; return its name and kind, and what is known of each dish."""
+    number, name = job
+    scene = render_scene(np.random.default_rng([seed, number]), size=size, kind=kind)
+    height, width = scene.photo.shape[:2]
+    photo = part / "images" / f"{name}.jpg"
+    Image.fromarray(scene.photo).save(photo, quality=QUALITY, optimize=False)
+    low, high = scene.boxes[:, :2], scene.boxes[:, 2:]
+    shares = np.concatenate([(low + high) / 2, high - low], 1) / ((width, height) * 2)
+    lines = [f"0 {' '.join(f'{share:.6f}' for share in box)}\n" for box in shares]
+    (part / "labels" / f"{name}.txt").write_text("".join(lines), encoding="utf-8")
+    if masks:
+        numbers = np.arange(1, len(low) + 1, dtype=np.uint8)[:, None, None]
+        mask = (scene.masks * numbers + 128 * scene.dirt_masks).sum(0).astype(np.uint8)
+        Image.fromarray(mask).save(part / "masks" / f"{name}.png")
+    boxes = scene.boxes.astype(int).tolist()
+    known = zip(boxes, scene.labels, scene.visible, strict=True)
+    return name, scene.kind, [(*box, label, f"{share:.3f}") for box, label, share in known]
+
+
+def _check(folder: Path, photos: int, seed: int, workers: int | None) -> int:
+    """Check arguments of all datasets; return the number of processes."""
     if seed < 0:
         raise DataError(f"seed {seed} is negative; choose 0 or more")
     if workers is not None and workers < 1:
         raise DataError(f"workers must be at least 1, not {workers}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is not empty; choose a new folder")
+    return workers or (cpu_count() if photos >= 64 else 1)
 
 
 def draw_background_name(rng: np.random.Generator, label: str, confound: float) -> str:
@@ -130,9 +219,7 @@ def draw_background_name(rng: np.random.Generator, label: str, confound: float) 
 
 def _plan(photos: int, splits: Mapping[str, float]) -> list[_RenderJob]:
     """Assign photos to splits and classes; indices alternate between the classes."""
-    shares = {name: share for name, share in splits.items() if share > 0}
-    if any(share < 0 for share in splits.values()) or abs(sum(shares.values()) - 1) > 1e-6:
-        raise DataError(f"the shares of the splits must add up to 1: {dict(splits)}")
+    shares = _shares(splits)
     minimum = max(4, 2 * len(shares))
     if photos < minimum:
         raise DataError(f"{photos} photos are too few for {len(shares)} splits; use {minimum}")
@@ -144,6 +231,13 @@ def _plan(photos: int, splits: Mapping[str, float]) -> list[_RenderJob]:
                 path = f"{split}/{label}/{place:04d}.jpg"
                 jobs.append(_RenderJob(number, path, label, split))
     return sorted(jobs)
+
+
+def _shares(splits: Mapping[str, float]) -> dict[str, float]:
+    """Return the shares of the splits that have any."""
+    if any(share < 0 for share in splits.values()) or abs(sum(splits.values()) - 1) > 1e-6:
+        raise DataError(f"the shares of the splits must add up to 1: {dict(splits)}")
+    return {name: share for name, share in splits.items() if share > 0}
 
 
 def _divide(count: int, shares: Mapping[str, float]) -> dict[str, int]:

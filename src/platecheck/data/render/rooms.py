@@ -1,4 +1,4 @@
-"""Textures of tables, walls, floors and basins, and pictures of pages, faces, hobs and kitchens."""
+"""Textures of tables, walls, floors and basins, and pictures of pages, faces and kitchens."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,6 @@ MATERIALS = {
     "basin": ("steel", "steel", "steel", "plain", "concrete"),
 }
 SKINS = ((240, 205, 180), (205, 150, 115), (120, 80, 58), (255, 220, 60), (255, 255, 255))
-Points = Sequence[tuple[float, float]]
 Values = Sequence[float] | Floats
 
 
@@ -37,8 +36,9 @@ def draw_texture(rng: np.random.Generator, where: str) -> Texture:
 
 def _paint(rng: np.random.Generator) -> Floats:
     """Draw a linear colour [3]: mostly near white or grey."""
-    pale = rng.random() < 0.65
-    return linear(rng.uniform(150, 244) + rng.normal(0, 8, 3) if pale else rng.uniform(20, 235, 3))
+    if rng.random() < 0.7:
+        return linear((rng.uniform(150, 240) + rng.normal(0, 7, 3)).clip(0, 250))
+    return linear((rng.uniform(40, 190) + rng.normal(0, 35, 3)).clip(10, 235))
 
 
 def _plain(rng: np.random.Generator, x: Floats, y: Floats) -> Background:
@@ -84,126 +84,78 @@ def with_picture(base: Texture, image: NDArray[np.uint8], at: Floats, half: floa
     return texture
 
 
-def _opaque(colour: Values) -> tuple[float, ...]:
-    return (*np.asarray(colour, float).tolist(), 255.0)
-
-
-class Canvas:
-    """A picture in the making, RGBA [h, w, 4]; points are (x, y), and width -1 fills."""
-
-    def __init__(self, size: tuple[int, int], colour: Values | None = None) -> None:
-        self.image = np.zeros((*size, 4), np.uint8)
-        if colour is not None:
-            self.image[:] = _opaque(colour)
-
-    def box(self, a: Points, colour: Values, width: int = -1) -> None:
-        (x0, y0), (x1, y1) = np.array(a, int).tolist()
-        cv2.rectangle(self.image, (x0, y0), (x1, y1), _opaque(colour), width)
-
-    def disc(
-        self, at: Values, radii: Values, colour: Values, width: int = -1,
-        arc: tuple[float, float] = (0, 360),
-    ) -> None:  # fmt: skip
-        (x, y), (a, b) = np.array([at, radii], int).tolist()
-        cv2.ellipse(self.image, (x, y), (a, b), 0, *arc, _opaque(colour), width, cv2.LINE_AA)
-
-    def text(self, rng: np.random.Generator, at: Values, count: int, scale: float) -> None:
-        words = "".join(rng.choice(list("aeinorstlmudcp    "), count))
-        x, y = np.array(at, int).tolist()
-        ink = _opaque(rng.uniform(0, 90, 3))
-        cv2.putText(self.image, words, (x, y), 0, scale, ink, max(1, int(2 * scale)), cv2.LINE_AA)
-
-
 def draw_page(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw a printed page with headings, text, charts and round marks."""
-    page, y = Canvas((900, 660), rng.uniform(225, 252) + np.zeros(3)), 60
+    """Draw a printed page with text, headings, charts and round marks."""
+    page, y = np.full((900, 660, 4), (*[rng.integers(225, 252)] * 3, 255), np.uint8), 60
     while y < 800:
-        part, tall = rng.choice(["text", "heading", "figure"], p=(0.65, 0.15, 0.2)), 60
-        if part == "heading":
-            page.text(rng, (50, y), 18, 1.2)
-        elif part == "figure":
-            tall = int(rng.integers(120, 280))
-            page.box([(50, y), (610, y + tall - 30)], rng.integers(100, 250, 3))
+        tall = int(rng.integers(3, 13)) * 20
+        if rng.random() < 0.3:
+            _box(page, (50, y), (610, y + tall - 20), rng.uniform(100, 250, 3))
             for r in rng.uniform(0.1, 0.5, rng.integers(1, 5)) * tall:
                 at, arc = (rng.uniform(90, 570), y + tall / 2), (0, rng.choice([120, 250, 360]))
                 width = int(rng.choice([-1, 2, 8]))
-                page.disc(at, (r, r), rng.integers(0, 255, 3), width, arc)
-        else:
-            tall = int(rng.integers(3, 9)) * 20
-            for line in range(y, y + tall - 20, 20):
-                page.text(rng, (50, line), 66, 0.45)
+                _disc(page, at, (r, r), rng.uniform(0, 255, 3), width, arc)
+        big = rng.random() < 0.3
+        for line in range(y, y + tall - 20, 50 if big else 20):
+            words, scale = "".join(rng.choice(list("aeinorstlmudcp    "), 66)), 1.2 if big else 0.45
+            ink = (*rng.uniform(0, 90, 3).tolist(), 255)
+            cv2.putText(page, words, (50, line), 0, scale, ink, 2 if big else 1, cv2.LINE_AA)
         y += tall
-    return page.image
+    return page
 
 
 def draw_face(rng: np.random.Generator) -> NDArray[np.uint8]:
     """Draw a face of a few lines, or a person with skin and hair."""
     plain, skin = rng.random() < 0.6, np.array(SKINS[rng.integers(len(SKINS))])
-    face = Canvas((640, 640), rng.uniform(40 if plain else 120, 256, 3))
+    face = np.full((640, 640, 4), (*rng.integers(40 if plain else 120, 256, 3), 255), np.uint8)
     a, b, wide = rng.uniform(150, 230), rng.uniform(170, 260), int(rng.integers(3, 14))
-    ink = rng.integers(0, 140, 3) if plain else np.array((60, 40, 36))
+    ink = rng.uniform(0, 140, 3) if plain else np.array((60, 40, 36))
     if not plain:
-        face.disc((320, 290), (a + 30, b + 30), rng.integers(20, 200) * np.array((1, 0.8, 0.6)))
-        face.box([(250, 480), (390, 640)], skin * 0.85)
-    face.disc((320, 330), (a, b), skin)
-    face.disc((320, 330), (a, b), ink if plain else skin * 0.9, wide)
+        _disc(face, (320, 290), (a + 30, b + 30), rng.uniform(20, 200) * np.array((1, 0.8, 0.6)))
+        _box(face, (250, 480), (390, 640), skin * 0.85)
+    _disc(face, (320, 330), (a, b), skin)
+    _disc(face, (320, 330), (a, b), ink if plain else skin * 0.9, wide)
     for x in (320 - 0.42 * a, 320 + 0.42 * a):
-        if not plain:
-            face.disc((x, 290), (a / 5, a / 9), (245, 245, 245))
-            face.disc((x, 290 - a / 5), (a / 4, a / 14), ink, 8, (180, 360))
-        face.disc((x, 290), np.full(2, a / rng.uniform(8, 12)), ink)
-    mouth = ink if plain else (170, 80, 80)
-    arc = (0, 180) if rng.random() < 0.7 else (180, 360)
-    face.disc((320, 330 + 0.4 * b), (0.45 * a, rng.uniform(2, 60)), mouth, wide, arc)
-    face.disc(
-        (320, 350), (a / 10, a / 6), ink if plain else skin * 0.8, max(2, wide // 2), (0, 180)
-    )
-    return face.image
-
-
-def draw_hob(rng: np.random.Generator, places: Floats, tone: float, gas: bool) -> NDArray[np.uint8]:
-    """Draw a hob, 58 cm wide, with the rings of its plates around places [n, 2] in centimetres."""
-    hob, mark = Canvas((600, 640)), np.clip(tone + rng.uniform(40, 150, 3), 0, 255)
-    hob.box([(4, 4), (635, 595)], (tone, tone, tone))
-    for at in (320, 300) + places * (11, -11):
-        r = rng.uniform(66, 120)
-        if gas or rng.random() < 0.4:
-            hob.disc(at, (0.9 * r, 0.9 * r), np.full(3, 0.6 * tone if gas else 36))
-        for ring in range(1 if gas else int(rng.integers(1, 5))):
-            width = int(rng.integers(1, 6))
-            hob.disc(at, np.full(2, r * (1 - 0.2 * ring)), mark, width)
-    return hob.image
+        _disc(face, (x, 290), (a / 5, a / 9), skin if plain else (245, 245, 245))
+        _disc(face, (x, 290), (a / 10, a / 10), ink)
+        _disc(face, (x, 290 - a / 5), (a / 4, a / 14), skin if plain else ink, 8, (180, 360))
+    _disc(face, (320, 330 + 0.4 * b), (0.45 * a, rng.uniform(2, 60)), ink, wide, (0, 180))
+    _disc(face, (320, 350), (a / 10, a / 6), ink if plain else skin * 0.8, 4, (0, 180))
+    return face
 
 
 def draw_kitchen(rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw cupboards, ovens, windows, shelves and clocks, 180 cm wide; the rest is wall."""
-    room, front, knob, x = Canvas((640, 1280)), rng.uniform(60, 245, 3), rng.uniform(0, 255, 3), 0.0
+    """Draw cupboards, ovens, windows and clocks, 180 cm wide; the rest is wall."""
+    room, front, knob, x = np.zeros((640, 1280, 4), np.uint8), *rng.uniform(40, 245, (2, 3)), 0.0
     while x < 1280:
-        wide, low = rng.uniform(150, 330), rng.uniform(280, 420)
-        kind = rng.choice(["cupboard", "window", "oven", "shelf", "clock", "wall"])
-        box, middle = [(x + 4, 30), (x + wide - 4, low)], (x + wide / 2, low / 2)
-        if kind in ("cupboard", "oven"):
-            room.box(box, front)
-            room.box(box, front * 0.7, 3)
-            oven = kind == "oven"
-            panel = [(x + 28, 70), (x + wide - 28, low - 30)]
-            room.box(panel, (30, 30, 34) if oven else front * 0.7, -1 if oven else 3)
-            for k in range(4 if oven else 1):
-                room.disc((x + wide - 18 - 36 * k, 50), (9, 9), knob)
-        elif kind == "window":
-            room.box(box, (200, 224, 244))
-            room.box(box, (250, 250, 250), 14)
-            room.box([(middle[0], 30), (middle[0] + 8, low)], (250, 250, 250))
-        elif kind == "clock":
-            room.disc(middle, (70, 70), (245, 245, 240))
-            room.disc(middle, (70, 70), knob, 8)
-            for angle in rng.uniform(0, 360, 2):
-                room.disc(middle, (50, 50), (20, 20, 20), -1, (angle, angle + 8))
-        elif kind == "shelf":
-            for y in (170, 330):
-                room.box([(x, y), (x + wide, y + 12)], (130, 90, 56))
-                for left in np.arange(x + 6, x + wide - 30, 34):
-                    book = [(left, y - rng.uniform(40, 110)), (left + rng.uniform(14, 30), y)]
-                    room.box(book, rng.integers(0, 256, 3))
+        wide, low, kind = rng.uniform(150, 330), rng.uniform(280, 420), rng.integers(5)
+        if kind < 3:  # a cupboard, an oven, a window
+            frame = (front, front, np.full(3, 250))[kind]
+            _box(room, (x + 4, 30), (x + wide - 4, low), frame * 0.7)
+            _box(room, (x + 8, 34), (x + wide - 8, low - 4), frame)
+            pane = (front * 0.8, (30, 30, 34), (200, 224, 244))[kind]
+            _box(room, (x + 28, 70), (x + wide - 28, low - 30), pane)
+            for k in range((1, 4, 0)[kind]):
+                _disc(room, (x + wide - 20 - 36 * k, 52), (10, 10), knob)
+        elif kind == 3:  # a clock
+            for r, colour in ((76, knob), (66, np.full(3, 245))):
+                _disc(room, (x + wide / 2, 150), (r, r), colour)
+            for angle in rng.uniform(0, 350, 2):
+                _disc(room, (x + wide / 2, 150), (50, 50), (20, 20, 20), -1, (angle, angle + 8))
         x += wide
-    return room.image
+    return room
+
+
+def _box(image: NDArray[np.uint8], a: Values, b: Values, colour: Values) -> None:
+    (x0, y0), (x1, y1) = np.array([a, b], int).tolist()
+    image[max(y0, 0) : y1, max(x0, 0) : x1] = (*colour, 255)
+
+
+def _disc(
+    image: NDArray[np.uint8], at: Values, radii: Values, colour: Values, width: int = -1,
+    arc: tuple[float, float] = (0, 360),
+) -> None:  # fmt: skip
+    """Draw an ellipse or an arc of it, filled if `width` is -1."""
+    (x, y), (a, b) = np.array([at, radii], int).tolist()
+    ink = (*np.asarray(colour, float).tolist(), 255.0)
+    cv2.ellipse(image, (x, y), (a, b), 0, *arc, ink, width, cv2.LINE_AA)

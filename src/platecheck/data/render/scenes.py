@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.data.render.camera import develop
-from platecheck.data.render.frame import DIRTY, render
+from platecheck.data.render.frame import DIRTY, FIRST, render
 from platecheck.data.render.scene import LABELS
 from platecheck.data.render.settings import SETTINGS, Setting
 from platecheck.errors import DataError
@@ -16,7 +17,7 @@ EMPTY_KINDS = tuple(kind for kind in SETTINGS if kind not in DISH_KINDS)
 SCENE_KINDS = DISH_KINDS + EMPTY_KINDS
 MOST_DISHES = 12
 MIN_SIZE, MAX_SIZE = 160, 1280
-LEAST = 3e-4  # of the photo; a dish that shows less has no box
+LEAST, LEAST_VISIBLE = 3e-4, 0.06  # of the photo, of itself: a dish that shows less has no box
 
 
 @dataclass(frozen=True)
@@ -62,10 +63,7 @@ def render_scene(
     Raises:
         DataError: an argument has an invalid value.
     """
-    if kind is not None and kind not in SCENE_KINDS:
-        raise DataError(f"no such kind of scene: {kind!r}; choose one of {', '.join(SCENE_KINDS)}")
-    if not MIN_SIZE <= size <= MAX_SIZE:
-        raise DataError(f"size {size} is out of range; choose {MIN_SIZE} to {MAX_SIZE} pixels")
+    check_scene(size=size, kind=kind)
     if dishes is not None and not 1 <= dishes <= MOST_DISHES:
         raise DataError(f"{dishes} dishes are out of range; choose 1 to {MOST_DISHES}")
     if dirty is not None and not 0 <= dirty <= 1:
@@ -73,42 +71,45 @@ def render_scene(
     drawn = DISH_KINDS if rng.random() < 2 / 3 else EMPTY_KINDS
     kind = kind or str(drawn[rng.integers(len(drawn))])
     count = dishes or int(rng.integers(1, MOST_DISHES + 1))
-    share = (
-        dirty if dirty is not None else float(rng.choice([0, 1, rng.random()], p=(0.2, 0.2, 0.6)))
-    )
-    setting = Setting(rng, size, count if kind in DISH_KINDS else 0, share)
+    drawn_share = float(rng.choice([0, 1, rng.random()], p=(0.2, 0.2, 0.6)))
+    count = count if kind in DISH_KINDS else 0
+    setting = Setting(rng, size, count, drawn_share if dirty is None else dirty)
     SETTINGS[kind](setting)
     scene, camera = setting.finish()
     image, frame, paint = render(scene, camera, size)
+    image *= np.float32((0.36 / max(image.mean(), 0.03)) ** rng.uniform(0.3, 0.9))  # exposure
     height, width = _aspect(rng, size)
     top, left = (size - height) // 2, (size - width) // 2
     window = slice(top, top + height), slice(left, left + width)
-    bright = float(image.mean())
-    image *= np.float32((0.36 / max(bright, 0.03)) ** rng.uniform(0.3, 0.9))  # as cameras expose
-    photo = develop(rng, image, size)[window]
+    photo = np.ascontiguousarray(develop(rng, image, size)[window])
 
-    boxes, labels, visible, masks, dirt = [], [], [], [], []
-    for number, solid in enumerate(scene.solids):
-        mask = (frame.thing == number + 3)[window]
-        rows, columns = mask.any(1).nonzero()[0], mask.any(0).nonzero()[0]
-        if not solid.dish or mask.sum() < LEAST * height * width:
-            continue
-        boxes.append((columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
-        soiled = mask & (paint.dirt[window] > DIRTY) & paint.soiled[number]
-        labels.append(LABELS[int(soiled.any())])
-        visible.append(min(1.0, mask.sum() / max(frame.whole(solid), 1)))
-        masks.append(mask)
-        dirt.append(soiled)
-    shape = (len(boxes), height, width)
+    number = frame.thing[window] - FIRST
+    areas = [int((number == n).sum()) for n in range(len(scene.solids))]
+    enough = [n for n, area in enumerate(areas) if area > LEAST * number.size]
+    dishes_seen = [(n, scene.solids[n]) for n in enough if scene.solids[n].dish]
+    shares = {n: areas[n] / max(frame.whole(solid), 1) for n, solid in dishes_seen}
+    seen = [n for n, share in shares.items() if share > LEAST_VISIBLE]
+    masks = number == np.array(seen, int)[:, None, None]
+    dirt = masks & (paint.dirt[window] > DIRTY) & np.array(paint.soiled, bool)[seen][:, None, None]
+    dirt &= dirt.sum((1, 2), keepdims=True) > 0.003 * masks.sum((1, 2), keepdims=True)
+    boxes = [cv2.boundingRect(mask.astype(np.uint8)) for mask in masks]
     return RenderedScene(
-        np.ascontiguousarray(photo),
+        photo,
         kind,
-        np.array(boxes, np.float32).reshape(-1, 4),
-        tuple(labels),
-        np.array(visible, np.float32),
-        np.array(masks, bool).reshape(shape),
-        np.array(dirt, bool).reshape(shape),
+        np.array([(x, y, x + w, y + h) for x, y, w, h in boxes], np.float32).reshape(-1, 4),
+        tuple(LABELS[int(each.any())] for each in dirt),
+        np.array([min(shares[n], 1) for n in seen], np.float32),
+        masks,
+        dirt,
     )
+
+
+def check_scene(*, size: int, kind: str | None) -> None:
+    """Raise DataError if there is no such size or kind of scene."""
+    if kind is not None and kind not in SCENE_KINDS:
+        raise DataError(f"no such kind of scene: {kind!r}; choose one of {', '.join(SCENE_KINDS)}")
+    if not MIN_SIZE <= size <= MAX_SIZE:
+        raise DataError(f"size {size} is out of range; choose {MIN_SIZE} to {MAX_SIZE} pixels")
 
 
 def _aspect(rng: np.random.Generator, size: int) -> tuple[int, int]:

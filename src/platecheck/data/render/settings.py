@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from platecheck.data.render.camera import Camera, look_at
 from platecheck.data.render.crockery import (
@@ -11,14 +12,15 @@ from platecheck.data.render.crockery import (
     DARK,
     SORTS,
     STEEL,
+    WIRE,
     Design,
+    block,
     draw_cutlery,
     draw_design,
     draw_drain,
     draw_thing,
     make_dish,
     turned,
-    turned_solid,
 )
 from platecheck.data.render.frame import Scene
 from platecheck.data.render.light import draw_light
@@ -26,7 +28,6 @@ from platecheck.data.render.pixels import Floats, linear, mean_colour
 from platecheck.data.render.rooms import (
     SKINS,
     draw_face,
-    draw_hob,
     draw_kitchen,
     draw_page,
     draw_texture,
@@ -35,7 +36,6 @@ from platecheck.data.render.rooms import (
 from platecheck.data.render.solids import Basin, Finish, Rod, Solid
 
 TILTS = (0.1, 0.22, 0.36, 0.52)  # radians by which a dish may lean on others
-ORIGIN = np.zeros(2)
 WIRES = ((226, 226, 224), (130, 134, 138), (40, 40, 44), (40, 84, 150), (150, 110, 80))
 
 
@@ -43,8 +43,8 @@ class Setting:
     """A scene in the making, in centimetres around the origin.
 
     Attributes:
-        count: number of dishes to be placed.
-        reach: radius of what the camera shall see around `target`.
+        count: number of dishes to place.
+        reach: radius of what the camera sees around `target`.
         tilt: the camera's least and greatest angle from vertical, in degrees.
         turn: of everything about the vertical, in radians.
         floor: height of what lies on each square centimetre [160, 160].
@@ -73,12 +73,12 @@ class Setting:
         top = max([solid.place[2] + solid.scale - self.target[2] for solid in self.solids] or [0])
         distance = max(self.reach * zoom / rng.uniform(0.65, 1.1), 16, 12 + 1.6 * top)
         target = around @ self.target + np.array([*rng.normal(0, 0.1, 2), 0]) * self.reach
-        eye = target + distance * np.array([0, -np.sin(tilt), np.cos(tilt)])
+        eye = target + distance * turned(0, tilt, rng.normal(-np.pi / 2, 0.25))[:, 2]
         roll = rng.normal(0, 0.06) + (rng.uniform(0, 6.3) if tilt < 0.3 else 0)
         line = np.linspace(-1, 1, 24, dtype=np.float32)
         light = draw_light(rng, mean_colour(self.ground(*np.meshgrid(line, line)).albedo))
         scene = Scene(
-            light, self.ground, self.wall, self.back, self.inside, self.basins, self.solids, rods
+            light, self.ground, self.wall, self.inside, self.back, self.basins, self.solids, rods
         )
         return scene, look_at(eye, target, zoom, roll)
 
@@ -185,8 +185,7 @@ class Setting:
 
 def _table(s: Setting) -> None:
     s.reach = (7 + 10 * s.count**0.5) * s.rng.uniform(0.8, 1.1)
-    half = np.array([s.reach, s.reach]) * 0.9
-    s.back = s.reach * s.rng.uniform(1.2, 4)
+    half, s.back = np.full(2, 0.9 * s.reach), s.reach * s.rng.uniform(1.2, 4)
     s.spread(s.count, half)
     s.clutter(6, half)
 
@@ -194,7 +193,7 @@ def _table(s: Setting) -> None:
 def _tray(s: Setting) -> None:
     design = s.design("tray")
     s.reach, s.turn = design.radius * s.rng.uniform(1, 1.3), s.rng.normal(0, 0.3)
-    s.put(s.dish(design), ORIGIN, 0, turned(0))
+    s.put(s.dish(design), np.zeros(2), 0, turned(0))
     half = 0.85 * design.radius * np.array([1, 1 / design.model.body.shape.aspect])
     s.spread(s.count - 1, half, float(design.model.body.profile[0, 1]) * design.radius)
     s.clutter(4, half)
@@ -210,7 +209,7 @@ def _basins(s: Setting) -> Basin:
         wide = half[0] * rng.uniform(0.5, 1)
         middle = (half[0] + wide + rng.uniform(2, 5), 0.0)
         s.basins.append(Basin(middle, (wide, half[1]), depth * 0.8, min(wide, corner), 2))
-    lip = STEEL if rng.random() < 0.7 else Finish(linear(np.full(3, rng.uniform(30, 240))), 0.05)
+    lip = WIRE if rng.random() < 0.7 else Finish(linear(np.full(3, rng.uniform(30, 240))), 0.05, 2)
     t = np.linspace(0, 2 * np.pi, 49) + 1e-6
     around = np.stack([np.cos(t), np.sin(t)], -1)
     for basin in s.basins:
@@ -226,19 +225,21 @@ def _basins(s: Setting) -> Basin:
     s.rod([(x, y, 0), *map(tuple, bow.tolist())], r, metal)
     s.rod([(x, y, 0), (x, y, 4)], 2 * r, metal)
     s.rod([(x + 2, y, 5), (x + 8, y - 2, 8)], 0.6, metal)
-    s.back, s.turn, s.reach = half[1] + rng.uniform(8, 30), rng.normal(0, 0.15), half[0]
-    s.tilt, s.target = (5, 62), np.array([0, 0, -depth / 2])
+    s.back, s.turn, s.reach, s.tilt = half[1] + rng.uniform(8, 30), 0.0, half[0], (5, 62)
+    s.target = np.array([0, 0, -depth / 2])
     return s.basins[0]
 
 
 def _sink(s: Setting) -> None:
     first, rng = _basins(s), s.rng
-    half, s.reach = np.array(first.half) - 2, first.half[0] * rng.uniform(0.9, 1.5)
+    half, s.reach = np.array(first.half) - 2, s.reach * rng.uniform(0.9, 1.5)
     beside = int(rng.integers(0, max(1, s.count // 3) + 1)) if s.count > 2 else 0
     s.floor[:] = -first.depth
     for _ in range(s.count - beside):
         design = s.design()
-        at = rng.uniform(-1, 1, 2) * np.maximum(half - design.radius, 1)
+        tries = rng.uniform(-1, 1, (4, 2)) * np.maximum(half - design.radius, 1)
+        heights = [s.floor[s.cells(at, design.radius)[:2]].max() for at in tries]
+        at = tries[int(np.argmin(heights))]
         s.drop(s.dish(design), at, upside_down=rng.random() < 0.1)
     s.clutter(4, half * 0.6)
     s.floor[:] = 0
@@ -263,7 +264,7 @@ def _build_rack(s: Setting, half: Floats, gap: float) -> float:
     """Build a rack of wire or plastic; return the height of its bottom."""
     rng, (a, b) = s.rng, half.tolist()
     colour = linear(WIRES[rng.integers(len(WIRES))])
-    finish = STEEL if rng.random() < 0.3 else Finish(colour, 0.05, 1)
+    finish = WIRE if rng.random() < 0.3 else Finish(colour, 0.05, 2)
     basket = rng.random() < 0.4
     wire = rng.uniform(0.35, 0.6) if basket else rng.uniform(0.15, 0.3)
     low, wall, tall = rng.uniform(0.8, 4), rng.uniform(7, 13), rng.uniform(5, 9)
@@ -303,11 +304,11 @@ def _rack(s: Setting) -> None:
 def _stand(s: Setting, count: int, half: float, gap: float, at: tuple[float, float]) -> None:
     """Stand plates in the slots of a row at (y, z)."""
     slots, lean, plate = (
-        np.arange(-half + 3, half - 2, gap),
+        np.arange(3 - half, half - 2, gap),
         s.rng.uniform(0.05, 0.3),
         s.design("plate"),
     )
-    start = s.rng.integers(max(1, len(slots) - count + 1))
+    start = int(s.rng.integers(max(1, len(slots) - count + 1)))
     close = s.rng.random() < 0.5
     for x in slots[start : start + count] if close else s.rng.permutation(slots)[:count]:
         design = plate if s.rng.random() > s.variety else s.design("plate", "bowl")
@@ -318,46 +319,42 @@ def _stand(s: Setting, count: int, half: float, gap: float, at: tuple[float, flo
 
 def _lie(s: Setting, count: int, half: float, gap: float, at: tuple[float, float]) -> None:
     """Lay cups, glasses and bowls in a row at (y, z), most of them upside down."""
-    x = -half + 1
-    while count > 0 and x < half - 4:
-        design, count = s.design("mug", "glass", "bowl", "cup"), count - 1
+    x = 1 - half
+    for design in [s.design("mug", "glass", "bowl", "cup") for _ in range(count)]:
         x += design.radius
-        tilt = np.pi - s.rng.uniform(0, 0.3) if s.rng.random() < 0.8 else 0.0
-        turn = turned(s.rng.uniform(0, 7), tilt, s.rng.uniform(0, 7))
-        s.put(s.dish(design), np.array([x, at[0] + s.rng.normal(0, 1)]), at[1], turn)
+        if x < half:
+            tilt = np.pi - s.rng.uniform(0, 0.3) if s.rng.random() < 0.8 else 0.0
+            turn = turned(s.rng.uniform(0, 7), tilt, s.rng.uniform(0, 7))
+            s.put(s.dish(design), np.array([x, at[0] + s.rng.normal(0, 1)]), at[1], turn)
         x += design.radius + s.rng.uniform(0.3, gap)
 
 
 def _hob(s: Setting) -> None:
-    rng, gas = s.rng, s.rng.random() < 0.5
-    places = np.array([(x * 14.0, y * 12.5) for x in (-1, 1) for y in (-1, 1)])
+    rng, gas, tone = s.rng, s.rng.random() < 0.5, float(s.rng.choice([0.01, 0.2, 0.8]))
     s.turn, s.tilt = rng.normal(0, 0.2), (5, 66)
-    tone = float(rng.choice([26, 26, 120, 225]))
-    s.ground = with_picture(s.ground, draw_hob(rng, places, tone, gas), ORIGIN, 29)
-    for x, y in places if gas else ():
-        r = rng.uniform(2.2, 4.5)
-        for wide, z, finish in ((1.25, 0.0, STEEL), (1, 0.8, DARK)):
-            points = [(0, 0.3), (0.8, 0.3), (1, 0.2), (1, 0), (0, 0)]
-            s.put(turned_solid(points, r * wide, finish), np.array([x, y]), z)
-        for angle in np.arange(4) * np.pi / 2 + rng.choice([0, np.pi / 4]):
-            c, q = np.cos(angle), np.sin(angle)
-            line = [(x + k * c, y + k * q, z) for k, z in ((10, 0), (10, 3.4), (1.5, 3.4))]
-            s.rod(line, 0.5, DARK)
+    top = Finish(np.full(3, tone, np.float32), 0.05, int(rng.integers(2)))
+    mark = Finish(linear(np.clip(255 * tone**0.45 + rng.uniform(40, 150, 3), 0, 255)), 0.04, 1)
+    s.put(block(1.2, 30, top, 12, 1.15), np.zeros(2), 0)
+    for x, y in ((-14, -12), (14, -12), (-14, 12), (14, 12)):
+        at, r = np.array([x, y]), rng.uniform(6, 10.5)
+        rings = [(0.5, STEEL, 1.3), (0.38, DARK, 2)] if gas else [(1, mark, 1.1), (0.95, top, 1.15)]
+        if not gas and rng.random() < 0.7:
+            rings += [(0.6, mark, 1.2), (0.54, top, 1.25)]
+        for wide, finish, z in rings:  # each covers the middle of the one before
+            s.put(block(0.4, wide * r, finish), at, z)
+        for angle in np.arange(4 if gas else 0) * np.pi / 2 + rng.choice([0, np.pi / 4]):
+            way = np.array([np.cos(angle), np.sin(angle)])
+            s.rod([(*(at + way * k), z) for k, z in ((10, 1), (10, 4.5), (1.5, 4.5))], 0.5, DARK)
     for k in range(rng.integers(0, 6)):
-        knob = turned_solid([(0, 1), (0.85, 1), (1, 0), (0, 0)], 1.9, STEEL if gas else DARK)
-        s.put(knob, np.array([k * 6 - 12, -25]), 0)
+        s.put(block(1.9, 1.9, STEEL if gas else DARK), np.array([k * 6 - 12, -23]), 1.2)
 
 
-def _bare(s: Setting) -> None:
-    s.reach = s.rng.uniform(15, 45)
-    s.clutter(8, s.reach * 0.8)
-
-
-def _floor(s: Setting) -> None:
-    s.ground, s.reach, s.tilt = draw_texture(s.rng, "floor"), s.rng.uniform(40, 160), (10, 78)
+def _bare(s: Setting, where: str = "ground") -> None:
+    s.reach, s.ground = s.rng.uniform(15, 45), draw_texture(s.rng, where)
+    if where == "floor":
+        s.reach, s.tilt = 3.5 * s.reach, (10, 78)
     s.back = s.reach * s.rng.uniform(0.5, 3)
-    for _ in range(s.rng.integers(0, 4)):
-        s.drop(draw_thing(s.rng, "ball"), s.rng.uniform(-0.5, 0.5, 2) * min(s.reach, 90))
+    s.clutter(7, min(s.reach * 0.7, 70))
 
 
 def _kitchen(s: Setting) -> None:
@@ -369,10 +366,10 @@ def _kitchen(s: Setting) -> None:
         s.drop(draw_thing(rng, str(kind)), np.array([rng.uniform(-50, 50), rng.uniform(-10, 10)]))
 
 
-def _picture(s: Setting, draw: Callable[[np.random.Generator], Floats], half: float) -> None:
-    s.reach, s.turn, s.tilt = half * s.rng.uniform(0.6, 1.3), 0.0, (0, 45)
-    s.ground = with_picture(s.ground, draw(s.rng), s.rng.normal(0, 0.1, 2) * half, half)
-    s.clutter(int(s.rng.choice([0, 0, 2])), half)
+def _picture(s: Setting, draw: Callable[[np.random.Generator], NDArray[np.uint8]]) -> None:
+    s.reach, s.turn, s.tilt = s.rng.uniform(11, 24), 0.0, (0, 45)
+    s.ground = with_picture(s.ground, draw(s.rng), s.rng.normal(0, 2, 2), 18)
+    s.clutter(int(s.rng.choice([0, 0, 2])), 18)
 
 
 def _hands(s: Setting) -> None:
@@ -396,17 +393,8 @@ def _hands(s: Setting) -> None:
 
 
 SETTINGS: dict[str, Callable[[Setting], None]] = {
-    "rack": _rack,
-    "tray": _tray,
-    "sink": _sink,
-    "table": _table,
-    "empty-sink": _empty_sink,
-    "empty-rack": _rack,
-    "hob": _hob,
-    "bare-table": _bare,
-    "floor": _floor,
-    "kitchen": _kitchen,
-    "page": partial(_picture, draw=draw_page, half=18),
-    "face": partial(_picture, draw=draw_face, half=18),
-    "hands": _hands,
-}
+    "rack": _rack, "tray": _tray, "sink": _sink, "table": _table, "empty-sink": _empty_sink,
+    "empty-rack": _rack, "hob": _hob, "bare-table": _bare, "floor": partial(_bare, where="floor"),
+    "kitchen": _kitchen, "hands": _hands,
+    "page": partial(_picture, draw=draw_page), "face": partial(_picture, draw=draw_face),
+}  # fmt: skip

@@ -34,7 +34,7 @@ class Rod:
 
 
 class Body:
-    """A closed profile around an axis, in units of its radius; z = 0 is its lowest point.
+    """A closed profile around an axis, in units of its radius; it stands on z = 0.
 
     Args:
         shape: the outline seen from above.
@@ -45,40 +45,36 @@ class Body:
 
     def __init__(self, shape: Shape, profile: Floats, inner: int) -> None:
         self.shape, self.profile, self.inner = shape, profile.astype(np.float32), inner
-        self.low, self.height = float(profile[:, 1].min()), float(profile[:, 1].max())
-        self.wide = float(np.hypot(shape.outline[:, 0], shape.outline[:, 1]).max())
-        self.wide *= float(profile[:, 0].max())
-        w, heights = self.wide, (self.low, self.height)
-        corners = [(x, y, z) for x in (-w, w) for y in (-w, w) for z in heights]
+        self.height = float(profile[:, 1].max())
+        self.wide = float(np.linalg.norm(shape.outline, axis=1).max() * profile[:, 0].max())
+        sides = (-self.wide, self.wide)
+        corners = [(x, y, z) for x in sides for y in sides for z in (0, self.height)]
         self.corners = np.array(corners, np.float32)  # of its bounding box
         self.pace = np.float32(0.95 / max(shape.aspect, 1 + 10 * shape.wave))
 
     @cached_property
     def table(self) -> tuple[Floats, NDArray[np.intp], float]:
         """Signed distances to the profile [z, r], the nearest segments, and the cells' width."""
-        cell = max(self.profile[:, 0].max() + 0.1, self.height - self.low + 0.2) / 70
-        cell = float(max(cell, 0.011))
-        r = np.arange(0, self.profile[:, 0].max() + 0.1, cell, dtype=np.float32)
-        z = np.arange(self.low - 0.1, self.height + 0.1, cell, dtype=np.float32)
+        reach = float(self.profile[:, 0].max()) + 0.1
+        cell = max(reach / 70, (self.height + 0.2) / 70, 0.011)
+        r = np.arange(0, reach, cell, dtype=np.float32)
+        z = np.arange(-0.1, self.height + 0.1, cell, dtype=np.float32)
         px, pz = (q.reshape(-1, 1) for q in np.meshgrid(r, z))
         (ax, az), (bx, bz) = self.profile[:-1].T, self.profile[1:].T
         dx, dz = bx - ax, bz - az
         along = ((px - ax) * dx + (pz - az) * dz) / np.maximum(dx * dx + dz * dz, 1e-9)
         along = along.clip(0, 1)
-        apart = (px - ax - along * dx) ** 2 + (pz - az - along * dz) ** 2
-        nearest = apart.argmin(1)
-        far = np.sqrt(np.take_along_axis(apart, nearest[:, None], 1)[:, 0])
+        apart = np.hypot(px - ax - along * dx, pz - az - along * dz)
         rising = np.where(np.abs(dz) < 1e-9, np.float32(1e-9), dz)
         crossed = ((az > pz) != (bz > pz)) & (px < (pz - az) / rising * dx + ax)
-        inside = crossed.sum(1) % 2 == 1
-        signed = np.where(inside, -far, far).astype(np.float32)
-        return signed.reshape(len(z), len(r)), nearest.reshape(len(z), len(r)), cell
+        signed = apart.min(1) * np.where(crossed.sum(1) % 2, -1, 1)
+        shape = len(z), len(r)
+        return signed.astype(np.float32).reshape(shape), apart.argmin(1).reshape(shape), cell
 
     def distance(self, r: Floats, z: Floats) -> Floats:
         """Return the distance of points (r, z) [h, w] from the surface, negative inside."""
         table, _, cell = self.table
-        k = np.float32(1 / cell)
-        x, y = r * k, (z - np.float32(self.low - 0.1)) * k
+        x, y = r * np.float32(1 / cell), (z + np.float32(0.1)) * np.float32(1 / cell)
         near = cv2.remap(table, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return near + np.maximum(r - np.float32((table.shape[1] - 1) * cell), 0)
 
@@ -89,23 +85,21 @@ class Body:
     def is_inner(self, r: Floats, z: Floats) -> NDArray[np.bool_]:
         """Return which points (r, z) [n] are nearest to the upper side."""
         _, nearest, cell = self.table
-        row = ((z - self.low + 0.1) / cell + 0.5).astype(int).clip(0, len(nearest) - 1)
+        row = ((z + 0.1) / cell + 0.5).astype(int).clip(0, len(nearest) - 1)
         column = (r / cell + 0.5).astype(int).clip(0, nearest.shape[1] - 1)
         return np.asarray(nearest[row, column] < self.inner - 1)
 
     def normals(self, p: Floats, r: Floats) -> Floats:
         """Return unit normals [n, 3] at points p [n, 3] on the surface."""
-        e = np.float32(0.012)
-        folded = fold(len(r))
+        e, folded = np.float32(0.012), fold(len(r))
         q, z = r[folded], p[:, 2][folded]
         dr = self.distance(q + e, z) - self.distance(np.maximum(q - e, 0), z)
         dz = self.distance(q, z + e) - self.distance(q, z - e)
         dr, dz = dr.ravel()[: len(r)], dz.ravel()[: len(r)]
-        k, aspect = np.float32(self.shape.power - 1), np.float32(self.shape.aspect)
-        out = np.abs(p[:, :2] * (1, aspect)) / np.maximum(r, 1e-4)[:, None]
-        out = np.sign(p[:, :2]) * out**k * (1, aspect)
-        normal = np.concatenate([out * dr[:, None], dz[:, None]], 1)
-        return unit(normal.astype(np.float32))
+        scale = np.array((1, self.shape.aspect), np.float32)
+        out = np.abs(p[:, :2] * scale) / np.maximum(r, 1e-4)[:, None]
+        out = np.sign(p[:, :2]) * out ** np.float32(self.shape.power - 1) * scale
+        return unit(np.c_[out * dr[:, None], dz])
 
 
 @dataclass
@@ -116,12 +110,13 @@ class Solid:
         body: its geometry.
         scale: its radius.
         turn: its axes as columns [3, 3].
-        place: of the middle of its lowest side [3].
+        place: of its origin [3].
         finish: material outside, and inside if there is no `surface`.
         surface: albedo, gloss and dirt of its upper side; for dishes.
         rods: handles, in the body's units and axes.
         clear: whether it is of glass.
         dish: whether it counts as a dish.
+        band: lower and upper end and colour of a painted band.
     """
 
     body: Body
@@ -133,7 +128,7 @@ class Solid:
     rods: tuple[Rod, ...] = ()
     clear: bool = False
     dish: bool = False
-    band: tuple[float, float, Floats] | None = None  # heights and colour of a painted band
+    band: tuple[float, float, Floats] | None = None
 
     def world(self, points: Floats) -> Floats:
         """Return points [n, 3] of the body in the scene."""
@@ -144,60 +139,51 @@ class Solid:
     ) -> tuple[Floats, Floats]:
         """Follow unit rays [n, 3] from an origin [3].
 
-        Args:
-            origin: where they come from.
-            rays: their directions.
-            start, end: what part of them counts; if that begins within the wall, it is left first.
+        Only what lies between `start` and `end` counts; a wall at the start is left first.
 
         Returns:
             How far each goes [n], `FAR` if it misses, and the points [n, 3] that they meet, in the
             body's units and axes.
         """
         body, scale = self.body, np.float32(self.scale)
-        o = ((origin - self.place) @ self.turn / scale).astype(np.float32)
-        d = (rays @ self.turn.astype(np.float32)).T
-        middle = np.float32((body.low + body.height) / 2)
-        tall = np.float32((body.height - body.low) / 2 + 0.01)
+        ox, oy, oz = ((origin - self.place) @ self.turn / scale).astype(np.float32)
+        dx, dy, dz = (rays @ self.turn.astype(np.float32)).T
+        middle = np.float32(body.height / 2)
         # Enter and leave the sphere around the body, and its slab.
-        b = o[0] * d[0] + o[1] * d[1] + (o[2] - middle) * d[2]
-        c = o[0] ** 2 + o[1] ** 2 + (o[2] - middle) ** 2 - body.wide**2 - tall**2
+        b = ox * dx + oy * dy + (oz - middle) * dz
+        c = ox**2 + oy**2 + (oz - middle) ** 2 - body.wide**2 - (middle + 0.01) ** 2
         half = np.sqrt(np.maximum(b * b - np.float32(c), 0))
-        up = np.where(np.abs(d[2]) < 1e-5, np.float32(1e-5), d[2])
-        here, wide = (middle - o[2]) / up, tall / np.abs(up)
-        first = np.maximum(np.maximum(-b - half, here - wide), start / scale)
-        last = np.minimum(np.minimum(half - b, here + wide), end / scale)
+        up = np.where(np.abs(dz) < 1e-5, np.float32(1e-5), dz)
+        here, wide = (middle - oz) / up, (middle + np.float32(0.01)) / np.abs(up)
+        t = np.maximum(np.maximum(-b - half, here - wide), start / scale)
+        stop = np.minimum(np.minimum(half - b, here + wide), end / scale)
         far, points = np.full(len(rays), FAR, np.float32), np.zeros((len(rays), 3), np.float32)
-        index = ((half > 0) & (first < last)).nonzero()[0]
-        leave = 12 if np.any(start) else 0
-        t, stop = first[index], last[index]
-        for turn in range(24):
+        index = ((half > 0) & (t < stop)).nonzero()[0]
+        leaving = 12 if np.any(start) else 0
+        for _ in range(24):
             if not len(index):
                 break
-            folded = fold(len(index))
-            dx, dy, dz = (q[index[folded]] for q in d)
-            t = t[folded]
-            for _ in range(leave if turn == 0 else 0):
-                apart = body.distance(
-                    body.shape.radius(o[0] + t * dx, o[1] + t * dy), o[2] + t * dz
-                )
-                t = t + np.where(apart < EPSILON, np.maximum(-apart, EPSILON), 0)
-            for number in range(4):
-                x, y, z = o[0] + t * dx, o[1] + t * dy, o[2] + t * dz
+            folded = index[fold(len(index))]
+            a, b, c, s = dx[folded], dy[folded], dz[folded], t[folded]
+            for step in range(-leaving, 5):
+                x, y, z = ox + s * a, oy + s * b, oz + s * c
                 apart = body.distance(body.shape.radius(x, y), z)
-                t = t + apart * body.pace if number < 3 else t
-            x, y, z, apart, t = (q.ravel()[: len(index)] for q in (x, y, z, apart, t))
-            hit = (apart < EPSILON) & (t < stop)
-            at = index[hit]
-            far[at], points[at] = t[hit] * scale, np.stack([x[hit], y[hit], z[hit]], -1)
-            t = t + apart * body.pace
-            left = ~hit & (t < stop)
-            index, t, stop = index[left], t[left], stop[left]
+                if step < 0:
+                    s = s + np.where(apart < EPSILON, np.maximum(-apart, EPSILON), 0)
+                elif step < 4:
+                    s = s + apart * body.pace
+            leaving = 0
+            x, y, z, apart, s = (q.ravel()[: len(index)] for q in (x, y, z, apart, s))
+            hit = (apart < EPSILON) & (s < stop[index])
+            far[index[hit]], points[index[hit]] = s[hit] * scale, np.c_[x, y, z][hit]
+            t[index] = s
+            index = index[~hit & (s < stop[index])]
         return far, points
 
 
 @dataclass(frozen=True)
 class Basin:
-    """A rounded box sunk into the ground: middle, half widths, depth, and radius of its corners."""
+    """A box sunk into the ground; its corners and the edge of its bottom are rounded."""
 
     middle: tuple[float, float]
     half: tuple[float, float]
@@ -216,18 +202,17 @@ class Basin:
         """Return the distance of points [n, 3] from the walls and the bottom; negative inside."""
         f = np.float32(self.fillet)
         side, down = self.flat(p[:, 0], p[:, 1]) + f, f - p[:, 2] - np.float32(self.depth)
-        round_ = np.hypot(np.maximum(side, 0), np.maximum(down, 0))
-        return np.asarray(round_ + np.minimum(np.maximum(side, down), 0) - f)
+        beyond = np.hypot(np.maximum(side, 0), np.maximum(down, 0))
+        return np.asarray(beyond + np.minimum(np.maximum(side, down), 0) - f)
 
     def cast(self, start: Floats, rays: Floats) -> tuple[Floats, Floats]:
         """Follow rays that enter through the opening; return how far they go and the normals."""
         t = np.zeros(len(rays), np.float32)
         for _ in range(24):
             t -= self.distance(start + t[:, None] * rays)
-        p, e = start + t[:, None] * rays, np.float32(0.05)
-        step = np.eye(3, dtype=np.float32) * e
-        slope = [self.distance(p - q) - self.distance(p + q) for q in step]
-        return t, unit(np.stack(slope, -1))
+        p = start + t[:, None] * rays
+        steps = np.eye(3, dtype=np.float32) * np.float32(0.05)
+        return t, unit(np.stack([self.distance(p - q) - self.distance(p + q) for q in steps], -1))
 
 
 def unit(vectors: Floats) -> Floats:
