@@ -1,0 +1,378 @@
+"""Conveyor belts under a fixed camera whose dishes, boxes and labels are known."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from platecheck.classifier import Prediction
+from platecheck.data.render import render_dish
+from platecheck.data.render.tabletops import BACKGROUNDS
+from platecheck.model_info import UNSURE
+from platecheck.tracking import Box, TrackReport, iou
+
+HEIGHT, WIDTH = 360, 640
+SKIN = (196, 148, 120)
+HAND = -2  # in the map of what each pixel shows
+LEAST_FOUND = 0.3  # share of a dish that must be visible for a detector to find it
+
+# By name: arguments of `Conveyor`.
+SCENARIOS: dict[str, dict[str, Any]] = {
+    "steady": {},
+    "slow": {"speeds": (40, 80), "dishes": 8},
+    "fast": {"speeds": (450, 700)},
+    "changing": {"speeds": (60, 500)},
+    "queue": {"gaps": (0.0, 0.05)},
+    "overlaps": {"gaps": (-0.22, 0.0)},
+    "pauses": {"pauses": 0.5},
+    "hands": {"hands": 3.0},
+    "two lanes": {"lanes": 2, "speeds": (100, 300)},
+    "everything": {
+        "lanes": 2, "speeds": (60, 400), "gaps": (-0.1, 0.8), "pauses": 0.3, "hands": 5.0,
+        "flicker": 0.25,
+    },
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class BeltDish:
+    """A dish on a belt: `at` is its centre, x along the belt and y in the picture, in pixels."""
+
+    label: str
+    at: tuple[float, float]
+    mask: NDArray[np.uint8]  # [h, w], 255 on the dish
+    pixels: NDArray[np.uint8] = field(repr=False)  # [h, w, 3]
+
+
+@dataclass(frozen=True)
+class TrueDish:
+    """A dish in a frame: the box of what is visible, and the visible share of the whole dish."""
+
+    dish: int
+    label: str
+    box: Box
+    visible: float
+
+
+class Conveyor:
+    """A belt that carries dishes from left to right.
+
+    Args:
+        seed: of everything drawn.
+        dishes: their number.
+        lanes: 1 or 2.
+        speeds: lowest and highest speed in pixels per second; changes every few seconds.
+        gaps: between dishes, in widths of a dish; negative ones overlap.
+        pauses: probability that the belt stands still for the next few seconds.
+        hands: seconds between hands that cross the picture; 0 for none.
+        flicker: amplitude of the light's flicker, 0 to 1.
+        rendered: whether the dishes are rendered; otherwise they are bright ellipses, green if
+            clean and red if dirty.
+        fps: frames per second.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        *,
+        dishes: int = 12,
+        lanes: int = 1,
+        speeds: tuple[float, float] = (150, 250),
+        gaps: tuple[float, float] = (0.1, 1.5),
+        pauses: float = 0.0,
+        hands: float = 0.0,
+        flicker: float = 0.05,
+        rendered: bool = False,
+        fps: float = 30,
+    ) -> None:
+        rng = np.random.default_rng(seed)
+        self.fps, self.flicker = fps, flicker
+        self.dishes: list[BeltDish] = []
+        ends = [0.0] * lanes
+        for number in range(dishes):
+            lane = number % lanes
+            high = HEIGHT / lanes * rng.uniform(0.5, 0.75 if lanes == 1 else 0.9)
+            mask, pixels, label = (_rendered_dish if rendered else _drawn_dish)(rng, int(high))
+            width = mask.shape[1]
+            if number >= lanes:
+                ends[lane] -= rng.uniform(*gaps) * width
+            y = (lane + 0.5 + rng.uniform(-0.03, 0.03)) * HEIGHT / lanes
+            self.dishes.append(BeltDish(label, (ends[lane] - width / 2, y), mask, pixels))
+            ends[lane] -= width
+        self._travel = self._drive(rng, WIDTH - min(ends), speeds, pauses)
+        seconds = len(self._travel) / fps
+        count = int(seconds / hands) if hands else 0
+        # (start, x at the belt, side it comes from)
+        self._hands = [
+            ((k + rng.uniform(0.1, 0.8)) * hands, rng.uniform(80, WIDTH - 80), rng.integers(2))
+            for k in range(count)
+        ]
+        self._rng_seed, self.rendered = seed, rendered
+
+    def _drive(
+        self, rng: np.random.Generator, length: float, speeds: tuple[float, float], pauses: float
+    ) -> NDArray[np.float64]:
+        """Return how far the belt has moved in each frame, until all dishes have passed."""
+        parts = [np.zeros(1)]
+        moved = 0.0
+        while moved < length:
+            speed = 0.0 if rng.random() < pauses else rng.uniform(*speeds)
+            steps = np.full(int(rng.uniform(1.5, 4) * self.fps), speed / self.fps)
+            parts.append(moved + steps.cumsum())
+            moved = float(parts[-1][-1])
+        return np.concatenate(parts)
+
+    def __len__(self) -> int:
+        return len(self._travel)
+
+    def time(self, number: int) -> float:
+        return number / self.fps
+
+    def _left_top(self, dish: BeltDish, number: int) -> tuple[int, int]:
+        height, width = dish.mask.shape
+        x, y = dish.at
+        return round(x + self._travel[number] - width / 2), round(y - height / 2)
+
+    def _hand(self, number: int) -> NDArray[np.uint8]:
+        """Return the mask [H, W] of the hands in a frame."""
+        mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+        for start, x, side in self._hands:
+            share = (self.time(number) - start) / 0.9
+            if 0 < share < 1:
+                reach = 0.85 * np.sin(np.pi * share) * HEIGHT
+                tip = (int(x + 60 * share), int(reach if side else HEIGHT - reach))
+                root = (int(x - 40), 0 if side else HEIGHT)
+                cv2.line(mask, root, tip, 255, 44)
+                cv2.circle(mask, tip, 38, 255, -1)
+        return mask
+
+    def _shown(self, number: int) -> NDArray[np.int16]:
+        """Return the number of the dish that each pixel shows, `HAND`, or -1."""
+        shown = np.full((HEIGHT, WIDTH), -1, np.int16)
+        for k, (target, part, dish) in self._placed(number):
+            shown[target][dish.mask[part] > 127] = k
+        shown[self._hand(number) > 0] = HAND
+        return shown
+
+    def _placed(self, number: int) -> Iterator[tuple[int, tuple[Any, Any, BeltDish]]]:
+        """Yield the dishes in the picture: their number, where they are, and what part of them."""
+        for k, dish in enumerate(self.dishes):
+            left, top = self._left_top(dish, number)
+            height, width = dish.mask.shape
+            x0, x1, y0, y1 = (
+                max(left, 0),
+                min(left + width, WIDTH),
+                max(top, 0),
+                min(top + height, HEIGHT),
+            )
+            if x0 < x1 and y0 < y1:
+                target = (slice(y0, y1), slice(x0, x1))
+                yield k, (target, (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)), dish)
+
+    def truth(self, number: int) -> list[TrueDish]:
+        """Return the dishes of a frame of which anything can be seen."""
+        shown = self._shown(number)
+        found = []
+        for k, (target, _, dish) in self._placed(number):
+            mine = shown[target] == k
+            columns, rows = mine.any(0).nonzero()[0], mine.any(1).nonzero()[0]
+            if len(columns):
+                x, y = target[1].start, target[0].start
+                box = (x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1)
+                visible = mine.sum() / (dish.mask > 127).sum()
+                found.append(TrueDish(k, dish.label, tuple(map(float, box)), float(visible)))
+        return found
+
+    @cached_property
+    def _belt(self) -> NDArray[np.uint8]:
+        """A strip of the belt, [H, 2 W, 3], that continues into itself."""
+        rng = np.random.default_rng([self._rng_seed, 1])
+        if not self.rendered:
+            half = rng.integers(40, 60, (HEIGHT, WIDTH, 3), np.uint8)
+        else:
+            background = BACKGROUNDS[rng.integers(2, len(BACKGROUNDS))]
+            photo = render_dish(rng, size=512, background=background)
+            # What lies under the dish is not known: the upper left corner shows none of it.
+            free = photo.photo[:, :] if not photo.dish_mask.any() else _free_corner(photo)
+            half = cv2.resize(free, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        return np.concatenate([half, half[:, ::-1]], 1)
+
+    def render(self, number: int) -> NDArray[np.uint8]:
+        """Return a frame, uint8 [H, W, 3] RGB."""
+        shift = round(self._travel[number]) % (2 * WIDTH)
+        frame = np.roll(self._belt, shift, 1)[:, :WIDTH].copy()
+        for _, (target, part, dish) in self._placed(number):
+            alpha = cv2.GaussianBlur(dish.mask, (0, 0), 1)[part][..., None] / np.float32(255)
+            frame[target] = frame[target] + alpha * (dish.pixels[part] - frame[target].astype("f4"))
+        hand = cv2.GaussianBlur(self._hand(number), (0, 0), 1.5)[..., None] / np.float32(255)
+        light = 1 - self.flicker * (0.5 + 0.5 * np.sin(number * 2.1))
+        lit = (frame + hand * (np.float32(SKIN) - frame)) * np.float32(light)
+        return np.asarray(lit.clip(0, 255), np.uint8)
+
+
+def _free_corner(photo: Any) -> NDArray[np.uint8]:
+    """Return the largest strip of a photo above or below its dish, at least 8 pixels high."""
+    rows = photo.dish_mask.any(1).nonzero()[0]
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    above, below = photo.photo[: max(top - 12, 8)], photo.photo[min(bottom + 12, 504) :]
+    return above if len(above) >= len(below) else below
+
+
+def _drawn_dish(
+    rng: np.random.Generator, high: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
+    """Draw an ellipse, green if clean and red if dirty."""
+    label = ("clean", "dirty")[rng.integers(2)]
+    width = int(high * rng.uniform(0.8, 1.3))
+    mask = np.zeros((high, width), np.uint8)
+    cv2.ellipse(mask, (width // 2, high // 2), (width // 2 - 1, high // 2 - 1), 0, 0, 360, 255, -1)
+    color = (140, 240, 140) if label == "clean" else (240, 140, 140)
+    return mask, np.full((high, width, 3), color, np.uint8), label
+
+
+def _rendered_dish(
+    rng: np.random.Generator, high: int
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], str]:
+    label = ("clean", "dirty")[rng.integers(2)]
+    dish = render_dish(rng, size=256, label=label)
+    rows, columns = dish.dish_mask.any(1).nonzero()[0], dish.dish_mask.any(0).nonzero()[0]
+    part = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    mask, pixels = dish.dish_mask[part].astype(np.uint8) * 255, dish.photo[part]
+    shape = (max(1, round(mask.shape[1] * high / mask.shape[0])), high)
+    scale = cv2.INTER_AREA if high < mask.shape[0] else cv2.INTER_CUBIC
+    return cv2.resize(mask, shape), cv2.resize(pixels, shape, interpolation=scale), label
+
+
+@dataclass(frozen=True)
+class FakeDish:
+    """What an oracle finds."""
+
+    box: Box
+    score: float
+    prediction: Prediction
+
+
+def predicted(
+    label: str, probability: float = 0.95, threshold: float = 0.7, top: str = "clean"
+) -> Prediction:
+    """A prediction with this label; `top` is the most probable class where it is unsure."""
+    top = top if label == UNSURE else label
+    other = "clean" if top == "dirty" else "dirty"
+    probabilities = {top: probability, other: 1 - probability}
+    return Prediction("", label, probability, probabilities, threshold=threshold)
+
+
+@dataclass
+class Oracle:
+    """A detector and classifier that know the truth but err as real ones do.
+
+    Attributes:
+        rng: of the errors.
+        miss: probability of missing a dish that is wholly visible.
+        jitter: standard deviation of the edges of boxes, in sides.
+        wrong, unsure: probabilities of a wrong and an unsure label.
+        alarms: false boxes per frame.
+        doubles: probability of a second, smaller box on the same dish.
+    """
+
+    rng: np.random.Generator
+    miss: float = 0.1
+    jitter: float = 0.03
+    wrong: float = 0.03
+    unsure: float = 0.06
+    alarms: float = 0.1
+    doubles: float = 0.02
+
+    def look(self, truth: Iterable[TrueDish]) -> list[FakeDish]:
+        """Return what is found in a frame."""
+        found = []
+        for dish in truth:
+            seen = dish.visible > LEAST_FOUND
+            if not seen or self.rng.random() < self.miss + 0.5 * (1 - dish.visible):
+                continue
+            found.append(FakeDish(self._box(dish.box), self._score(), self._predict(dish)))
+            if self.rng.random() < self.doubles:
+                x0, y0, x1, y1 = dish.box
+                dx, dy = (x1 - x0) / 5, (y1 - y0) / 5
+                inner = self._box((x0 + dx, y0 + dy, x1 - dx, y1 - dy))
+                found.append(FakeDish(inner, 0.4, self._predict(dish)))
+        for _ in range(self.rng.poisson(self.alarms)):
+            x, y, side = self.rng.uniform((0, 0, 40), (WIDTH - 40, HEIGHT - 40, 160))
+            box = (x, y, min(x + side, WIDTH), min(y + side, HEIGHT))
+            label = str(self.rng.choice(["clean", "dirty"]))
+            found.append(FakeDish(box, self.rng.uniform(0.3, 0.6), predicted(label, 0.85)))
+        return found
+
+    def _score(self) -> float:
+        return float(self.rng.uniform(0.5, 0.95))
+
+    def _box(self, box: Box) -> Box:
+        x0, y0, x1, y1 = box
+        sides = np.array([x1 - x0, y1 - y0] * 2)
+        moved = np.array(box) + self.rng.normal(0, self.jitter, 4) * sides
+        x0, y0, x1, y1 = moved.clip(0, (WIDTH, HEIGHT) * 2).tolist()
+        return x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)
+
+    def _predict(self, dish: TrueDish) -> Prediction:
+        if dish.visible < 0.7:  # as an inspector caps what is partly hidden
+            return predicted(UNSURE, 0.9, top=dish.label)
+        other = "dirty" if dish.label == "clean" else "clean"
+        roll = self.rng.random()
+        if roll < self.wrong:
+            return predicted(other, 0.95)
+        if roll < self.wrong + self.unsure:
+            top = str(self.rng.choice([dish.label, other]))
+            return predicted(UNSURE, 0.6, top=top)
+        return predicted(dish.label, float(self.rng.uniform(0.85, 0.99)))
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well the dishes of a belt were reported.
+
+    Attributes:
+        dishes: number of dishes.
+        right: dishes reported exactly once, with their label.
+        labels: wrong labels of dishes that were reported once.
+        missed, twice: dishes never reported, and reported more than once.
+        none: reports where there is no dish.
+    """
+
+    dishes: int
+    right: int
+    labels: int
+    missed: int
+    twice: int
+    none: int
+
+
+def judge(conveyor: Conveyor, reports: Iterable[TrackReport]) -> Score:
+    """Compare reports with the truth at the time of their best frames."""
+    by_dish: dict[int, list[str]] = {k: [] for k in range(len(conveyor.dishes))}
+    none = 0
+    for report in reports:
+        truth = conveyor.truth(round(report.time * conveyor.fps))
+        boxes = np.array([dish.box for dish in truth]).reshape(-1, 4)
+        alike = iou(np.array([report.box]), boxes)[0]
+        if not alike.size or alike.max() < 0.3:
+            none += 1
+        else:
+            by_dish[truth[int(alike.argmax())].dish].append(report.label)
+    counts = [len(labels) for labels in by_dish.values()]
+    right = [conveyor.dishes[k].label == labels[0] for k, labels in by_dish.items() if labels]
+    once = [count == 1 for count in counts if count]
+    return Score(
+        len(counts),
+        sum(r and o for r, o in zip(right, once, strict=True)),
+        sum(not r and o for r, o in zip(right, once, strict=True)),
+        counts.count(0),
+        sum(count > 1 for count in counts),
+        none,
+    )
+
+
+Look = Callable[[Conveyor, int], list[FakeDish]]
