@@ -17,7 +17,7 @@ MIN_SEEN = 0.5  # share of the frames from first to last in which a dish must be
 SAME_DISH = 0.6  # IoU above which two boxes in one frame are the same dish
 AT_REST = 0.6  # IoU above which a dish has not moved
 REACH = 0.3  # of the association, in mean sides of the two boxes, for a track of known speed
-MAX_GROWTH = 2.5  # ratio of areas between frames, of a dish that is wholly in the picture
+MAX_GROWTH = 2.5  # ratio of areas between frames; more for a dish that is just entering
 
 
 class Seen(Protocol):
@@ -98,8 +98,9 @@ def _is_judged(prediction: Prediction) -> bool:
 
 
 class _Track:
-    def __init__(self, seen: Sighting, frame: Any, velocity: Boxes) -> None:
-        self.velocity = velocity  # [2], pixels per second
+    def __init__(self, seen: Sighting, frame: Any, velocity: Boxes | None) -> None:
+        self.velocity = np.zeros(2) if velocity is None else velocity  # [2], pixels per second
+        self.known = 1 if velocity is None else 4  # frames from which the velocity is known
         self.last = self.anchor = seen  # anchor: where and since when it rests
         self.first, self.frames, self.missed, self.unseen = seen.time, 1, 0, 0
         self.sightings: list[Sighting] = []
@@ -109,9 +110,9 @@ class _Track:
 
     def add(self, seen: Sighting, frame: Any) -> None:
         self.missed = 0
-        self.frames += 1
+        self.frames, self.known = self.frames + 1, self.known + 1
         speed = _shift(self.last, seen) / max(seen.time - self.last.time, 1e-3)
-        self.velocity = self.velocity + (speed - self.velocity) / min(self.frames - 1, 3)
+        self.velocity = self.velocity + (speed - self.velocity) / min(self.known - 1, 4)
         if _iou(self.anchor.box, seen.box) < AT_REST:
             self.anchor = seen
         self.last = seen
@@ -122,9 +123,10 @@ class _Track:
         """Return the box [4] if the dish goes on as before."""
         return self.last.box + np.tile(self.velocity, 2) * (time - self.last.time)
 
-    def absorb(self, other: "_Track") -> None:
-        """Take over what is known from another track of the same dish."""
-        self.first = min(self.first, other.first)
+    def absorb(self, other: "_Track", frame: Any) -> None:
+        """Go on where another track of the same dish is."""
+        if other.last.time > self.last.time:
+            self.add(other.last, frame)
         self.reported |= other.reported
 
     def _remember(self, seen: Sighting, frame: Any) -> None:
@@ -182,18 +184,20 @@ class Tracker:
             track.missed += 1
             track.unseen += not _is_cut(now, size)  # over the edge, it has left
             same = [other for other in found if _iou(now, other.last.box) > SAME_DISH]
-            if same:
-                same[0].absorb(track)
-                self._tracks.remove(track)
+            if same:  # two tracks of one dish: the one that was found more often stays
+                keep, drop = sorted((track, same[0]), key=lambda each: -each.frames)
+                keep.absorb(drop, frame)
+                self._tracks.remove(drop)
         # A new dish probably moves like the others, as on a belt.
         known = [track.velocity for track in found if track.frames >= self.min_frames]
-        velocity = np.median(known, axis=0) if known else np.zeros(2)
+        velocity = np.median(known, axis=0) if known else None
         taken = {id(track.last) for track in found}
         self._tracks += [_Track(each, frame, velocity) for each in seen if id(each) not in taken]
         settled = [
             track
             for track in self._tracks
-            if not track.last.cut and time - track.anchor.time >= self.settle
+            if time - track.anchor.time >= self.settle
+            and 2 * sum(each.cut for each in track.sightings) < len(track.sightings)
         ]
         return self._report(ended) + self._report(settled)
 
@@ -272,11 +276,11 @@ def _affinity(tracks: list[_Track], seen: list[Sighting]) -> NDArray[np.float64]
     along = ((centres - start) * way[:, None]).sum(-1) / np.maximum((way**2).sum(-1), 1e-9)[:, None]
     nearest = start + along.clip(0, 1)[..., None] * way[:, None]
     side = (np.sqrt(_area(last))[:, None] + np.sqrt(_area(boxes))[None]) / 2
-    reach = np.array([[REACH + 0.6 / t.frames + 0.03 * t.missed] for t in tracks])
+    reach = np.array([[REACH + 0.6 / t.known + 0.03 * t.missed] for t in tracks])
     far = np.linalg.norm(centres - nearest, axis=-1) / np.maximum(side * reach, 1e-9)
-    cut = np.array([[t.last.cut or each.cut for each in seen] for t in tracks])
     growth = np.abs(np.log(np.maximum(_area(boxes), 1)[None] / np.maximum(_area(last), 1)[:, None]))
-    possible = (far < 1) & (cut | (growth < np.log(MAX_GROWTH)))
+    most = np.array([[MAX_GROWTH if t.frames > 2 else 2.5 * MAX_GROWTH] for t in tracks])
+    possible = (far < 1) & (growth < np.log(most))
     missed = np.array([[track.missed] for track in tracks])
     alike = iou(last + np.tile(way, 2), boxes) + 1 - far
     return np.asarray(np.where(possible, alike, 0) / (1 + missed))
