@@ -16,7 +16,7 @@ Boxes = NDArray[np.float64]  # [..., 4]: x0, y0, x1, y1 in pixels
 MIN_SEEN = 0.5  # share of the frames from first to last in which a dish must be found
 SAME_DISH = 0.6  # IoU above which two boxes in one frame are the same dish
 AT_REST = 0.6  # IoU above which a dish has not moved
-REACH = 0.3  # of the association, in mean sides of the two boxes, for a track of known speed
+REACH = 0.35  # of the association, in mean sides of the two boxes, for a track of known speed
 MAX_GROWTH = 2.5  # ratio of areas between frames; more for a dish that is just entering
 
 

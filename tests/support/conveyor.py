@@ -117,14 +117,12 @@ class Conveyor:
         self, rng: np.random.Generator, length: float, speeds: tuple[float, float], pauses: float
     ) -> NDArray[np.float64]:
         """Return how far the belt has moved in each frame, until all dishes have passed."""
-        parts = [np.zeros(1)]
-        moved = 0.0
-        while moved < length:
+        steps: list[float] = []
+        while sum(steps) < length:
             speed = 0.0 if rng.random() < pauses else rng.uniform(*speeds)
-            steps = np.full(int(rng.uniform(1.5, 4) * self.fps), speed / self.fps)
-            parts.append(moved + steps.cumsum())
-            moved = float(parts[-1][-1])
-        return np.concatenate(parts)
+            steps += [speed / self.fps] * int(rng.uniform(1.5, 4) * self.fps)
+        ramp = np.full(int(0.4 * self.fps), 1 / int(0.4 * self.fps))  # a belt starts gently
+        return np.convolve(steps, ramp).cumsum()
 
     def __len__(self) -> int:
         return len(self._travel)
