@@ -303,7 +303,9 @@ def _is_cut(box: Boxes, size: tuple[int, int]) -> bool:
 
 
 def _rank(seen: Sighting) -> tuple[bool, float]:
-    return not seen.cut, seen.score * seen.prediction.probability
+    """Order the frames of a dish; of those that cut it off, the largest part is best."""
+    sure = seen.score * seen.prediction.probability
+    return not seen.cut, float(_area(seen.box)) if seen.cut else sure
 
 
 def _shift(before: Sighting, after: Sighting) -> Boxes:
