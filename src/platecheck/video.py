@@ -121,6 +121,8 @@ class Video:
         self.skipped = 0
         self._new = threading.Condition()
         self._latest: tuple[Any, float, int, datetime] | None = None
+        # No daemon: Python must not end while OpenCV reads.
+        self._thread = threading.Thread(target=self._grab)
 
     def close(self) -> None:
         """End the iteration after the current frame; may be called by any thread or signal."""
@@ -131,6 +133,8 @@ class Video:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+        if self._thread.ident:
+            self._thread.join()
 
     def __iter__(self) -> Iterator[Frame]:
         return self._live_frames() if self.live else self._file_frames()
@@ -167,7 +171,7 @@ class Video:
             self._note(f"{self.name} is damaged: only {number} of {self.frames} frames can be read")
 
     def _live_frames(self) -> Iterator[Frame]:
-        threading.Thread(target=self._grab, daemon=True).start()
+        self._thread.start()
         start: float | None = None
         while not self._closed.is_set():
             with self._new:

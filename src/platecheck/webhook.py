@@ -90,6 +90,6 @@ class Webhook:
         try:
             query = f"?{self._url.query}" if self._url.query else ""
             connection.request("POST", (self._url.path or "/") + query, body, headers)
-            return connection.getresponse().status
+            return int(connection.getresponse().status)
         finally:
             connection.close()

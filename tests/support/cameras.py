@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,16 +38,21 @@ class BlobInspector:
         return Inspected(found)
 
 
-def write_video(conveyor: Conveyor, path: Path, every: int = 1) -> Path:
-    """Write the frames of a belt to a video file."""
-    frames = [conveyor.render(number) for number in range(0, len(conveyor), every)]
+def write_frames(frames: Sequence[NDArray[np.uint8]], path: Path, fps: float) -> Path:
+    """Write frames [H, W, 3] RGB to a video file: MJPEG if it ends with .avi, else MPEG-4."""
     height, width = frames[0].shape[:2]
     code = cv2.VideoWriter.fourcc(*("MJPG" if path.suffix == ".avi" else "mp4v"))
-    writer = cv2.VideoWriter(str(path), code, conveyor.fps / every, (width, height))
+    writer = cv2.VideoWriter(str(path), code, fps, (width, height))
     for frame in frames:
         writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
     writer.release()
     return path
+
+
+def write_belt(conveyor: Conveyor, path: Path, every: int = 1) -> Path:
+    """Write every so many frames of a belt to a video file."""
+    frames = [conveyor.render(number) for number in range(0, len(conveyor), every)]
+    return write_frames(frames, path, conveyor.fps / every)
 
 
 @contextmanager
@@ -59,7 +64,7 @@ def http_server(handle: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[st
             with suppress(OSError):
                 handle(self)
 
-        do_POST = do_GET
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             """Print nothing."""

@@ -107,7 +107,7 @@ class _Output:
                 "received": received and received.isoformat(timespec="milliseconds"),
                 "track": report.track,
                 "label": report.label,
-                "probability": report.probability,
+                "probability": round(report.probability, 6),
                 "box": [round(side, 1) for side in report.box],
                 "frames": report.frames,
                 "first": round(report.first, 3),
@@ -125,7 +125,7 @@ class _Output:
 
         assert self.save
         mark_output(self.save)
-        name = f"{received:%Y%m%dT%H%M%S}" if received else Path(self.video.name).stem
+        name = f"{received:%Y%m%dT%H%M%SZ}" if received else Path(self.video.name).stem
         path = self.save / f"{name}-{report.track:04d}-{report.label}.jpg"
         with replacing(path) as temporary:
             Image.fromarray(pixels).save(temporary, quality=90)
@@ -151,7 +151,7 @@ def _note(text: str) -> None:
 
 @contextmanager
 def _ended_by_signals(video: "Video") -> Iterator[None]:
-    """End the video on Ctrl-C, or SIGTERM, by which services are stopped; the second time at once."""
+    """End the video on Ctrl-C or SIGTERM, which stops services; a second one interrupts."""
 
     def restore(*_: object) -> None:
         video.close()
