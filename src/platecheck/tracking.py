@@ -14,10 +14,13 @@ Box = tuple[float, float, float, float]
 Boxes = NDArray[np.float64]  # [..., 4]: x0, y0, x1, y1 in pixels
 
 MIN_SEEN = 0.5  # share of the frames from first to last in which a dish must be found
-SAME_DISH = 0.6  # IoU above which two boxes in one frame are the same dish
+MIN_JUDGED = 0.25  # share of a dish's frames that must be good enough to judge it
+SAME_DISH = 0.6  # IoU above which two tracks follow the same dish
 AT_REST = 0.6  # IoU above which a dish has not moved
-REACH = 0.35  # of the association, in mean sides of the two boxes, for a track of known speed
-MAX_GROWTH = 2.5  # ratio of areas between frames; more for a dish that is just entering
+# A dish is the same if it is within reach (in mean sides of the two boxes), further while its
+# speed is not known well, and if the areas of the boxes are similar.
+REACH, REACH_IF_NEW = 0.35, 0.6
+MAX_GROWTH = 2.5
 
 
 class Seen(Protocol):
@@ -72,23 +75,20 @@ def decide(sightings: Sequence[Sighting]) -> tuple[str, float]:
     """Return the label of a dish, and the probability of its most probable class.
 
     The probabilities of the frames are averaged, weighted by the detection score. Frames that cut
-    the dish off count only if there are no others. Frames that could not be judged (quality, partly
+    the dish off count only if there are no others; frames that could not be judged (quality, partly
     hidden, not a dish) do not count. The label is the most probable class if its mean reaches the
-    threshold, otherwise `UNSURE`, as it is if no frame counts.
+    threshold and at least `MIN_JUDGED` of the frames count, otherwise `UNSURE`.
     """
-    counted = [each for each in sightings if _is_judged(each.prediction)]
-    counted = [each for each in counted if not each.cut] or counted
-    used = counted or sightings
-    weights = np.array([each.score for each in used])
+    usable = [each for each in sightings if not each.cut] or sightings
+    judged = [each for each in usable if _is_judged(each.prediction)]
+    used = judged or usable
     classes = list(used[0].prediction.probabilities)
     rows = np.array([[each.prediction.probabilities[name] for name in classes] for each in used])
-    mean = weights @ rows / weights.sum()
-    top = int(mean.argmax())
-    limits = [
-        each.prediction.threshold for each in used if each.prediction.top_class == classes[top]
-    ]
-    sure = counted and mean[top] >= np.mean(limits or [1.0])
-    return classes[top] if sure else UNSURE, float(mean[top])
+    mean = np.average(rows, axis=0, weights=[each.score for each in used])
+    top = classes[mean.argmax()]
+    limits = [each.prediction.threshold for each in used if each.prediction.top_class == top]
+    sure = len(judged) >= MIN_JUDGED * len(usable) and mean.max() >= np.mean(limits or [1.0])
+    return top if sure else UNSURE, float(mean.max())
 
 
 def _is_judged(prediction: Prediction) -> bool:
@@ -99,29 +99,31 @@ def _is_judged(prediction: Prediction) -> bool:
 
 class _Track:
     def __init__(self, seen: Sighting, frame: Any, velocity: Boxes | None) -> None:
-        self.velocity = np.zeros(2) if velocity is None else velocity  # [2], pixels per second
-        self.known = 1 if velocity is None else 4  # frames from which the velocity is known
-        self.last = self.anchor = seen  # anchor: where and since when it rests
-        self.first, self.frames, self.missed, self.unseen = seen.time, 1, 0, 0
+        self.velocity = np.zeros(2) if velocity is None else velocity  # pixels per second
+        self.known = 1 if velocity is None else 4  # frames that the velocity comes from
+        self.last = self.anchor = seen  # anchor: where and since when the dish rests
+        self.first, self.frames = seen.time, 1
+        self.missed = 0  # frames since the last
+        self.unseen = 0  # frames in which it should have been in the picture
         self.sightings: list[Sighting] = []
-        self.best: dict[str, tuple[Sighting, Any]] = {}  # by label of the frame
+        self.best: dict[str, tuple[Sighting, Any]] = {}  # by the label of the frame
         self.reported = False
         self._remember(seen, frame)
 
-    def add(self, seen: Sighting, frame: Any) -> None:
-        self.missed = 0
-        self.frames, self.known = self.frames + 1, self.known + 1
-        speed = _shift(self.last, seen) / max(seen.time - self.last.time, 1e-3)
-        self.velocity = self.velocity + (speed - self.velocity) / min(self.known - 1, 4)
-        if _iou(self.anchor.box, seen.box) < AT_REST:
-            self.anchor = seen
-        self.last = seen
-        if not self.reported:
-            self._remember(seen, frame)
-
-    def predicted(self, time: float) -> Boxes:
+    def predict(self, time: float) -> Boxes:
         """Return the box [4] if the dish goes on as before."""
         return self.last.box + np.tile(self.velocity, 2) * (time - self.last.time)
+
+    def add(self, seen: Sighting, frame: Any) -> None:
+        shift = _centre(seen.box) - _centre(self.last.box)
+        speed = shift / max(seen.time - self.last.time, 1e-3)
+        self.velocity = self.velocity + (speed - self.velocity) / min(self.known, 4)
+        if iou(self.anchor.box, seen.box) < AT_REST:
+            self.anchor = seen
+        self.last, self.missed = seen, 0
+        self.frames, self.known = self.frames + 1, self.known + 1
+        if not self.reported:
+            self._remember(seen, frame)
 
     def absorb(self, other: "_Track", frame: Any) -> None:
         """Go on where another track of the same dish is."""
@@ -137,15 +139,14 @@ class _Track:
 
     def report(self, number: int) -> TrackReport:
         label, probability = decide(self.sightings)
-        best, frame = self.best.get(label) or max(
-            self.best.values(), key=lambda pair: _rank(pair[0])
-        )
-        x0, y0, x1, y1 = map(float, best.box)
-        times = (self.first, self.last.time)
+        others = max(self.best.values(), key=lambda best: _rank(best[0]))
+        best, frame = self.best.get(label, others)
+        x0, y0, x1, y1 = best.box.tolist()
         self.reported, self.sightings, self.best = True, [], {}
         return TrackReport(
-            number, label, probability, best.time, (x0, y0, x1, y1), self.frames, *times, frame
-        )
+            number, label, probability, best.time, (x0, y0, x1, y1), self.frames, self.first,
+            self.last.time, frame,
+        )  # fmt: skip
 
 
 class Tracker:
@@ -161,8 +162,7 @@ class Tracker:
         self.min_frames, self.patience, self.settle = min_frames, patience, settle
         self.reported = 0
         self._tracks: list[_Track] = []
-        self._time: float | None = None
-        self._interval = 0.0  # mean time between frames
+        self._time, self._gap = 0.0, 0.0  # of the last frame, and between the last two
 
     def update(
         self, time: float, dishes: Iterable[Seen], size: tuple[int, int], frame: Any = None
@@ -176,14 +176,17 @@ class Tracker:
             frame: anything; each dish's best frame comes back with its report. At most one per
                 label and dish is kept.
         """
-        ended = self._lost(time)
+        patience = max(self.patience, 4 * self._gap)  # a slow computer sees few frames
+        ended = [track for track in self._tracks if time - track.last.time > patience]
+        self._tracks = [track for track in self._tracks if track not in ended]
+        self._time, self._gap = time, time - self._time
         seen = [_sighting(time, dish, size) for dish in dishes]
         found = self._match(seen, frame)
         for track in [each for each in self._tracks if each not in found]:
-            now = track.predicted(time)
+            box = track.predict(time)
             track.missed += 1
-            track.unseen += not _is_cut(now, size)  # over the edge, it has left
-            same = [other for other in found if _iou(now, other.last.box) > SAME_DISH]
+            track.unseen += not _is_cut(box, size)  # over the edge, it has left
+            same = [other for other in found if iou(box, other.last.box) > SAME_DISH]
             if same:  # two tracks of one dish: the one that was found more often stays
                 keep, drop = sorted((track, same[0]), key=lambda each: -each.frames)
                 keep.absorb(drop, frame)
@@ -191,7 +194,7 @@ class Tracker:
         # A new dish probably moves like the others, as on a belt.
         known = [track.velocity for track in found if track.frames >= self.min_frames]
         velocity = np.median(known, axis=0) if known else None
-        taken = {id(track.last) for track in found}
+        taken = [id(track.last) for track in found]
         self._tracks += [_Track(each, frame, velocity) for each in seen if id(each) not in taken]
         settled = [
             track
@@ -199,27 +202,12 @@ class Tracker:
             if time - track.anchor.time >= self.settle
             and 2 * sum(each.cut for each in track.sightings) < len(track.sightings)
         ]
-        return self._report(ended) + self._report(settled)
+        return self._report(ended + settled)
 
     def finish(self) -> list[TrackReport]:
         """Return the reports of the dishes that are still in the picture, and forget them."""
         ended, self._tracks = self._tracks, []
         return self._report(ended)
-
-    def _lost(self, time: float) -> list[_Track]:
-        """Remove and return the tracks that have not been found for too long."""
-        patience = max(self.patience, 4 * self._interval)  # a slow computer sees few frames
-        lost = [
-            track
-            for track in self._tracks
-            if time - track.last.time > patience / (1 if track.frames >= self.min_frames else 2)
-        ]
-        self._tracks = [track for track in self._tracks if track not in lost]
-        if self._time is not None:
-            change = time - self._time - self._interval
-            self._interval += change * (0.2 if self._interval else 1.0)
-        self._time = time
-        return lost
 
     def _match(self, seen: list[Sighting], frame: Any) -> list[_Track]:
         """Add sightings to tracks, the most alike first; return the tracks found."""
@@ -244,24 +232,22 @@ class Tracker:
         return reports
 
 
-def _iou(a: Boxes, b: Boxes) -> float:
-    return float(iou(a[None], b[None])[0, 0])
-
-
-def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
-    """Return the intersection over union [N, M] of boxes [N, 4] and [M, 4]."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
+def iou(a: Boxes, b: Boxes) -> Boxes:
+    """Return the intersection over union of boxes [..., 4] and [..., 4]."""
+    low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
     common = (high - low).clip(0).prod(-1)
-    whole = _area(a)[:, None] + _area(b)[None] - common
-    return np.asarray(common / np.maximum(whole, 1e-9))
+    return np.asarray(common / np.maximum(_area(a) + _area(b) - common, 1e-9))
 
 
 def _area(boxes: Boxes) -> Boxes:
     return np.asarray((boxes[..., 2:] - boxes[..., :2]).clip(0).prod(-1))
 
 
-def _affinity(tracks: list[_Track], seen: list[Sighting]) -> NDArray[np.float64]:
+def _centre(boxes: Boxes) -> Boxes:
+    return np.asarray((boxes[..., :2] + boxes[..., 2:]) / 2)
+
+
+def _affinity(tracks: list[_Track], seen: list[Sighting]) -> Boxes:
     """Return how alike tracks and sightings are, [T, D]; 0 where they cannot be the same dish.
 
     It is the IoU with the predicted box, plus the closeness (1 at the same place, 0 out of reach)
@@ -269,25 +255,19 @@ def _affinity(tracks: list[_Track], seen: list[Sighting]) -> NDArray[np.float64]
     """
     if not tracks or not seen:
         return np.zeros((len(tracks), len(seen)))
-    last, boxes = (np.array([each.box for each in s]) for s in ([t.last for t in tracks], seen))
-    elapsed = np.array([[seen[0].time - track.last.time] for track in tracks])
-    way = np.array([track.velocity for track in tracks]) * elapsed
-    start, centres = _centre(last)[:, None], _centre(boxes)[None]
-    along = ((centres - start) * way[:, None]).sum(-1) / np.maximum((way**2).sum(-1), 1e-9)[:, None]
-    nearest = start + along.clip(0, 1)[..., None] * way[:, None]
-    side = (np.sqrt(_area(last))[:, None] + np.sqrt(_area(boxes))[None]) / 2
-    reach = np.array([[REACH + 0.6 / t.known + 0.03 * t.missed] for t in tracks])
-    far = np.linalg.norm(centres - nearest, axis=-1) / np.maximum(side * reach, 1e-9)
-    growth = np.abs(np.log(np.maximum(_area(boxes), 1)[None] / np.maximum(_area(last), 1)[:, None]))
-    most = np.array([[MAX_GROWTH if t.frames > 2 else 2.5 * MAX_GROWTH] for t in tracks])
-    possible = (far < 1) & (growth < np.log(most))
+    boxes = np.array([each.box for each in seen])
+    last = np.array([track.last.box for track in tracks])[:, None]
+    ahead = np.array([track.predict(seen[0].time) for track in tracks])[:, None]
+    start, way = _centre(last), _centre(ahead) - _centre(last)
+    along = ((_centre(boxes) - start) * way).sum(-1) / np.maximum((way**2).sum(-1), 1e-9)
+    nearest = start + along.clip(0, 1)[..., None] * way
+    side = (np.sqrt(_area(last)) + np.sqrt(_area(boxes))) / 2
+    reach = np.array([[REACH + REACH_IF_NEW / track.known] for track in tracks])
+    far = np.linalg.norm(_centre(boxes) - nearest, axis=-1) / np.maximum(side * reach, 1e-9)
+    growth = np.maximum(_area(boxes), 1) / np.maximum(_area(last), 1)
+    possible = (far < 1) & (growth < MAX_GROWTH) & (growth > 1 / MAX_GROWTH)
     missed = np.array([[track.missed] for track in tracks])
-    alike = iou(last + np.tile(way, 2), boxes) + 1 - far
-    return np.asarray(np.where(possible, alike, 0) / (1 + missed))
-
-
-def _centre(boxes: Boxes) -> Boxes:
-    return np.asarray((boxes[..., :2] + boxes[..., 2:]) / 2)
+    return np.asarray(np.where(possible, iou(ahead, boxes) + 1 - far, 0) / (1 + missed))
 
 
 def _sighting(time: float, dish: Seen, size: tuple[int, int]) -> Sighting:
@@ -306,11 +286,3 @@ def _rank(seen: Sighting) -> tuple[bool, float]:
     """Order the frames of a dish; of those that cut it off, the largest part is best."""
     sure = seen.score * seen.prediction.probability
     return not seen.cut, float(_area(seen.box)) if seen.cut else sure
-
-
-def _shift(before: Sighting, after: Sighting) -> Boxes:
-    """Return the movement [2] between two frames; of a cut box, of the edges that moved most."""
-    moved = (after.box - before.box).reshape(2, 2)  # upper left, lower right
-    if before.cut or after.cut:
-        return np.asarray(np.take_along_axis(moved, np.abs(moved).argmax(0)[None], 0)[0])
-    return np.asarray(moved.mean(0))

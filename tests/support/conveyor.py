@@ -1,6 +1,6 @@
 """Conveyor belts under a fixed camera whose dishes, boxes and labels are known."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ from platecheck.tracking import Box, TrackReport, iou
 
 HEIGHT, WIDTH = 360, 640
 SKIN = (196, 148, 120)
-HAND = -2  # in the map of what each pixel shows
+COARSE = 4  # the truth is computed at a fraction of the size
 LEAST_FOUND = 0.3  # share of a dish that must be visible for a detector to find it
 
 # By name: arguments of `Conveyor`.
@@ -130,59 +130,46 @@ class Conveyor:
     def time(self, number: int) -> float:
         return number / self.fps
 
-    def _left_top(self, dish: BeltDish, number: int) -> tuple[int, int]:
-        height, width = dish.mask.shape
-        x, y = dish.at
-        return round(x + self._travel[number] - width / 2), round(y - height / 2)
-
-    def _hand(self, number: int) -> NDArray[np.uint8]:
-        """Return the mask [H, W] of the hands in a frame."""
-        mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    def _hand(self, number: int, step: int = 1) -> NDArray[np.uint8]:
+        """Return the mask of the hands in a frame, at 1 / step of its size."""
+        mask = np.zeros((HEIGHT // step, WIDTH // step), np.uint8)
         for start, x, side in self._hands:
             share = (self.time(number) - start) / 0.9
             if 0 < share < 1:
                 reach = 0.85 * np.sin(np.pi * share) * HEIGHT
-                tip = (int(x + 60 * share), int(reach if side else HEIGHT - reach))
-                root = (int(x - 40), 0 if side else HEIGHT)
-                cv2.line(mask, root, tip, 255, 44)
-                cv2.circle(mask, tip, 38, 255, -1)
+                tip = (int(x + 60 * share) // step, int(reach if side else HEIGHT - reach) // step)
+                root = (int(x - 40) // step, 0 if side else HEIGHT // step)
+                cv2.line(mask, root, tip, 255, 44 // step)
+                cv2.circle(mask, tip, 38 // step, 255, -1)
         return mask
 
-    def _shown(self, number: int) -> NDArray[np.int16]:
-        """Return the number of the dish that each pixel shows, `HAND`, or -1."""
-        shown = np.full((HEIGHT, WIDTH), -1, np.int16)
-        for k, (target, part, dish) in self._placed(number):
-            shown[target][dish.mask[part] > 127] = k
-        shown[self._hand(number) > 0] = HAND
-        return shown
-
-    def _placed(self, number: int) -> Iterator[tuple[int, tuple[Any, Any, BeltDish]]]:
-        """Yield the dishes in the picture: their number, where they are, and what part of them."""
+    def _placed(self, number: int, step: int = 1) -> Iterator[tuple[int, Any, Any]]:
+        """Yield the dishes in a frame: number, where in the frame, and which part of the dish."""
         for k, dish in enumerate(self.dishes):
-            left, top = self._left_top(dish, number)
-            height, width = dish.mask.shape
-            x0, x1, y0, y1 = (
-                max(left, 0),
-                min(left + width, WIDTH),
-                max(top, 0),
-                min(top + height, HEIGHT),
-            )
+            height, width = (-(-side // step) for side in dish.mask.shape)
+            left = round((dish.at[0] + self._travel[number]) / step - width / 2)
+            top = round(dish.at[1] / step - height / 2)
+            x0, x1 = max(left, 0), min(left + width, WIDTH // step)
+            y0, y1 = max(top, 0), min(top + height, HEIGHT // step)
             if x0 < x1 and y0 < y1:
-                target = (slice(y0, y1), slice(x0, x1))
-                yield k, (target, (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)), dish)
+                part = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
+                yield k, (slice(y0, y1), slice(x0, x1)), part
 
     def truth(self, number: int) -> list[TrueDish]:
-        """Return the dishes of a frame of which anything can be seen."""
-        shown = self._shown(number)
+        """Return the dishes of a frame of which anything can be seen, to `COARSE` pixels."""
+        shown = np.full((HEIGHT // COARSE, WIDTH // COARSE), -1, np.int16)  # number of the dish
+        masks = {}
+        for k, target, part in self._placed(number, COARSE):
+            masks[k] = self.dishes[k].mask[::COARSE, ::COARSE] > 127
+            shown[target][masks[k][part]] = k
+        shown[self._hand(number, COARSE) > 0] = -1
         found = []
-        for k, (target, _, dish) in self._placed(number):
-            mine = shown[target] == k
-            columns, rows = mine.any(0).nonzero()[0], mine.any(1).nonzero()[0]
-            if len(columns):
-                x, y = target[1].start, target[0].start
-                box = (x + columns[0], y + rows[0], x + columns[-1] + 1, y + rows[-1] + 1)
-                visible = mine.sum() / (dish.mask > 127).sum()
-                found.append(TrueDish(k, dish.label, tuple(map(float, box)), float(visible)))
+        for k, mask in masks.items():
+            rows, columns = (shown == k).nonzero()
+            if len(rows):
+                box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+                scaled = tuple(float(COARSE * side) for side in box)
+                found.append(TrueDish(k, self.dishes[k].label, scaled, len(rows) / mask.sum()))
         return found
 
     @cached_property
@@ -203,7 +190,8 @@ class Conveyor:
         """Return a frame, uint8 [H, W, 3] RGB."""
         shift = round(self._travel[number]) % (2 * WIDTH)
         frame = np.roll(self._belt, shift, 1)[:, :WIDTH].copy()
-        for _, (target, part, dish) in self._placed(number):
+        for k, target, part in self._placed(number):
+            dish = self.dishes[k]
             alpha = cv2.GaussianBlur(dish.mask, (0, 0), 1)[part][..., None] / np.float32(255)
             frame[target] = frame[target] + alpha * (dish.pixels[part] - frame[target].astype("f4"))
         hand = cv2.GaussianBlur(self._hand(number), (0, 0), 1.5)[..., None] / np.float32(255)
@@ -355,7 +343,7 @@ def judge(conveyor: Conveyor, reports: Iterable[TrackReport]) -> Score:
     for report in reports:
         truth = conveyor.truth(round(report.time * conveyor.fps))
         boxes = np.array([dish.box for dish in truth]).reshape(-1, 4)
-        alike = iou(np.array([report.box]), boxes)[0]
+        alike = iou(np.array(report.box), boxes)
         if not alike.size or alike.max() < 0.3:
             none += 1
         else:
@@ -371,6 +359,3 @@ def judge(conveyor: Conveyor, reports: Iterable[TrackReport]) -> Score:
         sum(count > 1 for count in counts),
         none,
     )
-
-
-Look = Callable[[Conveyor, int], list[FakeDish]]

@@ -3,6 +3,7 @@
 import gc
 import weakref
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from tests.support.conveyor import (
     Conveyor,
     FakeDish,
     Oracle,
+    Score,
     judge,
     predicted,
 )
@@ -47,23 +49,31 @@ def seen(label: str, *, score: float = 1.0, cut: bool = False, **of: Any) -> Sig
     return Sighting(0.0, np.array(MIDDLE), score, predicted(label, **of), cut)
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
-@pytest.mark.parametrize("fps", [10, 5])
-def test_conveyor_each_dish_reported_once_with_its_label(scenario: str, fps: int) -> None:
-    if scenario in ("fast", "changing", "everything") and fps < 10:
-        pytest.skip("a dish is in the picture for fewer than ten frames")
-    dishes = right = 0
+@cache
+def scored(scenario: str) -> list[Score]:
+    """Follow three belts with a detector and classifier that err."""
+    scores = []
     for seed in range(3):
-        conveyor = Conveyor(seed, **SCENARIOS[scenario])
+        conveyor = Conveyor(seed, **SCENARIOS[scenario], fps=10)
         oracle, tracker = Oracle(np.random.default_rng(seed)), Tracker()
         reports = []
-        for number in range(0, len(conveyor), round(conveyor.fps / fps)):
+        for number in range(len(conveyor)):
             found = oracle.look(conveyor.truth(number))
             reports += tracker.update(conveyor.time(number), found, SIZE)
-        score = judge(conveyor, [*reports, *tracker.finish()])
-        dishes += score.dishes
-        right += score.right - score.none
-    assert right >= 0.97 * dishes
+        scores.append(judge(conveyor, [*reports, *tracker.finish()]))
+    return scores
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_conveyor_each_dish_is_reported_once(scenario: str) -> None:
+    dishes = sum(score.dishes for score in scored(scenario))
+    errors = sum(score.missed + score.twice + score.none for score in scored(scenario))
+    assert errors <= 0.03 * dishes
+
+
+def test_conveyors_dishes_are_reported_with_their_labels() -> None:
+    scores = [score for scenario in SCENARIOS for score in scored(scenario)]
+    assert sum(score.right for score in scores) >= 0.97 * sum(score.dishes for score in scores)
 
 
 def test_decide_mean_reaches_threshold_gives_class() -> None:
@@ -87,7 +97,8 @@ def test_decide_cut_frames_do_not_count_beside_whole_ones() -> None:
 
 def test_decide_frames_that_cannot_be_judged_do_not_count() -> None:
     capped = seen(UNSURE, probability=0.99, top="clean")  # blurred, or partly hidden
-    assert decide([capped] * 5 + [seen("dirty")])[0] == "dirty"
+    assert decide([capped] * 3 + [seen("dirty")])[0] == "dirty"
+    assert decide([capped] * 4 + [seen("clean")])[0] == UNSURE  # too few are left
     assert decide([capped] * 5) == (UNSURE, pytest.approx(0.99))
 
 
@@ -146,7 +157,9 @@ def test_tracker_one_frame_a_second_is_followed() -> None:
     tracker = Tracker(patience=0.5)
     frames = [[dish(moved(MIDDLE, 30 * number))] for number in range(8)]
     assert run(tracker, frames, fps=1) == []
-    assert [report.frames for report in tracker.finish()] == [7]  # the first came too early
+    assert [report.frames for report in tracker.finish()] == [
+        7
+    ]  # until then, that second was too long
 
 
 def test_tracker_cup_on_saucer_are_two_dishes() -> None:
@@ -163,11 +176,14 @@ def test_tracker_best_frame_has_the_label_of_the_report() -> None:
     tracker = Tracker()
     run(tracker, [[dish(label=a, score=b)] for a, b in zip(labels, scores, strict=True)])
     (report,) = tracker.finish()
-    assert (report.label, report.frame, report.time) == (UNSURE, 1, pytest.approx(0.1))
-    run(tracker, [[dish(label=a, score=b)] for a, b in zip(labels, scores, strict=True)] * 2)
+    assert (report.label, report.frame, report.time) == ("dirty", 3, pytest.approx(0.3))
+
+
+def test_tracker_best_frame_shows_the_whole_dish() -> None:
     tracker = Tracker()
-    run(tracker, [[dish(label="dirty", score=b)] for b in scores])
-    assert tracker.finish()[0].frame == 1
+    entering = [[dish((0.0, 100.0, 20.0 * number, 200.0), score=0.99)] for number in range(1, 6)]
+    run(tracker, [*entering, *[[dish((20.0, 100.0, 120.0, 200.0), score=0.6)]] * 3])
+    assert tracker.finish()[0].frame == 5
 
 
 def test_tracker_forgets_frames_of_reported_dishes() -> None:
