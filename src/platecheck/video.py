@@ -106,19 +106,18 @@ class Video:
 
         self._cv2, self._source, self._step, self._note = cv2, source, 1 / fps, on_note
         self.name = without_secrets(source)
-        self._closed = threading.Event()
-        capture = self._open()
-        if capture is None:
-            missing = "://" not in source and not source.isdecimal() and not Path(source).exists()
+        self._device = int(source) if source.isdecimal() else None
+        self._capture = self._open()
+        if self._capture is None:
+            missing = "://" not in source and self._device is None and not Path(source).exists()
             reason = "there is no such file" if missing else "it is not a video, or not available"
             raise DataError(f"{self.name} cannot be opened: {reason}")
-        self._capture = capture
-        count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
-        remote = "://" in source
-        finite = count > 0 if source.lower().startswith("http") else not remote
-        self.live = not finite or source.isdecimal() or source.startswith("/dev/")
+        count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        stream = "://" in source and not (source.lower().startswith("http") and count > 0)
+        self.live = stream or self._device is not None or source.startswith("/dev/")
         self.frames = count if count > 0 and not self.live else None
         self.skipped = 0
+        self._closed = False
         self._new = threading.Condition()
         self._latest: tuple[Any, float, int, datetime] | None = None
         # No daemon: Python must not end while OpenCV reads.
@@ -126,7 +125,7 @@ class Video:
 
     def close(self) -> None:
         """End the iteration after the current frame; may be called by any thread or signal."""
-        self._closed.set()
+        self._closed = True
 
     def __enter__(self) -> Self:
         return self
@@ -147,15 +146,14 @@ class Video:
             limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit)
             capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, limits)
         else:
-            number = self._source.isdecimal()
-            capture = cv2.VideoCapture(int(self._source) if number else self._source)
+            capture = cv2.VideoCapture(self._source if self._device is None else self._device)
         return capture if capture.isOpened() else None
 
     def _file_frames(self) -> Iterator[Frame]:
         cv2, capture = self._cv2, self._capture
         rate = capture.get(cv2.CAP_PROP_FPS) or 25.0
         number, at, slot = 0, 0.0, -1
-        while not self._closed.is_set() and capture.grab():
+        while not self._closed and capture.grab():
             # Some containers have no timestamps.
             at = max(at, capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 or number / rate)
             if int(at / self._step + 0.01) > slot:
@@ -167,46 +165,48 @@ class Video:
         capture.release()
         if number == 0:
             raise DataError(f"{self.name} has no frame that can be read")
-        if self.frames and number < 0.9 * self.frames and not self._closed.is_set():
+        if self.frames and number < 0.9 * self.frames and not self._closed:
             self._note(f"{self.name} is damaged: only {number} of {self.frames} frames can be read")
 
     def _live_frames(self) -> Iterator[Frame]:
         self._thread.start()
-        start: float | None = None
-        while not self._closed.is_set():
+        start = due = time.monotonic()
+        while not self._closed:
             with self._new:
-                if not self._new.wait_for(lambda: self._latest, 0.2):
+                if self._latest is None or time.monotonic() < due:
+                    self._new.wait(0.2)
+                if self._latest is None or time.monotonic() < due:
                     continue
-                assert self._latest
                 pixels, at, number, received = self._latest
                 self._latest = None
-            start = at if start is None else start
+            due = at + self._step - 0.01  # cameras are not punctual
             rgb = self._cv2.cvtColor(pixels, self._cv2.COLOR_BGR2RGB)
             yield Frame(rgb, at - start, number, received)
-            self._closed.wait(max(0.0, at + self._step - time.monotonic()))
 
     def _grab(self) -> None:
         """Keep the latest frame of a camera, on a thread; open it again whenever it is lost."""
-        capture, number, delay, lost = self._capture, 0, FIRST_RETRY, False
-        while not self._closed.is_set():
+        capture, number, delay, retry = self._capture, 0, FIRST_RETRY, 0.0
+        while not self._closed:
             read, pixels = capture.read() if capture else (False, None)
             if read:
-                if lost:
+                if retry:
                     self._note(f"{self.name} is back")
-                delay, lost = FIRST_RETRY, False
+                delay, retry = FIRST_RETRY, 0.0
                 with self._new:
                     self.skipped += self._latest is not None
                     self._latest = (pixels, time.monotonic(), number, datetime.now(UTC))
                     self._new.notify()
                 number += 1
-            elif not self._closed.is_set():
-                if not lost:
+            elif not retry:
+                if not self._closed:
                     self._note(f"{self.name} was lost; trying to open it again")
-                lost = True
-                if capture:
-                    capture.release()
-                self._closed.wait(delay)
+                capture = capture.release()
+                retry = time.monotonic() + delay
+            elif time.monotonic() < retry:
+                time.sleep(0.05)
+            else:
+                capture = self._open()
                 delay = min(2 * delay, LAST_RETRY)
-                capture = None if self._closed.is_set() else self._open()
+                retry = time.monotonic() + delay
         if capture:
             capture.release()
