@@ -1,7 +1,7 @@
 """Conveyor belts under a fixed camera whose dishes, boxes and labels are known."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -192,6 +192,8 @@ class Conveyor:
         frame = np.roll(self._belt, shift, 1)[:, :WIDTH].copy()
         for k, target, part in self._placed(number):
             dish = self.dishes[k]
+            shade = cv2.GaussianBlur(np.roll(dish.mask, 5, 0), (0, 0), 6)[part][..., None]
+            frame[target] = frame[target] * (1 - 0.4 * shade / np.float32(255))
             alpha = cv2.GaussianBlur(dish.mask, (0, 0), 1)[part][..., None] / np.float32(255)
             frame[target] = frame[target] + alpha * (dish.pixels[part] - frame[target].astype("f4"))
         hand = cv2.GaussianBlur(self._hand(number), (0, 0), 1.5)[..., None] / np.float32(255)
@@ -322,40 +324,41 @@ class Score:
 
     Attributes:
         dishes: number of dishes.
-        right: dishes reported exactly once, with their label.
-        labels: wrong labels of dishes that were reported once.
+        right, unsure, wrong: dishes reported once, by their label.
         missed, twice: dishes never reported, and reported more than once.
         none: reports where there is no dish.
     """
 
-    dishes: int
-    right: int
-    labels: int
-    missed: int
-    twice: int
-    none: int
+    dishes: int = 0
+    right: int = 0
+    unsure: int = 0
+    wrong: int = 0
+    missed: int = 0
+    twice: int = 0
+    none: int = 0
+
+    def __add__(self, other: "Score") -> "Score":
+        return Score(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
 
 def judge(conveyor: Conveyor, reports: Iterable[TrackReport]) -> Score:
     """Compare reports with the truth at the time of their best frames."""
     by_dish: dict[int, list[str]] = {k: [] for k in range(len(conveyor.dishes))}
-    none = 0
+    score = Score(dishes=len(by_dish))
     for report in reports:
         truth = conveyor.truth(round(report.time * conveyor.fps))
         boxes = np.array([dish.box for dish in truth]).reshape(-1, 4)
         alike = iou(np.array(report.box), boxes)
         if not alike.size or alike.max() < 0.3:
-            none += 1
+            score += Score(none=1)
         else:
             by_dish[truth[int(alike.argmax())].dish].append(report.label)
-    counts = [len(labels) for labels in by_dish.values()]
-    right = [conveyor.dishes[k].label == labels[0] for k, labels in by_dish.items() if labels]
-    once = [count == 1 for count in counts if count]
-    return Score(
-        len(counts),
-        sum(r and o for r, o in zip(right, once, strict=True)),
-        sum(not r and o for r, o in zip(right, once, strict=True)),
-        counts.count(0),
-        sum(count > 1 for count in counts),
-        none,
-    )
+    for k, labels in by_dish.items():
+        if len(labels) != 1:
+            score += Score(twice=1) if labels else Score(missed=1)
+        elif labels[0] == UNSURE:
+            score += Score(unsure=1)
+        else:
+            right = labels[0] == conveyor.dishes[k].label
+            score += Score(right=1) if right else Score(wrong=1)
+    return score
