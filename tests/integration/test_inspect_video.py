@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from platecheck import webhook
-from platecheck.cli.inspect_video import inspect_video
+from platecheck.cli.inspect_video import inspect_video, only_video
+from platecheck.errors import DataError
 from platecheck.files import is_output
 from platecheck.photo import open_photo
 from tests.support.cameras import BlobInspector, MjpegCamera, http_server, write_belt
@@ -31,6 +32,27 @@ def belt() -> Conveyor:
 @pytest.fixture(scope="module")
 def film(belt: Conveyor, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_belt(belt, tmp_path_factory.mktemp("film") / "belt.mp4")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "reason"),
+    [
+        (["belt.mp4", "photo.jpg"], {}, "one video"),
+        (["0", "rtsp://camera"], {}, "one video"),
+        (["belt.mp4"], {"as_csv": True}, "--csv"),
+        (["photo.jpg"], {"webhook": "http://host"}, "--webhook"),
+    ],
+)
+def test_only_video_refuses_what_does_not_fit(
+    arguments: list[str], options: dict[str, Any], reason: str
+) -> None:
+    with pytest.raises(DataError, match=reason):
+        only_video(arguments, **{"webhook": None, "as_csv": False, **options})
+
+
+def test_only_video_finds_it() -> None:
+    assert only_video(["0"], webhook="http://host", as_csv=False) == "0"
+    assert only_video(["photo.jpg", "photos"], webhook=None, as_csv=True) is None
 
 
 def lines(text: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ import typer
 
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
+from platecheck.errors import DataError
 from platecheck.files import mark_output, replacing
 
 if TYPE_CHECKING:
@@ -45,6 +46,24 @@ class FrameInspector(Protocol):
     """What finds and judges the dishes in a frame: see `platecheck.inspector.Inspector`."""
 
     def inspect(self, photo: "NDArray[np.uint8]", /) -> Inspected: ...
+
+
+def only_video(arguments: Sequence[str], *, webhook: str | None, as_csv: bool) -> str | None:
+    """Return the video, camera or stream among the arguments, or None if all are photos.
+
+    Raises:
+        DataError: it is not the only argument, or an option does not fit.
+    """
+    from platecheck.video import is_video
+
+    video = next(filter(is_video, arguments), None)
+    if video is None and webhook:
+        raise DataError("--webhook is for a video, a camera or a stream; give one")
+    if video is not None and len(arguments) > 1:
+        raise DataError("give one video, camera or stream at a time, and no photos beside it")
+    if video is not None and as_csv:
+        raise DataError("the dishes of a video are printed as lines of JSON; leave out --csv")
+    return video
 
 
 def inspect_video(
