@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.classifier import Prediction
+from platecheck.detector import Box
+from platecheck.inspector import Dish
 from platecheck.model_info import UNSURE
 
-Box = tuple[float, float, float, float]
 Boxes = NDArray[np.float64]  # [..., 4]: x0, y0, x1, y1 in pixels
 
 MIN_SEEN = 0.5  # share of the frames from first to last in which a dish must be found
@@ -21,17 +22,6 @@ AT_REST = 0.6  # IoU above which a dish has not moved
 # speed is not known well, and if the areas of the boxes are similar.
 REACH, REACH_IF_NEW = 0.35, 0.6
 MAX_GROWTH = 2.5
-
-
-class Seen(Protocol):
-    """What a tracker reads of a dish in a frame: see `platecheck.inspector.Dish`."""
-
-    @property
-    def box(self) -> Box: ...
-    @property
-    def score(self) -> float: ...
-    @property
-    def prediction(self) -> Prediction: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +155,7 @@ class Tracker:
         self._time, self._gap = 0.0, 0.0  # of the last frame, and between the last two
 
     def update(
-        self, time: float, dishes: Iterable[Seen], size: tuple[int, int], frame: Any = None
+        self, time: float, dishes: Iterable[Dish], size: tuple[int, int], frame: Any = None
     ) -> list[TrackReport]:
         """Add a frame and return the reports that are due.
 
@@ -270,7 +260,7 @@ def _affinity(tracks: list[_Track], seen: list[Sighting]) -> Boxes:
     return np.asarray(np.where(possible, iou(ahead, boxes) + 1 - far, 0) / (1 + missed))
 
 
-def _sighting(time: float, dish: Seen, size: tuple[int, int]) -> Sighting:
+def _sighting(time: float, dish: Dish, size: tuple[int, int]) -> Sighting:
     box = np.array(dish.box, np.float64)
     return Sighting(time, box, dish.score, dish.prediction, _is_cut(box, size))
 

@@ -18,8 +18,10 @@ from platecheck.cli.inspect_video import inspect_video, only_video
 from platecheck.errors import DataError
 from platecheck.files import is_output
 from platecheck.photo import open_photo
+from tests.conftest import Cli, WriteModel
 from tests.support.cameras import BlobInspector, MjpegCamera, http_server, write_belt
 from tests.support.conveyor import Conveyor
+from tests.support.writing import write_detector
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,3 +178,19 @@ def test_inspect_video_lost_camera_is_said(
     assert f"note: {url}/video was lost; trying to open it again\n" in printed.err
     assert f"note: {url}/video is back\n" in printed.err
     assert "0 dishes: 0 clean, 0 dirty, 0 unsure; " in printed.err
+
+
+def test_command_inspects_a_video(
+    cli: Cli, film: Path, belt: Conveyor, tmp_path: Path, write_model: WriteModel
+) -> None:
+    model = write_model(tmp_path / "model.onnx")
+    detector = write_detector(tmp_path / "detector.onnx", size=64, grid=1)
+    shown = cli("inspect", film, "--model", model, "--detector", detector, "--fps", 5)
+    assert shown.code == 0
+    found = lines(shown.out)
+    assert found
+    assert {line["source"] for line in found} == {str(film)}
+    assert "frames inspected" in shown.err
+    refused = cli("inspect", film, "photo.jpg", "--model", model, "--detector", detector)
+    assert (refused.code, refused.out) == (2, "")
+    assert "one video" in refused.err

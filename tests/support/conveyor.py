@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from platecheck.classifier import Prediction
 from platecheck.data.render import render_dish
 from platecheck.data.render.tabletops import BACKGROUNDS
+from platecheck.detector import Box
 from platecheck.model_info import UNSURE
-from platecheck.tracking import Box, TrackReport, iou
+from platecheck.tracking import TrackReport, iou
 
 HEIGHT, WIDTH = 360, 640
 SKIN = (196, 148, 120)

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from platecheck.detector import Box
 from platecheck.model_info import UNSURE
-from platecheck.tracking import Box, Sighting, Tracker, TrackReport, decide
+from platecheck.tracking import Sighting, Tracker, TrackReport, decide
 from tests.support.conveyor import (
     HEIGHT,
     SCENARIOS,

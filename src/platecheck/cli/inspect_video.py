@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from platecheck.tracking import Seen, TrackReport
+    from platecheck.inspector import Inspector
+    from platecheck.tracking import TrackReport
     from platecheck.video import Video
     from platecheck.webhook import Webhook
 
@@ -33,19 +34,6 @@ WebhookOption = Annotated[
 FpsOption = Annotated[
     float, typer.Option(min=0.1, max=240, help="Video: most frames to inspect per second.")
 ]
-
-
-class Inspected(Protocol):
-    """What is read of an inspection: see `platecheck.inspector.Inspection`."""
-
-    @property
-    def dishes(self) -> "Iterable[Seen]": ...
-
-
-class FrameInspector(Protocol):
-    """What finds and judges the dishes in a frame: see `platecheck.inspector.Inspector`."""
-
-    def inspect(self, photo: "NDArray[np.uint8]", /) -> Inspected: ...
 
 
 def only_video(arguments: Sequence[str], *, webhook: str | None, as_csv: bool) -> str | None:
@@ -68,7 +56,7 @@ def only_video(arguments: Sequence[str], *, webhook: str | None, as_csv: bool) -
 
 def inspect_video(
     source: str,
-    inspector: FrameInspector,
+    inspector: "Inspector",
     *,
     save: Path | None = None,
     webhook: str | None = None,
@@ -93,7 +81,7 @@ def inspect_video(
     hook = Webhook(webhook, on_note=_note) if webhook else None
     with Video(source, fps=fps, on_note=_note) as video, _ended_by_signals(video):
         output = _Output(video, save, hook, sys.stdout)
-        with progress_bar("inspecting", unit="frames") as bar:
+        with progress_bar("inspecting frames") as bar:
             bar.start(video.frames)
             last = -1
             for frame in video:
