@@ -41,8 +41,8 @@ SaveFolder = Annotated[
     Path | None,
     typer.Option(
         metavar="DIR",
-        help="Write photos with the dishes drawn in, or the best frame of each dish of a video, to a"
-        " new folder.",
+        help="Write photos with the dishes drawn in to a new folder; of a video, the best frame of"
+        " each dish.",
     ),
 ]
 
