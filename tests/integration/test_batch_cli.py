@@ -111,7 +111,7 @@ def test_batch_on_a_terminal_shows_progress_and_rate(
     os.close(ours)
     assert process.returncode == 0
     text = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode())
-    assert re.search(r"predicting .*100% 2000/2000 [0-9,]+ photos/s \d:\d\d:\d\d", text)
+    assert re.search(r"predicting .*100% 2000/2000 [0-9,]+/s \d:\d\d:\d\d", text)
 
 
 @pytest.mark.parametrize(

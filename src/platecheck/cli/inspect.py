@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from platecheck.cli.inspect_video import FpsOption, WebhookOption, inspect_video, only_video
 from platecheck.cli.options import DetectorOption, Json, ModelOption, Strict
 from platecheck.cli.photos import (
     COLORS,
@@ -38,7 +39,11 @@ LAST_COLUMNS = ("quality", "error")
 
 SaveFolder = Annotated[
     Path | None,
-    typer.Option(metavar="DIR", help="Write photos with the dishes drawn in to a new folder."),
+    typer.Option(
+        metavar="DIR",
+        help="Write photos with the dishes drawn in to a new folder; of a video, the best frame of"
+        " each dish.",
+    ),
 ]
 
 
@@ -52,15 +57,25 @@ def inspect(
     strict: Strict = False,
     max_pixels: MaxPixels = None,
     allow_private: AllowPrivate = False,
+    webhook: WebhookOption = None,
+    fps: FpsOption = 10.0,
 ) -> None:
-    """Find and classify every dish in photos; exit code 1 if any photo cannot be read."""
+    """Find and classify every dish in photos, a video or the pictures of a camera.
+
+    Exit code 1 if any photo cannot be read. Of a video file, the number of a camera or the URL of a
+    stream, each dish is printed once, as a line of JSON.
+    """
     from platecheck.inspector import Inspector
 
     if as_json and as_csv:
         raise DataError("--json and --csv are mutually exclusive")
+    video = only_video(photos, webhook=webhook, as_csv=as_csv)
     inspector = Inspector.load(model, detector)
     if save:
         check_pictures(save, "--save")
+    if video is not None:
+        inspect_video(video, inspector, save=save, webhook=webhook, fps=fps)
+        return
     sources = list_sources(photos)
     classes = inspector.classifier.classes
     stdout, table = console(), csv.writer(sys.stdout, lineterminator="\n")

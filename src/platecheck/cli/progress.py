@@ -49,7 +49,7 @@ class Bar:
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} photos/s" if speed else "")
+        return Text(f"{speed:,.0f}/s" if speed else "")
 
 
 @contextmanager

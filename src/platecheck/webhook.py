@@ -1,0 +1,95 @@
+"""Post JSON to a URL without blocking."""
+
+import http.client
+import json
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+from urllib.parse import urlsplit
+
+from platecheck.errors import DataError
+
+RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between attempts
+TIMEOUT = 10.0  # of one attempt, in seconds
+QUEUED = 100  # messages
+
+
+class Webhook:
+    """Posts messages in order, on a thread.
+
+    Connection errors, time-outs and the statuses 408, 429 and 5xx are retried; each message has an
+    ``Idempotency-Key``, so that the receiver can recognize one that it got twice. A message is
+    dropped if it is refused, if all `RETRIES` fail or if too many are waiting.
+
+    Attributes:
+        sent: number of messages.
+        delivered: number of messages that were accepted.
+
+    Raises:
+        DataError: the URL is invalid.
+    """
+
+    def __init__(self, url: str, *, on_note: Callable[[str], None] = lambda note: None) -> None:
+        self._url, self._note = urlsplit(url), on_note
+        connections = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+        try:
+            self._connect, self._port = connections[self._url.scheme], self._url.port
+            self._host = self._url.hostname or ""
+        except (KeyError, ValueError):
+            self._host = ""
+        if not self._host:
+            raise DataError("the webhook must be a URL such as https://example.com/dishes")
+        self.sent = self.delivered = 0
+        self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Queue a message; never blocks."""
+        self.sent += 1
+        if self._waiting.qsize() < QUEUED:
+            self._waiting.put(json.dumps(message).encode())
+        else:
+            self._note("the webhook is too slow or out of reach: a report was dropped")
+
+    def close(self, seconds: float = TIMEOUT) -> None:
+        """Deliver what is waiting, for at most so many seconds."""
+        self._waiting.put(None)
+        self._thread.join(seconds)
+
+    def _work(self) -> None:
+        while (body := self._waiting.get()) is not None:
+            if reason := self._deliver(body, str(uuid.uuid4())):
+                self._note(f"a report was dropped: the webhook's {reason}")
+            else:
+                self.delivered += 1
+
+    def _deliver(self, body: bytes, key: str) -> str:
+        """Post a message, again if necessary; return why it was not accepted, or ""."""
+        for delay in (*RETRIES, None):
+            try:
+                status = self._post(body, key)
+            except (OSError, http.client.HTTPException) as error:
+                reason = f"connection failed ({error or type(error).__name__})"
+            else:
+                if 200 <= status < 300:
+                    return ""
+                reason = f"status was {status}"
+                if status < 500 and status not in (408, 429):
+                    return reason
+            if delay is not None:
+                time.sleep(delay)
+        return reason
+
+    def _post(self, body: bytes, key: str) -> int:
+        connection = self._connect(self._host, self._port, timeout=TIMEOUT)
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        try:
+            query = f"?{self._url.query}" if self._url.query else ""
+            connection.request("POST", (self._url.path or "/") + query, body, headers)
+            return int(connection.getresponse().status)
+        finally:
+            connection.close()
