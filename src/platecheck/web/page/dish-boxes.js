@@ -1,0 +1,109 @@
+// @ts-check
+/** Outline the dishes on a photo or a video, each with its icon, label and heatmap. */
+
+import { area, cropsOf } from "./crops.js";
+import { icon, make } from "./elements.js";
+import { confidenceText, isConfident, kindOf, labelName, showsHeatmap } from "./labels.js";
+import { percent, t } from "./language.js";
+
+export class DishBoxes {
+  #list;
+  #onSelect;
+  #items = [];
+
+  /**
+   * @param {HTMLElement} list an ol that covers the picture
+   * @param {((index: number) => void)|null} onSelect called when a dish is tapped or focused; null:
+   *   the dishes cannot be selected
+   */
+  constructor(list, onSelect = null) {
+    this.#list = list;
+    this.#onSelect = onSelect;
+  }
+
+  /**
+   * Outline the dishes of an inspection. A single dish has no label of its own: the banner has it.
+   *
+   * @param {import("./inspection.js").Inspection} inspection
+   */
+  show({ dishes, width, height }) {
+    const whole = [0, 0, width || 1, height || 1];
+    const boxes = dishes.map(({ box }) => box ?? whole);
+    const crops = cropsOf(boxes, whole[2], whole[3]);
+    const byArea = [...boxes].sort((a, b) => area(b) - area(a));
+    this.#items = dishes.map((dish, index) => {
+      const box = boxes[index];
+      const item = make("li", { data: { kind: kindOf(dish.label) } });
+      place(item, box, whole);
+      item.style.setProperty("z-index", byArea.indexOf(box)); // what is in front can be tapped
+      item.classList.toggle("whole", dish.box === null);
+      item.classList.toggle("at-top", box[1] < 0.06 * whole[3]);
+      if (dish.evidence && showsHeatmap(dish.label)) {
+        item.append(make("img", { class: "heatmap", alt: "", src: dish.evidence }));
+        place(item.lastChild, dish.crop ?? crops[index], box);
+      }
+      if (dishes.length > 1) item.append(tag(dish), ...this.#button(dish, index, dishes.length));
+      return item;
+    });
+    this.#list.replaceChildren(...this.#items);
+  }
+
+  #button(dish, index, count) {
+    if (!this.#onSelect) return [];
+    const select = () => this.#onSelect(index);
+    const on = { click: select, focus: select };
+    const name = dishName(dish, index, count);
+    return [make("button", { type: "button", "aria-label": name, on })];
+  }
+
+  /**
+   * Mark a dish, whose heatmap is shown.
+   *
+   * @param {number|null} selected index of the dish; null: none
+   * @returns {HTMLImageElement|null} the heatmap, if there is one
+   */
+  select(selected) {
+    this.#items.forEach((item, index) => {
+      item.classList.toggle("selected", index === selected);
+      item.querySelector("button")?.setAttribute("aria-pressed", String(index === selected));
+    });
+    return this.#items[selected]?.querySelector("img") ?? null;
+  }
+
+  clear() {
+    this.#items = [];
+    this.#list.replaceChildren();
+  }
+}
+
+/**
+ * @param {import("./inspection.js").Dish} dish
+ * @param {number} index
+ * @param {number} count number of dishes
+ * @returns {string} such as "Dish 2 of 5: Dirty, very likely, 93%"
+ */
+export function dishName(dish, index, count) {
+  const answer = [labelName(dish.label), confidenceText(dish)].filter(Boolean).join(", ");
+  return t("dishNumber", { number: index + 1, count, answer });
+}
+
+function tag({ label, probability }) {
+  const share = isConfident(label) ? percent(probability) : "";
+  return make(
+    "span",
+    { class: "tag", "aria-hidden": "true" },
+    icon(kindOf(label)),
+    make("span", { class: "tag-text", textContent: [labelName(label), share].join(" ").trim() }),
+  );
+}
+
+/** Place an element over a part of another one. */
+function place(element, box, part) {
+  const [[x0, y0, x1, y1], [left, top, right, bottom]] = [box, part];
+  const [width, height] = [right - left, bottom - top];
+  const sides = { left: (x0 - left) / width, top: (y0 - top) / height };
+  const lengths = { width: (x1 - x0) / width, height: (y1 - y0) / height };
+  for (const [name, share] of Object.entries({ ...sides, ...lengths })) {
+    element.style.setProperty(name, `${100 * share}%`);
+  }
+}

@@ -1,0 +1,117 @@
+// @ts-check
+/**
+ * Inspections: the dishes found in a photo and what they say together.
+ *
+ * @typedef {{box: number[]|null, label: string, probability: number, needed?: number,
+ *   probabilities: Record<string, number>, quality: string, evidence?: string, crop?: number[],
+ *   record?: number, receipt?: any}} Dish
+ *   box: x0, y0, x1, y1 in pixels of the photo; null: the whole photo; evidence: the heatmap, which
+ *   covers `crop`; record: its id in the record of this shift; receipt: of feedback
+ * @typedef {{verdict: string, dishes: Dish[], quality: string, width?: number, height?: number,
+ *   error?: any}} Inspection
+ *   verdict: a label of the dishes, or NO_DISH; dishes: the most urgent first
+ */
+
+import { confidenceText, isConfident, labelName } from "./labels.js";
+import { t } from "./language.js";
+
+export const NO_DISH = "no dish";
+// Labels that need attention, in this order; all others come after them.
+const URGENT = ["dirty", "unsure", "not a dish"];
+
+/**
+ * Read an item of `photos` in the response to POST /v1/inspect.
+ *
+ * @param {any} answer
+ * @returns {Inspection}
+ */
+export function readInspection(answer) {
+  const dishes = (answer.dishes ?? []).map((dish) => ({ quality: "ok", ...dish }));
+  dishes.sort((a, b) => urgency(a.label) - urgency(b.label) || position(a) - position(b));
+  return { verdict: verdictOf(dishes), quality: "ok", ...answer, dishes };
+}
+
+/**
+ * Read an item of `photos` in the response to POST /v1/predict: the photo is one dish, or none.
+ *
+ * @param {any} answer
+ * @returns {Inspection}
+ */
+export function readPrediction({ name, error, ...prediction }) {
+  if (error) return readInspection({ name, error });
+  const isDish = prediction.label !== "not a dish";
+  const dishes = isDish ? [{ ...prediction, box: null }] : [];
+  const verdict = isDish ? prediction.label : NO_DISH;
+  return readInspection({ name, verdict, dishes, quality: prediction.quality ?? "ok" });
+}
+
+/**
+ * @param {string} label
+ * @returns {number} sort key: what needs attention comes first
+ */
+export function urgency(label) {
+  const index = URGENT.indexOf(label);
+  return index < 0 ? URGENT.length : index;
+}
+
+/**
+ * @param {Dish[]} dishes
+ * @returns {string} the verdict on a photo: the label that needs attention most
+ */
+export function verdictOf(dishes) {
+  const [first] = dishes.map(({ label }) => label).sort((a, b) => urgency(a) - urgency(b));
+  return first ?? NO_DISH;
+}
+
+/** Sort key: reading order, in rows of a tenth of a typical photo's height. */
+function position({ box }) {
+  return box ? Math.round(box[1] / 100) * 1e5 + box[0] : 0;
+}
+
+/**
+ * @param {Dish[]} dishes
+ * @returns {Map<string, number>} number of dishes by label
+ */
+export function countByLabel(dishes) {
+  const counts = new Map();
+  for (const label of dishes.map((dish) => dish.label).sort()) {
+    counts.set(label, (counts.get(label) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/**
+ * @param {Dish[]} dishes
+ * @returns {string} such as "5 dishes: 3 clean, 1 dirty, 1 unsure"
+ */
+export function countsText(dishes) {
+  const counts = [...countByLabel(dishes)].map(([label, count]) =>
+    t("countOf", { count, name: labelName(label).toLocaleLowerCase() }),
+  );
+  return t("dishesAre", {
+    dishes: t("dishesSeen", { count: dishes.length }),
+    counts: counts.join(", "),
+  });
+}
+
+/**
+ * @param {Inspection} inspection
+ * @returns {string} such as "Dirty" for one dish and "Dirty: 1 of 5" for several
+ */
+export function verdictText({ verdict, dishes }) {
+  const answer = labelName(verdict);
+  if (dishes.length < 2) return answer;
+  const some = dishes.filter(({ label }) => label === verdict).length;
+  const all = dishes.length;
+  return some === all ? t("allOf", { answer, all }) : t("someOf", { answer, some, all });
+}
+
+/**
+ * @param {Inspection} inspection
+ * @returns {string} such as "Dirty, very likely, 93%" or "5 dishes: 3 clean, 1 dirty, 1 unsure"
+ */
+export function describeInspection({ verdict, dishes }) {
+  if (dishes.length > 1) return countsText(dishes);
+  const confidence = dishes.length && isConfident(verdict) ? confidenceText(dishes[0]) : "";
+  return [labelName(verdict), confidence].filter(Boolean).join(", ");
+}
