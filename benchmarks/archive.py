@@ -204,8 +204,8 @@ def listing(folder: Path) -> None:
     out = folder / "listed.parquet"
     start = time.perf_counter()
     ran = batch(
-        *(place, out, "--model", "tiny", "--part-rows", "100000"),
-        kill_when=lambda: is_listed(Path(f"{out}.parts", "job.json")),
+        *(place, out, "--model", "tiny", "--shard-rows", "100000"),
+        kill_when=lambda: is_listed(Path(f"{out}.shards", "job.json")),
     )
     print(
         f"{rows:,} rows: {rows / (time.perf_counter() - start):,.0f} a second,"
@@ -224,7 +224,7 @@ def kills(folder: Path) -> None:
     whole, out = folder / f"whole-{rows}.parquet", folder / "killed.parquet"
     if not whole.exists():
         batch(source, whole, "--model", "tiny")
-    results = Path(f"{out}.parts", "results")
+    results = Path(f"{out}.shards", "results")
 
     def after(shards: int) -> bool:
         return results.is_dir() and sum(1 for _ in results.iterdir()) >= shards

@@ -8,10 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Instruction:
-    """One instruction: ``COPY --from=build a b`` is COPY, {"from": "build"}, "a b"."""
+    """One instruction: ``COPY --from=build a b`` is COPY, "--from=build ", "a b"."""
 
     name: str
-    options: dict[str, str]
+    options: str
     rest: str
 
     def words(self) -> list[str]:
@@ -26,13 +26,5 @@ def read_dockerfile(path: Path) -> list[Instruction]:
     """All instructions in order."""
     text = re.sub(r"^\s*#.*\n", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     lines = text.replace("\\\n", "").splitlines()
-    return [_instruction(line) for line in lines if line.strip()]
-
-
-def _instruction(line: str) -> Instruction:
-    name, _, rest = line.strip().partition(" ")
-    options = {}
-    while found := re.match(r"\s*--([\w-]+)=(\S+)\s+", rest):
-        options[found[1]] = found[2]
-        rest = rest[found.end() :]
-    return Instruction(name, options, rest.strip())
+    parts = (re.match(r"\s*(\w+)\s+((?:--\S+\s+)*)(.*\S)", line) for line in lines)
+    return [Instruction(*found.groups()) for found in parts if found]

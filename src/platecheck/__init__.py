@@ -4,6 +4,8 @@
 >>> Classifier.load().predict("plate.jpg").label
 'dirty'
 
+`Inspector` finds every dish in a photo and classifies each.
+
 A photo is a path, bytes, an open file, a PIL image or a NumPy array. For OpenCV arrays, pass
 ``predict(frame, color="bgr")``.
 """
@@ -17,12 +19,15 @@ if TYPE_CHECKING:
     from platecheck.api import audit, evaluate, train
     from platecheck.classifier import Classifier, Prediction
     from platecheck.errors import ModelError, PhotoError, PlatecheckError
+    from platecheck.inspector import Inspection, Inspector
     from platecheck.photo import open_photo
 
     __version__: str
 
 __all__ = [
     "Classifier",
+    "Inspection",
+    "Inspector",
     "ModelError",
     "PhotoError",
     "PlatecheckError",
@@ -44,6 +49,8 @@ if _imported := sys.modules.get("onnxruntime"):
 
 _LAZY_IMPORTS = {
     "Classifier": "platecheck.classifier",
+    "Inspection": "platecheck.inspector",
+    "Inspector": "platecheck.inspector",
     "ModelError": "platecheck.errors",
     "PhotoError": "platecheck.errors",
     "PlatecheckError": "platecheck.errors",

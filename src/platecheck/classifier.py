@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,13 +20,21 @@ from platecheck.model_file import (
     open_session,
     read_model,
 )
-from platecheck.model_info import ModelInfo, first_line, read_info
-from platecheck.photo import MAX_PIXELS, Color, Source, open_photo, photo_name
+from platecheck.model_info import CLEAN, UNSURE, ModelInfo, class_key, first_line, read_info
+from platecheck.photo import (
+    MAX_PIXELS,
+    Color,
+    Source,
+    open_reduced,
+    photo_name,
+    resize_photo,
+)
+from platecheck.quality import OK, measure
 from platecheck.stream import stream
 
 __all__ = [
     "BUNDLED_MODELS", "DEFAULT", "Classifier", "Model", "ModelOutputs", "Prediction", "Source",
-    "find_model", "predict_batch", "predict_many",
+    "find_model", "predict_batch",
 ]  # fmt: skip
 
 
@@ -46,6 +54,8 @@ class Prediction:
         ood_score: out-of-distribution score; None if the model has no such output.
         heatmap: float32 [h, w] in [0, 1], how dirty each cell looks, from the upper left; None if
             the model has no such output.
+        quality: "ok", or why the photo is not good enough to call a dish clean, a key of
+            `platecheck.quality.ADVICE`; a dish that would be clean is then unsure.
     """
 
     source: str
@@ -56,6 +66,13 @@ class Prediction:
     threshold: float = 0.0
     ood_score: float | None = None
     heatmap: NDArray[np.float32] | None = field(default=None, repr=False, compare=False)
+    quality: str = OK
+
+    def with_quality(self, quality: str) -> "Prediction":
+        """Return the prediction for a photo of this quality: unsure instead of clean if poor."""
+        is_clean = class_key(self.label) == CLEAN
+        label = UNSURE if is_clean and quality != OK else self.label
+        return replace(self, label=label, quality=quality)
 
     @property
     def top_class(self) -> str:
@@ -74,6 +91,7 @@ class Prediction:
             "top_class": self.top_class,
             "needed": self.threshold,
             "oddness": self.ood_score,
+            "quality": self.quality,
         }
 
     @property
@@ -210,7 +228,7 @@ class Classifier:
     @property
     def has_heatmap(self) -> bool:
         """Whether the model also predicts where the dirt is."""
-        return "evidence" in self._outputs
+        return "evidence" in self._output_names
 
     @property
     def gives_evidence(self) -> bool:
@@ -218,7 +236,7 @@ class Classifier:
         return self.has_heatmap
 
     @cached_property
-    def _outputs(self) -> list[str]:
+    def _output_names(self) -> list[str]:
         known = ("probabilities", "evidence", "oddness")
         return [output.name for output in self.session.get_outputs() if output.name in known]
 
@@ -238,7 +256,7 @@ class Classifier:
 
     def outputs(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
         """Return all outputs of the model; see `probabilities` for arguments and errors."""
-        found = self._run(pixels, self._outputs)
+        found = self._run(pixels, self._output_names)
         return ModelOutputs(found["probabilities"], found.get("evidence"), found.get("oddness"))
 
     def answers(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
@@ -272,8 +290,10 @@ class Classifier:
         Raises:
             PhotoError: the photo cannot be opened, or has another type.
         """
-        pixels = open_photo(photo, size=self.size, color=color, max_pixels=max_pixels)
-        return self.predict_pixels(pixels[None], [photo_name(photo)])[0]
+        (prediction,) = predict_batch(self, [photo], color=color, max_pixels=max_pixels)
+        if prediction.error:
+            raise prediction.error
+        return prediction
 
     def predict_many(
         self,
@@ -302,7 +322,8 @@ class Classifier:
             TypeError: `photos` is a single photo.
             ValueError: `batch_size` or `workers` is below 1.
         """
-        return predict_many(self, photos, batch_size, workers, color=color, max_pixels=max_pixels)
+        work = partial(predict_batch, self, color=color, max_pixels=max_pixels)
+        return stream(work, photos, batch_size, workers)
 
     def predict_pixels(self, pixels: NDArray[np.uint8], names: Sequence[str]) -> list[Prediction]:
         """Classify photos that are already resized, as in `probabilities`, with N names."""
@@ -325,23 +346,6 @@ class Classifier:
         ]
 
 
-def predict_many(
-    model: Model,
-    photos: Iterable[Source],
-    batch_size: int = 8,
-    workers: int | None = None,
-    *,
-    color: Color = "rgb",
-    max_pixels: int = MAX_PIXELS,
-) -> Iterator[Prediction]:
-    """Classify many photos with any model whose `probabilities` is thread-safe.
-
-    See `Classifier.predict_many`. Without thresholds, the label is the most probable class.
-    """
-    work = partial(predict_batch, model, color=color, max_pixels=max_pixels)
-    return stream(work, photos, batch_size, workers)
-
-
 def predict_batch(
     model: Model,
     photos: Sequence[Source],
@@ -350,20 +354,25 @@ def predict_batch(
     color: Color = "rgb",
     max_pixels: int = MAX_PIXELS,
 ) -> list[Prediction]:
-    """Classify one batch on the calling thread, with `names` as the sources of the predictions.
+    """Classify one batch on the calling thread; see `Classifier.predict_many`.
 
-    See `predict_many`; names are paths, file names or types by default.
+    `names` are the sources of the predictions [default: paths, file names or types]. Without
+    thresholds, the label is the most probable class.
     """
+    checked = isinstance(model, Classifier) and model.info.quality_check
     found: list[Prediction | None] = []
-    pixels, sources = [], []
+    pixels, sources, qualities = [], [], []
     for photo, name in zip(photos, names or map(photo_name, photos), strict=True):
         try:
-            opened = open_photo(photo, model.size, color=color, max_pixels=max_pixels, name=name)
+            opened = open_reduced(
+                photo, model.size, color=color, max_pixels=max_pixels, name=name
+            ).pixels
         except PhotoError as error:
             found.append(Prediction(name, error=error))
         else:
-            pixels.append(opened)
+            pixels.append(resize_photo(opened, model.size))
             sources.append(name)
+            qualities.append(measure(opened).reason if checked else OK)
             found.append(None)
     if not pixels:
         succeeded = []
@@ -379,7 +388,7 @@ def predict_batch(
             )
             for name, row in zip(sources, model.probabilities(np.stack(pixels)), strict=True)
         ]
-    remaining = iter(succeeded)
+    remaining = map(Prediction.with_quality, succeeded, qualities)
     return [each or next(remaining) for each in found]
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from platecheck.errors import DataError, OutputError, PlatecheckError
 
-PART = ".part-"  # prefix of incomplete files, which a killed process may leave behind
+TEMPORARY = ".part-"  # prefix of incomplete files, which a killed process may leave behind
 OUTPUT_MARKER = ".platecheck-output"  # empty file that marks a folder as results, not photos
 LOCK = ".lock"  # lock file; network file systems cannot lock folders
 # Errors that concern the whole disk, whichever library runs into them.
@@ -33,7 +33,7 @@ def replacing(path: Path) -> Iterator[Path]:
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise DataError(f"{path} is not a regular file; choose another name")
     # The suffix stays, since many writers choose the format by it.
-    temporary = path.parent / f"{PART}{uuid.uuid4().hex}{path.suffix}"
+    temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}{path.suffix}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
@@ -185,15 +185,15 @@ def sync_folder(folder: Path) -> None:
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
     """Yield a temporary folder beside `folder`; rename it to `folder` if the block succeeds."""
-    part = folder.parent / f"{PART}{uuid.uuid4().hex}"
-    part.mkdir(parents=True)
+    temporary = folder.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
+    temporary.mkdir(parents=True)
     try:
-        yield part
+        yield temporary
         if folder.exists():
             folder.rmdir()  # empty; some systems do not rename onto an existing folder
-        part.replace(folder)
+        temporary.replace(folder)
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -97,8 +97,6 @@ def files_below(
     Args:
         place: a folder or glob pattern, local or a URL. ``**`` matches any depth, and a matching
             folder includes everything in it.
-        wanted: returns whether to include a file of this name.
-        entries: lists a folder.
         besides: folders that are read separately, so that links to them are not followed.
         results: filled with the folders that were skipped because platecheck wrote them.
 

@@ -21,13 +21,9 @@ def overlay(
     color: Color = "rgb",
     max_pixels: int = MAX_PIXELS,
 ) -> Image.Image:
-    """Return the photo, upright, with the heatmap blended in.
+    """Return the photo, upright, with a heatmap of a `Prediction`, [h, w] in [0, 1], blended in.
 
-    Args:
-        photo: the photo that was classified.
-        heatmap: float32 [h, w] in [0, 1], from `platecheck.classifier.Prediction`.
-        color: see `platecheck.photo.open_photo`.
-        max_pixels: see `platecheck.photo.open_photo`.
+    See `open_photo` for `color` and `max_pixels`.
     """
     pixels = open_photo(photo, color=color, max_pixels=max_pixels)
     height, width = pixels.shape[:2]

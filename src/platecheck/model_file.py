@@ -13,6 +13,7 @@ from platecheck.model_info import first_line
 
 # Names of the models shipped with platecheck; the first is the default.
 BUNDLED_MODELS = ("plate", "tiny")
+BUNDLED_DETECTORS = ("dishes",)
 DEFAULT = "default"
 _WEIGHTS = Path(str(files("platecheck") / "weights"))
 
@@ -20,7 +21,9 @@ ModelSource = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes
 """An exported model: its path, the name of a bundled one, its content, or an open file."""
 
 
-def find_model(path: str | os.PathLike[str] | None) -> Path:
+def find_model(
+    path: str | os.PathLike[str] | None, bundled: Sequence[str] = BUNDLED_MODELS
+) -> Path:
     """Return the file of a model: a path, the name of a shipped model, ``default`` or None.
 
     An existing file takes precedence over a shipped model of the same name.
@@ -28,26 +31,26 @@ def find_model(path: str | os.PathLike[str] | None) -> Path:
     name = DEFAULT if path is None else os.fspath(path)
     if path is not None and Path(name).exists():
         return Path(name)
-    shipped = BUNDLED_MODELS[0] if name == DEFAULT else name
-    return _WEIGHTS / f"{shipped}.onnx" if shipped in BUNDLED_MODELS else Path(name)
+    shipped = bundled[0] if name == DEFAULT else name
+    return _WEIGHTS / f"{shipped}.onnx" if shipped in bundled else Path(name)
 
 
-def read_model(source: ModelSource | None) -> tuple[bytes, str, Path | str | bytes]:
-    """Return the content of a model, its name for messages, and what to pickle.
-
-    Raises:
-        ModelError: there is no such file, or it cannot be read.
-    """
+def read_model(
+    source: ModelSource | None, bundled: Sequence[str] = BUNDLED_MODELS
+) -> tuple[bytes, str, Path | str | bytes]:
+    """Return the content of a model, its name for messages, and what to pickle."""
     if isinstance(source, bytes | bytearray | memoryview):
         content = bytes(source)
         return content, "<bytes>", content
     if source is None or isinstance(source, str | os.PathLike):
-        path = find_model(source)
+        path = find_model(source, bundled)
         if path.is_dir():
             raise ModelError(f"{path} is a folder; export a run as a model file: platecheck export")
         if not path.is_file():
             is_name = not path.suffix and len(path.parts) == 1
-            raise ModelError(f"no model file at {path}" + "; shipped: plate, tiny" * is_name)
+            raise ModelError(
+                f"no model file at {path}" + f"; shipped: {', '.join(bundled)}" * is_name
+            )
         # The path of a bundled model may differ on another machine.
         origin = path.stem if path.parent == _WEIGHTS else path.absolute()
         read, name = path.read_bytes, str(path)
@@ -66,11 +69,7 @@ def read_model(source: ModelSource | None) -> tuple[bytes, str, Path | str | byt
 def open_session(
     content: bytes, name: str, providers: Sequence[str] | None
 ) -> onnxruntime.InferenceSession:
-    """Open a model with ONNX Runtime on one thread.
-
-    Raises:
-        ModelError: it is not an ONNX model, or a provider is unavailable.
-    """
+    """Open a model with ONNX Runtime on one thread."""
     wanted = list(providers or ["CPUExecutionProvider"])
     available = onnxruntime.get_available_providers()
     if missing := [provider for provider in wanted if provider not in available]:

@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from platecheck.errors import ModelError
 # The metadata property that holds ModelInfo as JSON, and the version of its layout.
 METADATA_KEY = "platecheck"
 FORMAT: Literal[1] = 1
+
+# The class, in any spelling of `class_key`, that a photo of poor quality cannot prove.
+CLEAN = "clean"
 
 # Labels beside the classes.
 UNSURE = "unsure"
@@ -89,6 +92,9 @@ class ModelInfo(JsonModel):
         default=None, description="error rates that the thresholds were chosen for"
     )
     ood_threshold: float | None = Field(default=None, description="above it: not a dish")
+    quality_check: bool = Field(
+        default=True, description="whether clean dishes in photos of poor quality are unsure"
+    )
     reference: Reference | None = Field(default=None, description="baseline for drift detection")
     epoch: int
     seed: int
@@ -110,21 +116,56 @@ class ModelInfo(JsonModel):
         return self.classes[best] if sure else UNSURE
 
 
-def read_info(metadata: dict[str, str], where: str) -> ModelInfo:
-    """Parse platecheck's metadata from the metadata properties of an ONNX file.
+class DetectorInfo(JsonModel):
+    """Metadata of an exported detector."""
 
-    Raises:
-        ModelError: there are none, or they are damaged or of a later format.
-    """
+    format: Literal[1] = 1
+    kind: Literal["detector"] = "detector"
+    platecheck: str = Field(description="version that wrote the file")
+    recipe: str
+    network: str
+    size: int = Field(ge=32, le=4096, description="side of the square input, in pixels")
+    precision: Literal["float32", "int8"]
+    threshold: float = Field(ge=0, le=1, description="minimum score of a dish")
+    nms_iou: float = Field(
+        gt=0, le=1, description="of boxes that overlap more, only the best is kept"
+    )
+    epoch: int
+    seed: int
+    data_fingerprint: str
+    metrics: dict[str, dict[str, Any]] = Field(description="by set of photos: boxes, found, …")
+
+
+Info = TypeVar("Info", ModelInfo, DetectorInfo)
+
+
+def _parse(kind: type[Info], metadata: dict[str, str], where: str) -> Info:
     if METADATA_KEY not in metadata:
         raise ModelError(f"{where} is an ONNX model, but not one written by platecheck export")
     try:
         content = json.loads(metadata[METADATA_KEY])
-        if isinstance(content, dict) and content.get("format", FORMAT) != FORMAT:
-            raise ModelError(f"{where} needs a newer platecheck: upgrade to read it")
-        info = ModelInfo.model_validate(content)
+        if isinstance(content, dict):
+            if content.get("format", FORMAT) != FORMAT:
+                raise ModelError(f"{where} needs a newer platecheck: upgrade to read it")
+            is_detector = content.get("kind") == "detector"
+            if is_detector != (kind is DetectorInfo):
+                what = "detector, not a classifier: pass it with --detector"
+                if not is_detector:
+                    what = "classifier, not a detector: pass it with --model"
+                raise ModelError(f"{where} is a {what}")
+        return kind.model_validate(content)
     except (ValueError, ValidationError) as error:
         raise ModelError(f"{where} has corrupt metadata: {first_line(error)}") from error
+
+
+def read_detector_info(metadata: dict[str, str], where: str) -> DetectorInfo:
+    """Parse platecheck's metadata from the metadata properties of a detector's ONNX file."""
+    return _parse(DetectorInfo, metadata, where)
+
+
+def read_info(metadata: dict[str, str], where: str) -> ModelInfo:
+    """Parse platecheck's metadata from the metadata properties of an ONNX file."""
+    info = _parse(ModelInfo, metadata, where)
     for name in info.classes:
         if class_key(name) in (UNSURE, NO_DISH):
             raise ModelError(f"{where} has a class '{name}'; rename its folder and train again")

@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from operator import index
 from pathlib import Path
 from typing import IO, Any, Literal, get_args
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 from platecheck.errors import PhotoError
+from platecheck.photo_color import to_rgb
 from platecheck.photo_formats import CUT_SHORT, DAMAGED, check_scans, identify, is_cut_short
 
 Source = (
@@ -38,9 +40,6 @@ MAX_NAME_LENGTH = 4096  # a longer string is probably a photo in base64, not a p
 # Pillow decodes plain PPM and compressed BMP in Python, up to three seconds a megapixel. A lower
 # pixel limit for those keeps a small file from blocking a service.
 _SLOW_FORMAT_FACTOR = 1 / 32
-
-# Pixels converted to 8 bits at a time.
-_CHUNK = 2**20
 
 # A JPEG is decoded at 1/2, 1/4 or 1/8 scale if that leaves at least this multiple of the wanted
 # height and width.
@@ -107,19 +106,70 @@ def open_photo(
         PhotoError: the photo cannot be opened, or `source` has an unsupported type.
         ValueError: `size`, `color` or `max_pixels` is invalid.
     """
+    wanted = None if size is None else _wanted_size(size, max(max_pixels, MAX_PIXELS))
+    draft = wanted and (wanted[0] * _DRAFT_FACTOR, wanted[1] * _DRAFT_FACTOR)
+    return _open(source, draft, wanted, color, max_pixels, name).pixels
+
+
+@dataclass(frozen=True, slots=True)
+class ReducedPhoto:
+    """A photo, upright, and perhaps smaller than its file says."""
+
+    pixels: NDArray[np.uint8]  # [H, W, 3], RGB
+    height: int  # of the whole photo, upright
+    width: int
+
+
+def open_reduced(
+    source: Source,
+    at_least: int | tuple[int, int],
+    *,
+    exact: bool = False,
+    color: Color = "rgb",
+    max_pixels: int = MAX_PIXELS,
+    name: str | None = None,
+) -> ReducedPhoto:
+    """Decode one photo as `open_photo` does before it resizes to `at_least`.
+
+    `resize_photo` of the result equals `open_photo`. A JPEG is decoded at 1/2, 1/4 or 1/8 scale if
+    that leaves at least twice the height and width `at_least`; with `exact`, once.
+    """
+    height, width = _wanted_size(at_least, max(max_pixels, MAX_PIXELS))
+    factor = 1 if exact else _DRAFT_FACTOR
+    return _open(source, (height * factor, width * factor), None, color, max_pixels, name)
+
+
+def resize_photo(pixels: NDArray[np.uint8], size: int | tuple[int, int]) -> NDArray[np.uint8]:
+    """Resize a photo [H, W, 3] to (height, width), as `open_photo` does."""
+    height, width = size if isinstance(size, tuple) else (size, size)
+    return np.array(Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def read_photo(source: Source, name: str | None = None) -> Source:
+    """Return the bytes of a file, to decode it more than once; images and arrays as they are.
+
+    Raises:
+        PhotoError: the file cannot be read, or `source` has an unsupported type.
+    """
+    if isinstance(source, Image.Image | np.ndarray):
+        return source
+    return _read(source, name or photo_name(source))
+
+
+def _open(
+    source: Source,
+    draft: tuple[int, int] | None,
+    wanted: tuple[int, int] | None,
+    color: Color,
+    max_pixels: int,
+    name: str | None,
+) -> ReducedPhoto:
+    """Decode to at least `draft` pixels, and resize to `wanted`, both (height, width)."""
     if color not in get_args(Color):
         raise ValueError(f'color must be "rgb" or "bgr", not {color!r}')
     max_pixels = index(max_pixels)
     if max_pixels < 1:
         raise ValueError(f"max_pixels must be at least 1, not {max_pixels}")
-    wanted = None
-    if size is not None:
-        height, width = map(index, size if isinstance(size, tuple) else (size, size))
-        most = max(max_pixels, MAX_PIXELS)
-        if height < 1 or width < 1 or height * width > most:
-            what = f"{height}x{width}"
-            raise ValueError(f"size must be at least 1 and at most {most} pixels, not {what}")
-        wanted = (height, width)
     name = name or photo_name(source)
     data = b"" if isinstance(source, Image.Image | np.ndarray) else _read(source, name)
     with _without_pillow_warnings():
@@ -127,21 +177,38 @@ def open_photo(
             if isinstance(source, Image.Image):
                 _check_pixels(source, max_pixels, name)
                 with _LOCKS[id(source) // 16 % len(_LOCKS)]:
-                    return _decode(source, wanted, max_pixels, name)
+                    return _decode(source, None, wanted, max_pixels, name)
             if isinstance(source, np.ndarray):
-                image = _from_array(source, color, max_pixels, name)
-                return _decode(image, wanted, max_pixels, name)
-            file = identify(data, name)
-            _check_pixels(file, max_pixels, name)
-            check_scans(file, data, name)
-            if wanted:  # lets a JPEG be decoded at a fraction of its size
-                height, width = reversed(wanted) if _orientation(file) >= 5 else wanted
-                file.draft(None, (width * _DRAFT_FACTOR, height * _DRAFT_FACTOR))
-            return _decode(file, wanted, max_pixels, name)
+                image, whole = _from_array(source, color, max_pixels, name), None
+            else:
+                image, whole = _from_file(data, draft, max_pixels, name)
+            return _decode(image, whole, wanted, max_pixels, name)
         except PhotoError:
             raise
         except Exception as error:  # damaged files make Pillow raise nearly anything
             raise PhotoError(name, _reason(error, data)) from error
+
+
+def _wanted_size(size: int | tuple[int, int], most: int) -> tuple[int, int]:
+    height, width = map(index, size if isinstance(size, tuple) else (size, size))
+    if height < 1 or width < 1 or height * width > most:
+        what = f"{height}x{width}"
+        raise ValueError(f"size must be at least 1 and at most {most} pixels, not {what}")
+    return height, width
+
+
+def _from_file(
+    data: bytes, draft: tuple[int, int] | None, max_pixels: int, name: str
+) -> tuple[Image.Image, tuple[int, int]]:
+    """Return a file that is not loaded yet, and the width and height of the whole photo."""
+    file = identify(data, name)
+    _check_pixels(file, max_pixels, name)
+    check_scans(file, data, name)
+    whole = file.size
+    if draft:  # lets a JPEG be decoded at a fraction of its size
+        height, width = reversed(draft) if _orientation(file) >= 5 else draft
+        file.draft(None, (width, height))
+    return file, whole
 
 
 def photo_name(source: Source) -> str:
@@ -238,8 +305,7 @@ def _without_pillow_warnings() -> Iterator[None]:
 
 
 def _check_pixels(image: Image.Image, max_pixels: int, name: str) -> None:
-    tiles = getattr(image, "tile", [])
-    if any(tile[0] in Image.DECODERS for tile in tiles):
+    if any(tile[0] in Image.DECODERS for tile in getattr(image, "tile", [])):
         max_pixels = int(max_pixels * _SLOW_FORMAT_FACTOR)
     _check_size(image.width, image.height, max_pixels, name)
 
@@ -252,17 +318,23 @@ def _check_size(width: int, height: int, max_pixels: int, name: str) -> None:
 
 
 def _decode(
-    image: Image.Image, wanted: tuple[int, int] | None, max_pixels: int, name: str
-) -> NDArray[np.uint8]:
+    image: Image.Image,
+    whole: tuple[int, int] | None,
+    wanted: tuple[int, int] | None,
+    max_pixels: int,
+    name: str,
+) -> ReducedPhoto:
     image.load()
     _check_pixels(image, max_pixels, name)  # only now is the size of a caller's icon known
+    width, height = whole or image.size
     upright = image
     if (orientation := _orientation(image)) in _TRANSPOSITIONS:
         upright = image.transpose(_TRANSPOSITIONS[orientation])
-    rgb = _to_rgb(upright)
+        width, height = (height, width) if orientation >= 5 else (width, height)
+    rgb = to_rgb(upright)
     if wanted:
         rgb = rgb.resize((wanted[1], wanted[0]), Image.Resampling.BILINEAR)
-    return np.array(rgb)
+    return ReducedPhoto(np.array(rgb), height, width)
 
 
 def _from_array(array: NDArray[Any], color: Color, max_pixels: int, name: str) -> Image.Image:
@@ -303,42 +375,6 @@ def _orientation(image: Image.Image) -> int:
         return orientation if orientation in _TRANSPOSITIONS else 1
     except Exception:  # do not refuse a photo for its damaged EXIF data
         return 1
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        return _to_8_bits(np.asarray(image)).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_8_bits(values: NDArray[Any]) -> Image.Image:
-    """Scale deep values [H, W] to 0 to 255.
-
-    Wider types than 16 bits do not define a range: use the smallest of 0 to 1 (floats only), 0 to
-    255 and 0 to 65535 that holds all values, else their own minimum and maximum.
-    """
-    flat = values.reshape(-1)
-    # In chunks: a float64 copy of a large photo would take gigabytes.
-    chunks = [slice(at, at + _CHUNK) for at in range(0, values.size, _CHUNK)]
-    unknown = values.dtype.itemsize > 2
-    finite = (flat[chunk][np.isfinite(flat[chunk])] for chunk in (chunks if unknown else ()))
-    ranges = [(float(chunk.min()), float(chunk.max())) for chunk in finite if chunk.size]
-    low = min((lowest for lowest, _ in ranges), default=0.0)
-    high = max((highest for _, highest in ranges), default=0.0)
-    start, span = 0.0, 65535.0
-    if low < 0 or high > 65535:
-        start, span = low, high - low or 1
-    elif unknown and high <= 255:
-        span = 1 if high <= 1 and values.dtype.kind == "f" else 255
-    grey = np.empty(values.size, np.uint8)
-    for chunk in chunks:
-        deep = flat[chunk].astype(np.float64)
-        known = np.nan_to_num(deep, nan=low, posinf=high, neginf=low)
-        grey[chunk] = np.rint((known - start) * (255 / span))
-    return Image.fromarray(grey.reshape(values.shape))
 
 
 def _reason(error: Exception, data: bytes) -> str:

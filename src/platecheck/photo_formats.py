@@ -75,9 +75,6 @@ def identify(data: bytes, name: str) -> ImageFile.ImageFile:
 
     `PIL.Image.open` with ``formats=FORMATS`` would apply Pillow's global pixel limit, which is the
     application's, and does not know HEIF.
-
-    Raises:
-        PhotoError: the file is not a photo in a supported format.
     """
     Image.init()
     brands = _brands(data)

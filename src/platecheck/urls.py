@@ -27,11 +27,8 @@ def fetch_photo(url: str, *, allow_private: bool = False) -> bytes:
     """Download a photo. No proxy is used.
 
     The connection goes to the address that was checked, which defeats DNS rebinding, and every
-    redirect is checked again.
-
-    Args:
-        url: starts with ``https://``.
-        allow_private: also allow ``http://`` and addresses that are not public.
+    redirect is checked again. `allow_private` also allows ``http://`` and addresses that are not
+    public.
 
     Raises:
         PhotoError: the URL is refused or unreachable, or the photo is too large or too slow.

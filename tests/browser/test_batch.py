@@ -13,6 +13,7 @@ from page_fixtures.visits import (
     give,
     groups,
     photo,
+    progress,
     requests,
     rows,
     verdict,
@@ -55,10 +56,6 @@ class Gate:
             route.continue_()
         else:
             self.held.append(route)
-
-
-def progress(page: Page, text: str) -> None:
-    expect(page.locator("#progress-text")).to_have_text(text, timeout=60_000)
 
 
 def done(page: Page, count: int, *, failed: int = 0) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from page_fixtures.camera import CAMERA, show
+from page_fixtures.camera import CAMERA, show, wait_for_end
 from page_fixtures.dishes import dish, jpeg
 from page_fixtures.service import Service
 from page_fixtures.visits import Launch, Screenshot, answered, choose, photo, verdict, visit
@@ -37,7 +37,7 @@ def test_capture_classifies_one_photo_and_closes_the_camera(page: Page, shutter:
     expect(page.get_by_role("dialog")).to_be_hidden()
     assert answered(page) == "Dirty"
     expect(page.locator("#photo-name")).to_contain_text("photo-")
-    assert track.evaluate("(track) => track.readyState") == "ended"
+    wait_for_end(page, track)
     expect(page.get_by_role("button", name="Take a photo")).to_be_focused()
     page.clock.run_for(1000)
     expect(page.locator("#session-rows tr")).to_have_count(1)
@@ -48,7 +48,7 @@ def test_capture_closed_dialog_closes_the_camera(page: Page, shutter: Locator) -
     assert track.evaluate("(track) => track.readyState") == "live"
     page.keyboard.press("Escape")
     expect(shutter).to_be_hidden()
-    assert track.evaluate("(track) => track.readyState") == "ended"
+    wait_for_end(page, track)
     expect(page.locator("#answer")).to_be_hidden()
 
 

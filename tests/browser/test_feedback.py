@@ -57,6 +57,14 @@ def page(browser: Browser, keeping: Service) -> Iterator[Page]:
         yield page
 
 
+@pytest.fixture
+def classified(page: Page) -> Page:
+    """The page, which has taken a dirty dish for one."""
+    choose(page, DIRTY)
+    assert answered(page) == "Dirty"
+    return page
+
+
 def message(page: Page, text: str) -> None:
     expect(page.locator("#feedback-message")).to_have_text(text)
 
@@ -88,40 +96,36 @@ def test_feedback_without_a_store_or_service_is_not_offered(
         expect(page.locator("#feedback")).to_be_hidden()
 
 
-def test_feedback_is_stored_and_deleted(page: Page, store: Store) -> None:
-    choose(page, DIRTY)
-    assert answered(page) == "Dirty"
-    expect(page.locator("#feedback-title")).to_have_text("Is this right?")
-    choices = page.locator("#feedback-choices label").all_text_contents()
+def test_feedback_is_stored_and_deleted(classified: Page, store: Store) -> None:
+    expect(classified.locator("#feedback-title")).to_have_text("Is this right?")
+    choices = classified.locator("#feedback-choices label").all_text_contents()
     assert choices == ["Clean", "Dirty", "Not a dish"]
-    fill_in(page, "Clean")
-    set_language(page, "uk")  # keeps what was filled in
-    expect(page.locator("#feedback-title")).to_have_text("Це правильно?")
-    expect(page.get_by_label("Чисто", exact=True)).to_be_checked()
-    expect(page.get_by_label("Я погоджуюся")).to_be_checked()
-    set_language(page, "en")
-    send(page)
-    message(page, "Thank you.")
-    expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Clean")
+    fill_in(classified, "Clean")
+    set_language(classified, "uk")  # keeps what was filled in
+    expect(classified.locator("#feedback-title")).to_have_text("Це правильно?")
+    expect(classified.get_by_label("Чисто", exact=True)).to_be_checked()
+    expect(classified.get_by_label("Я погоджуюся")).to_be_checked()
+    set_language(classified, "en")
+    send(classified)
+    message(classified, "Thank you.")
+    expect(classified.locator("#feedback-thanks")).to_contain_text("Correct result: Clean")
     (kept,) = store.all()
-    assert page.locator("#feedback-id").inner_text() == kept.id
+    assert classified.locator("#feedback-id").inner_text() == kept.id
     assert (kept.true_label, kept.answer.label, kept.client) == ("clean", "dirty", None)
     assert store.photo(kept.photo) == encode_photo(DIRTY["buffer"])
 
-    page.get_by_role("button", name="Delete").click()
-    message(page, "Deleted: the photo and your feedback.")
+    classified.get_by_role("button", name="Delete").click()
+    message(classified, "Deleted: the photo and your feedback.")
     assert store.all() == []
-    expect(page.locator("#feedback-form")).to_be_visible()
+    expect(classified.locator("#feedback-form")).to_be_visible()
 
 
-def test_feedback_without_consent_is_not_sent(page: Page, store: Store) -> None:
-    sent = requests(page, "feedback")
-    choose(page, DIRTY)
-    answered(page)
-    expect(page.locator("#feedback-terms")).to_contain_text("for 30 days")
-    fill_in(page, "Clean")
-    page.get_by_label("I agree").uncheck()
-    send(page)
+def test_feedback_without_consent_is_not_sent(classified: Page, store: Store) -> None:
+    sent = requests(classified, "feedback")
+    expect(classified.locator("#feedback-terms")).to_contain_text("for 30 days")
+    fill_in(classified, "Clean")
+    classified.get_by_label("I agree").uncheck()
+    send(classified)
     assert sent == []
     assert store.all() == []
 
@@ -140,29 +144,27 @@ def test_feedback_belongs_to_its_photo(page: Page, store: Store) -> None:
 
 
 def test_feedback_that_is_not_stored_says_why_and_can_be_sent_again(
-    page: Page, store: Store
+    classified: Page, store: Store
 ) -> None:
     unavailable = "Not stored: the service cannot do that now; try again later."
-    choose(page, DIRTY)
-    answered(page)
-    fill_in(page, "Clean")
+    fill_in(classified, "Clean")
+
+    def refuse(status: int, route: Route) -> None:
+        route.fulfill(status=status, json={"detail": "the disk is full"})
+
     for status, text in ((503, unavailable), (413, "Not stored: the photo is too large")):
-
-        def refuse(status: int, route: Route) -> None:
-            route.fulfill(status=status, json={"detail": "the disk is full"})
-
-        page.route("**/v1/feedback", partial(refuse, status), times=1)
-        send(page)
-        message(page, text)
-    page.route("**/v1/feedback", lambda route: route.abort(), times=1)
-    send(page)
+        classified.route("**/v1/feedback", partial(refuse, status), times=1)
+        send(classified)
+        message(classified, text)
+    classified.route("**/v1/feedback", lambda route: route.abort(), times=1)
+    send(classified)
     message(
-        page,
+        classified,
         "The service became unreachable, so it is unknown whether this worked."
         " Try again when it is back.",
     )
-    send(page)
-    message(page, "Thank you.")
+    send(classified)
+    message(classified, "Thank you.")
     assert len(store.all()) == 1
 
 

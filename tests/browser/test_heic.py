@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 from page_fixtures.dishes import dish, jpeg
-from page_fixtures.service import Service
-from page_fixtures.visits import answered, choose, encode, give, photo, rows, uploads, visit
-from playwright.sync_api import Browser, expect
+from page_fixtures.visits import answered, choose, encode, give, photo, rows, uploads
+from playwright.sync_api import Page, expect
 
 # A small picture of no dish.
 HEIC = (Path(__file__).parents[1] / "unit" / "heif_fixtures" / "plain.heic").read_bytes()
@@ -15,32 +14,28 @@ BROKEN = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
 
 
 @pytest.mark.parametrize("kind", ["image/heic", "", "application/octet-stream"])
-def test_heic_is_sent_unchanged_without_a_preview(
-    browser: Browser, service: Service, kind: str
-) -> None:
-    with visit(browser, service.url) as page:
-        accepted = (page.locator("#files").get_attribute("accept") or "").split(",")
-        assert {"image/*", ".heic", ".heif", ".hif"} <= set(accepted)
-        sent = uploads(page)
-        for number, way in enumerate(("choose", "drop", "paste")):
-            file = photo(f"IMG_{number}.HEIC", BROKEN, kind)
-            if way == "choose":
-                choose(page, file)
-            else:
-                give(page, way, file)
-            expect(page.locator("#photo-name")).to_have_text(f"IMG_{number}.HEIC")
-            expect(page.locator("#verdict-name")).to_have_text("No result")
-            assert sent() == [BROKEN] * (number + 1)
-            expect(page.locator("#no-preview")).to_be_visible()
-            expect(page.locator("#photo")).to_be_hidden()
+def test_heic_is_sent_unchanged_without_a_preview(page: Page, kind: str) -> None:
+    accepted = (page.locator("#files").get_attribute("accept") or "").split(",")
+    assert {"image/*", ".heic", ".heif", ".hif"} <= set(accepted)
+    sent = uploads(page)
+    for number, way in enumerate(("choose", "drop", "paste")):
+        file = photo(f"IMG_{number}.HEIC", BROKEN, kind)
+        if way == "choose":
+            choose(page, file)
+        else:
+            give(page, way, file)
+        expect(page.locator("#photo-name")).to_have_text(f"IMG_{number}.HEIC")
+        expect(page.locator("#verdict-name")).to_have_text("No result")
+        assert sent() == [BROKEN] * (number + 1)
+        expect(page.locator("#no-preview")).to_be_visible()
+        expect(page.locator("#photo")).to_be_hidden()
 
 
-def test_heic_is_classified_alone_and_in_a_batch(browser: Browser, service: Service) -> None:
-    with visit(browser, service.url) as page:
-        choose(page, photo("IMG_1.HEIC", HEIC, ""))
-        assert answered(page) in ("Clean", "Dirty", "Unsure", "Not a dish")
-        choose(page, photo("IMG_2.HEIC", HEIC, ""), photo("b.jpg", jpeg(dish(0))))
-        expect(page.locator("#progress-text")).to_have_text("2 photos checked")
+def test_heic_is_classified_alone_and_in_a_batch(page: Page) -> None:
+    choose(page, photo("IMG_1.HEIC", HEIC, ""))
+    assert answered(page) in ("Clean", "Dirty", "Unsure", "Not a dish")
+    choose(page, photo("IMG_2.HEIC", HEIC, ""), photo("b.jpg", jpeg(dish(0))))
+    expect(page.locator("#progress-text")).to_have_text("2 photos checked")
 
 
 # A folder as the browser hands it over; Playwright cannot drop one.
@@ -63,7 +58,7 @@ FOLDER = """async (files) => {
 }"""
 
 
-def test_dropped_folder_names_files_that_are_not_photos(browser: Browser, service: Service) -> None:
+def test_dropped_folder_names_files_that_are_not_photos(page: Page) -> None:
     files = {
         "plate.jpg": jpeg(dish(0)),
         "IMG_0001": BROKEN,  # neither type nor suffix
@@ -72,10 +67,9 @@ def test_dropped_folder_names_files_that_are_not_photos(browser: Browser, servic
         ".DS_Store": b"x",
         "Thumbs.db": b"x",
     }
-    with visit(browser, service.url) as page:
-        page.evaluate(FOLDER, [[name, "", encode(file)] for name, file in files.items()])
-        expect(page.locator("#session-rows tr")).to_have_count(2)
-        assert [row[0] for row in rows(page)] == ["plate.jpg", "IMG_0001"]
-        expect(page.locator("#notice-text")).to_have_text(
-            "Skipped 2 files that are not photos: notes.txt, film.mov"
-        )
+    page.evaluate(FOLDER, [[name, "", encode(file)] for name, file in files.items()])
+    expect(page.locator("#session-rows tr")).to_have_count(2)
+    assert [row[0] for row in rows(page)] == ["plate.jpg", "IMG_0001"]
+    expect(page.locator("#notice-text")).to_have_text(
+        "Skipped 2 files that are not photos: notes.txt, film.mov"
+    )

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BytesIO
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from platecheck.classifier import find_model
 from platecheck.heatmap import heatmap_png
 from platecheck.photo import open_photo
 from platecheck.serving.static import WEB
+from tests.conftest import WriteModel
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.jpg"))
 KEY = "a key"
@@ -63,8 +65,6 @@ RESIZE = f"""async ([content, width, height, size, factor]) => {{
   return [text(small), most];
 }}"""
 
-WriteModel = Callable[..., Path]
-
 
 class Files:
     """A blank page of the service, with another model than the service's.
@@ -98,19 +98,16 @@ class Files:
         self.page.evaluate(LOAD, KEY)
 
 
-def fulfill_blank(route: Route) -> None:
-    """Respond to a request for the page with a blank one, under the page's policy."""
-    route.fulfill(response=route.fetch(), body="<!doctype html><title>blank</title>")
-
-
 @contextmanager
 def opened(browser: Browser, service: Service, model: Path) -> Iterator[Files]:
     """Open a blank page of the service, with its policy; at the end no script has failed."""
     complaints: list[str] = []
     with browser.new_context(service_workers="block") as context:
         page = context.new_page()
-
-        page.route(f"{service.url}/", fulfill_blank)
+        body = "<!doctype html><title>blank</title>"
+        page.route(
+            f"{service.url}/", lambda route: route.fulfill(response=route.fetch(), body=body)
+        )
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(service.url)
@@ -412,15 +409,9 @@ def test_resize_is_identical_to_pillow(blank: Page, width: int, height: int, siz
 @pytest.mark.parametrize(("width", "height", "factor"), [(16, 16, 2), (37, 29, 4), (530, 401, 8)])
 def test_shrink_takes_means(blank: Page, width: int, height: int, factor: int) -> None:
     pixels = np.random.default_rng(factor).integers(0, 256, (height, width, 4), np.uint8)
-    means = np.array(
-        [
-            [
-                pixels[y : y + factor, x : x + factor, :3].mean(axis=(0, 1))
-                for x in range(0, width, factor)
-            ]
-            for y in range(0, height, factor)
-        ]
-    )
+    starts = product(range(0, height, factor), range(0, width, factor))
+    means = [pixels[y : y + factor, x : x + factor, :3].mean(axis=(0, 1)) for y, x in starts]
+    means = np.reshape(means, (-(-height // factor), -(-width // factor), 3))
     size = min(means.shape[:2])
     found, _ = blank.evaluate(RESIZE, [encode(pixels.tobytes()), width, height, size, factor])
     expected = resized(np.rint(means).astype(np.uint8), size)

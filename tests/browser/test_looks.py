@@ -13,6 +13,7 @@ from page_fixtures.visits import (
     choose,
     looks,
     photo,
+    progress,
     set_language,
     visit,
 )
@@ -147,7 +148,7 @@ def test_keyboard_reaches_everything_in_order(browser: Browser, service: Service
         page.keyboard.press("Enter")
         assert page.evaluate("window.opened") == "files"
         choose(page, MANY[1], MANY[0])
-        expect(page.locator("#progress-text")).to_have_text("2 photos checked")
+        progress(page, "2 photos checked")
         reached = []
         for _ in range(10):
             page.keyboard.press("Tab")
@@ -177,7 +178,7 @@ def test_skip_link_does_not_leave_the_view(page: Page) -> None:
 
 def test_screen_reader_hears_the_table(page: Page) -> None:
     choose(page, *MANY[:2])
-    expect(page.locator("#progress-text")).to_have_text("2 photos checked")
+    progress(page, "2 photos checked")
     expect(page.get_by_role("region", name="This session")).to_match_aria_snapshot("""
       - region "This session":
         - heading "This session" [level=2]

@@ -16,6 +16,7 @@ from page_fixtures.visits import (
     choose,
     keep_model,
     photo,
+    progress,
     requests,
     rows,
     verdict,
@@ -30,7 +31,7 @@ AWAY = "The service is unreachable. This device checks the photos until it is ba
 
 
 @pytest.fixture
-def page(browser: Browser, service: Service) -> Iterator[Page]:
+def saved(browser: Browser, service: Service) -> Iterator[Page]:
     """The page, which has saved the model."""
     with visit(browser, service.url, offline=True) as page:
         yield page
@@ -38,10 +39,6 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
 
 def status(page: Page, text: str) -> None:
     expect(page.locator("#status")).to_have_text(text, timeout=20_000)
-
-
-def progress(page: Page, text: str) -> None:
-    expect(page.locator("#progress-text")).to_have_text(text, timeout=60_000)
 
 
 def predicted_by(page: Page, text: str) -> None:
@@ -83,39 +80,36 @@ def test_offline_stopped_service_is_replaced_until_it_is_back(browser: Browser) 
         assert [result for _, result, _ in rows(page)[3:]] == ["Clean", "Dirty"] * 8
 
 
-def test_offline_lost_network_is_noticed_and_stays_in_the_notice(page: Page) -> None:
-    page.context.set_offline(True)
-    page.reload()
+def test_offline_lost_network_is_noticed_and_stays_in_the_notice(saved: Page) -> None:
+    saved.context.set_offline(True)
+    saved.reload()
     for each in (CLEAN, DIRTY):
-        choose(page, each)
-        expect(page.locator("#photo-name")).to_have_text(each["name"])
-        answered(page)
-        predicted_by(page, "on this device")
-        expect(page.locator("#notice")).to_have_text(AWAY)
-    page.evaluate(  # as where a folder without photos is dropped
+        choose(saved, each)
+        expect(saved.locator("#photo-name")).to_have_text(each["name"])
+        answered(saved)
+        predicted_by(saved, "on this device")
+        expect(saved.locator("#notice")).to_have_text(AWAY)
+    saved.evaluate(  # as where a folder without photos is dropped
         "import('/page/announce.js').then(({ notify }) => notify('photos', () => 'No photo.'))"
     )
-    expect(page.locator("#notice")).to_have_text("No photo.")
+    expect(saved.locator("#notice")).to_have_text("No photo.")
+    choose(saved, CLEAN)
+    expect(saved.locator("#notice")).to_have_text(AWAY)
+    reconnect(saved)
+    choose(saved, DIRTY)
+    predicted_by(saved, "by the service")
+
+
+def test_offline_proxy_without_upstream_counts_as_unreachable(page: Page) -> None:
+    for path in ("**/v1/predict*", "**/readyz"):
+        page.route(path, lambda route: route.fulfill(status=502, body="bad gateway"))
     choose(page, CLEAN)
-    expect(page.locator("#notice")).to_have_text(AWAY)
-    reconnect(page)
-    choose(page, DIRTY)
-    predicted_by(page, "by the service")
+    assert answered(page) == "Clean"
+    predicted_by(page, "on this device")
 
 
-def test_offline_proxy_without_upstream_counts_as_unreachable(
-    browser: Browser, service: Service
-) -> None:
-    with visit(browser, service.url) as page:
-        for path in ("**/v1/predict*", "**/readyz"):
-            page.route(path, lambda route: route.fulfill(status=502, body="bad gateway"))
-        choose(page, CLEAN)
-        assert answered(page) == "Clean"
-        predicted_by(page, "on this device")
-
-
-def test_offline_without_the_model_explains_and_resumes(page: Page) -> None:
-    page.evaluate(
+def test_offline_without_the_model_explains_and_resumes(saved: Page) -> None:
+    saved.evaluate(
         """async () => {
           for (const name of await caches.keys()) {
             const cache = await caches.open(name);
@@ -124,72 +118,67 @@ def test_offline_without_the_model_explains_and_resumes(page: Page) -> None:
           }
         }"""
     )
-    page.context.set_offline(True)
-    page.reload()
+    saved.context.set_offline(True)
+    saved.reload()
     message = "The service is unreachable and the model is not on this device yet."
+    status(saved, "Not connected")
+    expect(saved.locator("#notice")).to_contain_text(message)
+    choose(saved, CLEAN)
+    expect(saved.locator("#confidence")).to_contain_text(message)
+    choose(saved, CLEAN, DIRTY)
+    progress(saved, "Stopped. 3 photos are not checked yet.")
+    expect(saved.get_by_role("button", name="Resume")).to_be_visible()
+    reconnect(saved)
+    progress(saved, "3 photos checked")
+    assert [result for _, result, _ in rows(saved)] == ["Clean", "Clean", "Dirty"]
+    expect(saved.locator("#notice")).to_have_text("The service is back.")
+
+
+def test_offline_without_service_worker_resumes_the_photo(page: Page) -> None:
+    page.context.set_offline(True)
+    choose(page, DIRTY)
+    expect(verdict(page)).to_have_text("No result")
     status(page, "Not connected")
-    expect(page.locator("#notice")).to_contain_text(message)
-    choose(page, CLEAN)
-    expect(page.locator("#confidence")).to_contain_text(message)
-    choose(page, CLEAN, DIRTY)
-    progress(page, "Stopped. 3 photos are not checked yet.")
-    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    expect(page.locator("#notice")).to_contain_text("the model is not on this device yet")
     reconnect(page)
-    progress(page, "3 photos checked")
-    assert [result for _, result, _ in rows(page)] == ["Clean", "Clean", "Dirty"]
-    expect(page.locator("#notice")).to_have_text("The service is back.")
+    assert answered(page) == "Dirty"
 
 
-def test_offline_without_service_worker_resumes_the_photo(
-    browser: Browser, service: Service
-) -> None:
-    with visit(browser, service.url) as page:
-        page.context.set_offline(True)
-        choose(page, DIRTY)
-        expect(verdict(page)).to_have_text("No result")
-        status(page, "Not connected")
-        expect(page.locator("#notice")).to_contain_text("the model is not on this device yet")
-        reconnect(page)
-        assert answered(page) == "Dirty"
+def test_offline_always_on_this_device_sends_no_photo(page: Page) -> None:
+    option = page.get_by_label("Always check photos on this device")
+    page.get_by_role("button", name="Settings").click()
+    option.check()
+    page.keyboard.press("Escape")
+    status(page, "On this device")
+    asked = requests(page)
+    choose(page, DIRTY)
+    assert answered(page) == "Dirty"
+    predicted_by(page, "on this device")
+    choose(page, photo("IMG_1.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ""))
+    expect(page.locator("#confidence")).to_contain_text(
+        "this browser cannot read HEIC photos without the service", timeout=30_000
+    )
+    assert asked == []
+    page.reload()  # the choice is remembered
+    status(page, "On this device")
+    page.get_by_role("button", name="Settings").click()
+    option.uncheck()
+    status(page, "Connected")
 
 
-def test_offline_always_on_this_device_sends_no_photo(browser: Browser, service: Service) -> None:
-    with visit(browser, service.url) as page:
-        option = page.get_by_label("Always check photos on this device")
-        page.get_by_role("button", name="Settings").click()
-        option.check()
-        page.keyboard.press("Escape")
-        status(page, "On this device")
-        asked = requests(page)
-        choose(page, DIRTY)
-        assert answered(page) == "Dirty"
-        predicted_by(page, "on this device")
-        choose(page, photo("IMG_1.HEIC", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", ""))
-        expect(page.locator("#confidence")).to_contain_text(
-            "this browser cannot read HEIC photos without the service", timeout=30_000
-        )
-        assert asked == []
-        page.reload()  # the choice is remembered
-        status(page, "On this device")
-        page.get_by_role("button", name="Settings").click()
-        option.uncheck()
-        status(page, "Connected")
-
-
-def test_offline_service_that_keeps_its_model(browser: Browser, service: Service) -> None:
-    with visit(browser, service.url) as page:
-        model = page.evaluate("fetch('/v1/model').then((response) => response.json())")
-        page.route("**/v1/model", lambda route: route.fulfill(json={**model, "offline": False}))
-        page.reload()
-        page.get_by_role("button", name="Settings").click()
-        expect(page.locator("#offline-state")).to_have_text(
-            "This service does not allow devices to store the model."
-        )
-        expect(page.get_by_label("Always check photos on this device")).to_be_disabled()
-        page.keyboard.press("Escape")
-        page.context.set_offline(True)
-        choose(page, CLEAN)
-        expect(page.locator("#confidence")).to_contain_text("does not allow devices to store")
+def test_offline_service_that_keeps_its_model(page: Page) -> None:
+    model = page.evaluate("fetch('/v1/model').then((response) => response.json())")
+    page.route("**/v1/model", lambda route: route.fulfill(json={**model, "offline": False}))
+    page.reload()
+    page.get_by_role("button", name="Settings").click()
+    expect(page.locator("#offline-state")).to_have_text(
+        "This service does not allow devices to store the model."
+    )
+    expect(page.get_by_label("Always check photos on this device")).to_be_disabled()
+    page.keyboard.press("Escape")
+    page.context.set_offline(True)
+    choose(page, CLEAN)
+    expect(page.locator("#confidence")).to_contain_text("does not allow devices to store")
 
 
 def test_plain_http_has_neither_camera_nor_service_worker_but_works(
@@ -211,9 +200,9 @@ def test_plain_http_has_neither_camera_nor_service_worker_but_works(
         expect(page.locator("#watch-name")).to_contain_text("only over HTTPS")
 
 
-def test_service_worker_caches_every_file_and_nothing_of_the_user(page: Page) -> None:
-    choose(page, CLEAN, DIRTY)
-    progress(page, "2 photos checked")
+def test_service_worker_caches_every_file_and_nothing_of_the_user(saved: Page) -> None:
+    choose(saved, CLEAN, DIRTY)
+    progress(saved, "2 photos checked")
     served = {
         f"/page/{path.relative_to(folder).as_posix().removesuffix('.gz')}"
         for folder in (WEB / "page", WEB / "shared")
@@ -222,10 +211,10 @@ def test_service_worker_caches_every_file_and_nothing_of_the_user(page: Page) ->
         and path.name not in ("sw.js", "ThirdPartyNotices.txt.gz")
     }
     others = {"/", "/page/icons/icon-192.png", "/v1/model", "/v1/model/file"}
-    assert set(cached(page)) == served | others
+    assert set(cached(saved)) == served | others
     stored = "[localStorage.length, sessionStorage.length]"
-    assert page.evaluate(stored) == [0, 0]
-    assert page.evaluate("indexedDB.databases()") == []
+    assert saved.evaluate(stored) == [0, 0]
+    assert saved.evaluate("indexedDB.databases()") == []
 
 
 # Serves a copy of the pages, which the test changes.

@@ -17,6 +17,7 @@ from page_fixtures.visits import (
     Screenshot,
     check_accessibility,
     looks,
+    progress,
     record_complaints,
 )
 from PIL import Image
@@ -87,10 +88,6 @@ def decided(store: Store, reviewer: str = "Ann") -> list[str | None]:
     """Return the decisions of a reviewer, in the order of the queue."""
     decisions = store.decisions()
     return [decisions.get(item.photo, {}).get(reviewer) for item in review_queue(store.all())]
-
-
-def progress(page: Page, text: str) -> None:
-    expect(page.locator("#progress-text")).to_have_text(text)
 
 
 def photo_url(page: Page) -> str:

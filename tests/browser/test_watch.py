@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from page_fixtures.camera import CAMERA, show
+from page_fixtures.camera import CAMERA, show, wait_for_end
 from page_fixtures.dishes import darker, dish, jpeg
 from page_fixtures.service import Service
 from page_fixtures.visits import POLL, Screenshot, encode, requests, set_language, visit
@@ -72,7 +72,7 @@ def test_watch_logs_each_new_dish(watching: Page, tmp_path: Path, screenshot: Sc
 
     track = watching.evaluate_handle(TRACK)
     watching.get_by_role("button", name=STOP).click()
-    assert track.evaluate("(track) => track.readyState") == "ended"
+    wait_for_end(watching, track)
     expect(name(watching)).to_have_text("Not watching")
     expect(watching.get_by_role("button", name=START)).to_be_focused()
     with watching.expect_download() as download:
@@ -164,7 +164,7 @@ def test_watch_keeps_the_screen_on_and_leaving_stops_it(page: Page) -> None:
     page.get_by_role("link", name="Photos").click()
     page.wait_for_function("() => window.locks.length === 2")
     assert page.evaluate("window.locks") == ["screen", "released"]
-    assert track.evaluate("(track) => track.readyState") == "ended"
+    wait_for_end(page, track)
 
 
 def test_watch_starts_at_once_and_survives_the_service(browser: Browser, service: Service) -> None:

@@ -21,25 +21,23 @@ _EXTREMES = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFF, 0x7FFFFFFF, 0x80000
 def originals() -> dict[str, bytes]:
     """A rendered dish in every format, and in a few ways to write some of them."""
     dish = Image.fromarray(render_dish(np.random.default_rng(0), size=_SIDE, label="dirty").photo)
-    found = {}
-    for name in FORMATS:
-        if name != "AVIF" or features.check("avif"):
-            found[name] = _saved(dish, name)
-    return found | {
+    turned = {"save_all": True, "append_images": [dish.rotate(90)]}
+    formats = [name for name in FORMATS if name != "AVIF" or features.check("avif")]
+    return {name: _saved(dish, name) for name in formats} | {
         "JPEG progressive": _saved(dish, "JPEG", progressive=True),
         "JPEG with EXIF": _saved(dish, "JPEG", exif=_exif()),
         "PNG with alpha": _saved(dish.convert("RGBA"), "PNG"),
         "PNG with palette": _saved(dish.convert("P"), "PNG"),
         "PNG of 16 bits": _saved(dish.convert("I;16"), "PNG"),
-        "PNG animated": _saved(dish, "PNG", save_all=True, append_images=[dish.rotate(90)]),
-        "GIF animated": _saved(dish, "GIF", save_all=True, append_images=[dish.rotate(90)]),
-        "MPO of two photos": _saved(dish, "MPO", save_all=True, append_images=[dish.rotate(90)]),
+        "PNG animated": _saved(dish, "PNG", **turned),
+        "GIF animated": _saved(dish, "GIF", **turned),
+        "MPO of two photos": _saved(dish, "MPO", **turned),
         "TIFF of floats": _saved(dish.convert("F"), "TIFF"),
         "TIFF LZW": _saved(dish, "TIFF", compression="tiff_lzw"),
         "TIFF JPEG": _saved(dish, "TIFF", compression="jpeg"),
         "TIFF of two pages": _saved(dish, "TIFF", save_all=True, append_images=[dish]),
         "WEBP lossless": _saved(dish, "WEBP", lossless=True),
-        "WEBP animated": _saved(dish, "WEBP", save_all=True, append_images=[dish.rotate(90)]),
+        "WEBP animated": _saved(dish, "WEBP", **turned),
     }
 
 
@@ -109,17 +107,8 @@ def _graft(rng: random.Random, content: bytearray) -> None:
 
 
 _MUTATIONS: tuple[Callable[[random.Random, bytearray], None], ...] = (
-    _flip_bits,
-    _flip_bits_of_header,
-    _cut_short,
-    _cut_out,
-    _repeat,
-    _swap,
-    _fill,
-    _noise,
-    _lie,
-    _lie,
-    _graft,
+    *(_flip_bits, _flip_bits_of_header, _cut_short, _cut_out, _repeat, _swap, _fill, _noise),
+    *(_lie, _lie, _graft),
 )
 
 
@@ -132,27 +121,20 @@ def _stretch(rng: random.Random, content: bytearray) -> slice:
 def bombs() -> dict[str, bytes]:
     """Small files that claim, or are, much."""
     side = 60_000
-    black = Image.new("L", (8000, 8000))
+    black, clear = Image.new("L", (8000, 8000)), Image.new("RGBA", (8000, 8000), (1, 2, 3, 4))
+    nine = zlib.compress(bytes(9 * 28))  # the pixels of 9x9
     return {
         "PNG of 60000x60000": png(side, side, zlib.compress(bytes(1000))),
         "PNG of 2^31-1 columns": png(2**31 - 1, 1, b""),
         "PNG of 64 megapixels": _saved(black, "PNG", compress_level=1),
-        "PNG of 64 megapixels, with alpha": _saved(
-            Image.new("RGBA", (8000, 8000), (1, 2, 3, 4)), "PNG", compress_level=1
-        ),
+        "PNG of 64 megapixels, with alpha": _saved(clear, "PNG", compress_level=1),
         "PNG of 64 megapixels, cut short": _saved(black, "PNG", compress_level=1)[:-100],
-        "PNG with a text of 100 MB": png(
-            9, 9, zlib.compress(bytes(9 * 28)), [(b"zTXt", b"a\0\0" + _packed(100))]
-        ),
-        "PNG with a profile of 100 MB": png(
-            9, 9, zlib.compress(bytes(9 * 28)), [(b"iCCP", b"a\0\0" + _packed(100))]
-        ),
+        "PNG with a text of 100 MB": png(9, 9, nine, [(b"zTXt", b"a\0\0" + _packed(100))]),
+        "PNG with a profile of 100 MB": png(9, 9, nine, [(b"iCCP", b"a\0\0" + _packed(100))]),
         "PNG whose pixels are 100 MB": png(9, 9, _packed(100)),
         "PNG of 100000 chunks": png(9, 9, b"", [(b"aaAa", b"")] * 100_000),
-        "GIF of 65535x65535": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0)
-        + b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x02\x01\x00\x00;",
-        "GIF with a frame larger than itself": b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0, 0, 0)
-        + b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x02\x01\x00\x00;",
+        "GIF of 65535x65535": _gif(65535),
+        "GIF with a frame larger than itself": _gif(1),
         "GIF of 64 megapixels": _saved(black.convert("P"), "GIF"),
         "TIFF of 60000x60000": tiff(side, side),
         "TIFF of 64 million floats": _saved(
@@ -172,12 +154,8 @@ def bombs() -> dict[str, bytes]:
         + originals()["JPEG"][2:],
         "JPEG of 64 megapixels": _saved(black, "JPEG"),
         "JPEG of 64 megapixels, progressive": _saved(black, "JPEG", progressive=True),
-        "BMP of 60000x60000": b"BM" + struct.pack(
-            "<IHHIIiiHHIIIIII", 54, 0, 0, 54, 40, side, side, 1, 24, *[0] * 6
-        ),
-        "BMP upside down": b"BM" + struct.pack(
-            "<IHHIIiiHHIIIIII", 54, 0, 0, 54, 40, -(2**31), -(2**31), 1, 24, *[0] * 6
-        ),
+        "BMP of 60000x60000": bmp(side),
+        "BMP upside down": bmp(-(2**31)),
         "WEBP of 16383x16383": b"RIFF\x1e\0\0\0WEBPVP8L\x11\0\0\0/"
         + struct.pack("<I", 16382 | 16382 << 14) + bytes(13),
         "WEBP of 2^24x2^24": b"RIFF\x16\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xff" * 6,
@@ -190,6 +168,18 @@ def bombs() -> dict[str, bytes]:
         "PFM of not a number": b"PF\n9 9\nnan\n" + bytes(9 * 9 * 12),
         "AVIF of noise": originals().get("AVIF", b"")[:300] + random.Random(0).randbytes(5000),
     }  # fmt: skip
+
+
+def bmp(side: int) -> bytes:
+    """The header of a square BMP."""
+    numbers = (54, 0, 0, 54, 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+    return b"BM" + struct.pack("<IHHIIiiHHIIIIII", *numbers)
+
+
+def _gif(side: int) -> bytes:
+    """A square GIF, whose frame is of 65535 x 65535 pixels."""
+    header = b"GIF89a" + struct.pack("<HHBBB", side, side, 0, 0, 0)
+    return header + b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0) + b"\x02\x01\x00\x00;"
 
 
 def png(
@@ -218,16 +208,9 @@ def tiff(
 ) -> bytes:
     """A grey TIFF whose one strip is the file's end, with more tags."""
     tags = [
-        (256, 4, 1, width),
-        (257, 4, 1, height),
-        (258, 3, 1, 8),
-        (259, 3, 1, 1),
-        (262, 3, 1, 1),
-        (273, 4, 1, 200),
-        (277, 3, 1, samples),
-        (278, 4, 1, height),
-        (279, 4, 1, strip_bytes),
-        *(more or []),
+        *((256, 4, 1, width), (257, 4, 1, height), (258, 3, 1, 8), (259, 3, 1, 1)),
+        *((262, 3, 1, 1), (273, 4, 1, 200), (277, 3, 1, samples)),
+        *((278, 4, 1, height), (279, 4, 1, strip_bytes), *(more or [])),
     ]
     written = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
     directory = struct.pack("<H", len(tags)) + written + struct.pack("<I", following)

@@ -28,12 +28,7 @@ class Broken:
 
 
 def broken_http(rng: random.Random, extra: str) -> tuple[str, Broken]:
-    """What is broken about it, and the bytes.
-
-    Args:
-        rng: chooses.
-        extra: headers for every request, such as the key.
-    """
+    """What is broken about it, and the bytes; `extra` are headers for every request."""
     name = rng.choice(sorted(FAULTS))
     return name, fault(name, rng, extra)
 
@@ -64,18 +59,18 @@ def _chunk(content: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(content), content)
 
 
+def _empty(extra: str, method: str, path: str = "/v1/predict", version: str = "HTTP/1.1") -> Broken:
+    return Broken(_head(extra, "Content-Length: 0", start=f"{method} {path} {version}"))
+
+
 def _method(rng: random.Random, extra: str) -> Broken:
-    method = rng.choice(
-        ("GET", "PUT", "DELETE", "PATCH", "TRACE", "CONNECT", "PROPFIND", "BREW", "post", "P\0ST")
-    )
-    return Broken(_head(extra, "Content-Length: 0", start=f"{method} /v1/predict HTTP/1.1"))
+    methods = "GET PUT DELETE PATCH TRACE CONNECT PROPFIND BREW post P\0ST"
+    return _empty(extra, rng.choice(methods.split(" ")))
 
 
 def _version(rng: random.Random, extra: str) -> Broken:
-    version = rng.choice(
-        ("HTTP/0.9", "HTTP/2.0", "HTTP/9.9", "HTTP/1.11", "HTP/1.1", "", "http/1.1")
-    )
-    return Broken(_head(extra, "Content-Length: 0", start=f"POST /v1/predict {version}"))
+    versions = "HTTP/0.9 HTTP/2.0 HTTP/9.9 HTTP/1.11 HTP/1.1  http/1.1"  # one is empty
+    return _empty(extra, "POST", version=rng.choice(versions.split(" ")))
 
 
 def _path(rng: random.Random, extra: str) -> Broken:
@@ -89,8 +84,7 @@ def _path(rng: random.Random, extra: str) -> Broken:
             "/v1/model?" + CANARY, "/metrics?name[]=%00", "/page/vendor", "/page/vendor/", "/page",
         )
     )  # fmt: skip
-    method = rng.choice(("GET", "GET", "POST"))
-    return Broken(_head(extra, "Content-Length: 0", start=f"{method} {path} HTTP/1.1"))
+    return _empty(extra, rng.choice(("GET", "GET", "POST")), path)
 
 
 def _header(rng: random.Random, extra: str) -> Broken:
@@ -160,9 +154,7 @@ FAULTS: dict[str, Callable[[random.Random, str], Broken]] = {
     "a size of a chunk": _size_of_chunk,
     "noise": _noise,
     "changed bytes": _changed,
-    "a long line": lambda _, extra: Broken(
-        _head(extra, start=f"GET /{'a' * 200_000} HTTP/1.1")
-    ),
+    "a long line": lambda _, extra: Broken(_head(extra, start=f"GET /{'a' * 200_000} HTTP/1.1")),
     "a flood of headers": lambda _, extra: Broken(_head(extra, *["X-Many: y"] * 20_000)),
     "a header of 200 kB": lambda _, extra: Broken(_head(extra, "X: " + "y" * 200_000)),
     "zeros": lambda _, extra: Broken(bytes(2000), ends=True),
@@ -172,9 +164,7 @@ FAULTS: dict[str, Callable[[random.Random, str], Broken]] = {
     "nothing": lambda _, extra: Broken(b"", ends=True),
     "half a head": lambda _, extra: Broken(_head(extra)[:-20], ends=True),
     "no host": lambda _, extra: Broken(b"GET /healthz HTTP/1.1\r\n\r\n"),
-    "HTTP/1.0": lambda _, extra: Broken(
-        _whole(extra).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
-    ),
+    "HTTP/1.0": lambda _, extra: Broken(_whole(extra).replace(b"HTTP/1.1", b"HTTP/1.0", 1)),
     "two lengths": lambda _, extra: Broken(_whole(extra, "Content-Length: 5")),
     "a length and chunks": lambda _, extra: Broken(
         _chunked(extra, _chunk(b"x") + b"0\r\n\r\n", "Content-Length: 5")
@@ -208,18 +198,12 @@ FAULTS: dict[str, Callable[[random.Random, str], Broken]] = {
     "a hidden second request": lambda _, extra: Broken(
         _whole(extra, body=_photo() + _whole(extra))
     ),
-    "more than it says": lambda _, extra: Broken(
-        _head(extra, "Content-Length: 5") + b"x" * 5000
-    ),
+    "more than it says": lambda _, extra: Broken(_head(extra, "Content-Length: 5") + b"x" * 5000),
     "refused, then more": lambda _, extra: Broken(
         _head(extra, "Content-Length: 99999999") + b"x" * 50_000
     ),
-}  # fmt: skip
+}
 
 WELL_FORMED = {
-    "an upgrade",
-    "HTTP/1.0",
-    "ten requests at once",
-    "a body of GET",
-    "chunks of a byte",
-}
+    "an upgrade", "HTTP/1.0", "ten requests at once", "a body of GET", "chunks of a byte"
+}  # fmt: skip

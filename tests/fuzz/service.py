@@ -18,13 +18,7 @@ from pathlib import Path
 
 from platecheck.serving.keys import add_key
 from tests.fuzz.damaged_photos import WRONG_TYPES, bombs, mutated
-from tests.fuzz.forms import (
-    CANARY,
-    content_type,
-    form_of_photos,
-    odd_form,
-    part,
-)
+from tests.fuzz.forms import CANARY, content_type, form_of_photos, odd_form, part
 from tests.fuzz.malformed_http import Broken, broken_http
 from tests.fuzz.slow_clients import ATTACKS, Target, attack_slowly
 from tests.support.photos import read_photos
@@ -48,13 +42,7 @@ _KINDS = {
 
 @dataclass(frozen=True)
 class Attack:
-    """One of the many.
-
-    Attributes:
-        kind: one of the kinds.
-        what: more exactly.
-        sent: what is sent, and what is expected.
-    """
+    """One of the many, of one of the kinds; and what it is more exactly."""
 
     kind: str
     what: str
@@ -91,8 +79,6 @@ class Attacker:
         """Begin.
 
         Args:
-            server: the service.
-            key: its API key.
             good: a photo that it must answer all the while.
             failures: folder for bodies that were answered wrongly.
             patience: seconds after which there must be an answer.
@@ -116,21 +102,18 @@ class Attacker:
 
     def send(self, number: int, attack: Attack) -> None:
         """Send one and judge the answer."""
-        start = time.monotonic()
+        start, name = time.monotonic(), f"{number}: {attack.kind}, {attack.what}"
         try:
             status, fault = self._exchange(attack.sent)
         except (NoAnswerError, OSError) as error:
             status, fault = "none", f"{type(error).__name__}: {error}"
-        seconds = time.monotonic() - start
-        self.result.slowest = max(
-            self.result.slowest, (seconds, f"{number}: {attack.kind}, {attack.what}")
-        )
+        self.result.slowest = max(self.result.slowest, (time.monotonic() - start, name))
         self.result.statuses[attack.kind, status] += 1
         if fault:
-            self.result.faults[f"{number}: {attack.kind}, {attack.what}"] = fault
+            self.result.faults[name] = fault
             self.failures.mkdir(parents=True, exist_ok=True)
             (self.failures / f"{number}.bin").write_bytes(attack.sent.data)
-            print(f"FAULT {number}: {attack.kind}, {attack.what}: {fault}", flush=True)
+            print(f"FAULT {name}: {fault}", flush=True)
 
     def attack_slowly(self) -> None:
         """Run the slow attacks, all at once, when no earlier photo is being decoded any more."""
@@ -184,12 +167,7 @@ class Attacker:
 
 
 def attack(rng: random.Random, extra: str) -> Attack:
-    """Whatever comes to mind.
-
-    Args:
-        rng: chooses; the same one always chooses the same.
-        extra: headers for every request.
-    """
+    """Whatever comes to mind; `extra` are headers for every request."""
     kind = rng.choices(list(_KINDS), list(_KINDS.values()))[0]
     if kind == "broken HTTP":
         what, broken = broken_http(rng, extra)
@@ -221,12 +199,7 @@ def _body(rng: random.Random, kind: str) -> tuple[str, bytes]:
 
 
 def fault_of(answer: RawAnswer, status: int | None = None) -> str:
-    """What is wrong with an answer; "" where nothing is.
-
-    Args:
-        answer: to judge.
-        status: that it must have; None: any.
-    """
+    """What is wrong with an answer that may have to have a status; "" where nothing is."""
     if status is not None and answer.status != status:
         return f"status {answer.status} instead of {status}: {answer.body[:200]!r}"
     if answer.status < 400:

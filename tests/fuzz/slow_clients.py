@@ -17,30 +17,24 @@ class Target:
     """A service under attack.
 
     Attributes:
-        address: host and port.
         headers: of every request, such as the key.
         good: a whole request that must be answered with 200 all the while.
         patience: seconds after which whoever is slow must have been sent away.
-        large: path of something that does not fit into the buffers of a connection.
     """
 
     address: tuple[str, int]
     headers: dict[str, str]
     good: bytes
     patience: float
-    large: str = "/docs/files/swagger-ui-bundle.js"
 
     def connect(self) -> RawConnection:
-        """Connect; waits for an answer as long as a slow client may take, and a little longer."""
         return RawConnection(self.address, seconds=self.patience)
 
     def head(self, length: int | None, *lines: str) -> bytes:
         """The head of a request whose body is so long, or in chunks."""
-        more = dict(line.split(": ", 1) for line in lines)
-        size = (
-            {"Transfer-Encoding": "chunked"} if length is None else {"Content-Length": f"{length}"}
-        )
-        return request("POST", "/v1/predict", headers={**self.headers, **size, **more})
+        size = "Transfer-Encoding: chunked" if length is None else f"Content-Length: {length}"
+        more = dict(line.split(": ", 1) for line in (size, *lines))
+        return request("POST", "/v1/predict", headers={**self.headers, **more})
 
 
 def attack_slowly(target: Target) -> dict[str, str]:
@@ -100,16 +94,14 @@ def _slow_chunks(target: Target) -> str:
     return _drip(target, target.head(None), itertools.repeat(b"1\r\nx\r\n"), 408)
 
 
-def _silent_body(target: Target) -> str:
+def _silent_body(target: Target, *lines: str) -> str:
     with target.connect() as connection:
-        connection.send(target.head(1000))
+        connection.send(target.head(1000, *lines))
         return _expect(connection.answer(), 408) or _closed(connection)
 
 
 def _silent_after_100(target: Target) -> str:
-    with target.connect() as connection:
-        connection.send(target.head(1000, "Expect: 100-continue"))
-        return _expect(connection.answer(), 408) or _closed(connection)
+    return _silent_body(target, "Expect: 100-continue")
 
 
 def _endless_chunks(target: Target) -> str:
@@ -140,7 +132,8 @@ def _late_body_of_what_was_refused(target: Target) -> str:
 def _never_reads(target: Target) -> str:
     with target.connect() as connection:
         late = time.monotonic() + target.patience
-        wanted = request("GET", target.large, headers=target.headers)
+        # It does not fit into the buffers of a connection.
+        wanted = request("GET", "/docs/files/swagger-ui-bundle.js", headers=target.headers)
         try:
             connection.send(wanted * 50)
             while time.monotonic() < late:
@@ -151,26 +144,24 @@ def _never_reads(target: Target) -> str:
         return "the connection stays open"
 
 
-def _endless_trailers(target: Target) -> str:
-    """What looks like headers, after the last chunk."""
+def _endless(target: Target, begin: bytes, more: bytes) -> str:
     with target.connect() as connection:
-        connection.send(target.head(None) + b"1\r\nx\r\n0\r\n")
+        connection.send(target.head(None) + begin)
         with suppress(OSError):
             for _ in range(500):
-                connection.send(b"X-Trailer: y\r\n" * 2**14)
+                connection.send(more)
             return "took all of it"
         return _expect(connection.answer(), 400)
+
+
+def _endless_trailers(target: Target) -> str:
+    """What looks like headers, after the last chunk."""
+    return _endless(target, b"1\r\nx\r\n0\r\n", b"X-Trailer: y\r\n" * 2**14)
 
 
 def _endless_extension(target: Target) -> str:
     """What may follow the size of a chunk."""
-    with target.connect() as connection:
-        connection.send(target.head(None) + b"5;")
-        with suppress(OSError):
-            for _ in range(500):
-                connection.send(b"x" * 2**18)
-            return "took all of it"
-        return _expect(connection.answer(), 400)
+    return _endless(target, b"5;", b"x" * 2**18)
 
 
 def _announce_much(target: Target) -> str:

@@ -46,13 +46,8 @@ def test_batch_prints_the_counts(tmp_path: Path, photos: Path, model: Path, cli:
     summary = json.loads(done.out)
     assert summary.pop("seconds") > 0
     assert summary.pop("model").startswith("tiny-")
-    assert summary == {
-        "out": str(out),
-        "photos": 6,
-        "labels": {"clean": 3, "dirty": 2},
-        "errors": 1,
-        "resumed": 0,
-    }
+    counts = {"photos": 6, "labels": {"clean": 3, "dirty": 2}, "errors": 1, "resumed": 0}
+    assert summary == {"out": str(out), **counts}
 
     done = cli("batch", tmp_path / "nowhere", tmp_path / "new.csv", "--model", model)
     assert (done.code, done.out) == (2, "")
@@ -64,7 +59,7 @@ def test_batch_passes_its_options_on(tmp_path: Path, photos: Path, model: Path, 
     done = cli(
         *("batch", tmp_path / "list.csv", tmp_path / "out.parquet", "--model", model),
         *("--column", "file", "--keep", "day", "--keep", "shop", "--root", photos),
-        *("--part-rows", "1", "--parts", "--workers", "1"),
+        *("--shard-rows", "1", "--shards", "--workers", "1"),
     )
     assert done.code == 0, done.err
     assert len(list((tmp_path / "out.parquet").iterdir())) == 2
@@ -75,15 +70,21 @@ def test_batch_passes_its_options_on(tmp_path: Path, photos: Path, model: Path, 
     ]
 
 
+def test_batch_accepts_its_old_options(tmp_path: Path, photos: Path, model: Path, cli: Any) -> None:
+    out = tmp_path / "out.parquet"
+    done = cli("batch", photos, out, "--model", model, "--part-rows", "1", "--parts")
+    assert len(list(out.iterdir())) == len(list(photos.iterdir()))
+    for old, new in (("--part-rows", "--shard-rows"), ("--parts", "--shards")):
+        assert f"{old} is now {new}" in done.err
+
+
 def test_batch_reads_a_manifest_from_a_pipe(tmp_path: Path, photos: Path, model: Path) -> None:
     odd = photos / os.fsdecode(b"new\nline \xff.png")
     (photos / "0.png").rename(odd)
-    found = subprocess.run(
-        ["find", photos, "-type", "f", "-print0"], check=True, capture_output=True
-    )
+    found = subprocess.check_output(["find", photos, "-type", "f", "-print0"])
     out = tmp_path / "out.parquet"
     command = [sys.executable, "-m", "platecheck", "batch", "-", out, "--model", model]
-    done = subprocess.run(command, check=False, capture_output=True, input=found.stdout)
+    done = subprocess.run(command, check=False, capture_output=True, input=found)
     assert done.returncode == 0, done.stderr
     assert f"file://{photos}/new%0Aline%20%FF.png" in pq.read_table(out).column("path").to_pylist()
 

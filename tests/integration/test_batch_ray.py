@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,10 @@ from ray.cluster_utils import Cluster
 
 from platecheck.batch.job import Job, run
 from platecheck.errors import DataError
-
-WriteModel = Callable[..., Path]
+from tests.conftest import WriteModel
 
 ROWS = 400
-PART_ROWS = 20
+SHARD_ROWS = 20
 
 
 @pytest.fixture
@@ -37,12 +36,8 @@ def cluster() -> Iterator[Cluster]:
 def tasks_of(node: Any) -> int:
     """Return how many tasks of the job a node is running."""
     (raylet,) = node.all_processes["raylet"]
-    children = subprocess.run(
-        ["ps", "-o", "args=", "--ppid", str(raylet.process.pid)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    listing = ["ps", "-o", "args=", "--ppid", str(raylet.process.pid)]
+    children = subprocess.run(listing, check=False, capture_output=True, text=True)
     return children.stdout.count("ray::_predict_table")
 
 
@@ -57,7 +52,7 @@ def test_run_on_a_cluster_that_loses_a_node_gives_the_rows_of_the_local_engine(
     lines = [f"{number % 10}.png,{number}" for number in range(ROWS)]
     (tmp_path / "list.csv").write_text("\n".join(["path,number", *lines]))
     source, local, out = (str(tmp_path / n) for n in ("list.csv", "local.parquet", "out.parquet"))
-    options = ["--model", model, "--root", tmp_path, "--keep", "number", "--part-rows", PART_ROWS]
+    options = ["--model", model, "--root", tmp_path, "--keep", "number", "--shard-rows", SHARD_ROWS]
     options += ["--engine", "ray", "--address", cluster.address, "--json"]
     command = [sys.executable, "-m", "platecheck", "batch", source, out, *map(str, options)]
 
@@ -65,12 +60,12 @@ def test_run_on_a_cluster_that_loses_a_node_gives_the_rows_of_the_local_engine(
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
-        results = Path(f"{out}.parts", "results")
+        results = Path(f"{out}.shards", "results")
         while not (results.is_dir() and any(results.iterdir()) and tasks_of(node)):
             assert process.poll() is None, process.communicate()
             time.sleep(0.02)
         cluster.remove_node(node, allow_graceful=False)  # SIGKILL to all of its processes
-        assert len(list(results.iterdir())) < ROWS // PART_ROWS
+        assert len(list(results.iterdir())) < ROWS // SHARD_ROWS
         said, errors = process.communicate(timeout=120)
     assert process.returncode == 1, errors
     assert json.loads(said)["errors"] == ROWS // 10  # and nothing of Ray's

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from platecheck.batch.job import Job, run
 
-ROWS, PHOTOS, PART_ROWS = 360, 12, 20
+ROWS, PHOTOS, SHARD_ROWS = 360, 12, 20
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +46,17 @@ def expected(tmp_path_factory: pytest.TempPathFactory, model: Path, listed: Path
     return pq.read_table(out)
 
 
+def ran(arguments: Sequence[Any], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(arguments, check=False, capture_output=True, text=True, **options)
+
+
 def command(source: Path, out: Path, model: Path, *options: str) -> list[str]:
-    arguments = [str(source), str(out), "--model", str(model), "--part-rows", str(PART_ROWS)]
+    arguments = [str(source), str(out), "--model", str(model), "--shard-rows", str(SHARD_ROWS)]
     return [sys.executable, "-m", "platecheck", "batch", *arguments, "--json", *options]
 
 
 def completed(out: Path) -> set[str]:
-    return {path.name for path in Path(f"{out}.parts", "results").glob("[0-9]*")}
+    return {path.name for path in Path(f"{out}.shards", "results").glob("[0-9]*")}
 
 
 def signalled(arguments: list[str], out: Path, shards: int, number: int) -> tuple[int, str]:
@@ -78,13 +83,13 @@ def test_batch_killed_twice_and_interrupted_resumes_to_the_same_rows(
         seen = completed(out)
         assert code == (130 if number == signal.SIGINT else -signal.SIGKILL)
     assert said == (
-        f"stopped: {len(seen) * PART_ROWS} of {ROWS} photos are done and saved in {out}.parts;"
+        f"stopped: {len(seen) * SHARD_ROWS} of {ROWS} photos are done and saved in {out}.shards;"
         " run the same command to resume\n"
     )
-    done = subprocess.run(asked, check=False, capture_output=True, text=True)
+    done = ran(asked)
     assert done.returncode == 1, done.stderr
     summary = json.loads(done.stdout)
-    assert summary["resumed"] == len(seen) * PART_ROWS
+    assert summary["resumed"] == len(seen) * SHARD_ROWS
     assert summary["errors"] == ROWS // PHOTOS  # of all runs
     assert sum(summary["labels"].values()) + summary["errors"] == summary["photos"] == ROWS
     assert pq.read_table(out).equals(expected)
@@ -105,8 +110,8 @@ from platecheck.errors import DataError
 PIL.Image.init()
 folder, model, one_file, overwrite = sys.argv[1:]
 out = Path(folder, "out.parquet")
-parts = Path(folder, "out.parquet.parts")
-job = Job(f"{folder}/photos", str(out), model=model, part_rows=2, workers=1,
+shards = Path(folder, "out.parquet.shards")
+job = Job(f"{folder}/photos", str(out), model=model, shard_rows=2, workers=1,
           one_file=one_file == "True", overwrite=overwrite == "True")
 
 
@@ -146,11 +151,11 @@ for number in range(1, 1000):
     if ended == 0:
         break
     assert ended == -signal.SIGKILL, ended
-    was_complete = out.exists() and not job.overwrite and not (parts / "job.json").exists()
+    was_complete = out.exists() and not job.overwrite and not (shards / "job.json").exists()
     again = child()
     # Who is killed at the very end has finished: then OUT is there, and is not made again.
     assert again == (2 if was_complete else 0), (number, again)
-    assert not parts.exists(), (number, os.listdir(parts))
+    assert not shards.exists(), (number, os.listdir(shards))
     out.rename(Path(folder, "results", f"{number}.parquet"))
 print("killed", number - 1)
 """
@@ -164,12 +169,7 @@ def test_job_killed_before_each_file_change_resumes_to_the_same_rows(
     (tmp_path / "results").mkdir()
     for number in range(3):
         Image.new("RGB", (9, 7), (number * 99,) * 3).save(tmp_path / f"photos/{number}.png")
-    done = subprocess.run(
-        [sys.executable, "-c", KILL_AT_EACH, tmp_path, model, str(one_file), str(overwrite)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+    done = ran([sys.executable, "-c", KILL_AT_EACH, tmp_path, model, str(one_file), str(overwrite)])
     assert done.returncode == 0, done.stdout + done.stderr
     results = list((tmp_path / "results").iterdir())
     assert f"killed {len(results)}" in done.stdout
@@ -197,20 +197,20 @@ def fails_then_resumes(
     asked = command(photos, out, model)
     # Coverage measurement could not write its own file either.
     env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    done = subprocess.run(asked, check=False, capture_output=True, text=True, env=env, **options)
+    done = ran(asked, env=env, **options)
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     kept = len(completed(out))
     assert reason in done.stderr
     assert done.stderr.endswith(
-        f"{kept * PART_ROWS} of {ROWS} photos are done and saved in {out}.parts;"
+        f"{kept * SHARD_ROWS} of {ROWS} photos are done and saved in {out}.shards;"
         " run the same command to resume\n"
     )
     assert not out.exists()
     assert not list(out.parent.rglob(".part-*")), "what is half written is removed"
     make_room()
-    done = subprocess.run(asked, check=False, capture_output=True, text=True)
+    done = ran(asked)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["resumed"] == kept * PART_ROWS
+    assert json.loads(done.stdout)["resumed"] == kept * SHARD_ROWS
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     return kept
 
@@ -221,7 +221,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]
-    if (done := subprocess.run(mount, check=False, capture_output=True, text=True)).returncode:
+    if (done := ran(mount)).returncode:
         pytest.skip(f"a full disk needs the right to mount one: {done.stderr.strip()}")
     yield folder
     subprocess.run(["umount", folder], check=True)
@@ -236,7 +236,7 @@ def test_batch_on_a_full_disk_keeps_what_is_done(
     # Room for the manifest, 18 files of a page each, and for a few results.
     ballast.write_bytes(bytes(2**20 - 4096 * 32))
     kept = fails_then_resumes(model, photos, out, "No space left on device", ballast.unlink)
-    assert 0 < kept < ROWS // PART_ROWS
+    assert 0 < kept < ROWS // SHARD_ROWS
 
 
 @pytest.mark.parametrize(
@@ -245,11 +245,7 @@ def test_batch_on_a_full_disk_keeps_what_is_done(
 def test_batch_with_an_output_that_may_not_grow_keeps_what_is_done(
     tmp_path: Path, model: Path, photos: Path, suffix: str, most: int
 ) -> None:
-    """OUT is the first file that is larger than allowed."""
-
-    def limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
-
-    out = tmp_path / "folder" / f"out{suffix}"
+    out = tmp_path / "folder" / f"out{suffix}"  # the first file that is larger than allowed
+    limit = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (most, most))
     kept = fails_then_resumes(model, photos, out, "File too large", lambda: None, preexec_fn=limit)
-    assert kept == ROWS // PART_ROWS
+    assert kept == ROWS // SHARD_ROWS

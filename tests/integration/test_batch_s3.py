@@ -17,15 +17,10 @@ from platecheck import Classifier
 from platecheck.batch import storage
 from platecheck.batch.job import Job, run
 from platecheck.errors import DataError
+from tests.support.photos import encode
 
 KEYS = ["a/1.png", "a/2 x#?%20.png", "a/deep/3.png", "a/notes.txt", "b/4.png", "b/torn.png"]
 PHOTOS = [key for key in KEYS if key.endswith(".png")]
-
-
-def png(level: int) -> bytes:
-    file = BytesIO()
-    Image.new("RGB", (9, 7), (level,) * 3).save(file, "png")
-    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +41,7 @@ def store() -> Iterator[Any]:
         client = boto3.client("s3")
         client.create_bucket(Bucket="dishes")
         for number, key in enumerate(KEYS):
-            body = png(number * 45)
+            body = encode(Image.new("RGB", (9, 7), (number * 45,) * 3), "PNG")
             body = body[:40] if "torn" in key else body
             client.put_object(Bucket="dishes", Key=key, Body=body)
         yield client
@@ -118,7 +113,7 @@ def test_run_of_a_local_manifest_of_photos_in_buckets(
     tmp_path: Path, batch: Callable[..., pa.Table]
 ) -> None:
     local = tmp_path / "here.png"
-    local.write_bytes(png(90))
+    Image.new("RGB", (9, 7)).save(local)
     (tmp_path / "list.txt").write_text(f"{local}\ns3://dishes/a/1.png\ns3://elsewhere/1.png\n")
     errors = batch(tmp_path / "list.txt").column("error").to_pylist()
     assert errors == [None, None, "there is no such file"]

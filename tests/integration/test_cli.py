@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,24 +23,19 @@ from platecheck.errors import how_to_install
 from platecheck.training.recipe import bundled_recipes, load_recipe
 from tests.conftest import Answer, Cli
 from tests.support.photos import grey
-
-WritePhotos = Callable[[Path, Mapping[str, int]], Path]
-WriteModel = Callable[..., Path]
+from tests.support.writing import write_model, write_photos
 
 
 def command(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run a command in a process of its own, as a shell would."""
     environment = {**os.environ, "COLUMNS": "100", **options.pop("env", {})}
-    return subprocess.run(
-        [sys.executable, "-m", "platecheck", *arguments],
-        env=environment,
-        check=False,
-        **{"capture_output": True, "text": True, **options},
-    )
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **options}
+    program = [sys.executable, "-m", "platecheck", *arguments]
+    return subprocess.run(program, env=environment, check=False, **options)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_model(tmp_path_factory.mktemp("model") / "tiny.onnx")
 
 
@@ -96,12 +91,7 @@ def one_line(answer: Answer) -> str:
 
 
 @pytest.fixture
-def mistakes(
-    tmp_path: Path,
-    write_photos: WritePhotos,
-    write_model: WriteModel,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Go to a folder that holds what the commands below are wrong about."""
     monkeypatch.chdir(tmp_path)
     write_photos(Path("set"), {"train/a": 1, "train/b": 1, "test/a": 1, "test/b": 1})
@@ -159,26 +149,18 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
         assert "DataError: gone is not a folder" in result.stderr
 
 
-OUTPUTS = [
-    "--help",
-    *(f"predict SET --model MODEL {mode}".strip() for mode in ("", "--json", "--csv")),
-]
+PREDICT = "predict SET --model MODEL"
+OUTPUTS = ["--help", PREDICT, f"{PREDICT} --json", f"{PREDICT} --csv"]
 
 
 @pytest.mark.parametrize("arguments", OUTPUTS)
 def test_output_to_a_closed_pipe_ends_with_1(model: Path, rendered: Path, arguments: str) -> None:
     filled = arguments.replace("SET", str(rendered)).replace("MODEL", str(model)).split()
-    started = subprocess.Popen(
-        [sys.executable, "-m", "platecheck", *filled],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert started.stdout is not None
-    assert started.stderr is not None
-    started.stdout.close()  # as `head` does, only sooner
-    assert started.stderr.read() == ""
-    assert started.wait() == 1
+    out, into = os.pipe()
+    os.close(out)  # as `head` does, only sooner
+    result = command(*filled, stdout=into)
+    os.close(into)
+    assert (result.returncode, result.stderr) == (1, "")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full to stand for a full disk")
@@ -186,7 +168,7 @@ def test_output_to_a_closed_pipe_ends_with_1(model: Path, rendered: Path, argume
 def test_output_to_a_full_disk_is_an_error(model: Path, rendered: Path, arguments: str) -> None:
     filled = arguments.replace("SET", str(rendered)).replace("MODEL", str(model)).split()
     with Path("/dev/full").open("w") as full:
-        result = command(*filled, capture_output=False, stdout=full, stderr=subprocess.PIPE)
+        result = command(*filled, stdout=full)
     assert (result.returncode, result.stderr) == (2, "error: No space left on device\n")
 
 
@@ -231,15 +213,9 @@ def run_without(blocked: list[str], folder: Path, *arguments: list[str | Path]) 
 def test_small_install_runs_what_needs_no_extra(
     tmp_path: Path, model: Path, rendered: Path
 ) -> None:
-    for answer in run_without(
-        [*TRAIN, *EVALUATE, *DATA],
-        tmp_path,
-        ["predict", rendered / "test", "--model", model],
-        ["model", model],
-        ["data", "stats", rendered],
-        ["recipes"],
-        ["train", "--help"],
-    ):
+    predict = ["predict", rendered / "test", "--model", model]
+    others = (["model", model], ["data", "stats", rendered], ["recipes"], ["train", "--help"])
+    for answer in run_without([*TRAIN, *EVALUATE, *DATA], tmp_path, predict, *others):
         assert (answer.code, answer.err) == (0, "")
         assert answer.out
     evaluate: list[str | Path] = ["evaluate", model, "--data", rendered, "--json"]
@@ -299,13 +275,7 @@ def odd_photos(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("mode", "encoding"),
-    [
-        ("", "utf-8:strict"),
-        ("", "ascii:strict"),
-        ("--csv", "cp1252:strict"),
-        ("--json", "utf-8:strict"),
-    ],
+    ("mode", "encoding"), [("", "utf-8"), ("", "ascii"), ("--csv", "cp1252"), ("--json", "utf-8")]
 )
 def test_predict_of_any_file_name_prints_it_in_any_encoding(
     model: Path, odd_photos: Path, mode: str, encoding: str
@@ -313,8 +283,8 @@ def test_predict_of_any_file_name_prints_it_in_any_encoding(
     result = command(
         *("predict", *([mode] if mode else []), "--model", model, "."),
         cwd=odd_photos,
-        env={"PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"},
-        encoding=encoding.partition(":")[0],
+        env={"PYTHONIOENCODING": f"{encoding}:strict", "PYTHONUTF8": "1"},
+        encoding=encoding,
     )
     assert (result.returncode, result.stderr) == (1, "")
     count = len(ODD_NAMES) + 1
@@ -334,11 +304,7 @@ def test_predict_of_any_file_name_prints_it_in_any_encoding(
 
 
 def test_other_commands_print_any_name(
-    cli: Cli,
-    tmp_path: Path,
-    odd_photos: Path,
-    write_model: WriteModel,
-    monkeypatch: pytest.MonkeyPatch,
+    cli: Cli, tmp_path: Path, odd_photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     classes = ("[bold]clean", "[red]dirty\n")
     for split in ("train", "[red]other"):
@@ -413,13 +379,8 @@ def test_complete_model_and_recipe_offer_names_and_files(
 
 
 def test_shell_completion_offers_recipes() -> None:
-    asked = {
-        "_PLATECHECK_COMPLETE": "complete_bash",
-        "COMP_WORDS": "platecheck train tiny_",
-        "COMP_CWORD": "2",
-    }
+    asked = {"COMP_WORDS": "platecheck train tiny_", "COMP_CWORD": "2"}
+    environment = {**os.environ, "_PLATECHECK_COMPLETE": "complete_bash", **asked}
     script = Path(sys.executable).with_name("platecheck")
-    result = subprocess.run(
-        [script], env={**os.environ, **asked}, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run(script, env=environment, capture_output=True, text=True, check=False)
     assert "tiny_vgg" in result.stdout.split()

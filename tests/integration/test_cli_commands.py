@@ -1,37 +1,30 @@
 """What predict, model, evaluate and data print, and how they end."""
 
 import csv
-import hashlib
 import io
 import json
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from platecheck.data import download as fetching
 from platecheck.data.folders import list_photos, read_photos
+from platecheck.data.render import write_dataset
 from platecheck.data.splits import describe_split
 from platecheck.data.statistics import channel_statistics
 from platecheck.training.recipe import bundled_recipes
 from tests.conftest import Cli
 from tests.support.photos import dirty, grey
-
-WritePhotos = Callable[[Path, Mapping[str, int]], Path]
-WriteModel = Callable[..., Path]
+from tests.support.writing import write_model, write_photos
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Path:
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     metrics = {"photos": 40, "correct": 39, "accuracy": 0.975, "accuracy_ci95": (0.871, 0.996)}
-    return write_model(
-        tmp_path_factory.mktemp("model") / "tiny.onnx",
-        thresholds={"dirty": 0.5},
-        metrics={"test": metrics},
-    )
+    path = tmp_path_factory.mktemp("model") / "tiny.onnx"
+    return write_model(path, thresholds={"dirty": 0.5}, metrics={"test": metrics})
 
 
 # --- predict
@@ -66,7 +59,7 @@ def test_predict_of_a_folder_as_json(cli: Cli, model: Path, plates: Path) -> Non
     assert found[1]["probability"] == pytest.approx(dirty(240), abs=1e-5)
 
 
-def test_predict_as_csv(cli: Cli, model: Path, plates: Path, write_model: WriteModel) -> None:
+def test_predict_as_csv(cli: Cli, model: Path, plates: Path) -> None:
     (plates / "bad,1.jpg").write_bytes(b"")
     answer = cli("predict", plates / "a.png", plates / "bad,1.jpg", "--model", model, "--csv")
     assert answer.code == 1
@@ -105,9 +98,7 @@ def test_predict_of_bad_photos_continues_and_ends_with_1(
     assert f"unreadable photos (--strict): {plates / 'aa.jpg'}: it is not" in strict.err
 
 
-def test_predict_prints_no_probability_of_unsure_and_no_dish(
-    cli: Cli, tmp_path: Path, write_model: WriteModel
-) -> None:
+def test_predict_prints_no_probability_of_unsure_and_no_dish(cli: Cli, tmp_path: Path) -> None:
     grey(tmp_path / "a.png", 130)
     unsure = write_model(tmp_path / "m.onnx", thresholds={"clean": 0.9, "dirty": 0.9})
     printed = cli("predict", tmp_path / "a.png", "--model", unsure).out
@@ -156,16 +147,9 @@ def test_predict_of_stdin_reads_one_photo(
 def test_model_prints_the_metadata(cli: Cli, model: Path) -> None:
     printed = cli("model", model).out
     for text in (
-        str(model),
-        "clean, dirty",
-        "16×16 pixels",
-        "float32",
-        "tiny, seed 7, epoch 3",
-        "1.2500",
-        "predicts dirty",
-        "at 50.0% or more",
+        *(str(model), "clean, dirty", "16×16 pixels", "float32", "tiny, seed 7, epoch 3", "1.2500"),
+        *("predicts dirty", "at 50.0% or more", "platecheck 0.1.0"),
         "39/40 = 97.50%  (95 % interval 87.1% to 99.6%)",
-        "platecheck 0.1.0",
     ):
         assert text in printed
     content = json.loads(cli("model", model, "--json").out)
@@ -197,16 +181,14 @@ EVALUATION_KEYS = [
 def evaluated(tmp_path: Path) -> Path:
     """Test photos: 3 clean (one bright, so taken for dirty), 2 dirty, one that cannot be opened."""
     folder = tmp_path / "evaluated"
-    for name, level in (
-        ("test/clean/a.png", 10),
-        ("test/clean/b.png", 20),
-        ("test/clean/c.png", 200),
-        ("test/dirty/a.png", 250),
-        ("test/dirty/b.png", 180),
-        ("val/clean/a.png", 0),
-        ("val/dirty/a.png", 255),
+    for place, levels in (
+        ("test/clean", {"a": 10, "b": 20, "c": 200}),
+        ("test/dirty", {"a": 250, "b": 180}),
+        ("val/clean", {"a": 0}),
+        ("val/dirty", {"a": 255}),
     ):
-        grey(folder / name, level)
+        for name, level in levels.items():
+            grey(folder / place / f"{name}.png", level)
     (folder / "test/dirty/bad.jpg").write_bytes(b"not a photo")
     return folder
 
@@ -223,13 +205,9 @@ def test_evaluate_as_json(cli: Cli, model: Path, evaluated: Path) -> None:
     assert found["recall"] == pytest.approx((2 / 3 + 1) / 2)
     assert found["auroc"] == pytest.approx(5 / 6)
     assert found["per_class"]["clean"]["support"] == 3
-    (mistake,) = found["mistakes"]
-    assert mistake == {
-        "path": str(evaluated / "test/clean/c.png"),
-        "label": "clean",
-        "predicted": "dirty",
-        "probability": pytest.approx(dirty(200), abs=1e-5),
-    }
+    probability = pytest.approx(dirty(200), abs=1e-5)
+    mistake = {"label": "clean", "predicted": "dirty", "probability": probability}
+    assert found["mistakes"] == [{"path": str(evaluated / "test/clean/c.png"), **mistake}]
     reason = "it is not a photo in a format that can be read"
     bad = {"path": str(evaluated / "test/dirty/bad.jpg"), "reason": reason}
     assert found["unreadable"] == [bad]
@@ -274,7 +252,7 @@ def test_evaluate_of_one_class_has_no_auroc(cli: Cli, model: Path, tmp_path: Pat
 
 
 def test_evaluate_leaves_out_photos_that_the_model_was_selected_on(
-    cli: Cli, tmp_path: Path, write_photos: WritePhotos, write_model: WriteModel
+    cli: Cli, tmp_path: Path
 ) -> None:
     counts = {"train/clean": 1, "train/dirty": 1, "test/clean": 6, "test/dirty": 9}
     photos = read_photos(write_photos(tmp_path / "set", counts))
@@ -305,15 +283,11 @@ def test_data_stats_prints_statistics_and_counts(cli: Cli, rendered: Path) -> No
     for name in ("mean", "std", "pooled_std"):
         assert "  ".join(f"{value:.4f}" for value in found[name]) in printed
     rows = [line.split() for line in printed.splitlines()[:4]]
-    assert rows == [["split", "clean", "dirty"], *([split, n, n] for split, n in COUNTS)]
+    counts = (("test", "3"), ("train", "14"), ("val", "3"))
+    assert rows == [["split", "clean", "dirty"], *([split, n, n] for split, n in counts)]
 
 
-COUNTS = (("test", "3"), ("train", "14"), ("val", "3"))
-
-
-def test_data_stats_of_unreadable_photos_names_or_refuses_them(
-    cli: Cli, tmp_path: Path, write_photos: WritePhotos
-) -> None:
+def test_data_stats_of_unreadable_photos_names_or_refuses_them(cli: Cli, tmp_path: Path) -> None:
     write_photos(tmp_path, {"clean": 2, "dirty": 2})
     for number in range(12):
         (tmp_path / f"clean/bad{number:02}.jpg").write_bytes(b"")
@@ -327,39 +301,30 @@ def test_data_stats_of_unreadable_photos_names_or_refuses_them(
     assert "unreadable photos (--strict)" in cli("data", "stats", tmp_path, "--strict").err
 
 
-def test_data_render_with_a_seed_is_reproducible(cli: Cli, tmp_path: Path) -> None:
-    arguments = ["-n", "12", "--size", "32", "--seed", "3"]
-    printed = cli("data", "render", tmp_path / "a", *arguments, "--masks").out
+def test_data_render_writes_photos_as_its_options_say(cli: Cli, tmp_path: Path) -> None:
+    options = ["-n", "12", "--size", "32", "--seed", "3", "--masks"]
+    printed = cli("data", "render", tmp_path / "a", *options).out
     assert printed == f"12 photos of rendered dishes in {tmp_path / 'a'}\n"
-    cli("data", "render", tmp_path / "b", *arguments)
-    photos = {name: read_photos(tmp_path / name) for name in "ab"}
-    assert photos["a"].fingerprint() == photos["b"].fingerprint()
-    assert len(photos["a"].photos) == 12
-    assert photos["a"].classes == ("clean", "dirty")
+    write_dataset(tmp_path / "b", photos=12, size=32, seed=3, workers=1)
+    a, b = read_photos(tmp_path / "a"), read_photos(tmp_path / "b")
+    assert a.fingerprint() == b.fingerprint()
     assert (tmp_path / "a/masks").is_dir()
-    with Image.open(photos["a"].photos[0].path) as photo:
-        assert photo.size == (32, 32)
+    assert not (tmp_path / "b/masks").exists()
 
 
 def test_data_fetch_copies_what_is_missing_and_names_failures(
     cli: Cli, tmp_path: Path, rendered: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = ["path,sha256,bytes"]
-    names = [photo.name for photo in list_photos(rendered).photos]
-    for photo in list_photos(rendered).photos:
-        content = photo.path.read_bytes()
-        rows.append(f"{photo.name},{hashlib.sha256(content).hexdigest()},{len(content)}")
-    (tmp_path / "manifest.csv").write_text("\n".join(rows) + "\n")
+    photos = read_photos(rendered).photos
+    names = [photo.name for photo in photos]
+    rows = [f"{photo.name},{photo.sha256},{photo.path.stat().st_size}" for photo in photos]
+    (tmp_path / "manifest.csv").write_text("\n".join(["path,sha256,bytes", *rows]))
     monkeypatch.setattr(fetching, "MANIFEST", tmp_path / "manifest.csv")
 
     part = tmp_path / "part"
-    assert (
-        "40 photos fetched, 0 already there" in cli("data", "fetch", part, "--from", rendered).out
-    )
-    assert {photo.name for photo in list_photos(part).photos} == set(names)
-    assert (
-        "0 photos fetched, 40 already there" in cli("data", "fetch", part, "--from", rendered).out
-    )
+    for said in ("40 photos fetched, 0 already there", "0 photos fetched, 40 already there"):
+        assert said in cli("data", "fetch", part, "--from", rendered).out
+        assert [photo.name for photo in list_photos(part).photos] == names
     val = cli("data", "fetch", tmp_path / "val", "--from", rendered, "--split", "val")
     assert "6 photos fetched" in val.out
     (part / names[0]).unlink()

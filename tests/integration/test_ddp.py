@@ -2,26 +2,24 @@
 
 import sys
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from safetensors.torch import load_file
 from training_fixtures import (
-    COMMAND,
     EPOCHS,
     HERE,
-    cross_entropy,
+    assert_history_is_of_the_weights,
+    contents,
     finish,
     gentle,
     options,
     start,
 )
 
-from platecheck.photo import open_photo
 from platecheck.training.run import Run
-from platecheck.training.torch_predictor import TorchPredictor
 from platecheck.training.train import build_run
 
 pytest_plugins = ["training_fixtures.fixtures"]
@@ -30,10 +28,7 @@ pytest_plugins = ["training_fixtures.fixtures"]
 TWO = ["--set", "batch_size=4", "--devices", "2"]
 
 
-@dataclass(frozen=True)
-class Trained:
-    """What the two processes left behind."""
-
+class Trained(NamedTuple):
     folder: Path
     run: Run
     out: str
@@ -44,11 +39,8 @@ class Trained:
 def together(dishes: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """Train without --out, which both processes have to choose alike."""
     folder, draws = tmp_path_factory.mktemp("ddp"), tmp_path_factory.mktemp("draws")
-    process = start(
-        sys.executable, HERE / "log_draws.py", "train", "tiny_vgg", "--data", dishes,
-        *options(), *TWO, cwd=folder, DRAWS=str(draws),
-    )  # fmt: skip
-    answer = finish(process)
+    command = (sys.executable, HERE / "log_draws.py", "train", "tiny_vgg", "--data", dishes)
+    answer = finish(start(*command, *options(), *TWO, cwd=folder, DRAWS=str(draws)))
     assert answer.code == 0, answer.err
     logs = [(draws / rank).read_text().splitlines() for rank in ("0", "1")]
     return Trained(folder, Run.load(folder / "runs" / "tiny_vgg"), answer.out, logs)
@@ -78,17 +70,11 @@ def test_two_processes_split_every_epoch(together: Trained) -> None:
 
 @pytest.mark.slow
 def test_two_processes_save_the_validated_weights(together: Trained) -> None:
-    run = together.run
-    photos = run.photos.split("val")
-    pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
-    labels = [photo.label for photo in photos]
-    for epoch, row in enumerate(run.history, 1):
-        assert all(tensor.isfinite().all() for tensor in load_file(run.weights(epoch)).values())
-        logits = TorchPredictor(run, epoch).logits(pixels)
-        # Each process judges all validation photos; their mean is one network's figure.
-        assert row["val_loss"] == pytest.approx(cross_entropy(logits, labels), abs=1e-5)
-        assert row["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
-    assert run.history[run.best_epoch - 1]["val_accuracy"] > 0.8
+    # Each process judges all validation photos; their mean is one network's figure.
+    assert_history_is_of_the_weights(together.run)
+    for epoch in range(1, EPOCHS + 1):
+        tensors = load_file(together.run.weights(epoch)).values()
+        assert all(tensor.isfinite().all() for tensor in tensors)
 
 
 @pytest.mark.slow
@@ -97,12 +83,10 @@ def test_two_processes_resume_with_identical_weights(
 ) -> None:
     """The first epochs of the run, then the rest by --resume: the same bits."""
     out = tmp_path / "run"
+    platecheck = Path(sys.executable).with_name("platecheck")
+    command = (platecheck, "train", "tiny_vgg", "--data", dishes, "--out", out)
     for epochs, more in ((2, []), (3, ["--resume"])):
-        process = start(
-            COMMAND, "train", "tiny_vgg", "--data", dishes, "--out", out,
-            *options(epochs=epochs), *TWO, *more,
-        )  # fmt: skip
-        answer = finish(process)
+        answer = finish(start(*command, *options(epochs=epochs), *TWO, *more))
         assert answer.code == 0, answer.err
     resumed = Run.load(out)
     assert len(resumed.history) == 3
@@ -116,8 +100,8 @@ def test_another_machine_writes_nothing(
 ) -> None:
     out = tmp_path / "run"
     build_run(gentle(), dishes, out)
-    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    before = contents(out)
     monkeypatch.setenv("NODE_RANK", "1")
     # The folder is not empty: the first machine has begun the run.
     build_run(gentle("network.frozen=true"), dishes, out)
-    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    assert contents(out) == before

@@ -53,9 +53,7 @@ class Image:
 
     Attributes:
         root: stands for its /.
-        context: what can be copied into it.
         python: a folder with a program of this name, for want of a base image.
-        env: its environment.
         said: its instructions that only say something, by name.
     """
 
@@ -67,11 +65,10 @@ class Image:
     workdir: Path = Path("/")
 
     def follow(self, instruction: Instruction) -> None:
-        """Do what an instruction says."""
         match instruction.name:
             case "FROM":
                 if self.root.exists():
-                    self.root.rename(self.earlier)
+                    self.root.rename(self.root.with_name("earlier"))
                 (self.root / "tmp").mkdir(parents=True)
                 self.env = {"PATH": f"{self.python}:{os.defpath}"}
                 self.workdir = self.root
@@ -79,7 +76,7 @@ class Image:
                 self.workdir = self.root / instruction.rest.lstrip("/")
                 self.workdir.mkdir(parents=True)
             case "COPY":
-                self._copy(*instruction.words(), earlier="from" in instruction.options)
+                self._copy(*instruction.words(), earlier="--from" in instruction.options)
             case "RUN":
                 command = ABSOLUTE.sub(f"{self.root}/", instruction.rest)
                 env = clean_environment() | self.env
@@ -92,19 +89,15 @@ class Image:
             case other:
                 raise AssertionError(f"this test does not know {other}")
 
-    @property
-    def earlier(self) -> Path:
-        """The stage before."""
-        return self.root.with_name("earlier")
-
     def _copy(self, *paths: str, earlier: bool) -> None:
         *sources, to = paths
         if earlier:
             # Programs of a virtual environment hold its path.
             assert sources == [to]
             (self.root / to.lstrip("/")).parent.mkdir(parents=True)
-            (self.earlier / to.lstrip("/")).rename(self.root / to.lstrip("/"))
-            shutil.rmtree(self.earlier)
+            stage_before = self.root.with_name("earlier")
+            (stage_before / to.lstrip("/")).rename(self.root / to.lstrip("/"))
+            shutil.rmtree(stage_before)
             return
         for source in sources:
             if (self.context / source).is_dir():
@@ -113,11 +106,9 @@ class Image:
                 shutil.copy(self.context / source, self.workdir / to)
 
     def command(self, *more: str) -> list[str]:
-        """What it runs, with more to say."""
         return [*self.said["ENTRYPOINT"].words(), *self.said["CMD"].words(), *more]
 
     def healthcheck(self) -> list[str]:
-        """How it is asked whether it is well."""
         kind, _, command = self.said["HEALTHCHECK"].rest.partition(" ")
         assert kind == "CMD"
         found: list[str] = json.loads(command)
@@ -186,22 +177,12 @@ def confined(image: Image, env: dict[str, str]) -> bool:
         "        sys.exit(f'{folder} can be written to')\n"
     )
     user = image.said["USER"].rest
-    places = [
-        str(image.root),
-        str(image.workdir),
-        str(image.root / "opt/platecheck/bin"),
-        "/var/tmp",
-    ]
-    if (
-        not shutil.which("unshare", path=env["PATH"])
-        or run(["unshare", "-rm", "true"], image.root, env).returncode
-    ):
-        warnings.warn(
-            "no user namespaces here: the image's steps are tried on a writable file system",
-            stacklevel=1,
-        )
+    places = (image.root, image.workdir, image.root / "opt/platecheck/bin", "/var/tmp")
+    unshare = shutil.which("unshare", path=env["PATH"])
+    if not unshare or run([unshare, "-rm", "true"], image.root, env).returncode:
+        warnings.warn("no user namespaces: the image's file system is writable here", stacklevel=1)
         return False
-    found = run(image.confined("python", "-c", write, user, *places), image.root, env)
+    found = run(image.confined("python", "-c", write, user, *map(str, places)), image.root, env)
     assert (found.returncode, found.stderr) == (0, "")
     return True
 
@@ -209,17 +190,12 @@ def confined(image: Image, env: dict[str, str]) -> bool:
 def test_it_holds_what_serving_needs_and_nothing_else(image: Image, env: dict[str, str]) -> None:
     assert {path.name for path in image.root.iterdir()} == {"opt", "tmp", "photos"}
     (packages,) = image.root.glob("opt/platecheck/lib/python*/site-packages")
-    infos = (path.name.removesuffix(".dist-info") for path in packages.glob("*.dist-info"))
-    versions = {
-        name.replace("_", "-").lower(): version
-        for name, _, version in (i.partition("-") for i in infos)
-    }
+    infos = (path.stem.partition("-") for path in packages.glob("*.dist-info"))
+    versions = {name.replace("_", "-").lower(): version for name, _, version in infos}
     pins = (ROOT / "constraints.txt").read_text("utf-8").replace("_", "-").lower()
     assert {"platecheck", "onnxruntime", "uvicorn", "uvloop"} <= versions.keys()
-    assert (
-        not {"torch", "torchvision", "pip", "setuptools", "opencv-python-headless"}
-        & versions.keys()
-    )
+    unneeded = {"torch", "torchvision", "pip", "setuptools", "opencv-python-headless"}
+    assert not unneeded & versions.keys()
     for name, version in versions.items():
         assert f"\n{name}=={version}\n" in pins or name == "platecheck"
     assert run(["python", "-c", "import torch"], image.root, env).returncode == 1

@@ -46,61 +46,37 @@ def assert_alike(ours: Evaluation, theirs: Evaluation) -> None:
 def test_run_and_export_have_the_same_metrics(
     split: str, trained: Run, exported: Path, dishes: Path
 ) -> None:
-    ours, theirs = (
-        evaluate_model(trained.folder, dishes, split),
-        evaluate_model(exported, dishes, split),
-    )
+    ours, theirs = (evaluate_model(path, dishes, split) for path in (trained.folder, exported))
     assert_alike(ours, theirs)
     assert ours.result.photos == {"test": 24, "val": 24, "train": 72}[split]
+    if split == "val":
+        accuracy = trained.history[trained.best_epoch - 1]["val_accuracy"]
+        assert ours.result.accuracy == pytest.approx(accuracy)
 
 
 def test_evaluate_uses_the_part_not_used_for_selection(
-    trained: Run, exported: Path, dishes: Path
-) -> None:
-    wanted = [photo.name for photo in trained.photos.split("test")]
-    chosen_on = {photo.name for photo in trained.photos.split("val")}
-    assert not chosen_on & set(wanted)
-    for path in (trained.folder, exported):
-        evaluation = evaluate_model(path, dishes)
-        assert evaluation.split == "test"
-        assert names(evaluation) == wanted
-        assert {photo.split for photo in evaluation.photos} == {"test"}
-
-
-def test_evaluate_recognizes_moved_photos(
     trained: Run, exported: Path, dishes: Path, tmp_path: Path
 ) -> None:
     moved = Path(shutil.copytree(dishes, tmp_path / "moved"))
     wanted = [photo.name for photo in trained.photos.split("test")]
+    assert not {photo.name for photo in trained.photos.split("val")} & set(wanted)
     for path in (trained.folder, exported):
-        assert names(evaluate_model(path, moved)) == wanted
-
-
-def test_evaluate_uses_all_of_other_photos(
-    trained: Run, exported: Path, dishes: Path, tmp_path: Path
-) -> None:
-    other = Path(shutil.copytree(dishes, tmp_path / "other"))
-    photo = other / "test" / "clean" / "000.jpg"
+        for data in (dishes, moved):
+            evaluation = evaluate_model(path, data)
+            assert evaluation.split == "test"
+            assert names(evaluation) == wanted
+            assert {photo.split for photo in evaluation.photos} == {"test"}
+    photo = moved / "test" / "clean" / "000.jpg"
     shutil.copy(photo, photo.with_name("one more.jpg"))
-    for path in (trained.folder, exported):
-        assert evaluate_model(path, other).result.photos == 49
-
-
-def test_validation_accuracy_is_that_of_the_history(trained: Run, dishes: Path) -> None:
-    best = trained.history[trained.best_epoch - 1]
-    assert evaluate_model(trained.folder, dishes, "val").result.accuracy == pytest.approx(
-        best["val_accuracy"]
-    )
+    for path in (trained.folder, exported):  # of other photos, all
+        assert evaluate_model(path, moved).result.photos == 49
 
 
 def test_evaluate_without_splits_uses_the_part_held_out(dishes: Path, tmp_path: Path) -> None:
     data = dishes / "train"  # clean/ and dirty/, nothing above them
     run = train(gentle(epochs=1), data, tmp_path / "run")
-    assert {split: sum(n.values()) for split, n in run.photos.counts().items()} == {
-        "train": 50,
-        "val": 11,
-        "test": 11,
-    }
+    counts = {split: sum(n.values()) for split, n in run.photos.counts().items()}
+    assert counts == {"train": 50, "val": 11, "test": 11}
     evaluation = evaluate_model(run.folder, data)
     assert names(evaluation) == [photo.name for photo in run.photos.split("test")]
     export(run, tmp_path / "model.onnx")
@@ -110,10 +86,10 @@ def test_evaluate_without_splits_uses_the_part_held_out(dishes: Path, tmp_path: 
 def test_evaluate_command_prints_the_same_metrics(
     cli: Cli, trained: Run, exported: Path, dishes: Path
 ) -> None:
-    answers = [
-        cli("evaluate", path, "--data", dishes, "--json") for path in (trained.folder, exported)
-    ]
-    ours, theirs = (json.loads(answer.out) for answer in answers)
+    ours, theirs = (
+        json.loads(cli("evaluate", path, "--data", dishes, "--json").out)
+        for path in (trained.folder, exported)
+    )
     wanted = evaluate_model(trained.folder, dishes).result
     assert ours == wanted.model_dump(mode="json")
     assert ours["photos"] == theirs["photos"] == 24
@@ -130,9 +106,11 @@ def test_run_without_a_finished_epoch_raises(
     (folder / "history.csv").unlink()
     with pytest.raises(ModelError, match="no finished epoch"):
         load_model(folder)
-    answer = cli("evaluate", folder, "--data", dishes)
-    assert answer.code == 2
-    assert "continue with --resume" in answer.err
+    for command in (("evaluate", folder, "--data", dishes), ("report", folder)):
+        answer = cli(*command)
+        assert answer.code == 2
+        assert "continue with --resume" in answer.err
+    assert not (folder / "report.html").exists()
 
 
 @pytest.mark.parametrize("damage", ["gone", "cut short", "another network's"])

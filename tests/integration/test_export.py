@@ -10,30 +10,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
-from training_fixtures import Cli, gentle, train
+from scipy.special import softmax
+from training_fixtures import Cli, gentle, train, validation
 
 from platecheck.classifier import Classifier
-from platecheck.errors import DataError, ModelError
+from platecheck.errors import ModelError
 from platecheck.evaluation.evaluate import evaluate
 from platecheck.export import onnx as exporting
-from platecheck.export.calibration import BATCH, calibration_views, fit_run_temperature
+from platecheck.export.calibration import BATCH, calibration_views, fit_calibration
 from platecheck.export.onnx import ExportReport, export
-from platecheck.photo import open_photo
 from platecheck.training.run import Run
 from platecheck.training.torch_predictor import TorchPredictor
 
 pytest_plugins = ["training_fixtures.fixtures"]
-
-
-def validation(run: Run) -> NDArray[np.uint8]:
-    """Pixels of a run's validation photos."""
-    size = run.recipe.input.size
-    return np.stack([open_photo(photo.path, size=size) for photo in run.photos.split("val")])
-
-
-def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
 
 
 def run_file(path: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -50,16 +39,16 @@ def report(trained: Run, tmp_path_factory: pytest.TempPathFactory) -> ExportRepo
 
 class TestFloat32:
     def test_export_probabilities_are_the_runs(self, report: ExportReport, trained: Run) -> None:
-        pixels = validation(trained)
+        pixels, _ = validation(trained)
         found = run_file(report.path, pixels)
         model = TorchPredictor(trained)
         assert abs(trained.temperature - 1) > 0.05, "this run shows nothing"
-        wanted = softmax(model.logits(pixels).astype(float) / trained.temperature)
+        wanted = softmax(model.logits(pixels).astype(float) / trained.temperature, axis=1)
         np.testing.assert_allclose(found, wanted, atol=1e-4)
         np.testing.assert_allclose(found, model.probabilities(pixels), atol=1e-4)
 
     def test_report_has_the_measured_values(self, report: ExportReport, trained: Run) -> None:
-        pixels = validation(trained)
+        pixels, _ = validation(trained)
         theirs = TorchPredictor(trained).probabilities(pixels)
         difference = np.abs(run_file(report.path, pixels) - theirs).max()
         assert report.epoch == trained.best_epoch
@@ -77,12 +66,11 @@ class TestFloat32:
         assert isinstance(taken.shape[0], str)
         assert taken.shape[1:] == [32, 32, 3]
         assert (given.name, given.type, given.shape[1:]) == ("probabilities", "tensor(float)", [2])
-        pixels = validation(trained)
+        pixels, _ = validation(trained)
         together = run_file(report.path, pixels)
         for count in (1, 3, 24):
-            np.testing.assert_allclose(
-                run_file(report.path, pixels[:count]), together[:count], atol=1e-6
-            )
+            some = run_file(report.path, pixels[:count])
+            np.testing.assert_allclose(some, together[:count], atol=1e-6)
 
     def test_metadata_are_complete(self, report: ExportReport, trained: Run) -> None:
         exported = Classifier.load(report.path)
@@ -113,11 +101,10 @@ class TestFloat32:
         other = 1 if trained.best_epoch != 1 else 2
         found = export(trained, tmp_path / "other.onnx", epoch=other)
         assert found.epoch == Classifier.load(found.path).info.epoch == other
-        pixels = validation(trained)
+        pixels, _ = validation(trained)
         probabilities = run_file(found.path, pixels)
         model = TorchPredictor(trained, other)
-        if trained.recipe.calibrate:
-            model.temperature = fit_run_temperature(model, calibration_views(trained, "val"))
+        model.temperature, _ = fit_calibration(model, calibration_views(trained, "val"))
         theirs = model.probabilities(pixels)
         best = TorchPredictor(trained).probabilities(pixels)
         np.testing.assert_allclose(probabilities, theirs, atol=1e-4)
@@ -126,13 +113,9 @@ class TestFloat32:
     def test_export_of_a_frozen_run_has_its_backbone(self, dishes: Path, tmp_path: Path) -> None:
         recipe = gentle("network.frozen=true", "augmentation={horizontal_flip: true}", epochs=1)
         run = train(recipe, dishes, tmp_path / "run")
-        export(run, tmp_path / "frozen.onnx")
-        pixels = validation(run)
-        np.testing.assert_allclose(
-            run_file(tmp_path / "frozen.onnx", pixels),
-            TorchPredictor(run).probabilities(pixels),
-            atol=1e-4,
-        )
+        pixels, _ = validation(run)
+        found = run_file(export(run, tmp_path / "frozen.onnx").path, pixels)
+        np.testing.assert_allclose(found, TorchPredictor(run).probabilities(pixels), atol=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +149,7 @@ class TestInt8:
         def log_odds(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
             return np.diff(np.log(probabilities.astype(float)), axis=1)[:, 0]
 
-        pixels = validation(trained)
+        pixels, _ = validation(trained)
         ours = log_odds(TorchPredictor(trained).probabilities(pixels))
         theirs = log_odds(run_file(int8.path, pixels))
         photo = np.abs(ours - theirs)[:BATCH].argmax()  # not in the last batch alone
@@ -183,31 +166,27 @@ class TestInt8:
 
 
 class TestErrors:
-    def test_failed_check_keeps_an_old_file(
-        self, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
-        with pytest.raises(ModelError, match="differ by"):
-            export(trained, tmp_path / "model.onnx")
-        assert list(tmp_path.iterdir()) == []
-        (tmp_path / "model.onnx").write_bytes(b"the old one")
-        with pytest.raises(ModelError, match="differ by"):
-            export(trained, tmp_path / "model.onnx")
-        assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
-        assert (tmp_path / "model.onnx").read_bytes() == b"the old one"
-
-    def test_ctrl_c_while_evaluating_keeps_an_old_file(
-        self, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("interrupted", [False, True])
+    def test_failed_check_or_ctrl_c_keeps_an_old_file(
+        self, interrupted: bool, trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def interrupt(*_: object, **__: object) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(exporting, "evaluate", interrupt)
-        (tmp_path / "model.onnx").write_bytes(b"the old one")
-        with pytest.raises(KeyboardInterrupt):
-            export(trained, tmp_path / "model.onnx")
-        assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
-        assert (tmp_path / "model.onnx").read_bytes() == b"the old one"
+        error, said = (KeyboardInterrupt, None) if interrupted else (ModelError, "differ by")
+        if interrupted:
+            monkeypatch.setattr(exporting, "evaluate", interrupt)
+        else:
+            monkeypatch.setattr(exporting, "TOLERANCE", -1.0)
+        out = tmp_path / "model.onnx"
+        with pytest.raises(error, match=said):
+            export(trained, out)
+        assert list(tmp_path.iterdir()) == []
+        out.write_bytes(b"the old one")
+        with pytest.raises(error, match=said):
+            export(trained, out)
+        assert list(tmp_path.iterdir()) == [out]
+        assert out.read_bytes() == b"the old one"
 
     def test_epoch_not_trained_is_an_error(self, trained: Run, tmp_path: Path) -> None:
         with pytest.raises(ModelError, match="has no weights of epoch 6"):
@@ -222,28 +201,17 @@ class TestErrors:
         ],
     )
     def test_missing_or_changed_photo_is_an_error(
-        self,
-        change: Callable[[Path], object],
-        said: str,
-        cli: Cli,
-        trained: Run,
-        dishes: Path,
-        tmp_path: Path,
+        self, change: Callable[[Path], object], said: str, cli: Cli, trained: Run, tmp_path: Path
     ) -> None:
-        data = Path(shutil.copytree(dishes, tmp_path / "data"))
-        folder = Path(shutil.copytree(trained.folder, tmp_path / "run"))
-        facts = (folder / "run.json").read_text()
-        (folder / "run.json").write_text(facts.replace(str(dishes), str(data)))
-        run = Run.load(folder)
-        photo = run.photos.split("val")[3].path
+        data = Path(shutil.copytree(trained.facts.data, tmp_path / "data"))
+        photo = data / trained.photos.split("val")[3].name
         change(photo)
-        with pytest.raises(DataError, match=said):
-            export(run, tmp_path / "model.onnx")
-        answer = cli("export", folder, "--out", tmp_path / "model.onnx")
+        out = tmp_path / "model.onnx"
+        answer = cli("export", trained.folder, "--data", data, "--out", out)
         assert answer.code == 2
         assert str(photo) in answer.err
         assert said in answer.err
-        assert not (tmp_path / "model.onnx").exists()
+        assert not out.exists()
 
 
 @pytest.mark.parametrize("int8", [False, True])

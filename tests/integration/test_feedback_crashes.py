@@ -10,13 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from feedback_fixtures.killed import (
-    Said,
-    add_and_delete,
-    add_and_delete_randomly,
-    received,
-    start,
-)
+from feedback_fixtures.killed import Said, add_and_delete, add_and_delete_randomly, received, start
 from feedback_fixtures.places import ANSWER, Place, check, photo
 from feedback_fixtures.postgres import Postgres
 
@@ -30,11 +24,14 @@ pytest_plugins = ["feedback_fixtures.fixtures"]
 YEAR = timedelta(days=365)
 
 
-def check_acknowledged(done: list[Said], left: set[str]) -> None:
+def check_and_empty(store: Store, done: list[Said]) -> None:
     """Check that what was acknowledged as stored is stored, and as deleted, gone."""
+    left = check(store)
     said = {what: {each for which, each in done if which == what} for what, _ in done}
     assert said.get("added", set()) - said.get("deleting", set()) <= left
     assert not said.get("deleted", set()) & left
+    for each in left:
+        store.delete(each)
 
 
 def test_store_killed_at_each_step_keeps_what_was_acknowledged(place: Place, store: Store) -> None:
@@ -44,10 +41,7 @@ def test_store_killed_at_each_step_keeps_what_was_acknowledged(place: Place, sto
         process, connection = start(add_and_delete, place, first.id, die_at)
         done = list(received(connection))
         process.join()
-        left = check(store)
-        check_acknowledged(done, left)
-        for each in left:
-            store.delete(each)
+        check_and_empty(store, done)
         if process.exitcode == 0:
             break
     assert die_at > 15
@@ -69,10 +63,7 @@ def test_store_killed_among_other_writers_keeps_what_was_acknowledged(
         for process, connection in workers:
             done += list(received(connection))  # sent before the kill
             process.join()
-        left = check(store)
-        check_acknowledged(done, left)
-        for each in left:
-            store.delete(each)
+        check_and_empty(store, done)
     assert check(store) == set()
 
 

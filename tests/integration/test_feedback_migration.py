@@ -1,12 +1,13 @@
 """Databases of version 0.1, with photos in a folder, are imported once."""
 
+from contextlib import closing
 from hashlib import sha256
 from itertools import count
 from pathlib import Path
 
 import pytest
 from feedback_fixtures.killed import open_and_import, start
-from feedback_fixtures.places import Place, photo
+from feedback_fixtures.places import ANSWER, Place, photo
 
 from platecheck.errors import SettingsError, StorageError
 from platecheck.feedback.database import Database
@@ -81,11 +82,10 @@ def test_open_store_of_old_version_imports_and_deletes_files(place: Place, tmp_p
         open_store(place.url, create=True)
     with pytest.raises(SettingsError, match="not the photo folder"):
         open_store(place.url, tmp_path)
-    store = open_store(place.url, folder, create=True)
-    check_imported(store)
-    assert not folder.exists()
-    added = store.add(photo(5), "clean", Answer("m", "clean", {"clean": 1.0}))
-    store.close()
+    with closing(open_store(place.url, folder, create=True)) as store:
+        check_imported(store)
+        assert not folder.exists()
+        added = store.add(photo(5), "clean", ANSWER)
     with place.store() as again:
         assert again.get(added.id) == added
 
@@ -97,12 +97,13 @@ def test_open_store_of_old_version_keeps_files_it_cannot_import(
     write_old(place.url, folder)
     (folder / name(1)).write_bytes(b"broken")
     for _ in range(2):  # also with nothing left to import
-        store = open_store(place.url, folder)
-        assert len(store.all()) == 3
-        assert store.photo(store.all()[0].photo) is None
-        assert store.photo(store.all()[2].photo) is not None
+        with closing(open_store(place.url, folder)) as store:
+            assert [store.photo(entry.photo) is None for entry in store.all()] == [
+                True,
+                True,
+                False,
+            ]
         assert [path.read_bytes() for path in folder.glob("*/*")] == [b"broken"]
-        store.close()
     assert f"{name(1)} was not imported" in caplog.text
 
 
@@ -112,9 +113,8 @@ def test_import_killed_at_each_step_is_complete_when_repeated(tmp_path: Path) ->
         write_old(url, folder)
         process, _ = start(open_and_import, url, folder, die_at)
         process.join()
-        store = open_store(url, folder)
-        check_imported(store)
-        store.close()
+        with closing(open_store(url, folder)) as store:
+            check_imported(store)
         assert not list(folder.glob("*"))
         if process.exitcode == 0:
             break
@@ -136,6 +136,5 @@ def test_import_without_space_changes_nothing(
         with pytest.raises(StorageError):
             open_store(url, folder)
     assert {path: path.read_bytes() for path in folder.rglob("*.png")} == before
-    store = open_store(url, folder)
-    check_imported(store)
-    store.close()
+    with closing(open_store(url, folder)) as store:
+        check_imported(store)

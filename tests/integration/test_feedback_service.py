@@ -1,19 +1,18 @@
 """Real processes with feedback: workers, a database that goes away, the commands."""
 
-import re
-import signal
+import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
 import pytest
 from feedback_fixtures.places import ANSWER, Place, check, photo
 from feedback_fixtures.postgres import Postgres
+from packaging_fixtures import serving
 
 from platecheck.errors import how_to_install
 from tests.conftest import Cli, WriteModel
@@ -28,22 +27,9 @@ def give(client: httpx.Client, content: bytes) -> httpx.Response:
     return client.post("/v1/feedback", data=fields, files={"photo": ("a.png", content)})
 
 
-@contextmanager
-def running(*command: str | Path) -> Iterator[httpx.Client]:
-    """Run a command that serves HTTP and ends well when it is told to stop."""
+def running(*command: str | Path) -> AbstractContextManager[httpx.Client]:
     words = [sys.executable, "-m", "platecheck", *command, "--port", "0"]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
-    assert process.stdout
-    try:
-        found = re.search(r"http://[\w.:]+", process.stdout.readline())
-        assert found, "the command has not started"
-        with httpx.Client(base_url=found[0], timeout=60) as client:
-            yield client
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
-    finally:
-        process.kill()
-        process.stdout.close()
+    return serving(words, Path.cwd(), os.environ)
 
 
 def test_serve_with_workers_stores_and_deletes_feedback(
@@ -119,11 +105,7 @@ SERVE, REVIEW, COLLECT = ["serve", "--port", "0", "--feedback"], ["review"], ["d
     ],
 )
 def test_commands_report_unusable_databases(
-    cli: Cli,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    command: Sequence[str],
-    message: str,
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delattr("uvicorn.Server.run")

@@ -110,13 +110,6 @@ def test_commands_with_an_unwritable_home_work(tmp_path: Path, rendered: Path) -
         ["predict", rendered / "test"],
         ["train", "tiny_vgg", f"--data={rendered}", "--out=run", *TINY],
     ):
-        found = subprocess.run(
-            [*COMMAND, *command],
-            cwd=tmp_path,
-            env=environment(Path("/dev/null/home")),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert found.returncode == 0, found.stderr
-        assert found.stderr == ""
+        options = {"cwd": tmp_path, "env": environment(Path("/dev/null/home")), "text": True}
+        found = subprocess.run([*COMMAND, *command], capture_output=True, check=False, **options)
+        assert (found.returncode, found.stderr) == (0, "")

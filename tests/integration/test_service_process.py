@@ -1,23 +1,21 @@
 """The service as processes: how it starts, what it survives, how it stops."""
 
-import json
 import os
-import selectors
 import signal
 import socket
 import ssl
 import subprocess
 import threading
-from collections import Counter
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from select import select
 
 import pytest
 from serving_fixtures import (
     answers_well,
     ask,
     metric,
-    photo,
     predict,
     problem,
     slow_photo,
@@ -26,7 +24,8 @@ from serving_fixtures import (
 )
 
 from platecheck.serving.keys import add_key
-from tests.support.raw_http import NoAnswerError, RawConnection, request
+from tests.support.photos import png
+from tests.support.raw_http import NoAnswerError, RawConnection
 from tests.support.server import NotStartedError, Server
 
 pytest_plugins = ["serving_fixtures.fixtures"]
@@ -40,51 +39,26 @@ def fails(*options: str | Path, **more: object) -> str:
     return error.value.said
 
 
-class Load:
-    """Clients that ask without pause, each on a connection that it keeps while it can.
+def keep_asking(server: Server, enough: threading.Event, answered: list[int]) -> list[int]:
+    """Ask without pause, each time on the same connection while it lasts; note the statuses.
 
-    Attributes:
-        answered: number of responses by status.
-        lost: for each request without a response, the worker that had accepted the connection.
+    Returns:
+        For each request without a response, the worker that had accepted the connection.
     """
-
-    def __init__(self, server: Server, clients: int) -> None:
-        self.answered: Counter[int] = Counter()
-        self.lost: list[int] = []
-        self._server = server
-        self._enough = threading.Event()
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._enough.set()
-        for thread in self._threads:
-            thread.join(60)
-            assert not thread.is_alive()
-
-    def _ask(self) -> None:
-        while not self._enough.is_set():
-            with RawConnection(self._server.address) as connection:
-                self._ask_on(connection)
-
-    def _ask_on(self, connection: RawConnection) -> None:
+    lost = []
+    while not enough.is_set():
         worker = 0
-        while not self._enough.is_set():
-            try:
-                connection.send(predict(photo()))
-            except OSError:
-                return  # closed before all was sent
-            try:
-                answer = connection.answer()
-            except NoAnswerError:
-                with self._lock:
-                    self.lost.append(worker)
-                return
-            with self._lock:
-                self.answered[answer.status] += 1
-            worker = worker or worker_of(self._server, connection)
+        # An OSError: the connection was closed before all was sent.
+        with RawConnection(server.address) as connection, suppress(OSError):
+            while not enough.is_set():
+                connection.send(predict(png()))
+                try:
+                    answered.append(connection.answer().status)
+                except NoAnswerError:
+                    lost.append(worker)
+                    break
+                worker = worker or worker_of(server, connection)
+    return lost
 
 
 def send_slow_photos(server: Server, stack: ExitStack, count: int) -> list[RawConnection]:
@@ -101,15 +75,10 @@ def wait_for_workers(server: Server, **headers: str) -> None:
 
 def test_photos_beyond_the_queue_are_refused_at_once(bright_is_dirty: Path) -> None:
     limits = {"threads": 1, "queue": 3, "max_photos": 1, "request_timeout": 300}
-    with Server("--model", bright_is_dirty, **limits) as server, ExitStack() as stack:
-        answers = []
-        with selectors.DefaultSelector() as waiting:
-            for connection in send_slow_photos(server, stack, 10):
-                waiting.register(connection.socket, selectors.EVENT_READ, connection)
-            while waiting.get_map():
-                for key, _ in waiting.select():
-                    waiting.unregister(key.fileobj)
-                    answers.append(key.data.answer())
+    with Server("--model", bright_is_dirty, **limits) as server:
+        with ThreadPoolExecutor(10) as pool:
+            asked = [pool.submit(ask, server, predict(slow_photo())) for _ in range(10)]
+            answers = [each.result() for each in as_completed(asked)]
         assert answers[0].status == 503  # others are still in flight
         refused = [answer for answer in answers if answer.status == 503]
         assert all(int(answer.headers["retry-after"]) >= 1 for answer in refused)
@@ -144,11 +113,10 @@ def test_sigterm_closes_the_port_while_workers_finish(bright_is_dirty: Path) -> 
         connections = send_slow_photos(server, stack, 6)
         wait_until(lambda: metric(server, "platecheck_queue_photos") >= 4)
         server.process.send_signal(signal.SIGTERM)
-        wait_until(lambda: not _takes_connections(server))
-        with selectors.DefaultSelector() as waiting:
-            for connection in connections:
-                waiting.register(connection.socket, selectors.EVENT_READ)
-            assert len(waiting.select(0)) < 6  # it was closed before they had ended
+        with pytest.raises(ConnectionRefusedError):
+            wait_until(lambda: RawConnection(server.address).close())  # None: it listens
+        answered, _, _ = select([connection.socket for connection in connections], [], [], 0)
+        assert len(answered) < 6  # it was closed before they had ended
         assert [connection.answer().status for connection in connections] == [200] * 6
         assert server.stop() == 0
 
@@ -166,37 +134,40 @@ def test_replaced_worker_has_the_keys_of_the_others(bright_is_dirty: Path, tmp_p
         os.kill(first, signal.SIGKILL)
         # A line that is not JSON would be an error here.
         wait_until(lambda: any(line["event"] == "a worker cannot start" for line in server.log()))
-        assert ask(server, predict(photo(), **right)).status == 200
+        assert ask(server, predict(png(), **right)).status == 200
         model.write_bytes(bright_is_dirty.read_bytes())
         wait_for_workers(server, **right)
         os.kill(second, signal.SIGKILL)
         wait_until(lambda: second not in server.workers())
         wait_for_workers(server, **right)
-        assert ask(server, predict(photo())).status == 401
-        assert ask(server, predict(photo(), **right)).status == 200
+        assert ask(server, predict(png())).status == 401
+        assert ask(server, predict(png(), **right)).status == 200
         (reason,) = {line["reason"] for line in server.log() if "reason" in line}
         assert str(model) in reason
 
 
 def test_killed_worker_loses_only_its_own_requests(bright_is_dirty: Path) -> None:
+    enough, answered = threading.Event(), []
     with Server("--model", bright_is_dirty, workers=2) as server:
         wait_for_workers(server)
         first, second = server.workers()
-        load = Load(server, 12)
-        wait_until(lambda: load.answered[200] >= 100)
-        os.kill(first, signal.SIGKILL)
-        at_the_kill = load.answered[200]
-        wait_until(lambda: load.answered[200] >= at_the_kill + 200)  # it goes on
-        wait_until(lambda: len(server.workers()) == 2 and first not in server.workers())
-        wait_for_workers(server)
-        load.stop()
+        with ThreadPoolExecutor(12) as pool, ExitStack() as stack:
+            stack.callback(enough.set)
+            asking = [pool.submit(keep_asking, server, enough, answered) for _ in range(12)]
+            wait_until(lambda: len(answered) >= 100)
+            os.kill(first, signal.SIGKILL)
+            at_the_kill = len(answered)
+            wait_until(lambda: len(answered) >= at_the_kill + 200)  # it goes on
+            wait_until(lambda: len(server.workers()) == 2 and first not in server.workers())
+            wait_for_workers(server)
+        lost = [worker for each in asking for worker in each.result()]
         assert second in server.workers()
-        assert load.answered.keys() == {200}
-        assert second not in load.lost
-        assert len(load.lost) <= 12  # no connection had more than one request in flight
+        assert set(answered) == {200}
+        assert second not in lost
+        assert len(lost) <= 12  # no connection had more than one request in flight
         # What the dead worker had counted is not lost.
         counted = metric(server, "platecheck_photos_total")
-        assert load.answered[200] <= counted <= load.answered[200] + len(load.lost)
+        assert len(answered) <= counted <= len(answered) + len(lost)
         assert metric(server, "platecheck_queue_photos") == 0
         assert all(answers_well(server) for _ in range(20))
 
@@ -216,7 +187,7 @@ def test_serve_on_public_address_needs_keys_or_no_auth(bright_is_dirty: Path) ->
 
 def test_log_has_no_secrets(bright_is_dirty: Path, tmp_path: Path) -> None:
     key = add_key(tmp_path / "keys.txt", "cook")
-    content = photo() + b"a-secret-of-the-photo"
+    content = png() + b"a-secret-of-the-photo"
     headers = {"Authorization": f"Bearer {key}", "X-Request-ID": "chosen-by-me"}
     with Server("--model", bright_is_dirty, "--keys", tmp_path / "keys.txt") as server:
         wrong = ask(server, predict(content, Authorization=f"Bearer {key[:-1]}"))
@@ -233,19 +204,6 @@ def test_log_has_no_secrets(bright_is_dirty: Path, tmp_path: Path) -> None:
         written = server.log_file.read_text(encoding="utf-8")
         assert "a-secret-of-the-photo" not in written
         assert key[4:-1] not in written
-
-
-def test_settings_of_file_and_environment_are_applied(
-    bright_is_dirty: Path, tmp_path: Path
-) -> None:
-    file = tmp_path / "serve.yaml"
-    file.write_text(f"model: {bright_is_dirty}\nmax_photos: 3\nmax_photo_bytes: 3000\n")
-    with Server("--config", file, max_photo_bytes=2000) as server:
-        limits = json.loads(ask(server, request("GET", "/v1/model")).body)["limits"]
-        assert (limits["photos"], limits["photo_bytes"]) == (3, 2000)
-        assert ask(server, predict(b"x" * 2001)).status == 413
-    file.write_text("prot: 8000\n")
-    assert "prot" in fails("--config", file)
 
 
 @pytest.fixture(scope="module")
@@ -269,7 +227,7 @@ def test_serve_with_certificate_speaks_https(
         assert server.url.startswith("https://127.0.0.1:")
         trusting = ssl.create_default_context(cafile=certificate["certificate"])
         with RawConnection(server.address, tls=trusting) as connection:
-            assert connection.ask(predict(photo())).status == 200
+            assert connection.ask(predict(png())).status == 200
         with pytest.raises(ssl.SSLCertVerificationError):
             RawConnection(server.address, tls=ssl.create_default_context())
 
@@ -283,11 +241,3 @@ def test_serve_with_bad_certificate_fails_in_one_line(
     odd = tmp_path / "odd.yaml"
     odd.write_text('certificate: "a\\0b"\nprivate_key: "a\\0b"\n')
     assert "certificate" in fails("--model", bright_is_dirty, "--config", odd)
-
-
-def _takes_connections(server: Server) -> bool:
-    try:
-        RawConnection(server.address).close()
-    except ConnectionRefusedError:
-        return False
-    return True

@@ -1,6 +1,5 @@
 """A recipe that trains its teacher first."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from platecheck.training.run import Run
 from platecheck.training.train import build_run
 
 pytest_plugins = ["training_fixtures.fixtures"]
+pytestmark = pytest.mark.usefixtures("one_cache", "kept_cache")
 
 SMALL = (
     "batch_size=8", "network.head=16", "optimizer.lr=0.003",
@@ -21,27 +21,12 @@ SMALL = (
 )  # fmt: skip
 
 
-def of_teacher(*changes: str) -> Recipe:
-    return load_recipe("tiny_vgg_plate", [*SMALL, "input.size=64", "teacher=null", *changes])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_cache(session_cache: Path) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PLATECHECK_CACHE", str(session_cache / "robust"))
-        yield
-
-
-@pytest.fixture(autouse=True)
-def kept_cache(environment: None, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PLATECHECK_CACHE", str(session_cache / "robust"))
-
-
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recipe of another size."""
     path = tmp_path_factory.mktemp("recipes") / "teacher.yaml"
-    path.write_text(of_teacher().to_yaml())
+    own = load_recipe("tiny_vgg_plate", [*SMALL, "input.size=64", "teacher=null"])
+    path.write_text(own.to_yaml())
     return path
 
 
@@ -92,53 +77,38 @@ def test_stopped_run_resumes_with_identical_weights(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class StopError(Exception):
-        pass
-
     def stop(_figure: object, path: Path) -> None:
         if (path.parent.name == "teacher") == (stopped == "teacher"):
-            raise StopError
+            raise InterruptedError
 
     out = tmp_path / "run"
-    save = plots.save
-    monkeypatch.setattr(plots, "save", stop)
-    with pytest.raises(StopError):
-        train(recipe(teacher), rendered, out)
-    monkeypatch.setattr(plots, "save", save)
+    with monkeypatch.context() as patch:
+        patch.setattr(plots, "save", stop)
+        with pytest.raises(InterruptedError):
+            train(recipe(teacher), rendered, out)
     assert len(Run.load(out / "teacher" if stopped == "teacher" else out).history) == 1
     path = tmp_path / "student.yaml"
     path.write_text(recipe(teacher).to_yaml())
     where = ("--data", rendered, "--out", out, "--resume", "--workers", "0", "--devices", "1")
     answer = cli("train", path, *where)
     assert answer.code == 0, answer.err
-    said = "training the teacher first" in answer.out
-    assert said == (stopped == "teacher")
+    assert ("training the teacher first" in answer.out) == (stopped == "teacher")
     resumed = Run.load(out)
     assert same_weights(resumed, taught)
     assert without_seconds(resumed.history) == without_seconds(taught.history)
     assert same_weights(Run.load(resumed.teacher), Run.load(taught.teacher))
 
 
-def refused(wanted: Recipe, data: Path, out: Path) -> str:
-    with pytest.raises(RecipeError) as error:
-        build_run(wanted, data, out, settings=SETTINGS)
-    assert not out.exists()
-    return str(error.value)
-
-
 def test_impossible_teacher_is_refused_before_anything_is_written(
     teacher: Path, rendered: Path, tmp_path: Path
 ) -> None:
-    out = tmp_path / "run"
     taught = tmp_path / "taught.yaml"
     taught.write_text(recipe(teacher).to_yaml())
-    assert "has a teacher itself" in refused(recipe(taught), rendered, out)
-    other = recipe(teacher, "val_to_train=0.25")
-    assert "trained on evaluation photos of its student" in refused(other, rendered, out)
-    assert "no bundled recipe" in refused(recipe(tmp_path / "nothing.yaml"), rendered, out)
-
-
-@pytest.mark.parametrize("teacher", ["{weight: 0.5}", "{model: plate, recipe: plate_teacher}"])
-def test_teacher_must_be_a_model_or_a_recipe(teacher: str) -> None:
-    with pytest.raises(RecipeError, match="either a model or a recipe"):
-        load_recipe("tiny_vgg_plate", [f"teacher={teacher}"])
+    for wanted, said in (
+        (recipe(taught), "has a teacher itself"),
+        (recipe(teacher, "val_to_train=0.25"), "trained on evaluation photos of its student"),
+        (recipe(tmp_path / "nothing.yaml"), "no bundled recipe"),
+    ):
+        with pytest.raises(RecipeError, match=said):
+            build_run(wanted, rendered, tmp_path / "run", settings=SETTINGS)
+        assert not (tmp_path / "run").exists()

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,19 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_fixtures import (
     Cli,
+    assert_history_is_of_the_weights,
     cross_entropy,
     gentle,
     options,
     same_weights,
     train,
+    validation,
     without_seconds,
 )
 
 from platecheck.data.folders import read_photos
 from platecheck.data.splits import describe_split, with_validation
 from platecheck.data.statistics import channel_statistics
-from platecheck.errors import DataError
-from platecheck.photo import open_photo
 from platecheck.training.feature_cache import FrozenBackbone
 from platecheck.training.plate_net import build_network
 from platecheck.training.recipe import load_recipe
@@ -70,10 +71,8 @@ class TestRunFolder:
         photos = read_photos(dishes)
         divided = with_validation(photos, seed=0)
         facts = trained.facts
-        assert facts.seed == 0
-        assert facts.data == str(dishes)
+        assert (facts.seed, facts.data, facts.unreadable) == (0, str(dishes), {})
         assert facts.classes == ("clean", "dirty")
-        assert facts.unreadable == {}
         assert facts.fingerprint == divided.fingerprint()
         assert facts.split_info == describe_split(photos, seed=0)
         assert trained.photos.photos == divided.photos
@@ -87,19 +86,11 @@ class TestRunFolder:
         assert facts.normalization.std == measured.std
 
     def test_metrics_of_every_epoch_are_those_of_its_weights(self, trained: Run) -> None:
-        photos = trained.photos.split("val")
-        pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
-        labels = [photo.label for photo in photos]
         assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4, 5]
-        for epoch, row in enumerate(trained.history, 1):
-            logits = TorchPredictor(trained, epoch).logits(pixels)
-            assert row["val_loss"] == pytest.approx(cross_entropy(logits, labels), abs=1e-5)
-            assert row["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
-
+        assert_history_is_of_the_weights(trained)
         losses = [row["val_loss"] for row in trained.history]
         assert trained.best_epoch == 1 + losses.index(min(losses))
         assert TorchPredictor(trained).epoch == trained.best_epoch
-        assert trained.history[trained.best_epoch - 1]["val_accuracy"] > 0.8
 
     def test_tensorboard_holds_the_history(self, trained: Run) -> None:
         events = EventAccumulator(str(trained.folder / "tensorboard")).Reload()
@@ -111,12 +102,11 @@ class TestRunFolder:
         content = json.loads(trained.calibration.read_text())
         assert content["epoch"] == trained.best_epoch
         assert content["photos"] == 24
-        photos = trained.photos.split("val")
-        pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
+        pixels, labels = validation(trained)
         logits = TorchPredictor(trained).logits(pixels)
 
         def loss(temperature: float) -> float:
-            return cross_entropy(logits / temperature, [photo.label for photo in photos])
+            return cross_entropy(logits / temperature, labels)
 
         found = trained.temperature
         assert loss(found) <= min(loss(found * 1.05), loss(found / 1.05), loss(1.0)) + 1e-9
@@ -175,19 +165,6 @@ def test_lower_precision_trains(precision: str, frozen: bool, dishes: Path, tmp_
 class TestFrozen:
     RECIPE = ("network.frozen=true", "calibrate=false")
 
-    @pytest.fixture
-    def computed(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-        """Number of photos in each call of the backbone."""
-        calls: list[int] = []
-        compute = FrozenBackbone.__call__
-
-        def count(self: FrozenBackbone, photos: torch.Tensor) -> torch.Tensor:
-            calls.append(len(photos))
-            return compute(self, photos)
-
-        monkeypatch.setattr(FrozenBackbone, "__call__", count)
-        return calls
-
     @pytest.mark.parametrize(
         ("augmentation", "versions"),
         [
@@ -197,8 +174,21 @@ class TestFrozen:
         ],
     )
     def test_backbone_computes_every_version_once(
-        self, augmentation: str, versions: int, computed: list[int], dishes: Path, tmp_path: Path
+        self,
+        augmentation: str,
+        versions: int,
+        dishes: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        computed: list[int] = []
+        compute = FrozenBackbone.__call__
+
+        def count(self: FrozenBackbone, photos: torch.Tensor) -> torch.Tensor:
+            computed.append(len(photos))
+            return compute(self, photos)
+
+        monkeypatch.setattr(FrozenBackbone, "__call__", count)
         recipe = gentle(*self.RECIPE, f"augmentation={augmentation}", epochs=3)
         train(recipe, dishes, tmp_path / "run")
         assert sum(computed) == versions * 72 + 24
@@ -206,32 +196,23 @@ class TestFrozen:
     def test_head_is_saved_each_epoch_and_backbone_once(self, dishes: Path, tmp_path: Path) -> None:
         recipe = gentle(*self.RECIPE, "augmentation={horizontal_flip: true}", epochs=2)
         run = train(recipe, dishes, tmp_path / "run")
-        torch.manual_seed(0)
-        names = build_network(recipe.network, classes=2, size=32).state_dict()
+        names = list(build_network(recipe.network, classes=2, size=32).state_dict())
+        backbone = [f"backbone.{name}" for name in load_file(run.frozen_weights)]
         for epoch in (1, 2):
-            assert set(load_file(run.weights(epoch))) == {n for n in names if n.startswith("head.")}
-        assert {f"backbone.{name}" for name in load_file(run.frozen_weights)} == {
-            name for name in names if name.startswith("backbone.")
-        }
+            assert sorted([*load_file(run.weights(epoch)), *backbone]) == sorted(names)
+        assert all(name.startswith("head.") for name in load_file(run.weights(2)))
         # What was learned on features is what the whole network answers with.
-        photos = run.photos.split("val")
-        pixels = np.stack([open_photo(photo.path, size=32) for photo in photos])
+        pixels, labels = validation(run)
         logits = TorchPredictor(run, 2).logits(pixels)
-        labels = [photo.label for photo in photos]
         assert run.history[1]["val_loss"] == pytest.approx(cross_entropy(logits, labels), abs=1e-4)
 
 
-def broken(dishes: Path, folder: Path) -> Path:
+@pytest.fixture
+def broken(dishes: Path, tmp_path: Path) -> Path:
     """The dishes, one of them cut short."""
-    for path in dishes.rglob("*.jpg"):
-        link = folder / path.relative_to(dishes)
-        link.parent.mkdir(parents=True, exist_ok=True)
-        os.link(path, link)
-    victim = folder / "train" / "clean" / "000.jpg"
-    content = victim.read_bytes()
-    victim.unlink()
-    victim.write_bytes(content[:200])
-    return victim
+    shutil.copytree(dishes, tmp_path / "data")
+    os.truncate(tmp_path / "data" / "train" / "clean" / "000.jpg", 200)
+    return tmp_path / "data"
 
 
 def test_exclude_removes_photos_after_the_split(cli: Cli, dishes: Path, tmp_path: Path) -> None:
@@ -239,46 +220,40 @@ def test_exclude_removes_photos_after_the_split(cli: Cli, dishes: Path, tmp_path
     table = tmp_path / "exclude.csv"
     table.write_text("path\n" + "\n".join(gone) + "\n")
     out = tmp_path / "run"
-    answer = cli(
-        "train", "tiny_vgg", "--data", dishes, "--out", out, "--exclude", table, *options(epochs=1)
-    )
+    where = ("--data", dishes, "--out", out, "--exclude", table)
+    answer = cli("train", "tiny_vgg", *where, *options(epochs=1))
     assert answer.code == 0, answer.err
     whole, left = with_validation(read_photos(dishes)), Run.load(out).photos
     names = {split: {photo.name for photo in whole.split(split)} for split in whole.splits}
     assert set(gone) < names["train"]
     assert {photo.name for photo in left.split("train")} == names["train"] - set(gone)
     assert {photo.name for photo in left.split("val")} == names["val"]
-    refused_options = ("--out", tmp_path / "other", "--exclude", tmp_path / "none.csv")
-    refused = cli("train", "tiny_vgg", "--data", dishes, *refused_options)
-    assert refused.code == 2
-    assert "cannot be read" in " ".join(refused.err.split())
 
 
 class TestErrors:
     def test_unreadable_photo_is_skipped_and_recorded(
-        self, cli: Cli, dishes: Path, tmp_path: Path
+        self, cli: Cli, broken: Path, tmp_path: Path
     ) -> None:
-        victim = broken(dishes, tmp_path / "data")
-        data, out = tmp_path / "data", tmp_path / "run"
-        answer = cli("train", "tiny_vgg", "--data", data, "--out", out, *options(epochs=1))
+        out = tmp_path / "run"
+        answer = cli("train", "tiny_vgg", "--data", broken, "--out", out, *options(epochs=1))
         assert answer.code == 0, answer.err
         assert "71 photos (35 clean, 36 dirty)" in answer.out
         assert "1 unreadable photos were skipped" in answer.out
         run = Run.load(out)
-        assert list(run.facts.unreadable) == [str(victim)]
-        assert run.facts.unreadable[str(victim)]
+        ((victim, reason),) = run.facts.unreadable.items()
+        assert victim == str(broken / "train/clean/000.jpg")
+        assert reason
         assert "train/clean/000.jpg" not in {photo.name for photo in run.photos.photos}
         assert len(run.photos.split("train")) == 71
 
     def test_unreadable_photo_with_strict_is_an_error(
-        self, cli: Cli, dishes: Path, tmp_path: Path
+        self, cli: Cli, broken: Path, tmp_path: Path
     ) -> None:
-        victim = broken(dishes, tmp_path / "data")
         out = tmp_path / "run"
-        answer = cli("train", "tiny_vgg", "--data", tmp_path / "data", "--out", out, "--strict")
+        answer = cli("train", "tiny_vgg", "--data", broken, "--out", out, "--strict")
         assert answer.code == 2
         assert answer.err.count("\n") == 1
-        assert str(victim) in answer.err
+        assert str(broken / "train/clean/000.jpg") in answer.err
         assert "--strict" in answer.err
         assert not out.exists()
 
@@ -290,15 +265,3 @@ class TestErrors:
         assert answer.code == 2
         assert "not empty; add --resume or choose another --out" in answer.err
         assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
-
-    def test_missing_data_or_empty_class_is_an_error(
-        self, cli: Cli, dishes: Path, tmp_path: Path
-    ) -> None:
-        answer = cli("train", "tiny_vgg", "--data", tmp_path / "no", "--out", tmp_path / "run")
-        assert answer.code == 2
-        assert "is not a folder" in answer.err
-        assert not (tmp_path / "run").exists()
-        (tmp_path / "train" / "clean").mkdir(parents=True)
-        (tmp_path / "train" / "dirty").symlink_to(dishes / "train" / "dirty")
-        with pytest.raises(DataError, match="clean is empty"):
-            build_run(gentle(), tmp_path, tmp_path / "run")

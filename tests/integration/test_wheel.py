@@ -23,7 +23,6 @@ PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", "
 
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what building needs."""
     return copy_sources(tmp_path_factory.mktemp("build") / "sources")
 
 
@@ -48,7 +47,6 @@ def installed(wheel: Path) -> Iterator[Environment]:
 
 
 def read(wheel: Path) -> dict[str, bytes]:
-    """Files of a wheel."""
     with zipfile.ZipFile(wheel) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 

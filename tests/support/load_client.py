@@ -12,14 +12,7 @@ _END_OF_HEADERS = b"\r\n\r\n"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back.
-
-    Attributes:
-        status: of HTTP.
-        head: status line and headers.
-        body: after the headers.
-        seconds: from when the request was due.
-    """
+    """What came back, and after how many seconds from when the request was due."""
 
     status: int
     head: bytes
@@ -27,7 +20,6 @@ class Answer:
     seconds: float
 
     def header(self, name: str) -> str | None:
-        """A header's value; None where there is none of that name."""
         for line in self.head.split(b"\r\n")[1:]:
             key, _, value = line.partition(b":")
             if key.strip().lower() == name.lower().encode():
@@ -75,7 +67,6 @@ class Connection(asyncio.Protocol):
         """Send a request.
 
         Args:
-            request: all of it.
             on_answer: called with the answer, or with None where there will be none.
             due: when it should have been sent, of :func:`time.perf_counter`; now when absent.
         """

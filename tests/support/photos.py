@@ -75,6 +75,11 @@ def encode(picture: NDArray[Any] | Image.Image, file_format: str, **options: Any
     return buffer.getvalue()
 
 
+def png(level: int = 250, width: int = 20, height: int = 20) -> bytes:
+    """A photo of one brightness, which is all that the tiny model sees: bright ones are dirty."""
+    return encode(Image.new("RGB", (width, height), (level, level, level)), "PNG")
+
+
 def sample(kind: str) -> bytes:
     """Encode the picture as one of `LOSSLESS` or `LOSSY`."""
     return encode(PICTURE, kind.partition(" ")[0], **(LOSSLESS | LOSSY)[kind])
@@ -111,9 +116,8 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 def grey(path: Path, level: int) -> Path:
-    """Write a photo of one brightness, which is all that the tiny model sees."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (20, 30), (level, level, level)).save(path, "png")
+    path.write_bytes(png(level, 20, 30))
     return path
 
 

@@ -27,41 +27,19 @@ class RawConnection:
     """A connection whose every byte is chosen by who uses it."""
 
     def __init__(
-        self,
-        address: tuple[str, int],
-        *,
-        seconds: float = 60,
-        tls: ssl.SSLContext | None = None,
+        self, address: tuple[str, int], *, seconds: float = 60, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Connect.
-
-        Args:
-            address: host and port.
-            seconds: of silence that are waited for.
-            tls: for HTTPS.
-        """
+        """Connect; `seconds` of silence are waited for."""
         plain = socket.create_connection(address, timeout=seconds)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = tls.wrap_socket(plain, server_hostname=address[0]) if tls else plain
         self._received = b""
 
     def send(self, data: bytes) -> None:
-        """Send all of it.
-
-        Raises:
-            OSError: the other side reads no more.
-        """
         self.socket.sendall(data)
 
     def answer(self, *, to_head: bool = False) -> RawAnswer:
-        """Wait for the next answer that is not 1xx.
-
-        Args:
-            to_head: it has no body, whatever its headers say.
-
-        Raises:
-            NoAnswerError: there is none.
-        """
+        """Wait for the next answer that is not 1xx; one to HEAD has no body."""
         while True:
             head = self._until(_END_OF_HEADERS)
             status_line, *lines = head.decode("latin-1").split("\r\n")
@@ -78,24 +56,11 @@ class RawConnection:
                 raise NoAnswerError(f"not HTTP: {status_line[:100]!r}") from error
 
     def ask(self, request: bytes) -> RawAnswer:
-        """Send a request and wait for its answer, which may come before all is sent.
-
-        Raises:
-            NoAnswerError: there is none.
-        """
+        """Send a request and wait for its answer, which may come before all is sent."""
         return next(self.ask_all(request, 1))
 
     def ask_all(self, requests: bytes, count: int, *, ends: bool = False) -> Iterator[RawAnswer]:
-        """Send requests and yield their answers.
-
-        Args:
-            requests: all of them.
-            count: number of answers.
-            ends: whether to say that nothing more will be sent.
-
-        Raises:
-            NoAnswerError: there is none.
-        """
+        """Send requests and yield so many answers; `ends` says that nothing more will be sent."""
         with suppress(OSError):  # refused midway: the answer says why
             self.send(requests)
             if ends:
@@ -104,11 +69,7 @@ class RawConnection:
             yield self.answer()
 
     def rest(self) -> bytes:
-        """What else comes until the other side closes.
-
-        Raises:
-            NoAnswerError: it does not close.
-        """
+        """What else comes until the other side closes."""
         while self._read():
             pass
         return self._received

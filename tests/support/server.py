@@ -19,12 +19,7 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class NotStartedError(Exception):
-    """The service ended before it answered.
-
-    Attributes:
-        code: its exit code.
-        said: what it wrote to stderr.
-    """
+    """The service ended before it answered; it said something on stderr."""
 
     def __init__(self, code: int, said: str) -> None:
         super().__init__(f"exit code {code}: {said}")
@@ -33,47 +28,18 @@ class NotStartedError(Exception):
 
 
 class Server:
-    """A service on a free port, stopped at the end of a ``with`` block.
+    """A service on a free port, stopped at the end of a ``with`` block."""
 
-    Attributes:
-        url: where it answers.
-        log_file: what it writes to stderr.
-    """
-
-    def __init__(
-        self,
-        *options: str | Path,
-        port: int = 0,
-        cwd: Path | None = None,
-        open_files: int | None = None,
-        **settings: object,
-    ) -> None:
-        """Start it and wait until it answers.
-
-        Args:
-            options: of ``platecheck serve``.
-            port: 0: any free one.
-            cwd: its working folder.
-            open_files: maximum number of open files and connections.
-            settings: given by environment variables.
-
-        Raises:
-            NotStartedError: it ended instead.
-        """
+    def __init__(self, *options: str | Path, port: int = 0, **settings: object) -> None:
+        """Start it, with settings in environment variables, and wait until it answers."""
         self._folder = tempfile.TemporaryDirectory(prefix="platecheck-server-")
         self.log_file = Path(self._folder.name) / "stderr"
-        command: list[str | Path] = [sys.executable, "-m", "platecheck", "serve"]
-        if open_files:
-            command = ["sh", "-c", f'ulimit -n {open_files}; exec "$@"', "sh", *command]
+        command = [sys.executable, "-m", "platecheck", "serve", "--port", str(port), *options]
         env = {f"PLATECHECK_{name.upper()}": str(value) for name, value in settings.items()}
+        env = {**os.environ, "COLUMNS": "200", **env}
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
-                [*command, "--port", str(port), *options],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                cwd=cwd,
-                env={**os.environ, "COLUMNS": "200", **env},
+                command, stdout=subprocess.PIPE, stderr=log, text=True, env=env
             )
         assert self.process.stdout
         found = _ADDRESS.search(self.process.stdout.readline())

@@ -12,16 +12,9 @@ _NOT_SOURCE = shutil.ignore_patterns("__pycache__", "*.egg-info")
 
 
 class Environment:
-    """An environment of its own, without even pip.
-
-    Attributes:
-        folder: where it is.
-        python: its interpreter.
-        command: its ``platecheck``.
-    """
+    """An environment of its own, without even pip."""
 
     def __init__(self, folder: Path) -> None:
-        """Make it."""
         self.folder = folder
         self.python = folder / "bin" / "python"
         self.command = folder / "bin" / "platecheck"
@@ -34,7 +27,6 @@ class Environment:
         subprocess.run([*pip, *options, *what], check=True)
 
     def packages(self) -> Path:
-        """The folder of what is installed."""
         (found,) = self.folder.glob("lib/python*/site-packages")
         return found
 

@@ -58,14 +58,6 @@ def test_wrong_labels_are_found_least_probable_first(features: list[PhotoFeature
     assert doubts == sorted(doubts)
 
 
-def test_correct_labels_give_no_findings() -> None:
-    truth = np.arange(100) % 2
-    features = told_by((truth * 2 - 1).tolist(), truth.tolist())
-    probabilities = cross_validated(features, range(100), None)
-    assert probabilities is not None
-    assert label_findings(features, probabilities, CLASSES) == []
-
-
 def test_predictions_of_a_classifier_improve_the_model() -> None:
     truth = np.arange(100) % 2
     blind = [replace(item, dish=item.dish[9:]) for item in told_by([0] * 100, truth.tolist())]

@@ -1,3 +1,4 @@
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,8 @@ from platecheck.data.folders import Photo, read_photos, sha256_of
 from platecheck.data.render.scene import render_dish
 from platecheck.data.segmentation import MaskCache
 
+Save = Callable[[Mapping[str, Image.Image]], list[PhotoFeatures]]
+
 
 def features_of(path: Path) -> PhotoFeatures:
     return extract_features(Photo(path, path.name, 0, "all", sha256_of(path)), MaskCache())
@@ -28,11 +31,16 @@ def dish() -> Image.Image:
     return Image.fromarray(dish.photo).crop((0, 40, 320, 280))
 
 
-def kinds(*features: PhotoFeatures) -> dict[str, tuple[str, ...]]:
-    found: dict[str, tuple[str, ...]] = {}
-    for finding in picture_findings(features):
-        found[finding.kind] = (*found.get(finding.kind, ()), *finding.photos)
-    return found
+@pytest.fixture
+def save(tmp_path: Path) -> Save:
+    """Save pictures as PNG, and return their features."""
+
+    def save(pictures: Mapping[str, Image.Image]) -> list[PhotoFeatures]:
+        for name, picture in pictures.items():
+            picture.save(tmp_path / f"{name}.png")
+        return [features_of(tmp_path / f"{name}.png") for name in pictures]
+
+    return save
 
 
 @pytest.mark.parametrize(
@@ -61,7 +69,7 @@ def test_wrong_suffix_is_found(
         assert saved_as in found[0].message
 
 
-def test_dark_bright_empty_and_narrow_photos_are_found(tmp_path: Path, dish: Image.Image) -> None:
+def test_dark_bright_empty_and_narrow_photos_are_found(save: Save, dish: Image.Image) -> None:
     pictures = {
         "good": dish,
         "dark": dish.point(lambda value: value // 8),
@@ -69,17 +77,17 @@ def test_dark_bright_empty_and_narrow_photos_are_found(tmp_path: Path, dish: Ima
         "white": Image.new("RGB", (320, 240), "white"),
         "strip": dish.crop((0, 100, 320, 150)),
     }
-    for name, picture in pictures.items():
-        picture.save(tmp_path / f"{name}.png")
-    found = kinds(*(features_of(tmp_path / f"{name}.png") for name in pictures))
-    assert found["dark"] == ("dark.png",)
-    assert set(found["low_information"]) == {"empty.png", "white.png"}
-    assert found["bright"] == ("white.png",)
-    assert found["odd_shape"] == ("strip.png",)
-    assert not any("good.png" in photos for photos in found.values())
+    found = {(each.kind, name) for each in picture_findings(save(pictures)) for name in each.photos}
+    assert found == {
+        ("dark", "dark.png"),
+        ("low_information", "empty.png"),
+        ("low_information", "white.png"),
+        ("bright", "white.png"),
+        ("odd_shape", "strip.png"),
+    }
 
 
-def test_blurred_photos_are_found_at_any_contrast(tmp_path: Path, dish: Image.Image) -> None:
+def test_blurred_photos_are_found_at_any_contrast(save: Save, dish: Image.Image) -> None:
     flat = dish.point(lambda value: 100 + value // 4)
     pictures = {
         "good": dish,
@@ -89,18 +97,13 @@ def test_blurred_photos_are_found_at_any_contrast(tmp_path: Path, dish: Image.Im
         "large-blurred": dish.resize((1280, 960)).filter(ImageFilter.GaussianBlur(16)),
         "empty": Image.new("RGB", (320, 240), (120, 110, 100)),
     }
-    for name, picture in pictures.items():
-        picture.save(tmp_path / f"{name}.png")
-    found = blur_findings([features_of(tmp_path / f"{name}.png") for name in pictures])
-    names = [name for finding in found for name in finding.photos]
+    names = [name for finding in blur_findings(save(pictures)) for name in finding.photos]
     assert names == ["blurred.png", "flat-blurred.png", "large-blurred.png"]
 
 
-def test_odd_sizes_are_found(tmp_path: Path, dish: Image.Image) -> None:
+def test_odd_sizes_are_found(save: Save, dish: Image.Image) -> None:
     sizes = [(100, 100)] * 4 + [(101, 100), (99, 130), (201, 201), (49, 49)]
-    for number, size in enumerate(sizes):
-        dish.resize(size).save(tmp_path / f"{number}.png")
-    found = size_findings([features_of(tmp_path / f"{number}.png") for number in range(len(sizes))])
+    found = size_findings(save({str(i): dish.resize(size) for i, size in enumerate(sizes)}))
     assert [finding.photos for finding in found] == [("6.png",), ("7.png",)]
     assert "larger" in found[0].message
     assert "smaller" in found[1].message
@@ -122,22 +125,20 @@ def test_file_facts_are_upright_size_and_compression(tmp_path: Path, dish: Image
     assert none.bytes == (tmp_path / "none.png").stat().st_size
 
 
-def test_features_do_not_depend_on_the_size(tmp_path: Path, dish: Image.Image) -> None:
-    dish.resize((512, 384)).save(tmp_path / "small.png")
-    dish.resize((512, 384)).resize((2048, 1536)).save(tmp_path / "large.png")
-    small, large = features_of(tmp_path / "small.png"), features_of(tmp_path / "large.png")
+def test_features_do_not_depend_on_the_size(save: Save, dish: Image.Image) -> None:
+    picture = dish.resize((512, 384))
+    small, large = save({"small": picture, "large": picture.resize((2048, 1536))})
     assert (large.file.width, large.file.height) == (2048, 1536)
     assert np.abs(small.rim - large.rim).mean() < 2
     np.testing.assert_allclose(large.light, small.light, atol=2)
     assert (small.phash != large.phash).sum() <= 2
 
 
-@pytest.mark.parametrize("size", [(1, 1), (2, 9), (8, 6)])
-def test_features_of_tiny_photos_are_finite(tmp_path: Path, size: tuple[int, int]) -> None:
-    Image.new("RGB", size, "red").save(tmp_path / "tiny.png")
-    item = features_of(tmp_path / "tiny.png")
-    assert np.isfinite(item.dish).all()
-    assert np.isfinite(item.sharpness).all()
+def test_features_of_tiny_photos_are_finite(save: Save) -> None:
+    sizes = ((1, 1), (2, 9), (8, 6))
+    for item in save({f"{size}": Image.new("RGB", size, "red") for size in sizes}):
+        assert np.isfinite(item.dish).all()
+        assert np.isfinite(item.sharpness).all()
 
 
 def test_features_keep_the_order_of_photos(rendered: Path) -> None:

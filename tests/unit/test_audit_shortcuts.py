@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from platecheck.auditing.features import (
     FileFacts,
@@ -134,17 +135,11 @@ def test_shortcut_with_a_rare_class_is_found() -> None:
 def test_shortcut_on_other_splits_only_is_found() -> None:
     # As in the public set: weak in training, strong in test.
     rng = np.random.default_rng(0)
-
-    def with_light(features: list[PhotoFeatures], sure: float) -> list[PhotoFeatures]:
-        return [
-            replace(
-                item,
-                light=np.float32([item.photo.label if rng.random() < sure else rng.random(), 0]),
-            )
-            for item in features
-        ]
-
-    features = with_light(made_up(120), 0.35) + with_light(made_up(200, seed=5, split="test"), 0.95)
+    features = []
+    for item in made_up(120) + made_up(200, seed=5, split="test"):
+        sure = rng.random() < (0.35 if item.photo.split == "train" else 0.95)
+        light = item.photo.label if sure else rng.random()
+        features.append(replace(item, light=np.float32([light, 0])))
     (result,) = find_shortcuts(
         features, range(len(features)), 2, learn_from="train", probes=[LIGHT]
     )
@@ -201,14 +196,10 @@ def test_score_of_known_predictions() -> None:
     assert found.balanced_accuracy == pytest.approx((0.9 + 0.75) / 2)
     assert 0.5 < found.balanced_accuracy_low < found.balanced_accuracy
     assert found.chance == 0.5
-
-
-def test_score_of_the_majority_class_does_not_tell() -> None:
-    labels = np.array([0] * 95 + [1] * 5)
-    found = score(labels, np.zeros(100, int), 2)
-    assert found.accuracy == found.majority == 0.95
-    assert found.balanced_accuracy == 0.5
-    assert not found.tells
+    majority = score(labels, np.zeros(100, int), 2)
+    assert majority.accuracy == majority.majority == 0.8
+    assert majority.balanced_accuracy == 0.5
+    assert not majority.tells
 
 
 @pytest.mark.parametrize(
@@ -217,39 +208,38 @@ def test_score_of_the_majority_class_does_not_tell() -> None:
 def test_score_tells_if_significantly_and_clearly_above_chance(
     photos: int, accuracy: float, tells: bool
 ) -> None:
-    labels = np.arange(photos) % 2
-    right = np.arange(photos) < accuracy * photos
-    predictions = np.where(right, labels, 1 - labels)
-    assert score(labels, predictions, 2).tells is tells
+    assert result_of(np.arange(photos) % 2, int(accuracy * photos)).inside.tells is tells
 
 
-def result_of(right: int, photos: int, *, rare: int | None = None) -> ProbeResult:
-    labels = np.arange(photos) % 2 if rare is None else (np.arange(photos) < rare).astype(int)
-    answers = labels.copy()
-    answers[right:] = 1 - answers[right:]
-    return ProbeResult(PROBES[0], score(labels, answers, 2), None)
+def result_of(labels: NDArray[np.int_], right: int) -> ProbeResult:
+    answers = np.where(np.arange(len(labels)) < right, labels, 1 - labels)
+    return ProbeResult(BORDER, score(labels, answers, 2), None)
+
+
+EVEN, RARE = np.arange(200) % 2, (np.arange(200) < 20).astype(int)
 
 
 @pytest.mark.parametrize(
-    ("correct", "rare", "sentence"),
+    ("labels", "right", "sentence"),
     [
         (
+            EVEN,
             178,
-            None,
             "The background around the dish alone gives an accuracy of 89% when cross-validated in"
             " training (most frequent class: 50%): a model trained on this dataset can score high"
             " without seeing a dish.",
         ),
-        (100, None, "does not predict the class"),
-        (180, 20, "balanced accuracy of 94%"),  # all of the rare class are correct
+        (EVEN, 100, "does not predict the class"),
+        (RARE, 180, "balanced accuracy of 94%"),  # all of the rare class are correct
     ],
 )
-def test_verdict_is_a_sentence(correct: int, rare: int | None, sentence: str) -> None:
-    assert sentence in verdict(result_of(correct, 200, rare=rare), others=[])
+def test_verdict_is_a_sentence(labels: NDArray[np.int_], right: int, sentence: str) -> None:
+    assert sentence in verdict(result_of(labels, right), others=[])
 
 
 def test_each_shortcut_is_an_error_with_its_metrics() -> None:
-    (finding,) = shortcut_findings([result_of(178, 200), result_of(100, 200)], others=[])
+    results = [result_of(EVEN, right) for right in (178, 100)]
+    (finding,) = shortcut_findings(results, others=[])
     assert finding.severity == "error"
     assert finding.details["probe"] == "border"
     assert finding.details["accuracy"] == 0.89

@@ -7,7 +7,6 @@ from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -67,13 +66,6 @@ def test_write_file_does_not_depend_on_the_division_into_tables(suffix: str) -> 
     rows = table([(f'{n}\n"ä', n / 7, None if n % 2 else "") for n in range(11)])
     assert written(suffix, *rechunk([rows], [2] * 11)) == written(suffix, rows)
     assert written(suffix) == written(suffix, table([]))
-
-
-def test_write_file_joins_small_tables_to_large_row_groups() -> None:
-    content = written(".parquet", *[table([("a", 0.5, "b")] * 1000)] * 250)
-    file = pq.ParquetFile(BytesIO(content))
-    groups = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
-    assert groups == [100_000, 100_000, 50_000]
 
 
 def test_read_table_adds_no_column_for_a_folder_named_like_a_partition(tmp_path: Path) -> None:

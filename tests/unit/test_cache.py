@@ -4,9 +4,9 @@ import errno
 import multiprocessing
 import os
 import pickle
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,8 +16,8 @@ from platecheck.data.cache import PixelCache, default_folder
 from platecheck.data.folders import Photo, read_photos
 from platecheck.errors import PhotoError
 from platecheck.photo import open_photo
+from tests.support.writing import write_photos
 
-WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 Photos = tuple[Photo, ...]
 
 SIZE = 8
@@ -25,7 +25,7 @@ ROW = SIZE * SIZE * 3 + 1  # bytes
 
 
 @pytest.fixture
-def photos(tmp_path: Path, write_photos: WritePhotos) -> Photos:
+def photos(tmp_path: Path) -> Photos:
     return read_photos(write_photos(tmp_path / "set", {"clean": 3, "dirty": 3})).photos
 
 
@@ -76,9 +76,7 @@ def test_pixel_cache_keeps_no_more_than_max_bytes(
     assert len(decoded) == 2 * len(photos) - kept
 
 
-def test_pixel_cache_shares_pixels_with_forked_processes(
-    photos: Photos, decoded: list[Path]
-) -> None:
+def test_pixel_cache_shares_pixels_with_forks(photos: Photos, decoded: list[Path]) -> None:
     cache = PixelCache(SIZE, photos)
     child = multiprocessing.get_context("fork").Process(target=assert_right, args=(cache, photos))
     child.start()
@@ -105,19 +103,15 @@ def test_pixel_cache_leaves_no_file_behind(tmp_path: Path, photos: Photos) -> No
 def test_pixel_cache_on_a_full_disk_decodes_at_every_use(
     photos: Photos, decoded: list[Path], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(*_: object) -> None:
-        raise OSError(number, os.strerror(number))
-
-    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    error = OSError(number, os.strerror(number))
+    monkeypatch.setattr(os, "posix_fallocate", Mock(side_effect=error))
     cache = PixelCache(SIZE, photos)
     for _ in range(2):
         assert_right(cache, photos)
     assert len(decoded) == 2 * len(photos)
 
 
-def test_pixel_cache_in_an_unusable_folder_decodes_at_every_use(
-    photos: Photos, tmp_path: Path
-) -> None:
+def test_pixel_cache_in_an_unusable_folder_decodes(photos: Photos, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"in the way")
     assert_right(PixelCache(SIZE, photos, folder=tmp_path / "file"), photos)
     assert (tmp_path / "file").read_bytes() == b"in the way"
@@ -132,11 +126,11 @@ def test_pixel_cache_unreadable_photo_is_named(photos: Photos) -> None:
 def test_default_folder_follows_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PLATECHECK_CACHE", str(tmp_path / "mine"))
-    assert default_folder() == tmp_path / "mine"
-    monkeypatch.delenv("PLATECHECK_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert default_folder() == tmp_path / "xdg" / "platecheck"
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_folder() == tmp_path / ".cache" / "platecheck"
+    for name, folder in (
+        ("PLATECHECK_CACHE", tmp_path),
+        ("XDG_CACHE_HOME", tmp_path / "platecheck"),
+        ("HOME", tmp_path / ".cache" / "platecheck"),
+    ):
+        monkeypatch.setenv(name, str(tmp_path))
+        assert default_folder() == folder
+        monkeypatch.delenv(name)

@@ -5,7 +5,6 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +20,10 @@ from PIL import Image
 from platecheck.classifier import BUNDLED_MODELS, Classifier, find_model
 from platecheck.errors import ModelError
 from platecheck.model_info import METADATA_KEY, ModelInfo, read_info
-
-WriteModel = Callable[..., Path]
+from tests.support.writing import model_info, write_model
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 WHITE = np.full((20, 30, 3), 255, np.uint8)
-
-
-@pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Classifier:
-    return Classifier.load(write_model(tmp_path_factory.mktemp("model") / "tiny.onnx"))
 
 
 def refusal(path: Path) -> str:
@@ -42,7 +35,7 @@ def refusal(path: Path) -> str:
     return said
 
 
-def test_load_of_a_file_reads_its_metadata(tmp_path: Path, write_model: WriteModel) -> None:
+def test_load_of_a_file_reads_its_metadata(tmp_path: Path) -> None:
     classes = ("clean", "dirty", "greasy")
     path = write_model(tmp_path / "m.onnx", classes=classes, size=24, thresholds={"unsure": 0.7})
     loaded = Classifier.load(str(path))
@@ -52,9 +45,7 @@ def test_load_of_a_file_reads_its_metadata(tmp_path: Path, write_model: WriteMod
 
 
 @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, io.BytesIO])
-def test_load_of_bytes_or_a_file_object_equals_the_path(
-    tmp_path: Path, write_model: WriteModel, kind: Any
-) -> None:
+def test_load_of_bytes_or_a_file_object_equals_the_path(tmp_path: Path, kind: Any) -> None:
     path = write_model(tmp_path / "m.onnx")
     expected = Classifier.load(path)
     found = Classifier.load(kind(path.read_bytes()))
@@ -82,18 +73,15 @@ def test_load_of_bad_bytes_or_a_bad_file_object_names_it(tmp_path: Path) -> None
             assert "\n" not in str(caught.value)
 
 
-def test_load_of_a_file_of_a_later_version_ignores_what_it_adds(
-    tmp_path: Path, write_model: WriteModel
-) -> None:
-    path = write_model(tmp_path / "m.onnx")
-    content = json.loads(Classifier.load(path).info.model_dump_json()) | {"new": [1]}
+def test_load_of_a_file_of_a_later_version_ignores_what_it_adds(tmp_path: Path) -> None:
+    path, content = tmp_path / "m.onnx", model_info().model_dump(mode="json") | {"new": [1]}
     write_model(path, metadata={METADATA_KEY: json.dumps(content), "other": "x"})
     assert Classifier.load(path).info.recipe == "tiny"
     write_model(path, metadata={METADATA_KEY: '{"format": 2, "new": 1}'})
     assert "needs a newer platecheck: upgrade to read it" in refusal(path)
 
 
-def test_load_of_what_is_no_model_is_refused(tmp_path: Path, write_model: WriteModel) -> None:
+def test_load_of_what_is_no_model_is_refused(tmp_path: Path) -> None:
     assert refusal(tmp_path / "gone.onnx") == f"no model file at {tmp_path / 'gone.onnx'}"
     assert "is a folder; export a run as a model file: platecheck export" in refusal(tmp_path)
     path = write_model(tmp_path / "m.onnx")
@@ -109,20 +97,13 @@ def test_load_of_what_is_no_model_is_refused(tmp_path: Path, write_model: WriteM
     "metadata",
     [
         *("", "{", "null", "[1]", '"text"', "{}", '{"format": 1}', '{"classes": ["clean"]}', "NaN"),
-        {"classes": ["clean"]},
-        {"size": 0},
-        {"size": 10**9},
-        {"temperature": 0},
-        {"precision": "int4"},
-        {"division": {"split": "test"}},
-        {"metrics": []},
+        *({"classes": ["clean"]}, {"size": 0}, {"size": 10**9}, {"temperature": 0}),
+        *({"precision": "int4"}, {"division": {"split": "test"}}, {"metrics": []}),
     ],
 )
-def test_load_of_damaged_metadata_is_refused(
-    tmp_path: Path, write_model: WriteModel, classifier: Classifier, metadata: Any
-) -> None:
+def test_load_of_damaged_metadata_is_refused(tmp_path: Path, metadata: Any) -> None:
     if isinstance(metadata, dict):
-        metadata = json.dumps(json.loads(classifier.info.model_dump_json()) | metadata)
+        metadata = json.dumps(model_info().model_dump(mode="json") | metadata)
     path = write_model(tmp_path / "m.onnx", metadata={METADATA_KEY: metadata})
     assert "has corrupt metadata" in refusal(path)
 
@@ -144,16 +125,14 @@ def test_load_of_damaged_metadata_is_refused(
     ],
 )
 def test_load_of_a_graph_that_does_not_match_is_refused(
-    tmp_path: Path, write_model: WriteModel, graph: dict[str, Any]
+    tmp_path: Path, graph: dict[str, Any]
 ) -> None:
     numbers = graph.get("weights")
     weights = onnx.numpy_helper.from_array(np.float32([numbers]), "weights") if numbers else None
     refusal(write_model(tmp_path / "m.onnx", graph=dict(graph), weights=weights))
 
 
-def test_load_of_a_graph_with_damaged_names_or_no_output_is_refused(
-    tmp_path: Path, write_model: WriteModel
-) -> None:
+def test_load_of_a_graph_with_damaged_names_or_no_output_is_refused(tmp_path: Path) -> None:
     path = write_model(tmp_path / "m.onnx")
     content = path.read_bytes()
     model = onnx.load_from_string(content)
@@ -167,9 +146,7 @@ def test_load_of_a_graph_with_damaged_names_or_no_output_is_refused(
         refusal(path)
 
 
-def test_load_prints_nothing(
-    tmp_path: Path, write_model: WriteModel, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_load_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = write_model(tmp_path / "m.onnx")
     Classifier.load(path).predict(WHITE)
     path.write_bytes(path.read_bytes().replace(b"MatMul", b"M\xff\xffMul"))
@@ -180,7 +157,7 @@ def test_load_prints_nothing(
 
 
 def test_load_with_an_unavailable_provider_is_refused(
-    tmp_path: Path, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_model(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match=r"NoSuchProvider.*CPUExecutionProvider"):
@@ -196,7 +173,7 @@ def test_load_with_an_unavailable_provider_is_refused(
 
 
 def test_load_of_weights_in_another_file_is_refused(
-    tmp_path: Path, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "here").mkdir()
     # So many that ONNX Runtime does not look at them before it runs the model.
@@ -207,12 +184,8 @@ def test_load_of_weights_in_another_file_is_refused(
         place.write_bytes(secret)
     monkeypatch.chdir(tmp_path / "here")
     for location in ("weights.bin", "./weights.bin", "../weights.bin", str(places[0])):
-        tensor = TensorProto(
-            name="weights",
-            data_type=TensorProto.FLOAT,
-            dims=[1, len(classes)],
-            data_location=TensorProto.EXTERNAL,
-        )
+        tensor = TensorProto(name="weights", data_type=TensorProto.FLOAT, dims=[1, len(classes)])
+        tensor.data_location = TensorProto.EXTERNAL
         tensor.external_data.add(key="location", value=location)
         # Beside the file as well as in the working folder.
         refusal(write_model(tmp_path / "here" / "m.onnx", classes=classes, weights=tensor))
@@ -225,7 +198,6 @@ MUTATIONS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_
 @given(mutations=MUTATIONS, rechunk=st.none() | st.integers(1, 200))
 def test_load_of_a_damaged_file_is_refused_or_predicts(
     tmp_path_factory: pytest.TempPathFactory,
-    write_model: WriteModel,
     mutations: list[tuple[int, int]],
     rechunk: int | None,
 ) -> None:
@@ -254,9 +226,9 @@ FIELDS = st.sampled_from([*ModelInfo.model_fields, "other"])
 @settings(max_examples=60)
 @given(changes=st.dictionaries(FIELDS, JSON, min_size=1), text=st.none() | st.text())
 def test_read_info_of_any_metadata_reads_or_refuses(
-    classifier: Classifier, changes: dict[str, Any], text: str | None
+    changes: dict[str, Any], text: str | None
 ) -> None:
-    content = classifier.info.model_dump(mode="json") | changes
+    content = model_info().model_dump(mode="json") | changes
     try:
         info = read_info({METADATA_KEY: json.dumps(content) if text is None else text}, "m")
     except ModelError as error:
@@ -294,12 +266,11 @@ HEAVY = {"torch", "torchvision", "lightning", "timm", "torchmetrics", "sklearn",
 HEAVY |= {"matplotlib", "cv2", "pooch", "requests", "jinja2", "onnx", "tensorboard"}
 
 
-def test_predict_imports_nothing_heavy(tmp_path: Path, write_model: WriteModel) -> None:
+def test_predict_imports_nothing_heavy(tmp_path: Path) -> None:
     photo = tmp_path / "plate.png"
     Image.fromarray(WHITE).save(photo)
     command = [sys.executable, "-c", PREDICT, str(write_model(tmp_path / "m.onnx")), str(photo)]
-    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    label, modules = output.splitlines()
+    label, modules = subprocess.check_output(command, text=True).splitlines()
     assert label == "dirty"
     assert "onnxruntime" in modules.split()
     assert not HEAVY & set(modules.split())

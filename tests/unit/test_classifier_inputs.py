@@ -8,9 +8,11 @@ import multiprocessing
 import os
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import joblib
@@ -21,33 +23,24 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from platecheck.classifier import Classifier, Prediction, predict_many
+from platecheck.classifier import Classifier, Prediction, predict_batch
 from platecheck.errors import ModelError, PhotoError
 from platecheck.photo import open_photo
+from platecheck.stream import stream
+from tests.support.photos import SAMPLES, dirty, encode
+from tests.support.writing import write_model
 
-WriteModel = Callable[..., Path]
 HEIC = Path(__file__).parent / "heif_fixtures" / "plain.heic"
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Classifier:
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     path = tmp_path_factory.mktemp("model") / "tiny.onnx"
     return Classifier.load(write_model(path, evidence=4, oddness=True, oddness_limit=0.99))
 
 
 def flat(level: int) -> NDArray[np.uint8]:
     return np.full((20, 30, 3), level, np.uint8)
-
-
-def png(pixels: NDArray[np.uint8]) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "png")
-    return file.getvalue()
-
-
-def dirty(level: float) -> float:
-    """The tiny model's probability of `flat(level)`: softmax of ±4 times the brightness."""
-    return float(1 / (1 + np.exp(-8 * (level / 255 - 0.5))))
 
 
 # --- one photo
@@ -67,18 +60,15 @@ def test_predict_of_every_kind_of_source_is_the_same(
     classifier: Classifier, tmp_path: Path
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (33, 57, 3), np.uint8)
-    path = tmp_path / "dish.png"
-    path.write_bytes(png(pixels))
-    data = path.read_bytes()
+    path, data = tmp_path / "dish.png", encode(pixels, "PNG")
+    path.write_bytes(data)
     sources: list[Any] = [
         *(path, str(path), data, bytearray(data), memoryview(data), io.BytesIO(data)),
         *(Image.open(path), Image.fromarray(pixels), pixels, np.asfortranarray(pixels)),
     ]
     (row,) = classifier.probabilities(open_photo(path, size=16)[None])
-
     one_by_one = [classifier.predict(source) for source in sources]
     together = list(classifier.predict_many(sources, batch_size=3))
-
     assert {prediction.probability for prediction in one_by_one} == {row.max()}
     assert [p.probability for p in together] == pytest.approx([row.max()] * len(sources))
     assert [p.source for p in one_by_one] == [p.source for p in together]
@@ -88,15 +78,12 @@ def test_predict_of_every_kind_of_source_is_the_same(
 
 def test_predict_with_color_bgr_takes_opencv_arrays() -> None:
     classifier = Classifier.load("tiny")
-    rgb = np.asarray(Image.open(sorted((Path(__file__).parents[2] / "samples").glob("*.jpg"))[0]))
+    rgb = np.asarray(Image.open(min(SAMPLES.glob("*.jpg"))))
     bgr = np.ascontiguousarray(rgb[..., ::-1])
-
     right = classifier.predict(rgb)
-
     assert classifier.predict(bgr, color="bgr") == right
-    assert next(classifier.predict_many([bgr], color="bgr")).probability == pytest.approx(
-        right.probability, abs=1e-4
-    )
+    (again,) = classifier.predict_many([bgr], color="bgr")
+    assert again.probability == pytest.approx(right.probability, abs=1e-4)
     assert classifier.predict(bgr).probability != right.probability
 
 
@@ -106,11 +93,10 @@ def test_predict_with_max_pixels_raises_the_limit(classifier: Classifier) -> Non
         classifier.predict(flat(255), max_pixels=599)
     (few,) = classifier.predict_many([flat(255)], max_pixels=1)  # fewer than the model's input
     assert "limit of 1" in str(few.error)
-    file = io.BytesIO()
-    Image.new("L", (12_000, 12_000), 255).save(file, "jpeg", quality=10)  # 144 megapixels
+    large = encode(Image.new("L", (12_000, 12_000), 255), "JPEG", quality=10)  # 144 megapixels
     with pytest.raises(PhotoError, match="limit"):
-        classifier.predict(file)
-    assert classifier.predict(file, max_pixels=200_000_000).label == "dirty"
+        classifier.predict(large)
+    assert classifier.predict(large, max_pixels=200_000_000).label == "dirty"
 
 
 def test_probabilities_of_pixels_of_another_size_is_an_error(classifier: Classifier) -> None:
@@ -124,7 +110,7 @@ def test_probabilities_of_pixels_of_another_size_is_an_error(classifier: Classif
 def test_predict_many_with_bad_photos_yields_their_errors(classifier: Classifier) -> None:
     closed = io.BytesIO(b"x")
     closed.close()
-    closed_image = Image.open(io.BytesIO(png(flat(3))))
+    closed_image = Image.open(io.BytesIO(encode(flat(3), "PNG")))
     closed_image.close()
     bad: list[Any] = [
         *(None, 7, 1.5, object(), [flat(9)], (), {}, Exception, lambda: None, iter([])),
@@ -133,9 +119,7 @@ def test_predict_many_with_bad_photos_yields_their_errors(classifier: Classifier
         *(np.full((9, 9, 3), np.inf), np.zeros((3, 9, 9), np.uint8), np.zeros(5, "datetime64[s]")),
     ]
     photos = list(itertools.chain.from_iterable((item, flat(255)) for item in bad))
-
     predictions = list(classifier.predict_many(photos, batch_size=3))
-
     assert len(predictions) == len(photos)
     for item, prediction in zip(bad, predictions[::2], strict=True):
         assert isinstance(prediction.error, PhotoError), item
@@ -146,14 +130,6 @@ def test_predict_many_with_bad_photos_yields_their_errors(classifier: Classifier
     assert {prediction.label for prediction in predictions[1::2]} == {"dirty"}
 
 
-class Plain:
-    """A model without thresholds, as the network of a run is one."""
-
-    def __init__(self, classifier: Classifier) -> None:
-        self.classes, self.size = classifier.classes, classifier.size
-        self.probabilities = classifier.probabilities
-
-
 @settings(max_examples=30)
 @given(
     levels=st.lists(st.none() | st.integers(20, 255), max_size=12),
@@ -162,15 +138,14 @@ class Plain:
     plain=st.booleans(),
 )
 def test_predict_many_with_any_batches_and_model_keeps_the_order(
-    classifier: Classifier,
-    levels: list[int | None],
-    batch_size: int,
-    workers: int,
-    plain: bool,
+    classifier: Classifier, levels: list[int | None], batch_size: int, workers: int, plain: bool
 ) -> None:
-    model = Plain(classifier) if plain else classifier
+    model: Any = classifier
+    if plain:  # without thresholds, as the network of a run is
+        kept = ("classes", "size", "probabilities")
+        model = SimpleNamespace(**{name: getattr(classifier, name) for name in kept})
     photos = [b"bad" if level is None else flat(level) for level in levels]
-    predictions = list(predict_many(model, photos, batch_size, workers))
+    predictions = list(stream(partial(predict_batch, model), photos, batch_size, workers))
     for level, prediction in zip(levels, predictions, strict=True):
         if level is None:
             assert isinstance(prediction.error, PhotoError)
@@ -179,27 +154,23 @@ def test_predict_many_with_any_batches_and_model_keeps_the_order(
             assert prediction.label == ("dirty" if level > 127 else "clean")
 
 
-class Counted:
-    """Photos without end; says how many were taken."""
+def test_predict_many_of_endless_photos_reads_a_few_batches_ahead(classifier: Classifier) -> None:
+    taken: list[int] = []
 
-    taken = 0
-
-    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
-        while True:
-            self.taken += 1
+    def endless() -> Iterator[NDArray[np.uint8]]:
+        for number in itertools.count():
+            taken.append(number)
             yield flat(255)
 
-
-def test_predict_many_of_endless_photos_reads_a_few_batches_ahead(classifier: Classifier) -> None:
-    photos, before = Counted(), set(threading.enumerate())
-    predictions = classifier.predict_many(photos, batch_size=8, workers=2)
-    assert photos.taken == 0
+    before = set(threading.enumerate())
+    predictions = classifier.predict_many(endless(), batch_size=8, workers=2)
+    assert not taken
     assert [p.label for p in itertools.islice(predictions, 20)] == ["dirty"] * 20
-    assert photos.taken <= 20 + 8 * (2 + 2)
+    assert len(taken) <= 20 + 8 * (2 + 2)
     predictions.close()  # type: ignore[attr-defined]
-    taken = photos.taken
+    closed_after = len(taken)
     assert set(threading.enumerate()) == before
-    assert photos.taken == taken
+    assert len(taken) == closed_after
 
 
 def test_predict_many_of_photos_that_raise_yields_the_earlier_ones(classifier: Classifier) -> None:
@@ -210,7 +181,6 @@ def test_predict_many_of_photos_that_raise_yields_the_earlier_ones(classifier: C
 
     before = set(threading.enumerate())
     predictions = classifier.predict_many(camera(), batch_size=4, workers=2)
-
     assert [next(predictions).label for _ in range(11)] == ["dirty"] * 11
     with pytest.raises(RuntimeError, match="unplugged"):
         next(predictions)
@@ -275,11 +245,8 @@ def predict_flat(classifier: Classifier, level: int) -> Prediction:
 
 
 def test_classifier_pickles_and_copies(classifier: Classifier) -> None:
-    for other in (
-        pickle.loads(pickle.dumps(classifier)),
-        copy.copy(classifier),
-        copy.deepcopy(classifier),
-    ):
+    pickled = pickle.loads(pickle.dumps(classifier))
+    for other in (pickled, copy.copy(classifier), copy.deepcopy(classifier)):
         assert other.fingerprint == classifier.fingerprint
         assert other.session.get_providers() == classifier.session.get_providers()
         assert other.predict(flat(99)) == classifier.predict(flat(99))
@@ -290,7 +257,7 @@ def test_classifier_pickles_and_copies(classifier: Classifier) -> None:
 
 
 def test_classifier_of_a_path_pickles_the_path_and_of_bytes_the_bytes(
-    tmp_path: Path, write_model: WriteModel, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_model(tmp_path / "m.onnx")
     monkeypatch.chdir(tmp_path)
@@ -330,7 +297,6 @@ def test_classifier_in_joblib_and_threads_predicts(classifier: Classifier) -> No
             assert [prediction.label for prediction in predictions] == [label] * 9
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 def test_classifier_inherited_by_a_forked_process_predicts(classifier: Classifier) -> None:
     expected = classifier.predict(flat(77))
     child = os.fork()

@@ -18,33 +18,25 @@ def disc(radius: int, size: int = SIZE) -> np.ndarray:
     return mask
 
 
-@pytest.fixture
-def dish() -> np.ndarray:
-    return np.random.default_rng(0).integers(150, 256, (SIZE, SIZE, 3), np.uint8)
+DISH = np.random.default_rng(0).integers(150, 256, (SIZE, SIZE, 3), np.uint8)
+BACKGROUND = np.random.default_rng(1).integers(60, 100, (SIZE, SIZE, 3), np.uint8)
 
 
-@pytest.fixture
-def background() -> np.ndarray:
-    return np.random.default_rng(1).integers(60, 100, (SIZE, SIZE, 3), np.uint8)
-
-
-def test_composite_keeps_dish_and_background_and_softens_the_edge(
-    dish: np.ndarray, background: np.ndarray
-) -> None:
-    picture, alpha = composite(background, dish, disc(30))
+def test_composite_keeps_dish_and_background_and_softens_the_edge() -> None:
+    picture, alpha = composite(BACKGROUND, DISH, disc(30))
     inside, far = disc(26) > 0, disc(48) == 0
-    np.testing.assert_array_equal(picture[inside], dish[inside])
-    np.testing.assert_array_equal(picture[far], background[far])
+    np.testing.assert_array_equal(picture[inside], DISH[inside])
+    np.testing.assert_array_equal(picture[far], BACKGROUND[far])
     assert (alpha[inside] == 255).all()
     assert (alpha[far] == 0).all()
     assert len(np.unique(alpha)) > 5
 
 
-def test_composite_leaves_no_rim_of_the_old_background(background: np.ndarray) -> None:
+def test_composite_leaves_no_rim_of_the_old_background() -> None:
     white_on_red = np.zeros((SIZE, SIZE, 3), np.uint8)
     white_on_red[..., 0] = 255
     white_on_red[disc(30) > 0] = 255
-    picture, _ = composite(np.full_like(background, 128), white_on_red, disc(30))
+    picture, _ = composite(np.full_like(white_on_red, 128), white_on_red, disc(30))
     redder = picture[..., 0].astype(int) - picture[..., 1]
     assert redder.max() < 40
 
@@ -61,14 +53,12 @@ def test_composite_shadow_is_darker_below_the_dish_than_above() -> None:
     assert (bare == 200).all()
 
 
-def test_composite_placement_moves_scales_and_rotates_the_dish(
-    dish: np.ndarray, background: np.ndarray
-) -> None:
+def test_composite_placement_moves_scales_and_rotates_the_dish() -> None:
     mask = np.zeros((SIZE, SIZE), np.uint8)
     mask[MIDDLE - 20 : MIDDLE + 20, MIDDLE - 10 : MIDDLE + 10] = 255
 
     def extent(placement: Placement) -> tuple[float, float, int, int]:
-        _, alpha = composite(background, dish, mask, placement=placement)
+        _, alpha = composite(BACKGROUND, DISH, mask, placement=placement)
         rows, columns = np.nonzero(alpha > 127)
         return rows.mean(), columns.mean(), int(np.ptp(rows)), int(np.ptp(columns))
 
@@ -79,19 +69,19 @@ def test_composite_placement_moves_scales_and_rotates_the_dish(
     assert extent(Placement(angle=90))[2:] == pytest.approx((width, height), abs=2)
 
 
-def test_composite_opacity_lets_the_background_show_through(background: np.ndarray) -> None:
+def test_composite_opacity_lets_the_background_show_through() -> None:
     white = np.full((SIZE, SIZE, 3), 255, np.uint8)
-    half, _ = composite(background, white, disc(30), shadow=Shadow(strength=0), opacity=0.5)
-    wanted = (255 + background[MIDDLE, MIDDLE].astype(float)) / 2
+    half, _ = composite(BACKGROUND, white, disc(30), shadow=Shadow(strength=0), opacity=0.5)
+    wanted = (255 + BACKGROUND[MIDDLE, MIDDLE].astype(float)) / 2
     np.testing.assert_allclose(half[MIDDLE, MIDDLE], wanted, atol=1)
 
 
-def test_remove_foreground_covers_the_dish_only(dish: np.ndarray, background: np.ndarray) -> None:
-    picture = remove_foreground(dish, disc(30), background)
+def test_remove_foreground_covers_the_dish_only() -> None:
+    picture = remove_foreground(DISH, disc(30), BACKGROUND)
     inside, far = disc(28) > 0, disc(42) == 0
-    np.testing.assert_array_equal(picture[inside], background[inside])
-    np.testing.assert_allclose(picture[disc(30) > 0], background[disc(30) > 0].astype(int), atol=6)
-    np.testing.assert_array_equal(picture[far], dish[far])
+    np.testing.assert_array_equal(picture[inside], BACKGROUND[inside])
+    np.testing.assert_allclose(picture[disc(30) > 0], BACKGROUND[disc(30) > 0].astype(int), atol=6)
+    np.testing.assert_array_equal(picture[far], DISH[far])
 
 
 @given(

@@ -27,6 +27,10 @@ def counted(folder: Path, groups: str, files: Mapping[str, str]) -> int:
     return cpu_count(folder / "proc", folder / "cgroup")
 
 
+def quota(group: str, quota_us: str, period_us: str) -> dict[str, str]:
+    return {f"{group}/cpu.cfs_quota_us": quota_us, f"{group}/cpu.cfs_period_us": period_us}
+
+
 @pytest.mark.parametrize(
     ("groups", "files", "expected"),
     [
@@ -43,20 +47,13 @@ def counted(folder: Path, groups: str, files: Mapping[str, str]) -> int:
         ("0::/../other\n", {"cpu.max": "200000 100000"}, 2),
         (
             "4:memory:/m\n3:cpu,cpuacct:/pod/c\n0::/\n",
-            {
-                "cpu,cpuacct/pod/c/cpu.cfs_quota_us": "250000\n",
-                "cpu,cpuacct/pod/c/cpu.cfs_period_us": "100000\n",
-            },
+            quota("cpu,cpuacct/pod/c", "250000\n", "100000\n"),
             3,
         ),
-        (
-            "3:cpuacct,cpu:/docker/12\n",
-            {"cpu/cpu.cfs_quota_us": "50000", "cpu/cpu.cfs_period_us": "50000"},
-            1,
-        ),
-        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, 16),
-        ("1:cpuset:/\n", {"cpu/cpu.cfs_quota_us": "1", "cpu/cpu.cfs_period_us": "1"}, 16),
-        ("1:cpu:/\n", {"cpu/cpu.cfs_quota_us": "9", "cpu/cpu.cfs_period_us": "0"}, 16),
+        ("3:cpuacct,cpu:/docker/12\n", quota("cpu", "50000", "50000"), 1),
+        ("1:cpu:/\n", quota("cpu", "-1", "100000"), 16),
+        ("1:cpuset:/\n", quota("cpu", "1", "1"), 16),
+        ("1:cpu:/\n", quota("cpu", "9", "0"), 16),
     ],
 )
 def test_cpu_count_in_a_container_is_its_quota(

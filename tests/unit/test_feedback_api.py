@@ -3,13 +3,13 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 from prometheus_client import REGISTRY
 from sqlalchemy import update
 from starlette.testclient import TestClient
@@ -23,18 +23,12 @@ from platecheck.serving.feedback_service import MAX_WAITING
 from platecheck.serving.keys import add_key
 from platecheck.serving.settings import Settings
 from tests.conftest import WriteModel
+from tests.support.photos import png
 
 BASE = "http://127.0.0.1:8000"
 PROBLEM = "application/problem+json"
 
 Serve = Callable[..., TestClient]
-
-
-def photo(level: int = 250) -> bytes:
-    """Return a photo that the tiny model predicts as dirty if it is bright."""
-    file = BytesIO()
-    Image.new("RGB", (20, 20), (level, level, level)).save(file, "PNG")
-    return file.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -45,32 +39,28 @@ def model(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> 
 @pytest.fixture
 def serve(tmp_path: Path, model: Path) -> Iterator[Serve]:
     """Serve a tiny model, with feedback unless told otherwise."""
-    running = []
+    with ExitStack() as running:
 
-    def start(*, on: bool = True, **settings: Any) -> TestClient:
-        url = f"sqlite:///{tmp_path}/f.db" if on else None
-        app = create_app(Settings(model=model, threads=2, feedback=url, **settings))
-        client = TestClient(app, BASE, raise_server_exceptions=False)
-        running.append(client)
-        return client.__enter__()
+        def start(*, on: bool = True, **settings: Any) -> TestClient:
+            url = f"sqlite:///{tmp_path}/f.db" if on else None
+            app = create_app(Settings(model=model, threads=2, feedback=url, **settings))
+            client = TestClient(app, BASE, raise_server_exceptions=False)
+            return running.enter_context(client)
 
-    yield start
-    for client in running:
-        client.__exit__(None, None, None)
+        yield start
 
 
 @pytest.fixture
 def store(tmp_path: Path, serve: Serve) -> Iterator[Store]:
     """The store of the service, opened beside it."""
-    opened = open_store(f"sqlite:///{tmp_path}/f.db", create=True)
-    yield opened
-    opened.close()
+    with closing(open_store(f"sqlite:///{tmp_path}/f.db", create=True)) as opened:
+        yield opened
 
 
 def give(client: TestClient, content: bytes = b"", **texts: str | None) -> Any:
     fields = {"right": "clean", "consent": "true", **texts}
     data = {name: text for name, text in fields.items() if text is not None}
-    return client.post("/v1/feedback", data=data, files={"photo": ("a.png", content or photo())})
+    return client.post("/v1/feedback", data=data, files={"photo": ("a.png", content or png())})
 
 
 def each_route(client: TestClient, feedback: str = "0" * 32) -> list[Any]:
@@ -85,7 +75,7 @@ def counted(outcome: str) -> float:
 def test_post_stores_photo_with_the_services_own_prediction(serve: Serve, store: Store) -> None:
     client = serve(feedback_days=30)
     before = counted("stored")
-    predicted = client.post("/v1/predict", content=photo()).json()
+    predicted = client.post("/v1/predict", content=png()).json()
     answers = {"answer": "dirty"}
     photos = REGISTRY.get_sample_value("platecheck_photos_total", answers)
     forged = {"model": "other", "label": "clean", "probabilities": {"clean": 1.0}}
@@ -99,7 +89,7 @@ def test_post_stores_photo_with_the_services_own_prediction(serve: Serve, store:
     (kept,) = store.all()
     assert kept.answer == Answer(**own)
     assert (kept.true_label, kept.key, kept.id) == ("clean", None, found["id"])
-    assert store.photo(kept.photo) == encode_photo(photo())
+    assert store.photo(kept.photo) == encode_photo(png())
     assert response.headers["location"] == f"/v1/feedback/{kept.id}"
     days = datetime.fromisoformat(found["expires"]) - datetime.fromisoformat(found["time"])
     assert days == timedelta(days=30)
@@ -112,11 +102,9 @@ def test_get_describes_policy_and_counts(serve: Serve) -> None:
     client = serve()
     for right in ("clean", "dirty", "not a dish"):
         assert give(client, right=right).json()["right"] == right
-    info = client.get("/v1/feedback").json()
-    assert info["stored"] == 3
-    assert info["by_label"] == {"clean": 1, "dirty": 1, "not a dish": 1}
-    assert info["labels"] == ["clean", "dirty", "not a dish"]
-    assert info["days"] == 180
+    labels = ["clean", "dirty", "not a dish"]
+    expected = {"stored": 3, "by_label": dict.fromkeys(labels, 1), "labels": labels, "days": 180}
+    assert client.get("/v1/feedback").json().items() >= expected.items()
     assert client.get("/v1/model").json()["feedback"] == {"on": True, "days": 180}
 
 
@@ -143,15 +131,15 @@ def test_post_with_invalid_fields_stores_nothing(serve: Serve, store: Store) -> 
 def test_post_with_invalid_form_or_photo_stores_nothing(serve: Serve, store: Store) -> None:
     client = serve(max_photo_bytes=100_000, max_request_bytes=200_000)
     fields = {"right": "clean", "consent": "true"}
-    two = [("photo", ("a.png", photo(1))), ("photo", ("b.png", photo(2)))]
+    two = [("photo", ("a.png", png(1))), ("photo", ("b.png", png(2)))]
     for response, status in (
-        (client.post("/v1/feedback", content=photo(1)), 400),
+        (client.post("/v1/feedback", content=png(1)), 400),
         (client.post("/v1/feedback", data=fields), 400),
-        (client.post("/v1/feedback", data=fields, files={"x": ("a", photo(1))}), 422),
+        (client.post("/v1/feedback", data=fields, files={"x": ("a", png(1))}), 422),
         (client.post("/v1/feedback", data=fields, files=two), 422),
         (give(client, b"text"), 422),
-        (give(client, photo(1) + bytes(100_000)), 413),
-        (give(client, photo(1) + bytes(200_000)), 413),
+        (give(client, png(1) + bytes(100_000)), 413),
+        (give(client, png(1) + bytes(200_000)), 413),
         (give(client, answer=" " * 20_000), 413),
     ):
         assert (response.status_code, response.headers["content-type"]) == (status, PROBLEM)
@@ -185,7 +173,7 @@ def test_delete_removes_feedback_by_id(serve: Serve, store: Store) -> None:
 
 
 def test_expired_feedback_is_deleted_at_start(serve: Serve, store: Store) -> None:
-    entry = store.add(photo(1), "clean", Answer("m", "dirty", {"clean": 0.0, "dirty": 1.0}))
+    entry = store.add(png(1), "clean", Answer("m", "dirty", {"clean": 0.0, "dirty": 1.0}))
     with store.database.writing() as connection:
         old = (entry.time - timedelta(days=3)).replace(tzinfo=None)
         connection.execute(update(FEEDBACK).values(time=old))
@@ -225,7 +213,6 @@ def test_wrong_method_lists_all_methods_of_the_path(serve: Serve) -> None:
     for path, methods in (
         ("/v1/feedback", "GET, HEAD, POST"),
         (f"/v1/feedback/{'0' * 32}", "GET, HEAD, DELETE"),
-        ("/v1/predict", "POST"),
     ):
         response = client.put(path)
         assert (response.status_code, response.headers["allow"]) == (405, methods)
@@ -252,7 +239,7 @@ def test_unavailable_store_returns_503_and_predictions_continue(
             assert (each.status_code, each.headers["content-type"]) == (503, PROBLEM)
             assert int(each.headers["retry-after"]) > 0
             assert "somewhere" not in each.text
-        assert client.post("/v1/predict", content=photo(1)).status_code == 200
+        assert client.post("/v1/predict", content=png(1)).status_code == 200
     assert counted("failed") == before + 1
     assert give(client).status_code == 201
     assert "feedback failed" in caplog.text
@@ -288,20 +275,12 @@ def test_too_many_waiting_requests_are_rejected(
         return {}
 
     monkeypatch.setattr(Store, "counts", held)
-    statuses: list[int] = []
-
-    def ask() -> None:
-        statuses.append(client.get("/v1/feedback").status_code)
-
-    threads = [threading.Thread(target=ask) for _ in range(MAX_WAITING)]
-    for thread in threads:
-        thread.start()
     feedback = client.app.state.feedback  # type: ignore[attr-defined]
-    while feedback.waiting < MAX_WAITING:
-        assert client.post("/v1/predict", content=photo(1)).status_code == 200
-    assert client.get("/v1/feedback").status_code == 503
-    go.set()
-    for thread in threads:
-        thread.join()
-    assert statuses == [200] * MAX_WAITING
+    with ThreadPoolExecutor(MAX_WAITING) as pool:
+        asked = [pool.submit(client.get, "/v1/feedback") for _ in range(MAX_WAITING)]
+        while feedback.waiting < MAX_WAITING:
+            assert client.post("/v1/predict", content=png(1)).status_code == 200
+        assert client.get("/v1/feedback").status_code == 503
+        go.set()
+    assert [each.result().status_code for each in asked] == [200] * MAX_WAITING
     assert client.get("/v1/feedback").status_code == 200

@@ -5,14 +5,13 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cache
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from sqlalchemy import update
 
 from platecheck.data.folders import read_photos
@@ -20,11 +19,12 @@ from platecheck.data.render.scene import render_dish
 from platecheck.data.splits import with_validation
 from platecheck.errors import DataError
 from platecheck.feedback.collect import Collected, collect
-from platecheck.feedback.entry import Answer, Feedback
+from platecheck.feedback.entry import Answer
 from platecheck.feedback.schema import FEEDBACK
 from platecheck.feedback.store import Store, open_store
-from platecheck.files import PART
+from platecheck.files import TEMPORARY
 from tests.conftest import Cli
+from tests.support.photos import encode
 
 ANSWER = Answer("m", "unsure", {"clean": 0.5, "dirty": 0.5})
 CLASSES = ("clean", "dirty")
@@ -35,9 +35,7 @@ def dish(number: int, quality: int = 92) -> bytes:
     """Render a dish; even numbers are clean, odd ones dirty."""
     rng = np.random.default_rng([3, number])
     pixels = render_dish(rng, size=96, label=CLASSES[number % 2]).photo
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
-    return file.getvalue()
+    return encode(pixels, "JPEG", quality=quality)
 
 
 def name(number: int, quality: int = 92) -> str:
@@ -48,12 +46,11 @@ def name(number: int, quality: int = 92) -> str:
 def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """A database of 20 dishes, of which four are there in three qualities."""
     file = tmp_path_factory.mktemp("feedback") / "f.db"
-    store = open_store(f"sqlite:///{file}", create=True)
-    for number in range(20):
-        for quality in (92, 80, 70) if number < 4 else (92,):
-            store.add(dish(number, quality), CLASSES[number % 2], ANSWER)
-    store.add(dish(7), "dirty", ANSWER)  # the same photo again
-    store.close()
+    with closing(open_store(f"sqlite:///{file}", create=True)) as store:
+        for number in range(20):
+            for quality in (92, 80, 70) if number < 4 else (92,):
+                store.add(dish(number, quality), CLASSES[number % 2], ANSWER)
+        store.add(dish(7), "dirty", ANSWER)  # the same photo again
     return file.read_bytes()
 
 
@@ -61,9 +58,8 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 def store(tmp_path: Path, filled: bytes) -> Iterator[Store]:
     """A copy of it that may be changed."""
     (tmp_path / "f.db").write_bytes(filled)
-    opened = open_store(f"sqlite:///{tmp_path}/f.db")
-    yield opened
-    opened.close()
+    with closing(open_store(f"sqlite:///{tmp_path}/f.db")) as opened:
+        yield opened
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -81,10 +77,6 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def total(found: Collected) -> int:
     return sum(sum(row.values()) for row in found.counts.values())
-
-
-def entries_of(store: Store, number: int) -> list[Feedback]:
-    return [entry for entry in store.all() if entry.photo == name(number)]
 
 
 def test_collect_unreviewed_writes_a_dataset(store: Store, tmp_path: Path) -> None:
@@ -123,7 +115,7 @@ def test_collect_writes_a_manifest(store: Store, tmp_path: Path) -> None:
     assert sorted(each for some in ids.values() for each in some) == sorted(
         entry.id for entry in store.all()
     )
-    assert ids[name(7)] == [entry.id for entry in entries_of(store, 7)]
+    assert ids[name(7)] == [entry.id for entry in store.all() if entry.photo == name(7)]
     assert {row["sha256"] for row in listed if row["reviewers"] == "1"} == {name(8)}
     for row in listed:
         assert row["path"] == f"{row['split']}/{row['label']}/{row['sha256']}.jpg"
@@ -188,7 +180,7 @@ def test_collect_with_full_disk_leaves_nothing(
     with pytest.raises(OSError, match="No space"):
         collect(store, tmp_path / "set", unreviewed=True)
     assert not (tmp_path / "set").exists()
-    assert not [path for path in tmp_path.iterdir() if path.name.startswith(PART)]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(TEMPORARY)]
 
 
 @pytest.mark.parametrize(

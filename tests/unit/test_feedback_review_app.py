@@ -1,6 +1,7 @@
 """The server of the review page, without a socket."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from platecheck.feedback.entry import Answer
 from platecheck.feedback.store import Store, open_store
 from platecheck.serving.middleware import CONTENT_SECURITY_POLICY
 from platecheck.serving.review_app import create_review
+from tests.support.photos import png
 
 BASE = "http://127.0.0.1:8001"
 WRONG = Answer("m", "clean", {"clean": 0.8, "dirty": 0.2})
@@ -21,20 +23,13 @@ WRONG = Answer("m", "clean", {"clean": 0.8, "dirty": 0.2})
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    opened = open_store(f"sqlite:///{tmp_path}/f.db", create=True)
-    yield opened
-    opened.close()
+    with closing(open_store(f"sqlite:///{tmp_path}/f.db", create=True)) as opened:
+        yield opened
 
 
 @pytest.fixture
 def client(store: Store) -> TestClient:
     return TestClient(create_review(store), BASE, raise_server_exceptions=False)
-
-
-def picture(width: int = 8, height: int = 8, level: int = 9) -> bytes:
-    file = BytesIO()
-    Image.new("RGB", (width, height), (level,) * 3).save(file, "PNG")
-    return file.getvalue()
 
 
 def decide(client: TestClient, photo: str, reviewer: str, label: str) -> int:
@@ -48,7 +43,7 @@ def decisions(client: TestClient, reviewer: str) -> list[str | None]:
 
 
 def test_review_hides_decisions_of_others_until_own(store: Store, client: TestClient) -> None:
-    photos = [store.add(picture(level=level), "dirty", WRONG).photo for level in (1, 2)]
+    photos = [store.add(png(level), "dirty", WRONG).photo for level in (1, 2)]
     assert decide(client, photos[0], "Ann", "clean") == 204
     assert decide(client, photos[1], "Ann", "clean") == 204
     assert "Ann" not in client.get("/v1/review?reviewer=Bo").text
@@ -63,7 +58,7 @@ def test_review_hides_decisions_of_others_until_own(store: Store, client: TestCl
 
 
 def test_review_decision_must_be_valid(store: Store, client: TestClient) -> None:
-    name = store.add(picture(), "dirty", WRONG).photo
+    name = store.add(png(), "dirty", WRONG).photo
     assert client.get("/v1/review?reviewer=A").json()["labels"] == ["clean", "dirty", "not a dish"]
     assert decide(client, name, "A", "spotless") == 422
     for reviewer in ("", "A" * 65, "A\n"):
@@ -77,7 +72,7 @@ def test_review_decision_must_be_valid(store: Store, client: TestClient) -> None
 
 
 def test_review_photo_has_the_requested_size(store: Store, client: TestClient) -> None:
-    name = store.add(picture(3000, 1500), "dirty", WRONG).photo
+    name = store.add(png(9, 3000, 1500), "dirty", WRONG).photo
     response = client.get(f"/v1/photos/{name}")
     assert response.headers["content-type"] == "image/jpeg"
     assert response.headers["cache-control"] == "no-store"
@@ -97,13 +92,6 @@ def test_review_refuses_other_origins_and_hosts(client: TestClient) -> None:
     other = {"Origin": "https://evil.example"}
     assert client.get("/v1/review?reviewer=A", headers=other).status_code == 403
     assert client.get("/nowhere").headers["content-type"] == "application/problem+json"
-
-
-def test_review_page_serves_its_own_and_shared_files(client: TestClient) -> None:
-    assert "Agreement" in client.get("/").text
-    assert "kappaNote" in client.get("/page/texts.js").text
-    for shared in ("base.css", "elements.js", "language.js", "labels.js", "icons/icon.svg"):
-        assert client.get(f"/page/{shared}").status_code == 200
 
 
 def test_review_without_database_returns_503(

@@ -14,12 +14,6 @@ def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def write_half(path: Path, error: BaseException) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text("half")
-        raise error
-
-
 def test_replacing_success_replaces_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old and longer")
@@ -32,13 +26,19 @@ def test_replacing_success_replaces_the_old_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.txt"]
 
 
+def write_half(path: Path, error: BaseException) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
 @pytest.mark.parametrize(
     "error",
     [
-        KeyboardInterrupt("x"), SystemExit("x"), OSError("x"), ValueError("x"), RuntimeError("x"),
-        FileNotFoundError(2, "No such file", "b"),
+        *(KeyboardInterrupt("x"), SystemExit("x"), OSError("x"), ValueError("x")),
+        *(RuntimeError("x"), FileNotFoundError(2, "No such file", "b")),
     ],
-)  # fmt: skip
+)
 def test_replacing_error_is_raised_unchanged_and_keeps_the_old_file(
     tmp_path: Path, error: BaseException
 ) -> None:

@@ -9,16 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from platecheck import glob
-from platecheck.data.folders import PhotoSet, checked, list_photos, read_photos
-from platecheck.data.render import write_dataset
+from platecheck.data.folders import checked, list_photos, read_photos
 from platecheck.errors import DataError
 from platecheck.glob import files_below
 from platecheck.inputs import read_list
+from tests.support.writing import write_photos
 
-WritePhotos = Callable[[Path, Mapping[str, int]], Path]
 Write = Callable[[Mapping[str, int]], Path]
 
 # The smallest dataset with splits, and the smallest without.
@@ -27,12 +25,8 @@ UNSPLIT = {"clean": 2, "dirty": 3}
 
 
 @pytest.fixture
-def write(tmp_path: Path, write_photos: WritePhotos) -> Write:
+def write(tmp_path: Path) -> Write:
     return lambda counts: write_photos(tmp_path, counts)
-
-
-def names(photos: PhotoSet) -> list[str]:
-    return [photo.name for photo in photos.photos]
 
 
 # --- layouts
@@ -43,18 +37,12 @@ def test_list_photos_with_splits(write: Write) -> None:
     photos = list_photos(folder)
     assert photos.classes == ("clean", "dirty")
     assert photos.splits == ("test", "train")
-    assert photos.counts() == {
-        "train": {"clean": 2, "dirty": 3},
-        "test": {"clean": 1, "dirty": 2},
-    }
+    assert photos.counts() == {"train": {"clean": 2, "dirty": 3}, "test": {"clean": 1, "dirty": 2}}
     for photo in photos.photos:
         assert photo.name.startswith(f"{photo.split}/{photos.classes[photo.label]}/")
         assert photo.path == folder / photo.name
-    assert [photo.name for photo in photos.split("test")] == [
-        "test/clean/000.png",
-        "test/dirty/000.png",
-        "test/dirty/001.png",
-    ]
+    tests = ["test/clean/000.png", "test/dirty/000.png", "test/dirty/001.png"]
+    assert [photo.name for photo in photos.split("test")] == tests
     with pytest.raises(DataError, match="has no split 'hidden'; it has: test, train"):
         photos.split("hidden")
 
@@ -66,25 +54,9 @@ def test_list_photos_without_splits_has_any_number_of_sorted_classes(write: Writ
     assert [photo.label for photo in photos.photos] == list(range(12))
 
 
-def test_list_photos_skips_hidden_and_other_files(write: Write) -> None:
-    folder = write({**UNSPLIT, ".git": 1, "clean/.thumbnails": 1})
-    photo = (folder / "clean/000.png").read_bytes()
-    for name in (
-        "clean/._000.png",
-        "clean/notes.txt",
-        "clean/photo",
-        "clean/000.png.part",
-        "a.png",
-    ):
-        (folder / name).write_bytes(photo)
-    assert list_photos(folder).counts() == {"all": {"clean": 2, "dirty": 3}}
-
-
-@pytest.mark.parametrize("suffix", [".JPG", ".Jpeg", ".jpg", ".PNG", ".WebP", ".bmp", ".TIF"])
-def test_list_photos_accepts_suffixes_in_any_case(write: Write, suffix: str) -> None:
-    folder = write(UNSPLIT)
-    Image.new("RGB", (4, 4)).save(folder / f"clean/a{suffix}")
-    assert f"clean/a{suffix}" in names(read_photos(folder))
+def test_list_photos_skips_hidden_folders_and_photos_beside_the_classes(write: Write) -> None:
+    folder = write({**UNSPLIT, ".git": 1, "clean/.thumbnails": 1, ".": 1})
+    assert list_photos(folder).counts() == {"all": UNSPLIT}
 
 
 @pytest.mark.parametrize(
@@ -100,34 +72,23 @@ def test_list_photos_recognizes_split_names(write: Write, folder: str, split: st
     assert set(list_photos(write(counts)).splits) == {"test", split}
 
 
-def test_list_photos_skips_masks_and_folders_without_classes(
-    tmp_path: Path, write_photos: WritePhotos
-) -> None:
-    write_dataset(tmp_path / "d", photos=8, size=32, masks=True, workers=1)
-    photos = list_photos(write_photos(tmp_path / "d", {"notes": 2}))
-    assert photos.splits == ("test", "train", "val")
-    assert len(photos.photos) == 8
-
-
 def test_list_photos_order_does_not_depend_on_the_disk(
     write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write({"clean": 9, "dirty": 3, "clean/inner": 2})
     expected = list_photos(folder)
-    assert names(expected) == sorted(names(expected))
+    names = [photo.name for photo in expected.photos]
+    assert names == sorted(names)
     entries = glob.local_entries
     options = {**files_below.__kwdefaults__, "entries": lambda folder: entries(folder)[::-1]}
     monkeypatch.setattr(files_below, "__kwdefaults__", options)
     assert list_photos(folder) == expected
 
 
-def test_list_photos_follows_links_once(
-    tmp_path: Path, write: Write, write_photos: WritePhotos
-) -> None:
-    write_photos(tmp_path.with_name(f"{tmp_path.name}-store"), {"x": 2})
+def test_list_photos_follows_links_once(tmp_path: Path, write: Write) -> None:
+    store = write_photos(tmp_path.with_name(f"{tmp_path.name}-store"), {"x": 2})
     folder = write({"clean": 1})
-    store = tmp_path.with_name(f"{tmp_path.name}-store") / "x"
-    (folder / "dirty").symlink_to(store, target_is_directory=True)
+    (folder / "dirty").symlink_to(store / "x", target_is_directory=True)
     (folder / "clean/again").symlink_to(folder, target_is_directory=True)
     (folder / "clean/self.png").symlink_to(folder / "clean/self.png")
     photos = read_photos(folder)
@@ -146,16 +107,14 @@ def test_list_photos_test_without_classes_is_skipped_with_a_note(write: Write) -
 
 @pytest.mark.parametrize("above", ["plates", "plates/plates"])
 def test_list_photos_one_folder_too_high_reads_the_inner_one(
-    tmp_path: Path, write: Write, write_photos: WritePhotos, above: str
+    tmp_path: Path, write: Write, above: str
 ) -> None:
     write_photos(tmp_path / above, SPLIT)
     photos = list_photos(write({"__MACOSX/plates": 1}))
     assert photos.folder == tmp_path / above
     assert "which is read" in photos.notes[0]
     write({"other": 1})
-    with pytest.raises(
-        DataError, match=r"has no train folder, but .*/plates does; use that folder"
-    ):
+    with pytest.raises(DataError, match=r"no train folder, but .*/plates does; use that folder"):
         list_photos(tmp_path)
 
 
@@ -194,19 +153,16 @@ def test_list_photos_invalid_folder_is_refused(
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [
+def test_list_photos_of_no_folder_is_refused(tmp_path: Path) -> None:
+    for name, says in (
         ("nowhere", "nowhere is not a folder"),
         ("file", "file is not a folder"),
         ("plates.zip", "is an archive; unpack it"),
-    ],
-)
-def test_list_photos_of_no_folder_is_refused(tmp_path: Path, name: str, says: str) -> None:
-    for file in ("file", "plates.zip"):
-        (tmp_path / file).write_bytes(b"PK")
-    with pytest.raises(DataError, match=says):
-        list_photos(tmp_path / name)
+    ):
+        if name != "nowhere":
+            (tmp_path / name).write_bytes(b"PK")
+        with pytest.raises(DataError, match=says):
+            list_photos(tmp_path / name)
 
 
 # --- classes
@@ -231,12 +187,11 @@ def test_list_photos_reserved_class_name_is_refused(write: Write, name: str) -> 
     ("one", "other"), [("Clean", "clean"), ("caf\u00e9", "cafe\u0301"), ("clean", "clean ")]
 )
 def test_list_photos_spellings_of_one_class_match_across_splits_only(
-    tmp_path: Path, write_photos: WritePhotos, one: str, other: str
+    tmp_path: Path, one: str, other: str
 ) -> None:
     counts = {f"train/{one}": 1, "train/dirty": 1, f"test/{other}": 1, "test/dirty": 1}
-    assert list_photos(write_photos(tmp_path / "a", counts)).classes == tuple(
-        sorted([one, "dirty"])
-    )
+    across = list_photos(write_photos(tmp_path / "a", counts))
+    assert across.classes == tuple(sorted([one, "dirty"]))
     with pytest.raises(DataError, match="in two spellings"):
         list_photos(write_photos(tmp_path / "b", {one: 1, other: 1, "dirty": 1}))
 
@@ -259,10 +214,7 @@ def test_checked_leaves_out_unreadable_photos(with_bad_photos: Path) -> None:
     counted: list[None] = []
     photos = checked(listed, on_photo=lambda: counted.append(None))
     assert len(listed.photos) == len(counted) == 10
-    assert photos.counts() == {
-        "train": {"clean": 2, "dirty": 2},
-        "test": {"clean": 1, "dirty": 2},
-    }
+    assert photos.counts() == {"train": {"clean": 2, "dirty": 2}, "test": {"clean": 1, "dirty": 2}}
     assert {Path(error.source).name: error.reason for error in photos.unreadable} == {
         "bad.jpg": "it is not a photo in a format that can be read",
         "cut.png": "the file is cut short",
@@ -270,12 +222,11 @@ def test_checked_leaves_out_unreadable_photos(with_bad_photos: Path) -> None:
     }
 
 
-def test_checked_strict_refuses_unreadable_photos(with_bad_photos: Path) -> None:
+def test_checked_strict_or_of_a_class_without_readable_photos_is_refused(
+    with_bad_photos: Path,
+) -> None:
     with pytest.raises(DataError, match=r"cut\.png: the file is cut short and 1 more"):
         read_photos(with_bad_photos, strict=True)
-
-
-def test_checked_class_without_readable_photos_is_refused(with_bad_photos: Path) -> None:
     (with_bad_photos / "test/clean/000.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"'clean' in split 'test'.*000\.png: the file is empty"):
         read_photos(with_bad_photos)
@@ -287,18 +238,8 @@ def test_checked_does_not_wait_for_a_pipe(write: Write) -> None:
     code = "import sys; from platecheck.data.folders import read_photos"
     code += "; print(*read_photos(sys.argv[1]).unreadable)"
     command = [sys.executable, "-c", code, str(folder)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True)
-    assert result.stdout == f"{folder}/clean/pipe.jpg: it is not a regular file\n"
-
-
-def test_read_photos_accepts_names_that_are_not_text(write: Write) -> None:
-    folder = write(UNSPLIT)
-    photo = (folder / "clean/000.png").read_bytes()
-    Path(os.fsdecode(os.fsencode(folder) + b"/clean/caf\xe9.png")).write_bytes(photo)
-    (folder / "dirty/two\nlines\t.png").write_bytes(photo)
-    photos = read_photos(folder)
-    assert photos.counts() == {"all": {"clean": 3, "dirty": 4}}
-    assert len(photos.fingerprint()) == 64
+    printed = subprocess.check_output(command, text=True, timeout=100)
+    assert printed == f"{folder}/clean/pipe.jpg: it is not a regular file\n"
 
 
 # --- the fingerprint
@@ -352,9 +293,9 @@ def test_fingerprint_of_the_same_photos_is_the_same(tmp_path: Path, write: Write
 @pytest.mark.real_photos
 def test_read_photos_of_the_public_set(real_photos: Path) -> None:
     photos = read_photos(real_photos)
-    assert photos.classes == ("clean", "dirty")
-    assert photos.counts()["train"] == {"clean": 231, "dirty": 227}
-    assert photos.counts()["test"] == {"clean": 171, "dirty": 330}
+    counts = photos.counts()
+    assert counts["train"] == {"clean": 231, "dirty": 227}
+    assert counts["test"] == {"clean": 171, "dirty": 330}
     assert photos.unreadable == ()
 
 
@@ -364,13 +305,11 @@ def test_read_photos_of_the_public_set(real_photos: Path) -> None:
 def test_list_photos_of_a_list(tmp_path: Path, write: Write) -> None:
     write({"pool": 4})
     table = tmp_path / "list.csv"
-    rows = "".join(
-        f"pool/00{i}.png;{label};{split}\r\n"
-        for i, (label, split) in enumerate(
-            [("clean", "Train"), ("dirty", "Train"), ("clean", "valid"), ("dirty", "valid")]
-        )
-    )
-    table.write_text(f"\ufeffFile;Label;Split\r\n{rows}\r\n", encoding="utf-8")
+    rows = [
+        *("\ufeffFile;Label;Split", "pool/000.png;clean;Train", "pool/001.png;dirty;Train"),
+        *("pool/002.png;clean;valid", "pool/003.png;dirty;valid", "", ""),
+    ]
+    table.write_text("\r\n".join(rows), encoding="utf-8")
     photos = read_photos(table)
     assert photos.counts() == {s: {"clean": 1, "dirty": 1} for s in ("train", "val")}
     assert photos.folder == table

@@ -21,7 +21,6 @@ NOTHING = np.zeros((6, 6), np.float32)
 
 
 def noise(width: int, height: int) -> NDArray[np.uint8]:
-    """A grey photo with some noise, so that a change shows."""
     return np.random.default_rng(0).integers(90, 130, (height, width, 3), np.uint8)
 
 
@@ -70,11 +69,8 @@ def test_overlay_colours_the_dirty_cells_only(place: str) -> None:
 
 
 def test_overlay_of_more_dirt_is_more_opaque_and_the_photo_still_shows() -> None:
-    photo = noise(60, 60)
-    found = [
-        np.asarray(overlay(photo, heatmap("everywhere", level))).astype(float)
-        for level in (0.0, 0.3, 0.4, 0.55, 1.0)
-    ]
+    photo, levels = noise(60, 60), (0.0, 0.3, 0.4, 0.55, 1.0)
+    found = [np.asarray(overlay(photo, heatmap("everywhere", level))) for level in levels]
     reds = [round(picture[..., 0].mean()) for picture in found]
     assert reds == sorted(set(reds))
     assert found[-1][..., 1].std() > 1

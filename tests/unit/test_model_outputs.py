@@ -1,8 +1,6 @@
 """Labels beside the classes (unsure, not a dish), heatmap and OOD score of exported files."""
 
 import json
-from collections.abc import Callable
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +12,21 @@ from PIL import Image
 
 from platecheck.classifier import Classifier
 from platecheck.model_info import NO_DISH, UNSURE, ErrorGuarantee, ModelInfo
+from tests.conftest import WriteModel, model_info
+from tests.support.photos import encode
 
-WriteModel = Callable[..., Path]
 SIZE, CELL = 16, 4
 ODD = 0.8  # darker than a fifth of white is no dish, to the tiny model
 
 
-def info(**changes: Any) -> ModelInfo:
-    fields: dict[str, Any] = {
-        "platecheck": "0.1.0", "recipe": "tiny", "network": "mean", "size": SIZE,
-        "classes": ("clean", "dirty"), "precision": "float32", "temperature": 1.0, "epoch": 1,
-        "seed": 0, "data_fingerprint": "0", "division": None, "metrics": {},
-    }  # fmt: skip
-    return ModelInfo(**{**fields, **changes})
+def photo_of(level: int) -> bytes:
+    return encode(Image.new("RGB", (20, 30), (level,) * 3), "PNG")
 
 
-def grey(level: int) -> bytes:
-    file = BytesIO()
-    Image.new("RGB", (20, 30), (level, level, level)).save(file, "png")
-    return file.getvalue()
-
-
-def quarter() -> bytes:
-    """White in the upper left quarter, else black; wider than high."""
-    pixels = np.zeros((40, 80, 3), np.uint8)
-    pixels[:20, :40] = 255
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "png")
-    return file.getvalue()
+PROMISE = ErrorGuarantee(
+    wrong={"clean": 0.01, "dirty": 0.2}, shares={"clean": 0.4, "dirty": 0.6},
+    photos=200, answered=0.9,
+)  # fmt: skip
 
 
 class TestLabel:
@@ -66,7 +51,7 @@ class TestLabel:
         self, thresholds: dict[str, float], row: list[float], label: str
     ) -> None:
         classes = ("clean", "dirty") if len(row) == 2 else ("a", "b", "c")
-        assert info(classes=classes, thresholds=thresholds).label(np.array(row)) == label
+        assert model_info(classes=classes, thresholds=thresholds).label(np.array(row)) == label
 
     @given(
         row=st.tuples(st.floats(0, 1, width=32), st.floats(0, 1, width=32)),
@@ -77,7 +62,7 @@ class TestLabel:
     def test_label_of_ood_photo_is_not_a_dish(
         self, row: tuple[float, float], least: float, oddness: float | None, limit: float | None
     ) -> None:
-        told = info(thresholds={"clean": least, "dirty": least}, oddness_limit=limit)
+        told = model_info(thresholds={"clean": least, "dirty": least}, oddness_limit=limit)
         label = told.label(np.array(row), oddness)
         if oddness is not None and limit is not None and oddness > limit:
             assert label == NO_DISH
@@ -88,7 +73,7 @@ class TestLabel:
 
     def test_float32_threshold_survives_json(self) -> None:
         row = np.float32([0.7000001, 0.2999999])
-        stored = info(thresholds={"clean": float(row[0])}).model_dump_json()
+        stored = model_info(thresholds={"clean": float(row[0])}).model_dump_json()
         loaded = ModelInfo.model_validate_json(stored)
         assert loaded.label(row) == "clean"
         assert loaded.label(np.nextafter(row, np.float32(0))) == UNSURE
@@ -96,28 +81,16 @@ class TestLabel:
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Classifier:
-    """A file as those before these answers: probabilities alone."""
+    """Of a file with probabilities alone."""
     return Classifier.load(write_model(tmp_path_factory.mktemp("plain") / "m.onnx", size=SIZE))
 
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -> Classifier:
-    """A file that says everything."""
-    promise = ErrorGuarantee(
-        wrong={"clean": 0.01, "dirty": 0.2}, shares={"clean": 0.4, "dirty": 0.6},
-        photos=200, answered=0.9,
-    )  # fmt: skip
-    return Classifier.load(
-        write_model(
-            tmp_path_factory.mktemp("full") / "m.onnx",
-            size=SIZE,
-            evidence=CELL,
-            oddness=True,
-            thresholds={"clean": 0.9, "dirty": 0.8},
-            promise=promise,
-            oddness_limit=ODD,
-        )
-    )
+    """Of a file that says everything."""
+    path = tmp_path_factory.mktemp("full") / "m.onnx"
+    says = {"thresholds": {"clean": 0.9, "dirty": 0.8}, "promise": PROMISE, "oddness_limit": ODD}
+    return Classifier.load(write_model(path, size=SIZE, evidence=CELL, oddness=True, **says))
 
 
 class TestFileWithoutThem:
@@ -130,7 +103,7 @@ class TestFileWithoutThem:
         assert answers.heatmap is None
         assert answers.ood_score is None
         np.testing.assert_array_equal(answers.probabilities, plain.probabilities(pixels))
-        for prediction in (plain.predict(grey(120)), *plain.predict_many([grey(120)])):
+        for prediction in (plain.predict(photo_of(120)), *plain.predict_many([photo_of(120)])):
             assert prediction.label == "clean"
             assert prediction.heatmap is None
 
@@ -139,7 +112,7 @@ class TestFileWithoutThem:
     ) -> None:
         path = write_model(tmp_path / "m.onnx", thresholds={"clean": 0.9, "dirty": 0.9})
         classifier = Classifier.load(path)
-        assert [classifier.predict(grey(level)).label for level in (0, 100, 140, 255)] == [
+        assert [classifier.predict(photo_of(level)).label for level in (0, 100, 140, 255)] == [
             "clean", UNSURE, UNSURE, "dirty",
         ]  # fmt: skip
 
@@ -148,7 +121,7 @@ class TestFileWithoutThem:
         self, options: dict[str, Any], tmp_path: Path, write_model: WriteModel
     ) -> None:
         classifier = Classifier.load(write_model(tmp_path / "m.onnx", **options))
-        assert classifier.predict(grey(0)).label == "clean"
+        assert classifier.predict(photo_of(0)).label == "clean"
 
 
 class TestFileWithAll:
@@ -172,9 +145,8 @@ class TestFileWithAll:
         [(0, NO_DISH), (40, NO_DISH), (54, "clean"), (110, UNSURE), (140, UNSURE), (180, "dirty")],
     )
     def test_predict_and_predict_many_agree(self, full: Classifier, level: int, label: str) -> None:
-        one = full.predict(grey(level))
-        (of_many,) = full.predict_many([grey(level)])
-        for prediction in (one, of_many):
+        photo = photo_of(level)
+        for prediction in (full.predict(photo), *full.predict_many([photo])):
             assert prediction.label == label
             # The probabilities are told all the same.
             assert prediction.probabilities is not None
@@ -184,9 +156,8 @@ class TestFileWithAll:
             np.testing.assert_allclose(prediction.heatmap, level / 255, atol=1e-5)
 
     def test_each_photo_of_a_batch_has_its_own_heatmap(self, full: Classifier) -> None:
-        """Also in batches, and around a photo that cannot be opened."""
         levels = [60, 200, 10, 255, 128, 90, 30, 220, 70, 180]
-        photos: list[Any] = [grey(level) for level in levels]
+        photos: list[Any] = [photo_of(level) for level in levels]
         photos.insert(4, b"no photo")
         for batch_size in (1, 3, 8):
             found = list(full.predict_many(photos, batch_size=batch_size))
@@ -197,48 +168,41 @@ class TestFileWithAll:
             assert means == pytest.approx(levels, abs=0.01)
 
     def test_heatmap_starts_in_the_upper_left(self, full: Classifier) -> None:
-        evidence = full.predict(quarter()).heatmap
+        pixels = np.zeros((40, 80, 3), np.uint8)
+        pixels[:20, :40] = 255
+        evidence = full.predict(encode(pixels, "PNG")).heatmap
         assert evidence is not None
         assert evidence[:2, :2].min() > 0.85
         assert evidence[2:].max() < 0.15
         assert evidence[:, 2:].max() < 0.15
 
     def test_dict_has_the_label_but_not_the_heatmap(self, full: Classifier) -> None:
-        told = full.predict(grey(120)).as_dict()
+        told = full.predict(photo_of(120)).as_dict()
         assert list(told)[:4] == ["photo", "label", "probability", "probabilities"]
         assert set(told) - set(list(told)[:4]) == {"top_class", "needed", "oddness"}
         assert told["label"] == UNSURE
         assert told["top_class"] in full.classes
 
-    def test_error_guarantee_is_read_back(self, full: Classifier) -> None:
-        promise = full.info.error_guarantee
-        assert promise is not None
-        assert promise.wrong == {"clean": 0.01, "dirty": 0.2}
-        assert (promise.photos, promise.answered) == (200, 0.9)
+    def test_info_is_read_back_and_keeps_its_json_keys(self, full: Classifier) -> None:
+        assert full.info.error_guarantee == PROMISE
         assert full.info.ood_threshold == ODD
+        stored = json.loads(full.info.model_dump_json())
+        assert stored["oddness_limit"] == ODD
+        assert {"promise", "division"} < stored.keys()
+        assert not {"error_guarantee", "ood_threshold", "split_info"} & stored.keys()
 
     def test_predictions_compare_without_their_heatmaps(self, full: Classifier) -> None:
-        assert full.predict(grey(100)) == full.predict(grey(100))
-        assert full.predict(grey(100)) != full.predict(grey(200))
+        assert full.predict(photo_of(100)) == full.predict(photo_of(100))
+        assert full.predict(photo_of(100)) != full.predict(photo_of(200))
 
 
-def test_deprecated_attribute_warns_and_returns_the_renamed_one(
-    write_model: WriteModel, tmp_path: Path
-) -> None:
-    classifier = Classifier.load(write_model(tmp_path / "m.onnx", evidence=CELL, oddness=True))
-    prediction = classifier.predict(quarter())
+def test_deprecated_attribute_warns_and_returns_the_renamed_one(full: Classifier) -> None:
+    prediction = full.predict(photo_of(90))
     renamed = {"needed": "threshold", "oddness": "ood_score", "evidence": "heatmap"}
     for old, new in renamed.items():
         with pytest.warns(DeprecationWarning, match=f"Prediction.{old} is now {new}"):
             assert getattr(prediction, old) is getattr(prediction, new)
     with pytest.warns(DeprecationWarning, match="gives_evidence is now has_heatmap"):
-        assert classifier.gives_evidence
+        assert full.gives_evidence
     with pytest.warns(DeprecationWarning, match="answers is now outputs"):
-        assert classifier.answers(np.zeros((1, SIZE, SIZE, 3), np.uint8)).heatmap is not None
-
-
-def test_renamed_fields_keep_their_json_keys() -> None:
-    stored = json.loads(info(ood_threshold=1.0).model_dump_json())
-    assert stored["oddness_limit"] == 1.0
-    assert {"promise", "division"} < stored.keys()
-    assert not {"error_guarantee", "ood_threshold", "split_info"} & stored.keys()
+        assert full.answers(np.zeros((1, SIZE, SIZE, 3), np.uint8)).heatmap is not None

@@ -1,8 +1,6 @@
-"""Every photo comes out upright, RGB and 8 bits, or as one clear error."""
+"""Every photo comes out upright, RGB and 8 bits."""
 
-import gzip
 import io
-import os
 import struct
 import threading
 import tracemalloc
@@ -14,30 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageFile, TiffImagePlugin
+from PIL import ExifTags, Image, ImageCms
 
 from platecheck import photo
-from platecheck.errors import PhotoError
 from platecheck.photo import open_photo
 from platecheck.photo_formats import PHOTO_SUFFIXES, UNSUPPORTED_SUFFIXES, is_photo_name
-from tests.fuzz.damaged_photos import jpeg_of_many_scans, png
-from tests.support.photos import (
-    LOSSLESS,
-    LOSSY,
-    PICTURE,
-    at_most,
-    difference,
-    draw,
-    encode,
-    reason,
-    sample,
-)
+from tests.support.photos import LOSSLESS, LOSSY, PICTURE, difference, draw, encode, reason, sample
 
 
 @pytest.mark.parametrize("kind", LOSSLESS)
 def test_open_photo_of_a_lossless_format_is_exact(kind: str) -> None:
     pixels = open_photo(sample(kind))
-
     np.testing.assert_array_equal(pixels, PICTURE)
     assert pixels.dtype == np.uint8
     assert pixels.flags.c_contiguous
@@ -52,9 +37,7 @@ def test_open_photo_of_a_lossy_format_is_close(kind: str) -> None:
 @pytest.mark.parametrize("file_format", ["GIF", "WEBP", "AVIF", "PNG", "TIFF", "MPO"])
 def test_open_photo_of_several_frames_takes_the_first(file_format: str) -> None:
     red, blue = (Image.new("RGB", (32, 24), colour) for colour in ("red", "blue"))
-
     pixels = open_photo(encode(red, file_format, save_all=True, append_images=[blue, blue]))
-
     assert difference(pixels, np.full((24, 32, 3), (255, 0, 0))) < 3
 
 
@@ -64,20 +47,6 @@ def test_open_photo_of_a_misnamed_file_goes_by_the_content(tmp_path: Path, name:
     (tmp_path / name).symlink_to(tmp_path / "file")
 
     np.testing.assert_array_equal(open_photo(tmp_path / name), PICTURE)
-
-
-@pytest.mark.parametrize("file_format", ["PCX", "QOI", "DDS", "TGA", "SGI", "ICO", "DIB"])
-def test_open_photo_of_a_format_not_on_the_list_is_refused(
-    tmp_path: Path, file_format: str
-) -> None:
-    data = encode(PICTURE, file_format)
-    suffix = f".{file_format.lower()}"
-    (tmp_path / f"dish{suffix}").write_bytes(data)
-
-    assert reason(data) == "it is not a photo in a format that can be read"
-    if suffix in UNSUPPORTED_SUFFIXES:
-        said = f"{suffix} files cannot be read; save the picture as JPEG or PNG"
-        assert reason(tmp_path / f"dish{suffix}") == said
 
 
 def test_is_photo_name_goes_by_the_suffix() -> None:
@@ -146,9 +115,7 @@ def test_open_photo_of_any_mode_is_rgb(
 @pytest.mark.parametrize("file_format", ["PNG", "TIFF", "BMP", "GIF"])
 def test_open_photo_of_a_palette_is_rgb(file_format: str) -> None:
     image = Image.fromarray(PICTURE).quantize(64)
-
     pixels = open_photo(encode(image, file_format))
-
     np.testing.assert_array_equal(pixels, np.asarray(image.convert("RGB")))
 
 
@@ -186,7 +153,6 @@ def test_open_photo_of_other_transparency_is_on_white() -> None:
 
 def test_open_photo_of_a_cmyk_jpeg_is_not_inverted() -> None:
     cmyk = Image.fromarray(PICTURE).convert("CMYK")
-
     assert difference(open_photo(encode(cmyk, "JPEG", quality=95)), PICTURE) < 5
 
 
@@ -220,7 +186,6 @@ def test_open_photo_of_deep_pixels_takes_little_more_memory() -> None:
 
 def test_open_photo_with_an_icc_profile_ignores_it() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-
     np.testing.assert_array_equal(open_photo(encode(PICTURE, "PNG", icc_profile=profile)), PICTURE)
 
 
@@ -251,9 +216,7 @@ def stored(picture: NDArray[np.uint8], orientation: int, file_format: str, **opt
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "MPO"])
 def test_open_photo_with_an_orientation_is_upright(orientation: int, file_format: str) -> None:
     options = LOSSLESS.get(file_format) or {"quality": 95}
-
     pixels = open_photo(stored(PICTURE, orientation, file_format, **options))
-
     assert difference(pixels, PICTURE) < 5
 
 
@@ -282,11 +245,9 @@ def test_open_photo_with_damaged_exif_data_opens(file_format: str) -> None:
     for exif in (junk_exif(), b"Exif\0\0junk", b"Exif\0\0MM\0*\0\0\0\x08\xff\xff"):
         options = LOSSLESS.get(file_format) or {"quality": 95}
         data = encode(PICTURE, file_format, exif=exif, **options)
-
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             pixels = open_photo(data)
-
         assert sorted(pixels.shape) == [3, 48, 64]
 
 
@@ -300,7 +261,9 @@ def test_open_photo_with_an_invalid_orientation_ignores_it() -> None:
 # --- resizing
 
 
-@pytest.mark.parametrize("size", [288, (128, 128), (37, 91), (200, 10), (1, 1), (700, 900)])
+@pytest.mark.parametrize(
+    "size", [288, np.int64(40), (128, 128), (37, 91), (200, 10), (1, 1), (700, 900)]
+)
 def test_open_photo_with_a_size_equals_torchvision(size: int | tuple[int, int]) -> None:
     from platecheck.training import torchvision_guard
 
@@ -308,38 +271,24 @@ def test_open_photo_with_a_size_equals_torchvision(size: int | tuple[int, int]) 
     import torchvision.transforms.v2 as transforms
 
     picture = Image.fromarray(draw(300, 400, texture=30))
-    expected = transforms.Resize(size if isinstance(size, tuple) else (size, size))(picture)
-
+    height, width = size if isinstance(size, tuple) else (int(size), int(size))
+    expected = transforms.Resize((height, width))(picture)
     pixels = open_photo(encode(picture, "PNG"), size)
-
     np.testing.assert_array_equal(pixels, np.asarray(expected))
     assert pixels.flags.c_contiguous
     assert pixels.flags.writeable
 
 
-def full_decode(data: bytes, height: int, width: int) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(data)) as image:
-        rgb = image.convert("RGB")
-    return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR))
-
-
 @pytest.mark.parametrize("size", [(101, 150), (100, 151), (600, 900), (100, 150), (25, 37)])
 def test_open_photo_of_a_jpeg_four_times_as_large_reduces_the_scale(size: tuple[int, int]) -> None:
     data = encode(draw(400, 600, texture=30), "JPEG", quality=90)
-
     pixels = open_photo(data, size)
-
     assert reason(data[: len(data) // 2], size=size) == "the file is cut short"
-    expected = full_decode(data, *size)
+    full = Image.open(io.BytesIO(data)).resize(size[::-1], Image.Resampling.BILINEAR)
+    expected = np.asarray(full)
     reduced = size[0] <= 100 and size[1] <= 150
     assert (pixels != expected).any() == reduced
     assert difference(pixels, expected) < 2
-
-
-def test_open_photo_with_an_integer_size_is_square() -> None:
-    pixels = open_photo(encode(draw(30, 90), "PNG"), np.int64(40))
-
-    assert difference(pixels, np.asarray(Image.fromarray(draw(40, 40)))) < 6
 
 
 @pytest.mark.parametrize(
@@ -348,197 +297,6 @@ def test_open_photo_with_an_integer_size_is_square() -> None:
 def test_open_photo_with_an_invalid_size_raises(size: Any) -> None:
     with pytest.raises((ValueError, TypeError)):
         open_photo(PICTURE, size)
-
-
-# --- errors
-
-
-@pytest.mark.parametrize("share", [0.3, 0.67])
-@pytest.mark.parametrize("kind", LOSSLESS | LOSSY)
-def test_open_photo_of_a_truncated_file_says_so(kind: str, share: float) -> None:
-    data = sample(kind)
-
-    why = reason(data[: int(share * len(data))])
-
-    common = kind in ("JPEG", "JPEG progressive", "PNG", "WEBP", "AVIF", "BMP", "TIFF")
-    assert why == "the file is cut short" if common and share > 0.5 else "cut short" in why
-
-
-@pytest.mark.parametrize(
-    "bomb",
-    [
-        png(50_000, 50_000, b""),
-        png(11_586, 11_586, b""),  # just above 2**27, where Pillow itself would only warn
-        b"BM" + struct.pack("<IHHIIiiHHIIIIII", 54, 0, 0, 54, 40, 60_000, 60_000, 1, 24, *[0] * 6),
-        b"P6 99999 99999 255\n",
-        b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0) + b"," + bytes(9) + b"\2\0;",
-    ],
-    ids=["png", "just above", "bmp", "ppm", "gif"],
-)
-def test_open_photo_of_a_bomb_is_refused_by_its_header(
-    bomb: bytes, recwarn: pytest.WarningsRecorder
-) -> None:
-    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-
-    with at_most(5):
-        assert "pixels are more than the limit of 134217728" in reason(bomb)
-
-    assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
-    assert not recwarn.list
-
-
-def test_open_photo_with_max_pixels_refuses_larger_photos(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = encode(PICTURE, "PNG")  # 48 * 64 = 3072 pixels
-
-    assert open_photo(data, max_pixels=3072).shape == (48, 64, 3)
-    assert reason(data, max_pixels=3071) == "64x48 pixels are more than the limit of 3071"
-    with pytest.raises(ValueError, match="max_pixels"):
-        open_photo(data, max_pixels=0)
-
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)  # someone else's limit
-    assert open_photo(data).shape == (48, 64, 3)
-
-    jpeg = encode(draw(400, 400), "JPEG")  # the limit holds before the scale is reduced
-    assert "limit" in reason(jpeg, size=10, max_pixels=400 * 400 - 1)
-    # Formats that are decoded in Python have a lower limit.
-    assert reason(b"P3 4096 4096 255 1") == "4096x4096 pixels are more than the limit of 4194304"
-
-
-def test_open_photo_of_a_jpeg_of_many_scans_is_refused() -> None:
-    assert open_photo(jpeg_of_many_scans(1024, 100)).shape == (1024, 1024, 3)
-    with at_most(5):
-        assert "more than 100 scans" in reason(jpeg_of_many_scans(1024, 200_000))
-    # What looks like scans, in the data of a camera, are none.
-    many = encode(PICTURE, "JPEG", progressive=True, comment=b"\xff\xda" * 200)
-    np.testing.assert_array_equal(
-        open_photo(many), open_photo(encode(PICTURE, "JPEG", progressive=True))
-    )
-
-
-@pytest.mark.parametrize("data", [b"\0", b"hello\n" * 99, bytes(range(256)) * 9, bytes(9999)])
-def test_open_photo_of_unknown_content_is_refused(data: bytes) -> None:
-    assert reason(data) == "it is not a photo in a format that can be read"
-
-
-@pytest.mark.parametrize(
-    ("data", "kind"),
-    [
-        (b"%PDF-1.7\n" + bytes(2000), "a PDF or PostScript file"),
-        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "an SVG drawing"),
-        (b"<?xml version='1.0'?>\n<!-- x -->\n<SVG/>", "an SVG drawing"),
-        (b"<!DOCTYPE html><html>", "a web page"),
-        (b"\xff\x0a" + bytes(50), "a JPEG XL or JPEG XR file"),
-        (b"\0\0\0\x0cJXL \r\n\x87\n", "a JPEG XL or JPEG XR file"),
-        (b"\0\0\0\x18ftypmp42" + bytes(50), "a video"),
-        (b"\0\0\0\x14ftypqt  " + bytes(50), "a video"),
-        (b"\x1aE\xdf\xa3" + bytes(50), "a video"),
-        (b"\0\0\0\x18ftypcrx " + bytes(50), "a camera raw file"),
-        (b"FUJIFILMCCD-RAW " + bytes(50), "a camera raw file"),
-        (b"PK\3\4" + bytes(50), "a ZIP archive"),
-        (gzip.compress(PICTURE.tobytes(), mtime=0), "a compressed file (gzip, bzip2, xz or zstd)"),
-        (b"gimp xcf v011" + bytes(50), "an image editor's file"),
-        (b"8BPS\0\1" + bytes(50), "an image editor's file"),
-        (encode(PICTURE, "EPS"), "a PDF or PostScript file"),
-    ],
-)
-def test_open_photo_names_known_files_that_are_no_photos(data: bytes, kind: str) -> None:
-    assert reason(data) == f"it is {kind}; save the picture as JPEG or PNG"
-
-
-def test_open_photo_of_camera_raw_is_not_its_tiff_thumbnail() -> None:
-    files = []
-    for tags in ({50706: b"\1\4\0\0"}, {254: 1, 330: 8}):
-        info = TiffImagePlugin.ImageFileDirectory_v2()
-        for tag, value in tags.items():
-            info[tag] = value
-        files.append(encode(PICTURE, "TIFF", tiffinfo=info))
-    tiff = encode(PICTURE, "TIFF")  # whose directory, at 8, makes way for the mark of CR2
-    moved = tiff[:4] + struct.pack("<I", len(tiff)) + b"CR\2\0" + tiff[12:] + tiff[8:400]
-
-    np.testing.assert_array_equal(open_photo(moved[:8] + bytes(4) + moved[12:]), PICTURE)
-    for raw in (*files, moved):
-        assert reason(raw) == "it is a camera raw file; save the picture as JPEG or PNG"
-
-
-def test_open_photo_unknown_content_goes_by_the_name(tmp_path: Path) -> None:
-    file = tmp_path / "DISH.PEF"
-    file.write_bytes(b"MM\0*" + bytes(100))
-
-    assert reason(file) == ".pef files cannot be read; save the picture as JPEG or PNG"
-
-
-def test_open_photo_of_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
-    empty = tmp_path / "empty.jpg"
-    empty.touch()
-    pipe = tmp_path / "pipe.jpg"
-    assert reason(png(0, 5, b"")) == "the file is damaged or cut short"
-    os.mkfifo(pipe)
-
-    with at_most(5):
-        assert reason(tmp_path / "none.jpg") == "there is no such file"
-        assert reason(empty) == "the file is empty"
-        assert reason(b"") == "the file is empty"
-        assert reason(io.BytesIO()) == "the file is empty"
-        assert reason(tmp_path) == "it is a folder, not a photo"
-        assert reason(pipe) == "it is not a regular file"
-        assert reason("/dev/zero") == "it is not a regular file"
-        assert reason("dish\0.jpg") == "this cannot be a file's name"
-        assert "cannot be read" in reason(empty / "dish.jpg")  # a file used as a folder
-        assert "cannot be read" in reason("x" * 5000)
-
-
-def test_open_photo_of_a_file_without_permission_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:  # chmod would not stop root
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "open", refuse)
-
-    assert reason(__file__) == "no permission to read it"
-
-
-def test_open_photo_of_an_endless_file_gives_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photo, "MAX_BYTES", 2**20)
-
-    with at_most(5), Path("/dev/zero").open("rb") as endless:
-        assert reason(endless) == "the file is larger than 1 MB"
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (MemoryError(), "there is not enough memory to decode it"),
-        (OverflowError("x"), "the file is damaged or cut short"),
-        (KeyError("x"), "the file is damaged or cut short"),
-        (EOFError(), "the file is damaged or cut short"),
-        (OSError("first\nsecond"), "the file is damaged or cut short (first second)"),
-    ],
-)
-def test_open_photo_when_pillow_fails_is_one_error(
-    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise error
-
-    monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
-
-    assert reason(encode(PICTURE, "PNG")) == said
-
-
-def test_open_photo_error_names_the_photo(tmp_path: Path) -> None:
-    file = tmp_path / "junk.jpg"
-    file.write_bytes(b"junk")
-    with file.open("rb") as stream:
-        for source, options, name in (
-            (file, {}, str(file)),
-            (str(file), {}, str(file)),
-            (stream, {}, str(file)),
-            (b"junk", {}, "<bytes>"),
-            (io.BytesIO(b"junk"), {}, "<stream>"),
-            (b"junk", {"name": "upload 7"}, "upload 7"),
-        ):
-            with pytest.raises(PhotoError) as caught:
-                open_photo(source, **options)
-            assert caught.value.source == name
 
 
 # --- warnings and threads

@@ -103,18 +103,20 @@ def test_open_photo_of_a_closed_or_strange_file_is_an_error(tmp_path: Path) -> N
 # --- PIL images
 
 
+def exif_with(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    return exif
+
+
 @pytest.mark.parametrize("orientation", [1, 3, 5, 6])
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG", "TIFF"])
 def test_open_photo_of_a_pil_image_is_upright_as_its_file(
     orientation: int, file_format: str
 ) -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    data = encode(PICTURE, file_format, exif=exif)
-
+    data = encode(PICTURE, file_format, exif=exif_with(orientation))
     lazily_opened = Image.open(io.BytesIO(data))
     expected = open_photo(data)
-
     np.testing.assert_array_equal(open_photo(lazily_opened), expected)
     np.testing.assert_array_equal(open_photo(lazily_opened), expected)  # and again
     if file_format != "TIFF":  # which Pillow turns upright, and then says so
@@ -128,9 +130,7 @@ def test_open_photo_of_a_pil_image_of_any_mode_is_rgb(mode: str) -> None:
     image = Image.fromarray(PICTURE)
     image = image.convert("L").convert(mode) if mode == "PA" else image.convert(mode)
     before = image.tobytes()
-
     pixels = open_photo(image)
-
     assert pixels.shape == (48, 64, 3)
     assert image.mode == mode
     assert image.tobytes() == before
@@ -158,9 +158,7 @@ def test_open_photo_of_a_pil_image_does_not_modify_it(tmp_path: Path) -> None:
 
 
 def test_open_photo_of_one_lazily_opened_image_in_many_threads() -> None:
-    exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = 6
-    data = encode(draw(400, 500, texture=20), "PNG", exif=exif)
+    data = encode(draw(400, 500, texture=20), "PNG", exif=exif_with(6))
     image, expected = Image.open(io.BytesIO(data)), open_photo(data)
     with ThreadPoolExecutor(16) as pool:
         for pixels in pool.map(open_photo, [image] * 16):
@@ -170,10 +168,9 @@ def test_open_photo_of_one_lazily_opened_image_in_many_threads() -> None:
 def test_open_photo_of_a_bad_pil_image_is_an_error() -> None:
     closed = Image.open(io.BytesIO(PNG))
     closed.close()
-    rechunk = Image.open(io.BytesIO(encode(draw(texture=30), "PNG")[:2000]))
-
+    cut = Image.open(io.BytesIO(encode(draw(texture=30), "PNG")[:2000]))
     assert "cannot be read" in reason(closed)
-    assert "cut short" in reason(rechunk)
+    assert "cut short" in reason(cut)
     assert reason(Image.new("RGB", (0, 5))) == "it has no pixels"
     assert "limit of 3071" in reason(Image.fromarray(PICTURE), max_pixels=3071)
     assert not ImageFile.LOAD_TRUNCATED_IMAGES
@@ -184,7 +181,6 @@ def test_open_photo_of_a_bad_pil_image_is_an_error() -> None:
 
 def test_open_photo_of_an_array_is_its_pixels() -> None:
     pixels = open_photo(PICTURE)
-
     np.testing.assert_array_equal(pixels, PICTURE)
     assert not np.shares_memory(pixels, PICTURE)
     np.testing.assert_array_equal(open_photo(PICTURE, 20), open_photo(PNG, 20))
@@ -193,7 +189,6 @@ def test_open_photo_of_an_array_is_its_pixels() -> None:
 
 def test_open_photo_with_color_bgr_swaps_the_channels_of_arrays() -> None:
     bgr = PICTURE[..., ::-1]
-
     np.testing.assert_array_equal(open_photo(bgr, color="bgr"), PICTURE)
     np.testing.assert_array_equal(open_photo(bgr.copy(), color="bgr"), PICTURE)
     np.testing.assert_array_equal(open_photo(PNG, color="bgr"), PICTURE)  # a file says itself
@@ -250,7 +245,7 @@ def test_open_photo_of_what_is_no_photo_says_what_is(wrong: Any, said: str) -> N
     assert said in reason(wrong)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     arrays.arrays(
         dtype=arrays.array_dtypes() | arrays.scalar_dtypes(),
@@ -266,12 +261,11 @@ def test_open_photo_of_any_array_is_pixels_or_an_error(anything: NDArray[Any]) -
     assert pixels.shape == (*anything.shape[:2], 3)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([3]))),
     st.sampled_from(["rgb", "bgr"]),
 )
 def test_open_photo_of_an_array_equals_its_png(pixels: NDArray[np.uint8], color: Any) -> None:
     rgb = np.ascontiguousarray(pixels if color == "rgb" else pixels[..., ::-1])
-
     np.testing.assert_array_equal(open_photo(pixels, color=color), open_photo(encode(rgb, "PNG")))

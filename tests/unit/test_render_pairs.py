@@ -94,11 +94,7 @@ def test_rendered_pairs_are_rendered_once(
         lambda content: content.replace(b"'fortran_order'", b"'fortran_ordeR'"),
         lambda content: content[:10] + b"\xff" * 20 + content[30:],
     ],
-    ids=[
-        "empty", "magic cut", "header cut", "a byte short", "a zip", "a pickle", "another type",
-        "another shape", "another header", "garbled header",
-    ],
-)  # fmt: skip
+)
 def test_rendered_pairs_damaged_file_is_rendered_again(
     damage: Callable[[bytes], bytes], calls: list[int], tmp_path: Path
 ) -> None:

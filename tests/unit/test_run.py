@@ -1,6 +1,6 @@
+import itertools
 import json
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,12 +9,7 @@ from platecheck.data.folders import Photo, PhotoSet
 from platecheck.errors import ModelError, PhotoError, PlatecheckError
 from platecheck.model_info import SplitInfo
 from platecheck.training.recipe import Normalization, load_recipe
-from platecheck.training.run import (
-    HISTORY_KEYS,
-    Run,
-    RunFacts,
-    write_history,
-)
+from platecheck.training.run import HISTORY_KEYS, Run, RunFacts, write_history
 
 # File names that a careless reader of CSV would trip over.
 NAMES = (
@@ -35,29 +30,20 @@ def row(epoch: int, val_loss: float) -> dict[str, float]:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     data = tmp_path / "photos"
+    places = itertools.product(enumerate(("clean", "dirty")), ("train", "val"), NAMES)
     photos = tuple(
         Photo(data / "train" / name / file, f"train/{name}/{file}", label, split, f"{i:064x}")
-        for i, (label, name, split, file) in enumerate(
-            (label, name, split, file)
-            for label, name in enumerate(("clean", "dirty"))
-            for split in ("train", "val")
-            for file in NAMES
-        )
+        for i, ((label, name), split, file) in enumerate(places)
     )
     bad = PhotoError(str(data / "train/clean/broken") + NAMES[-1], "cannot identify image file")
     facts = RunFacts(
-        platecheck="0.1.0",
-        seed=7,
-        data=str(data),
-        fingerprint="f" * 64,
+        platecheck="0.1.0", seed=7, data=str(data), fingerprint="f" * 64,
         classes=("clean", "dirty"),
         division=SplitInfo(split="test", seed=3, fingerprint="d" * 64),
         normalization=Normalization(mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6)),
-        unreadable={bad.source: bad.reason},
-        settings={"precision": "32-true", "threads": 1},
-        versions={"torch": "2.0"},
-        command="platecheck train tiny_vgg",
-    )
+        unreadable={bad.source: bad.reason}, settings={"precision": "32-true", "threads": 1},
+        versions={"torch": "2.0"}, command="platecheck train tiny_vgg",
+    )  # fmt: skip
     recipe = load_recipe("tiny_vgg", ["epochs=3", "calibrate=true"])
     run = Run(tmp_path / "run", recipe, facts, PhotoSet(data, facts.classes, photos, (bad,)))
     run.save()
@@ -65,18 +51,17 @@ def run(tmp_path: Path) -> Run:
 
 
 def test_saved_run_loads_equal(run: Run) -> None:
-    write_history(run.folder / "history.csv", [row(1, 0.6), row(2, 0.5)])
+    history = [row(1, 0.6), row(2, 0.5)]
+    write_history(run.folder / "history.csv", history)
     loaded = Run.load(run.folder)
-    assert loaded.recipe == run.recipe
-    assert loaded.facts == run.facts
-    assert loaded.photos.photos == run.photos.photos
-    assert loaded.photos.classes == run.photos.classes
+    assert (loaded.recipe, loaded.facts) == (run.recipe, run.facts)
+    assert (loaded.photos.photos, loaded.photos.classes) == (run.photos.photos, run.photos.classes)
     assert [(e.source, e.reason) for e in loaded.photos.unreadable] == [
         (e.source, e.reason) for e in run.photos.unreadable
     ]
-    assert loaded.history == [row(1, 0.6), row(2, 0.5)]
+    assert loaded.history == history
     assert not loaded.finished
-    write_history(run.folder / "history.csv", [row(1, 0.6), row(2, 0.5), row(3, 0.4)])
+    write_history(run.folder / "history.csv", [*history, row(3, 0.4)])
     assert Run.load(run.folder).finished
 
 
@@ -97,9 +82,12 @@ def test_best_epoch_has_the_lowest_finite_loss(losses: list[float], best: int, r
     assert Run.load(run.folder).best_epoch == best
 
 
-def test_best_epoch_without_epochs_is_an_error(run: Run) -> None:
+def test_best_epoch_without_finite_epochs_is_an_error(run: Run) -> None:
     assert Run.load(run.folder).history == []
     with pytest.raises(ModelError, match="no finished epoch: continue with --resume"):
+        _ = Run.load(run.folder).best_epoch
+    write_history(run.folder / "history.csv", [row(1, float("nan")), row(2, float("inf"))])
+    with pytest.raises(ModelError, match="no epoch has a finite validation loss"):
         _ = Run.load(run.folder).best_epoch
 
 
@@ -126,30 +114,28 @@ def test_folder_without_run_json_is_no_run(run: Run, tmp_path: Path) -> None:
             Run.load(folder)
 
 
-def write(name: str, content: str) -> Callable[[Path], object]:
-    return lambda folder: (folder / name).write_text(content)
-
-
 @pytest.mark.parametrize(
-    "damage",
+    ("name", "content"),
     [
-        pytest.param(write("run.json", ""), id="empty run.json"),
-        pytest.param(write("run.json", "{}"), id="run.json without facts"),
-        pytest.param(write("run.json", '{"seed": 1'), id="half a run.json"),
-        pytest.param(lambda run: (run / "run.json").write_bytes(b"\xff\xfe"), id="not text"),
-        pytest.param(lambda run: (run / "recipe.yaml").unlink(), id="no recipe"),
-        pytest.param(write("recipe.yaml", "name: ["), id="half a recipe"),
-        pytest.param(write("recipe.yaml", "epochs: 3"), id="recipe without a network"),
-        pytest.param(write("recipe.yaml", ""), id="empty recipe"),
-        pytest.param(lambda run: (run / "photos.csv").unlink(), id="no photos"),
-        pytest.param(write("photos.csv", "name,class,split,sha256\na,filthy,val,0\n"), id="class"),
-        pytest.param(write("photos.csv", "name,split\na,val\n"), id="photos without a class"),
-        pytest.param(write("history.csv", "epoch,val_loss\n1,low\n"), id="words in the history"),
-        pytest.param(write("history.csv", "epoch,val_loss\n1,0.5\n"), id="history lacks columns"),
+        ("run.json", b""),
+        ("run.json", b"{}"),
+        ("run.json", b'{"seed": 1'),
+        ("run.json", b"\xff\xfe"),
+        ("recipe.yaml", None),
+        ("recipe.yaml", b"name: ["),
+        ("recipe.yaml", b"epochs: 3"),
+        ("recipe.yaml", b""),
+        ("photos.csv", None),
+        ("photos.csv", b"name,class,split,sha256\na,filthy,val,0\n"),
+        ("photos.csv", b"name,split\na,val\n"),
+        ("history.csv", b"epoch,val_loss\n1,low\n"),
+        ("history.csv", b"epoch,val_loss\n1,0.5\n"),
     ],
 )
-def test_damaged_run_is_an_error(damage: Callable[[Path], object], run: Run) -> None:
-    damage(run.folder)
+def test_damaged_run_is_an_error(name: str, content: bytes | None, run: Run) -> None:
+    (run.folder / name).unlink(missing_ok=True)
+    if content is not None:
+        (run.folder / name).write_bytes(content)
     with pytest.raises(PlatecheckError) as caught:
         Run.load(run.folder)
     assert str(run.folder) in str(caught.value)

@@ -8,13 +8,6 @@ from pathlib import Path
 import pytest
 
 IMPORT_GUARD = "import torch\nfrom platecheck.training import torchvision_guard as guard\n"
-SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-DECLARE = f"""
-import torch
-library = torch.library.Library("torchvision", "DEF")
-library.define("nms{SCHEMA}")
-library.define("qnms{SCHEMA}")
-"""
 USE_TORCHVISION = """
 import torchvision
 from torchvision.transforms import v2
@@ -34,16 +27,11 @@ def nms(dets, scores, iou_threshold):
 
 def python(code: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run code, with a folder of packages before all others."""
-    environment = dict(os.environ)
-    if path:
-        environment["PYTHONPATH"] = f"{path}{os.pathsep}{environment.get('PYTHONPATH', '')}"
+    paths = [str(path or ""), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    command = [sys.executable, "-c", code]
     return subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        env=environment,
+        command, capture_output=True, text=True, timeout=120, check=False, env=environment
     )
 
 

@@ -66,9 +66,8 @@ def test_is_public_of_a_private_address_is_false(address: str) -> None:
     assert not is_public(address)
 
 
-@pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"])
-def test_is_public_of_a_public_address_is_true(address: str) -> None:
-    assert is_public(address)
+def test_is_public_of_a_public_address_is_true() -> None:
+    assert all(is_public(each) for each in ("8.8.8.8", "2606:4700::1111", "::ffff:8.8.8.8"))
 
 
 @pytest.mark.parametrize(
@@ -90,36 +89,23 @@ def test_fetch_photo_from_a_host_with_one_private_address_is_refused(
     refused("https://example.org/a.jpg", "its address is private")
 
 
-def test_fetch_photo_connects_to_the_checked_address(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_fetch_photo_connects_to_the_checked_address(monkeypatch: pytest.MonkeyPatch) -> None:
     answers = iter([[(socket.AF_INET, 1, 6, "", ("8.8.8.8", 443))]])
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: next(answers))
     connected = []
 
     def connect(address: tuple[str, int], **_: float) -> socket.socket:
         connected.append(address)
-        raise ConnectionRefusedError("no")
+        raise ConnectionAbortedError  # without a message: its type is named
 
     monkeypatch.setattr(socket, "create_connection", connect)
-    refused("https://rebinding.example/a.jpg", "cannot be fetched")
+    refused("https://rebinding.example/a.jpg", r"cannot be fetched \(ConnectionAbortedError\)")
     assert connected == [("8.8.8.8", 443)]
 
 
-def test_fetch_photo_names_the_type_of_an_error_without_message(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def connect(*_: object, **__: object) -> socket.socket:
-        raise ConnectionAbortedError
-
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [(0, 0, 0, "", ("8.8.8.8", 443))])
-    monkeypatch.setattr(socket, "create_connection", connect)
-    refused("https://example.org/a.jpg", r"cannot be fetched \(ConnectionAbortedError\)")
-
-
-@pytest.mark.parametrize("url", ["http://example.org/a.jpg", "ftp://example.org/a.jpg"])
-def test_fetch_photo_of_another_scheme_is_refused(url: str) -> None:
-    refused(url, "only https:// is allowed")
+def test_fetch_photo_of_another_scheme_is_refused() -> None:
+    for url in ("http://example.org/a.jpg", "ftp://example.org/a.jpg"):
+        refused(url, "only https:// is allowed")
 
 
 def test_fetch_photo_with_allow_private_follows_redirects(server: str) -> None:

@@ -3,8 +3,8 @@
 import os
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,21 +48,15 @@ class Audit:
     """Result of an audit.
 
     Attributes:
-        photos: the readable photos.
-        findings: most severe first.
         probes: one result per shortcut probe; empty if there are too few photos.
-        learned_from: the split that the probes were trained on.
-        tried_on: the other splits, on which they were tested.
         label_accuracy: agreement of the labels with the cross-validated model, 0 to 1; None if
             labels were not checked.
-        label_notes: how labels were checked, for the report.
-        exclusions: photos that should be left out.
     """
 
-    photos: PhotoSet
-    findings: tuple[Finding, ...]
+    photos: PhotoSet  # the readable ones
+    findings: tuple[Finding, ...]  # most severe first
     probes: tuple[ProbeResult, ...]
-    learned_from: str
+    learned_from: str  # the split that the probes were trained on
     tried_on: tuple[str, ...]
     label_accuracy: float | None
     label_notes: tuple[str, ...]
@@ -133,18 +127,12 @@ class Audit:
         }
 
 
-@contextmanager
-def _quietly(_title: str, _steps: int) -> Iterator[Callable[[int], None]]:
-    yield lambda _: None
+def _quietly(_title: str, _steps: int) -> AbstractContextManager[Callable[[int], None]]:
+    return nullcontext(lambda _: None)
 
 
 def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
     """Audit a dataset; the result depends only on the photos and the seed.
-
-    Args:
-        folder: contains ``{split}/{class}/…`` or ``{class}/…``.
-        seed: seed of folds and random forests.
-        stage: shows progress.
 
     Raises:
         DataError: no such folder, no photos, or a class without readable photos.
@@ -159,7 +147,8 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
     with stage("predicting", len(photos.photos)) as advance:
         predictions = _predict(classifier, photos, advance)
     numbers = group_numbers(features)
-    learn_from = _probe_split(photos)
+    sizes = Counter(photo.split for photo in photos.photos)
+    learn_from = "train" if "train" in sizes else max(sorted(sizes), key=sizes.__getitem__)
     with stage("testing shortcuts", len(PROBES) * len(features)) as advance:
         probes = find_shortcuts(
             features,
@@ -198,12 +187,6 @@ def audit(folder: Path, *, seed: int = 0, stage: Stage = _quietly) -> Audit:
         label_notes=_label_notes(classifier, photos, checked=probabilities is not None),
         exclusions=tuple(suggest_exclusions(groups, [each.photos[0] for each in unreadable])),
     )
-
-
-def _probe_split(photos: PhotoSet) -> str:
-    """Return ``train`` or, without it, the largest split."""
-    sizes = Counter(photo.split for photo in photos.photos)
-    return "train" if "train" in sizes else max(sorted(sizes), key=lambda split: sizes[split])
 
 
 def _unreadable_findings(photos: PhotoSet) -> list[Finding]:

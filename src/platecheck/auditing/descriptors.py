@@ -72,11 +72,9 @@ def background_features(pixels: Pixels, mask: Mask) -> Floats | None:
 
 
 def dish_features(pixels: Pixels, mask: Mask | None) -> Floats:
-    """Return colours, texture and blemishes of the dish.
+    """Return colours, texture and blemishes of the dish in a photo, uint8 [H, W, 3].
 
-    Args:
-        pixels: uint8 [H, W, 3].
-        mask: uint8 [H, W], nonzero on the dish; None for a centred disc.
+    `mask` [H, W] is nonzero on the dish; without it, a centred disc is used.
     """
     small, found = _small(pixels, mask if mask is not None else _disc(pixels))
     inside = cv2.erode(found, np.ones((3, 3), np.uint8)) > 0

@@ -31,13 +31,9 @@ _SIDEWAYS = range(5, 9)  # EXIF orientations that swap width and height
 class FileFacts:
     """Properties of a file, independent of its content.
 
-    Attributes:
-        format: Pillow's name, such as ``JPEG``.
-        width: pixels of the upright photo.
-        height: pixels of the upright photo.
-        bytes: size of the file.
-        coarseness: mean of a JPEG's first quantization table, at least 1; higher means lower
-            quality; 0 for other formats.
+    `format` is Pillow's name, such as ``JPEG``; width and height are those of the upright photo.
+    `coarseness` is the mean of a JPEG's first quantization table, at least 1; higher means lower
+    quality; 0 for other formats.
     """
 
     format: str
@@ -52,55 +48,36 @@ class PhotoFeatures:
     """Features of one photo.
 
     Attributes:
-        photo: the photo.
-        file: properties of the file.
-        phash: perceptual hash; see `Fingerprint`.
-        grey: grey thumbnail; see `Fingerprint`.
-        properties: cleanvision's metrics.
         rim, light, sharpness, blur, dish, background: see `descriptors`; the background is None if
             the mask is poor or too little of it is visible.
-        background_bytes: estimated file size without the dish; None as above.
     """
 
     photo: Photo
     file: FileFacts
     phash: NDArray[np.bool_]
     grey: descriptors.Floats
-    properties: dict[str, float]
+    properties: dict[str, float]  # cleanvision's metrics
     rim: descriptors.Floats
     light: descriptors.Floats
     sharpness: descriptors.Floats
     blur: float
     dish: descriptors.Floats
     background: descriptors.Floats | None = None
-    background_bytes: float | None = None
+    background_bytes: float | None = None  # estimated file size without the dish
 
     def finding(self, kind: str, severity: Severity, message: str, **details: Any) -> Finding:
-        """Return a finding on this photo."""
         return Finding(kind, severity, message, (self.photo.name,), details)
 
 
 def extract_all_features(
     photos: Sequence[Photo], masks: MaskCache, *, on_photo: Callable[[], None] | None = None
 ) -> list[PhotoFeatures]:
-    """Extract the features of photos, in order, on as many threads as there are cores.
-
-    Raises:
-        PhotoError: a photo cannot be opened.
-    """
+    """Extract the features of photos, in order, on as many threads as there are cores."""
     return list(in_threads(partial(extract_features, masks=masks), photos, on_done=on_photo))
 
 
 def extract_features(photo: Photo, masks: MaskCache) -> PhotoFeatures:
-    """Extract the features of one photo.
-
-    Args:
-        photo: must have its `sha256`.
-        masks: provides the masks of the dishes.
-
-    Raises:
-        PhotoError: the photo cannot be opened.
-    """
+    """Extract the features of one photo, which must have its `sha256`."""
     facts, saving = _read_header(photo.path)
     width, height = facts.width, facts.height
     pixels = open_photo(photo.path, size=reduced_size(width, height))

@@ -18,14 +18,9 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One problem of a dataset.
+    """One problem of a dataset: its `kind`, such as ``leak``, and one sentence.
 
-    Attributes:
-        kind: type of the problem, such as ``leak``.
-        severity: its severity.
-        message: one sentence.
-        photos: names of the affected photos, as `Photo.name`.
-        details: machine-readable values; keys depend on the kind.
+    `photos` are the names of the affected photos; the keys of `details` depend on the kind.
     """
 
     kind: str

@@ -36,16 +36,8 @@ def cross_validated(
     """Predict each photo's class probabilities with a model that was not trained on it.
 
     The model is a logistic regression on colours, texture and blemishes of the dish and, if given,
-    on a classifier's predictions.
-
-    Args:
-        features: of all photos.
-        groups: group number of each photo; near-identical photos share a group and a fold.
-        predictions: class probabilities of a classifier, [photos, its classes].
-        seed: seed of the folds.
-
-    Returns:
-        Probabilities [photos, classes]; None if a class has too few different photos.
+    on a classifier's predictions [photos, its classes]. Near-identical photos share a group number
+    and a fold. Returns [photos, classes]; None if a class has too few different photos.
     """
     labels = np.array([item.photo.label for item in features])
     numbers = np.asarray(groups)

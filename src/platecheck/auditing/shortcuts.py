@@ -35,13 +35,9 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Probe:
-    """A property of photos other than the dish.
+    """A property of photos other than the dish; its title starts a sentence.
 
-    Attributes:
-        name: identifier in JSON.
-        title: the property, as the start of a sentence.
-        description: the exact input of the classifier.
-        features: feature vector of a photo, or None if it cannot be computed.
+    `features` returns the feature vector of a photo, or None if it cannot be computed.
     """
 
     name: str
@@ -107,24 +103,16 @@ PROBES = (
 
 @dataclass(frozen=True)
 class Score:
-    """Accuracy of a probe.
-
-    Attributes:
-        accuracy_ci95: 95 % Wilson interval of the accuracy.
-        majority: accuracy of always predicting the most frequent class.
-        balanced_accuracy: mean recall of the classes.
-        balanced_accuracy_low: its lower confidence bound, corrected for the number of probes.
-        chance: 1 / number of classes, the balanced accuracy of guessing.
-    """
+    """Accuracy of a probe."""
 
     photos: int
     correct: int
     accuracy: float
-    accuracy_ci95: tuple[float, float]
-    majority: float
-    balanced_accuracy: float
-    balanced_accuracy_low: float
-    chance: float
+    accuracy_ci95: tuple[float, float]  # 95 % Wilson interval of the accuracy
+    majority: float  # accuracy of always predicting the most frequent class
+    balanced_accuracy: float  # mean recall of the classes
+    balanced_accuracy_low: float  # its lower confidence bound, corrected for the number of probes
+    chance: float  # 1 / number of classes, the balanced accuracy of guessing
 
     @property
     def tells(self) -> bool:
@@ -162,20 +150,14 @@ def score(labels: Ints, predictions: Ints, classes: int) -> Score:
 
 @dataclass(frozen=True)
 class ProbeResult:
-    """Scores of a probe.
-
-    Attributes:
-        inside: cross-validated on the training photos.
-        outside: trained on the training photos and tested on the others; None if there are too few.
-    """
+    """Scores of a probe."""
 
     probe: Probe
-    inside: Score
-    outside: Score | None
+    inside: Score  # cross-validated on the training photos
+    outside: Score | None  # on the other photos; None if there are too few
 
     @property
     def found(self) -> bool:
-        """Whether the property is a shortcut."""
         return self.inside.tells or (self.outside is not None and self.outside.tells)
 
     @property
@@ -196,22 +178,10 @@ def find_shortcuts(
     seed: int = 0,
     on_probe: Callable[[], None] | None = None,
 ) -> list[ProbeResult]:
-    """Train and test probes.
+    """Train probes on a split and test them on the others; skip those with too few photos.
 
-    Near-identical photos stay in one fold, and those near-identical to a training photo are not
-    tested on.
-
-    Args:
-        features: of all photos.
-        groups: group number of each photo; near-identical photos share a group.
-        classes: number of classes.
-        learn_from: the split to train on.
-        probes: the probes to run.
-        seed: seed of folds and random forests.
-        on_probe: called after each probe.
-
-    Returns:
-        One result per probe, except those with too few photos.
+    Near-identical photos share a group number and stay in one fold; those near-identical to a
+    training photo are not tested on.
     """
     results = []
     for probe in probes:

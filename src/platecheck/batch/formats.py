@@ -54,11 +54,7 @@ _WRITERS: dict[str, Callable[[BinaryIO, pa.Schema], Any]] = {
 
 
 def check_format(out: Path, schema: pa.Schema) -> None:
-    """Check that the file name selects a format and that it can hold all columns.
-
-    Raises:
-        DataError: it does not, or cannot.
-    """
+    """Raise DataError unless the name of a file selects a format that can hold all columns."""
     if out.suffix.lower() not in _WRITERS:
         raise DataError(f"{out} does not end in any of: {', '.join(_WRITERS)}")
     try:

@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,15 +11,22 @@ from typing import Literal
 
 import pyarrow as pa
 
-from platecheck.batch.engine import predict_tables, result_schema
-from platecheck.batch.formats import check_format, rechunk
+from platecheck.batch.engine import (
+    Judge,
+    judge_id,
+    load_judge,
+    predict_tables,
+    result_schema,
+)
+from platecheck.batch.formats import check_format
 from platecheck.batch.manifests import PATH
 from platecheck.batch.shards import LabelCounts, Shards
 from platecheck.batch.sources import STDIN, find_batch_source
-from platecheck.classifier import Classifier, find_model
+from platecheck.classifier import find_model
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, MissingExtraError, OutputError, PlatecheckError
 from platecheck.glob import is_remote
+from platecheck.model_file import BUNDLED_DETECTORS
 
 PART_ROWS = 1000
 
@@ -41,32 +49,24 @@ class Job:
     """Options of a job.
 
     Attributes:
-        source: see `platecheck.batch.sources.find_batch_source`.
-        out: output file: .parquet, .csv or .jsonl.
-        model: see `platecheck.Classifier.load`.
-        column: manifest column that holds the paths [default: path].
-        keep: manifest columns to copy into the output.
-        root: base of relative paths in a manifest [default: the current folder].
-        engine: the cores of this machine, or a Ray cluster.
         address: address of the cluster [default: RAY_ADDRESS, or a cluster on this machine].
         workers: concurrent photos, per core with Ray [default: one per core, 8 if remote].
-        part_rows: photos per shard.
-        one_file: write a file rather than a folder of shards.
-        overwrite: replace `out`.
     """
 
-    source: str
-    out: str
+    source: str  # see `platecheck.batch.sources.find_batch_source`
+    out: str  # .parquet, .csv or .jsonl
     model: str | os.PathLike[str] | None = None
-    column: str | None = None
+    column: str | None = None  # manifest column that holds the paths [default: path]
     keep: Sequence[str] = ()
-    root: str | None = None
+    root: str | None = None  # base of relative paths in a manifest [default: the current folder]
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
     workers: int | None = None
-    part_rows: int = PART_ROWS
+    shard_rows: int = PART_ROWS  # photos per shard
     one_file: bool = True
     overwrite: bool = False
+    inspect: bool = False  # find the dishes first, and write a row for each
+    detector: str | os.PathLike[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class JobResult:
     """The result of a job."""
 
     out: Path
-    model: str  # the classifier's `id`
+    model: str  # the classifier's `id`, and the detector's
     counts: LabelCounts
     resumed: int  # photos with results from earlier runs of the job
     seconds: float  # of this run
@@ -92,15 +92,15 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
     """
     started = time.monotonic()
     _check(job)
-    classifier = Classifier.load(job.model)
+    judge = load_judge(job.model, job.detector, inspect=job.inspect)
     source = find_batch_source(job.source, column=job.column, keep=job.keep, root=job.root)
-    schema = result_schema(source.kept, classifier.classes)
+    schema = result_schema(source.kept, judge)
     out = Path(job.out)
     check_format(out, schema)
-    with Shards(out, job.part_rows) as shards:
+    with Shards(out, job.shard_rows) as shards:
         if os.path.lexists(out) and not (job.overwrite or shards.moved):
             raise DataError(f"{out} already exists; --overwrite replaces it")
-        shards.begin({**source.identity, "model": classifier.id, "part_rows": job.part_rows})
+        shards.begin({**source.identity, "model": judge_id(judge), "shard_rows": job.shard_rows})
         if counts := shards.moved:  # killed after OUT was replaced, before the folder was removed
             resumed = counts.photos
             shards.remove()
@@ -113,7 +113,7 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
                         source.tables(), lambda photos: on_progress("listing", photos, None)
                     )
                 resumed = shards.completed
-                _predict(job, classifier, shards, schema, source.root, on_progress)
+                _predict(job, judge, shards, schema, source.root, on_progress)
                 counts = shards.finish(schema, one_file=job.one_file, overwrite=job.overwrite)
             except KeyboardInterrupt:
                 raise StoppedError(f"stopped: {_how_to_resume(shards)}") from None
@@ -121,14 +121,16 @@ def run(job: Job, on_progress: OnProgress = lambda *_: None) -> JobResult:
                 if not shards.listed:
                     raise
                 raise DataError(f"{error}; {_how_to_resume(shards)}") from error
-    return JobResult(out, classifier.id, counts, resumed, time.monotonic() - started)
+    return JobResult(out, judge_id(judge), counts, resumed, time.monotonic() - started)
 
 
 def _check(job: Job) -> None:
     if is_remote(job.out):
         raise DataError("OUT must be a local path; copy the file afterwards")
-    if job.part_rows < 1 or (job.workers is not None and job.workers < 1):
-        raise DataError("--part-rows and --workers must be at least 1")
+    if job.shard_rows < 1 or (job.workers is not None and job.workers < 1):
+        raise DataError("--shard-rows and --workers must be at least 1")
+    if job.detector and not job.inspect:
+        raise DataError("--detector requires --inspect")
     if job.address and job.engine != "ray":
         raise DataError("--address requires --engine ray")
     if job.engine == "ray":
@@ -140,22 +142,25 @@ def _check(job: Job) -> None:
 
 def _predict(
     job: Job,
-    classifier: Classifier,
+    judge: Judge,
     shards: Shards,
     schema: pa.Schema,
     root: str,
     on_progress: OnProgress,
 ) -> None:
-    """Predict the pending shards, and write each when it is complete."""
     pending = shards.pending()
     if not pending:
         return
     done = shards.completed
     on_progress("predicting", done, shards.photos)
 
+    sizes: deque[int] = deque()  # photos of the tables that are being predicted
+
     def manifest(rows: int) -> Iterator[pa.Table]:
         for table in map(shards.read_manifest, pending):
-            yield from (table.slice(start, rows) for start in range(0, table.num_rows, rows))
+            for start in range(0, table.num_rows, rows):
+                sizes.append(min(rows, table.num_rows - start))
+                yield table.slice(start, rows)
 
     workers = job.workers
     first = shards.read_manifest(0).column(PATH)[0].as_py() or ""
@@ -165,23 +170,22 @@ def _predict(
     if job.engine == "ray":
         from platecheck.batch.ray_engine import predict_on_ray
 
-        model = find_model(job.model).read_bytes()
+        files = [find_model(job.model).read_bytes()]
+        if job.inspect:
+            files.append(find_model(job.detector, BUNDLED_DETECTORS).read_bytes())
         photos = shards.photos - done
-        found = predict_on_ray(model, manifest, photos, schema, root, workers or 1, job.address)
+        found = predict_on_ray(files, manifest, photos, schema, root, workers or 1, job.address)
     else:
-        found = predict_tables(classifier, manifest(_PIECE), schema, root, workers)
-
-    def results() -> Iterator[pa.Table]:
-        nonlocal done
-        for table in found:
-            done += table.num_rows
-            on_progress("predicting", done, shards.photos)
-            yield table
-
+        found = predict_tables(judge, manifest(_PIECE), schema, root, workers)
     with closing(found):
-        complete = rechunk(results(), map(shards.size, pending))
-        for shard, table in zip(pending, complete, strict=True):
-            shards.write_results(shard, table)
+        for shard in pending:
+            tables, photos = [], 0
+            while photos < shards.size(shard):
+                tables.append(next(found))
+                photos += sizes[0]
+                done += sizes.popleft()
+                on_progress("predicting", done, shards.photos)
+            shards.write_results(shard, pa.concat_tables(tables))
 
 
 def _how_to_resume(shards: Shards) -> str:

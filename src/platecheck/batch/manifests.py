@@ -45,14 +45,6 @@ def read_text(file: BinaryIO, name: str, root: str) -> Iterator[pa.Table]:
     """Read one path per line, or paths that end in NUL bytes (``find -print0``).
 
     Empty lines, and lines that start with ``#``, are skipped.
-
-    Args:
-        file: the manifest.
-        name: its name in errors.
-        root: base folder of relative paths.
-
-    Raises:
-        DataError: it is in UTF-16, or no list of paths.
     """
     return tables_of(as_text(os.fsdecode(line), root) for line in _lines(file, name) if line)
 
@@ -83,11 +75,7 @@ def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
 
 
 def read_csv(place: str, column: str, keep: Sequence[str], root: str) -> Iterator[pa.Table]:
-    """Read a CSV file with a header; kept columns are text.
-
-    Raises:
-        DataError: a column is missing, or it is not a CSV file.
-    """
+    """Read a CSV file with a header; kept columns are text."""
     with io.TextIOWrapper(
         open_text(place), encoding="utf-8-sig", errors="surrogateescape", newline=""
     ) as file:
@@ -116,11 +104,7 @@ def _escape(value: str) -> str:
 
 
 def parquet_types(place: str, columns: Sequence[str]) -> pa.Schema:
-    """Return the types of columns of a Parquet file; every encoding of text is `pa.string()`.
-
-    Raises:
-        DataError: a column is missing, or it is not a Parquet file.
-    """
+    """Return the types of columns of a Parquet file; every encoding of text is `pa.string()`."""
     with _open_parquet(place) as file:
         schema = file.schema_arrow
     found = ((name, schema.types[_index(place, schema.names, name)]) for name in columns)
@@ -128,11 +112,7 @@ def parquet_types(place: str, columns: Sequence[str]) -> pa.Schema:
 
 
 def read_parquet(place: str, column: str, kept: pa.Schema, root: str) -> Iterator[pa.Table]:
-    """Read the column of paths, as text or bytes, and the `kept` columns of a Parquet file.
-
-    Raises:
-        DataError: a column is missing or has another type, or it is not a Parquet file.
-    """
+    """Read the column of paths, as text or bytes, and the `kept` columns of a Parquet file."""
     if parquet_types(place, kept.names) != kept:
         raise DataError(f"{place} has columns of other types than the manifests before it")
     found = parquet_types(place, [column]).types[0]

@@ -4,9 +4,8 @@ import logging
 import os
 import secrets
 import socket
-import tempfile
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -14,8 +13,7 @@ import pyarrow as pa
 import ray
 from ray.exceptions import RayError
 
-from platecheck.batch.engine import predict_tables
-from platecheck.classifier import Classifier
+from platecheck.batch.engine import Judge, load_judge, predict_tables
 from platecheck.cpus import cpu_count
 from platecheck.errors import DataError
 
@@ -27,7 +25,7 @@ _RETRIES = 10
 
 
 def predict_on_ray(
-    model: bytes,
+    files: Sequence[bytes],
     manifest: Callable[[int], Iterable[pa.Table]],
     photos: int,
     schema: pa.Schema,
@@ -38,16 +36,12 @@ def predict_on_ray(
     """Yield tables of results, in the order of the manifest.
 
     Args:
-        model: content of the model file, sent to every machine.
+        files: content of the model file and, to inspect, of the detector, sent to every machine.
         manifest: returns tables of at most the given number of rows, read lazily.
         photos: rows of all tables.
-        schema: the columns of the results.
         root: base folder or URL of relative paths, on every machine.
         workers: concurrent photos per core.
         address: address of the cluster [default: RAY_ADDRESS, or a cluster on this machine].
-
-    Raises:
-        DataError: there is no cluster at the address, or it fails.
     """
     cluster: Any = ray  # whose decorated functions have no types
     is_ours = not cluster.is_initialized()
@@ -57,7 +51,7 @@ def predict_on_ray(
     try:
         predict = cluster.remote(num_cpus=1, max_retries=_RETRIES)(_predict_table)
         # In a tuple, since Ray would dereference a bare ObjectRef for every task.
-        carried = (cluster.put(model),)
+        carried = tuple(map(cluster.put, files))
         cores = int(cluster.cluster_resources().get("CPU", 1))
         size = min(max(photos // (cores * _TASKS_PER_CORE), _LEAST_PHOTOS), _MOST_PHOTOS)
         for table in manifest(size):
@@ -105,15 +99,14 @@ def _connect(address: str) -> None:
 
 
 def _predict_table(
-    model: tuple[Any], table: pa.Table, schema: pa.Schema, root: str, workers: int
+    files: tuple[Any, ...], table: pa.Table, schema: pa.Schema, root: str, workers: int
 ) -> pa.Table:
     """Predict the photos of one task, on any machine."""
-    return next(predict_tables(_load(model[0]), [table], schema, root, workers))
+    return next(predict_tables(_load(files), [table], schema, root, workers))
 
 
 @lru_cache(maxsize=1)  # once per process
-def _load(model: Any) -> Classifier:
-    with tempfile.NamedTemporaryFile(suffix=".onnx") as file:
-        file.write(ray.get(model))
-        file.flush()
-        return Classifier.load(file.name)
+def _load(files: tuple[Any, ...]) -> Judge:
+    contents: list[bytes] = [ray.get(file) for file in files]
+    detector = contents[1] if len(contents) > 1 else None
+    return load_judge(contents[0], detector, inspect=detector is not None)

@@ -2,11 +2,11 @@
 
 ::
 
-    OUT.parts/job.json                    the options and progress of the job
-    OUT.parts/manifest/00000000.parquet   the photos of shard 0, and the kept columns
-    OUT.parts/results/00000000.parquet    the results of shard 0; missing: not complete yet
-    OUT.parts/result.csv                  the results of all shards, in OUT's format
-    OUT.parts/shards/00000000.csv         the same for a folder that is not in Parquet
+    OUT.shards/job.json                    the options and progress of the job
+    OUT.shards/manifest/00000000.parquet   the photos of shard 0, and the kept columns
+    OUT.shards/results/00000000.parquet    the results of shard 0; missing: not complete yet
+    OUT.shards/result.csv                  the results of all shards, in OUT's format
+    OUT.shards/converted/00000000.csv      the same for a folder that is not in Parquet
 
 Every file is written under a temporary name and renamed, so that it is complete or missing.
 """
@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from itertools import repeat, zip_longest
+from itertools import groupby, repeat, zip_longest
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,45 +30,40 @@ from platecheck.batch.engine import ERROR, LABEL
 from platecheck.batch.formats import read_table, rechunk, write_file
 from platecheck.batch.manifests import PATH
 from platecheck.errors import DataError, OutputError
-from platecheck.files import LOCK, PART, replacing, sync_folder
+from platecheck.files import LOCK, TEMPORARY, replacing, sync_folder
 
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """Number of photos, of photos per label, and of photos that could not be opened."""
+    """Number of photos, of rows per label, and of photos that could not be opened."""
 
     photos: int = 0
     labels: Mapping[str, int] = field(default_factory=dict)
     errors: int = 0
 
-    def __add__(self, results: pa.Table) -> "LabelCounts":
+    def add(self, results: pa.Table, photos: int) -> "LabelCounts":
+        """Return the counts with the results for more photos."""
         labels = Counter(self.labels)
         labels.update(results.column(LABEL).drop_null().to_pylist())
         errors = self.errors + results.num_rows - results.column(ERROR).null_count
-        return LabelCounts(self.photos + results.num_rows, dict(labels), errors)
+        return LabelCounts(self.photos + photos, dict(labels), errors)
 
 
 class Shards:
     """The state of a job, stored in its folder; open it with ``with``.
 
     Attributes:
-        out: the output.
-        folder: where the state is.
         listed: whether the manifest is complete.
         photos: number of photos in it.
         moved: counts of the results if `out` has already been replaced, otherwise None.
-
-    Raises:
-        DataError: another process is using the folder.
-        OutputError: the folder cannot be created.
     """
 
-    def __init__(self, out: Path, part_rows: int) -> None:
+    def __init__(self, out: Path, shard_rows: int) -> None:
         self.out = out
-        self.part_rows = part_rows
-        self.folder = Path(f"{out}.parts")
-        self.listed = False
-        self.photos = 0
+        self.shard_rows = shard_rows
+        self.folder = Path(f"{out}.shards")
+        self._state = self.folder / "job.json"
+        self.listed, self.photos = False, 0
         self.moved: LabelCounts | None = None
         self._lock = FileLock(self.folder / LOCK, timeout=0)
         self._job: dict[str, Any] = {}
@@ -81,7 +76,7 @@ class Shards:
             raise DataError(f"another process is using {self.folder}; wait for it to end") from None
         except OSError as error:
             raise OutputError(self.folder, error) from error
-        for left in self.folder.rglob(f"{PART}*"):  # leftovers of interrupted writes
+        for left in self.folder.rglob(f"{TEMPORARY}*"):  # leftovers of interrupted writes
             left.unlink()
         if self._state.exists():
             self._job = json.loads(self._state.read_bytes())
@@ -96,10 +91,6 @@ class Shards:
         if all(path.name == LOCK for path in self.folder.iterdir()):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
-
-    @property
-    def _state(self) -> Path:
-        return self.folder / "job.json"
 
     def _save(self, **changes: Any) -> None:
         self._job |= changes
@@ -131,8 +122,8 @@ class Shards:
         """
         try:
             photos = 0
-            for shard, table in enumerate(rechunk(tables, repeat(self.part_rows))):
-                self._write(self.manifest_path(shard), table.schema, [table])
+            for shard, table in enumerate(rechunk(tables, repeat(self.shard_rows))):
+                self._write(self._path("manifest", shard), table.schema, [table])
                 photos += table.num_rows
                 on_photos(photos)
             self._save(photos=photos)
@@ -144,66 +135,56 @@ class Shards:
     def check_manifest(self, tables: Iterable[pa.Table]) -> None:
         """Raise DataError if the source no longer matches the manifest."""
         listed = map(self.read_manifest, range(self.count))
-        for now, then in zip_longest(rechunk(tables, repeat(self.part_rows)), listed):
+        for now, then in zip_longest(rechunk(tables, repeat(self.shard_rows)), listed):
             if now is None or then is None or not now.equals(then):
                 self._refuse("another manifest")
 
-    def manifest_path(self, shard: int) -> Path:
-        return self.folder / "manifest" / f"{shard:08d}.parquet"
+    def _path(self, kind: str, shard: int) -> Path:
+        return self.folder / kind / f"{shard:08d}.parquet"
 
     def read_manifest(self, shard: int) -> pa.Table:
-        return read_table(self.manifest_path(shard))
+        return read_table(self._path("manifest", shard))
 
     @property
     def count(self) -> int:
-        """Number of shards."""
-        return math.ceil(self.photos / self.part_rows)
+        return math.ceil(self.photos / self.shard_rows)
 
     def size(self, shard: int) -> int:
-        return min(self.part_rows, self.photos - shard * self.part_rows)
+        return min(self.shard_rows, self.photos - shard * self.shard_rows)
 
     def pending(self) -> list[int]:
-        """Return the shards without results."""
         done = {int(path.stem) for path in (self.folder / "results").glob("[0-9]*.parquet")}
         return [shard for shard in range(self.count) if shard not in done]
 
     @property
     def completed(self) -> int:
-        """Number of photos with results."""
         return self.photos - sum(map(self.size, self.pending()))
 
-    def _result_path(self, shard: int) -> Path:
-        return self.folder / "results" / f"{shard:08d}.parquet"
-
     def write_results(self, shard: int, results: pa.Table) -> None:
-        if not results.column(PATH).equals(self.read_manifest(shard).column(PATH)):
+        wanted, found = self.read_manifest(shard).column(PATH), results.column(PATH)
+        if _without_repeats(found) != _without_repeats(wanted):  # a photo may have several rows
             raise RuntimeError(f"the results of shard {shard} do not match its manifest")
-        self._write(self._result_path(shard), results.schema, [results])
+        self._write(self._path("results", shard), results.schema, [results])
 
     def finish(self, schema: pa.Schema, *, one_file: bool, overwrite: bool) -> LabelCounts:
-        """Make OUT, a file or a folder of shards, remove the folder, and return the counts.
-
-        Raises:
-            DataError: OUT exists and `overwrite` is false.
-            OutputError: it cannot be written.
-        """
+        """Make OUT, a file or a folder of shards, remove the folder, and return the counts."""
         counts = LabelCounts()
 
         def results() -> Iterator[pa.Table]:
             nonlocal counts
             for shard in range(self.count or 1):
-                table = read_table(self._result_path(shard))
-                counts += table
+                table = read_table(self._path("results", shard))
+                counts = counts.add(table, self.size(shard))
                 yield table
 
         if not self.count:  # write an empty shard, so that the output has a schema
-            self._write(self._result_path(0), schema, [])
+            self._write(self._path("results", 0), schema, [])
         if one_file:
             result = self.folder / f"result{self.out.suffix}"
             self._write(result, schema, results())
         else:
             is_copied = self.out.suffix != ".parquet"
-            result = self.folder / ("shards" if is_copied else "results")
+            result = self.folder / ("converted" if is_copied else "results")
             for shard, table in enumerate(results()):
                 if is_copied:
                     self._write(result / f"{shard:08d}{self.out.suffix}", schema, [table])
@@ -239,3 +220,7 @@ class Shards:
             yield file
             file.flush()
             os.fsync(file.fileno())
+
+
+def _without_repeats(paths: pa.ChunkedArray) -> list[str | None]:
+    return [path for path, _ in groupby(paths.to_pylist())]

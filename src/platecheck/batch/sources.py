@@ -32,13 +32,9 @@ STDIN = "-"
 
 @dataclass(frozen=True)
 class BatchSource:
-    """The photos of a job.
+    """The photos of a job: `tables` reads tables with the column `PATH` and the kept columns.
 
-    Attributes:
-        identity: JSON-serializable key that identifies the source.
-        kept: types of the columns that are copied from the manifest.
-        tables: reads tables with the column `PATH` and the kept columns.
-        root: base folder or URL of relative paths.
+    `identity` can be stored as JSON, and `root` is the base folder or URL of relative paths.
     """
 
     identity: Mapping[str, Any]
@@ -52,15 +48,8 @@ def find_batch_source(
 ) -> BatchSource:
     """Resolve a source and check that it exists.
 
-    Args:
-        text: a folder, a glob, a manifest (Parquet, CSV, text) or a glob of manifests, local or
-            at a URL; ``-`` is a text manifest on standard input.
-        column: manifest column that holds the paths [default: path].
-        keep: manifest columns to copy into the output.
-        root: base of relative paths in a manifest [default: the current folder].
-
-    Raises:
-        DataError: there is no such source, it cannot be read, or options do not apply to it.
+    `text` is a folder, a glob, a manifest (Parquet, CSV, text) or a glob of manifests, local or at
+    a URL; ``-`` is a text manifest on standard input. See `Job` for the other arguments.
     """
     place = local_path(text)
     # pyarrow takes no local names that are not UTF-8.

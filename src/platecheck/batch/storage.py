@@ -47,9 +47,6 @@ def filesystem(place: str) -> tuple[fs.FileSystem, str]:
     """Return the file system of a path or URL, and the path within it.
 
     Object keys are taken literally, as other programs do: ``%20`` is not a space.
-
-    Raises:
-        DataError: no installed package opens this kind of URL, or its settings are wrong.
     """
     if not is_remote(place):
         return fs.LocalFileSystem(), place
@@ -65,17 +62,11 @@ def filesystem(place: str) -> tuple[fs.FileSystem, str]:
     return fs.PyFileSystem(fs.FSSpecHandler(opener)), path
 
 
-@lru_cache(maxsize=64)
-def _connect(host: str) -> tuple[fs.FileSystem, str]:
-    return cast(tuple[fs.FileSystem, str], fs.FileSystem.from_uri(host))
+_connect = lru_cache(maxsize=64)(fs.FileSystem.from_uri)
 
 
 def file_info(place: str) -> fs.FileInfo:
-    """Return type, size and time of a file or folder, also of one that does not exist.
-
-    Raises:
-        DataError: the storage cannot be reached.
-    """
+    """Return type, size and time of a file or folder, also of one that does not exist."""
     opener, path = filesystem(place)
     try:
         return opener.get_file_info(path)
@@ -84,11 +75,7 @@ def file_info(place: str) -> fs.FileInfo:
 
 
 def list_entries(folder: str) -> list[Entry]:
-    """List a folder for `platecheck.glob.files_below`.
-
-    Raises:
-        DataError: it cannot be listed.
-    """
+    """List a folder for `platecheck.glob.files_below`."""
     if not is_remote(folder):
         return glob.local_entries(folder)
     opener, path = filesystem(folder)
@@ -111,10 +98,6 @@ def photo_at(path: str | None, root: str) -> Source:
     """Return a photo of a manifest as `platecheck.photo.open_photo` takes it.
 
     Remote photos are read later, in the thread that decodes them.
-
-    Args:
-        path: path or URL; None or "" if the manifest has none.
-        root: base folder or URL of relative paths.
     """
     place = local_path(path or "")
     if place and not is_remote(place):

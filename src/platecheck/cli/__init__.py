@@ -17,6 +17,7 @@ from platecheck.cli import (
     compare,
     data,
     evaluate,
+    inspect,
     model,
     predict,
     recipes,
@@ -57,6 +58,7 @@ def _options(
 
 
 app.command("predict")(predict.predict)
+app.command("inspect")(inspect.inspect)
 app.command("batch")(batch.batch)
 app.add_typer(data.app, name="data")
 app.add_typer(recipes.app, name="recipes")

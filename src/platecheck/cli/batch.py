@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from platecheck.cli.options import Json, ModelOption
-from platecheck.cli.predict import COLORS
+from platecheck.cli.options import DetectorOption, Json, ModelOption
+from platecheck.cli.photos import COLORS
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
-from platecheck.errors import MissingExtraError
+from platecheck.errors import MissingExtraError, warn_renamed
 
 if TYPE_CHECKING:
     from platecheck.batch.job import JobResult
@@ -27,28 +27,43 @@ class Engine(StrEnum):
     RAY = "ray"
 
 
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="Folder, glob or manifest (.parquet, .csv, .txt; - for stdin), or a URL of one,"
+        " such as s3://bucket/folder."
+    ),
+]
+Root = Annotated[
+    str | None,
+    typer.Option(
+        help="Base folder or URL of relative paths in a manifest; default: current folder."
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Concurrent photos (per core with ray); by default one per core, or eight for"
+        " remote photos."
+    ),
+]
+
+
 def batch(
-    source: Annotated[
-        str,
-        typer.Argument(
-            help="Folder, glob or manifest (.parquet, .csv, .txt; - for stdin), or a URL of one,"
-            " such as s3://bucket/folder."
-        ),
-    ],
+    source: Source,
     out: Annotated[str, typer.Argument(help="Output file: .parquet, .csv or .jsonl.")],
     model: ModelOption = None,
+    inspect: Annotated[
+        bool, typer.Option("--inspect", help="Find the dishes first; write a row for each.")
+    ] = False,
+    detector: DetectorOption = None,
     column: Annotated[
         str | None, typer.Option(help="Manifest column that holds the paths \\[default: path].")
     ] = None,
     keep: Annotated[
         list[str] | None, typer.Option(help="Manifest column to copy into the output.")
     ] = None,
-    root: Annotated[
-        str | None,
-        typer.Option(
-            help="Base folder or URL of relative paths in a manifest; default: current folder."
-        ),
-    ] = None,
+    root: Root = None,
     engine: Annotated[
         Engine, typer.Option(help="Run on this machine, or on a Ray cluster.")
     ] = Engine.LOCAL,
@@ -56,19 +71,15 @@ def batch(
         str | None,
         typer.Option(help="Ray cluster address; by default $RAY_ADDRESS, or a local cluster."),
     ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Concurrent photos (per core with ray); by default one per core, or eight for"
-            " remote photos."
-        ),
-    ] = None,
-    part_rows: Annotated[int, typer.Option(help="Photos per shard (checkpoint).")] = 1000,
-    parts: Annotated[
-        bool, typer.Option("--parts", help="Write OUT as a folder of shards.")
+    workers: Workers = None,
+    shard_rows: Annotated[int, typer.Option(help="Photos per shard (checkpoint).")] = 1000,
+    shards: Annotated[
+        bool, typer.Option("--shards", help="Write OUT as a folder of shards.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace OUT.")] = False,
     as_json: Json = False,
+    part_rows: Annotated[int | None, typer.Option("--part-rows", hidden=True)] = None,
+    parts: Annotated[bool, typer.Option("--parts", hidden=True)] = False,
 ) -> None:
     """Classify an archive of any size; run the same command again to resume.
 
@@ -79,6 +90,10 @@ def batch(
     except ModuleNotFoundError as error:
         raise MissingExtraError("platecheck batch", "batch") from error
 
+    if part_rows is not None:
+        warn_renamed("--part-rows", "--shard-rows")
+    if parts:
+        warn_renamed("--parts", "--shards")
     job = Job(
         source,
         out,
@@ -89,9 +104,11 @@ def batch(
         engine=engine.value,
         address=address,
         workers=workers,
-        part_rows=part_rows,
-        one_file=not parts,
+        shard_rows=shard_rows if part_rows is None else part_rows,
+        one_file=not (shards or parts),
         overwrite=overwrite,
+        inspect=inspect,
+        detector=detector,
     )
     try:
         # Ray prints to stdout; keep it out of the summary.

@@ -82,7 +82,10 @@ def compare(
         print(json.dumps({**names, **result.as_dict(), **test, "changed": changed}, indent=2))
     else:
         _show(result, a, b, changed)
-        _show_baselines(evaluations)
+        for name, evaluation in zip("AB", evaluations, strict=True):
+            baseline = evaluation.result.majority_baseline
+            if baseline.verdict != "better":
+                console().print(f"[yellow]{name}: {escape(str(baseline))}[/]")
         if margin is not None:
             verb, color = ("is not", "green") if not_worse else ("may be", "yellow")
             console().print(f"[{color}]B {verb} worse than A by {margin:.1%} or more.[/]")
@@ -93,13 +96,6 @@ def compare(
 def _correct(evaluation: "Evaluation") -> dict[Path, bool]:
     correct = evaluation.probabilities.argmax(axis=1) == evaluation.labels
     return {photo.path: bool(ok) for photo, ok in zip(evaluation.photos, correct, strict=True)}
-
-
-def _show_baselines(evaluations: "list[Evaluation]") -> None:
-    for name, evaluation in zip("AB", evaluations, strict=True):
-        baseline = evaluation.result.majority_baseline
-        if baseline.verdict != "better":
-            console().print(f"[yellow]{name}: {escape(str(baseline))}[/]")
 
 
 def _show(result: "Comparison", a: Path, b: Path, changed: dict[str, list[str]]) -> None:

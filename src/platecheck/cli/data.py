@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
@@ -161,19 +162,15 @@ def collect(
         raise MissingExtraError("Collecting feedback", "data,feedback") from error
 
     check_writable(folder, folder=True)
-    store = open_store(url, photos)
-    try:
-        with progress_bar("collecting") as bar:
-            found = collect_feedback(
-                store,
-                folder,
-                unreviewed=unreviewed,
-                seed=seed,
-                on_start=bar.start,
-                on_photo=bar.advance,
-            )
-    finally:
-        store.close()
+    with closing(open_store(url, photos)) as store, progress_bar("collecting") as bar:
+        found = collect_feedback(
+            store,
+            folder,
+            unreviewed=unreviewed,
+            seed=seed,
+            on_start=bar.start,
+            on_photo=bar.advance,
+        )
     if as_json:
         print(json.dumps(asdict(found) | {"folder": str(folder)}, indent=2))
         return

@@ -41,8 +41,7 @@ def export(
         ),
     ] = None,
     cost: Annotated[
-        float | None,
-        typer.Option(min=0, help="Cost of a missed dirty dish, in false alarms."),
+        float | None, typer.Option(min=0, help="Cost of a missed dirty dish, in false alarms.")
     ] = None,
     data: Moved = None,
 ) -> None:

@@ -1,5 +1,6 @@
 """Options shared by several commands, and shell completion."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +11,18 @@ def complete_model(incomplete: str) -> list[str]:
     """Complete the names of shipped models, exported files and folders."""
     from platecheck.classifier import BUNDLED_MODELS, DEFAULT
 
-    names = [name for name in (*BUNDLED_MODELS, DEFAULT) if name.startswith(incomplete)]
+    return _complete_file((*BUNDLED_MODELS, DEFAULT), incomplete)
+
+
+def complete_detector(incomplete: str) -> list[str]:
+    """Complete the names of shipped detectors, exported files and folders."""
+    from platecheck.model_file import BUNDLED_DETECTORS
+
+    return _complete_file(BUNDLED_DETECTORS, incomplete)
+
+
+def _complete_file(shipped: Sequence[str], incomplete: str) -> list[str]:
+    names = [name for name in shipped if name.startswith(incomplete)]
     head, slash, start = incomplete.rpartition("/")
     folder = Path(head + slash) if slash else Path()
     try:
@@ -46,12 +58,15 @@ ModelOption = Annotated[
         help="Exported file, plate or tiny; default: plate.", autocompletion=complete_model
     ),
 ]
+DetectorOption = Annotated[
+    Path | None,
+    typer.Option(help="Detector file; default: dishes.", autocompletion=complete_detector),
+]
 Split = Annotated[
     str | None, typer.Option(help="Split to evaluate; default: test, or the only one.")
 ]
 Backgrounds = Annotated[
-    bool,
-    typer.Option("--backgrounds", help="Also evaluate with swapped backgrounds (slow)."),
+    bool, typer.Option("--backgrounds", help="Also evaluate with swapped backgrounds (slow).")
 ]
 Tables = Annotated[bool, typer.Option("--tables", hidden=True)]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the background swapping.")]

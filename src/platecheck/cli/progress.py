@@ -1,8 +1,7 @@
 """Progress bars on stderr, shown only on a terminal."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
@@ -19,15 +18,13 @@ from rich.text import Text
 
 MIN_STEPS = 50  # fewer steps finish too quickly to need a bar
 
-Item = TypeVar("Item")
-
 
 class Bar:
     """A progress bar; call it, or `advance`, after each step."""
 
-    def __init__(self, progress: Progress, title: str, unit: str) -> None:
+    def __init__(self, progress: Progress, title: str) -> None:
         self._progress = progress
-        self._task = progress.add_task(title, total=None, visible=False, unit=unit)
+        self._task = progress.add_task(title, total=None, visible=False)
 
     def start(self, steps: int | None, title: str | None = None, done: int = 0) -> None:
         """Restart with this number of steps, or with an unknown one."""
@@ -48,21 +45,15 @@ class Bar:
         else:
             self._progress.update(self._task, completed=done)
 
-    def track(self, items: Iterable[Item]) -> Iterator[Item]:
-        """Yield the items and advance after each."""
-        for item in items:
-            yield item
-            self.advance()
-
 
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{speed:,.0f} {task.fields['unit']}/s" if speed else "")
+        return Text(f"{speed:,.0f} photos/s" if speed else "")
 
 
 @contextmanager
-def progress_bar(title: str, steps: int | None = None, unit: str = "photos") -> Iterator[Bar]:
+def progress_bar(title: str, steps: int | None = None) -> Iterator[Bar]:
     """Show a bar while the block runs, if there are at least `MIN_STEPS` steps."""
     console = Console(stderr=True)
     columns = (
@@ -76,7 +67,7 @@ def progress_bar(title: str, steps: int | None = None, unit: str = "photos") -> 
     with Progress(
         *columns, console=console, disable=not console.is_terminal, speed_estimate_period=60
     ) as progress:
-        bar = Bar(progress, title, unit)
+        bar = Bar(progress, title)
         if steps is not None:
             bar.start(steps)
         yield bar

@@ -1,11 +1,13 @@
 """``platecheck review``."""
 
+from contextlib import closing
+from functools import partial
 from typing import Annotated
 
 import typer
 
 from platecheck.cli.options import FeedbackPhotos, FeedbackUrl
-from platecheck.cli.terminal import console, escape
+from platecheck.cli.terminal import print_url
 from platecheck.errors import MissingExtraError
 
 
@@ -28,14 +30,6 @@ def review(
     except ModuleNotFoundError as error:
         raise MissingExtraError("Reviewing", "serve,feedback") from error
 
-    stdout = console()
-
-    def print_url(address: str) -> None:
-        stdout.print(f"Serving at [bold]{escape(address)}[/]")
-        stdout.print("Open it in a browser. Press Ctrl+C to stop.")
-
-    store = open_store(url, photos)
-    try:
-        serve_review(store, port=port, on_ready=print_url)
-    finally:
-        store.close()
+    with closing(open_store(url, photos)) as store:
+        on_ready = partial(print_url, hint="Open it in a browser.")
+        serve_review(store, port=port, on_ready=on_ready)

@@ -3,15 +3,18 @@
 import inspect
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_origin
 
 import typer
 
-from platecheck.cli.options import complete_model
-from platecheck.cli.terminal import console, escape
+from platecheck.cli.options import complete_detector, complete_model
+from platecheck.cli.terminal import escape, print_url
 from platecheck.errors import MissingExtraError, warn_renamed
 from platecheck.serving.settings import DEPRECATED, FLAGS, Settings, flag_name, load_settings
+
+COMPLETIONS = {"model": complete_model, "detector": complete_detector}
 
 apikey = typer.Typer(help="Manage API keys.", no_args_is_help=True)
 
@@ -36,12 +39,6 @@ def serve(
     except ModuleNotFoundError as error:
         raise MissingExtraError("The service", "serve") from error
 
-    stdout = console()
-
-    def print_url(url: str) -> None:
-        stdout.print(f"Serving at [bold]{escape(url)}[/]")
-        stdout.print("API documentation: /docs. Press Ctrl+C to stop.")
-
     if settings:
         warn_renamed("--settings", "--config")
     given = {name: flags[_parameter(name)] for name in (*Settings.model_fields, *DEPRECATED)}
@@ -49,7 +46,7 @@ def serve(
     chosen = load_settings(config or settings, **given)
     if store := open_feedback(chosen):  # fail before listening if the store cannot be used
         store.close()
-    run(chosen, on_ready=print_url)
+    run(chosen, on_ready=partial(print_url, hint="API documentation: /docs."))
 
 
 def _parameter(name: str) -> str:
@@ -67,7 +64,7 @@ def _options() -> Iterator[inspect.Parameter]:
         option = typer.Option(
             *([flag_name(name)] if field.default is False else []),
             help=f"{field.description}{escape(default)}.".replace("….", "…"),
-            autocompletion=complete_model if name == "model" else None,
+            autocompletion=COMPLETIONS.get(name),
             hidden=name not in FLAGS,
         )
         yield inspect.Parameter(

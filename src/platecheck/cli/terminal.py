@@ -37,6 +37,12 @@ def show_first(lines: Sequence[str], target: Console, most: int = 10, hint: str 
         target.print(f"  … and {len(lines) - most} more{hint}")
 
 
+def print_url(url: str, *, hint: str) -> None:
+    """Print where a server listens."""
+    console().print(f"Serving at [bold]{escape(url)}[/]")
+    console().print(f"{hint} Press Ctrl+C to stop.")
+
+
 def count_table(counts: Mapping[str, Mapping[str, int]]) -> Table:
     """Return a table of photos per split and class."""
     classes = list(next(iter(counts.values())))

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from platecheck.cli.data import show_unreadable
 from platecheck.cli.options import Data, Overrides, RecipeName, Strict, complete_model
@@ -18,34 +17,37 @@ if TYPE_CHECKING:
     from platecheck.training.train import TrainingSetup
 
 
+NewRun = Annotated[Path | None, typer.Option(help="Run folder [default: runs/RECIPE, numbered].")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Override the recipe's number of epochs.")]
+StartModel = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="MODEL",
+        help="Fine-tune: an exported file, plate, tiny or default.",
+        autocompletion=complete_model,
+    ),
+]
+SplitSeed = Annotated[
+    int, typer.Option(min=0, help="Seed of the split, if there are no validation photos.")
+]
+Exclusions = Annotated[
+    Path | None, typer.Option(help="CSV of photos to exclude, from platecheck audit.")
+]
+
+
 def train(
     recipe: RecipeName,
     data: Data,
-    out: Annotated[
-        Path | None, typer.Option(help="Run folder [default: runs/RECIPE, numbered].")
-    ] = None,
-    start: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="MODEL",
-            help="Fine-tune: an exported file, plate, tiny or default.",
-            autocompletion=complete_model,
-        ),
-    ] = None,
+    out: NewRun = None,
+    start: StartModel = None,
     overrides: Overrides = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Override the recipe's number of epochs.")
-    ] = None,
+    epochs: Epochs = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same weights.")] = 0,
-    split_seed: Annotated[
-        int, typer.Option(min=0, help="Seed of the split, if there are no validation photos.")
-    ] = 0,
+    split_seed: SplitSeed = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Resume a stopped run.")] = False,
     strict: Strict = False,
-    exclude: Annotated[
-        Path | None, typer.Option(help="CSV of photos to exclude, from platecheck audit.")
-    ] = None,
+    exclude: Exclusions = None,
     accelerator: Annotated[str, typer.Option(help="Lightning accelerator: cpu, gpu, …")] = "auto",
     devices: Annotated[str, typer.Option(help="Number or indices of devices: 2, 0,1 …")] = "auto",
     nodes: Annotated[int, typer.Option(min=1, help="Number of machines.")] = 1,
@@ -58,7 +60,6 @@ def train(
     from platecheck.training.recipe import load_recipe
 
     wanted = load_recipe(recipe, overrides or ())
-    stdout = console()
     folders: list[Path] = []
     with ExitStack() as reading:
         bar = reading.enter_context(progress_bar("reading photos", len(list_photos(data).photos)))
@@ -66,7 +67,7 @@ def train(
         def announce(setup: "TrainingSetup") -> None:
             reading.close()
             folders.append(setup.run.folder)
-            _announce(stdout, setup)
+            _announce(setup)
 
         try:
             run = train_recipe(
@@ -85,37 +86,36 @@ def train(
                 nodes=nodes,
                 precision=precision,
                 workers=workers,
-                console=stdout,
+                console=console(),
                 on_photo=bar.advance,
                 on_start=announce,
             )
         except KeyboardInterrupt:
             if folders:
-                _explain_resume(stdout, folders[0], out, resume=resume)
+                _explain_resume(folders[0], out, resume=resume)
             raise typer.Exit(130) from None
     if folders:  # the first of several processes
-        _conclude(stdout, run, data)
+        _conclude(run, data)
 
 
-def _explain_resume(stdout: Console, folder: Path, out: Path | None, *, resume: bool) -> None:
+def _explain_resume(folder: Path, out: Path | None, *, resume: bool) -> None:
     from platecheck.training.run import Run
 
     missing = [*([f"--out={folder}"] if out is None else []), *([] if resume else ["--resume"])]
     again = f"{Run.load(folder).facts.command} {shlex.join(missing)}".strip()
-    stdout.print(f"\nstopped; resume with:\n  {escape(again)}")
+    console().print(f"\nstopped; resume with:\n  {escape(again)}")
 
 
-def _announce(stdout: Console, setup: "TrainingSetup") -> None:
-    run = setup.run
+def _announce(setup: "TrainingSetup") -> None:
+    stdout, run = console(), setup.run
     counts = run.photos.counts()
     stdout.print(f"[bold]{escape(run.recipe.name)}[/]: {escape(run.recipe.summary)}")
     for split in ("train", "val", "test"):
         if split in counts:
             numbers = ", ".join(f"{n} {escape(name)}" for name, n in counts[split].items())
             stdout.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
-    if run.facts.unreadable:
-        show_unreadable([f"{path}: {why}" for path, why in run.facts.unreadable.items()])
-    for note in (*run.photos.notes, *([setup.note] if setup.note else [])):
+    show_unreadable([f"{path}: {why}" for path, why in run.facts.unreadable.items()])
+    for note in filter(None, (*run.photos.notes, setup.note)):
         stdout.print(f"  [yellow]{escape(note)}[/]")
     stdout.print(f"  run folder  {escape(run.folder)}")
     teacher = run.recipe.teacher
@@ -126,7 +126,8 @@ def _announce(stdout: Console, setup: "TrainingSetup") -> None:
         )
 
 
-def _conclude(stdout: Console, run: "Run", data: Path) -> None:
+def _conclude(run: "Run", data: Path) -> None:
+    stdout = console()
     best = run.history[run.best_epoch - 1]
     stdout.print(
         f"best epoch {run.best_epoch} of {len(run.history)}: validation loss"

@@ -63,11 +63,7 @@ class PixelCache:
             self._row_of = {}
 
     def get(self, photo: Photo) -> NDArray[np.uint8]:
-        """Return a photo's pixels, uint8 [size, size, 3]; they may be modified.
-
-        Raises:
-            PhotoError: the photo cannot be opened.
-        """
+        """Return a photo's pixels, uint8 [size, size, 3]; they may be modified."""
         if (index := self._row_of.get(photo.path)) is None:
             return open_photo(photo.path, size=self.size)
         row = self._rows[index]

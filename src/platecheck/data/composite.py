@@ -11,17 +11,11 @@ from platecheck.data.segmentation import Mask
 
 @dataclass(frozen=True)
 class Placement:
-    """Transformation of a dish relative to its original position.
+    """Transformation of a dish relative to its original position."""
 
-    Attributes:
-        scale: 1 keeps its size.
-        angle: degrees, counter-clockwise.
-        shift: right and down, as fractions of width and height.
-    """
-
-    scale: float = 1.0
-    angle: float = 0.0
-    shift: tuple[float, float] = (0.0, 0.0)
+    scale: float = 1.0  # 1 keeps its size
+    angle: float = 0.0  # degrees, counter-clockwise
+    shift: tuple[float, float] = (0.0, 0.0)  # right and down, as fractions of width and height
 
     def warp(self, image: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
         """Transform an image [H, W] or [H, W, 3]; `border` is one of OpenCV's border modes."""
@@ -34,17 +28,11 @@ class Placement:
 
 @dataclass(frozen=True)
 class Shadow:
-    """Shadow of the dish on the background.
+    """Shadow of the dish on the background."""
 
-    Attributes:
-        strength: 0 (none) to 1 (black).
-        width: of the blur, as a fraction of the photo's width.
-        shift: right and down, as fractions of width and height.
-    """
-
-    strength: float = 0.45
-    width: float = 0.025
-    shift: tuple[float, float] = (0.008, 0.012)
+    strength: float = 0.45  # 0 (none) to 1 (black)
+    width: float = 0.025  # of the blur, as a fraction of the photo's width
+    shift: tuple[float, float] = (0.008, 0.012)  # right and down, as fractions of width and height
 
 
 IDENTITY = Placement()
@@ -60,20 +48,11 @@ def composite(
     shadow: Shadow = CONTACT,
     opacity: float = 1.0,
 ) -> tuple[NDArray[np.uint8], Mask]:
-    """Composite the dish of one photo onto a background.
+    """Composite the dish of one photo [H, W, 3] onto a background [H, W, 3].
 
-    The mask is eroded by a pixel to remove the fringe of the original background.
-
-    Args:
-        background: uint8 [H, W, 3].
-        pixels: photo of the dish, uint8 [H, W, 3], of the same size.
-        mask: uint8 [H, W], 255 on the dish.
-        placement: transformation of the dish.
-        shadow: shadow on the background.
-        opacity: of the dish; below 1 the background shows through, as with glass or thin plastic.
-
-    Returns:
-        The photo, uint8 [H, W, 3], and the alpha mask of the dish in it, uint8 [H, W].
+    The mask [H, W], 255 on the dish, is eroded by a pixel to remove the fringe of the original
+    background. With an `opacity` below 1 the background shows through, as with glass or thin
+    plastic. Returns the photo and the alpha mask of the dish in it, uint8 [H, W].
     """
     height, width = mask.shape
     eroded = cv2.erode(mask, np.ones((3, 3), np.uint8))

@@ -16,14 +16,8 @@ def paste_dirt(
 ) -> tuple[NDArray[np.uint8], Mask] | None:
     """Paste the dirt of a rendered dish onto a dish, matched to its brightness.
 
-    Args:
-        rng: source of randomness.
-        pixels: uint8 [H, W, 3].
-        mask: uint8 [H, W], 255 on the dish.
-        source: of the same size.
-
-    Returns:
-        The photo and the mask of its dirt, uint8 [H, W]; None if no dirt would be visible.
+    `mask` [H, W] is 255 on the dish in `pixels` [H, W, 3]; `source` has the same size. Returns the
+    photo and the mask of its dirt, uint8 [H, W]; None if no dirt would be visible.
     """
     if not mask.any():
         return None

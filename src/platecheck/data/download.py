@@ -33,21 +33,13 @@ MAX_CONNECTION_FAILURES = 8  # consecutive files that may fail to connect before
 
 @dataclass(slots=True)
 class FetchResult:
-    """Result of a download.
-
-    Attributes:
-        folder: where the photos are.
-        fetched: photos downloaded or copied now.
-        already_there: photos that were there already, with the right checksum.
-        missing: paths of photos that the server or the local copy does not have.
-        failed: reasons by path of photos that could not be fetched.
-    """
+    """Result of a download."""
 
     folder: Path
-    fetched: int = 0
-    already_there: int = 0
-    missing: list[str] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
+    fetched: int = 0  # photos downloaded or copied now
+    already_there: int = 0  # photos that were there already, with the right checksum
+    missing: list[str] = field(default_factory=list)  # paths that the source does not have
+    failed: dict[str, str] = field(default_factory=dict)  # reasons by path
 
     @property
     def complete(self) -> bool:
@@ -67,10 +59,7 @@ class FetchResult:
 
 
 def read_manifest(path: Path = MANIFEST) -> dict[str, str]:
-    """Read a manifest: a CSV file with the columns path and sha256.
-
-    Returns:
-        SHA-256 in lower-case hexadecimal digits by path (``split/class/name``).
+    """Return the checksums by path (``split/class/name``) of a CSV file with path and sha256.
 
     Raises:
         DataError: it is missing or invalid, or a path in it leads outside the dataset folder.
@@ -119,7 +108,6 @@ def fetch(
         base_url: ``http://`` or ``https://`` URL of the folder that contains the splits.
         source: local folder that contains the splits, to copy from instead.
         splits: names of the splits to fetch; all by default.
-        workers: number of files to fetch in parallel.
         on_start: called with the number of photos to fetch.
         on_photo: called after each of them, in the calling thread.
         manifest: CSV file that lists the photos; the public dataset's by default.
@@ -133,12 +121,7 @@ def fetch(
     if unknown := set(splits or ()) - set(known):
         raise DataError(f"there is no split '{min(unknown)}'; the set has: {', '.join(known)}")
     wanted = [path for path in checksums if not splits or _split_of(path) in splits]
-    if source and not source.is_dir():
-        raise DataError(f"the source folder {source} does not exist")
-    if source and source.resolve() == folder.resolve():
-        raise DataError(f"{source} is both source and destination; choose another destination")
-    if not source and urlsplit(base_url).scheme not in ("http", "https"):
-        raise DataError(f"the URL must start with http:// or https://, not {base_url!r}")
+    _check_origin(folder, base_url, source)
     base = str(source) if source else base_url.rstrip("/")
     pooch.get_logger().setLevel("WARNING")  # its default logs every file
     registry = pooch.create(
@@ -164,6 +147,15 @@ def fetch(
             f" {', '.join(sorted(set(map(_split_of, wanted))))}"
         )
     return result
+
+
+def _check_origin(folder: Path, base_url: str, source: Path | None) -> None:
+    if source and not source.is_dir():
+        raise DataError(f"the source folder {source} does not exist")
+    if source and source.resolve() == folder.resolve():
+        raise DataError(f"{source} is both source and destination; choose another destination")
+    if not source and urlsplit(base_url).scheme not in ("http", "https"):
+        raise DataError(f"the URL must start with http:// or https://, not {base_url!r}")
 
 
 def _split_of(path: str) -> str:

@@ -20,16 +20,11 @@ class Exclusion:
     """One photo to leave out; `sha256` or `path` is not empty.
 
     If both are given, both must match: a file that was replaced since is a different photo.
-
-    Attributes:
-        sha256: hash of the file; "" matches any content.
-        path: `Photo.name`; "" matches every copy.
-        reason: free text.
     """
 
-    sha256: str
-    path: str
-    reason: str = ""
+    sha256: str  # hash of the file; "" matches any content
+    path: str  # `Photo.name`; "" matches every copy
+    reason: str = ""  # free text
 
 
 def write_exclusions(path: Path, exclusions: Iterable[Exclusion]) -> None:

@@ -30,40 +30,24 @@ _Found = dict[tuple[str, str], list[Path]]  # photos by (split, class name)
 
 @dataclass(frozen=True, slots=True)
 class Photo:
-    """One photo of a dataset.
-
-    Attributes:
-        path: the file.
-        name: path relative to the dataset folder, with ``/``.
-        label: index of its class in `PhotoSet.classes`.
-        split: ``train``, ``val``, ``test``, … or ``all``.
-        sha256: hash of the file's bytes; "" before `checked`.
-    """
+    """One photo of a dataset."""
 
     path: Path
-    name: str
-    label: int
-    split: str
-    sha256: str = ""
+    name: str  # path relative to the dataset folder, with ``/``
+    label: int  # index of its class in `PhotoSet.classes`
+    split: str  # ``train``, ``val``, ``test``, … or ``all``
+    sha256: str = ""  # hash of the file's bytes; "" before `checked`
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoSet:
-    """A dataset: the labelled photos of a folder.
-
-    Attributes:
-        folder: the folder or list that was read.
-        classes: class names, in alphabetical order.
-        photos: sorted by name.
-        unreadable: photos that were left out.
-        notes: remarks on how the folder was read, one line each.
-    """
+    """A dataset: the labelled photos of a folder."""
 
     folder: Path
-    classes: tuple[str, ...]
-    photos: tuple[Photo, ...]
+    classes: tuple[str, ...]  # class names, in alphabetical order
+    photos: tuple[Photo, ...]  # sorted by name
     unreadable: tuple[PhotoError, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # remarks on how the folder was read, one line each
 
     @property
     def splits(self) -> tuple[str, ...]:
@@ -71,11 +55,7 @@ class PhotoSet:
         return tuple(sorted({photo.split for photo in self.photos}))
 
     def split(self, name: str) -> tuple[Photo, ...]:
-        """Return the photos of one split.
-
-        Raises:
-            DataError: there is no such split.
-        """
+        """Return the photos of one split."""
         chosen = tuple(photo for photo in self.photos if photo.split == name)
         if not chosen:
             splits = ", ".join(self.splits)
@@ -132,8 +112,8 @@ def list_photos(folder: Path, *, classes: Sequence[str] | None = None) -> PhotoS
             taken from the folders by default.
 
     Raises:
-        DataError: no such folder, no photos, an empty class, fewer than two classes, a class
-            missing from a split, one that is not in `classes`, or one with a reserved name.
+        DataError: no such folder, no photos, fewer than two classes, or an empty, missing, unknown
+            or reserved class.
     """
     folder = Path(folder)
     notes: list[str] = []
@@ -282,12 +262,7 @@ def _check_classes(folder: Path, found: _Found, names: Sequence[str], *, fixed: 
 def checked(
     listed: PhotoSet, *, strict: bool = False, on_photo: Callable[[], None] | None = None
 ) -> PhotoSet:
-    """Hash every photo and drop those that cannot be opened.
-
-    Args:
-        listed: from `list_photos`.
-        strict: raise an error instead of dropping photos.
-        on_photo: called after each photo.
+    """Hash every photo and drop those that cannot be opened; `on_photo` is called after each.
 
     Raises:
         DataError: `strict` and a photo cannot be opened, or a class of a split has none left.

@@ -25,15 +25,10 @@ _CHUNK = 1024
 
 @dataclass(frozen=True, eq=False)
 class Fingerprint:
-    """Perceptual fingerprint for near-duplicate detection.
+    """Perceptual fingerprint for near-duplicate detection."""
 
-    Attributes:
-        phash: perceptual hash, bool [64].
-        grey: grey thumbnail with mean 0 and length 1, [GREY²]; all 0 for a uniform photo.
-    """
-
-    phash: NDArray[np.bool_]
-    grey: NDArray[np.float32]
+    phash: NDArray[np.bool_]  # perceptual hash, bool [64]
+    grey: NDArray[np.float32]  # thumbnail [GREY²], mean 0, length 1; 0 for a uniform photo
 
 
 def reduced_size(width: int, height: int) -> tuple[int, int] | None:
@@ -57,8 +52,7 @@ def fingerprint(pixels: NDArray[np.uint8]) -> Fingerprint:
 def group_near_duplicates(photos: Sequence[tuple[str, Fingerprint]]) -> list[int]:
     """Return a group number for each photo, shared by near-identical photos only.
 
-    Args:
-        photos: SHA-256 and fingerprint of each file; identical files are always grouped.
+    `photos` are the SHA-256 and fingerprint of each file; identical files are always grouped.
     """
     pairs = np.array(list(_similar_pairs(photos)), np.int64).reshape(-1, 2)
     graph = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(len(photos), len(photos)))

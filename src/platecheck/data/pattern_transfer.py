@@ -24,15 +24,8 @@ def transfer_pattern(
 ) -> tuple[NDArray[np.uint8], Mask] | None:
     """Transfer what is on the donor's dish to another dish, rotated at random.
 
-    Args:
-        rng: source of randomness.
-        pixels: uint8 [H, W, 3].
-        mask: uint8 [H, W], 255 on the dish.
-        donor: uint8 [H, W, 3], of the same size.
-        donor_mask: uint8 [H, W], 255 on the donor's dish.
-
-    Returns:
-        The photo and the mask of the pattern, uint8 [H, W]; None if the donor's dish is plain.
+    Photos are uint8 [H, W, 3] of one size; masks [H, W] are 255 on the dish. Returns the photo and
+    the mask of the pattern, uint8 [H, W]; None if the donor's dish is plain.
     """
     if not mask.any() or not donor_mask.any():
         return None

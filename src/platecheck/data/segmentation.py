@@ -34,15 +34,10 @@ Mask = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class DishMask:
-    """Outline of the dish in a photo.
+    """Outline of the dish in a photo, as fractions of its width and height."""
 
-    Attributes:
-        outline: points (x, y) as fractions of width and height; empty if no dish was found.
-        quality: 0 to 1; below `GOOD`, the outline is probably wrong.
-    """
-
-    outline: tuple[tuple[float, float], ...]
-    quality: float
+    outline: tuple[tuple[float, float], ...]  # points (x, y); empty if no dish was found
+    quality: float  # 0 to 1; below `GOOD`, the outline is probably wrong
 
     @property
     def good(self) -> bool:
@@ -86,11 +81,7 @@ class MaskCache:
         self.folder = (folder or default_folder()) / "cutouts"
 
     def get(self, photo: Photo) -> DishMask:
-        """Return the mask of a photo with a hash from the cache, or compute and store it.
-
-        Raises:
-            PhotoError: the photo cannot be opened.
-        """
+        """Return the mask of a photo with a hash from the cache, or compute and store it."""
         if not photo.sha256:
             raise ValueError("the photo has no hash; read the folder with read_photos")
         entry = self.folder / photo.sha256[:2] / f"{photo.sha256}-v{VERSION}.json"

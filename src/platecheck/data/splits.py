@@ -35,17 +35,12 @@ def divide(photos: tuple[Photo, ...], shares: dict[str, float], *, seed: int) ->
 
 
 def with_validation(photos: PhotoSet, *, seed: int = 0, val_to_train: float = 0.0) -> PhotoSet:
-    """Add missing ``val`` and ``test`` splits.
+    """Add missing ``val`` and ``test`` splits to photos with hashes.
 
     Without ``val``, split ``test`` into stratified halves: the reference's 501 test photos give 250
     for validation and 251 for test. Split a dataset without splits 70 / 15 / 15, and so ``train``
-    if there is neither ``val`` nor ``test``. With ``val``, change nothing.
-
-    Args:
-        photos: with hashes.
-        seed: of the shuffle.
-        val_to_train: share of the validation half of ``test`` that moves to ``train``; the test
-            photos stay the same.
+    if there is neither ``val`` nor ``test``. With ``val``, change nothing. `val_to_train` is the
+    share of the validation half of ``test`` that moves to ``train``; the test photos stay the same.
 
     Raises:
         DataError: there is no ``train`` split, or there are too few photos to split.

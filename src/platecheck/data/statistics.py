@@ -15,18 +15,11 @@ RGB = tuple[float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class ChannelStatistics:
-    """Channel statistics of pixel values in [0, 1], in RGB order.
+    """Channel statistics of pixel values in [0, 1] of a number of photos, in RGB order."""
 
-    Attributes:
-        mean: mean of the photos' channel means.
-        std: mean of the photos' own standard deviations, as the reference pipeline uses.
-        pooled_std: standard deviation of all pixels of all photos together.
-        photos: number of photos measured.
-    """
-
-    mean: RGB
-    std: RGB
-    pooled_std: RGB
+    mean: RGB  # mean of the photos' channel means
+    std: RGB  # mean of the photos' own standard deviations, as the reference pipeline uses
+    pooled_std: RGB  # standard deviation of all pixels of all photos together
     photos: int
 
 
@@ -36,10 +29,6 @@ def channel_statistics(
     """Compute statistics of photos, each resized to `size` × `size`.
 
     Standard deviations are sample standard deviations (n - 1), as in ``torch.std``.
-
-    Raises:
-        PhotoError: a photo cannot be opened.
-        ValueError: no photos.
     """
 
     def moments(path: Path) -> NDArray[np.float64]:

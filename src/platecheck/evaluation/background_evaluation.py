@@ -41,21 +41,13 @@ Correct = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class BackgroundEvaluation:
-    """Metrics, and the predictions they were computed from.
-
-    Attributes:
-        result: the metrics.
-        swap: renders the images.
-        backgrounds: by variant (``mixed_same``, …), the background of each dish of `swap.dishes`.
-        probabilities: by variant, including ``original``, [dishes, C].
-        only_background: by photo whose background is visible, [C].
-    """
+    """Metrics, and the predictions they were computed from."""
 
     result: BackgroundMetrics
     swap: BackgroundSwap
-    backgrounds: dict[str, list[int]]
-    probabilities: dict[str, Rows]
-    only_background: dict[int, Rows]
+    backgrounds: dict[str, list[int]]  # by variant (``mixed_same``, …), one per dish of the swap
+    probabilities: dict[str, Rows]  # by variant, including ``original``, [dishes, C]
+    only_background: dict[int, Rows]  # by photo whose background is visible, [C]
 
 
 def evaluate_backgrounds(
@@ -68,12 +60,8 @@ def evaluate_backgrounds(
 ) -> BackgroundEvaluation:
     """Evaluate a model on dishes of a split composited onto one another's backgrounds.
 
-    Args:
-        model: the evaluated model.
-        evaluation: from `platecheck.evaluation.evaluate.evaluate`.
-        seed: random seed, 0 or more; the same seed gives the same metrics.
-        on_start: called with the number of photos to segment, then of images to classify.
-        on_photo: called after each of them.
+    The same seed gives the same metrics. `on_start` is called with the number of photos to segment,
+    then of images to classify, and `on_photo` after each of them.
 
     Raises:
         DataError: too few dishes have a good mask, or only one class shows its background.
@@ -187,11 +175,7 @@ def _worst_group(swap: BackgroundSwap, evaluation: Evaluation, correct: Correct)
 
 
 def border_features(pixels: NDArray[np.uint8], dish_mask: DishMask) -> NDArray[np.float64]:
-    """Compute color and texture of a photo's border, without the dish.
-
-    Args:
-        pixels: uint8 [H, W, 3].
-        dish_mask: ignored unless it is good.
+    """Compute color and texture of a photo's border, without the dish if its mask is good.
 
     Returns:
         float64 [11]: mean RGB; mean and standard deviation of CIELAB; mean absolute horizontal
@@ -220,15 +204,11 @@ def border_features(pixels: NDArray[np.uint8], dish_mask: DishMask) -> NDArray[n
 def background_groups(
     borders: Sequence[NDArray[np.float64]], *, seed: int
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """Cluster backgrounds by k-means.
+    """Cluster backgrounds by k-means, given one or more `border_features`.
 
     One group per `PHOTOS_PER_GROUP` photos, between 2 and `MAX_GROUPS`, fewer if
     borders are identical. Silhouette scores are not used to choose the number: they favor
     splitting a few odd backgrounds from all others.
-
-    Args:
-        borders: [N], at least one, from `border_features`.
-        seed: of k-means.
 
     Returns:
         int64 [N], the photos' groups, from 0, largest first; and the mean border color of each

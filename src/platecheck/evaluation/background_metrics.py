@@ -38,10 +38,7 @@ class OnlyBackground(Accuracy):
 class AccuracyGap(Frozen):
     """Difference of two accuracies on the same dishes, in [-1, 1].
 
-    Attributes:
-        photos: number of dishes.
-        gap: the difference.
-        gap_ci95: 95 % percentile interval of a paired bootstrap over the dishes.
+    `gap_ci95` is the 95 % percentile interval of a paired bootstrap over the dishes.
     """
 
     photos: int
@@ -70,13 +67,9 @@ class BackgroundGroup(Frozen):
 
 
 class WorstGroup(Frozen):
-    """The group with the lowest accuracy among those large enough.
+    """The group with the lowest accuracy among those large enough; None if all are small.
 
-    Attributes:
-        accuracy: that of `worst`.
-        worst: None if all groups are small.
-        groups: all groups, including small ones.
-        kinds: background groups.
+    `groups` also lists the small ones, and `kinds` the background groups.
     """
 
     accuracy: float | None
@@ -92,44 +85,28 @@ class WorstBackground(Accuracy):
 
 
 class LeftOut(Frozen):
-    """Photos that were not used.
+    """Photos that were not used."""
 
-    Attributes:
-        dishes: photos whose dish was not moved, nearly always for lack of a good mask.
-        tables: photos whose background was not used: no good mask, or too little background.
-    """
-
-    dishes: int
-    tables: int
+    dishes: int  # photos whose dish was not moved, nearly always for lack of a good mask
+    tables: int  # photos whose background was not used: no good mask, or too little background
 
 
 class BackgroundMetrics(Frozen):
-    """Background-swap metrics; its JSON has exactly these keys.
-
-    Attributes:
-        original: all original photos.
-        original_same_dishes: original photos of the dishes that were moved.
-        mixed_same: those dishes, each on a background from another photo of its class.
-        mixed_rand: on a background from any other photo.
-        mixed_next: on a background from the next class; with two classes, the other one.
-        bg_gap, next_gap: Mixed-Same minus Mixed-Rand, and minus Mixed-Next.
-        ece_original_and_mixed_rand: expected calibration error, 15 bins, over
-            `original_same_dishes` and `mixed_rand` together.
-    """
+    """Background-swap metrics; its JSON has exactly these keys."""
 
     split: str
     seed: int
-    original: Accuracy
-    original_same_dishes: Accuracy
-    mixed_same: Accuracy
-    mixed_rand: Accuracy
-    mixed_next: Accuracy
-    bg_gap: AccuracyGap
-    next_gap: AccuracyGap
+    original: Accuracy  # all original photos
+    original_same_dishes: Accuracy  # original photos of the dishes that were moved
+    mixed_same: Accuracy  # those dishes, each on a background from another photo of its class
+    mixed_rand: Accuracy  # on a background from any other photo
+    mixed_next: Accuracy  # on a background from the next class; with two classes, the other one
+    bg_gap: AccuracyGap  # Mixed-Same minus Mixed-Rand
+    next_gap: AccuracyGap  # Mixed-Same minus Mixed-Next
     only_bg: OnlyBackground
     worst_group: WorstGroup
     worst_table: WorstBackground
-    ece_original_and_mixed_rand: float
+    ece_original_and_mixed_rand: float  # 15 bins, `original_same_dishes` and `mixed_rand` together
     left_out: LeftOut
 
     def verdict(self, classes: int) -> str:

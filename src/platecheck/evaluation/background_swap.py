@@ -25,12 +25,9 @@ Indices = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class SwapPhoto:
-    """A photo of the split.
+    """A photo of the split, with its `sha256`; its mask may be bad.
 
-    Attributes:
-        photo: with its `sha256`.
-        dish_mask: may be bad.
-        has_background: whether the mask is good and enough background is visible.
+    `has_background` tells whether the mask is good and enough background is visible.
     """
 
     photo: Photo
@@ -45,7 +42,6 @@ class BackgroundSwap:
     order. An image depends only on the seed and the contents of its two photos.
 
     Attributes:
-        photos: all photos, in the order given.
         dishes: indices into `photos` of the dishes to move: those with a good mask, and with
             another background of their class and one of the next class.
         backgrounds: indices into `photos` of the backgrounds used, one per distinct content.
@@ -59,12 +55,7 @@ class BackgroundSwap:
         seed: int,
         on_photo: Callable[[], None] | None = None,
     ) -> None:
-        """Segment the dishes; images are `size` × `size` pixels.
-
-        Raises:
-            DataError: too few good masks, or only one class shows its background.
-            PhotoError: a photo has been removed since it was listed.
-        """
+        """Segment the dishes; images are `size` × `size` pixels."""
         self.size, self.seed = size, seed
         self._masks, self._pixels = MaskCache(), PixelCache(size, photos)
         self.photos = list(in_threads(self._segment, photos, on_done=on_photo))
@@ -93,7 +84,6 @@ class BackgroundSwap:
             )
 
     def same_class(self, dish: int) -> Indices:
-        """Return other backgrounds of the dish's class."""
         others = self.others(dish)
         same: Indices = others[self._labels[others] == self._labels[dish]]
         return same
@@ -107,7 +97,6 @@ class BackgroundSwap:
         return of_next
 
     def others(self, dish: int) -> Indices:
-        """Return all backgrounds but the dish's own."""
         others: Indices = self.backgrounds[self._keys[self.backgrounds] != self._keys[dish]]
         return others
 
@@ -175,11 +164,6 @@ def probabilities_of(
 
     Each worker renders and classifies a batch: exported models on every core, other models in one
     worker, since PyTorch has its own threads.
-
-    Args:
-        model: the model.
-        images: N functions, each returning uint8 [size, size, 3].
-        on_photo: called after each image.
     """
     makers = list(images)
     batches = [makers[start : start + BATCH] for start in range(0, len(makers), BATCH)]

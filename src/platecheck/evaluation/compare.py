@@ -13,14 +13,7 @@ from platecheck.evaluation.metrics import wilson_interval
 
 @dataclass(frozen=True)
 class Comparison:
-    """Paired counts of correct predictions of models A and B.
-
-    Attributes:
-        both: photos that both classify correctly.
-        only_a: photos that only A classifies correctly.
-        only_b: photos that only B classifies correctly.
-        neither: photos that neither classifies correctly.
-    """
+    """Paired counts of photos that models A and B both, or only one or neither, got right."""
 
     both: int
     only_a: int
@@ -105,11 +98,7 @@ class Comparison:
 
 
 def compare(correct_a: NDArray[np.bool_], correct_b: NDArray[np.bool_]) -> Comparison:
-    """Compare two models.
-
-    Args:
-        correct_a: [N] whether A is correct on each photo, N at least 1.
-        correct_b: [N] the same of B.
+    """Compare two models, given whether each is correct on each of N photos, [N].
 
     Raises:
         ValueError: the lengths differ, or N is 0.

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.classifier import Classifier, Model, find_model, predict_many
+from platecheck.classifier import Classifier, Model, find_model, predict_batch
 from platecheck.data.folders import Photo, checked, list_photos
 from platecheck.data.splits import apply_split
 from platecheck.errors import DataError, MissingExtraError, ModelError
@@ -18,6 +19,7 @@ from platecheck.evaluation.metrics import (
     mistakes,
 )
 from platecheck.model_info import SplitInfo
+from platecheck.stream import stream
 
 
 @dataclass(frozen=True)
@@ -25,20 +27,14 @@ class Evaluation:
     """Metrics, and the predictions they were computed from.
 
     Attributes:
-        split: the evaluated split.
-        result: the metrics.
-        probabilities: float32 [N, classes].
-        labels: int64 [N].
-        photos: the N photos, in the same order.
         decisions: an exported model's label for each photo: a class, unsure, or not a dish; None
             for a run, which has no thresholds.
-        notes: remarks on how the folder was read.
     """
 
     split: str
     result: EvaluationResult
-    probabilities: NDArray[np.float32]
-    labels: NDArray[np.int64]
+    probabilities: NDArray[np.float32]  # float32 [N, classes]
+    labels: NDArray[np.int64]  # int64 [N]
     photos: tuple[Photo, ...]
     decisions: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
@@ -88,7 +84,6 @@ def evaluate(
         split_info: from `load_model`. If it split these photos, only the part not used for
             model selection is evaluated.
         strict: raise on unreadable photos instead of skipping them.
-        on_start, on_photo: called with the number of photos, and after each of them.
 
     Raises:
         DataError: the folder's layout is invalid, or it has no such split.
@@ -106,7 +101,9 @@ def evaluate(
         on_start(len(chosen))
     rows, good, decisions, bad = [], [], [], list(listed.unreadable)
     workers = None if isinstance(model, Classifier) else 1  # PyTorch has its own threads
-    predictions = predict_many(model, (photo.path for photo in chosen), batch_size, workers)
+    predictions = stream(
+        partial(predict_batch, model), (photo.path for photo in chosen), batch_size, workers
+    )
     for photo, prediction in zip(chosen, predictions, strict=True):
         if prediction.error:
             bad.append(prediction.error)

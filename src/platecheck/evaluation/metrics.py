@@ -68,18 +68,14 @@ class DecisionMetrics(Frozen):
     """Metrics of decisions, which may also be *unsure* or *not a dish*.
 
     Attributes:
-        coverage: photos given a class.
-        accuracy: correct ones among these.
-        unsure: photos labeled unsure.
-        no_dish: photos labeled not a dish.
         wrong: by class, false discoveries among photos given that class. For ``clean``, these are
             dirty dishes that would be used.
         missed: by class, photos of the class given another one. For ``clean``, these are false
             alarms.
     """
 
-    coverage: Proportion
-    accuracy: Proportion
+    coverage: Proportion  # photos given a class
+    accuracy: Proportion  # correct ones among these
     unsure: Proportion
     no_dish: Proportion
     wrong: dict[str, Proportion]
@@ -99,24 +95,19 @@ class MajorityBaseline(Frozen):
     """Accuracy of always predicting the most frequent class, and whether the model beats it.
 
     Attributes:
-        predicted: that class; the first in case of ties.
-        photos, correct, accuracy: those of the baseline.
-        p_value: exact one-sided binomial test of the model against the baseline.
         verdict: ``better``, ``not better``, ``not told apart`` (more correct, but p_value is 0.05
             or more) or ``too few photos`` (even a perfect model would not reach 0.05).
-        only_answer: the class that the model predicts for every photo, if any.
     """
 
-    predicted: str
+    predicted: str  # that class; the first in case of ties
     photos: int
-    correct: int
+    correct: int  # of the baseline
     accuracy: float
-    p_value: float
+    p_value: float  # exact one-sided binomial test of the model against the baseline
     verdict: str
-    only_answer: str | None
+    only_answer: str | None  # the class that the model predicts for every photo, if any
 
     def __str__(self) -> str:
-        """Return a one-sentence summary."""
         p = "p < 0.001" if self.p_value < 0.001 else f"p = {self.p_value:.2g}"
         relation, test = {
             "better": ("Better than", f" ({p})"),
@@ -133,31 +124,26 @@ class Metrics(Frozen):
     """Metrics of one evaluation; its JSON has exactly these keys.
 
     Attributes:
-        accuracy_ci95: 95 % Wilson score interval (low, high).
-        precision, recall, f1: macro averages over the classes.
         auroc: area under the ROC curve; with two classes the score is the second class's
             probability, with more it is the macro average, one-vs-rest. None if a class has
             no photos.
-        ece: expected calibration error, 15 bins.
         brier: multi-class Brier score, the mean over photos of the sum over classes of
             (probability - truth)²: in [0, 2], twice the two-class score of the second class alone.
-        mean_confidence: mean probability of the predicted class.
-        confusion_matrix: counts; rows are true, columns predicted classes.
     """
 
     photos: int
     correct: int
     accuracy: float
-    accuracy_ci95: tuple[float, float]
-    precision: float
+    accuracy_ci95: tuple[float, float]  # 95 % Wilson score interval (low, high)
+    precision: float  # macro average over the classes, as recall and F1
     recall: float
     f1: float
     auroc: float | None
-    ece: float
+    ece: float  # expected calibration error, 15 bins
     brier: float
-    mean_confidence: float
+    mean_confidence: float  # mean probability of the predicted class
     classes: list[str]
-    confusion_matrix: list[list[int]]
+    confusion_matrix: list[list[int]]  # counts; rows are true, columns predicted classes
     per_class: dict[str, ClassMetrics]
     majority_baseline: MajorityBaseline
 
@@ -198,14 +184,12 @@ class Reliability:
     Attributes:
         edges: [bins + 1] from 0 to 1; bins include their lower edge, the last one also 1.
         confidence: [bins] mean probability of the predicted class, NaN in an empty bin.
-        accuracy: [bins] proportion of correct predictions, NaN in an empty bin.
-        count: [bins] photos.
     """
 
     edges: NDArray[np.float64]
     confidence: NDArray[np.float64]
-    accuracy: NDArray[np.float64]
-    count: NDArray[np.int64]
+    accuracy: NDArray[np.float64]  # [bins] proportion of correct predictions, NaN in an empty bin
+    count: NDArray[np.int64]  # [bins] photos
 
     @property
     def ece(self) -> float:
@@ -277,12 +261,9 @@ def evaluate_probabilities(
 def evaluate_decisions(
     decisions: Sequence[str], labels: IntArray, classes: Sequence[str]
 ) -> DecisionMetrics:
-    """Compute metrics of decisions.
+    """Compute metrics of decisions, each a class, `UNSURE` or `NO_DISH`.
 
-    Args:
-        decisions: [N], each a class, `UNSURE` or `NO_DISH`.
-        labels: [N] indices of the true classes.
-        classes: class names.
+    `labels` are the indices of the true classes.
     """
     given, truth = np.array(decisions), np.array(classes)[labels]
     decided, correct = np.isin(given, classes), given == truth
@@ -346,10 +327,7 @@ def reliability(probabilities: FloatArray, labels: IntArray, bins: int = 15) -> 
 
 
 def mistakes(
-    probabilities: FloatArray,
-    labels: IntArray,
-    classes: Sequence[str],
-    paths: Sequence[str | Path],
+    probabilities: FloatArray, labels: IntArray, classes: Sequence[str], paths: Sequence[str | Path]
 ) -> list[Mistake]:
     """Return misclassified photos, most confident first, then by path.
 
@@ -374,7 +352,6 @@ def mistakes(
 def _check(
     probabilities: FloatArray, labels: IntArray, classes: Sequence[str] | None = None
 ) -> None:
-    """Raise DataError unless the arrays are valid."""
     if probabilities.ndim != 2 or probabilities.shape[1] < 2:
         raise DataError(
             f"Probabilities must be [photos, 2 classes or more], not {list(probabilities.shape)}."

@@ -42,14 +42,9 @@ WIDTH = 5.6  # inches: readable at 330 px on a phone
 
 @dataclass(frozen=True, eq=False)
 class PredictedPhoto:
-    """A photo and its prediction.
+    """A photo, uint8 [H, W, 3], and its prediction; `name` is its caption, such as the path.
 
-    Attributes:
-        pixels: uint8 [H, W, 3].
-        predicted: name of the predicted class.
-        probability: its probability, in [0, 1].
-        truth: name of the true class, if known.
-        name: caption, such as the path.
+    `truth` is the name of the true class, if known.
     """
 
     pixels: NDArray[np.uint8]
@@ -137,17 +132,9 @@ def confusion_matrix(
     classes: Sequence[str],
     title: str = "Confusion matrix",
 ) -> Figure:
-    """Plot counts and their proportion of the row.
+    """Plot counts [C, C] and their proportion of the row; rows are true classes.
 
     Correct cells are green and marked ✓, wrong ones orange and marked ✗.
-
-    Args:
-        matrix: [C, C] counts; rows are true classes.
-        classes: C names.
-        title: title of the figure.
-
-    Raises:
-        DataError: the matrix is not [C, C].
     """
     counts = np.asarray(matrix)
     size = len(classes)
@@ -226,11 +213,7 @@ def reliability_diagram(reliability: Reliability, title: str = "Reliability") ->
 
 
 def prediction_grid(photos: Sequence[PredictedPhoto], columns: int = 6) -> Figure:
-    """Plot photos with predictions; ✓ and a thin frame: correct, ✗ and a dashed one: wrong.
-
-    Raises:
-        DataError: there are no photos.
-    """
+    """Plot photos with predictions; ✓ and a thin frame: correct, ✗ and a dashed one: wrong."""
     if not photos:
         raise DataError("There are no photos to plot.")
     columns = min(columns, len(photos))
@@ -263,11 +246,7 @@ def encode(figure: Figure, kind: str, transparent: bool = False) -> bytes:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure atomically, as .png or .svg.
-
-    Raises:
-        DataError: another extension, or the file cannot be written.
-    """
+    """Write a figure atomically, as .png or .svg."""
     kind = path.suffix.lstrip(".").lower()
     if kind not in ("png", "svg"):
         raise DataError(f"{path}: save figures as .png or .svg.")
@@ -275,11 +254,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def write(content: bytes, path: Path) -> None:
-    """Write a file atomically.
-
-    Raises:
-        DataError: the file cannot be written.
-    """
+    """Write a file atomically."""
     try:
         with replacing(path) as temporary:
             temporary.write_bytes(content)

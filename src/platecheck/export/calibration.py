@@ -13,7 +13,7 @@ from platecheck.data.cache import PixelCache
 from platecheck.data.photometric import photometric_augment
 from platecheck.data.render.pairs import RenderedPairs
 from platecheck.data.segmentation import MaskCache
-from platecheck.export.ood import fit_ood, import_ood
+from platecheck.export.ood import MahalanobisOOD, fit_ood, import_ood
 from platecheck.files import write_text
 from platecheck.training.onnx_import import started_from
 from platecheck.training.robust import mixed_rand
@@ -25,52 +25,41 @@ BATCH = 16
 
 
 class CalibrationViews(NamedTuple):
-    """Photos of a split, the originals first, then composites with their dishes.
+    """N photos of a split, the originals first, then composites with their dishes."""
 
-    Attributes:
-        pixels: N photos uint8 [size, size, 3].
-        labels: [N].
-        owners: [N], index of the original photo in the split.
-    """
-
-    pixels: list[NDArray[np.uint8]]
-    labels: NDArray[np.int64]
-    owners: NDArray[np.int64]
+    pixels: list[NDArray[np.uint8]]  # N × [size, size, 3]
+    labels: NDArray[np.int64]  # [N]
+    owners: NDArray[np.int64]  # [N], index of the original photo in the split
 
 
 def calibrate(run: Run) -> None:
-    """Fit temperature and, with a heatmap, OOD statistics; write both into the run folder.
-
-    Args:
-        run: a run with at least one finished epoch.
-    """
+    """Fit temperature and, with a heatmap, OOD statistics; write both into the run folder."""
     for stale in (run.ood_statistics, run.calibration):
         stale.unlink(missing_ok=True)
     model = TorchPredictor(run)
     val = calibration_views(run, "val")
-    model.temperature = fit_run_temperature(model, val)
-    if model.network.evidence is not None:
-        train = [*calibration_views(run, "train").pixels, *_rendered_dishes(run)]
-        start = started_from(run.recipe.network)
-        ood = fit_ood(
-            _pooled_features(model, train),
-            _pooled_features(model, val.pixels),
-            import_ood(start) if start else None,
-        )
+    model.temperature, ood = fit_calibration(model, val)
+    if ood is not None:
         ood.save(run.ood_statistics)
-    content = {
-        "temperature": model.temperature,
-        "epoch": model.epoch,
-        "photos": len(val.pixels),
-    }
+    content = {"temperature": model.temperature, "epoch": model.epoch, "photos": len(val.pixels)}
     write_text(run.calibration, json.dumps(content, indent=2) + "\n")
 
 
-def fit_run_temperature(model: TorchPredictor, val: CalibrationViews) -> float:
-    """Fit the temperature of a run's epoch on its validation photos."""
+def fit_calibration(
+    model: TorchPredictor, val: CalibrationViews
+) -> tuple[float, MahalanobisOOD | None]:
+    """Return the temperature of a run's epoch and, with a heatmap, its OOD statistics."""
+    run = model.run
     logits = np.concatenate([model.logits(batch) for batch in batches(val.pixels)])
-    robust = model.run.recipe.augmentation.robust is not None
-    return fit_temperature(logits, val.labels, cautious=robust)
+    robust = run.recipe.augmentation.robust is not None
+    temperature = fit_temperature(logits, val.labels, cautious=robust)
+    if model.network.evidence is None:
+        return temperature, None
+    train = [*calibration_views(run, "train").pixels, *_rendered_dishes(run)]
+    start = started_from(run.recipe.network)
+    before = import_ood(start) if start else None
+    known, validated = (_pooled_features(model, pixels) for pixels in (train, val.pixels))
+    return temperature, fit_ood(known, validated, before)
 
 
 def calibration_views(run: Run, split: str) -> CalibrationViews:

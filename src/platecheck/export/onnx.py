@@ -12,12 +12,7 @@ import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    QuantFormat,
-    QuantType,
-    quantize_static,
-)
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from torch import Tensor, nn
 
@@ -26,7 +21,7 @@ from platecheck.data.cache import PixelCache
 from platecheck.data.folders import Photo, sha256_of
 from platecheck.errors import DataError, ModelError
 from platecheck.evaluation.evaluate import evaluate
-from platecheck.export.calibration import batches, calibration_views, fit_run_temperature
+from platecheck.export.calibration import batches, calibration_views, fit_calibration
 from platecheck.export.ood import MahalanobisOOD, OODHead
 from platecheck.export.thresholds import choose_thresholds, worst_view
 from platecheck.files import replacing
@@ -81,23 +76,14 @@ class InferenceModel(nn.Module):
 
 @dataclass(frozen=True)
 class ExportReport:
-    """Result of an export.
-
-    Attributes:
-        path: the file.
-        epoch: the epoch of its weights, counted from 1.
-        bytes: its size.
-        photos: validation photos that run and file were compared on.
-        max_difference: largest difference of a probability.
-        changed: photos whose prediction changed.
-    """
+    """Result of an export, compared with the run on validation photos."""
 
     path: Path
     epoch: int
     bytes: int
     photos: int
-    max_difference: float
-    changed: int
+    max_difference: float  # of a probability
+    changed: int  # predictions
 
 
 def export(
@@ -120,9 +106,9 @@ def export(
         int8: quantize statically (QDQ, weights per channel), with ranges from training photos, all
             but the first convolutions (`register_network`) and the last layer.
         epoch: counted from 1 [default: the best one].
-        wrong: error guarantee: the maximum error rate among predictions of each
-            class. Thresholds that meet it are chosen on validation photos; predictions below them
-            are *unsure*. Without one, a fine-tuned model keeps those of the model it started from.
+        wrong: error guarantee, the maximum error rate among predictions of each class; predictions
+            below thresholds chosen on validation photos are *unsure*. Without one, a fine-tuned
+            model keeps the thresholds of the model it started from.
         measure: evaluate the file on validation and test photos, for its metadata.
 
     Raises:
@@ -131,28 +117,15 @@ def export(
             written.
     """
     model = TorchPredictor(run, epoch)
-    if run.recipe.calibrate and not model.calibrated:
-        model.temperature = fit_run_temperature(model, calibration_views(run, "val"))
-    fitted = model.calibrated and run.ood_statistics.is_file()
-    ood = MahalanobisOOD.load(run.ood_statistics) if fitted else None
+    if model.calibrated:
+        ood = MahalanobisOOD.load(run.ood_statistics) if run.ood_statistics.is_file() else None
+    elif run.recipe.calibrate:  # the run's calibration is of its best epoch
+        model.temperature, ood = fit_calibration(model, calibration_views(run, "val"))
+    else:
+        ood = None
     validation = _verified(run, "val")
     cache = PixelCache(model.size, validation)
-    info = ModelInfo(
-        platecheck=run.facts.platecheck,
-        recipe=run.recipe.name,
-        network=run.recipe.network.name,
-        classes=run.facts.classes,
-        size=model.size,
-        precision="int8" if int8 else "float32",
-        temperature=model.temperature,
-        epoch=model.epoch,
-        seed=run.facts.seed,
-        data_fingerprint=run.facts.fingerprint,
-        split_info=run.facts.split_info,
-        metrics={},
-        thresholds=_initial_thresholds(run),
-        ood_threshold=ood.limit if ood else None,
-    )
+    info = _model_info(model, ood, int8=int8)
     with replacing(Path(path)) as temporary:
         _write_graph(InferenceModel(model, ood), run, temporary, int8=int8)
         exported = _with_metadata(temporary, info)
@@ -175,6 +148,27 @@ def export(
         _with_metadata(temporary, info.model_copy(update=measured))
     size = Path(path).stat().st_size
     return ExportReport(Path(path), model.epoch, size, len(validation), difference, changed)
+
+
+def _model_info(model: TorchPredictor, ood: MahalanobisOOD | None, *, int8: bool) -> ModelInfo:
+    """Return the metadata, without what is measured with the exported file."""
+    facts, recipe = model.run.facts, model.run.recipe
+    return ModelInfo(
+        platecheck=facts.platecheck,
+        recipe=recipe.name,
+        network=recipe.network.name,
+        classes=facts.classes,
+        size=model.size,
+        precision="int8" if int8 else "float32",
+        temperature=model.temperature,
+        epoch=model.epoch,
+        seed=facts.seed,
+        data_fingerprint=facts.fingerprint,
+        split_info=facts.split_info,
+        metrics={},
+        thresholds=_initial_thresholds(model.run),
+        ood_threshold=ood.limit if ood else None,
+    )
 
 
 def _write_graph(module: InferenceModel, run: Run, path: Path, *, int8: bool) -> None:

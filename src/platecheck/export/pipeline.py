@@ -11,12 +11,7 @@ from platecheck.files import writing
 from platecheck.training.callbacks import DivergedError, TrainingProgress
 from platecheck.training.run import Run
 from platecheck.training.teacher import TeacherModel
-from platecheck.training.train import (
-    TrainingSetup,
-    build_teacher_run,
-    first_process,
-    train_epochs,
-)
+from platecheck.training.train import TrainingSetup, build_teacher_run, first_process, train_epochs
 
 
 def train_run(setup: TrainingSetup, console: Console) -> Run:
@@ -31,17 +26,11 @@ def train_run(setup: TrainingSetup, console: Console) -> Run:
     with setup.held, writing(run.folder, "free some space, then use --resume"):
         teacher = None
         if recipe is not None:
-            model = recipe.model or str(_train_teacher(setup, console))
-            teacher = TeacherModel(model, run.facts.classes, tta_flips=recipe.tta_flips)
+            file = run.teacher / "model.onnx"
+            if not recipe.model and not file.is_file():
+                _train_and_calibrate(build_teacher_run(setup), None, console, file)
+            teacher = TeacherModel(recipe.model or str(file), run.facts.classes, recipe.tta_flips)
         return _train_and_calibrate(setup, teacher, console)
-
-
-def _train_teacher(setup: TrainingSetup, console: Console) -> Path:
-    """Train and export the recipe's teacher unless that is done; return the file."""
-    file = setup.run.teacher / "model.onnx"
-    if not file.is_file():
-        _train_and_calibrate(build_teacher_run(setup), None, console, file)
-    return file
 
 
 def _train_and_calibrate(

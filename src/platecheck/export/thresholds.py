@@ -54,21 +54,14 @@ def choose_thresholds(
 
 
 def worst_view(
-    probabilities: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    owners: NDArray[np.integer],
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], owners: NDArray[np.integer]
 ) -> tuple[NDArray[np.floating], NDArray[np.integer]]:
     """Select, for each dish, the view with the lowest probability of the true class.
 
     Views of one dish are not independent; counting each would overstate the sample size.
 
-    Args:
-        probabilities: [N, classes].
-        labels: [N].
-        owners: [N], index of the dish, of M, that each is a view of.
-
-    Returns:
-        Probabilities [M, classes] and labels [M].
+    `owners` [N] is the index of the dish, of M, that each of the probabilities [N, classes] is a
+    view of. Returns probabilities [M, classes] and labels [M].
     """
     own = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
     rows = np.lexsort((own, owners))
@@ -78,18 +71,11 @@ def worst_view(
 
 
 def _threshold(
-    scores: NDArray[np.floating],
-    given: NDArray[np.bool_],
-    other: NDArray[np.bool_],
-    allowed: float,
+    scores: NDArray[np.floating], given: NDArray[np.bool_], other: NDArray[np.bool_], allowed: float
 ) -> float:
-    """Return the lowest threshold of one class.
+    """Return the lowest threshold of one class on its probabilities [N].
 
-    Args:
-        scores: [N], probabilities of the class.
-        given: [N], photos for which it is the most probable class.
-        other: [N], photos of other classes.
-        allowed: maximum error rate.
+    `given` [N]: it is the most probable class; `other` [N]: the photo is of another class.
     """
     if allowed >= 1:
         return 0.0

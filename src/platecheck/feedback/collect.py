@@ -33,19 +33,12 @@ COLUMNS = ("path", "sha256", "split", "label", "reviewers", "group", "feedback")
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A collected dataset.
-
-    Attributes:
-        folder: its folder.
-        counts: number of photos by split and class.
-        left_out: number of excluded photos by reason.
-        groups: number of groups of near-duplicates, singletons included.
-    """
+    """A collected dataset."""
 
     folder: Path
-    counts: dict[str, dict[str, int]]
-    left_out: dict[str, int]
-    groups: int
+    counts: dict[str, dict[str, int]]  # photos by split and class
+    left_out: dict[str, int]  # excluded photos by reason
+    groups: int  # groups of near-duplicates, singletons included
 
 
 @dataclass(slots=True)
@@ -69,15 +62,11 @@ def collect(
     """Write labelled photos to ``DIR/{train,val,test}/{class}/``.
 
     Near-duplicates go into the same split, and each photo is written once. The result is
-    deterministic for the same feedback and seed.
+    deterministic for the same feedback and seed. The folder is created atomically.
 
     Args:
-        store: the feedback.
-        folder: output folder; must be new or empty, and is created atomically.
         unreviewed: use the labels of users for photos without a review.
-        seed: seed of the split.
         on_start: called with the number of photos to process.
-        on_photo: called after each photo.
 
     Raises:
         DataError: The folder is not empty, or there are too few photos.
@@ -146,11 +135,7 @@ def _fingerprint(store: Store, photo: str) -> Fingerprint | None:
 def _split(
     found: Sequence[_Labelled], groups: Sequence[int], seed: int
 ) -> dict[str, dict[str, int]]:
-    """Assign splits by group; return the number of photos by split and class.
-
-    Raises:
-        DataError: There are too few photos.
-    """
+    """Assign splits by group; return the number of photos by split and class."""
     classes = sorted({each.label for each in found})
     if len(classes) < 2:
         raise DataError(f"all photos have class '{classes[0]}'; at least two classes are needed")

@@ -28,15 +28,10 @@ _LOCK_ID = 0x706C617465636865  # of the advisory lock: "plateche"
 
 
 class Database:
-    """Thread-safe connections to a database."""
+    """Thread-safe connections to a database; methods raise `StorageError` if it is unavailable."""
 
     def __init__(self, url: str) -> None:
-        """Prepare the engine, without connecting.
-
-        Raises:
-            SettingsError: The URL is invalid.
-            MissingExtraError: The driver is missing.
-        """
+        """Prepare the engine, without connecting."""
         parsed = _parse(url)
         self.name = parsed.render_as_string(hide_password=True)
         is_sqlite = parsed.drivername == "sqlite"
@@ -48,11 +43,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Start a read transaction.
-
-        Raises:
-            StorageError: The database is unavailable.
-        """
+        """Start a read transaction."""
         with self._translate_errors(), self._engine.begin() as connection:
             yield connection
 
@@ -60,11 +51,7 @@ class Database:
     def writing(self, *, exclusive: bool = False) -> Iterator[Connection]:
         """Start a transaction that is committed to disk when the block ends.
 
-        Args:
-            exclusive: exclude other exclusive transactions. SQLite has one writer in any case.
-
-        Raises:
-            StorageError: The database is unavailable.
+        Exclusive ones exclude each other; SQLite has one writer in any case.
         """
         with (
             self._translate_errors(),
@@ -75,11 +62,7 @@ class Database:
             yield connection
 
     def check_space(self) -> None:
-        """Check that there is room to add a photo; only possible for SQLite.
-
-        Raises:
-            StorageError: The disk is full.
-        """
+        """Raise `StorageError` if there is no room for a photo; only possible for SQLite."""
         if self.file and shutil.disk_usage(self.file.parent).free < RESERVE:
             raise StorageError(f"{self.name}: the disk is full, except for a reserve")
 
@@ -144,8 +127,5 @@ def _postgresql(url: URL) -> Engine:
         isolation_level="READ COMMITTED",  # read fresh data after waiting for a lock
         pool_pre_ping=True,
         pool_timeout=TIMEOUT,
-        connect_args={
-            "connect_timeout": TIMEOUT,
-            "options": f"{options} -c synchronous_commit=on",
-        },
+        connect_args={"connect_timeout": TIMEOUT, "options": f"{options} -c synchronous_commit=on"},
     )

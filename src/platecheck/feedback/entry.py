@@ -7,23 +7,16 @@ from io import BytesIO
 
 from PIL import Image
 
-from platecheck.model_info import UNSURE
 from platecheck.photo import open_photo
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A model's prediction for a photo.
+    """A model's prediction for a photo."""
 
-    Attributes:
-        model: id of the model.
-        label: class name, "unsure" or "not a dish".
-        probabilities: probability by class.
-    """
-
-    model: str
-    label: str
-    probabilities: Mapping[str, float]
+    model: str  # id
+    label: str  # class name, "unsure" or "not a dish"
+    probabilities: Mapping[str, float]  # by class
 
     @property
     def probability(self) -> float:
@@ -32,30 +25,15 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """A feedback entry, without its photo.
+    """A feedback entry, without its photo."""
 
-    Attributes:
-        id: secret; whoever knows it may delete the entry.
-        photo: SHA-256 of the photo as it was sent.
-        true_label: label according to the user: a class, or "not a dish".
-        answer: prediction of the service.
-        time: time of submission, in UTC.
-        key: name of the API key used, if any.
-        client: prediction made on the user's device, if any.
-    """
-
-    id: str
-    photo: str
-    true_label: str
-    answer: Answer
-    time: datetime
-    key: str | None = None
-    client: Answer | None = None
-
-    @property
-    def disagrees(self) -> bool:
-        """Whether the user considers the prediction wrong; "unsure" is not wrong."""
-        return self.answer.label not in (UNSURE, self.true_label)
+    id: str  # secret; whoever knows it may delete the entry
+    photo: str  # SHA-256 of the photo as it was sent
+    true_label: str  # according to the user: a class, or "not a dish"
+    answer: Answer  # of the service
+    time: datetime  # of submission, in UTC
+    key: str | None = None  # name of the API key used
+    client: Answer | None = None  # of the user's device
 
 
 def encode_photo(photo: bytes, max_side: int = 1024) -> bytes:

@@ -22,12 +22,7 @@ _CHANGES = (
 
 
 def import_photos(database: Database, database_id: str, folder: Path | None) -> None:
-    """Import all photos in one transaction; warn about those that cannot be opened.
-
-    Raises:
-        SettingsError: The folder is missing or belongs to another database.
-        StorageError: The database is unavailable; nothing was changed.
-    """
+    """Import all photos in one transaction; warn about those that cannot be opened."""
     if folder is None:
         raise SettingsError(
             f"{database.name} was created by platecheck 0.1; pass the folder of its photos once, to"
@@ -62,11 +57,7 @@ def import_photos(database: Database, database_id: str, folder: Path | None) -> 
 
 
 def delete_imported(database: Database, database_id: str, folder: Path) -> None:
-    """Delete the photo files of a database that were imported; harmless to repeat.
-
-    Raises:
-        OutputError: A file cannot be deleted.
-    """
+    """Delete the photo files of a database that were imported; harmless to repeat."""
     if _owner(folder) != database_id:
         return
     missing = select(FEEDBACK.c.photo).where(FEEDBACK.c.content.is_(None))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from platecheck.feedback.entry import Answer, Feedback
-from platecheck.model_info import NO_DISH
+from platecheck.model_info import NO_DISH, UNSURE
 
 Decisions = dict[str, dict[str, str]]
 """Labels by photo and reviewer."""
@@ -21,8 +21,8 @@ class Item:
 
     @property
     def disputed(self) -> bool:
-        """Whether a user considers the prediction wrong."""
-        return any(each.disagrees for each in self.feedback)
+        """Whether a user considers the prediction wrong; "unsure" is not wrong."""
+        return any(each.answer.label not in (UNSURE, each.true_label) for each in self.feedback)
 
     @property
     def answer(self) -> Answer:
@@ -69,10 +69,7 @@ def agreements(decisions: Decisions) -> list[Agreement]:
 def cohens_kappa(pairs: list[tuple[str, str]]) -> float | None:
     """Compute Cohen's kappa (1960): (observed - expected) / (1 - expected).
 
-    Implemented here to avoid a dependency on scikit-learn.
-
-    Returns:
-        A value up to 1; 0 is agreement by chance; None if chance alone gives 1.
+    0 is agreement by chance, 1 the maximum; None if chance alone gives 1.
     """
     ones, others = (Counter(labels) for labels in zip(*pairs, strict=True))
     total = len(pairs)

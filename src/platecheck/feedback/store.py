@@ -3,12 +3,13 @@
 import hashlib
 import uuid
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, delete, func, insert, inspect, select
+from sqlalchemy import ColumnElement, Row, Select, delete, func, insert, inspect, select
 
 from platecheck.errors import PlatecheckError, RenamedWarning, SettingsError, StorageError
 from platecheck.feedback.database import Database
@@ -39,13 +40,10 @@ class Store:
         key: str | None = None,
         client: Answer | None = None,
     ) -> Feedback:
-        """Store a feedback entry durably, with the photo re-encoded by `encode_photo`.
-
-        `photo` is the file content; see `Feedback` for the other arguments.
+        """Store a feedback entry durably, with the photo file re-encoded by `encode_photo`.
 
         Raises:
             PhotoError: The photo cannot be opened.
-            StorageError: It could not be stored.
         """
         self.database.check_space()
         content, name = encode_photo(photo), hashlib.sha256(photo).hexdigest()
@@ -67,30 +65,26 @@ class Store:
             self._discarded.add(feedback)
 
     def get(self, feedback: str) -> Feedback | None:
-        with self.database.reading() as connection:
-            row = connection.execute(select(*_ENTRY).where(FEEDBACK.c.id == feedback)).first()
-        return _from_row(row) if row else None
+        rows = self._rows(select(*_ENTRY).where(FEEDBACK.c.id == feedback))
+        return _from_row(rows[0]) if rows else None
 
     def all(self) -> list[Feedback]:
         """Return all entries, oldest first."""
-        with self.database.reading() as connection:
-            found = select(*_ENTRY).order_by(FEEDBACK.c.time, FEEDBACK.c.id)
-            return [_from_row(row) for row in connection.execute(found)]
+        found = select(*_ENTRY).order_by(FEEDBACK.c.time, FEEDBACK.c.id)
+        return [_from_row(row) for row in self._rows(found)]
 
     def photo(self, name: str) -> bytes | None:
         """Return a photo as a JPEG, by the hash in `Feedback.photo`."""
         content = FEEDBACK.c.content
         found = select(content).where(FEEDBACK.c.photo == name, content.is_not(None)).limit(1)
-        with self.database.reading() as connection:
-            photo: bytes | None = connection.scalar(found)
-        return photo
+        rows = self._rows(found)
+        return rows[0].content if rows else None
 
     def counts(self) -> dict[str, int]:
         """Count the entries by true label."""
-        found = select(FEEDBACK.c.right_label, func.count()).group_by(FEEDBACK.c.right_label)
-        with self.database.reading() as connection:
-            rows = connection.execute(found).all()
-        return dict(sorted((str(label), int(count)) for label, count in rows))
+        label = FEEDBACK.c.right_label
+        found = select(label, func.count().label("entries")).group_by(label)
+        return dict(sorted((row.right_label, row.entries) for row in self._rows(found)))
 
     def delete(self, feedback: str) -> bool:
         """Delete an entry with its photo; return whether it existed."""
@@ -114,17 +108,12 @@ class Store:
 
     def decisions(self) -> Decisions:
         found: Decisions = {}
-        with self.database.reading() as connection:
-            for row in connection.execute(select(REVIEW).order_by(REVIEW.c.reviewer)):
-                found.setdefault(row.photo, {})[row.reviewer] = row.label
+        for row in self._rows(select(REVIEW).order_by(REVIEW.c.reviewer)):
+            found.setdefault(row.photo, {})[row.reviewer] = row.label
         return found
 
     def decide(self, photo: str, reviewer: str, label: str | None) -> bool:
-        """Replace a reviewer's decision on a photo; None only removes it.
-
-        Returns:
-            Whether the photo exists.
-        """
+        """Replace a reviewer's decision on a photo (None removes it); return if there is one."""
         mine = (REVIEW.c.photo == photo) & (REVIEW.c.reviewer == reviewer)
         with self.database.writing(exclusive=True) as connection:
             connection.execute(delete(REVIEW).where(mine))
@@ -140,6 +129,10 @@ class Store:
     def close(self) -> None:
         self.database.close()
 
+    def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        with self.database.reading() as connection:
+            return connection.execute(query).all()
+
     def _delete(self, condition: ColumnElement[bool]) -> int:
         """Delete entries, and the decisions on photos that no entry has any more."""
         with self.database.writing(exclusive=True) as connection:
@@ -154,7 +147,6 @@ def open_store(url: str, photos: Path | None = None, *, create: bool = False) ->
     """Open a database.
 
     Args:
-        url: URL of the database.
         photos: folder of the photos of a database of version 0.1, to import.
         create: create missing tables, and the file of an SQLite database.
 

@@ -59,10 +59,7 @@ Thumbnail = tuple[str, str]
 class Section:
     """Findings of one kind and severity.
 
-    Attributes:
-        count: number of findings.
-        pictured: messages, thumbnails and number of further photos of the first findings.
-        named: further findings, listed by name.
+    The first are pictured, with messages, thumbnails and number of further photos.
     """
 
     title: str
@@ -80,13 +77,10 @@ def write_page(
     exclusion_list: Path | None = None,
     on_finding: Callable[[], None] | None = None,
 ) -> None:
-    """Write the report atomically.
+    """Write the report atomically; the audited photos must still be there.
 
-    Args:
-        audit: its photos must still be there.
-        path: destination.
-        exclusion_list: path of the exclusion list, if it was written.
-        on_finding: called after each finding, for a progress bar.
+    `exclusion_list` is the path of the exclusion list, if it was written; `on_finding` is called
+    after each finding.
 
     Raises:
         DataError: the file cannot be written.

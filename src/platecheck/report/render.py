@@ -45,11 +45,7 @@ def render_template(name: str, *, title: str, decimals: int = 1, **context: Any)
 
 
 def save_page(page: str, path: Path) -> None:
-    """Write a page atomically, replacing undecodable bytes of file names with "?".
-
-    Raises:
-        DataError: the file cannot be written.
-    """
+    """Write a page atomically, replacing undecodable bytes of file names with "?"."""
     plots.write(page.encode("utf-8", "replace"), path)
 
 

@@ -46,18 +46,7 @@ class GalleryRow:
 
 @dataclass(frozen=True, eq=False)
 class RunReport:
-    """Content of the report; empty fields omit their section.
-
-    Attributes:
-        recipe: the resolved recipe as YAML.
-        counts: photos by split and class.
-        trained: rows (label to text) at the top of the page.
-        history: rows for `plots.curves`, one per trained epoch.
-        evaluations: most important first.
-        mistakes: misclassified photos, most confident first.
-        backgrounds: exchanged backgrounds of the first evaluation.
-        gallery: the dishes most affected by other backgrounds, worst first.
-    """
+    """Content of the report; empty fields omit their section."""
 
     title: str
     recipe: str
@@ -65,16 +54,16 @@ class RunReport:
     data_fingerprint: str
     versions: Mapping[str, str] = field(default_factory=dict)
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    trained: Mapping[str, str] = field(default_factory=dict)
-    history: Sequence[Mapping[str, float]] = ()
+    trained: Mapping[str, str] = field(default_factory=dict)  # rows at the top of the page
+    history: Sequence[Mapping[str, float]] = ()  # rows for `plots.curves`, one per trained epoch
     best_epoch: int | None = None
     planned_epochs: int | None = None
     training_seconds: float | None = None
-    evaluations: Sequence[Evaluation] = ()
+    evaluations: Sequence[Evaluation] = ()  # most important first
     grid: Sequence[PredictedPhoto] = ()
     mistakes: Sequence[PredictedPhoto] = ()
     backgrounds: BackgroundMetrics | None = None
-    gallery: Sequence[GalleryRow] = ()
+    gallery: Sequence[GalleryRow] = ()  # the dishes most affected by other backgrounds, worst first
     commands: Sequence[str] = ()
     warnings: Sequence[str] = ()
 
@@ -92,13 +81,10 @@ def report_run(
     """Evaluate a run on its test and validation photos and write the report.
 
     Args:
-        folder: the run folder.
-        path: output file.
         data: the photos' location, if they were moved.
         backgrounds: also evaluate the first of these splits with exchanged backgrounds.
         seed: seed of the backgrounds, 0 or more.
         on_start: called with the number of photos at the start of each step.
-        on_photo: called after each photo.
 
     Raises:
         ModelError: there is no such run, or it has no finished epoch.
@@ -166,11 +152,7 @@ def _collect(
 
 
 def render(data: RunReport) -> str:
-    """Render the report as HTML.
-
-    Raises:
-        DataError: the history or an evaluation is invalid.
-    """
+    """Render the report as HTML."""
     lows = [evaluation.result.accuracy_ci95[0] for evaluation in data.evaluations]
     return render_template(
         "run.html.j2",
@@ -291,20 +273,12 @@ def _warnings(run: Run, first: Evaluation | None) -> Iterator[str]:
         )
 
 
-@dataclass(frozen=True)
-class _Plot:
-    """A figure: its data URI and text alternative."""
-
-    src: str
-    alt: str
-
-    @classmethod
-    def of(cls, figure: Figure, alt: str) -> "_Plot":
-        svg = plots.encode(figure, "svg", transparent=True)
-        return cls(data_uri("image/svg+xml", svg), alt)
+def _plot(figure: Figure, alt: str) -> dict[str, str]:
+    svg = plots.encode(figure, "svg", transparent=True)
+    return {"src": data_uri("image/svg+xml", svg), "alt": alt}
 
 
-def _curves(data: RunReport) -> _Plot | None:
+def _curves(data: RunReport) -> dict[str, str] | None:
     if not data.history:
         return None
     last = data.history[-1]
@@ -313,10 +287,10 @@ def _curves(data: RunReport) -> _Plot | None:
         f"{last['train_loss']:.3f} in training and {last['val_loss']:.3f} in validation, accuracy "
         f"{last['train_accuracy']:.1%} and {last['val_accuracy']:.1%}."
     )
-    return _Plot.of(plots.curves(data.history, data.best_epoch), alt)
+    return _plot(plots.curves(data.history, data.best_epoch), alt)
 
 
-def _matrix(evaluation: Evaluation) -> _Plot:
+def _matrix(evaluation: Evaluation) -> dict[str, str]:
     result = evaluation.result
     alt = f"Confusion matrix, {evaluation.split}."
     for truth, row in zip(result.classes, result.confusion_matrix, strict=True):
@@ -324,14 +298,14 @@ def _matrix(evaluation: Evaluation) -> _Plot:
         predicted = ", ".join(f"{count} as {name}" for count, name in counts)
         alt += f" Of {sum(row)} {truth} photos: {predicted}."
     figure = plots.confusion_matrix(result.confusion_matrix, result.classes, evaluation.split)
-    return _Plot.of(figure, alt)
+    return _plot(figure, alt)
 
 
-def _diagram(evaluation: Evaluation) -> _Plot:
+def _diagram(evaluation: Evaluation) -> dict[str, str]:
     result = evaluation.result
     alt = (
         f"Reliability diagram, {evaluation.split}. Mean confidence {result.mean_confidence:.1%}, "
         f"accuracy {result.accuracy:.1%}, expected calibration error {result.ece:.3f}."
     )
     binned = reliability(evaluation.probabilities, evaluation.labels)
-    return _Plot.of(plots.reliability_diagram(binned, evaluation.split), alt)
+    return _plot(plots.reliability_diagram(binned, evaluation.split), alt)

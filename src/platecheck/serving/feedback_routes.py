@@ -16,18 +16,22 @@ from platecheck.model_info import NO_DISH
 from platecheck.serving import observability as metrics
 from platecheck.serving.feedback_service import FeedbackService
 from platecheck.serving.problems import ProblemError
-from platecheck.serving.routes import FILE, authentication, classify, errors, form
+from platecheck.serving.routes import FILE, classify, errors, form
 from platecheck.serving.service import Service
 from platecheck.serving.uploads import read_form
 
 Id = Annotated[str, Path(alias="id", pattern="^[0-9a-f]{32}$")]
 FIELD, TEXTS = "photo", ("right", "consent", "answer")
-OFF = {404: "Feedback is disabled (--feedback)"}
-NOT_FOUND = {404: "No such feedback, or feedback is disabled"}
-UNAVAILABLE = {503: "Storage unavailable: retry after Retry-After seconds"}
+OFF = "Feedback is disabled (--feedback)"
+UNAVAILABLE = "Storage unavailable: retry after Retry-After seconds"
+_ID_ERRORS = {
+    404: "No such feedback, or feedback is disabled",
+    422: "Invalid id",
+    503: UNAVAILABLE,
+}
 _POST_ERRORS = {
     400: "The body is not a form",
-    **OFF,
+    404: OFF,
     408: "The upload timed out",
     413: "Too many bytes",
     415: "The body is compressed",
@@ -36,10 +40,11 @@ _POST_ERRORS = {
 }
 
 
-def _body(labels: Sequence[str]) -> dict[str, Any]:
+def form_body(classes: Sequence[str]) -> dict[str, Any]:
+    """Describe the request body for OpenAPI only, like `routes.predict_body`."""
     fields = {
         FIELD: FILE,
-        "right": {"type": "string", "enum": list(labels), "description": "the true label"},
+        "right": {"type": "string", "enum": [*classes, NO_DISH], "description": "the true label"},
         "consent": {
             "type": "string",
             "enum": ["true"],
@@ -96,113 +101,108 @@ class FeedbackInfo(BaseModel):
     by_label: dict[str, int] = Field(description="number of stored entries by true label")
 
 
-def feedback_api(
-    service: Service, keys: Mapping[str, str] | None, feedback: FeedbackService | None
-) -> APIRouter:
-    """Create the routes for feedback.
+router = APIRouter(tags=["feedback"])
 
-    Args:
-        service: classifies the photos again, so that stored predictions cannot be forged.
-        keys: hashes of API keys by name; None disables authentication.
-        feedback: stores the entries; None if feedback is off.
+
+@router.post(
+    "/v1/feedback",
+    operation_id="createFeedback",
+    summary="Submit feedback",
+    status_code=201,
+    response_model_exclude_none=True,
+    responses=errors(_POST_ERRORS),
+)
+async def create(request: Request, response: Response) -> FeedbackEntry:
+    """Store a photo with its true label and the prediction of this service.
+
+    Nothing is stored unless the status is 201.
     """
-    auth, auth_errors = authentication(keys)
-    router = APIRouter(dependencies=auth, tags=["feedback"])
-    labels = (*service.classifier.classes, NO_DISH)
-
-    @router.post(
-        "/v1/feedback",
-        operation_id="createFeedback",
-        summary="Submit feedback",
-        status_code=201,
-        response_model_exclude_none=True,
-        responses=errors({**_POST_ERRORS, **auth_errors}),
-        openapi_extra={"requestBody": _body(labels)},
-    )
-    async def create(request: Request, response: Response) -> FeedbackEntry:
-        """Store a photo with its true label and the prediction of this service.
-
-        Nothing is stored unless the status is 201.
-        """
-        enabled = _require(feedback)
-        with _count_errors(), service.uploads.reserve() as memory:
-            service.check()
-            (_, photo), texts = await read_form(
-                request.stream(), request.headers, service.settings, memory, texts=TEXTS
+    feedback = _enabled(request)
+    service: Service = request.app.state.service
+    with _count_errors(), service.uploads.reserve() as memory:
+        service.check_capacity()
+        (_, photo), texts = await read_form(
+            request.stream(), request.headers, service.settings, memory, texts=TEXTS
+        )
+        true_label, client = _parse(texts, _labels(request))
+        (result,) = await classify(request, [("photo", photo)], record=False)
+        prediction = result.prediction
+        if prediction.error:
+            raise ProblemError(422, prediction.error.reason)
+        answer = Answer(service.classifier.id, prediction.label, prediction.probabilities or {})
+        key = request.state.log.get("key")
+        try:
+            entry = await feedback.run_blocking(
+                lambda: feedback.store.add(photo, true_label, answer, key=key, client=client),
+                "the feedback was not stored",
+                undo=lambda entry: feedback.store.discard(entry.id),
             )
-            true_label, client = _parse(texts, labels)
-            (result,) = await classify(request, service, [("photo", photo)], record=False)
-            prediction = result.prediction
-            if prediction.error:
-                raise ProblemError(422, prediction.error.reason)
-            answer = Answer(service.classifier.id, prediction.label, prediction.probabilities or {})
-            key = request.state.log.get("key")
-            try:
-                entry = await enabled.run_blocking(
-                    lambda: enabled.store.add(photo, true_label, answer, key=key, client=client),
-                    "the feedback was not stored",
-                    undo=lambda entry: enabled.store.discard(entry.id),
-                )
-            except PhotoError as error:  # corruption that reduced-scale decoding did not reach
-                raise ProblemError(422, error.reason) from error
-        metrics.FEEDBACK.labels("stored").inc()
-        response.headers["Location"] = f"/v1/feedback/{entry.id}"
-        return FeedbackEntry.of(entry, enabled.days)
+        except PhotoError as error:  # corruption that reduced-scale decoding did not reach
+            raise ProblemError(422, error.reason) from error
+    metrics.FEEDBACK.labels("stored").inc()
+    response.headers["Location"] = f"/v1/feedback/{entry.id}"
+    return FeedbackEntry.of(entry, feedback.days)
 
-    @router.get(
-        "/v1/feedback",
-        operation_id="describeFeedback",
-        summary="Get feedback policy",
-        responses=errors({**auth_errors, **OFF, **UNAVAILABLE}),
+
+@router.get(
+    "/v1/feedback",
+    operation_id="describeFeedback",
+    summary="Get feedback policy",
+    responses=errors({404: OFF, 503: UNAVAILABLE}),
+)
+async def info(request: Request) -> FeedbackInfo:
+    """Return how long feedback is stored, and how many entries there are."""
+    feedback = _enabled(request)
+    counts = await feedback.run_blocking(feedback.store.counts, "the feedback cannot be counted")
+    return FeedbackInfo(
+        days=feedback.days, labels=_labels(request), stored=sum(counts.values()), by_label=counts
     )
-    async def info() -> FeedbackInfo:
-        """Return how long feedback is stored, and how many entries there are."""
-        enabled = _require(feedback)
-        counts = await enabled.run_blocking(enabled.store.counts, "the feedback cannot be counted")
-        return FeedbackInfo(
-            days=enabled.days, labels=labels, stored=sum(counts.values()), by_label=counts
-        )
 
-    @router.get(
-        "/v1/feedback/{id}",
-        operation_id="getFeedback",
-        summary="Get feedback",
-        response_model_exclude_none=True,
-        responses=errors({**auth_errors, **NOT_FOUND, 422: "Invalid id", **UNAVAILABLE}),
+
+@router.get(
+    "/v1/feedback/{id}",
+    operation_id="getFeedback",
+    summary="Get feedback",
+    response_model_exclude_none=True,
+    responses=errors(_ID_ERRORS),
+)
+async def get(request: Request, feedback_id: Id) -> FeedbackEntry:
+    """Return a feedback entry, without its photo."""
+    feedback = _enabled(request)
+    entry = await feedback.run_blocking(
+        lambda: feedback.store.get(feedback_id), "the feedback cannot be read"
     )
-    async def get(feedback_id: Id) -> FeedbackEntry:
-        """Return a feedback entry, without its photo."""
-        enabled = _require(feedback)
-        entry = await enabled.run_blocking(
-            lambda: enabled.store.get(feedback_id), "the feedback cannot be read"
-        )
-        if entry is None:
-            raise ProblemError(404, "no such feedback")
-        return FeedbackEntry.of(entry, enabled.days)
-
-    @router.delete(
-        "/v1/feedback/{id}",
-        operation_id="deleteFeedback",
-        summary="Delete feedback",
-        status_code=204,
-        responses=errors({**auth_errors, **NOT_FOUND, 422: "Invalid id", **UNAVAILABLE}),
-    )
-    async def delete(feedback_id: Id) -> None:
-        """Delete a feedback entry and its photo."""
-        enabled = _require(feedback)
-        if not await enabled.run_blocking(
-            lambda: enabled.store.delete(feedback_id), "the feedback is not deleted yet"
-        ):
-            raise ProblemError(404, "no such feedback")
-        metrics.FEEDBACK.labels("deleted").inc()
-
-    return router
+    if entry is None:
+        raise ProblemError(404, "no such feedback")
+    return FeedbackEntry.of(entry, feedback.days)
 
 
-def _require(feedback: FeedbackService | None) -> FeedbackService:
+@router.delete(
+    "/v1/feedback/{id}",
+    operation_id="deleteFeedback",
+    summary="Delete feedback",
+    status_code=204,
+    responses=errors(_ID_ERRORS),
+)
+async def delete(request: Request, feedback_id: Id) -> None:
+    """Delete a feedback entry and its photo."""
+    feedback = _enabled(request)
+    if not await feedback.run_blocking(
+        lambda: feedback.store.delete(feedback_id), "the feedback is not deleted yet"
+    ):
+        raise ProblemError(404, "no such feedback")
+    metrics.FEEDBACK.labels("deleted").inc()
+
+
+def _enabled(request: Request) -> FeedbackService:
+    feedback: FeedbackService | None = request.app.state.feedback
     if feedback is None:
         raise ProblemError(404, "feedback is disabled")
     return feedback
+
+
+def _labels(request: Request) -> tuple[str, ...]:
+    return (*request.app.state.service.classifier.classes, NO_DISH)
 
 
 def _parse(texts: Mapping[str, str], labels: tuple[str, ...]) -> tuple[str, Answer | None]:

@@ -46,20 +46,12 @@ class FeedbackService:
         self.store.close()
 
     async def run_blocking(
-        self,
-        call: Callable[[], T],
-        failure: str,
-        undo: Callable[[T], None] = lambda result: None,
+        self, call: Callable[[], T], failure: str, undo: Callable[[T], None] = lambda result: None
     ) -> T:
-        """Run a call to the store on a thread.
-
-        Args:
-            call: the call.
-            failure: error message if it fails.
-            undo: called with the result if the request is cancelled.
+        """Run a call to the store on a thread; undo its result if the request is cancelled.
 
         Raises:
-            ProblemError: 503, the store is unavailable or busy.
+            ProblemError: 503, the store is unavailable or busy; its text contains `failure`.
         """
         if self.waiting == MAX_WAITING:
             raise ProblemError(503, f"too many requests for feedback: {failure}", headers=RETRY)
@@ -97,13 +89,7 @@ class FeedbackService:
 
 
 def open_feedback(settings: Settings) -> "Store | None":
-    """Open the feedback store, creating it if necessary; None if feedback is off.
-
-    Raises:
-        SettingsError: The database or the folder cannot be used.
-        MissingExtraError: Packages are missing.
-        StorageError: The database cannot be reached.
-    """
+    """Open the feedback store, creating it if necessary; None if feedback is off."""
     if settings.feedback is None:
         return None
     try:

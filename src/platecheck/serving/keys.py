@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from platecheck.errors import SettingsError
-from platecheck.files import replacing
+from platecheck.files import write_text
 
 PREFIX = "pck_"
 _LINE = re.compile(r"(?P<name>[\w.-]{1,64}) +(?P<hash>[0-9a-f]{64})")
@@ -27,12 +27,10 @@ def add_key(file: Path, name: str) -> str:
     if name in known:
         raise SettingsError(f"{file} already has a key named {name}; choose another name")
     key = PREFIX + secrets.token_urlsafe(32)
-    line = f"{name} {_hash(key)}"
-    if not _LINE.fullmatch(line):
+    known[name] = _hash(key)
+    if not _LINE.fullmatch(f"{name} {known[name]}"):
         raise SettingsError("a key name may have up to 64 letters, digits, _, - and .")
-    lines = [f"{old} {digest}" for old, digest in known.items()]
-    with replacing(file) as temporary:
-        temporary.write_text("".join(f"{each}\n" for each in [*lines, line]), encoding="utf-8")
+    write_text(file, "".join(f"{each} {digest}\n" for each, digest in known.items()))
     file.chmod(0o600)
     return key
 

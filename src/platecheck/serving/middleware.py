@@ -6,6 +6,7 @@ import re
 import time
 import uuid
 from collections.abc import Collection
+from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -48,15 +49,15 @@ CHUNK = 64 * 1024
 _REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 
 
+@dataclass(frozen=True)
 class RequestContextMiddleware:
     """Outermost middleware: request id, security headers, metrics and log."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    app: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         start = time.perf_counter()
         method, status = scope["method"], 0
@@ -85,7 +86,7 @@ class RequestContextMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_headers)
+            await self.app(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - start
             # The route (static files: the mount path): raw paths have unbounded cardinality.
@@ -106,34 +107,27 @@ class RequestContextMiddleware:
             )
 
 
+@dataclass(frozen=True)
 class TimeoutMiddleware:
     """Limit the time until a response starts, and turn failures into problem details.
 
     The server's sockets limit how long a client may stop reading the response.
-
-    Args:
-        app: the wrapped application.
-        request_timeout: seconds until the response must start, upload included.
-        idle_timeout: seconds that an upload may pause; None for no limit.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, request_timeout: float, idle_timeout: float | None = None
-    ) -> None:
-        self._app = app
-        self._request_timeout = request_timeout
-        self._idle_timeout = idle_timeout
+    app: ASGIApp
+    request_timeout: float  # seconds until the response must start, upload included
+    idle_timeout: float | None = None  # seconds that an upload may pause
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         request_id = scope["state"]["request_id"]
         uploaded, started = False, False
 
         async def receive_in_time() -> Message:
             nonlocal uploaded
-            async with asyncio.timeout(None if uploaded else self._idle_timeout):
+            async with asyncio.timeout(None if uploaded else self.idle_timeout):
                 message = await receive()
             uploaded = uploaded or not message.get("more_body", False)
             return message
@@ -145,8 +139,8 @@ class TimeoutMiddleware:
             await send(message)
 
         try:
-            async with asyncio.timeout(self._request_timeout) as limit:
-                await self._app(scope, receive_in_time, send_in_time)
+            async with asyncio.timeout(self.request_timeout) as limit:
+                await self.app(scope, receive_in_time, send_in_time)
             return
         except TimeoutError:
             REJECTED.labels("late").inc()
@@ -167,24 +161,17 @@ class TimeoutMiddleware:
         await response(scope, receive, send)
 
 
+@dataclass(frozen=True)
 class HostOriginMiddleware:
     """Reject requests with an unknown Host or a cross-site Origin.
 
     A browser can reach services that are not meant to be public. Checking the Origin header stops
     requests from other sites, checking the Host header a domain that is rebound to 127.0.0.1.
-
-    Args:
-        app: the wrapped application.
-        hosts: allowed host names; None allows any.
-        origins: allowed origins besides the service's own, such as ``https://app.example``.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, hosts: Collection[str] | None, origins: Collection[str]
-    ) -> None:
-        self._app = app
-        self._hosts = hosts
-        self._origins = origins
+    app: ASGIApp
+    hosts: Collection[str] | None  # None allows any
+    origins: Collection[str]  # besides the service's own, such as https://app.example
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -193,21 +180,21 @@ class HostOriginMiddleware:
                 response = problem_response(*rejection, scope["state"]["request_id"])
                 await response(scope, receive, send)
                 return
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
     def _check(self, headers: Headers) -> tuple[int, str] | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if self._hosts is not None:
+        if self.hosts is not None:
             try:
                 name = urlsplit(f"//{host}").hostname
             except ValueError:
                 name = None
             if not name:
                 return 421, "the Host header is missing or invalid"
-            if name not in self._hosts:
+            if name not in self.hosts:
                 detail = f"the host name {name} is not allowed; add it to PLATECHECK_ALLOWED_HOSTS"
                 return 421, detail
-        if origin and origin not in self._origins and origin.partition("://")[2] != host:
+        if origin and origin not in self.origins and origin.partition("://")[2] != host:
             return 403, "the origin is not allowed; add it to PLATECHECK_CORS_ORIGINS"
         return None
 
@@ -220,13 +207,9 @@ class CrossOrigin(CORSMiddleware):
         response = super().preflight_response(request_headers)
         if response.status_code < 400:
             return response
-        headers = {
-            name: value
-            for name, value in response.headers.items()
-            if name not in {"content-length", "content-type"}
-        }
+        del response.headers["content-length"], response.headers["content-type"]
         detail = bytes(response.body).decode()
-        return problem_response(response.status_code, detail, headers=headers)
+        return problem_response(response.status_code, detail, headers=response.headers)
 
 
 def _client(scope: Scope) -> str | None:

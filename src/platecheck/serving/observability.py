@@ -42,7 +42,8 @@ SECONDS = Histogram(
     ["path"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
-PHOTOS = Counter("platecheck_photos", "Classified photos, by label.", ["answer"])
+PHOTOS = Counter("platecheck_photos", "Classified photos, by label or verdict.", ["answer"])
+DISHES = Counter("platecheck_dishes", "Dishes in inspected photos, by label.", ["answer"])
 REJECTED = Counter("platecheck_rejected_requests", "Rejected requests, by reason.", ["reason"])
 FEEDBACK = Counter(
     "platecheck_feedback",

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Annotated
 
 import uvicorn
-from fastapi import Body, FastAPI, Query
+from fastapi import APIRouter, Body, Depends, FastAPI, Query
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 from starlette.requests import Request
@@ -69,66 +69,87 @@ class AgreementReport(BaseModel):
     disputed: list[Disputed] = Field(description="photos labelled by this reviewer")
 
 
+async def _store(request: Request) -> Store:
+    store: Store = request.app.state.store
+    return store
+
+
+Feedback = Annotated[Store, Depends(_store)]
+router = APIRouter()
+static = PageFiles("review")
+
+
+@router.get("/")
+async def page(request: Request) -> Response:
+    """Return the page."""
+    return await static.get_response("index.html", request.scope)
+
+
+# Not async, so that FastAPI runs the blocking calls on threads.
+
+
+@router.get("/v1/review")
+def queue(store: Feedback, reviewer: Reviewer) -> ReviewQueue:
+    """Return the photos to review."""
+    entries, decisions = store.all(), store.decisions()
+    photos = [
+        ReviewItem(
+            photo=item.photo,
+            label=item.answer.label,
+            probability=item.answer.probability,
+            said=Counter(entry.true_label for entry in item.feedback),
+            decision=decisions.get(item.photo, {}).get(reviewer),
+        )
+        for item in review_queue(entries)
+    ]
+    return ReviewQueue(labels=known_labels(entries), photos=photos)
+
+
+@router.get("/v1/photos/{photo}")
+def photo(store: Feedback, photo: PhotoHash, side: Side = 2048) -> Response:
+    """Return a photo, reduced to `side` pixels."""
+    content = store.photo(photo)
+    if content is None:
+        raise ProblemError(404, "the photo was deleted")
+    return Response(encode_photo(content, side), media_type="image/jpeg", headers=NO_STORE)
+
+
+@router.put("/v1/decisions/{photo}", status_code=204)
+def decide(
+    store: Feedback, photo: PhotoHash, reviewer: Reviewer, label: Annotated[str, Body(embed=True)]
+) -> None:
+    """Store a reviewer's decision."""
+    known = known_labels(store.all())
+    if label not in known:
+        raise ProblemError(422, f"label must be one of: {', '.join(known)}")
+    if not store.decide(photo, reviewer, label):
+        raise ProblemError(404, "the photo was deleted")
+
+
+@router.delete("/v1/decisions/{photo}", status_code=204)
+def undo(store: Feedback, photo: PhotoHash, reviewer: Reviewer) -> None:
+    """Remove a reviewer's decision."""
+    store.decide(photo, reviewer, None)
+
+
+@router.get("/v1/agreement")
+def agreement(store: Feedback, reviewer: Reviewer) -> AgreementReport:
+    """Compare the reviewers' decisions."""
+    decisions = store.decisions()
+    disputed = [
+        Disputed(photo=photo, decisions=labels)
+        for photo, labels in sorted(decisions.items())
+        if reviewer in labels and len(set(labels.values())) > 1
+    ]
+    return AgreementReport(pairs=agreements(decisions), disputed=disputed)
+
+
 def create_review(store: Store) -> FastAPI:
     """Create the ASGI application of the review page."""
     app = FastAPI(title="platecheck review", docs_url=None, redoc_url=None, openapi_url=None)
-
-    static = PageFiles("review")
-
-    @app.get("/")
-    async def page(request: Request) -> Response:
-        return await static.get_response("index.html", request.scope)
-
+    app.state.store = store
+    app.include_router(router)
     app.mount("/page", static)
-
-    # Not async, so that FastAPI runs the blocking calls on threads.
-
-    @app.get("/v1/review")
-    def queue(reviewer: Reviewer) -> ReviewQueue:
-        entries, decisions = store.all(), store.decisions()
-        photos = [
-            ReviewItem(
-                photo=item.photo,
-                label=item.answer.label,
-                probability=item.answer.probability,
-                said=Counter(entry.true_label for entry in item.feedback),
-                decision=decisions.get(item.photo, {}).get(reviewer),
-            )
-            for item in review_queue(entries)
-        ]
-        return ReviewQueue(labels=known_labels(entries), photos=photos)
-
-    @app.get("/v1/photos/{photo}")
-    def photo(photo: PhotoHash, side: Side = 2048) -> Response:
-        content = store.photo(photo)
-        if content is None:
-            raise ProblemError(404, "the photo was deleted")
-        return Response(encode_photo(content, side), media_type="image/jpeg", headers=NO_STORE)
-
-    @app.put("/v1/decisions/{photo}", status_code=204)
-    def decide(
-        photo: PhotoHash, reviewer: Reviewer, label: Annotated[str, Body(embed=True)]
-    ) -> None:
-        known = known_labels(store.all())
-        if label not in known:
-            raise ProblemError(422, f"label must be one of: {', '.join(known)}")
-        if not store.decide(photo, reviewer, label):
-            raise ProblemError(404, "the photo was deleted")
-
-    @app.delete("/v1/decisions/{photo}", status_code=204)
-    def undo(photo: PhotoHash, reviewer: Reviewer) -> None:
-        store.decide(photo, reviewer, None)
-
-    @app.get("/v1/agreement")
-    def agreement(reviewer: Reviewer) -> AgreementReport:
-        decisions = store.decisions()
-        disputed = [
-            Disputed(photo=photo, decisions=labels)
-            for photo, labels in sorted(decisions.items())
-            if reviewer in labels and len(set(labels.values())) > 1
-        ]
-        return AgreementReport(pairs=agreements(decisions), disputed=disputed)
-
     add_error_handlers(app)
     app.add_exception_handler(
         StorageError, lambda request, error: problem_response(503, str(error))
@@ -140,16 +161,7 @@ def create_review(store: Store) -> FastAPI:
 
 
 def serve_review(store: Store, *, port: int, on_ready: Callable[[str], None]) -> None:
-    """Serve the review page until SIGTERM or SIGINT.
-
-    Args:
-        store: the feedback to review.
-        port: port to listen on; 0 picks a free one.
-        on_ready: called with the URL once the socket is bound.
-
-    Raises:
-        SettingsError: The port cannot be used.
-    """
+    """Serve the review page until SIGTERM or SIGINT; `on_ready` gets its URL."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # like platecheck serve
     try:
         listening = socket.create_server((HOST, port))

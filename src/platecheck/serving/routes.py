@@ -3,6 +3,8 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,9 +15,21 @@ from starlette.responses import Response
 
 from platecheck.serving import observability
 from platecheck.serving.keys import find_key
-from platecheck.serving.problems import PROBLEM_JSON, ProblemError, problem_details
-from platecheck.serving.schemas import ModelMetadata, PhotoPrediction, PredictResponse, Status
-from platecheck.serving.service import Result, Service
+from platecheck.serving.problems import (
+    PROBLEM_JSON,
+    ProblemDetails,
+    ProblemError,
+    problem_details,
+)
+from platecheck.serving.schemas import (
+    InspectResponse,
+    ModelMetadata,
+    PhotoInspection,
+    PhotoPrediction,
+    PredictResponse,
+    Status,
+)
+from platecheck.serving.service import Service
 from platecheck.serving.settings import Settings
 from platecheck.serving.static import NO_CACHE
 from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos, unreadable
@@ -23,9 +37,25 @@ from platecheck.serving.uploads import FIELD, OTHER_FIELDS, is_form, read_photos
 FILE = {"type": "string", "format": "binary"}
 # Media types of a raw body; client generators do not support "image/*".
 RAW = ("image/*", "image/jpeg", "application/octet-stream")
+RETRY_AFTER = {
+    "Retry-After": {"description": "seconds to wait before retrying", "schema": {"type": "integer"}}
+}
+NOT_ALLOWED = {
+    403: "Origin not allowed (see PLATECHECK_CORS_ORIGINS)",
+    421: "Host not allowed (see PLATECHECK_ALLOWED_HOSTS)",
+}
+_PREDICT_ERRORS = {
+    400: "The body does not match its Content-Type",
+    408: "The upload timed out",
+    413: "Too many photos or bytes",
+    415: "Unsupported body: compressed, base64, JSON or other text, or a mislabelled form",
+    422: "No photo, an unreadable raw body, or an invalid parameter. Unreadable photos of a form"
+    " are reported as `error` in a 200 response",
+    503: "Overloaded: retry after Retry-After seconds",
+}
 
 
-def _body(settings: Settings) -> dict[str, Any]:
+def predict_body(settings: Settings) -> dict[str, Any]:
     """Describe the request body for OpenAPI only: FastAPI would read it without limits."""
     photos = {"type": "array", "items": FILE, "minItems": 1, "maxItems": settings.max_photos}
     return {
@@ -52,209 +82,208 @@ def form(fields: Mapping[str, Any], required: Sequence[str]) -> dict[str, Any]:
 
 def errors(by_status: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     """Describe error responses for OpenAPI, by status."""
-    schema = {"$ref": "#/components/schemas/ProblemDetails"}
-    retry = {
-        "Retry-After": {
-            "description": "seconds to wait before retrying",
-            "schema": {"type": "integer"},
-        }
-    }
-    return {
-        status: {
-            "description": description,
-            **({"headers": retry} if status == 503 else {}),
-            "content": {
-                PROBLEM_JSON: {
-                    "schema": schema,
-                    "example": problem_details(
-                        status, description, "5f0c9c0e7d1b4d6f"
-                    ).model_dump(),
-                }
-            },
-        }
-        for status, description in {**by_status, **_NOT_ALLOWED}.items()
-    }
+    described: dict[int | str, dict[str, Any]] = {}
+    for status, description in {**by_status, **NOT_ALLOWED}.items():
+        example = problem_details(status, description, "5f0c9c0e7d1b4d6f").model_dump()
+        content = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "example": example}
+        described[status] = {"description": description, "content": {PROBLEM_JSON: content}}
+        if status == 503:
+            described[status]["headers"] = RETRY_AFTER
+    return described
 
 
-_NOT_ALLOWED = {
-    403: "Origin not allowed (see PLATECHECK_CORS_ORIGINS)",
-    421: "Host not allowed (see PLATECHECK_ALLOWED_HOSTS)",
-}
-_PREDICT_ERRORS = {
-    400: "The body does not match its Content-Type",
-    408: "The upload timed out",
-    413: "Too many photos or bytes",
-    415: "Unsupported body: compressed, base64, JSON or other text, or a mislabelled form",
-    422: "No photo, an unreadable raw body, or an invalid parameter. Unreadable photos of a form"
-    " are reported as `error` in a 200 response",
-    503: "Overloaded: retry after Retry-After seconds",
-}
+BEARER = HTTPBearer(auto_error=False, description="API key, created by `platecheck apikey create`.")
 
 
-def api(service: Service, keys: Mapping[str, str] | None, model_file: bytes) -> APIRouter:
-    """Create the routes of the API.
-
-    Args:
-        service: classifies the photos.
-        keys: hashes of API keys by name; None disables authentication.
-        model_file: content of the model file.
-    """
-    router = APIRouter()
-    auth, auth_errors = authentication(keys)
-    metadata = ModelMetadata.of(service.classifier, service.settings)
-
-    @router.post(
-        "/v1/predict",
-        operation_id="predict",
-        summary="Predict",
-        dependencies=auth,
-        response_model=PredictResponse,
-        response_model_exclude_none=True,
-        responses=errors({**_PREDICT_ERRORS, **auth_errors}),
-        openapi_extra={"requestBody": _body(service.settings)},
-        tags=["predict"],
-    )
-    async def predict(
-        request: Request,
-        evidence: Annotated[bool, Query(description="Also return a heatmap of the dirt.")] = False,
-    ) -> Response:
-        """Classify photos as clean or dirty; labels also include `unsure` and `not a dish`.
-
-        `photos` has one entry per photo, in the order sent. An unreadable photo of a form has an
-        `error` instead of a label; an unreadable raw body is a 422 error.
-        """
-        service.check()  # before the body is read
-        with service.uploads.reserve() as memory:
-            photos = await read_photos(request.stream(), request.headers, service.settings, memory)
-            start = time.perf_counter()
-            results = await classify(request, service, photos, heatmap=evidence)
-        predictions = [
-            PhotoPrediction.of(name, result)
-            for (name, _), result in zip(photos, results, strict=True)
-        ]
-        request.state.log.update(photos=len(photos), bytes=sum(len(file) for _, file in photos))
-        if not is_form(request.headers) and (error := predictions[0].error):
-            raise unreadable(request.headers, photos[0][1], error.detail or "")
-        response = PredictResponse(
-            model=service.classifier.id,
-            milliseconds=round((time.perf_counter() - start) * 1000, 2),
-            photos=predictions,
+async def authenticate(  # async, to avoid FastAPI's thread pool
+    request: Request,
+    given: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
+) -> None:
+    """Require a known API key, and log its name."""
+    name = find_key(given.credentials, request.app.state.keys) if given else None
+    if name is None:
+        observability.REJECTED.labels("key").inc()
+        reason = "wrong" if given else "missing"
+        raise ProblemError(
+            401,
+            f"the API key is {reason}: send it as 'Authorization: Bearer KEY'",
+            headers={"WWW-Authenticate": "Bearer"},
         )
-        # Bypass FastAPI, which would validate it a second time.
-        return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
+    request.state.log["key"] = name
 
-    @router.get(
-        "/v1/model",
-        operation_id="getModel",
-        summary="Get model metadata",
-        dependencies=auth,
-        responses=errors(auth_errors),
-        tags=["model"],
+
+router = APIRouter()
+probes = APIRouter(tags=["health"])  # without authentication
+
+
+@router.post(
+    "/v1/predict",
+    operation_id="predict",
+    response_model=PredictResponse,
+    response_model_exclude_none=True,
+    responses=errors(_PREDICT_ERRORS),
+    tags=["predict"],
+)
+async def predict(
+    request: Request,
+    evidence: Annotated[bool, Query(description="Also return a heatmap of the dirt.")] = False,
+) -> Response:
+    """Classify photos as clean or dirty; labels also include `unsure` and `not a dish`.
+
+    `photos` has one entry per photo, in the order sent. An unreadable photo of a form has an
+    `error` instead of a label; an unreadable raw body is a 422 error.
+    """
+    service: Service = request.app.state.service
+    upload = await judge(request, heatmap=evidence)
+    predictions = [PhotoPrediction.of(*each) for each in upload.results]
+    upload.check_body(predictions[0].error)
+    response = PredictResponse(
+        model=service.classifier.id, milliseconds=upload.milliseconds, photos=predictions
     )
-    async def model() -> ModelMetadata:
-        """Return classes, thresholds and metrics of the model, and the limits of the service."""
-        return metadata
+    # Bypass FastAPI, which would validate it a second time.
+    return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
 
-    @router.get(
-        "/v1/model/file",
-        operation_id="downloadModel",
-        summary="Download model",
-        dependencies=auth,
-        response_class=Response,
-        responses={
-            200: {"content": {"application/octet-stream": {"schema": FILE}}},
-            **errors({**auth_errors, 404: "Model download is disabled (PLATECHECK_OFFLINE)"}),
-        },
-        tags=["model"],
+
+@router.post(
+    "/v1/inspect",
+    operation_id="inspect",
+    response_model=InspectResponse,
+    response_model_exclude_none=True,
+    responses=errors({**_PREDICT_ERRORS, 404: "The service has no detector"}),
+    tags=["predict"],
+)
+async def inspect(
+    request: Request,
+    heatmap: Annotated[
+        bool, Query(description="Also return a heatmap of the dirt for each dish.")
+    ] = False,
+) -> Response:
+    """Find every dish in photos and classify each as clean, dirty or `unsure`.
+
+    `photos` has one entry per photo, in the order sent. An unreadable photo of a form has an
+    `error` instead of dishes; an unreadable raw body is a 422 error.
+    """
+    service: Service = request.app.state.service
+    if not service.inspector:
+        raise ProblemError(404, "the service has no detector, or its model has no class 'clean'")
+    upload = await judge(request, heatmap=heatmap, inspect=True)
+    inspections = [PhotoInspection.of(*each) for each in upload.results]
+    upload.check_body(inspections[0].error)
+    response = InspectResponse(
+        model=service.classifier.id,
+        detector=service.inspector.detector.id,
+        milliseconds=upload.milliseconds,
+        photos=inspections,
     )
-    async def file(request: Request) -> Response:
-        """Return the ONNX file, for inference on the device; `ETag` identifies its version."""
-        if not service.settings.offline:
-            raise ProblemError(404, "model download is disabled")
-        headers = {**NO_CACHE, "ETag": f'"{service.classifier.fingerprint}"'}
-        if request.headers.get("if-none-match") == headers["ETag"]:
-            return Response(status_code=304, headers=headers)
-        return Response(model_file, media_type="application/octet-stream", headers=headers)
-
-    @router.get("/healthz", operation_id="health", summary="Liveness probe", tags=["health"])
-    async def health() -> Status:
-        """Return 200 while the process is alive."""
-        return Status()
-
-    @router.get(
-        "/readyz",
-        operation_id="ready",
-        summary="Readiness probe",
-        responses=errors({503: "Shutting down (rarely seen: the port is closed first)"}),
-        tags=["health"],
-    )
-    async def ready() -> Status:
-        """Return 200 while the service accepts photos."""
-        if service.stopping:
-            raise ProblemError(503, "the service is stopping", {"Retry-After": "1"})
-        return Status()
-
-    @router.get(
-        "/metrics",
-        operation_id="metrics",
-        summary="Get metrics",
-        dependencies=auth,
-        response_class=Response,
-        responses={
-            200: {"content": {"text/plain": {"schema": {"type": "string"}}}},
-            **errors(auth_errors),
-        },
-        tags=["health"],
-    )
-    def get_metrics() -> Response:  # not async: reads files if there are several workers
-        """Return metrics in the Prometheus text format."""
-        return Response(observability.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    return router
+    return Response(response.model_dump_json(exclude_none=True), media_type="application/json")
 
 
-def authentication(keys: Mapping[str, str] | None) -> tuple[list[Any], dict[int, str]]:
-    """Return dependencies that require a known API key, and their error responses."""
-    if keys is None:
-        return [], {}
-    bearer = HTTPBearer(
-        auto_error=False, description="API key, created by `platecheck apikey create`."
+@dataclass(frozen=True)
+class Judged:
+    """The photos of a request, each with its result."""
+
+    headers: Mapping[str, str]
+    body: bytes  # of the first photo
+    results: list[tuple[str, Any]]
+    milliseconds: float
+
+    def check_body(self, error: ProblemDetails | None) -> None:
+        """Raise the error of the first photo if it is the whole body."""
+        if error and not is_form(self.headers):
+            raise unreadable(self.headers, self.body, error.detail or "")
+
+
+async def judge(request: Request, **options: bool) -> Judged:
+    """Read the photos of a request and classify or inspect them; options of `Service.submit`."""
+    service: Service = request.app.state.service
+    service.check_capacity()  # before the body is read
+    with service.uploads.reserve() as memory:
+        photos = await read_photos(request.stream(), request.headers, service.settings, memory)
+        start = time.perf_counter()
+        results = await classify(request, photos, **options)
+    request.state.log.update(photos=len(photos), bytes=sum(len(file) for _, file in photos))
+    names = [name for name, _ in photos]
+    milliseconds = round((time.perf_counter() - start) * 1000, 2)
+    return Judged(
+        request.headers, photos[0][1], list(zip(names, results, strict=True)), milliseconds
     )
 
-    async def check(  # async, to avoid FastAPI's thread pool
-        request: Request,
-        given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
-    ) -> None:
-        name = find_key(given.credentials, keys) if given else None
-        if name is None:
-            observability.REJECTED.labels("key").inc()
-            reason = "wrong" if given else "missing"
-            raise ProblemError(
-                401,
-                f"the API key is {reason}: send it as 'Authorization: Bearer KEY'",
-                headers={"WWW-Authenticate": "Bearer"},
-            )
-        request.state.log["key"] = name
 
-    return [Depends(check)], {401: "The API key is missing or wrong"}
+@router.get("/v1/model", operation_id="getModel", summary="Get model metadata", tags=["model"])
+async def model(request: Request) -> ModelMetadata:
+    """Return classes, thresholds and metrics of the model, and the limits of the service."""
+    service: Service = request.app.state.service
+    detector = service.inspector.detector if service.inspector else None
+    return ModelMetadata.of(service.classifier, detector, service.settings)
+
+
+@router.get(
+    "/v1/model/file",
+    operation_id="downloadModel",
+    summary="Download model",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/octet-stream": {"schema": FILE}}},
+        **errors({404: "Model download is disabled (PLATECHECK_OFFLINE)"}),
+    },
+    tags=["model"],
+)
+async def file(request: Request) -> Response:
+    """Return the ONNX file, for inference on the device; `ETag` identifies its version."""
+    service: Service = request.app.state.service
+    if not service.settings.offline:
+        raise ProblemError(404, "model download is disabled")
+    headers = {**NO_CACHE, "ETag": f'"{service.classifier.fingerprint}"'}
+    if request.headers.get("if-none-match") == headers["ETag"]:
+        return Response(status_code=304, headers=headers)
+    return Response(
+        request.app.state.model_file, media_type="application/octet-stream", headers=headers
+    )
+
+
+@probes.get("/healthz", operation_id="health", summary="Liveness probe")
+async def health() -> Status:
+    """Return 200 while the process is alive."""
+    return Status()
+
+
+@probes.get(
+    "/readyz",
+    operation_id="ready",
+    summary="Readiness probe",
+    responses=errors({503: "Shutting down (rarely seen: the port is closed first)"}),
+)
+async def ready(request: Request) -> Status:
+    """Return 200 while the service accepts photos."""
+    if request.app.state.service.stopping:
+        raise ProblemError(503, "the service is stopping", {"Retry-After": "1"})
+    return Status()
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Get metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    tags=["health"],
+)
+def get_metrics() -> Response:  # not async: reads files if there are several workers
+    """Return metrics in the Prometheus text format."""
+    return Response(observability.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 async def classify(
-    request: Request, service: Service, photos: Sequence[tuple[str, bytes]], **options: bool
-) -> list[Result]:
+    request: Request, photos: Sequence[tuple[str, bytes]], **options: bool
+) -> list[Any]:
     """Classify photos, cancelling those not yet started if the client disconnects.
 
-    Args:
-        request: the request they belong to.
-        service: classifies them.
-        photos: name and content of each.
-        options: passed to `Service.submit`.
+    Other arguments as for `Service.submit`, which may raise a 503 `ProblemError`.
 
     Raises:
-        ProblemError: 503, the queue is full or the service is stopping.
         ClientDisconnect: The client disconnected.
     """
-    futures = service.submit(photos, **options)
+    futures: list[Future[Any]] = request.app.state.service.submit(photos, **options)
 
     def cancel(_: object = None) -> None:
         for future in futures:

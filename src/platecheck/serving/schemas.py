@@ -6,9 +6,10 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from platecheck.classifier import Classifier
+from platecheck.detector import Detector
 from platecheck.model_info import ErrorGuarantee
 from platecheck.serving.problems import ProblemDetails, problem_details
-from platecheck.serving.service import Result
+from platecheck.serving.service import InspectionResult, Result
 from platecheck.serving.settings import Settings
 
 EXAMPLE: dict[str, JsonValue] = {
@@ -20,6 +21,7 @@ EXAMPLE: dict[str, JsonValue] = {
             "label": "dirty",
             "probability": 0.996,
             "probabilities": {"clean": 0.004, "dirty": 0.996},
+            "quality": "ok",
             "needed": 0.616,
         },
         {
@@ -41,6 +43,10 @@ class PhotoPrediction(BaseModel):
     probabilities: dict[str, float] | None = Field(
         default=None, description="probability of each class; they sum to 1"
     )
+    quality: str | None = Field(
+        default=None,
+        description="'ok', or why a clean dish is 'unsure': 'too dark', 'too blurred'…",
+    )
     needed: float | None = Field(
         default=None,
         description="threshold for the most probable class; below it, the label is 'unsure'",
@@ -56,14 +62,14 @@ class PhotoPrediction(BaseModel):
         prediction = result.prediction
         if prediction.error:
             return cls(name=name, error=problem_details(422, prediction.error.reason))
-        png = result.png and base64.b64encode(result.png).decode()
         return cls(
             name=name,
             label=prediction.label,
             probability=prediction.probability,
             probabilities=prediction.probabilities,
+            quality=prediction.quality,
             needed=prediction.threshold,
-            evidence=f"data:image/png;base64,{png}" if png else None,
+            evidence=_data_url(result.png),
         )
 
 
@@ -75,6 +81,112 @@ class PredictResponse(BaseModel):
     model: str = Field(description="model id")
     milliseconds: float = Field(description="time from the end of the upload to the response")
     photos: list[PhotoPrediction]
+
+
+class InspectedDish(BaseModel):
+    """One dish in a photo."""
+
+    box: tuple[float, float, float, float] = Field(
+        description="left, top, right, bottom of the visible part, in pixels of the upright photo"
+    )
+    score: float = Field(ge=0, le=1, description="how sure the detector is")
+    label: str = Field(description="class name or 'unsure'")
+    probability: float = Field(ge=0, le=1, description="probability of the most probable class")
+    probabilities: dict[str, float] = Field(description="probability of each class; they sum to 1")
+    quality: str = Field(description="'ok', or why a clean dish is 'unsure'")
+    needed: float = Field(description="threshold for the most probable class")
+    crop: tuple[float, float, float, float] = Field(
+        description="part of the photo that was classified, which the heatmap covers"
+    )
+    heatmap: str | None = Field(
+        default=None, description="heatmap of the dirt as a PNG data URL, to overlay on the crop"
+    )
+
+
+class PhotoInspection(BaseModel):
+    """The dishes in one photo, or the `error` that prevented it."""
+
+    name: str = Field(description="file name; 'photo' for a raw body")
+    photo: str = Field(description="the same")
+    width: int | None = Field(default=None, description="of the upright photo in pixels")
+    height: int | None = None
+    verdict: str | None = Field(
+        default=None, description="'dirty', 'unsure', 'clean' (every dish is), or 'no dish'"
+    )
+    counts: dict[str, int] | None = Field(default=None, description="number of dishes by label")
+    dishes: list[InspectedDish] | None = Field(default=None, description="surest detection first")
+    quality: str | None = Field(
+        default=None, description="'ok', or why a dish, or a photo without any, cannot be judged"
+    )
+    error: ProblemDetails | None = Field(default=None, description="why there is no inspection")
+
+    @classmethod
+    def of(cls, name: str, result: InspectionResult) -> Self:
+        found = result.inspection
+        if found.error:
+            problem = problem_details(422, found.error.reason)
+            return cls(name=name, photo=name, error=problem)
+        dishes = [
+            InspectedDish(
+                **dish.as_dict(),
+                quality=dish.quality,
+                needed=dish.prediction.threshold,
+                crop=dish.crop,
+                heatmap=_data_url(png),
+            )
+            for dish, png in zip(found.dishes, result.pngs, strict=True)
+        ]
+        return cls(**{**found.as_dict(), "name": name, "photo": name, "dishes": dishes})
+
+
+def _data_url(png: bytes | None) -> str | None:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else None
+
+
+INSPECTION_EXAMPLE: dict[str, JsonValue] = {
+    "model": "plate-d6f84728625f",
+    "detector": "dishes-0f1e2d3c4b5a",
+    "milliseconds": 38.5,
+    "photos": [
+        {
+            "name": "rack.jpg",
+            "photo": "rack.jpg",
+            "width": 1600,
+            "height": 1200,
+            "verdict": "dirty",
+            "counts": {"clean": 0, "dirty": 1, "unsure": 0},
+            "dishes": [
+                {
+                    "box": [210.5, 340.0, 690.0, 802.5],
+                    "score": 0.91,
+                    "label": "dirty",
+                    "probability": 0.996,
+                    "probabilities": {"clean": 0.004, "dirty": 0.996},
+                    "quality": "ok",
+                    "needed": 0.616,
+                    "crop": [172.1, 303.0, 728.4, 839.5],
+                }
+            ],
+            "quality": "ok",
+        },
+        {
+            "name": "sink.jpg",
+            "photo": "sink.jpg",
+            "error": problem_details(422, "the file is cut short").model_dump(exclude_none=True),
+        },
+    ],
+}
+
+
+class InspectResponse(BaseModel):
+    """Inspections of the photos of a request, in the order sent."""
+
+    model_config = ConfigDict(json_schema_extra={"example": INSPECTION_EXAMPLE})
+
+    model: str = Field(description="model id")
+    detector: str = Field(description="detector id")
+    milliseconds: float = Field(description="time from the end of the upload to the response")
+    photos: list[PhotoInspection]
 
 
 class Limits(BaseModel):
@@ -113,17 +225,19 @@ class ModelMetadata(BaseModel):
         description="metrics by split, with 95 % confidence intervals"
     )
     gives_evidence: bool
+    detector: str | None = Field(description="detector id; null if /v1/inspect is not available")
     offline: bool = Field(description="whether /v1/model/file is available")
     feedback: FeedbackStatus
     limits: Limits
 
     @classmethod
-    def of(cls, classifier: Classifier, settings: Settings) -> Self:
+    def of(cls, classifier: Classifier, detector: Detector | None, settings: Settings) -> Self:
         info = classifier.info.model_dump()
         return cls(
             **{name: info[name] for name in cls.model_fields.keys() & info.keys()},
             id=classifier.id,
             gives_evidence=classifier.has_heatmap,
+            detector=detector.id if detector else None,
             offline=settings.offline,
             feedback=FeedbackStatus(
                 on=settings.feedback is not None,

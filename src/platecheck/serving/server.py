@@ -18,27 +18,20 @@ from uvicorn.supervisors import Multiprocess
 
 from platecheck.classifier import Classifier
 from platecheck.errors import PlatecheckError, SettingsError
-from platecheck.serving.app import create_app
+from platecheck.serving.app import create_app, find_detector
 from platecheck.serving.keys import read_keys
 from platecheck.serving.observability import event, log_config
 from platecheck.serving.settings import Settings, is_loopback, resolve
 
 BACKLOG = 2048
-# Maximum bytes of a request's line and headers.
-HEADER_BYTES = 64 * 1024
+HEADER_BYTES = 64 * 1024  # maximum of a request's line and headers
 # Limit of the kernel's send buffer, which by default is megabytes and hides slow readers.
 UNSENT = 64 * 1024
-
-# Seconds of silence after which the kernel asks whether the client is still there.
-KEEPALIVE = 60
+KEEPALIVE = 60  # seconds of silence after which the kernel asks whether the client is still there
 
 
 def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None) -> None:
-    """Serve until SIGTERM or SIGINT, then finish the requests in flight.
-
-    Args:
-        settings: the configuration.
-        on_ready: called with the URL once the socket is bound.
+    """Serve until SIGTERM or SIGINT, then finish the requests in flight; `on_ready` gets the URL.
 
     Raises:
         ModelError: The model cannot be used.
@@ -49,7 +42,7 @@ def serve(settings: Settings, on_ready: Callable[[str], None] = lambda url: None
     keys = _keys(settings)
     if settings.certificate and settings.private_key:
         _check_certificate(settings.certificate, settings.private_key)
-    Classifier.load(settings.model, providers=settings.providers or None)
+    find_detector(Classifier.load(settings.model, providers=settings.providers or None), settings)
     with (
         _listen(settings) as listening,
         tempfile.TemporaryDirectory(prefix="platecheck-metrics-") as folder,

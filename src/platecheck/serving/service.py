@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from math import ceil
+from typing import Any
 
 from platecheck.classifier import Classifier, Prediction, predict_batch
+from platecheck.detector import Detector
 from platecheck.heatmap import heatmap_png
+from platecheck.inspector import Inspection, Inspector
 from platecheck.serving import observability
 from platecheck.serving.observability import Drift
 from platecheck.serving.problems import ProblemError
@@ -27,15 +30,18 @@ DRIFT_INTERVAL = 25
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result for one photo.
-
-    Attributes:
-        prediction: label and probabilities, or the error.
-        png: heatmap overlay; None if not requested, or if the model has none.
-    """
+    """The result for one photo."""
 
     prediction: Prediction
-    png: bytes | None = None
+    png: bytes | None = None  # heatmap overlay, if requested and if the model has one
+
+
+@dataclass(frozen=True, slots=True)
+class InspectionResult:
+    """The result for one photo of any number of dishes."""
+
+    inspection: Inspection
+    pngs: tuple[bytes | None, ...]  # heatmap overlay of each dish, as in `Result`
 
 
 @dataclass(slots=True)
@@ -44,7 +50,8 @@ class _Job:
     photo: bytes
     heatmap: bool
     record: bool
-    future: "Future[Result]" = field(default_factory=Future)
+    inspect: bool = False
+    future: "Future[Any]" = field(default_factory=Future)
 
     def release(self, _: object) -> None:
         """Free the photo's memory, even while a cancelled job is still queued."""
@@ -56,16 +63,13 @@ class LatencyEstimator:
 
     The current window counts missing photos as zero: a slowdown shows immediately, but
     one slow photo does not look like many.
-
-    Attributes:
-        seconds: estimate for one photo.
     """
 
     def __init__(self) -> None:
         self._means = deque([GUESS], maxlen=WINDOWS)
         self._sum = 0.0
         self._photos = 0
-        self.seconds = MARGIN * GUESS
+        self.seconds = MARGIN * GUESS  # for one photo
 
     def add(self, seconds: float, photos: int = 1) -> None:
         """Add the time that some photos took together."""
@@ -83,21 +87,17 @@ class Service:
     A thread takes up to `batch` queued photos and decodes and classifies them; it never waits for a
     batch to fill. Photos are rejected at once if their expected queue delay exceeds
     `max_queue_delay`, or if more than `queue` photos would be in flight.
-
-    Attributes:
-        classifier: shared by the threads.
-        settings: the configuration.
-        uploads: limits the memory of all uploads.
-        in_flight: number of photos queued or being processed.
-        stopping: whether new photos are rejected.
     """
 
-    def __init__(self, classifier: Classifier, settings: Settings) -> None:
+    def __init__(
+        self, classifier: Classifier, settings: Settings, detector: Detector | None = None
+    ) -> None:
         self.classifier = classifier
+        self.inspector = Inspector(classifier, detector) if detector else None
         self.settings = settings
         self.uploads = MemoryLimiter(settings.max_upload_bytes)
-        self.in_flight = 0
-        self.stopping = False
+        self.in_flight = 0  # photos queued or being processed
+        self.stopping = False  # rejects new photos
         self._jobs: deque[_Job] = deque()
         self._latency = LatencyEstimator()
         self._changed = threading.Condition()
@@ -132,12 +132,8 @@ class Service:
         before = max(0, self.in_flight - len(self._threads) + 1)
         return before * self._latency.seconds / len(self._threads)
 
-    def check(self, photos: int = 1) -> None:
-        """Check that there is room for a number of photos.
-
-        Raises:
-            ProblemError: 503, the queue is full or the service is stopping.
-        """
+    def check_capacity(self, photos: int = 1) -> None:
+        """Raise a 503 `ProblemError` if the service is stopping or has no room for the photos."""
         if self.stopping:
             raise ProblemError(503, "the service is stopping", {"Retry-After": "1"})
         too_many = self.in_flight + photos > self.settings.queue
@@ -148,23 +144,23 @@ class Service:
             raise ProblemError(503, "too many photos are queued; retry later", retry)
 
     def submit(
-        self, photos: Sequence[tuple[str, bytes]], *, heatmap: bool = False, record: bool = True
-    ) -> list["Future[Result]"]:
-        """Enqueue all photos or none; futures cancelled before they start are skipped.
+        self,
+        photos: Sequence[tuple[str, bytes]],
+        *,
+        heatmap: bool = False,
+        record: bool = True,
+        inspect: bool = False,
+    ) -> list["Future[Any]"]:
+        """Enqueue all photos (name, content) or none, in which case `check_capacity` raises.
 
-        Args:
-            photos: name and content of each.
-            heatmap: whether to draw the heatmap.
-            record: whether to count the predictions in the metrics.
-
-        Raises:
-            ProblemError: 503, there is no room for all of them, or the service is stopping.
+        The futures give a `Result` or, with `inspect`, an `InspectionResult`; those cancelled
+        before they start are skipped. With `record`, predictions are counted in the metrics.
         """
-        jobs = [_Job(name, photo, heatmap, record) for name, photo in photos]
+        jobs = [_Job(name, photo, heatmap, record, inspect) for name, photo in photos]
         for job in jobs:
             job.future.add_done_callback(job.release)
         with self._changed:
-            self.check(len(jobs))
+            self.check_capacity(len(jobs))
             self._set_in_flight(self.in_flight + len(jobs))
             self._jobs.extend(jobs)
             self._changed.notify(len(jobs))
@@ -179,10 +175,10 @@ class Service:
         while jobs := self._next():
             start = time.perf_counter()
             pending = [job for job in jobs if job.future.set_running_or_notify_cancel()]
-            results: list[Result] = []
+            results: list[Result | InspectionResult] = []
             failure: Exception | None = None
             try:
-                results = self._classify(pending) if pending else []
+                results = self._judge(pending) if pending else []
             except Exception as error:  # passed on to the caller; the thread continues
                 failure = error
             with self._changed:
@@ -202,20 +198,35 @@ class Service:
             share = ceil(len(self._jobs) / len(self._threads))
             return [self._jobs.popleft() for _ in range(min(self.settings.batch, share))]
 
+    def _judge(self, jobs: Sequence[_Job]) -> list[Result | InspectionResult]:
+        plain = iter(self._classify([job for job in jobs if not job.inspect]))
+        return [self._inspect(job) if job.inspect else next(plain) for job in jobs]
+
     def _classify(self, jobs: Sequence[_Job]) -> list[Result]:
         photos, names = [job.photo for job in jobs], [job.name for job in jobs]
         max_pixels = self.settings.max_pixels
         predictions = predict_batch(self.classifier, photos, names, max_pixels=max_pixels)
         results = []
         for job, prediction in zip(jobs, predictions, strict=True):
-            heatmap = prediction.heatmap if job.heatmap else None
-            results.append(Result(prediction, None if heatmap is None else heatmap_png(heatmap)))
+            results.append(Result(prediction, _png(prediction) if job.heatmap else None))
             if job.record:
+                observability.PHOTOS.labels("error" if prediction.error else prediction.label).inc()
                 self._record(prediction)
         return results
 
+    def _inspect(self, job: _Job) -> InspectionResult:
+        assert self.inspector, "the route checks it"
+        max_pixels = self.settings.max_pixels
+        (found,) = self.inspector.inspect_batch([job.photo], [job.name], max_pixels=max_pixels)
+        if job.record:
+            observability.PHOTOS.labels("error" if found.error else found.verdict).inc()
+            for dish in found.dishes:
+                observability.DISHES.labels(dish.label).inc()
+                self._record(dish.prediction)
+        pngs = (_png(dish.prediction) if job.heatmap else None for dish in found.dishes)
+        return InspectionResult(found, tuple(pngs))
+
     def _record(self, prediction: Prediction) -> None:
-        observability.PHOTOS.labels("error" if prediction.error else prediction.label).inc()
         if self._drift is None:
             return
         self._drift.add(prediction)
@@ -225,3 +236,7 @@ class Service:
             for of, distance in distances.items():
                 if distance is not None:
                     observability.DRIFT.labels(of).set(distance)
+
+
+def _png(prediction: Prediction) -> bytes | None:
+    return None if prediction.heatmap is None else heatmap_png(prediction.heatmap)

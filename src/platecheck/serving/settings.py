@@ -22,7 +22,7 @@ Seconds = Annotated[float, Field(gt=0, le=86400)]
 Count = Annotated[int, Field(ge=1)]
 
 # Settings with a flag; the flags of all others are deprecated and accepted until 0.3.
-FLAGS = ("model", "host", "port", "keys", "no_auth", "workers", "feedback")
+FLAGS = ("model", "detector", "host", "port", "keys", "no_auth", "workers", "feedback")
 
 # Old name -> new name; accepted with a note on stderr until 0.3.
 DEPRECATED = {
@@ -60,14 +60,14 @@ class Settings(BaseModel):
     model: Path | None = Field(
         None, description="Exported model file, or a bundled model: plate (default), tiny"
     )
+    detector: Path | None = Field(
+        None, description="Detector file for /v1/inspect, or the bundled one: dishes (default)"
+    )
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8000, description="Port to listen on; 0 picks a free one", ge=0, le=65535)
     workers: int = Field(1, description="Worker processes", ge=1, le=256)
-    threads: int = Field(
-        default_factory=cpu_count,  # respects CPU affinity and container limits
-        ge=1,
-        le=1024,
-        description="Inference threads per worker",
+    threads: int = Field(  # by default as many as CPU affinity and container limits allow
+        default_factory=cpu_count, ge=1, le=1024, description="Inference threads per worker"
     )
     batch: int = Field(1, description="Maximum batch size", ge=1, le=256)
     providers: tuple[str, ...] = Field(
@@ -93,8 +93,7 @@ class Settings(BaseModel):
         30, description="Seconds until a request times out, upload included"
     )
     idle_timeout: Seconds = Field(
-        10,
-        description="Seconds until a stalled upload or reader, or an idle connection, is closed",
+        10, description="Seconds until a stalled upload or reader, or an idle connection, is closed"
     )
 
     keys: Path | None = Field(None, description="File of API keys; see platecheck apikey create")
@@ -102,8 +101,7 @@ class Settings(BaseModel):
     certificate: Path | None = Field(None, description="TLS certificate (PEM file)")
     private_key: Path | None = Field(None, description="TLS private key (PEM file)")
     cors_origins: tuple[Annotated[str, AfterValidator(_origin)], ...] = Field(
-        (),
-        description="Origins that may call the API from a browser (CORS)",
+        (), description="Origins that may call the API from a browser (CORS)"
     )
     allowed_hosts: tuple[str, ...] = Field(
         (), description="Host names accepted from a proxy on this machine"
@@ -135,11 +133,7 @@ class Settings(BaseModel):
 
 
 def load_settings(file: Path | None = None, **flags: Any) -> Settings:
-    """Load settings; flags override the environment, which overrides the file.
-
-    Args:
-        file: YAML file whose keys are the fields of `Settings`.
-        flags: values by field name; None means not given.
+    """Load settings; flags (unless None) override the environment, which overrides the YAML file.
 
     Raises:
         SettingsError: A value is invalid, or the file cannot be read.
@@ -189,11 +183,7 @@ def variable_name(name: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether only this machine can reach an address.
-
-    Raises:
-        SettingsError: There is no such address.
-    """
+    """Return whether only this machine can reach an address."""
     return all(
         ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
         for *_, address in resolve(host, 0)
@@ -201,11 +191,7 @@ def is_loopback(host: str) -> bool:
 
 
 def resolve(host: str, port: int) -> list[tuple[Any, ...]]:
-    """Return the addresses to listen on, as `socket.getaddrinfo` does.
-
-    Raises:
-        SettingsError: There are none.
-    """
+    """Return the addresses to listen on, as `socket.getaddrinfo` does."""
     try:
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, ValueError) as error:
@@ -217,10 +203,7 @@ def _rename_deprecated(
 ) -> dict[str, Any]:
     """Give deprecated settings their new names, with a note on stderr for each.
 
-    Args:
-        values: values by setting name, each with `prefix`.
-        display: formats a setting name as the user wrote it.
-        prefix: what precedes the setting names in `values`.
+    Keys of `values` have `prefix`; `display` formats a setting name as the user wrote it.
     """
     renamed = dict(values)
     for old, new in DEPRECATED.items():

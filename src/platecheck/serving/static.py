@@ -54,12 +54,7 @@ class PageFiles(StaticFiles):
 
 
 def mount_page(app: FastAPI, model: str) -> None:
-    """Add the web page.
-
-    Args:
-        app: the application.
-        model: fingerprint of the model; the service worker changes with it and with the page.
-    """
+    """Add the web page; its service worker changes with the page and the model's fingerprint."""
     digest = hashlib.sha256()
     for path in sorted(path for path in WEB.rglob("*") if path.is_file()):
         digest.update(path.relative_to(WEB).as_posix().encode() + path.read_bytes())

@@ -13,6 +13,7 @@ from platecheck.serving.observability import REJECTED
 from platecheck.serving.problems import ProblemError
 from platecheck.serving.settings import Settings
 
+Stream = AsyncGenerator[bytes, None]
 FIELD = "photos"
 # Other accepted field names; their content is a photo regardless of the part headers.
 _NAMES = re.compile(r"(photo|file|image|picture|img|upload)s?[_-]?\d*(\[\w*\])*", re.IGNORECASE)
@@ -57,11 +58,7 @@ class Reservation:
     size: int = 0
 
     def grow(self, size: int) -> None:
-        """Reserve `size` more bytes.
-
-        Raises:
-            ProblemError: 503, the memory limit is reached.
-        """
+        """Reserve `size` more bytes."""
         if self.limiter.used + size > self.limiter.total:
             REJECTED.labels("uploads").inc()
             detail = "too many uploads in progress; retry later"
@@ -70,25 +67,13 @@ class Reservation:
         self.size += size
 
 
-class MemoryParser(MultiPartParser):
-    """Starlette's form parser, never writing files to disk; their size is limited by the stream."""
-
-    spool_max_size = 2**62
-
-
 def is_form(headers: Mapping[str, str]) -> bool:
     """Return whether the body is a form rather than a single photo."""
     return parse_options_header(headers.get("content-type"))[0] == b"multipart/form-data"
 
 
 def unreadable(headers: Mapping[str, str], body: bytes, reason: str) -> ProblemError:
-    """Explain why a raw body is not a photo: unsupported type, or damaged.
-
-    Args:
-        headers: headers of the request, with lower-case names.
-        body: the whole body.
-        reason: error raised when it was opened.
-    """
+    """Explain why a raw body is not a photo: unsupported type, or damaged for a `reason`."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     is_text = b"\0" not in body and not body.decode("utf-8", "replace").count("\ufffd")
     if body.startswith(b"\x1f\x8b"):
@@ -104,21 +89,9 @@ def unreadable(headers: Mapping[str, str], body: bytes, reason: str) -> ProblemE
 
 
 async def read_photos(
-    stream: AsyncGenerator[bytes, None],
-    headers: Mapping[str, str],
-    settings: Settings,
-    memory: Reservation,
+    stream: Stream, headers: Mapping[str, str], settings: Settings, memory: Reservation
 ) -> list[tuple[str, bytes]]:
-    """Read the photos of a request: the files of a form, or the raw body.
-
-    Args:
-        stream: chunks of the body.
-        headers: headers of the request, with lower-case names.
-        settings: the limits.
-        memory: grows as the body arrives.
-
-    Returns:
-        Name and content of each photo.
+    """Return name and content of each photo of a request: the files of a form, or the raw body.
 
     Raises:
         ProblemError: The form is invalid or empty, the body is compressed, or a limit is exceeded.
@@ -138,20 +111,14 @@ async def read_photos(
 
 
 async def read_form(
-    stream: AsyncGenerator[bytes, None],
+    stream: Stream,
     headers: Mapping[str, str],
     settings: Settings,
     memory: Reservation,
     *,
     texts: Collection[str],
 ) -> tuple[tuple[str, bytes], dict[str, str]]:
-    """Read a form with one photo and text fields; arguments as for `read_photos`.
-
-    Args:
-        texts: names of the text fields to return, if present.
-
-    Returns:
-        Name and content of the photo, and the text fields by name.
+    """Return name and content of the photo of a form, and its text fields named in `texts`.
 
     Raises:
         ProblemError: The body is not a form with exactly one photo, or a limit is exceeded.
@@ -166,7 +133,7 @@ async def read_form(
 
 
 async def _read_form(
-    stream: AsyncGenerator[bytes, None],
+    stream: Stream,
     headers: Mapping[str, str],
     settings: Settings,
     memory: Reservation,
@@ -180,7 +147,7 @@ async def _read_form(
         raise ProblemError(400, detail)
     end, tail, complete = b"--" + boundary + b"--", b"", False
 
-    async def limited() -> AsyncGenerator[bytes, None]:
+    async def limited() -> Stream:
         nonlocal tail, complete
         async for chunk in stream:
             _check_size("a request", memory.size + len(chunk), settings.max_request_bytes)
@@ -192,13 +159,14 @@ async def _read_form(
 
     # Without charset: Python has codecs that are slow or raise other errors.
     content_type = f'multipart/form-data; boundary="{boundary.decode()}"'
-    parser = MemoryParser(
+    parser = MultiPartParser(
         Headers({"content-type": content_type}),
         limited(),
         max_files=settings.max_photos,
         max_fields=settings.max_photos + OTHER_FIELDS,
         max_part_size=settings.max_photo_bytes,
     )
+    parser.spool_max_size = 2**62  # never write files to disk; the stream limits their size
     try:
         form = await parser.parse()
     except MultiPartException as error:

@@ -30,12 +30,10 @@ class DivergedError(ModelError):
     """Loss or weights are not finite; nothing of the epoch is kept."""
 
     def __init__(self, epoch: int, loss: float, rate: float) -> None:
-        kept = "no earlier epoch to keep"
-        if epoch > 1:
-            kept = f"the {epoch - 1} before it are kept" if epoch > 2 else "the first one is kept"
-        what = f"the validation loss is {loss}"
-        if math.isfinite(loss):
-            what = "some weights are not finite"
+        few = {1: "no earlier epoch to keep", 2: "the first one is kept"}
+        kept = few.get(epoch, f"the {epoch - 1} before it are kept")
+        finite = math.isfinite(loss)
+        what = "some weights are not finite" if finite else f"the validation loss is {loss}"
         super().__init__(
             f"the training diverged in epoch {epoch}: {what}; {kept}. Train into another folder"
             f" with a lower learning rate than {rate:g} (--set optimizer.lr=…), with"
@@ -137,7 +135,7 @@ class TrainingProgress(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.is_global_zero:
-            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            metrics = trainer.callback_metrics
             self.progress.console.print(
                 f"epoch {trainer.current_epoch + 1:>3}/{trainer.max_epochs}"
                 f"  train loss {metrics['train_loss']:.4f}"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -128,18 +128,10 @@ class PlateDataModule(LightningDataModule):
         seed: int,
         teacher: TeacherModel | None = None,
         workers: int | None = None,
-        cache_folder: Path | None = None,
     ) -> None:
-        """Set up the data.
+        """Set up the data; `seed` is that of order and augmentation.
 
-        Args:
-            photos: split photos, with hashes.
-            recipe: the recipe.
-            normalization: channel mean and standard deviation.
-            seed: seed of order and augmentation.
-            teacher: for robust training, predicts every training photo.
-            workers: data loader processes [default: one per core, at most four].
-            cache_folder: folder of the pixel cache.
+        By default there is one data loader process per core, at most four.
         """
         super().__init__()
         self.photos = photos
@@ -148,10 +140,8 @@ class PlateDataModule(LightningDataModule):
         self.seed = seed
         self.teacher = teacher
         self.workers = min(4, cpu_count()) if workers is None else workers
-        self.cache = PixelCache(recipe.input.size, photos.photos, folder=cache_folder)
-        self.masks = MaskCache(cache_folder)
-        self.cache_folder = cache_folder
-        self._datasets: dict[str, Dataset[Any]] = {}
+        self.cache = PixelCache(recipe.input.size, photos.photos)
+        self.masks = MaskCache()
 
     @property
     def frozen(self) -> FrozenBackbone | None:
@@ -160,30 +150,29 @@ class PlateDataModule(LightningDataModule):
         return getattr(module, "frozen", None)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        if "train" not in self._datasets:
-            self._datasets["train"] = self._training_set()
-        dataset = self._datasets["train"]
         rank, world_size, epoch = (0, 1, 0)
         if self.trainer is not None:
             rank, world_size = self.trainer.global_rank, self.trainer.world_size
             epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
-        photos = len(dataset)  # type: ignore[arg-type]
+        photos = len(self._training_set)  # type: ignore[arg-type]
         sampler = EpochAwareSampler(photos, seed=self.seed, rank=rank, world_size=world_size)
         # In a resumed run, Lightning sets the epoch only after workers have started prefetching.
         sampler.set_epoch(epoch)
-        return self._loader(dataset, sampler=sampler)
+        return self._loader(self._training_set, sampler=sampler)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        if "val" not in self._datasets:
-            photos, transform = self.photos.split("val"), make_transform([], self.normalization)
-            dataset: Dataset[Any] = PhotoDataset(photos, self.cache, transform)
-            if self.recipe.augmentation.robust:
-                dataset = SwappedDataset(photos, self.cache, self.masks, self.normalization)
-            elif self.frozen:
-                dataset = TensorDataset(self._features(photos, transform), _labels(photos))
-            self._datasets["val"] = dataset
-        return self._loader(self._datasets["val"], sampler=None)
+        return self._loader(self._validation_set, sampler=None)
 
+    @cached_property
+    def _validation_set(self) -> Dataset[Any]:
+        photos, transform = self.photos.split("val"), make_transform([], self.normalization)
+        if self.recipe.augmentation.robust:
+            return SwappedDataset(photos, self.cache, self.masks, self.normalization)
+        if self.frozen:
+            return TensorDataset(self._features(photos, transform), _labels(photos))
+        return PhotoDataset(photos, self.cache, transform)
+
+    @cached_property
     def _training_set(self) -> Dataset[Any]:
         photos = self.photos.split("train")
         augmentation = self.recipe.augmentation
@@ -197,21 +186,14 @@ class PlateDataModule(LightningDataModule):
         return PhotoDataset(photos, self.cache, transform)
 
     def _robust_set(self, robust: Robust) -> RobustDataset:
-        dirty = dirty_class(self.photos.classes)
+        dirty, photos = dirty_class(self.photos.classes), self.photos.split("train")
         rendered, cache = None, self.cache
         if self.teacher:
-            photos = self.photos.split("train")
-            cache = PixelCache(self.teacher.info.size, photos, folder=self.cache_folder)
+            cache = PixelCache(self.teacher.info.size, photos)
         if dirty is not None and (robust.rendered or robust.dirt):
-            rendered = RenderedPairs(
-                robust.pairs,
-                cache.size,
-                seed=self.seed,
-                workers=self.workers,
-                folder=self.cache_folder and self.cache_folder / "rendered",
-            )
+            rendered = RenderedPairs(robust.pairs, cache.size, seed=self.seed, workers=self.workers)
         return RobustDataset(
-            self.photos.split("train"),
+            photos,
             cache,
             self.masks,
             self.recipe,
@@ -229,8 +211,7 @@ class PlateDataModule(LightningDataModule):
     def _loader(
         self, dataset: Dataset[Any], *, sampler: EpochAwareSampler | None
     ) -> DataLoader[Any]:
-        in_memory = isinstance(dataset, CachedFeatures | TensorDataset)
-        workers = 0 if in_memory else self.workers
+        workers = 0 if isinstance(dataset, CachedFeatures | TensorDataset) else self.workers
         return DataLoader(
             dataset,
             batch_size=self.recipe.batch_size,

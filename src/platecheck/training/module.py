@@ -24,9 +24,7 @@ from timm.utils.model_ema import ModelEmaV3  # noqa: E402
 from torchmetrics.classification import MulticlassAccuracy  # noqa: E402
 
 # Photos and labels; for robust training also the heatmap's target, and the teacher's predictions.
-Batch = (
-    tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor] | tuple[Tensor, Tensor, Tensor, Tensor]
-)
+Batch = tuple[Tensor, ...]
 
 HEATMAP_WEIGHT = 0.5  # of the heatmap loss; the classification loss has weight 1
 DIRT_SHARE = 0.01  # assumed share of dirty cells without a dirt mask (MIL)
@@ -45,15 +43,7 @@ class PlateModule(LightningModule):
         seed: int,
         dirty: int | None = None,
     ) -> None:
-        """Set up training.
-
-        Args:
-            network: the network.
-            recipe: the recipe.
-            classes: number of classes.
-            seed: seed of dropout.
-            dirty: index of the class with dirt, for the heatmap.
-        """
+        """Set up training; `seed` is that of dropout, `dirty` the index of the class with dirt."""
         super().__init__()
         self.network = network
         self.recipe = recipe
@@ -187,8 +177,7 @@ class PlateModule(LightningModule):
                 total_steps=int(self.trainer.estimated_stepping_batches) + 1,
                 pct_start=schedule.pct_start,
             )
-        if self.schedule is not None and self._schedule_state is not None:
-            state = self._schedule_state
+        if self.schedule is not None and (state := self._schedule_state) is not None:
             if isinstance(self.schedule, OneCycleLR):  # the number of epochs may have changed
                 state = {"last_epoch": state["last_epoch"]}
             self.schedule.load_state_dict(state)

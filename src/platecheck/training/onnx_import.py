@@ -32,14 +32,9 @@ Ours = TypeVar("Ours")
 
 
 def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequence[str]) -> None:
-    """Fill a network with the weights of an exported file.
+    """Fill a network, whose BatchNorm keeps its statistics, with the weights of an exported file.
 
-    Args:
-        network: a network whose BatchNorm keeps its statistics.
-        name: name of the network.
-        path: the exported file.
-        classes: classes of the network; those that the file has keep its weights, the others
-            start from zero.
+    Of the network's classes, those that the file has keep its weights; others start from zero.
 
     Raises:
         ModelError: it is no exported file, or one of another network.
@@ -77,13 +72,7 @@ def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequenc
 
 
 def rows_by_name(rows: Tensor, classes: Sequence[str], known: Sequence[str]) -> Tensor:
-    """Match the rows of a last layer by class name; rows of new classes are 0.
-
-    Args:
-        rows: weight or bias, [len(known), …].
-        classes: classes of the returned rows.
-        known: classes of `rows`.
-    """
+    """Match a last layer's rows [len(known), …] by class name; rows of new classes are 0."""
     found = rows.new_zeros((len(classes), *rows.shape[1:]))
     for row, index in enumerate(match_classes(classes, known)):
         if index is not None:
@@ -124,30 +113,22 @@ def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Reci
     are the model's; no teacher, since it may misclassify these photos. If a class is
     new, the heads train at the recipe's full learning rate.
 
-    Args:
-        recipe: a recipe for the model's network.
-        model: name of a shipped model, or an exported file.
-        classes: classes of the photos.
-
     Raises:
         ModelError: there is no such model.
     """
     path = find_model(model)
     known = Classifier.load(path).classes
-    network = recipe.network.model_copy(update={"weights": model, "frozen_statistics": True})
-    seen = recipe.input.model_copy(update={"normalize": _normalization(path)})
     usual = recipe.optimizer
     head_lr = (usual.head_lr or usual.lr) if new_classes(classes, known) else None
-    optimizer = usual.model_copy(update={"lr": usual.lr / 10, "head_lr": head_lr})
-    return recipe.model_copy(
-        update={
-            "network": network,
-            "input": seen,
-            "optimizer": optimizer,
-            "epochs": ceil(recipe.epochs / 4),
-            "teacher": None,
-        }
-    )
+    changes = {"weights": model, "frozen_statistics": True}
+    update = {
+        "network": recipe.network.model_copy(update=changes),
+        "input": recipe.input.model_copy(update={"normalize": _normalization(path)}),
+        "optimizer": usual.model_copy(update={"lr": usual.lr / 10, "head_lr": head_lr}),
+        "epochs": ceil(recipe.epochs / 4),
+        "teacher": None,
+    }
+    return recipe.model_copy(update=update)
 
 
 def _normalization(path: Path) -> Normalization:

@@ -17,6 +17,8 @@ torch.set_num_threads(min(torch.get_num_threads(), cpu_count()))
 from timm.layers.conv2d_same import Conv2dSame  # noqa: E402
 from timm.layers.padding import get_same_padding  # noqa: E402
 
+Pair = tuple[int, int]
+
 
 class PlateNet(nn.Module):
     """A backbone and a head.
@@ -120,12 +122,9 @@ class HeatmapHead(nn.Module):
 
 
 def build_network(recipe: Network, *, classes: int, size: int) -> PlateNet:
-    """Build a network with random weights; `platecheck.training.pretrained` fills them.
+    """Build a network with random weights, for photos of size × size pixels.
 
-    Args:
-        recipe: the network's part of a recipe.
-        classes: number of classes.
-        size: side of the input in pixels; TinyVGG's first linear layer depends on it.
+    `platecheck.training.pretrained` fills them.
     """
     spec = NETWORKS[recipe.name]
     backbone, head = spec.build(recipe, classes, size)
@@ -152,7 +151,7 @@ def classifier_head(
 class _PaddedConv2d(nn.Conv2d):
     """A convolution with TensorFlow's asymmetric padding, computed once."""
 
-    same_padding: tuple[int, int]
+    same_padding: Pair
 
     def forward(self, inputs: Tensor) -> Tensor:
         if torch.onnx.is_in_onnx_export():
@@ -168,24 +167,14 @@ class _PaddedConvolution(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        _ctx: Any,
-        inputs: Tensor,
-        weight: Tensor,
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-        groups: int,
+        _ctx: Any, inputs: Tensor, weight: Tensor, stride: Pair, padding: Pair, groups: int
     ) -> Tensor:
         padded = nn.functional.pad(inputs, 2 * padding)
         return nn.functional.conv2d(padded, weight, stride=stride, groups=groups)
 
     @staticmethod
     def symbolic(
-        graph: Any,
-        inputs: Any,
-        weight: Any,
-        stride: tuple[int, int],
-        padding: tuple[int, int],
-        groups: int,
+        graph: Any, inputs: Any, weight: Any, stride: Pair, padding: Pair, groups: int
     ) -> Any:
         before, after = padding
         pads = [before, before, after, after]
@@ -201,12 +190,11 @@ def fix_padding(backbone: nn.Module, size: int) -> None:
     """
     padded = [module for module in backbone.modules() if isinstance(module, Conv2dSame)]
     sides: dict[nn.Module, int] = {}
-    hooks = [
-        module.register_forward_pre_hook(
-            lambda module, inputs: sides.update({module: inputs[0].shape[-1]})
-        )
-        for module in padded
-    ]
+
+    def note(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        sides[module] = inputs[0].shape[-1]
+
+    hooks = [module.register_forward_pre_hook(note) for module in padded]
     backbone.eval()(torch.zeros(1, 3, size, size))
     backbone.train()
     for module, hook in zip(padded, hooks, strict=True):

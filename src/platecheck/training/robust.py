@@ -6,7 +6,7 @@ rendered dirt on clean ones.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, InitVar, dataclass
 from functools import partial
 from operator import itemgetter
 
@@ -65,52 +65,42 @@ class Sample:
         self.dirt = None if self.dirt is None else function(self.dirt)
 
 
+@dataclass(eq=False)
 class RobustDataset(Dataset[Item]):
-    """Training photos and rendered dishes; an item is a pure function of its draw."""
+    """Photos, then the recipe's number of rendered dishes; an item is a pure function of its draw.
 
-    def __init__(
-        self,
-        photos: Sequence[Photo],
-        cache: PixelCache,
-        masks: MaskCache,
-        recipe: Recipe,
-        normalization: Normalization,
-        *,
-        dirty: int | None,
-        rendered: RenderedPairs | None,
-        teacher: TeacherModel | None = None,
-    ) -> None:
-        """Serve photos and, after them, the recipe's number of rendered dishes.
+    Attributes:
+        dirty: index of the class with dirt, the other of two classes being clean; None: no dirt is
+            pasted and no rendered dish is served.
+        rendered: source of dirt, rendered backgrounds and rendered dishes.
+        teacher: predicts every photo, at the cache's size, before it is degraded by lighting and
+            camera noise.
+    """
 
-        Args:
-            photos: training photos.
-            cache: their pixels.
-            masks: masks of their dishes.
-            recipe: a recipe with robust augmentation.
-            normalization: channel mean and standard deviation.
-            dirty: index of the class with dirt, the other of two classes being clean; None: no
-                dirt is pasted and no rendered dish is served.
-            rendered: source of dirt, rendered backgrounds and rendered dishes.
-            teacher: predicts every photo, at the cache's size, before it is degraded by lighting
-                and camera noise.
-        """
-        assert recipe.augmentation.robust is not None
-        self.photos = photos
-        self.cache = cache
-        self.augmentation = recipe.augmentation
-        self.robust = recipe.augmentation.robust
-        self.normalization = normalization
-        self.dirty = dirty
-        self.size = recipe.input.size
-        self.ramp = self.robust.backgrounds_ramp * recipe.epochs
-        self.teacher = teacher
-        self.rendered = rendered
-        self.masks = [masks.get(photo) for photo in photos]
+    photos: Sequence[Photo]
+    cache: PixelCache
+    mask_cache: InitVar[MaskCache]
+    recipe: Recipe
+    normalization: Normalization
+    _: KW_ONLY
+    dirty: int | None
+    rendered: RenderedPairs | None
+    teacher: TeacherModel | None = None
+
+    def __post_init__(self, mask_cache: MaskCache) -> None:
+        assert self.recipe.augmentation.robust is not None
+        self.augmentation = self.recipe.augmentation
+        self.robust = self.recipe.augmentation.robust
+        self.size = self.recipe.input.size
+        self.ramp = self.robust.backgrounds_ramp * self.recipe.epochs
+        self.masks = [mask_cache.get(photo) for photo in self.photos]
         good = [index for index, mask in enumerate(self.masks) if mask.good]
         # Patterns come from clean dishes: what is on dirty ones may be dirt.
-        self.donors = [i for i in good if dirty is not None and photos[i].label != dirty]
+        self.donors = [i for i in good if self.dirty not in (None, self.photos[i].label)]
         self.with_background = [
-            i for i in good if background_strip(cache.get(photos[i]), self._mask(i)) is not None
+            i
+            for i in good
+            if background_strip(self.cache.get(self.photos[i]), self._mask(i)) is not None
         ]
 
     def __len__(self) -> int:
@@ -166,9 +156,8 @@ class RobustDataset(Dataset[Item]):
                 pixels = self.cache.get(self.photos[donor])
                 mask = self._mask(donor)
                 transferred = transfer_pattern(rng, sample.pixels, dish, pixels, mask)
-            sample.pixels = (
-                transferred[0] if transferred else draw_pattern(rng, sample.pixels, dish)
-            )
+            drawn = transferred[0] if transferred else draw_pattern(rng, sample.pixels, dish)
+            sample.pixels = drawn
         if self.rendered is None or sample.label == self.dirty or rng.random() >= self.robust.dirt:
             return
         soiled = paste_dirt(rng, sample.pixels, dish, self._pair(rng))
@@ -224,20 +213,17 @@ class RobustDataset(Dataset[Item]):
         return self.masks[index].mask(self.cache.size, self.cache.size)
 
 
+@dataclass(eq=False)
 class SwappedDataset(Dataset[Item]):
     """Validation photos, then their dishes on random other backgrounds (Mixed-Rand, drawn once)."""
 
-    def __init__(
-        self,
-        photos: Sequence[Photo],
-        cache: PixelCache,
-        masks: MaskCache,
-        normalization: Normalization,
-    ) -> None:
-        self.photos = photos
-        self.cache = cache
-        self.normalization = normalization
-        self.mixed = list(mixed_rand(photos, cache, masks, seed=0))
+    photos: Sequence[Photo]
+    cache: PixelCache
+    masks: MaskCache
+    normalization: Normalization
+
+    def __post_init__(self) -> None:
+        self.mixed = list(mixed_rand(self.photos, self.cache, self.masks, seed=0))
 
     def __len__(self) -> int:
         return len(self.photos) + len(self.mixed)

@@ -29,15 +29,9 @@ from platecheck.files import write_text
 from platecheck.model_info import JsonModel, SplitInfo, first_line
 from platecheck.training.recipe import Normalization, Recipe, parse_recipe
 
-HISTORY_KEYS = (
-    "epoch",
-    "train_loss",
-    "train_accuracy",
-    "val_loss",
-    "val_accuracy",
-    "learning_rate",
-    "seconds",
-)
+PHOTO_KEYS = ("name", "class", "split", "sha256")
+MEASURED_KEYS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
+HISTORY_KEYS = ("epoch", *MEASURED_KEYS, "learning_rate", "seconds")
 History = list[dict[str, float]]
 
 
@@ -109,11 +103,7 @@ class Run:
 
     @property
     def data(self) -> Path:
-        """Folder of the photos.
-
-        Raises:
-            DataError: it is gone.
-        """
+        """Folder of the photos; a DataError if it is gone."""
         if not Path(self.facts.data).exists():
             raise DataError(
                 f"{self.facts.data}, which {self.folder} was trained with, is gone; if the photos"
@@ -146,8 +136,8 @@ class Run:
         """Write recipe, photo list and, last, ``run.json``, which marks a run folder."""
         write_text(self.folder / "recipe.yaml", self.recipe.to_yaml())
         classes = self.photos.classes
-        rows = [(p.name, classes[p.label], p.split, p.sha256) for p in self.photos.photos]
-        _write_csv(self.folder / "photos.csv", [("name", "class", "split", "sha256"), *rows])
+        rows = ((p.name, classes[p.label], p.split, p.sha256) for p in self.photos.photos)
+        _write_csv(self.folder / "photos.csv", [PHOTO_KEYS, *rows])
         # Not pydantic's JSON, which refuses file names that are not UTF-8.
         write_text(self.folder / "run.json", json.dumps(self.facts.model_dump(), indent=2) + "\n")
 
@@ -157,11 +147,7 @@ class Run:
 
     @staticmethod
     def load(folder: Path, *, data: Path | None = None) -> "Run":
-        """Open a run folder.
-
-        Args:
-            folder: the run folder.
-            data: the photos' location, if they were moved.
+        """Open a run folder; `data` is the photos' location, if they were moved.
 
         Raises:
             ModelError: it is no run folder, or a file in it is damaged.
@@ -172,10 +158,8 @@ class Run:
         try:
             content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
             facts = RunFacts.model_validate(content | ({"data": str(data)} if data else {}))
-            recipe = parse_recipe(
-                yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8")),
-                where=str(folder / "recipe.yaml"),
-            )
+            path = folder / "recipe.yaml"
+            recipe = parse_recipe(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
             photos = _read_photos_csv(folder / "photos.csv", facts)
             history = read_history(folder / "history.csv")
         except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
@@ -184,20 +168,15 @@ class Run:
 
 
 def _read_photos_csv(path: Path, facts: RunFacts) -> PhotoSet:
-    folder = Path(facts.data)
+    folder, classes = Path(facts.data), facts.classes
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
-        photos = tuple(
-            Photo(
-                base_of(folder) / row["name"],
-                row["name"],
-                facts.classes.index(row["class"]),
-                row["split"],
-                row["sha256"],
-            )
-            for row in csv.DictReader(file)
-        )
+        rows = [[row[key] for key in PHOTO_KEYS] for row in csv.DictReader(file)]
+    photos = tuple(
+        Photo(base_of(folder) / name, name, classes.index(of_class), split, sha256)
+        for name, of_class, split, sha256 in rows
+    )
     unreadable = tuple(PhotoError(name, why) for name, why in facts.unreadable.items())
-    return PhotoSet(folder, facts.classes, photos, unreadable)
+    return PhotoSet(folder, classes, photos, unreadable)
 
 
 def read_history(path: Path) -> History:

@@ -5,7 +5,7 @@ the same augmented photo (Beyer et al., Knowledge distillation: a good teacher i
 consistent, 2022), each at its own size; only the student's is degraded by lighting and camera.
 """
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,20 +21,13 @@ from platecheck.model_info import ModelInfo, SplitInfo, match_classes
 FLIPS = (np.s_[:, :], np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
 
 
+@dataclass
 class TeacherModel:
     """An exported model that predicts a student's targets; each worker process loads its own."""
 
-    def __init__(self, model: str, classes: Sequence[str], *, tta_flips: bool = False) -> None:
-        """Describe the teacher.
-
-        Args:
-            model: name of a shipped model, or a file.
-            classes: the student's classes.
-            tta_flips: average the logits over all flipped versions of a photo.
-        """
-        self.model = model
-        self.classes = tuple(classes)
-        self.tta_flips = tta_flips
+    model: str
+    classes: tuple[str, ...]
+    tta_flips: bool = False
 
     @cached_property
     def _classifier(self) -> Classifier:
@@ -71,18 +64,14 @@ class TeacherModel:
     def check(self, split_info: SplitInfo | None) -> None:
         """Check the teacher's classes, and that it was not trained on the student's other splits.
 
-        Args:
-            split_info: the split of the student's photos.
-
         Raises:
             ModelError: there is no such model, or it has other classes.
             DataError: it was trained on the same photos with another split.
         """
         _ = self._columns
         theirs = self.info.split_info
-        if not theirs or not split_info or theirs.fingerprint != split_info.fingerprint:
-            return
-        if theirs != split_info:
+        same_photos = theirs and split_info and theirs.fingerprint == split_info.fingerprint
+        if theirs and same_photos and theirs != split_info:
             raise DataError(
                 f"the teacher {self.model} may have been trained on evaluation photos of its"
                 f" student; split them as for the teacher: --split-seed={theirs.seed}"

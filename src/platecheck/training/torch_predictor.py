@@ -12,13 +12,7 @@ from platecheck.training.run import Run
 
 
 class TorchPredictor:
-    """A run's network at one epoch; predicts probabilities like an exported model.
-
-    Attributes:
-        run: the run.
-        epoch: counted from 1.
-        temperature: divisor of the logits.
-    """
+    """A run's network at one epoch; predicts probabilities like an exported model."""
 
     def __init__(self, run: Run, epoch: int | None = None) -> None:
         """Load the weights of an epoch [default: the best one].

@@ -24,10 +24,9 @@ _library: torch.library.Library | None = None
 
 
 def install() -> bool:
-    """Import torchvision, and declare the missing operators if that fails.
+    """Import torchvision; declare the missing operators if that fails.
 
-    Returns:
-        Whether operators had to be declared, now or in an earlier call.
+    Returns whether operators had to be declared, now or in an earlier call.
 
     Raises:
         ModuleNotFoundError: torchvision is not installed.

@@ -25,7 +25,7 @@ from platecheck.errors import DataError, ModelError, RecipeError
 from platecheck.files import (
     LOCK,
     OUTPUT_MARKER,
-    PART,
+    TEMPORARY,
     check_writable,
     locked,
     mark_output,
@@ -47,11 +47,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from platecheck.training.callbacks import OnEpoch, RunCheckpoint  # noqa: E402
-from platecheck.training.datamodule import (  # noqa: E402
-    PlateDataModule,
-    derive_seed,
-    dirty_class,
-)
+from platecheck.training.datamodule import PlateDataModule, derive_seed, dirty_class  # noqa: E402
 from platecheck.training.module import PlateModule  # noqa: E402
 from platecheck.training.plate_net import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
@@ -87,9 +83,6 @@ class TrainingSetup:
     """A run that is ready to train: photos read, network built, run folder created and locked.
 
     Attributes:
-        run: the run.
-        network: the network with its initial weights.
-        settings: hardware settings.
         checkpoint: the state to resume from.
         note: how the classes of the initial weights were matched; "" if unchanged.
         held: holds the lock of the run folder.
@@ -146,7 +139,7 @@ def build_run(
             unreadable={error.source: error.reason for error in photos.unreadable},
             settings={**vars(settings), "threads": torch.get_num_threads()},
             versions={"python": platform.python_version()} | {n: _version(n) for n in RECORDED},
-            command=shlex.join([*_program(), *sys.argv[1:]]),
+            command=_command(),
         )
         if resumed and resumed.facts.fingerprint != facts.fingerprint:
             raise DataError(
@@ -185,13 +178,7 @@ def train_epochs(
     on_epoch: OnEpoch | None = None,
     callbacks: list[Callback],
 ) -> Trainer:
-    """Train the remaining epochs.
-
-    Args:
-        setup: the run.
-        teacher: the teacher, if the recipe has one.
-        on_epoch: called in the first process with the run after every epoch.
-        callbacks: additional Lightning callbacks, such as a progress bar.
+    """Train the remaining epochs; `on_epoch` is called in the first process only.
 
     Raises:
         Interrupted: Ctrl-C.
@@ -256,7 +243,7 @@ def _begin(run: Run, network: PlateNet, *, resumed: bool) -> Path | None:
     if first_process():
         try:
             mark_output(run.folder)
-            for leftover in run.folder.rglob(f"{PART}*"):
+            for leftover in run.folder.rglob(f"{TEMPORARY}*"):
                 leftover.unlink()
             if network.frozen and not resumed:
                 _save_frozen(run, network)
@@ -335,7 +322,7 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
         raise ModelError(f"nothing to resume: there is no {out}")
     if not Run.is_run(out):
         # Files that are written before run.json.
-        ours = ("weights", "recipe.yaml", "photos.csv", PART, OUTPUT_MARKER, LOCK)
+        ours = ("weights", "recipe.yaml", "photos.csv", TEMPORARY, OUTPUT_MARKER, LOCK)
         if any(not entry.name.startswith(ours) for entry in out.iterdir()):
             raise ModelError(f"{out} is not a run folder and cannot be resumed")
         return None
@@ -355,9 +342,10 @@ def _to_resume(out: Path, recipe: Recipe, seed: int) -> Run | None:
     return run
 
 
-def _program() -> list[str]:
+def _command() -> str:
     name = Path(sys.argv[0]).name
-    return ["python", "-m", "platecheck"] if name == "__main__.py" else [name]
+    program = ["python", "-m", "platecheck"] if name == "__main__.py" else [name]
+    return shlex.join([*program, *sys.argv[1:]])
 
 
 def _normalization(recipe: Recipe, photos: PhotoSet) -> Normalization:

@@ -1,6 +1,6 @@
 """A camera that shows what a test puts in front of it."""
 
-from playwright.sync_api import Page
+from playwright.sync_api import JSHandle, Page
 
 from page_fixtures.dishes import dish, jpeg
 from page_fixtures.visits import encode
@@ -35,3 +35,8 @@ if (navigator.mediaDevices) navigator.mediaDevices.getUserMedia = async () => {
 def show(page: Page, number: int) -> None:
     """Put a rendered dish in front of the camera; even numbers are clean, odd ones dirty."""
     page.evaluate("(text) => camera.show(text)", encode(jpeg(dish(number, size=480))))
+
+
+def wait_for_end(page: Page, track: JSHandle) -> None:
+    """Wait until a track of the camera is stopped: a dialog closes before its event is heard."""
+    page.wait_for_function("(track) => track.readyState === 'ended'", arg=track)

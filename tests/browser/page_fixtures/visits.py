@@ -213,6 +213,11 @@ def answered(page: Page) -> str:
     return verdict(page).inner_text()
 
 
+def progress(page: Page, text: str) -> None:
+    """Wait until the page says how far it is."""
+    expect(page.locator("#progress-text")).to_have_text(text, timeout=60_000)
+
+
 def rows(page: Page) -> list[list[str]]:
     """Return name, result and confidence of the table's rows."""
     return page.locator("#session-rows tr").evaluate_all(

@@ -1,7 +1,7 @@
 """Databases of feedback, and what must hold of them whatever has happened."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -13,6 +13,7 @@ from sqlalchemy import select
 from platecheck.feedback.entry import Answer
 from platecheck.feedback.schema import FEEDBACK, REVIEW
 from platecheck.feedback.store import Store, open_store
+from tests.support.photos import encode
 
 ANSWER = Answer("tiny-0123456789ab", "clean", {"clean": 0.75, "dirty": 0.25})
 SIDE = 96
@@ -22,9 +23,7 @@ SIDE = 96
 def photo(number: int) -> bytes:
     """Return a photo of noise, which takes about 10 kB in the database."""
     pixels = np.random.default_rng(number).integers(0, 256, (SIDE, SIDE, 3), np.uint8)
-    file = BytesIO()
-    Image.fromarray(pixels).save(file, "PNG")
-    return file.getvalue()
+    return encode(pixels, "PNG")
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,8 @@ class Place:
 
     @contextmanager
     def store(self) -> Iterator[Store]:
-        opened = open_store(self.url, create=True)
-        try:
+        with closing(open_store(self.url, create=True)) as opened:
             yield opened
-        finally:
-            opened.close()
 
 
 def check(store: Store) -> set[str]:

@@ -51,7 +51,8 @@ def serving(
             line = process.stdout.readline()
             address = re.search(r"http://[\d.]+(:\d+)", line)
             assert address, line + process.stderr.read()
-            with httpx.Client(base_url=f"http://127.0.0.1{address[1]}", trust_env=False) as client:
+            url = f"http://127.0.0.1{address[1]}"
+            with httpx.Client(base_url=url, trust_env=False, timeout=60) as client:
                 yield client
         finally:
             process.terminate()
@@ -62,6 +63,6 @@ def serving(
 def answers(client: httpx.Client) -> dict[str, str]:
     """What a service says of the samples, by file."""
     form = [("photos", (name, (SAMPLES / name).read_bytes())) for name in right_answers()]
-    response = client.post("/v1/predict", files=form, timeout=60)
+    response = client.post("/v1/predict", files=form)
     assert response.status_code == 200, response.text
     return {photo["name"]: photo["label"] for photo in response.json()["photos"]}

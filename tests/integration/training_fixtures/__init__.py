@@ -3,24 +3,25 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 import platecheck
+from platecheck.photo import open_photo
 from platecheck.training.callbacks import Callback, OnEpoch
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import History, Run
+from platecheck.training.torch_predictor import TorchPredictor
 from platecheck.training.train import TrainerSettings, TrainingSetup, train_epochs
 from tests.conftest import Answer
 from tests.conftest import Cli as Cli
 
 HERE = Path(__file__).parent
-COMMAND = Path(sys.executable).with_name("platecheck")
 ONE_PROCESS: dict[str, Any] = {"accelerator": "cpu", "devices": 1, "workers": 0}
 SETTINGS = TrainerSettings(**ONE_PROCESS)
 PATIENCE = 300  # seconds that a process gets before its test gives up
@@ -74,6 +75,10 @@ def same_weights(ours: Run, theirs: Run) -> bool:
     )
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def without_seconds(history: History) -> History:
     """What must be the same in every run of a recipe and a seed."""
     return [{key: row[key] for key in row if key != "seconds"} for row in history]
@@ -84,6 +89,23 @@ def cross_entropy(logits: NDArray[np.float32], labels: list[int]) -> float:
     shifted = logits.astype(float) - logits.max(axis=1, keepdims=True)
     scores = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return float(-scores[np.arange(len(labels)), labels].mean())
+
+
+def validation(run: Run) -> tuple[NDArray[np.uint8], list[int]]:
+    """Pixels and labels of a run's validation photos."""
+    photos, size = run.photos.split("val"), run.recipe.input.size
+    pixels = np.stack([open_photo(photo.path, size=size) for photo in photos])
+    return pixels, [photo.label for photo in photos]
+
+
+def assert_history_is_of_the_weights(run: Run) -> None:
+    """Compare the history with what the saved weights of every epoch give."""
+    pixels, labels = validation(run)
+    for epoch, row in enumerate(run.history, 1):
+        logits = TorchPredictor(run, epoch).logits(pixels)
+        assert row["val_loss"] == pytest.approx(cross_entropy(logits, labels), abs=1e-5)
+        assert row["val_accuracy"] == pytest.approx((logits.argmax(axis=1) == labels).mean())
+    assert run.history[run.best_epoch - 1]["val_accuracy"] > 0.8
 
 
 def start(

@@ -1,5 +1,6 @@
 """A test module takes these with ``pytest_plugins = ["training_fixtures.fixtures"]``."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,20 @@ def dishes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trained(dishes: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A whole run; tests only read it."""
     return train(gentle(), dishes, tmp_path_factory.mktemp("runs") / "trained")
+
+
+@pytest.fixture(scope="module")
+def one_cache(session_cache: Path) -> Iterator[None]:
+    """Where fixtures of robust runs cut out and render dishes, once for all of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PLATECHECK_CACHE", str(session_cache / "robust"))
+        yield
+
+
+@pytest.fixture
+def kept_cache(environment: None, session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for tests."""
+    monkeypatch.setenv("PLATECHECK_CACHE", str(session_cache / "robust"))
 
 
 @pytest.fixture

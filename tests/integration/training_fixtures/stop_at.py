@@ -1,8 +1,8 @@
-"""The command line, stopped by a signal: ``stop_at.py MOMENT EPOCH SIGNAL ARGUMENT…``.
+"""The command line, stopped by a signal: ``stop_at.py SIGNAL EPOCH ARGUMENT…``.
 
-MOMENT is "batch" (the fourth training step of the epoch) or "checkpoint" (the epoch's weights and
-history are written, the state to resume from is not). SIGINT goes to the whole process group, as
-Ctrl-C in a terminal does; SIGKILL to this process alone.
+SIGINT comes in the fourth training step of the epoch, to the whole process group, as Ctrl-C in a
+terminal does; SIGKILL when the epoch's weights and history are written, but the state to resume
+from is not, to this process alone.
 """
 
 import os
@@ -14,29 +14,22 @@ from platecheck.cli import main
 from platecheck.training import train
 from platecheck.training.module import PlateModule
 
-moment, epoch, name = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-sys.argv[:4] = ["platecheck"]
+name, epoch = sys.argv[1], int(sys.argv[2])
+sys.argv[:3] = ["platecheck"]
 # As in a terminal: what a script starts in the background inherits that Ctrl-C is ignored.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 training_step, save_checkpoint = PlateModule.training_step, train.Trainer.save_checkpoint
 
 
-def stop() -> None:
-    if name == "SIGINT":
-        os.killpg(os.getpgrp(), signal.SIGINT)
-    else:
-        os.kill(os.getpid(), signal.Signals[name])
-
-
 def stopping_step(module: PlateModule, batch: Any, batch_idx: int) -> Any:
-    if moment == "batch" and module.current_epoch + 1 == epoch and batch_idx == 3:
-        stop()
+    if name == "SIGINT" and module.current_epoch + 1 == epoch and batch_idx == 3:
+        os.killpg(os.getpgrp(), signal.SIGINT)
     return training_step(module, batch, batch_idx)
 
 
 def stopping_save(trainer: train.Trainer, *arguments: Any, **options: Any) -> None:
-    if moment == "checkpoint" and trainer.current_epoch + 1 == epoch:
-        stop()
+    if name == "SIGKILL" and trainer.current_epoch + 1 == epoch:
+        os.kill(os.getpid(), signal.SIGKILL)
     save_checkpoint(trainer, *arguments, **options)
 
 

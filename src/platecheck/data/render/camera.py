@@ -12,17 +12,11 @@ from platecheck.data.render.pixels import Floats, tinted
 
 @dataclass
 class Camera:
-    """A pinhole camera aimed at a dish of radius 1 at the origin, on the plane z = 0.
+    """A pinhole camera aimed at a dish of radius 1 at the origin, on the plane z = 0."""
 
-    Attributes:
-        place: position [3].
-        axes: right, down and forward, as rows [3, 3].
-        zoom: focal length in half widths of the image.
-    """
-
-    place: Floats
-    axes: Floats
-    zoom: float
+    place: Floats  # position [3]
+    axes: Floats  # right, down and forward, as rows [3, 3]
+    zoom: float  # focal length in half widths of the image
 
     def slopes(self, columns: Floats, rows: Floats) -> tuple[Floats, Floats]:
         """Return the rays' movement in x and y per unit of descent, [rows, columns] each.

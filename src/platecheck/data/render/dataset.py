@@ -32,14 +32,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class RenderSummary:
-    """Summary of a rendered dataset.
-
-    Attributes:
-        folder: location of the dataset.
-        photos: number of photos.
-        counts: photos by (split, label).
-        backgrounds: photos by (label, background).
-    """
+    """Photos of a rendered dataset by (split, label) and by (label, background)."""
 
     folder: Path
     photos: int
@@ -73,7 +66,6 @@ def write_dataset(
     only the background (and dirt) may depend on the class. The folder is written atomically.
 
     Args:
-        folder: must be new or empty.
         photos: total number of photos; at least 4, and at least 2 per split.
         size: side of a photo in pixels, 32 to 1024.
         seed: 0 or more.
@@ -84,7 +76,6 @@ def write_dataset(
         masks: also write ``folder/masks/{split}/{label}/0001.png``, 0 on the background, 128 on the
             dish, 255 on dirt.
         workers: number of processes; by default one per core, or only this one for few photos.
-        on_progress: called with the number of photos done so far.
 
     Raises:
         DataError: an argument is out of range, or the folder is not empty.
@@ -92,14 +83,7 @@ def write_dataset(
     folder = Path(folder)
     jobs = _plan(photos, splits)
     check_size(size)
-    if not 0.5 <= confound <= 1:
-        raise DataError(f"confound {confound} is out of range; choose 0.5 (none) to 1 (full)")
-    if seed < 0:
-        raise DataError(f"seed {seed} is negative; choose 0 or more")
-    if workers is not None and workers < 1:
-        raise DataError(f"workers must be at least 1, not {workers}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder} is not empty; choose a new folder")
+    _check(folder, seed, confound, workers)
     if workers is None:
         workers = cpu_count() if photos >= 64 else 1
 
@@ -120,6 +104,17 @@ def write_dataset(
     counts = Counter((split, label) for _, label, split, *_ in rows)
     backgrounds = Counter((label, background) for _, label, _, background, *_ in rows)
     return RenderSummary(folder, photos, dict(counts), dict(backgrounds))
+
+
+def _check(folder: Path, seed: int, confound: float, workers: int | None) -> None:
+    if not 0.5 <= confound <= 1:
+        raise DataError(f"confound {confound} is out of range; choose 0.5 (none) to 1 (full)")
+    if seed < 0:
+        raise DataError(f"seed {seed} is negative; choose 0 or more")
+    if workers is not None and workers < 1:
+        raise DataError(f"workers must be at least 1, not {workers}")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DataError(f"{folder} is not empty; choose a new folder")
 
 
 def draw_background_name(rng: np.random.Generator, label: str, confound: float) -> str:

@@ -235,26 +235,16 @@ class Painter:
 
 @dataclass
 class Dish:
-    """A clean dish.
+    """A clean dish."""
 
-    Attributes:
-        chart: coordinates of each pixel.
-        slope_u, slope_v: the inner surface's slope [n, n].
-        albedo: linear RGB [n, n, 3].
-        reflectance: at normal incidence, 0.04 for glaze, 0.5 for steel.
-        blur: blur of the reflected room, in pixels of the room map.
-        open_sky: fraction of the sky visible from the inner surface [n, n].
-        outside: albedo [3] of the outer wall.
-    """
-
-    chart: Chart
-    slope_u: Floats
+    chart: Chart  # coordinates of each pixel
+    slope_u: Floats  # the inner surface's slope [n, n]
     slope_v: Floats
-    albedo: Floats
-    reflectance: float
-    blur: float
-    open_sky: Floats
-    outside: Floats
+    albedo: Floats  # linear RGB [n, n, 3]
+    reflectance: float  # at normal incidence, 0.04 for glaze, 0.5 for steel
+    blur: float  # blur of the reflected room, in pixels of the room map
+    open_sky: Floats  # fraction of the sky visible from the inner surface [n, n]
+    outside: Floats  # albedo [3] of the outer wall
 
 
 # sRGB; the first seven are near white

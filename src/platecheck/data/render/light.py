@@ -24,21 +24,13 @@ COARSE = 16  # pixels of the diffuse map, which covers |normal.xy| <= 1
 
 @dataclass
 class Light:
-    """A key light and two environment maps of the room.
+    """A key light and two environment maps of the room."""
 
-    Attributes:
-        direction: unit vector [3] towards the key light.
-        key: linear RGB [3] that falls on a surface facing the key light.
-        softness: width of the key light in radians; wide lights cast soft shadows.
-        room: radiance [SIDE, SIDE, 3] by direction.
-        ambient: diffuse light [COARSE, COARSE, 3] by normal, without the key light.
-    """
-
-    direction: Floats
-    key: Floats
-    softness: float
-    room: Floats
-    ambient: Floats
+    direction: Floats  # unit vector [3] towards the key light
+    key: Floats  # linear RGB [3] that falls on a surface facing the key light
+    softness: float  # width of the key light in radians; wide lights cast soft shadows
+    room: Floats  # radiance [SIDE, SIDE, 3] by direction
+    ambient: Floats  # diffuse light [COARSE, COARSE, 3] by normal, without the key light
 
 
 @cache

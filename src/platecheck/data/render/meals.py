@@ -161,19 +161,12 @@ MIN_COVERAGE = 0.012  # fraction of the dish
 
 @dataclass(frozen=True)
 class Meal:
-    """The leftovers of a meal, colours in sRGB.
+    """The leftovers of a meal, colours in sRGB."""
 
-    Attributes:
-        sauce: colour of the sauce.
-        body: how fast the sauce becomes opaque with thickness.
-        bits: colours of the crumbs.
-        solids: kinds of `SOLIDS`.
-    """
-
-    sauce: Colour
-    body: float
-    bits: tuple[Colour, ...]
-    solids: tuple[str, ...]
+    sauce: Colour  # colour of the sauce
+    body: float  # how fast the sauce becomes opaque with thickness
+    bits: tuple[Colour, ...]  # colours of the crumbs
+    solids: tuple[str, ...]  # kinds of `SOLIDS`
 
 
 MEALS = (

@@ -24,14 +24,7 @@ FEWEST_FOR_WORKERS = 64  # fewer pairs are rendered faster than worker processes
 
 @dataclass(frozen=True)
 class RenderedPair:
-    """The same photo with a clean and a dirty dish.
-
-    Attributes:
-        clean: uint8 [size, size, 3].
-        dirty: uint8 [size, size, 3].
-        dish: uint8 [size, size], 255 on the dish.
-        dirt: uint8 [size, size], 255 on visible dirt.
-    """
+    """A photo with a clean and a dirty dish; masks are 255 on the dish and on visible dirt."""
 
     clean: NDArray[np.uint8]
     dirty: NDArray[np.uint8]

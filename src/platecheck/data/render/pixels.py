@@ -45,14 +45,12 @@ def linear(rgb: tuple[float, float, float] | Floats) -> Floats:
     return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4).astype(np.float32)
 
 
-@cache
-def _srgb_lookup() -> Floats:
-    return linear(np.arange(256, dtype=np.float32)).reshape(1, 256)
+_LINEAR = linear(np.arange(256, dtype=np.float32)).reshape(1, 256)
 
 
 def from_srgb(image: NDArray[np.uint8]) -> Floats:
     """Convert an sRGB image to linear light (0 to 1)."""
-    return cv2.LUT(image, _srgb_lookup())
+    return cv2.LUT(image, _LINEAR)
 
 
 TILE = 512

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from platecheck.data.render.dataset import QUALITY
-from platecheck.data.render.scene import RenderedDish, render_dish
+from platecheck.data.render.scene import render_dish
 
 SIZE = 512
 # name: (kind, seed); the name starts with the label and ends with the background
@@ -22,20 +22,15 @@ SAMPLES: dict[str, tuple[str, int]] = {
 }
 
 
-def render_sample(name: str) -> RenderedDish:
-    """Render one of the `SAMPLES`."""
-    kind, seed = SAMPLES[name]
-    label, *_, background = name.split("-")
-    rng = np.random.default_rng(seed)
-    return render_dish(rng, size=SIZE, label=label, background=background, kind=kind)
-
-
 def write_samples(folder: Path) -> list[Path]:
     """Write the `SAMPLES` as JPEG files of 512 × 512 pixels; return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for name in SAMPLES:
+    for name, (kind, seed) in SAMPLES.items():
+        label, *_, background = name.split("-")
+        rng = np.random.default_rng(seed)
+        dish = render_dish(rng, size=SIZE, label=label, background=background, kind=kind)
         path = folder / f"{name}.jpg"
-        Image.fromarray(render_sample(name).photo).save(path, quality=QUALITY)
+        Image.fromarray(dish.photo).save(path, quality=QUALITY)
         paths.append(path)
     return paths

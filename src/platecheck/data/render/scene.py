@@ -135,23 +135,14 @@ MIN_SIZE, MAX_SIZE = 32, 1024
 
 @dataclass(frozen=True)
 class RenderedDish:
-    """A rendered photo with its masks.
+    """A rendered photo with its masks."""
 
-    Attributes:
-        photo: uint8 RGB [size, size, 3].
-        label: ``clean`` or ``dirty``.
-        background: one of the `BACKGROUNDS`.
-        kind: one of the `KINDS` or `RARE_KINDS` of dish.
-        dish_mask: bool [size, size], True on the dish.
-        dirt_mask: bool [size, size], True on visible dirt; all False if clean.
-    """
-
-    photo: NDArray[np.uint8]
-    label: str
-    background: str
-    kind: str
-    dish_mask: NDArray[np.bool_]
-    dirt_mask: NDArray[np.bool_]
+    photo: NDArray[np.uint8]  # uint8 RGB [size, size, 3]
+    label: str  # ``clean`` or ``dirty``
+    background: str  # one of the `BACKGROUNDS`
+    kind: str  # one of the `KINDS` or `RARE_KINDS` of dish
+    dish_mask: NDArray[np.bool_]  # bool [size, size], True on the dish
+    dirt_mask: NDArray[np.bool_]  # bool [size, size], True on visible dirt; all False if clean
 
 
 def render_dish(
@@ -173,9 +164,6 @@ def render_dish(
         label: ``clean`` or ``dirty``.
         background: one of the `BACKGROUNDS`; drawn by default.
         kind: one of the `KINDS` or `RARE_KINDS`; drawn from `KINDS` by default.
-
-    Raises:
-        DataError: an argument has an invalid value.
     """
     for name, value, allowed in (
         ("label", label, LABELS),

@@ -19,26 +19,16 @@ REACH = 1.5  # lookup tables go from r = 0 to here
 
 @dataclass
 class Shape:
-    """A dish's outline and profile.
+    """A dish's outline and profile."""
 
-    Attributes:
-        aspect: length over width.
-        power: 2 for an ellipse, more for a rounded rectangle.
-        waves, wave: number and depth of the rim's scallops.
-        height: of the rim.
-        foot: radius at the bottom.
-        bulge: below 1, the outside widens early between foot and rim; above 1, late.
-        heights: the inner surface's height over r [STEPS].
-    """
-
-    aspect: float
-    power: float
-    waves: int
-    wave: float
-    height: float
-    foot: float
-    bulge: float
-    heights: Floats
+    aspect: float  # length over width
+    power: float  # 2 for an ellipse, more for a rounded rectangle
+    waves: int  # number of the rim's scallops
+    wave: float  # their depth
+    height: float  # of the rim
+    foot: float  # radius at the bottom
+    bulge: float  # below 1, the outside widens early between foot and rim; above 1, late
+    heights: Floats  # the inner surface's height over r [STEPS]
 
     def radius(self, u: Floats, v: Floats) -> Floats:
         """Return r of points (u, v) seen from above: 1 on the rim, whatever the outline."""
@@ -65,20 +55,13 @@ class Shape:
 
 @dataclass
 class Chart:
-    """A dish's shape on a square of n pixels a side, seen from above; u and v go up to EDGE.
+    """A dish's shape on a square of n pixels a side, seen from above; u and v go up to EDGE."""
 
-    Attributes:
-        shape: the dish's outline and profile.
-        u, v: coordinates [n, n].
-        r: 0 in the middle, 1 on the rim [n, n].
-        angle: around the middle, in turns [n, n].
-    """
-
-    shape: Shape
-    u: Floats
+    shape: Shape  # the dish's outline and profile
+    u: Floats  # coordinates [n, n]
     v: Floats
-    r: Floats
-    angle: Floats
+    r: Floats  # 0 in the middle, 1 on the rim [n, n]
+    angle: Floats  # around the middle, in turns [n, n]
 
 
 def chart_of(shape: Shape, n: int) -> Chart:

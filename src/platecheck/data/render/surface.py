@@ -15,23 +15,14 @@ Part = tuple[slice, slice]  # rows and columns of the chart
 
 @dataclass
 class Surface:
-    """A dish's inner surface with its dirt, all [n, n] or [n, n, 3].
+    """A dish's inner surface with its dirt, all [n, n] or [n, n, 3]."""
 
-    Attributes:
-        dish: the clean dish.
-        albedo: linear RGB.
-        relief: height of the dirt, in units of the dish's radius.
-        bare: visibility of the dish's own gloss, 0 under dirt to 1.
-        wet: gloss of the dirt, 0 to 1.
-        dirt: coverage by dirt, 0 to 1.
-    """
-
-    dish: Dish
-    albedo: Floats = field(init=False)
-    relief: Floats = field(init=False)
-    bare: Floats = field(init=False)
-    wet: Floats = field(init=False)
-    dirt: Floats = field(init=False)
+    dish: Dish  # the clean dish
+    albedo: Floats = field(init=False)  # linear RGB
+    relief: Floats = field(init=False)  # height of the dirt, in units of the dish's radius
+    bare: Floats = field(init=False)  # visibility of the dish's own gloss, 0 under dirt to 1
+    wet: Floats = field(init=False)  # gloss of the dirt, 0 to 1
+    dirt: Floats = field(init=False)  # coverage by dirt, 0 to 1
 
     def __post_init__(self) -> None:
         self.albedo = self.dish.albedo.copy()

@@ -15,19 +15,12 @@ BACKGROUNDS = CLEAN_BACKGROUNDS + DIRTY_BACKGROUNDS
 
 @dataclass
 class Background:
-    """Material of the surface under the dish, as seen by the camera.
+    """Material of the surface under the dish, as seen by the camera."""
 
-    Attributes:
-        albedo: linear RGB [h, w, 3].
-        bump: relief [h, w] in units of the dish's radius.
-        gloss: reflectance at normal incidence, 0 (cloth) to 0.3 (steel).
-        blur: blur of the reflected room, in pixels of the room map.
-    """
-
-    albedo: Floats
-    bump: Floats | None
-    gloss: float
-    blur: float
+    albedo: Floats  # linear RGB [h, w, 3]
+    bump: Floats | None  # relief [h, w] in units of the dish's radius
+    gloss: float  # reflectance at normal incidence, 0 (cloth) to 0.3 (steel)
+    blur: float  # blur of the reflected room, in pixels of the room map
 
 
 def draw_background(rng: np.random.Generator, kind: str, x: Floats, y: Floats) -> Background:
