@@ -37,9 +37,8 @@ export class DishBoxes {
       place(item, box, whole);
       item.style.setProperty("z-index", byArea.indexOf(box)); // what is in front can be tapped
       item.classList.toggle("whole", dish.box === null);
-      item.classList.toggle("at-top", box[1] < 0.06 * whole[3]);
-      if (dish.evidence && showsHeatmap(dish.label)) {
-        item.append(make("img", { class: "heatmap", alt: "", src: dish.evidence }));
+      if (dish.heatmap && showsHeatmap(dish.label)) {
+        item.append(make("img", { class: "heatmap", alt: "", src: dish.heatmap }));
         place(item.lastChild, dish.crop ?? crops[index], box);
       }
       if (dishes.length > 1) item.append(tag(dish), ...this.#button(dish, index, dishes.length));
@@ -88,12 +87,14 @@ export function dishName(dish, index, count) {
 }
 
 function tag({ label, probability }) {
-  const share = isConfident(label) ? percent(probability) : "";
   return make(
     "span",
     { class: "tag", "aria-hidden": "true" },
     icon(kindOf(label)),
-    make("span", { class: "tag-text", textContent: [labelName(label), share].join(" ").trim() }),
+    make("span", { class: "tag-label", textContent: labelName(label) }),
+    isConfident(label)
+      ? make("span", { class: "tag-share", textContent: percent(probability) })
+      : null,
   );
 }
 

@@ -6,7 +6,7 @@ import { DishBoxes, dishName } from "./dish-boxes.js";
 import { breakableName, byId, icon, make } from "./elements.js";
 import { errorMessage } from "./error-messages.js";
 import { countsText, verdictText } from "./inspection.js";
-import { isConfident, kindOf, labelName, likelihoodPhrase } from "./labels.js";
+import { isConfident, kindOf, labelName, likelihoodPhrase, topClass } from "./labels.js";
 import { formatThreshold, percent, t } from "./language.js";
 
 const SLOW_AFTER = 5000; // milliseconds
@@ -115,6 +115,7 @@ export class InspectionView {
     byId("verdict").dataset.kind = kind;
     byId("verdict-icon").replaceChildren(icon(kind));
     byId("verdict-name").textContent = name;
+    byId("verdict-name").style.setProperty("--letters", name.length); // short words are larger
   }
 
   #select(index) {
@@ -137,7 +138,12 @@ export class InspectionView {
 
   /** Show each class's probability and threshold; only what the label says has a color. */
   #showBars({ label, probabilities }) {
-    byId("bars-mark").hidden = Object.keys(this.#thresholds).length === 0;
+    const name = topClass({ probabilities });
+    const limit = this.#thresholds[name];
+    byId("bars-mark").hidden = !limit;
+    byId("bars-mark").textContent = limit
+      ? t("limit", { name: labelName(name), percent: formatThreshold(limit) })
+      : "";
     byId("bars-list").replaceChildren(
       ...Object.entries(probabilities).map(([name, probability]) => {
         const kind = isConfident(label) && name !== label ? "waiting" : kindOf(name);
@@ -145,9 +151,7 @@ export class InspectionView {
         bar.style.setProperty("--share", probability);
         const threshold = this.#thresholds[name] ?? 0;
         if (threshold > 0) {
-          const needed = formatThreshold(threshold);
-          const title = t("classNeeds", { name: labelName(name), percent: needed });
-          const mark = make("span", { class: "threshold", title });
+          const mark = make("span", { class: "threshold" });
           mark.style.setProperty("--threshold", threshold);
           bar.append(mark);
         }

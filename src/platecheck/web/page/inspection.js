@@ -3,10 +3,10 @@
  * Inspections: the dishes found in a photo and what they say together.
  *
  * @typedef {{box: number[]|null, label: string, probability: number, needed?: number,
- *   probabilities: Record<string, number>, quality: string, evidence?: string, crop?: number[],
+ *   probabilities: Record<string, number>, quality: string, heatmap?: string, crop?: number[],
  *   record?: number, receipt?: any}} Dish
- *   box: x0, y0, x1, y1 in pixels of the photo; null: the whole photo; evidence: the heatmap, which
- *   covers `crop`; record: its id in the record of this shift; receipt: of feedback
+ *   box: x0, y0, x1, y1 in pixels of the photo; null: the whole photo; heatmap: an image of
+ *   `crop`; record: its id in the record of this shift; receipt: of feedback
  * @typedef {{verdict: string, dishes: Dish[], quality: string, width?: number, height?: number,
  *   error?: any}} Inspection
  *   verdict: a label of the dishes, or NO_DISH; dishes: the most urgent first
@@ -37,10 +37,10 @@ export function readInspection(answer) {
  * @param {any} answer
  * @returns {Inspection}
  */
-export function readPrediction({ name, error, ...prediction }) {
+export function readPrediction({ name, error, evidence, ...prediction }) {
   if (error) return readInspection({ name, error });
   const isDish = prediction.label !== "not a dish";
-  const dishes = isDish ? [{ ...prediction, box: null }] : [];
+  const dishes = isDish ? [{ ...prediction, box: null, heatmap: evidence }] : [];
   const verdict = isDish ? prediction.label : NO_DISH;
   return readInspection({ name, verdict, dishes, quality: prediction.quality ?? "ok" });
 }

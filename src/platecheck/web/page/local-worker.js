@@ -146,7 +146,7 @@ async function classify(photo, heatmap) {
   };
   if (!heatmap || !outputs.evidence) return answer;
   const [, rows, columns] = outputs.evidence.dims;
-  return { ...answer, evidence: await overlay(outputs.evidence.data, rows, columns) };
+  return { ...answer, heatmap: await overlay(outputs.evidence.data, rows, columns) };
 }
 
 /** Return the class, "unsure" or "not a dish", like ModelInfo.label and Prediction.with_quality. */

@@ -317,7 +317,8 @@ export class PhotosView {
 
 /** Whether a model that draws heatmaps was not asked for them, as in a batch. */
 function lacksHeatmap({ dishes }, model) {
-  return model?.gives_evidence && dishes.some(({ label, evidence }) => showsHeatmap(label) && !evidence);
+  const lacks = ({ label, heatmap }) => showsHeatmap(label) && !heatmap;
+  return model?.gives_evidence && dishes.some(lacks);
 }
 
 /** Whether a row is inspected or has failed. */

@@ -50,10 +50,10 @@ export async function addRecords(dishes) {
   if (!isRecording() || !dishes.length) return [];
   const time = new Date();
   const station = loadSetting("station") ?? "";
-  const shift = await currentShift(time);
-  return change((store) =>
-    Promise.all(dishes.map((dish) => done(store.add({ ...dish, time, station, shift })))),
-  );
+  return change(async (store) => {
+    const shift = await currentShift(store, time);
+    return Promise.all(dishes.map((dish) => done(store.add({ ...dish, time, station, shift }))));
+  });
 }
 
 /**
@@ -69,7 +69,7 @@ export function updateRecord(id, changes) {
 
 /** @returns {Promise<DishRecord[]>} in the order of time */
 export function readRecords() {
-  return transact("readwrite", (store) => done(store.getAll())).catch(() => []);
+  return transact((store) => done(store.getAll())).catch(() => []);
 }
 
 /** Delete all records. */
@@ -78,10 +78,8 @@ export function eraseRecords() {
 }
 
 /** Return when the current shift began: after the last long pause, or when the user said so. */
-async function currentShift(now) {
-  const cursor = await transact("readonly", (store) => done(store.openCursor(null, "prev"))).catch(
-    () => null,
-  );
+async function currentShift(store, now) {
+  const cursor = await done(store.openCursor(null, "prev"));
   const { time, shift } = cursor?.value ?? {};
   const started = loadSetting("shift") ?? "";
   if (!time || now - time > PAUSE * HOUR) return now.toISOString();
@@ -89,17 +87,17 @@ async function currentShift(now) {
 }
 
 async function change(action) {
-  const result = await transact("readwrite", action).catch(() => []);
+  const result = await transact(action).catch(() => []);
   recordEvents.dispatchEvent(new Event("change"));
   return result;
 }
 
 /** Run an action on the store, without what is too old; resolve once it is complete. */
-async function transact(mode, action) {
+async function transact(action) {
   database ??= open();
-  const transaction = (await database).transaction(STORE, mode);
+  const transaction = (await database).transaction(STORE, "readwrite");
   const store = transaction.objectStore(STORE);
-  if (mode === "readwrite") deleteOld(store);
+  deleteOld(store);
   const [result] = await Promise.all([
     action(store),
     new Promise((resolve, reject) => {

@@ -16,18 +16,18 @@ const STATES = {
   stopped: ["notClassified", "waiting"],
 };
 const SORTS = {
-  importance: (a, b) => importance(a) - importance(b),
+  importance: (a, b) => rank(groupOf(a)) - rank(groupOf(b)),
   photo: (a, b) => compareTexts(a.name, b.name),
   answer: (a, b) => compareTexts(groupName(groupOf(a)), groupName(groupOf(b))),
   confidence: (a, b) => certainty(a) - certainty(b),
 };
 
-// Answers that need attention come first, and photos without an answer last.
-const ORDER = { dirty: 0, unsure: 1, failed: 2, "no dish": 3, clean: 5, running: 6, waiting: 7 };
+// Answers that need attention come first, and photos without an answer last; other labels fourth.
+const RANKS = ["dirty", "unsure", "failed", "no dish", "", "clean", "running", "waiting", "stopped"];
 
-/** Sort key: the order that an operator needs. */
-function importance(row) {
-  return ORDER[groupOf(row)] ?? (row.state === "stopped" ? 8 : 4);
+function rank(group) {
+  const index = RANKS.indexOf(group);
+  return index < 0 ? RANKS.indexOf("") : index;
 }
 
 /** Sort key: the probability of the only dish; photos without one come first. */
@@ -140,7 +140,7 @@ export class SessionView {
 
   /** Show a filter button with the count of each group. */
   #showFilters(counts) {
-    const groups = [...counts.keys()].sort((a, b) => compareTexts(groupName(a), groupName(b)));
+    const groups = [...counts.keys()].sort((a, b) => rank(a) - rank(b));
     const focused = /** @type {HTMLElement} */ (document.activeElement)?.dataset.group;
     const buttons = [null, ...groups].map((group) => {
       const count = group === null ? this.#rows.length : counts.get(group);
@@ -180,6 +180,7 @@ export class SessionView {
     const kind = groupKind(group);
     label.replaceChildren(
       make("span", { class: "badge", data: { kind } }, icon(kind), groupName(group)),
+      make("span", { class: "share", "aria-hidden": "true" }), // where there is no third column
     );
     if (row.state === "failed") {
       label.append(make("span", { class: "why", textContent: errorMessage(row.inspection.error) }));
@@ -188,6 +189,7 @@ export class SessionView {
     }
     const share = row.state === "done" ? certainty(row) : -1;
     confidence.textContent = share < 0 ? "–" : percent(share);
+    if (share >= 0) label.querySelector(".share").textContent = percent(share);
   }
 }
 

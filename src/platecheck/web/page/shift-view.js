@@ -89,7 +89,7 @@ export class ShiftView {
 
   #line(record) {
     const kind = kindOf(label(record));
-    let picture = make("span", { class: "no-thumbnail" });
+    let picture = make("span", { class: "no-thumbnail" }, icon("plate"));
     if (record.picture) {
       this.#urls.push(URL.createObjectURL(record.picture));
       picture = make("img", { src: this.#urls.at(-1), alt: "", width: 44, height: 44 });
@@ -119,7 +119,7 @@ function shiftRow(records) {
   const cells = ["clean", "dirty", "unsure"].map((name) =>
     make("td", { class: "number", textContent: t("number", { count: counts.get(name) }) }),
   );
-  const name = [day(time), `${timeOfDay(time)} – ${timeOfDay(records.at(-1).time)}`, station];
+  const name = [day(time), [time, records.at(-1).time].map((each) => timeOfDay(each, "short")).join(" – "), station];
   const lines = name.filter(Boolean).map((textContent) => make("span", { textContent }));
   return make("tr", {}, make("th", { scope: "row" }, ...lines), ...cells);
 }

@@ -65,8 +65,6 @@ export const TEXTS = {
     map: "Where the dirt is",
     mapBlank: "No particular spot stands out as dirt.",
     probabilities: "Probability of each result",
-    classNeeds: "Threshold for {name}: {percent}",
-    barsMark: "The answer is given from this mark on; below it: unsure.",
     slow: "This is taking longer than usual. Is the network slow?",
 
     whyUnsure:
@@ -191,11 +189,8 @@ export const TEXTS = {
     shiftsEarlier: "Earlier shifts",
     wasCorrected: "corrected, was: {answer}",
     recordOption: "Keep a record on this device",
-    recordDays: {
-      one: "Results and small pictures of dishes that are not clean stay on this device only, and are deleted after {count} day.",
-      other:
-        "Results and small pictures of dishes that are not clean stay on this device only, and are deleted after {count} days.",
-    },
+    recordDays:
+      "Results and small pictures of dishes that are not clean stay on this device only, and are deleted after {count} days.",
     shiftErase: "Erase the record",
     shiftErased: "The record was erased.",
 
@@ -316,8 +311,6 @@ export const TEXTS = {
     map: "Де видно бруд",
     mapBlank: "Жодне окреме місце не виділяється як брудне.",
     probabilities: "Певність кожної відповіді",
-    classNeeds: "Відповідь «{name}» дається від {percent}",
-    barsMark: "Відповідь дається від цієї позначки; якщо менше — «непевно».",
     slow: "Це триває довше, ніж зазвичай. Можливо, мережа повільна?",
 
     whyUnsure:
@@ -455,13 +448,8 @@ export const TEXTS = {
     shiftsEarlier: "Попередні зміни",
     wasCorrected: "виправлено, було: {answer}",
     recordOption: "Вести облік на цьому пристрої",
-    recordDays: {
-      one: "Відповіді й малі знімки нечистого посуду є лише на цьому пристрої та зникнуть за {count} день.",
-      few: "Відповіді й малі знімки нечистого посуду є лише на цьому пристрої та зникнуть за {count} дні.",
-      many: "Відповіді й малі знімки нечистого посуду є лише на цьому пристрої та зникнуть за {count} днів.",
-      other:
-        "Відповіді й малі знімки нечистого посуду є лише на цьому пристрої та зникнуть за {count} дня.",
-    },
+    recordDays:
+      "Відповіді й малі знімки нечистого посуду є лише на цьому пристрої та зникнуть за {count} днів.",
     shiftErase: "Стерти облік",
     shiftErased: "Облік стерто.",
 

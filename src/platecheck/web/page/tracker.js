@@ -5,8 +5,10 @@
  * A dish is the one of the last frame that overlaps it and looks like it. It counts once two frames
  * in a row agree on its label and, unless it moves, it has come to rest; so does a new label.
  *
- * The distance of two looks is the mean absolute difference of small greyscale pictures, each
- * normalized to mean 0 and standard deviation 1 to ignore lighting and exposure.
+ * The distance of two looks is the mean absolute difference of 24 × 24 pixels in greyscale, each
+ * normalized to mean 0 and standard deviation 1 to ignore lighting and exposure. Measured on the
+ * boxes of 60 rendered dishes: new noise 0.03, 20 % brighter 0.20, a box that is off by 2 % 0.38
+ * (95th percentiles); another dish 0.31, 0.51 and 0.95 (1st and 5th percentile, median).
  */
 
 import { overlap } from "./detect.js";
@@ -15,10 +17,10 @@ import { luminance } from "./prepare.js";
 
 const SIDE = 24;
 const MIN_OVERLAP = 0.3;
-const CHANGED = 0.35;
-const RESTING = 0.12;
-// A dish that overlaps its last place by less is being moved.
+// A dish that overlaps its place by more stands still: looks are compared at that very place.
 const STILL = 0.8;
+const CHANGED = { still: 0.3, moving: 0.5 };
+const RESTING = 0.12;
 // Frames without a dish after which it is forgotten: a hand or a cloth may hide it.
 const FORGET_AFTER = 4;
 // Lower bound of the standard deviation (0 to 255), so that noise on a plain dish stays small.
@@ -27,9 +29,10 @@ const MIN_DEVIATION = 10;
 const FOLLOW = 0.1;
 
 /**
- * @typedef {{dish: any, look: Float32Array, last: Float32Array, label: string|null,
+ * @typedef {{dish: any, box: number[], look: Float32Array, last: Float32Array, label: string|null,
  *   candidate: string|null, missed: number, seen: boolean}} Track
- *   label: the accepted one; null: not counted yet
+ *   box: its place, where it has the look; last: its look in the last frame; label: the accepted
+ *   one; null: not counted yet
  */
 
 export class Tracker {
@@ -60,69 +63,62 @@ export class Tracker {
    * Process a frame.
    *
    * @param {{box: number[], label: string}[]} dishes
-   * @param {(box: number[]) => Float32Array} lookAt returns what a box of the frame looks like
+   * @param {(box: number[]) => Float32Array} look returns what a box of the frame looks like
    * @returns {{event: string, track: Track}[]} what has changed: "new dish" or "new label"
    */
-  update(dishes, lookAt) {
+  update(dishes, look) {
     this.#empty = dishes.length ? 0 : this.#empty + 1;
-    const looks = new Map(dishes.map((dish) => [dish, lookAt(dish.box)]));
-    const events = [];
-    const missed = new Set(this.#tracks);
-    for (const [track, dish] of pair(this.#tracks, looks)) {
-      missed.delete(track);
-      const event = this.#follow(track, dish, looks.get(dish));
+    const fits = this.#tracks
+      .flatMap((track) => dishes.map((dish) => compare(track, dish, look)))
+      .filter(({ shared, fits }) => fits && shared >= MIN_OVERLAP)
+      .sort((a, b) => b.shared - a.shared);
+    const [found, events] = [new Set(), []];
+    for (const { track, dish, ...seen } of fits) {
+      if (found.has(track) || found.has(dish)) continue;
+      found.add(track).add(dish);
+      const event = this.#follow(track, dish, seen);
       if (event) events.push({ event, track });
-      looks.delete(dish);
     }
-    for (const track of missed) Object.assign(track, { missed: track.missed + 1, candidate: null });
-    for (const [dish, look] of looks) {
-      const candidate = dish.label;
-      const track = { dish, look, last: look, label: null, candidate, missed: 0, seen: false };
-      this.#tracks.push(track);
+    for (const track of this.#tracks.filter((each) => !found.has(each))) {
+      Object.assign(track, { missed: track.missed + 1, candidate: null });
+    }
+    for (const dish of dishes.filter((each) => !found.has(each))) {
+      const last = look(dish.box);
+      const place = { dish, box: dish.box, look: last, last };
+      this.#tracks.push({ ...place, label: null, candidate: dish.label, missed: 0, seen: false });
     }
     this.#tracks = this.#tracks.filter(({ label, missed }) => missed <= (label ? FORGET_AFTER : 0));
     return events;
   }
 
-  /** Follow a dish to its place in a new frame; return what has changed. */
-  #follow(track, dish, look) {
-    const isStill = overlap(track.dish.box, dish.box) > STILL;
-    const rests = !isStill || difference(look, track.last) < RESTING;
+  /** Follow a dish to a new frame; return what has changed. */
+  #follow(track, dish, { now, isStill }) {
+    const rests = !isStill || difference(now, track.last) < RESTING;
     const agrees = rests && track.candidate === dish.label;
-    const accepted = agrees ? dish.label : track.label;
-    const event = accepted === track.label ? null : track.label ? "new label" : "new dish";
-    Object.assign(track, { missed: 0, last: look, candidate: rests ? dish.label : null });
+    const label = agrees ? dish.label : track.label;
+    const event = label === track.label ? null : track.label ? "new label" : "new dish";
+    const follows = isStill && !event;
+    const look = follows ? track.look.map((old, i) => old + FOLLOW * (now[i] - old)) : now;
+    Object.assign(track, { missed: 0, last: now, look, candidate: rests ? dish.label : null });
     if (agrees) track.seen = true;
-    track.look = event ? look : track.look.map((value, i) => value + FOLLOW * (look[i] - value));
-    // What the accepted label shows must agree with it.
-    track.dish = accepted === dish.label ? dish : { ...track.dish, box: dish.box };
-    track.label = accepted;
+    if (!isStill) track.box = dish.box;
+    // The heatmap and the probabilities must agree with the accepted label.
+    track.dish = label === dish.label ? dish : { ...track.dish, box: dish.box };
+    track.label = label;
     if (event === "new dish") {
-      // What stood here before is gone.
-      this.#tracks = this.#tracks.filter(
-        (other) => other === track || overlap(other.dish.box, dish.box) < MIN_OVERLAP || !other.missed,
-      );
+      const isHere = (other) => other.missed && overlap(other.box, dish.box) >= MIN_OVERLAP;
+      this.#tracks = this.#tracks.filter((other) => !isHere(other)); // it was replaced
     }
     return event;
   }
 }
 
-/** Pair tracks with dishes that look like them, those that overlap most first. */
-function pair(tracks, looks) {
-  const pairs = tracks
-    .flatMap((track) => [...looks].map(([dish, look]) => ({ track, dish, look })))
-    .map((each) => ({ ...each, shared: overlap(each.track.dish.box, each.dish.box) }))
-    .filter(({ shared }) => shared >= MIN_OVERLAP)
-    .filter(({ track, look }) => difference(track.look, look) <= CHANGED)
-    .sort((a, b) => b.shared - a.shared);
-  const found = new Map();
-  const taken = new Set();
-  for (const { track, dish } of pairs) {
-    if (found.has(track) || taken.has(dish)) continue;
-    found.set(track, dish);
-    taken.add(dish);
-  }
-  return found;
+/** Compare a dish that is followed with one of a new frame. */
+function compare(track, dish, look) {
+  const isStill = overlap(track.box, dish.box) > STILL;
+  const now = look(isStill ? track.box : dish.box);
+  const fits = difference(track.look, now) <= (isStill ? CHANGED.still : CHANGED.moving);
+  return { track, dish, shared: overlap(track.dish.box, dish.box), isStill, now, fits };
 }
 
 /**

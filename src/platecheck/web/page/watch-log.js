@@ -45,7 +45,7 @@ export class WatchLog {
 
   /** Count and announce a new dish, or the new label of one; see "detection" in watch.js. */
   add({ event, track, source, picture, time }) {
-    const dish = { ...track.dish, evidence: undefined, label: track.label };
+    const dish = { ...track.dish, heatmap: undefined, label: track.label };
     const known = this.#entries.find((entry) => entry.track === track);
     const url = URL.createObjectURL(picture);
     const { label, probability } = dish;

@@ -6,8 +6,8 @@ import { CameraChoice, closeCamera, openCamera, showCamera } from "./camera.js";
 import { DishBoxes } from "./dish-boxes.js";
 import { byId, icon } from "./elements.js";
 import { errorMessage } from "./error-messages.js";
-import { countsText, verdictText } from "./inspection.js";
-import { confidenceText, kindOf } from "./labels.js";
+import { countsText } from "./inspection.js";
+import { confidenceText, kindOf, labelName } from "./labels.js";
 import { onLanguageChange, t } from "./language.js";
 import { REOPEN_AFTER } from "./liveness.js";
 import { isSoundOn, playSound, setSound } from "./sound.js";
@@ -179,7 +179,7 @@ export class WatchView {
     }
     const { verdict, dishes } = inspection;
     const confidence = dishes.length === 1 ? confidenceText(dishes[0]) : countsText(dishes);
-    this.#showVerdict(kindOf(verdict), verdictText(inspection), dishes.length ? confidence : "");
+    this.#showVerdict(kindOf(verdict), labelName(verdict), dishes.length ? confidence : "");
   }
 
   #showVerdict(kind, name, confidence = "") {
