@@ -35,7 +35,7 @@ class Gate:
         self.held: list[Route] = []
         self._page = page
         self._is_open = False
-        page.route("**/v1/predict*", self._take)
+        page.route("**/v1/inspect*", self._take)
 
     def wait(self, count: int) -> None:
         """Wait until so many requests are held."""

@@ -70,7 +70,7 @@ def camera(page: Page) -> None:
 
 
 def key(page: Page) -> None:
-    page.route("**/v1/predict*", lambda route: route.fulfill(status=401, body="{}"))
+    page.route("**/v1/inspect*", lambda route: route.fulfill(status=401, body="{}"))
     choose(page, MANY[0])
     expect(page.locator("#key-dialog")).to_be_visible()
     page.locator("#key-input").fill("wrong")
@@ -202,7 +202,7 @@ def test_screen_reader_hears_the_table(page: Page) -> None:
 
 def test_reduced_motion_stops_all_animations(browser: Browser, service: Service) -> None:
     with visit(browser, service.url, reduced_motion="reduce") as page:
-        page.route("**/v1/predict*", lambda route: None)
+        page.route("**/v1/inspect*", lambda route: None)
         choose(page, MANY[0])
         expect(page.locator("#verdict")).to_have_attribute("data-kind", "waiting")
         assert page.evaluate("document.getAnimations().length") == 0

@@ -101,7 +101,7 @@ def test_offline_lost_network_is_noticed_and_stays_in_the_notice(saved: Page) ->
 
 
 def test_offline_proxy_without_upstream_counts_as_unreachable(page: Page) -> None:
-    for path in ("**/v1/predict*", "**/readyz"):
+    for path in ("**/v1/inspect*", "**/readyz"):
         page.route(path, lambda route: route.fulfill(status=502, body="bad gateway"))
     choose(page, CLEAN)
     assert answered(page) == "Clean"
@@ -243,7 +243,7 @@ def test_service_worker_new_version_replaces_all_files(browser: Browser, tmp_pat
     ):
         before = page.evaluate("caches.keys()")
         change("index.html", "<title>platecheck</title>", "<title>x</title><i id='new'></i>")
-        change("texts.js", "Is this dish clean?", "Is it clean now?")
+        change("texts.js", "Are the dishes clean?", "Is it clean now?")
         copied.stop()
         copied.start()
         page.reload()  # the browser finds the new version, and the page reloads by itself

@@ -10,7 +10,7 @@ from page_fixtures.visits import answered, cached, choose, photo, rows, verdict
 from playwright.sync_api import Browser, Page, Route, expect
 
 CLEAN, DIRTY = photo("clean.jpg", jpeg(dish(0))), photo("dirty.jpg", jpeg(dish(1)))
-PREDICT = "**/v1/predict*"
+PREDICT = "**/v1/inspect*"
 
 
 def problem(route: Route, status: int, detail: str, **headers: str) -> None:

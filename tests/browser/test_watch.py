@@ -276,12 +276,12 @@ def test_watch_laptop_that_slept_shows_no_old_result(watching: Page) -> None:
 
 def test_watch_service_without_response_hides_the_result(watching: Page) -> None:
     held: list[Route] = []
-    watching.route("**/v1/predict*", lambda route: held.append(route))  # noqa: PLW0108
+    watching.route("**/v1/inspect*", lambda route: held.append(route))  # noqa: PLW0108
     watching.wait_for_event("request")
     watching.clock.run_for(6500)
     expect(name(watching)).to_have_text("This is taking longer than usual. Is the network slow?")
     expect(lines(watching)).to_have_count(1)
-    watching.unroute("**/v1/predict*")
+    watching.unroute("**/v1/inspect*")
     watching.clock.run_for(8000)
     expect(name(watching)).to_have_text("Dirty", timeout=30_000)
 
@@ -289,7 +289,7 @@ def test_watch_service_without_response_hides_the_result(watching: Page) -> None
 def test_watch_busy_service_hides_the_result(watching: Page) -> None:
     headers = {"Retry-After": "1", "Content-Type": "application/problem+json"}
     busy = {"status": 503, "headers": headers, "body": '{"detail": "busy"}'}
-    watching.route("**/v1/predict*", lambda route: route.fulfill(**busy))  # type: ignore[arg-type]
+    watching.route("**/v1/inspect*", lambda route: route.fulfill(**busy))  # type: ignore[arg-type]
     expect(name(watching)).to_contain_text("is busy")
     set_language(watching, "uk")
     expect(name(watching)).not_to_contain_text("Брудно")

@@ -101,7 +101,7 @@ def keep_model(page: Page) -> None:
     page.keyboard.press("Escape")
 
 
-def requests(page: Page, part: str = "/v1/predict") -> list[str]:
+def requests(page: Page, part: str = "/v1/inspect") -> list[str]:
     """Return a list that collects the URLs with this part that are requested from now on."""
     found: list[str] = []
     page.on("request", lambda request: found.append(request.url) if part in request.url else None)

@@ -40,7 +40,6 @@ export function showAdvice({ dishes, quality }, selected, thresholds) {
 }
 
 function whyUnsure(dish, thresholds) {
-  if (dish.label === "not a dish") return t("whyNotADish");
   const name = topClass(dish);
   return t("whyUnsure", {
     name: labelName(name),

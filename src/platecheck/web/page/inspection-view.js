@@ -125,7 +125,7 @@ export class InspectionView {
     const dish = dishes[index];
     this.#showHeatmap(index);
     byId("dish-title").hidden = !dish || dishes.length < 2;
-    byId("bars").hidden = !dish || dish.label === "not a dish"; // they would mean nothing
+    byId("bars").hidden = !dish;
     this.#onSelect(index);
     if (!dish) return;
     byId("dish-title").dataset.kind = kindOf(dish.label);

@@ -17,7 +17,7 @@ import { t } from "./language.js";
 
 export const NO_DISH = "no dish";
 // Labels that need attention, in this order; all others come after them.
-const URGENT = ["dirty", "unsure", "not a dish"];
+const URGENT = ["dirty", "unsure"];
 
 /**
  * Read an item of `photos` in the response to POST /v1/inspect.
@@ -26,9 +26,11 @@ const URGENT = ["dirty", "unsure", "not a dish"];
  * @returns {Inspection}
  */
 export function readInspection(answer) {
-  const dishes = (answer.dishes ?? []).map((dish) => ({ quality: "ok", ...dish }));
+  const found = (answer.dishes ?? []).map((dish) => ({ quality: "ok", ...dish }));
+  const dishes = found.filter(({ label }) => label !== "not a dish"); // as the classifier says
   dishes.sort((a, b) => urgency(a.label) - urgency(b.label) || position(a) - position(b));
-  return { verdict: verdictOf(dishes), quality: "ok", ...answer, dishes };
+  const known = dishes.length === found.length ? answer.verdict : null;
+  return { quality: "ok", ...answer, verdict: known ?? verdictOf(dishes), dishes };
 }
 
 /**
@@ -38,11 +40,8 @@ export function readInspection(answer) {
  * @returns {Inspection}
  */
 export function readPrediction({ name, error, evidence, ...prediction }) {
-  if (error) return readInspection({ name, error });
-  const isDish = prediction.label !== "not a dish";
-  const dishes = isDish ? [{ ...prediction, box: null, heatmap: evidence }] : [];
-  const verdict = isDish ? prediction.label : NO_DISH;
-  return readInspection({ name, verdict, dishes, quality: prediction.quality ?? "ok" });
+  const dishes = error ? [] : [{ ...prediction, box: null, heatmap: evidence }];
+  return readInspection({ name, error, dishes, quality: prediction.quality ?? "ok" });
 }
 
 /**

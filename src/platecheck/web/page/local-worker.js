@@ -98,9 +98,7 @@ async function inspect({ blob, heatmap }) {
     }
     const fault = dishes.map(({ quality }) => quality).find((each) => each !== "ok");
     const quality = fault ?? (dishes.length || !isChecked() ? "ok" : findFault(opened));
-    const isEmpty = dishes.length === 1 && !detector && dishes[0].label === "not a dish";
-    if (isEmpty) dishes.pop();
-    return { name: nameOf(blob), width, height, dishes, quality };
+    return { name: blob.name ?? "photo", width, height, dishes, quality };
   } finally {
     photo.close();
   }
@@ -158,8 +156,4 @@ function decide(topClass, confident, oodScore, quality) {
 
 function isChecked() {
   return model.quality_check ?? true;
-}
-
-function nameOf(blob) {
-  return blob.name ?? "photo";
 }

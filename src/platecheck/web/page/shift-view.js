@@ -69,7 +69,7 @@ export class ShiftView {
     const current = this.#records.filter(({ shift }) => shift === latest && shift >= started);
     byId("record").checked = isRecording();
     byId("record-days").textContent = t("recordDays", { count: DAYS });
-    byId("shift-totals").replaceChildren(...totalTiles(countLabels(current.map(label))));
+    byId("shift-totals").replaceChildren(...totalTiles(countDishes(current)));
     const earlier = new Map(); // by shift and station
     for (const record of this.#records.slice(0, this.#records.length - current.length)) {
       const key = `${record.shift} ${record.station}`;
@@ -113,9 +113,13 @@ function label({ label, right }) {
   return right ?? label;
 }
 
+function countDishes(records) {
+  return countLabels(records.map(label).filter((each) => each !== "not a dish"));
+}
+
 function shiftRow(records) {
   const { time, station } = records[0];
-  const counts = countLabels(records.map(label));
+  const counts = countDishes(records);
   const cells = ["clean", "dirty", "unsure"].map((name) =>
     make("td", { class: "number", textContent: t("number", { count: counts.get(name) }) }),
   );

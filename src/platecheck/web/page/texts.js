@@ -69,7 +69,6 @@ export const TEXTS = {
 
     whyUnsure:
       "Looks {name}, but not surely enough: {percent} sure, and {needed} is needed to say so.",
-    whyNotADish: "This is too unlike the dishes the model has learned to say whether it is clean.",
     checkYourself: "Please look at this dish yourself.",
     isThereADish: "Is there a dish in the photo?",
     isDark: "It is too dark to see dirt.",
@@ -315,8 +314,6 @@ export const TEXTS = {
 
     whyUnsure:
       "Схоже на «{name}», але не досить певно: певність {percent}, а щоб так сказати, потрібно {needed}.",
-    whyNotADish:
-      "Це надто не схоже на посуд, який знає модель, тож вона не вгадує, чи тут чисто.",
     checkYourself: "Будь ласка, огляньте цей посуд самі.",
     isThereADish: "Чи є на знімку посуд?",
     isDark: "Надто темно, щоб побачити бруд.",

@@ -13,9 +13,7 @@ import { t } from "./language.js";
  */
 export function countLabels(labels) {
   const counts = new Map(["clean", "dirty", "unsure"].map((label) => [label, 0]));
-  for (const label of labels) {
-    if (label !== "not a dish") counts.set(label, (counts.get(label) ?? 0) + 1);
-  }
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
   return counts;
 }
 
