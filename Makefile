@@ -1,6 +1,8 @@
 # make demo   the main task on rendered dishes: train, evaluate, report, export, predict
 # make check  lint, types, layers and the quick unit tests: before every commit
-# make test   make check and everything else; installs Chromium, WebKit and PostgreSQL if missing
+# make test   lint, and tests of everything; installs Chromium, WebKit and PostgreSQL if missing
+# make test-slow   the tests of more than ten seconds: every kill point, tracing, Docker, notebook
+# make coverage    line coverage of both
 # make test-latest, make test-lowest   smoke tests with the newest and the lowest versions allowed
 # make docs   build the documentation site in build/site
 # make serve  run the service and the web page on this machine
@@ -17,7 +19,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 DATA ?= dishes
 
-.PHONY: demo docs check test test-latest test-lowest serve lint bench plate tiny clean
+.PHONY: demo docs check test test-slow coverage test-tools test-latest test-lowest serve lint bench plate tiny clean
 
 # One stamp per set of extras: a second run reuses the environment.
 $(VENV)/.installed-%: pyproject.toml constraints.txt
@@ -37,14 +39,24 @@ serve: $(VENV)/.installed-serve
 check: lint
 	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow" tests/unit
 
-test: lint
+PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --durations 20
+
+test: lint test-tools
+	$(PYTEST) -m "not slow"
+
+test-slow: test-tools
+	$(PYTEST) -m slow
+
+coverage: test-tools
+	$(PYTEST) --cov
+
+test-tools: $(VENV)/.installed-dev
 	@sh tests/chromium.sh $(BIN)/python
 	@sh tests/webkit.sh
 	@sh tests/postgres.sh
 	@sh tests/promtool.sh $(BIN)
 	@command -v strace >/dev/null || apt-get install -qq -y strace >/dev/null 2>&1 \
 		|| echo "no strace: the privacy tests are skipped"
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --durations 20 --cov
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check

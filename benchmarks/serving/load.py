@@ -158,11 +158,7 @@ async def measure(model: str, minutes: float, wait: float, seed: int) -> Summary
     throughput = len(result.accepted) / result.seconds
     slowest = _slowest(result.done, result.seconds)
     cores = os.cpu_count() or 1
-    by_minute = [
-        float(np.mean(result.resident[at : at + 60])) / 2**20
-        for at in range(0, len(result.resident), 60)
-        if len(result.resident) - at >= 30 or at == 0
-    ]
+    by_minute = _by_minute(result.resident)
     return Summary(
         cores=cores,
         photos=described(photos),
@@ -198,6 +194,15 @@ async def measure(model: str, minutes: float, wait: float, seed: int) -> Summary
         peak_mb=peak,
         exit_code=code,
     )
+
+
+def _by_minute(resident: list[int]) -> list[float]:
+    """Return the mean of each minute in MB, of bytes each second."""
+    return [
+        float(np.mean(resident[at : at + 60])) / 2**20
+        for at in range(0, len(resident), 60)
+        if len(resident) - at >= 30 or at == 0
+    ]
 
 
 async def capacity(server: Server, requests: list[bytes]) -> float:

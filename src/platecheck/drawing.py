@@ -40,7 +40,7 @@ def draw(
         width, height = (max(1, round(side * scale)) for side in picture.size)
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     canvas = ImageDraw.Draw(picture)
-    text = round(max(picture.size) / 45)  # 14 to 36 pixels
+    text = round(max(picture.size) / 40)  # 16 to 40 pixels
     boxes = [_scaled(dish, scale) for dish in inspection.dishes]
     for dish, box in zip(inspection.dishes, boxes, strict=True):
         _frame(canvas, box, _color(dish), max(2, text // 6))

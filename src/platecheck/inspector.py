@@ -198,14 +198,16 @@ class Inspector:
         else:
             crops = [_with_margin(each.box, width, height) for each in found]
             side = min((min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in crops), default=math.inf)
-            share = min(1.0, self.classifier.size / side)
+            share = min(1.0, self.classifier.size / max(side, 1.0))
             if opened.pixels.shape[0] < math.floor(share * height):
                 size = (math.ceil(share * height), math.ceil(share * width))
                 opened = open_at(size, exact=True)
         dishes = self._judge(opened, found, crops, name)
         reasons = (dish.quality for dish in dishes if dish.quality != OK)
-        nothing = "" if dishes else measure(opened.pixels).reason
-        return Inspection(name, width, height, dishes, next(reasons, nothing or OK))
+        quality = next(reasons, OK)
+        if not dishes and self.classifier.info.quality_check:
+            quality = measure(opened.pixels).reason
+        return Inspection(name, width, height, dishes, quality)
 
     def _judge(
         self,

@@ -228,6 +228,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_service_worker_new_version_replaces_all_files(browser: Browser, tmp_path: Path) -> None:
     files = tmp_path / "web"
     shutil.copytree(WEB, files)

@@ -100,6 +100,7 @@ def test_a_photo_and_its_map(browser: WebDriver, service: Service, photos: list[
     assert browser.execute_script("return document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.slow
 def test_without_the_service_the_device_answers(browser: WebDriver, photos: list[Path]) -> None:
     with Service() as passing:
         open_page(browser, passing.url, "Connected")

@@ -12,11 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from platecheck.batch.job import Job, run
+from tests.support.writing import write_detector
 
 ROWS, PHOTOS, SHARD_ROWS = 360, 12, 20
 
@@ -108,11 +110,12 @@ from platecheck.batch.job import Job, run
 from platecheck.errors import DataError
 
 PIL.Image.init()
-folder, model, one_file, overwrite = sys.argv[1:]
+folder, model, detector, one_file, overwrite = sys.argv[1:]
 out = Path(folder, "out.parquet")
 shards = Path(folder, "out.parquet.shards")
 job = Job(f"{folder}/photos", str(out), model=model, shard_rows=2, workers=1,
-          one_file=one_file == "True", overwrite=overwrite == "True")
+          one_file=one_file == "True", overwrite=overwrite == "True",
+          inspect=bool(detector), detector=detector or None)
 
 
 def child(kill_at=None):
@@ -161,20 +164,31 @@ print("killed", number - 1)
 """
 
 
-@pytest.mark.parametrize(("one_file", "overwrite"), [(True, False), (False, True)])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("one_file", "overwrite", "inspect"),
+    [(True, False, False), (False, True, False), (True, False, True)],
+)
 def test_job_killed_before_each_file_change_resumes_to_the_same_rows(
-    tmp_path: Path, model: Path, one_file: bool, overwrite: bool
+    tmp_path: Path, model: Path, one_file: bool, overwrite: bool, inspect: bool
 ) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "results").mkdir()
-    for number in range(3):
-        Image.new("RGB", (9, 7), (number * 99,) * 3).save(tmp_path / f"photos/{number}.png")
-    done = ran([sys.executable, "-c", KILL_AT_EACH, tmp_path, model, str(one_file), str(overwrite)])
+    for number in range(3):  # of no dish, of two, and of one
+        pixels = np.zeros((64, 64, 3), np.uint8)
+        pixels[4:28, 4 : 32 * number - 4] = 250
+        Image.fromarray(pixels).save(tmp_path / f"photos/{number}.png")
+    detector = write_detector(tmp_path / "d.onnx") if inspect else ""
+    options = [model, detector, str(one_file), str(overwrite)]
+    done = ran([sys.executable, "-c", KILL_AT_EACH, tmp_path, *options])
     assert done.returncode == 0, done.stdout + done.stderr
     results = list((tmp_path / "results").iterdir())
     assert f"killed {len(results)}" in done.stdout
     assert len(results) > 25
-    run(Job(str(tmp_path / "photos"), str(tmp_path / "expected.parquet"), model=model))
+    expected = str(tmp_path / "expected.parquet")
+    chosen = {"inspect": inspect, "detector": detector or None}
+    run(Job(str(tmp_path / "photos"), expected, model=model, **chosen))
+    assert pq.read_table(expected).num_rows == (4 if inspect else 3)
     for result in results:
         assert pq.read_table(result).equals(pq.read_table(tmp_path / "expected.parquet")), result
 

@@ -210,6 +210,7 @@ def run_without(blocked: list[str], folder: Path, *arguments: list[str | Path]) 
     return [Answer(*answer) for answer in json.loads(output)]
 
 
+@pytest.mark.slow
 def test_small_install_runs_what_needs_no_extra(
     tmp_path: Path, model: Path, rendered: Path
 ) -> None:
@@ -224,6 +225,7 @@ def test_small_install_runs_what_needs_no_extra(
     assert json.loads(evaluated.out)["photos"] == 6
 
 
+@pytest.mark.slow
 def test_missing_extra_is_named(tmp_path: Path, model: Path, rendered: Path) -> None:
     evaluate: list[str | Path] = ["evaluate", model, "--data", rendered]
     train: list[str | Path] = ["train", "tiny_vgg", "--data", rendered, "--out", tmp_path]

@@ -29,6 +29,7 @@ pytest_plugins = ["training_fixtures.fixtures"]
 
 
 class TestLock:
+    @pytest.mark.slow
     def test_default_folders_are_numbered(
         self, dishes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -130,6 +131,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 class TestFullDisk:
+    @pytest.mark.slow
     def test_full_disk_names_the_file_and_the_run_resumes(
         self, cli: Cli, dishes: Path, small_disk: Path, tmp_path: Path
     ) -> None:

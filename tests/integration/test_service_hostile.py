@@ -67,6 +67,7 @@ def test_malformed_http_does_no_harm(attacker: Attacker, name: str) -> None:
     unharmed(attacker)
 
 
+@pytest.mark.slow
 def test_bombs_do_no_harm(attacker: Attacker) -> None:
     for number, (name, content) in enumerate(bombs().items()):
         sent = request("POST", "/v1/predict", content, attacker.headers)
@@ -74,6 +75,7 @@ def test_bombs_do_no_harm(attacker: Attacker) -> None:
     unharmed(attacker)
 
 
+@pytest.mark.slow
 def test_slow_clients_keep_no_one_out(attacker: Attacker) -> None:
     attacker.attack_slowly()
     server, headers = attacker.server, attacker.headers

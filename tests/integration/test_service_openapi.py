@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from platecheck.serving.app import create_app
 from platecheck.serving.keys import add_key
 from platecheck.serving.settings import Settings
@@ -14,6 +16,7 @@ pytest_plugins = ["serving_fixtures.fixtures"]
 CONFIG = Path(__file__).parent / "serving_fixtures" / "schemathesis.toml"
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing(bright_is_dirty: Path, tmp_path: Path) -> None:
     key = add_key(tmp_path / "keys.txt", "tester")
     settings = {"keys": tmp_path / "keys.txt", "feedback": f"sqlite:///{tmp_path}/f.db"}

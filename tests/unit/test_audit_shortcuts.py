@@ -77,6 +77,7 @@ def found(features: Sequence[PhotoFeatures], *names: str, **options: object) -> 
     return {result.probe.name for result in results if result.found}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("confound", "names", "shortcuts"),
     [(0.5, (), set()), (0.95, ("border", "table"), {"border", "table"})],

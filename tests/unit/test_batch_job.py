@@ -188,7 +188,7 @@ def test_run_with_an_error_that_is_not_unicode_escapes_it(
     def fail(*_arguments: object, **_options: object) -> None:
         raise PhotoError("a", "odd \udcff")
 
-    monkeypatch.setattr("platecheck.classifier.open_photo", fail)
+    monkeypatch.setattr("platecheck.classifier.open_reduced", fail)
     jobs.run(out=str(jobs.folder / "out.csv"))
     assert "odd \\udcff" in (jobs.folder / "out.csv").read_text()
 

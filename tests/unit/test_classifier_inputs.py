@@ -232,6 +232,7 @@ def test_prediction_as_dict_has_all_but_the_heatmap(classifier: Classifier) -> N
         "top_class": "clean",
         "needed": 0.0,
         "oddness": 1.0,
+        "quality": "ok",
     }
     assert failed.as_dict() == {"photo": "gone.jpg", "error": "there is no such file"}
     assert (failed.probabilities, failed.top_class) == ({}, "")

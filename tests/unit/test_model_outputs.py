@@ -12,8 +12,9 @@ from PIL import Image
 
 from platecheck.classifier import Classifier
 from platecheck.model_info import NO_DISH, UNSURE, ErrorGuarantee, ModelInfo
-from tests.conftest import WriteModel, model_info
+from tests.conftest import WriteModel
 from tests.support.photos import encode
+from tests.support.writing import model_info
 
 SIZE, CELL = 16, 4
 ODD = 0.8  # darker than a fifth of white is no dish, to the tiny model
@@ -179,7 +180,7 @@ class TestFileWithAll:
     def test_dict_has_the_label_but_not_the_heatmap(self, full: Classifier) -> None:
         told = full.predict(photo_of(120)).as_dict()
         assert list(told)[:4] == ["photo", "label", "probability", "probabilities"]
-        assert set(told) - set(list(told)[:4]) == {"top_class", "needed", "oddness"}
+        assert set(told) - set(list(told)[:4]) == {"top_class", "needed", "oddness", "quality"}
         assert told["label"] == UNSURE
         assert told["top_class"] in full.classes
 

@@ -63,7 +63,7 @@ def test_settings_flags_override_environment_overrides_file(
         ("max_queue_delay: 0", "max_queue_delay"),
         ("1: 2", "not a mapping of settings"),
         ("port", "not a mapping of settings"),
-        ("port: " + "[" * 3000, "nested too deeply"),
+        ("port: " + "[" * 600, "nested too deeply"),
         (None, "no such settings file"),
     ],
 )
