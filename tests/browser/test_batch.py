@@ -108,7 +108,7 @@ def test_batch_is_classified_as_by_the_model_sorted_and_filtered(
     page.get_by_role("button", name="All").click()
     page.get_by_role("button", name="Show 3.jpg").click()
     assert answered(page) == "Dirty"
-    expect(page.locator("#photo-map")).to_be_visible()
+    expect(page.locator("#boxes img")).to_be_visible()
     expect(page.locator("#photo-name")).to_have_text("3.jpg")
     expect(page.locator("tr[aria-current=true] .name")).to_have_text("3.jpg")
     assert len(rows(page)) == 14

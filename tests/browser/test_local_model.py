@@ -347,19 +347,19 @@ def test_quality_is_measured_as_in_python(blank: Page) -> None:
         return findFault({{ width, height, rows }});
       }});
     }}"""
-    good = dish(0, size=420)
+    good = dish(0, size=380)
     noise = np.random.default_rng(0)
     worse = [
         good[:, :300],
         good[::9, ::9],
         good[:40],
-        *(darker(good, light) for light in (0.06, 9)),
+        *(darker(good, light) for light in (0.02, 9)),
     ]
     worse += [blurred(good, each / 4) for each in range(2, 14)]
     worse += [np.asarray(Image.open(BytesIO(jpeg(good, quality)))) for quality in (2, 5, 10, 20)]
     worse += [
         np.clip(good + noise.normal(0, level, good.shape), 0, 255).astype(np.uint8)
-        for level in range(8, 32, 4)
+        for level in range(8, 40, 4)
     ]
     expected = [measure(np.ascontiguousarray(pixels)).reason for pixels in worse]
     assert set(expected) == {"ok", *ADVICE}

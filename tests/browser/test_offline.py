@@ -64,7 +64,7 @@ def test_offline_stopped_service_is_replaced_until_it_is_back(browser: Browser) 
         assert answered(page) == "Dirty"
         predicted_by(page, "on this device")
         assert page.locator("#confidence").inner_text() == by_service
-        expect(page.locator("#photo-map")).to_be_visible()
+        expect(page.locator("#boxes img")).to_be_visible()
         choose(page, CLEAN, photo("no.jpg", b"no photo"))
         progress(page, "1 photo checked, 1 failed")
         reason = "No result not a photo in a supported format"

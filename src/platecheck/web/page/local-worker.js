@@ -121,7 +121,7 @@ async function findDishes(opened, { width, height }) {
 function sourceOf(crops, photo, opened) {
   const { width, height } = photo;
   const side = Math.min(...crops.map(([x0, y0, x1, y1]) => Math.min(x1 - x0, y1 - y0)));
-  const share = Math.min(1, model.size / side);
+  const share = Math.min(1, model.size / Math.max(side, 1));
   const isWhole = crops.length === 1 && side === Math.min(width, height);
   if (isWhole || opened.height >= Math.floor(share * height)) return opened;
   return photo.reduced(Math.ceil(share * width), Math.ceil(share * height), true);

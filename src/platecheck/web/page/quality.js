@@ -11,8 +11,8 @@ const MIN_SIDE = 48;
 const MIN_LIGHT = 60;
 const MAX_GLARE = 0.5;
 const MAX_BLOCKS = 0.4;
-const MAX_BLUR = 0.57;
-const MAX_NOISE = 14.5;
+const MAX_BLUR = 0.56;
+const MAX_NOISE = 12;
 const OVEREXPOSED = 250;
 const BLUR_SPAN = 9;
 
@@ -69,17 +69,16 @@ function exposure(values) {
   return { light, glare: values.filter((each) => each >= OVEREXPOSED).length / values.length };
 }
 
-/** Return the share of the steps between neighbours in a column that blurring it loses not. */
+/** Return the share of the steps between neighbours in a column that blurring it keeps. */
 function blur({ values, rows, columns }) {
   if (rows < 2) return 0;
-  const [before, after] = [5, BLUR_SPAN - 5];
   const at = (row, column) => values[Math.min(rows - 1, Math.max(0, row)) * columns + column];
   let [total, lost] = [0, 0];
   for (let column = 0; column < columns; column++) {
     for (let row = 0; row < rows - 1; row++) {
       const step = Math.abs(at(row + 1, column) - at(row, column));
       // Moving the mean of BLUR_SPAN pixels by one adds one pixel and drops another.
-      const kept = Math.abs(at(row + after + 1, column) - at(row + 1 - before, column)) / BLUR_SPAN;
+      const kept = Math.abs(at(row + 5, column) - at(row - 4, column)) / BLUR_SPAN;
       total += step;
       lost += Math.max(0, step - kept);
     }
@@ -87,17 +86,16 @@ function blur({ values, rows, columns }) {
   return total ? 1 - lost / total : 0;
 }
 
-/** Return the standard deviation of the noise, from differences of second differences. */
+/** Return the standard deviation of the noise, from the median of second differences. */
 function noise({ values, rows, columns }) {
   if (Math.min(rows, columns) < 3) return 0;
   const bend = (i) => values[i - columns] - 2 * values[i] + values[i + columns];
-  let sum = 0;
-  for (let row = 1; row < rows - 1; row++) {
-    for (let i = row * columns + 1; i < (row + 1) * columns - 1; i++) {
-      sum += Math.abs(bend(i - 1) - 2 * bend(i) + bend(i + 1));
-    }
-  }
-  return (Math.sqrt(Math.PI / 2) / 6) * (sum / ((rows - 2) * (columns - 2)));
+  const both = new Uint16Array((rows - 2) * (columns - 2)).map((_, index) => {
+    const row = 1 + Math.floor(index / (columns - 2));
+    const i = row * columns + 1 + (index % (columns - 2));
+    return Math.abs(bend(i - 1) - 2 * bend(i) + bend(i + 1));
+  });
+  return both.sort()[both.length >> 1] / (6 * 0.6745);
 }
 
 /** Return how much larger every eighth step between rows is than its neighbours. */
