@@ -182,21 +182,21 @@ def test_screen_reader_hears_the_table(page: Page) -> None:
     expect(page.get_by_role("region", name="This session")).to_match_aria_snapshot("""
       - region "This session":
         - heading "This session" [level=2]
-        - paragraph: Kept only in this tab, until you close it.
+        - paragraph: Photos are kept only in this tab, until you close it.
         - button "Save as CSV"
         - button "Clear"
         - progressbar "Photos checked"
         - text: 2 photos checked
         - group "Filter by result":
           - button "All 2" [pressed]
-          - button "Clean 1"
           - button "Dirty 1"
+          - button "Clean 1"
         - table:
           - rowgroup:
             - row "Photo Result Confidence"
           - rowgroup:
-            - row /Show IMG_2026_11_23_0000.jpg Clean .*%/
             - row /Show IMG_2026_11_23_0001.jpg Dirty .*%/
+            - row /Show IMG_2026_11_23_0000.jpg Clean .*%/
     """)
 
 

@@ -97,9 +97,8 @@ async function transact(action) {
   database ??= open();
   const transaction = (await database).transaction(STORE, "readwrite");
   const store = transaction.objectStore(STORE);
-  deleteOld(store);
   const [result] = await Promise.all([
-    action(store),
+    deleteOld(store).then(() => action(store)),
     new Promise((resolve, reject) => {
       transaction.oncomplete = resolve;
       transaction.onabort = () => reject(transaction.error);
@@ -117,13 +116,10 @@ function open() {
   return done(request);
 }
 
-function deleteOld(store) {
+async function deleteOld(store) {
   const old = IDBKeyRange.upperBound(new Date(Date.now() - DAYS * 24 * HOUR));
-  const cursors = store.index("time").openCursor(old);
-  cursors.onsuccess = () => {
-    cursors.result?.delete();
-    cursors.result?.continue();
-  };
+  const keys = await done(store.index("time").getAllKeys(old));
+  for (const key of keys) store.delete(key);
 }
 
 /** Resolve to the result of a request. */
