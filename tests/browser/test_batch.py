@@ -212,7 +212,7 @@ def test_clear_asks_first_and_releases_all_photos(page: Page) -> None:
     clear = page.locator("#clear")
     clear.click()
     question = page.get_by_role("dialog", name="Clear this session?")
-    expect(question).to_contain_text("12 results will be deleted.")
+    expect(question).to_contain_text("12 results will be removed from this list.")
     expect(question.get_by_role("button", name="Cancel")).to_be_focused()
     page.keyboard.press("Escape")
     assert len(rows(page)) == 12

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from page_fixtures.dishes import dish, jpeg
+from page_fixtures.proxy import under_path
 from page_fixtures.service import Service
 from page_fixtures.visits import (
     OTHER_HOST,
@@ -216,7 +217,24 @@ def test_service_worker_caches_every_file_and_nothing_of_the_user(saved: Page) -
     assert set(cached(saved)) == served | others
     stored = "[localStorage.length, sessionStorage.length]"
     assert saved.evaluate(stored) == [0, 0]
-    assert saved.evaluate("indexedDB.databases()") == []
+    databases = saved.evaluate("indexedDB.databases()")
+    assert [each["name"] for each in databases] == ["platecheck"]  # the record of the shift
+
+
+def test_page_works_under_a_path_also_offline(browser: Browser, service: Service) -> None:
+    with (
+        under_path(service.url, "/dishes") as url,
+        visit(browser, url, offline=True) as page,
+    ):
+        choose(page, DIRTY)
+        assert answered(page) == "Dirty"
+        assert {path.split("/")[1] for path in cached(page)} == {"dishes"}
+        page.context.set_offline(True)
+        page.reload()
+        status(page, "On this device")
+        choose(page, CLEAN)
+        assert answered(page) == "Clean"
+        assert page.evaluate("document.querySelector('use').getBoundingClientRect().width") > 0
 
 
 # Serves a copy of the pages, which the test changes.

@@ -5,8 +5,8 @@ const MARGIN = 0.08; // around a dish, as a share of its box
 const FILLS = 0.25; // share of the photo from which its only dish is judged in the whole photo
 
 /**
- * @param {number[][]} boxes x0, y0, x1, y1 of the dishes
- * @param {number} width of the photo, in the same pixels
+ * @param {number[][]} boxes x0, y0, x1, y1 of the dishes, in pixels of the photo
+ * @param {number} width
  * @param {number} height
  * @returns {number[][]} the crop of each dish, which its heatmap covers
  */

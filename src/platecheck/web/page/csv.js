@@ -38,22 +38,15 @@ export function inspectionsToCsv(rows, classes) {
 }
 
 /**
- * Return the record of shifts as CSV.
- *
  * @param {import("./records.js").DishRecord[]} records
- * @returns {string}
+ * @returns {string} CSV
  */
 export function recordsToCsv(records) {
   const header = ["shift", "station", "time", "photo", "label", "probability", "corrected_to"];
-  const lines = records.map((each) => [
-    each.shift,
-    each.station,
-    each.time.toISOString(),
-    each.name,
-    each.label,
-    each.probability,
-    each.right ?? "",
-  ]);
+  const lines = records.map(({ time, name, right, ...each }) => {
+    const fields = { ...each, time: time.toISOString(), photo: name, corrected_to: right ?? "" };
+    return header.map((column) => fields[column]);
+  });
   return toCsv([header, ...lines]);
 }
 

@@ -56,11 +56,7 @@ export function chooseDishes(boxes, scores, { size, threshold, nms_iou }, { widt
   return kept.slice(0, MAX_DISHES);
 }
 
-/**
- * @param {number[]} a x0, y0, x1, y1
- * @param {number[]} b
- * @returns {number} intersection over union
- */
+/** Return the intersection over union of two boxes: x0, y0, x1, y1. */
 export function overlap(a, b) {
   const width = Math.min(a[2], b[2]) - Math.max(a[0], b[0]);
   const height = Math.min(a[3], b[3]) - Math.max(a[1], b[1]);

@@ -1,9 +1,9 @@
 // @ts-check
 /** Outline the dishes on a photo or a video, each with its icon, label and heatmap. */
 
-import { area, cropsOf } from "./crops.js";
+import { area } from "./crops.js";
 import { icon, make } from "./elements.js";
-import { confidenceText, isConfident, kindOf, labelName, showsHeatmap } from "./labels.js";
+import { describe, isConfident, kindOf, labelName, showsHeatmap } from "./labels.js";
 import { percent, t } from "./language.js";
 
 export class DishBoxes {
@@ -21,15 +21,10 @@ export class DishBoxes {
     this.#onSelect = onSelect;
   }
 
-  /**
-   * Outline the dishes of an inspection. A single dish has no label of its own: the banner has it.
-   *
-   * @param {import("./inspection.js").Inspection} inspection
-   */
+  /** Outline the dishes of an inspection. A single dish has no label here: the banner has it. */
   show({ dishes, width, height }) {
     const whole = [0, 0, width || 1, height || 1];
     const boxes = dishes.map(({ box }) => box ?? whole);
-    const crops = cropsOf(boxes, whole[2], whole[3]);
     const byArea = [...boxes].sort((a, b) => area(b) - area(a));
     this.#items = dishes.map((dish, index) => {
       const box = boxes[index];
@@ -39,7 +34,7 @@ export class DishBoxes {
       item.classList.toggle("whole", dish.box === null);
       if (dish.heatmap && showsHeatmap(dish.label)) {
         item.append(make("img", { class: "heatmap", alt: "", src: dish.heatmap }));
-        place(item.lastChild, dish.crop ?? crops[index], box);
+        place(item.lastChild, dish.crop ?? box, box);
       }
       if (dishes.length > 1) item.append(tag(dish), ...this.#button(dish, index, dishes.length));
       return item;
@@ -55,12 +50,7 @@ export class DishBoxes {
     return [make("button", { type: "button", "aria-label": name, on })];
   }
 
-  /**
-   * Mark a dish, whose heatmap is shown.
-   *
-   * @param {number|null} selected index of the dish; null: none
-   * @returns {HTMLImageElement|null} the heatmap, if there is one
-   */
+  /** Mark a dish by its index, null: none; return its heatmap, which is shown, if it has one. */
   select(selected) {
     this.#items.forEach((item, index) => {
       item.classList.toggle("selected", index === selected);
@@ -82,8 +72,7 @@ export class DishBoxes {
  * @returns {string} such as "Dish 2 of 5: Dirty, very likely, 93%"
  */
 export function dishName(dish, index, count) {
-  const answer = [labelName(dish.label), confidenceText(dish)].filter(Boolean).join(", ");
-  return t("dishNumber", { number: index + 1, count, answer });
+  return t("dishNumber", { number: index + 1, count, answer: describe(dish) });
 }
 
 function tag({ label, probability }) {

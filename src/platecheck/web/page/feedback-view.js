@@ -14,16 +14,6 @@ import { loadSetting, saveSetting } from "./settings.js";
 
 const NOT_A_DISH = "not a dish"; // the service's label for feedback on a photo without a dish
 
-/** Whether the user has agreed that the service stores what they send. */
-export function hasConsented() {
-  return loadSetting("consent") !== null;
-}
-
-/** Ask again before anything else is sent. */
-export function withdrawConsent() {
-  saveSetting("consent", null);
-}
-
 export class FeedbackView {
   #client;
   #subject = null; // see show()

@@ -96,7 +96,7 @@ export class InferenceClient extends EventTarget {
    *   heatmap: of each dish; attempts: how often to try a busy service; timeout: milliseconds
    *   without a response after which the service counts as unreachable
    * @returns {Promise<{inspections: import("./inspection.js").Inspection[],
-   *   source: "service"|"device"}>} in the photos' order
+   *   source: string}>} in the photos' order; source: "service" or "device"
    * @throws {ServiceError} if the service rejects the request
    * @throws {UnavailableError}
    */
@@ -105,12 +105,7 @@ export class InferenceClient extends EventTarget {
     await this.#connecting;
     signal?.throwIfAborted();
     if (this.status === "unauthorized") throw new UnavailableError("unauthorized");
-    if (this.status !== "service") {
-      return {
-        inspections: await this.#inspectLocally(photos, heatmap, signal),
-        source: "device",
-      };
-    }
+    if (this.status !== "service") return this.#inspectLocally(photos, heatmap, signal);
     try {
       const inspections = await this.#withRetries(attempts, signal, () =>
         this.#ask(photos, { key: this.#key, heatmap, signal, timeout }),
@@ -119,10 +114,7 @@ export class InferenceClient extends EventTarget {
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error;
       this.#goOffline();
-      return {
-        inspections: await this.#inspectLocally(photos, heatmap, signal),
-        source: "device",
-      };
+      return this.#inspectLocally(photos, heatmap, signal);
     }
   }
 
@@ -230,7 +222,7 @@ export class InferenceClient extends EventTarget {
         answers.push({ name, error: { status: 422, detail: error.message } });
       }
     }
-    return answers.map(readInspection);
+    return { inspections: answers.map(readInspection), source: "device" };
   }
 
   /** Return the models on this device, loading it on first use. */

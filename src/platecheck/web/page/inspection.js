@@ -9,10 +9,10 @@
  *   `crop`; record: its id in the record of this shift; receipt: of feedback
  * @typedef {{verdict: string, dishes: Dish[], quality: string, width?: number, height?: number,
  *   error?: any}} Inspection
- *   verdict: a label of the dishes, or NO_DISH; dishes: the most urgent first
+ *   verdict: a label of the dishes, or NO_DISH; "" with an error; dishes: the most urgent first
  */
 
-import { confidenceText, isConfident, labelName } from "./labels.js";
+import { describe, labelName } from "./labels.js";
 import { t } from "./language.js";
 
 export const NO_DISH = "no dish";
@@ -20,9 +20,7 @@ export const NO_DISH = "no dish";
 const URGENT = ["dirty", "unsure"];
 
 /**
- * Read an item of `photos` in the response to POST /v1/inspect.
- *
- * @param {any} answer
+ * @param {any} answer item of `photos` in the response to POST /v1/inspect
  * @returns {Inspection}
  */
 export function readInspection(answer) {
@@ -30,13 +28,12 @@ export function readInspection(answer) {
   const dishes = found.filter(({ label }) => label !== "not a dish"); // as the classifier says
   dishes.sort((a, b) => urgency(a.label) - urgency(b.label) || position(a) - position(b));
   const known = dishes.length === found.length ? answer.verdict : null;
-  return { quality: "ok", ...answer, verdict: known ?? verdictOf(dishes), dishes };
+  const verdict = answer.error ? "" : (known ?? verdictOf(dishes));
+  return { quality: "ok", ...answer, verdict, dishes };
 }
 
 /**
- * Read an item of `photos` in the response to POST /v1/predict: the photo is one dish, or none.
- *
- * @param {any} answer
+ * @param {any} answer item of `photos` in the response to POST /v1/predict: one dish, or none
  * @returns {Inspection}
  */
 export function readPrediction({ name, error, evidence, ...prediction }) {
@@ -44,19 +41,13 @@ export function readPrediction({ name, error, evidence, ...prediction }) {
   return readInspection({ name, error, dishes, quality: prediction.quality ?? "ok" });
 }
 
-/**
- * @param {string} label
- * @returns {number} sort key: what needs attention comes first
- */
+/** Sort key: labels that need attention come first. */
 export function urgency(label) {
   const index = URGENT.indexOf(label);
   return index < 0 ? URGENT.length : index;
 }
 
-/**
- * @param {Dish[]} dishes
- * @returns {string} the verdict on a photo: the label that needs attention most
- */
+/** Return the label that needs attention most. */
 export function verdictOf(dishes) {
   const [first] = dishes.map(({ label }) => label).sort((a, b) => urgency(a) - urgency(b));
   return first ?? NO_DISH;
@@ -69,24 +60,14 @@ function position({ box }) {
 
 /**
  * @param {Dish[]} dishes
- * @returns {Map<string, number>} number of dishes by label
- */
-export function countByLabel(dishes) {
-  const counts = new Map();
-  for (const label of dishes.map((dish) => dish.label).sort()) {
-    counts.set(label, (counts.get(label) ?? 0) + 1);
-  }
-  return counts;
-}
-
-/**
- * @param {Dish[]} dishes
  * @returns {string} such as "5 dishes: 3 clean, 1 dirty, 1 unsure"
  */
 export function countsText(dishes) {
-  const counts = [...countByLabel(dishes)].map(([label, count]) =>
-    t("countOf", { count, name: labelName(label).toLocaleLowerCase() }),
-  );
+  const labels = dishes.map(({ label }) => label).sort();
+  const counts = [...new Set(labels)].map((each) => {
+    const count = labels.filter((label) => label === each).length;
+    return t("countOf", { count, name: labelName(each).toLocaleLowerCase() });
+  });
   return t("dishesAre", {
     dishes: t("dishesSeen", { count: dishes.length }),
     counts: counts.join(", "),
@@ -111,6 +92,5 @@ export function verdictText({ verdict, dishes }) {
  */
 export function describeInspection({ verdict, dishes }) {
   if (dishes.length > 1) return countsText(dishes);
-  const confidence = dishes.length && isConfident(verdict) ? confidenceText(dishes[0]) : "";
-  return [labelName(verdict), confidence].filter(Boolean).join(", ");
+  return dishes.length ? describe(dishes[0]) : labelName(verdict);
 }

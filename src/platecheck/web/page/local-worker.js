@@ -89,7 +89,11 @@ async function inspect({ blob, heatmap }) {
     const { width, height } = photo;
     const opened = photo.reduced(model.size);
     const found = await findDishes(opened, photo);
-    const crops = cropsOf(found.map(({ box }) => box ?? [0, 0, width, height]), width, height);
+    const crops = cropsOf(
+      found.map(({ box }) => box ?? [0, 0, width, height]),
+      width,
+      height,
+    );
     const source = sourceOf(crops, photo, opened);
     const dishes = [];
     for (const [index, crop] of crops.entries()) {
@@ -97,7 +101,7 @@ async function inspect({ blob, heatmap }) {
       dishes.push({ ...found[index], crop, ...answer });
     }
     const fault = dishes.map(({ quality }) => quality).find((each) => each !== "ok");
-    const quality = fault ?? (dishes.length || !isChecked() ? "ok" : findFault(opened));
+    const quality = fault ?? (dishes.length || !model.quality_check ? "ok" : findFault(opened));
     return { name: blob.name ?? "photo", width, height, dishes, quality };
   } finally {
     photo.close();
@@ -136,7 +140,7 @@ async function classify(photo, heatmap) {
   if (!Number.isFinite(probability)) throw new Error("the model's output is not a number");
   const topClass = model.classes[probabilities.indexOf(probability)];
   const needed = model.thresholds[topClass] ?? 0;
-  const quality = isChecked() ? findFault(photo) : "ok";
+  const quality = model.quality_check ? findFault(photo) : "ok";
   const answer = {
     label: decide(topClass, probability >= needed, outputs.oddness?.data[0], quality),
     ...{ probability, needed, quality },
@@ -152,8 +156,4 @@ function decide(topClass, confident, oodScore, quality) {
   if (model.oddness_limit !== null && oodScore > model.oddness_limit) return "not a dish";
   if (topClass.toLowerCase() === "clean" && quality !== "ok") return "unsure";
   return confident ? topClass : "unsure";
-}
-
-function isChecked() {
-  return model.quality_check ?? true;
 }

@@ -74,7 +74,8 @@ export class PhotosView {
   #listenToBatch() {
     this.#batch.addEventListener("row", (/** @type {CustomEvent} */ { detail }) => {
       this.#session.update(detail);
-      if (hasEnded(detail)) this.#finish(detail);
+      if (hasEnded(detail)) this.#record(detail);
+      if (hasEnded(detail)) release(detail);
       this.#showProgress();
     });
     this.#batch.addEventListener("error", (/** @type {CustomEvent} */ { detail }) => {
@@ -207,7 +208,7 @@ export class PhotosView {
       });
       Object.assign(row, { inspection, source, time: new Date() });
       this.#setState(row, row.inspection.error ? "failed" : "done");
-      this.#record(row, prepareRow(row));
+      this.#record(row);
     } catch (error) {
       if (signal.aborted || row.inspection?.verdict) return; // handled elsewhere, or answered
       Object.assign(row, { inspection: { error }, source: "", time: new Date() });
@@ -221,19 +222,12 @@ export class PhotosView {
     this.#session.update(row);
   }
 
-  /** Record what a row of the batch has been answered, and release its photo. */
-  async #finish(row) {
-    const prepared = prepareRow(row);
-    release(row);
-    await this.#record(row, prepared);
-  }
-
   /** Add a row's dishes to the shift's record, once. */
-  async #record(row, preparing) {
+  async #record(row) {
     if (row.recorded || row.state !== "done") return;
     row.recorded = true;
     const { name, source, inspection } = row;
-    const prepared = await preparing;
+    const prepared = await prepareRow(row);
     const pictured = inspection.dishes.filter(({ label }) => prepared.width && label !== "clean");
     const pictures = await cutOut(prepared.blob, pictured);
     const dishes = inspection.dishes.map((dish) => {

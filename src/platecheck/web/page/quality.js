@@ -21,7 +21,7 @@ const BLUR_SPAN = 9;
  * @returns {string} why a dish in it cannot be called clean, or "ok"
  */
 export function findFault(photo) {
-  const grey = reduced(greyscale(photo));
+  const grey = reduced(photo);
   const axes = [grey, transposed(grey)];
   const { light, glare } = exposure(grey.values);
   if (Math.min(photo.width, photo.height) < MIN_SIDE) return "too small";
@@ -33,27 +33,17 @@ export function findFault(photo) {
   return "ok";
 }
 
-/** Return a photo in Pillow's mode L, still as RGBA. */
-function greyscale({ width, height, rows }) {
-  const greyRows = (top, count) => {
-    const pixels = rows(top, count);
-    const grey = new Uint8ClampedArray(pixels.length);
-    for (let i = 0; i < pixels.length; i += 4) {
-      const weighted = pixels[i] * 19595 + pixels[i + 1] * 38470 + pixels[i + 2] * 7471;
-      grey[i] = grey[i + 1] = grey[i + 2] = (weighted + 0x8000) >> 16;
-    }
-    return grey;
-  };
-  return { width, height, rows: greyRows };
-}
-
-/** Return a grey photo as values [rows, columns], with at most SIDE on the longer side. */
+/** Return a photo's luminance [rows, columns], with at most SIDE on the longer side. */
 function reduced(photo) {
   const scale = Math.min(1, SIDE / Math.max(photo.width, photo.height));
   const [columns, rows] = [photo.width, photo.height].map((length) =>
     Math.max(1, roundHalfToEven(length * scale)),
   );
-  const values = resize(photo, columns, rows).filter((_, i) => i % 3 === 0);
+  const pixels = resize(photo, columns, rows);
+  const values = new Uint8Array(rows * columns).map((_, i) => {
+    const [red, green, blue] = [pixels[3 * i], pixels[3 * i + 1], pixels[3 * i + 2]];
+    return (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16; // as in Pillow
+  });
   return { values, rows, columns };
 }
 

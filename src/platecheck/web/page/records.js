@@ -10,7 +10,7 @@
  *   JPEG of a dish that is not clean
  */
 
-import { loadSetting, saveSetting } from "./settings.js";
+import { loadSetting } from "./settings.js";
 
 /** Days after which a record is deleted. */
 export const DAYS = 14;
@@ -24,26 +24,14 @@ export const recordEvents = new EventTarget();
 
 let database = null; // promise
 
-/** @returns {boolean} whether answers are recorded */
 export function isRecording() {
   return loadSetting("record") !== "off";
-}
-
-/** @param {boolean} on */
-export function setRecording(on) {
-  saveSetting("record", on ? null : "off");
-}
-
-/** Begin a new shift with the next answer. */
-export function startShift() {
-  saveSetting("shift", new Date().toISOString());
 }
 
 /**
  * Record dishes, if that is switched on.
  *
- * @param {{name: string, label: string, probability: number, source: string,
- *   picture?: Blob|null}[]} dishes
+ * @param {object[]} dishes with `name`, `label`, `probability`, `source` and `picture`
  * @returns {Promise<number[]>} their ids; empty if they are not recorded
  */
 export async function addRecords(dishes) {
@@ -56,10 +44,7 @@ export async function addRecords(dishes) {
   });
 }
 
-/**
- * @param {number} id
- * @param {object} changes such as the true label, `right`; null: the answer stands
- */
+/** Change a record, such as its true label. */
 export function updateRecord(id, changes) {
   return change(async (store) => {
     const record = await done(store.get(id));

@@ -139,7 +139,11 @@ async function request(path, { timeout, signal = undefined, ...options }) {
   signal?.addEventListener("abort", stop);
   let response;
   try {
-    response = await fetch(new URL(path, ROOT), { ...options, cache: "no-store", signal: controller.signal });
+    response = await fetch(new URL(path, ROOT), {
+      ...options,
+      cache: "no-store",
+      signal: controller.signal,
+    });
   } catch (error) {
     signal?.throwIfAborted();
     throw new UnreachableError(error.message);

@@ -23,7 +23,17 @@ const SORTS = {
 };
 
 // Answers that need attention come first, and photos without an answer last; other labels fourth.
-const RANKS = ["dirty", "unsure", "failed", "no dish", "", "clean", "running", "waiting", "stopped"];
+const RANKS = [
+  "dirty",
+  "unsure",
+  "failed",
+  "no dish",
+  "",
+  "clean",
+  "running",
+  "waiting",
+  "stopped",
+];
 
 function rank(group) {
   const index = RANKS.indexOf(group);

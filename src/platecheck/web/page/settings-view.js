@@ -3,10 +3,10 @@
 
 import { announce } from "./announce.js";
 import { byId, make } from "./elements.js";
-import { hasConsented, withdrawConsent } from "./feedback-view.js";
 import { labelName } from "./labels.js";
 import { formatThreshold, onLanguageChange, t } from "./language.js";
 import { cacheModel, canCache, deleteModel, isModelCached } from "./offline.js";
+import { loadSetting, saveSetting } from "./settings.js";
 import { isSoundOn, setSound } from "./sound.js";
 
 export class SettingsView {
@@ -42,7 +42,7 @@ export class SettingsView {
     });
     byId("offline-save").addEventListener("click", () => this.#save());
     byId("withdraw").addEventListener("click", () => {
-      withdrawConsent();
+      saveSetting("consent", null);
       this.#show();
       byId("settings-close").focus();
       announce(t("feedbackWithdrawn"));
@@ -82,7 +82,7 @@ export class SettingsView {
     byId("sound").checked = isSoundOn();
     byId("device-only").checked = this.#client.deviceOnly;
     byId("forget-key").hidden = !this.#client.hasKey;
-    byId("withdraw").hidden = !hasConsented();
+    byId("withdraw").hidden = !loadSetting("consent");
     byId("model-section").hidden = !model;
     const never = model?.offline === false;
     const offline = never ? "offlineNever" : this.#offline;

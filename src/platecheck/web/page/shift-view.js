@@ -3,21 +3,13 @@
 
 import { announce } from "./announce.js";
 import { recordsToCsv, saveFile } from "./csv.js";
-import { byId, icon, make } from "./elements.js";
+import { byId, make } from "./elements.js";
 import { urgency } from "./inspection.js";
-import { isConfident, kindOf, labelName } from "./labels.js";
+import { isConfident, labelName } from "./labels.js";
 import { day, onLanguageChange, percent, t, timeOfDay } from "./language.js";
-import {
-  DAYS,
-  eraseRecords,
-  isRecording,
-  readRecords,
-  recordEvents,
-  setRecording,
-  startShift,
-} from "./records.js";
+import { DAYS, eraseRecords, isRecording, readRecords, recordEvents } from "./records.js";
 import { loadSetting, saveSetting } from "./settings.js";
-import { countLabels, totalTiles } from "./totals.js";
+import { countLabels, dishLine, totalTiles } from "./totals.js";
 
 const MAX_LINES = 200; // of the answers of this shift; the totals count all
 
@@ -32,11 +24,11 @@ export class ShiftView {
       saveSetting("station", target.value.trim() || null),
     );
     byId("record").addEventListener("change", ({ target }) => {
-      setRecording(target.checked);
+      saveSetting("record", target.checked ? null : "off");
       this.#show();
     });
     byId("shift-start").addEventListener("click", () => {
-      startShift();
+      saveSetting("shift", new Date().toISOString());
       this.#show();
       announce(t("shiftStarted"));
     });
@@ -73,38 +65,26 @@ export class ShiftView {
     const earlier = new Map(); // by shift and station
     for (const record of this.#records.slice(0, this.#records.length - current.length)) {
       const key = `${record.shift} ${record.station}`;
-      earlier.set(key, [...(earlier.get(key) ?? []), record]);
+      if (!earlier.get(key)?.push(record)) earlier.set(key, [record]);
     }
     byId("shifts").hidden = earlier.size === 0;
     byId("shift-rows").replaceChildren(...[...earlier.values()].reverse().map(shiftRow));
     const lines = [...current].reverse().sort((a, b) => urgency(label(a)) - urgency(label(b)));
     for (const url of this.#urls) URL.revokeObjectURL(url);
     this.#urls = [];
-    byId("shift-lines").replaceChildren(
-      ...lines.slice(0, MAX_LINES).map((record) => this.#line(record)),
-    );
+    const shown = lines.slice(0, MAX_LINES).map((record) => this.#line(record));
+    byId("shift-lines").replaceChildren(...shown);
     byId("shift-empty").hidden = lines.length > 0;
     byId("shift-actions").hidden = this.#records.length === 0;
   }
 
   #line(record) {
-    const kind = kindOf(label(record));
-    let picture = make("span", { class: "no-thumbnail" }, icon("plate"));
-    if (record.picture) {
-      this.#urls.push(URL.createObjectURL(record.picture));
-      picture = make("img", { src: this.#urls.at(-1), alt: "", width: 44, height: 44 });
-    }
+    const url = record.picture ? URL.createObjectURL(record.picture) : "";
+    if (url) this.#urls.push(url);
     const share = isConfident(record.label) ? percent(record.probability) : "";
     const corrected = record.right && record.right !== record.label;
     const note = corrected ? t("wasCorrected", { answer: labelName(record.label) }) : share;
-    return make(
-      "li",
-      {},
-      picture,
-      make("span", { class: "badge", data: { kind } }, icon(kind), labelName(label(record))),
-      make("span", { class: "line-sure", textContent: note }),
-      make("time", { dateTime: record.time.toISOString(), textContent: timeOfDay(record.time) }),
-    );
+    return dishLine({ label: label(record), url, time: record.time }, note);
   }
 }
 
@@ -123,7 +103,7 @@ function shiftRow(records) {
   const cells = ["clean", "dirty", "unsure"].map((name) =>
     make("td", { class: "number", textContent: t("number", { count: counts.get(name) }) }),
   );
-  const name = [day(time), [time, records.at(-1).time].map((each) => timeOfDay(each, "short")).join(" – "), station];
-  const lines = name.filter(Boolean).map((textContent) => make("span", { textContent }));
+  const span = [time, records.at(-1).time].map((each) => timeOfDay(each, "short")).join(" – ");
+  const lines = [day(time), span, station].map((textContent) => make("span", { textContent }));
   return make("tr", {}, make("th", { scope: "row" }, ...lines), ...cells);
 }

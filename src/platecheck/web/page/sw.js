@@ -71,10 +71,7 @@ const SHELL = [
   "page/watch.js",
 ];
 // Large, so cached only together with the model.
-const RUNTIME = [
-  "page/vendor/ort.wasm.bundle.min.mjs",
-  "page/vendor/ort-wasm-simd-threaded.wasm",
-];
+const RUNTIME = ["page/vendor/ort.wasm.bundle.min.mjs", "page/vendor/ort-wasm-simd-threaded.wasm"];
 const MODELS = ["v1/model", "v1/model/file", "v1/model/dishes"]; // description, classifier, detector
 
 // Pages of an earlier version send these, too: keep the names.

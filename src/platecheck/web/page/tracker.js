@@ -121,13 +121,7 @@ function compare(track, dish, look) {
   return { track, dish, shared: overlap(track.dish.box, dish.box), isStill, now, fits };
 }
 
-/**
- * Return what a part of a frame looks like.
- *
- * @param {OffscreenCanvas} frame
- * @param {number[]} box
- * @returns {Float32Array} luminance, 0 to 255
- */
+/** Return the luminance, 0 to 255, in a box of a frame. */
 export function lookAt(frame, [x0, y0, x1, y1]) {
   const context = new OffscreenCanvas(SIDE, SIDE).getContext("2d", { willReadFrequently: true });
   context.imageSmoothingQuality = "high";

@@ -5,9 +5,9 @@ import { announce } from "./announce.js";
 import { inspectionsToCsv, saveFile } from "./csv.js";
 import { byId, icon, make } from "./elements.js";
 import { confidenceText, describe, kindOf, labelName } from "./labels.js";
-import { t, timeOfDay } from "./language.js";
+import { t } from "./language.js";
 import { addRecords, updateRecord } from "./records.js";
-import { countLabels, totalTiles } from "./totals.js";
+import { countLabels, dishLine, totalTiles } from "./totals.js";
 
 // Limits the memory of a page that runs for weeks.
 const MAX_ENTRIES = 1000;
@@ -91,19 +91,8 @@ export class WatchLog {
 }
 
 function line({ number, dish, time, changed, url }) {
-  const kind = kindOf(dish.label);
-  return make(
-    "li",
-    {},
-    make("img", { src: url, alt: "", width: 44, height: 44 }),
-    make("span", { class: "badge", data: { kind } }, icon(kind), labelName(dish.label)),
-    make("span", { class: "line-sure", textContent: confidenceText(dish) }),
-    make("span", {
-      class: "line-note",
-      textContent: changed ? t("answerChanged") : t("dishNo", { number }),
-    }),
-    make("time", { dateTime: time.toISOString(), textContent: timeOfDay(time) }),
-  );
+  const note = changed ? t("answerChanged") : t("dishNo", { number });
+  return dishLine({ label: dish.label, url, time }, confidenceText(dish), note);
 }
 
 function picture({ dish, url }) {
