@@ -143,7 +143,7 @@ export class WatchView {
     this.#message = "watchWait"; // the error is over
     this.#show();
     const { dishes = [] } = this.#watch.inspection ?? {};
-    this.#boxes.show({ verdict: "", quality: "", dishes, width, height });
+    this.#boxes.show({ dishes, width, height });
   }
 
   #showError(error) {
