@@ -13,7 +13,7 @@ from platecheck.classifier import Classifier, Prediction
 from platecheck.detector import Box, Detection, Detector
 from platecheck.errors import ModelError, PhotoError
 from platecheck.model_file import ModelSource
-from platecheck.model_info import CLEAN, UNSURE, class_key
+from platecheck.model_info import CLEAN, NO_DISH, UNSURE, class_key
 from platecheck.photo import (
     MAX_PIXELS,
     Color,
@@ -24,16 +24,18 @@ from platecheck.photo import (
     read_photo,
     resize_photo,
 )
-from platecheck.quality import OK, measure
+from platecheck.quality import HIDDEN, OK, measure
 from platecheck.stream import stream
 
 NOTHING_FOUND = "no dish"
 DIRTY = "dirty"
 
 # Chosen on training photos, see docs/inspecting.md.
-MARGIN = 0.08  # around a dish, as a share of its box
-FILLS = 0.25  # share of the photo from which its only dish is judged in the whole photo
-MIN_VISIBLE = 0.6  # share of a dish below which it cannot be called clean
+MARGIN = 0.15  # around a dish, as a share of its box
+FILLS = 0.2  # share of the photo from which its only dish is judged in the whole photo
+MIN_VISIBLE = 0.7  # share of a dish at the photo's edge below which it cannot be called clean
+MIN_ASPECT = 0.25  # shorter by longer side of a box, likewise
+EDGE = 0.01  # share of the photo within which a box touches its edge
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,32 +194,34 @@ class Inspector:
             for each in self.detector.detect(opened.pixels)
         ]
         width, height = opened.width, opened.height
-        whole = (0.0, 0.0, float(width), float(height))
         if len(found) == 1 and _area(found[0].box) >= FILLS * width * height:
-            crops = [whole]  # judged as by the classifier alone
+            # Judged as by the classifier alone, which may also see that it is no dish.
+            dishes = self._judge(opened, found, [(0, 0, width, height)], name)
+            dishes = [dish for dish in dishes if dish.label != NO_DISH]
         else:
             crops = [_with_margin(each.box, width, height) for each in found]
-            side = min((min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in crops), default=math.inf)
-            share = min(1.0, self.classifier.size / max(side, 1.0))
-            if opened.pixels.shape[0] < math.floor(share * height):
+            if (share := self._needed_scale(crops)) * height > opened.pixels.shape[0]:
                 size = (math.ceil(share * height), math.ceil(share * width))
                 opened = open_at(size, exact=True)
-        dishes = self._judge(opened, found, crops, name)
+            judged = self._judge(opened, found, crops, name)
+            dishes = [self._judge_part(dish, opened) for dish in judged]
         reasons = (dish.quality for dish in dishes if dish.quality != OK)
         quality = next(reasons, OK)
         if not dishes and self.classifier.info.quality_check:
             quality = measure(opened.pixels).reason
-        return Inspection(name, width, height, dishes, quality)
+        return Inspection(name, width, height, tuple(dishes), quality)
+
+    def _needed_scale(self, crops: Sequence[Box]) -> float:
+        """Return the scale, at most 1, at which the smallest crop fills the classifier's input."""
+        side = min((min(x1 - x0, y1 - y0) for x0, y0, x1, y1 in crops), default=math.inf)
+        return min(1.0, self.classifier.size / max(side, 1.0))
 
     def _judge(
-        self,
-        opened: ReducedPhoto,
-        found: Sequence[Detection],
-        crops: Sequence[Box],
-        name: str,
-    ) -> tuple[Dish, ...]:
+        self, opened: ReducedPhoto, found: Sequence[Detection], crops: Sequence[Box], name: str
+    ) -> list[Dish]:
+        """Classify the crops in one batch."""
         if not found:
-            return ()
+            return []
         parts = [_cut(opened, crop) for crop in crops]
         size = self.classifier.size
         resized = np.stack([resize_photo(part, size) for part in parts])
@@ -227,10 +231,20 @@ class Inspector:
                 prediction.with_quality(measure(part).reason)
                 for prediction, part in zip(predictions, parts, strict=True)
             ]
-        return tuple(
+        return [
             Dish(each.box, each.score, prediction, crop)
             for each, crop, prediction in zip(found, crops, predictions, strict=True)
-        )
+        ]
+
+    def _judge_part(self, dish: Dish, opened: ReducedPhoto) -> Dish:
+        """Return a dish of several, or a small one: never *not a dish*, nor clean if hidden."""
+        prediction = dish.prediction
+        if prediction.label == NO_DISH:  # a score that was calibrated on whole photos
+            prediction = replace(prediction, label=UNSURE)
+        is_hidden = _is_hidden(dish.box, opened.width, opened.height)
+        if is_hidden and prediction.quality == OK and self.classifier.info.quality_check:
+            prediction = prediction.with_quality(HIDDEN)
+        return replace(dish, prediction=prediction)
 
     def inspect_many(
         self,
@@ -276,6 +290,21 @@ def _scale(box: Box, opened: ReducedPhoto) -> Box:
     height, width = opened.pixels.shape[:2]
     x, y = opened.width / width, opened.height / height
     return (box[0] * x, box[1] * y, box[2] * x, box[3] * y)
+
+
+def _is_hidden(box: Box, width: int, height: int) -> bool:
+    """Return whether most of a dish is probably out of sight.
+
+    Boxes hold what can be seen. A dish that the edge of the photo cuts is narrower than it is wide
+    elsewhere; a strip is one of a stack, or seen from the side.
+    """
+    x0, y0, x1, y1 = box
+    wide, high = x1 - x0, y1 - y0
+    if min(wide, high) < MIN_ASPECT * max(wide, high):
+        return True
+    at_side = x0 <= EDGE * width or x1 >= (1 - EDGE) * width
+    at_end = y0 <= EDGE * height or y1 >= (1 - EDGE) * height
+    return (at_side and wide < MIN_VISIBLE * high) or (at_end and high < MIN_VISIBLE * wide)
 
 
 def _area(box: Box) -> float:

@@ -19,15 +19,20 @@ ADVICE = {
     "low JPEG quality": "send the original photo",
     "too blurred": "hold the camera still",
     "too noisy": "add light",
+    "partly hidden": "show the whole dish",
 }
+HIDDEN = "partly hidden"  # what the boxes of dishes say, and `measure` cannot
 
 # Larger photos are reduced to this many pixels on the longer side.
 SIDE = 384
 
+# Blur is measured along every fourth column and row, which takes a quarter of the time.
+COLUMN = 4
+
 # Chosen on training photos with `python -m benchmarks.corruptions`.
-MIN_SIDE = 48
+MIN_SIDE = 64
 MIN_LIGHT = 60
-MAX_GLARE = 0.5
+MAX_GLARE = 0.3
 MAX_BLOCKS = 0.4
 MAX_BLUR = 0.56
 MAX_NOISE = 12
@@ -64,7 +69,7 @@ class Quality:
             self.blur > MAX_BLUR,
             self.noise > MAX_NOISE,
         )
-        return next((reason for reason, fails in zip(ADVICE, failed, strict=True) if fails), OK)
+        return next((reason for reason, fails in zip(ADVICE, failed, strict=False) if fails), OK)
 
 
 def explain(reason: str) -> str:
@@ -84,22 +89,30 @@ def measure(pixels: NDArray[np.uint8]) -> Quality:
     light = int(np.searchsorted(np.cumsum(counts), 0.95 * levels.size))
     glare = float(counts[250:].sum() / levels.size)
     values = levels.astype(np.float32)
-    axes = (values, np.ascontiguousarray(values.T))
     return Quality(
         min(height, width),
         float(light),
         glare,
-        min(map(_blocks, axes)),
-        max(map(_blur, axes)),
+        min(_blocks(values), _blocks(values.T)),
+        max(map(_blur, (values[:, ::COLUMN], values.T[:, ::COLUMN], *_halved(values)))),
         _noise(levels),
     )
+
+
+def _halved(values: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return means of 2×2 pixels, upright and transposed: there, a strong blur is a weak one."""
+    height, width = (side // 2 * 2 for side in values.shape)
+    rows = values[0:height:2] + values[1:height:2]
+    half = (rows[:, 0:width:2] + rows[:, 1:width:2]) * np.float32(0.25)
+    return half, half.T
 
 
 def _blur(values: NDArray[np.float32]) -> float:
     """Return the share of the steps between neighbours in a column that blurring it keeps."""
     rows = len(values)
-    if rows < 2:
+    if rows < 2 or not values.size:
         return 0.0
+    values = np.ascontiguousarray(values)
     padded = np.pad(values, ((5, 4), (0, 0)), mode="edge")
     sums = np.cumsum(padded, axis=0, dtype=np.float32)
     blurred = (sums[9:] - sums[:rows]) / 9  # mean of 9 pixels

@@ -99,11 +99,11 @@ def test_submit_more_than_the_queue_holds_is_refused_as_a_whole(
     assert service.in_flight == 3
     last = service.submit([("c", DARK)])
     with pytest.raises(ProblemError):
-        service.check()
+        service.check_capacity()
     held.go.set()
     assert all(future.result(30).prediction.label == "clean" for future in [*first, *last])
     assert service.in_flight == 0
-    service.check()
+    service.check_capacity()
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 
 from platecheck.classifier import Classifier, Prediction
 from platecheck.photo import open_photo
-from platecheck.quality import ADVICE, OK, Quality, explain, measure
+from platecheck.quality import ADVICE, HIDDEN, OK, Quality, explain, measure
 from tests.support.photos import SAMPLES
 from tests.support.writing import write_model
 
@@ -61,7 +61,7 @@ def test_sample_is_good_enough(path: Path) -> None:
 @pytest.mark.parametrize("number", range(len(PATHS)))
 def test_poor_photo_has_its_reason(number: int) -> None:
     photo = sample(number)
-    for share in (40, 60, 80):
+    for share in (20, 40, 60, 80):
         assert judged(blurred(photo, share)).reason == "too blurred"
     assert judged(darkened(photo, 0.12)).reason == "too dark"
     assert judged(darkened(blurred(photo, 60), 0.12)).reason == "too dark"
@@ -74,7 +74,7 @@ def test_poor_photo_has_its_reason(number: int) -> None:
 def test_measures_grow_with_what_they_measure() -> None:
     photo = sample()
     for worse, name in (
-        ([photo, blurred(photo, 200), blurred(photo, 100), blurred(photo, 50)], "blur"),
+        ([photo, blurred(photo, 200), blurred(photo, 150), blurred(photo, 100)], "blur"),
         ([photo, noisy(photo, 10), noisy(photo, 20), noisy(photo, 40)], "noise"),
         ([photo, compressed(photo, 30), compressed(photo, 10), compressed(photo, 5)], "blocks"),
         ([darkened(photo, factor) for factor in (0.1, 0.3, 0.6, 1)], "light"),
@@ -110,7 +110,7 @@ def test_measure_of_any_photo_is_finite(height: int, width: int, low: int, sprea
     assert 0 <= found.light <= 255
     assert 0 <= found.glare <= 1
     assert found.blur <= 1
-    assert found.reason in {OK, *ADVICE}
+    assert found.reason in {OK, *ADVICE} - {HIDDEN}
 
 
 @given(level=st.integers(0, 255))
@@ -134,7 +134,7 @@ def checking(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     return Classifier.load(write_model(path, quality_check=True))
 
 
-def flat(level: int, side: int = 60) -> NDArray[np.uint8]:
+def flat(level: int, side: int = 90) -> NDArray[np.uint8]:
     return np.full((side, side, 3), level, np.uint8)
 
 

@@ -88,6 +88,10 @@ def rechunk(tables: Iterable[pa.Table], sizes: Iterable[int]) -> Iterator[pa.Tab
 
 
 def read_table(path: Path) -> pa.Table:
-    """Read one Parquet file; given a path, pyarrow would add columns for folders like ``a=1``."""
+    """Read one Parquet file; given a path, pyarrow would add columns for folders like ``a=1``.
+
+    On this thread: pyarrow's threads release a Python file late, and can so abort the process as it
+    exits (Arrow issue 50482).
+    """
     with path.open("rb") as file:
-        return pq.ParquetFile(file).read()
+        return pq.ParquetFile(file).read(use_threads=False)

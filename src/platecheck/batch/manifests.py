@@ -119,7 +119,9 @@ def read_parquet(place: str, column: str, kept: pa.Schema, root: str) -> Iterato
     if str(found) not in ("string", "binary", "large_binary", "binary_view", "null"):
         raise DataError(f"{place}: column '{column}' has type {found}, not text")
     with _open_parquet(place) as file:
-        for batch in file.iter_batches(_ROWS, columns=list({column, *kept.names})):
+        for batch in file.iter_batches(
+            _ROWS, columns=list({column, *kept.names}), use_threads=False
+        ):
             columns = [_texts(batch.column(column), lambda path: as_text(path, root))]
             for field in kept:
                 values = batch.column(field.name)

@@ -1,5 +1,6 @@
 """A real ``platecheck serve`` in a process of its own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -46,9 +47,8 @@ class Service:
         if self._process:
             return
         command = [sys.executable, *self._program, "serve", "--port", self._port, *self._options]
-        self._process = subprocess.Popen(
-            [*command, "--log-level", "error"], stdout=subprocess.PIPE, text=True
-        )
+        env = {**os.environ, "PLATECHECK_LOG_LEVEL": "error"}
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
         assert self._process.stdout
         for line in self._process.stdout:
             if found := re.search(r"https?://[\w.:]+", line):
