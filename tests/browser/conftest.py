@@ -10,6 +10,8 @@ from page_fixtures.service import Service
 from page_fixtures.visits import OTHER_HOST, Launch, Screenshot, visit
 from playwright.sync_api import Browser, BrowserType, Page, sync_playwright
 
+from tests.support.writing import write_detector
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
 
@@ -18,6 +20,14 @@ FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
 def service() -> Iterator[Service]:
     """``platecheck serve`` with the bundled model, also under another name."""
     with Service("--allowed-host", OTHER_HOST) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def racks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that finds the dishes of page_fixtures.dishes.rack: one in each of 4 × 4 cells."""
+    path = write_detector(tmp_path_factory.mktemp("racks") / "cells.onnx", size=128, grid=4)
+    with Service("--detector", str(path)) as running:
         yield running
 
 

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from functools import partial
+from io import BytesIO
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
-from page_fixtures.dishes import dish, jpeg
+from page_fixtures.dishes import dish, jpeg, rack
 from page_fixtures.service import Service
 from page_fixtures.visits import (
     PHONE,
@@ -19,6 +21,7 @@ from page_fixtures.visits import (
     set_language,
     visit,
 )
+from PIL import Image
 from playwright.sync_api import Browser, Page, Route, expect
 
 from platecheck import Classifier
@@ -69,15 +72,15 @@ def message(page: Page, text: str) -> None:
     expect(page.locator("#feedback-message")).to_have_text(text)
 
 
-def fill_in(page: Page, true_label: str) -> None:
-    """Say what the correct label is, and agree."""
-    page.locator("#feedback-title").click()
-    page.get_by_label(true_label, exact=True).check()
-    page.get_by_label("I agree").check()
+def tap(page: Page, choice: str) -> None:
+    """Tap "Right", "Wrong" or a label."""
+    page.locator("#feedback-choices").get_by_role("button", name=choice, exact=True).click()
 
 
-def send(page: Page) -> None:
-    page.get_by_role("button", name="Send").click()
+def agree(page: Page) -> None:
+    dialog = page.get_by_role("dialog", name="Send corrections?")
+    expect(dialog).to_contain_text("for 30 days")
+    dialog.get_by_role("button", name="I agree").click()
 
 
 def test_feedback_without_a_store_or_service_is_not_offered(
@@ -96,17 +99,15 @@ def test_feedback_without_a_store_or_service_is_not_offered(
         expect(page.locator("#feedback")).to_be_hidden()
 
 
-def test_feedback_is_stored_and_deleted(classified: Page, store: Store) -> None:
+def test_feedback_is_one_tap_stored_and_taken_back(classified: Page, store: Store) -> None:
     expect(classified.locator("#feedback-title")).to_have_text("Is this right?")
-    choices = classified.locator("#feedback-choices label").all_text_contents()
-    assert choices == ["Clean", "Dirty", "Not a dish"]
-    fill_in(classified, "Clean")
-    set_language(classified, "uk")  # keeps what was filled in
+    choices = classified.locator("#feedback-choices button")
+    assert choices.all_inner_texts() == ["Right", "Wrong", "Not a dish"]
+    set_language(classified, "uk")
     expect(classified.locator("#feedback-title")).to_have_text("Це правильно?")
-    expect(classified.get_by_label("Чисто", exact=True)).to_be_checked()
-    expect(classified.get_by_label("Я погоджуюся")).to_be_checked()
     set_language(classified, "en")
-    send(classified)
+    tap(classified, "Wrong")
+    agree(classified)
     message(classified, "Thank you.")
     expect(classified.locator("#feedback-thanks")).to_contain_text("Correct result: Clean")
     (kept,) = store.all()
@@ -114,56 +115,94 @@ def test_feedback_is_stored_and_deleted(classified: Page, store: Store) -> None:
     assert (kept.true_label, kept.answer.label, kept.client) == ("clean", "dirty", None)
     assert store.photo(kept.photo) == encode_photo(DIRTY["buffer"])
 
-    classified.get_by_role("button", name="Delete").click()
+    classified.get_by_role("button", name="Undo").click()
     message(classified, "Deleted: the photo and your feedback.")
     assert store.all() == []
-    expect(classified.locator("#feedback-form")).to_be_visible()
+    tap(classified, "Right")  # consent is asked once
+    message(classified, "Thank you.")
+    assert [kept.true_label for kept in store.all()] == ["dirty"]
 
 
 def test_feedback_without_consent_is_not_sent(classified: Page, store: Store) -> None:
     sent = requests(classified, "feedback")
-    expect(classified.locator("#feedback-terms")).to_contain_text("for 30 days")
-    fill_in(classified, "Clean")
-    classified.get_by_label("I agree").uncheck()
-    send(classified)
+    tap(classified, "Wrong")
+    classified.get_by_role("dialog").get_by_role("button", name="Cancel").click()
     assert sent == []
     assert store.all() == []
+    tap(classified, "Wrong")
+    agree(classified)
+    message(classified, "Thank you.")
+    classified.locator("#open-settings").click()
+    classified.get_by_role("button", name="Stop sending corrections").click()
+    classified.keyboard.press("Escape")
+    classified.get_by_role("button", name="Undo").click()
+    tap(classified, "Right")
+    expect(classified.get_by_role("dialog", name="Send corrections?")).to_be_visible()
 
 
 def test_feedback_belongs_to_its_photo(page: Page, store: Store) -> None:
     choose(page, CLEAN, DIRTY)
-    for name, true_label in (("clean.jpg", "Dirty"), ("dirty.jpg", "Not a dish")):
+    for name, choice in (("clean.jpg", "Wrong"), ("dirty.jpg", "Not a dish")):
         page.get_by_role("button", name=name).click()
         answered(page)
-        fill_in(page, true_label)
-        send(page)
+        tap(page, choice)
+        if choice == "Wrong":
+            agree(page)
         message(page, "Thank you.")
     page.get_by_role("button", name="clean.jpg").click()
     expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Dirty")
     assert sorted(kept.true_label for kept in store.all()) == ["dirty", "not a dish"]
 
 
+def test_feedback_on_one_of_several_dishes_sends_that_dish(
+    browser: Browser, racks: Service, keeping: Service, store: Store
+) -> None:
+    with visit(browser, keeping.url) as page:
+        page.route("**/v1/inspect*", lambda route: forward(route, racks))
+        choose(page, photo("rack.jpg", jpeg(rack(0, 2, 1, 4))))
+        assert answered(page) == "Dirty: 1 of 4"
+        tap(page, "Right")
+        agree(page)
+        message(page, "Thank you.")
+        page.get_by_role("button", name="Dish 2 of 4").click()
+        tap(page, "Right")
+        expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Clean")
+    assert sorted(kept.true_label for kept in store.all()) == ["clean", "dirty"]
+    for kept in store.all():
+        with Image.open(BytesIO(store.photo(kept.photo) or b"")) as image:
+            assert max(image.size) < 400
+
+
+def forward(route: Route, service: Service) -> None:
+    """Let another service answer."""
+    address = urlsplit(route.request.url)
+    url = f"{service.url}{address.path}?{address.query}"
+    headers = {**route.request.headers, "origin": service.url, "host": urlsplit(service.url).netloc}
+    route.fulfill(response=route.fetch(url=url, headers=headers))
+
+
 def test_feedback_that_is_not_stored_says_why_and_can_be_sent_again(
     classified: Page, store: Store
 ) -> None:
     unavailable = "Not stored: the service cannot do that now; try again later."
-    fill_in(classified, "Clean")
 
     def refuse(status: int, route: Route) -> None:
         route.fulfill(status=status, json={"detail": "the disk is full"})
 
     for status, text in ((503, unavailable), (413, "Not stored: the photo is too large")):
         classified.route("**/v1/feedback", partial(refuse, status), times=1)
-        send(classified)
+        tap(classified, "Wrong")
+        if status == 503:
+            agree(classified)
         message(classified, text)
     classified.route("**/v1/feedback", lambda route: route.abort(), times=1)
-    send(classified)
+    tap(classified, "Wrong")
     message(
         classified,
         "The service became unreachable, so it is unknown whether this worked."
         " Try again when it is back.",
     )
-    send(classified)
+    tap(classified, "Wrong")
     message(classified, "Thank you.")
     assert len(store.all()) == 1
 
@@ -180,8 +219,8 @@ def test_feedback_on_a_prediction_of_the_device_stores_both(
         page.context.set_offline(False)
         page.clock.fast_forward(POLL)
         expect(page.locator("#feedback")).to_be_visible()
-        fill_in(page, "Clean")
-        send(page)
+        tap(page, "Wrong")
+        agree(page)
         message(page, "Thank you.")
     (kept,) = store.all()
     assert kept.client
@@ -205,12 +244,15 @@ def test_feedback_is_accessible_and_fits_a_phone(
     with visit(browser, keeping.url, **options) as page:
         choose(page, DIRTY)
         answered(page)
-        page.locator("#feedback-title").click()
-        page.locator("#feedback-form").scroll_into_view_if_needed()
+        page.locator("#feedback").scroll_into_view_if_needed()
         screenshot(page, f"feedback-{scheme}", full_page=True)
         check_accessibility(page)
-        for key in ("Tab", "Space", "Tab", "Space", "Enter"):
-            page.keyboard.press(key)
+        page.locator("#feedback-choices button").first.focus()
+        page.keyboard.press("Enter")
+        expect(page.locator("#confirm-dialog")).to_be_visible()
+        check_accessibility(page)
+        page.locator("#confirm-yes").focus()
+        page.keyboard.press("Enter")
         message(page, thanks)
         expect(page.locator("#feedback-delete")).to_be_focused()
         check_accessibility(page)

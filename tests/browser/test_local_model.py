@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from page_fixtures.dishes import blurred, darker, dish, jpeg, rack
 from page_fixtures.service import Service
 from page_fixtures.visits import encode
 from PIL import Image, ImageCms
@@ -22,10 +23,14 @@ from playwright.sync_api import Browser, Error, Page, Route
 
 from platecheck import Classifier
 from platecheck.classifier import find_model
+from platecheck.detector import Detector
 from platecheck.heatmap import heatmap_png
+from platecheck.inspector import Inspector
 from platecheck.photo import open_photo
+from platecheck.quality import ADVICE, measure
 from platecheck.serving.static import WEB
 from tests.conftest import WriteModel
+from tests.support.writing import write_detector
 
 SAMPLES = sorted((Path(__file__).parents[2] / "samples").glob("*.jpg"))
 KEY = "a key"
@@ -34,21 +39,23 @@ TEXT = "const text = (bytes) => btoa(Array.from(bytes, (b) => String.fromCharCod
 BYTES = "const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));"
 LOAD = """async (key) => {
   const model = await (await fetch("/v1/model")).json();
-  const { loadLocalModel } = await import("/page/local-model.js");
-  window.local = await loadLocalModel(model, { Authorization: key });
+  const { loadLocalModels } = await import("/page/local-model.js");
+  window.local = await loadLocalModels(model, { Authorization: key });
 }"""
-PREDICT = f"""async ([photos, options]) => {{
+INSPECT = f"""async ([photos, options]) => {{
   {BYTES}
   return Promise.all(photos.map(([name, text]) => {{
     const blob = name === null ? new Blob([bytes(text)]) : new File([bytes(text)], name);
-    return window.local.predict(blob, options).catch((error) => ({{ failed: error.message }}));
+    return window.local.inspect(blob, options).catch((error) => ({{ failed: error.message }}));
   }}));
 }}"""
 OPEN = f"""async ([content, size]) => {{
   {BYTES}
-  const {{ openPhoto }} = await import("/page/open-photo.js");
+  const {{ decodePhoto }} = await import("/page/open-photo.js");
+  const {{ resize }} = await import("/page/resize.js");
   {TEXT}
-  return text(await openPhoto(new Blob([bytes(content)]), size));
+  const photo = await decodePhoto(new Blob([bytes(content)]));
+  return text(resize(photo.reduced(size), size));
 }}"""
 RESIZE = f"""async ([content, width, height, size, factor]) => {{
   {BYTES}
@@ -67,7 +74,7 @@ RESIZE = f"""async ([content, width, height, size, factor]) => {{
 
 
 class Files:
-    """A blank page of the service, with another model than the service's.
+    """A blank page of the service, with another model than the service's, and perhaps a detector.
 
     Attributes:
         page: the page.
@@ -76,12 +83,17 @@ class Files:
         asked: the requests, as path and API key.
     """
 
-    def __init__(self, page: Page, model: Path) -> None:
+    def __init__(self, page: Page, model: Path, detector: Path | None = None) -> None:
         info = Classifier.load(model).info
         self.file = model.read_bytes()
-        fields = info.model_dump(include={"classes", "size", "thresholds"})
+        fields = info.model_dump(include={"classes", "size", "thresholds", "quality_check"})
         own = {"id": f"{info.recipe}-{self.digest}", "oddness_limit": info.ood_threshold}
-        self.model = {**fields, **own}
+        self.model = {**fields, **own, "detector": None}
+        if detector:
+            found = Detector.load(detector)
+            about = found.info.model_dump(include={"size", "threshold", "nms_iou"})
+            self.model["detector"] = {"id": found.id, **about}
+            page.route("**/v1/model/dishes", lambda route: route.fulfill(path=detector))
         self.page = page
         self.asked: list[tuple[str, str | None]] = []
         page.context.on(
@@ -99,7 +111,9 @@ class Files:
 
 
 @contextmanager
-def opened(browser: Browser, service: Service, model: Path) -> Iterator[Files]:
+def opened(
+    browser: Browser, service: Service, model: Path, detector: Path | None = None
+) -> Iterator[Files]:
     """Open a blank page of the service, with its policy; at the end no script has failed."""
     complaints: list[str] = []
     with browser.new_context(service_workers="block") as context:
@@ -111,14 +125,16 @@ def opened(browser: Browser, service: Service, model: Path) -> Iterator[Files]:
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(service.url)
-        yield Files(page, model)
+        yield Files(page, model, detector)
     assert [text for text in complaints if not text.startswith("Failed to load resource")] == []
 
 
 @contextmanager
-def loaded(browser: Browser, service: Service, model: Path) -> Iterator[Page]:
+def loaded(
+    browser: Browser, service: Service, model: Path, detector: Path | None = None
+) -> Iterator[Page]:
     """Open a page that has loaded a model, and has lost its network since."""
-    with opened(browser, service, model) as files:
+    with opened(browser, service, model, detector) as files:
         files.load()
         files.page.context.set_offline(True)
         before = list(files.asked)
@@ -149,13 +165,21 @@ def bundled(
         yield page, Classifier.load(model)
 
 
+def inspect(
+    page: Page, photos: list[tuple[str | None, bytes]], **options: bool
+) -> list[dict[str, Any]]:
+    """Return the inspections of photos of these names, all requested at once."""
+    sent = [(name, encode(photo)) for name, photo in photos]
+    found: list[dict[str, Any]] = page.evaluate(INSPECT, [sent, options])
+    return found
+
+
 def predict(
     page: Page, photos: list[tuple[str | None, bytes]], **options: bool
 ) -> list[dict[str, Any]]:
-    """Return the predictions for photos of these names, all requested at once."""
-    sent = [(name, encode(photo)) for name, photo in photos]
-    found: list[dict[str, Any]] = page.evaluate(PREDICT, [sent, options])
-    return found
+    """Return the predictions for photos that are one dish each, without a detector."""
+    found = inspect(page, photos, **options)
+    return [{**each.pop("dishes", [{}])[0], **each} for each in found]
 
 
 def rgba(png: bytes | str) -> NDArray[np.int_]:
@@ -200,16 +224,16 @@ def test_local_model_predicts_as_in_python(bundled: tuple[Page, Classifier]) -> 
     with Image.open(SAMPLES[4]) as sample:
         large = sample.resize((4032, 3024), Image.Resampling.BICUBIC)
     photos.append(("phone.jpg", encoded(large)))
-    for (name, photo), found in zip(photos, predict(page, photos, evidence=True), strict=True):
+    for (name, photo), found in zip(photos, predict(page, photos, heatmap=True), strict=True):
         expected = classifier.predict(photo)
         assert (found["name"], found["label"]) == (name, expected.label)
         assert found["probability"] == max(found["probabilities"].values())
         assert list(found["probabilities"]) == list(classifier.classes)
         assert found["probabilities"] == pytest.approx(expected.probabilities, abs=0.02)
         assert found["needed"] == expected.threshold
-        assert ("evidence" in found) == classifier.has_heatmap
+        assert ("heatmap" in found) == classifier.has_heatmap
         if expected.heatmap is not None:
-            there, here = rgba(found["evidence"]), rgba(heatmap_png(expected.heatmap))
+            there, here = rgba(found["heatmap"]), rgba(heatmap_png(expected.heatmap))
             assert there.shape == here.shape
             assert np.abs(there - here)[..., 3].mean() < 2
             if here[..., 3].max() > 25:
@@ -218,8 +242,7 @@ def test_local_model_predicts_as_in_python(bundled: tuple[Page, Classifier]) -> 
             strong = there[..., 3] > 60
             assert np.abs(there[strong][:, :3] - (255, 0, 90)).max(initial=0) <= 3
     (found,) = predict(page, [(None, photos[0][1])])
-    assert sorted(found) == ["label", "name", "needed", "probabilities", "probability"]
-    assert found["name"] == "photo"
+    assert (found["name"], found["box"]) == ("photo", None)
 
 
 def test_local_model_classifies_one_photo_after_the_other(bundled: tuple[Page, Classifier]) -> None:
@@ -227,7 +250,7 @@ def test_local_model_classifies_one_photo_after_the_other(bundled: tuple[Page, C
       {BYTES}
       const order = [];
       await Promise.all(photos.map((text, index) =>
-        window.local.predict(new Blob([bytes(text)])).then(() => order.push(index))));
+        window.local.inspect(new Blob([bytes(text)])).then(() => order.push(index))));
       return order;
     }}"""
     with Image.open(SAMPLES[0]) as sample:
@@ -270,13 +293,81 @@ def test_local_model_says_unsure_and_not_a_dish_as_in_python(
     labels = {2: "not a dish", 70: "clean", 128: "unsure", 240: "dirty"}
     photos = [encoded(Image.new("RGB", (20, 30), (level,) * 3), "PNG") for level in labels]
     with loaded(browser, service, model) as page:
-        found = predict(page, [("grey.png", photo) for photo in photos], evidence=True)
+        found = predict(page, [("grey.png", photo) for photo in photos], heatmap=True)
     for label, photo, each in zip(labels.values(), photos, found, strict=True):
         expected = Classifier.load(model).predict(photo)
         assert each["label"] == expected.label == label
         assert each["needed"] == expected.threshold
         assert each["probabilities"] == pytest.approx(expected.probabilities, abs=1e-5)
-        assert rgba(each["evidence"]).shape == rgba(heatmap_png(expected.heatmap)).shape
+        assert rgba(each["heatmap"]).shape == rgba(heatmap_png(expected.heatmap)).shape
+
+
+PHOTOS = {
+    "rack": rack(0, 2, 1, 4, 6, None, 10, 3, 12, 14, 5, 16),
+    "one small dish": rack(None, None, None, 1),
+    "one large dish": dish(1, size=512),
+    "blurred": blurred(rack(0, 1, 2, 4), 4),
+    "dark": darker(rack(0, 1, 2, 4), 0.2),
+    "nothing": np.full((300, 400, 3), 40, np.uint8),
+}
+
+
+def test_local_models_inspect_as_in_python(
+    browser: Browser, service: Service, tmp_path: Path
+) -> None:
+    cells = write_detector(tmp_path / "cells.onnx", size=128, grid=4)
+    whole = write_detector(tmp_path / "whole.onnx", grid=1)
+    for detector in (cells, whole):
+        inspector = Inspector.load(find_model("plate"), detector)
+        photos = [(name, jpeg(pixels)) for name, pixels in PHOTOS.items()]
+        with loaded(browser, service, find_model("plate"), detector) as page:
+            inspections = inspect(page, photos)
+        for (name, photo), found in zip(photos, inspections, strict=True):
+            expected = inspector.inspect(photo, name=name)
+            assert (found["width"], found["height"]) == (expected.width, expected.height)
+            assert (name, found["quality"]) == (name, expected.quality)
+            assert len(found["dishes"]) == len(expected.dishes)
+            for there, here in zip(found["dishes"], expected.dishes, strict=True):
+                assert there["box"] == pytest.approx(here.box, abs=0.02 * expected.width)
+                assert there["crop"] == pytest.approx(here.crop, abs=0.02 * expected.width)
+                assert there["score"] == pytest.approx(here.score, abs=0.02)
+                assert (there["label"], there["quality"]) == (here.label, here.quality)
+                probability = there["probabilities"]["dirty"]
+                assert probability == pytest.approx(here.prediction.probabilities["dirty"], abs=0.1)
+
+
+def test_quality_is_measured_as_in_python(blank: Page) -> None:
+    """Every reason, near its limit."""
+    script = f"""async (photos) => {{
+      {BYTES}
+      const {{ findFault }} = await import("/page/quality.js");
+      return photos.map(([text, width, height]) => {{
+        const pixels = bytes(text);
+        const rows = (top, count) => pixels.subarray(top * width * 4, (top + count) * width * 4);
+        return findFault({{ width, height, rows }});
+      }});
+    }}"""
+    good = dish(0, size=380)
+    noise = np.random.default_rng(0)
+    worse = [
+        good[:, :300],
+        good[::9, ::9],
+        good[:40],
+        *(darker(good, light) for light in (0.02, 9)),
+    ]
+    worse += [blurred(good, each / 4) for each in range(2, 14)]
+    worse += [np.asarray(Image.open(BytesIO(jpeg(good, quality)))) for quality in (2, 5, 10, 20)]
+    worse += [
+        np.clip(good + noise.normal(0, level, good.shape), 0, 255).astype(np.uint8)
+        for level in range(8, 40, 4)
+    ]
+    expected = [measure(np.ascontiguousarray(pixels)).reason for pixels in worse]
+    assert set(expected) == {"ok", *ADVICE}
+    sent = [
+        [encode(np.dstack([pixels, pixels[..., :1]]).tobytes()), pixels.shape[1], pixels.shape[0]]
+        for pixels in worse
+    ]
+    assert blank.evaluate(script, sent) == expected
 
 
 def test_local_model_without_thresholds_and_with_three_classes(
@@ -285,9 +376,9 @@ def test_local_model_without_thresholds_and_with_three_classes(
     model = write_model(tmp_path / "model.onnx", classes=("clean", "dirty", "broken"))
     photo = encoded(Image.new("RGB", (8, 8), "white"), "PNG")
     with loaded(browser, service, model) as page:
-        (found,) = predict(page, [("white.png", photo)], evidence=True)
+        (found,) = predict(page, [("white.png", photo)], heatmap=True)
     assert (found["label"], found["needed"]) == ("broken", 0)
-    assert "evidence" not in found
+    assert "heatmap" not in found
 
 
 def test_load_asks_only_the_service_and_with_the_key(tiny: Files, service: Service) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from page_fixtures.dishes import dish, jpeg
+from page_fixtures.proxy import under_path
 from page_fixtures.service import Service
 from page_fixtures.visits import (
     OTHER_HOST,
@@ -64,11 +65,11 @@ def test_offline_stopped_service_is_replaced_until_it_is_back(browser: Browser) 
         assert answered(page) == "Dirty"
         predicted_by(page, "on this device")
         assert page.locator("#confidence").inner_text() == by_service
-        expect(page.locator("#photo-map")).to_be_visible()
+        expect(page.locator("#boxes img")).to_be_visible()
         choose(page, CLEAN, photo("no.jpg", b"no photo"))
         progress(page, "1 photo checked, 1 failed")
         reason = "No result not a photo in a supported format"
-        assert [result for _, result, _ in rows(page)] == ["Dirty", "Clean", reason]
+        assert [result for _, result, _ in rows(page)] == ["Dirty", reason, "Clean"]
 
         passing.start()
         reconnect(page)
@@ -77,7 +78,8 @@ def test_offline_stopped_service_is_replaced_until_it_is_back(browser: Browser) 
         expect(page.locator("#progress-text")).to_contain_text(" of 16")
         passing.stop()  # in the middle of a batch
         progress(page, "16 photos checked")
-        assert [result for _, result, _ in rows(page)[3:]] == ["Clean", "Dirty"] * 8
+        results = [result for _, result, _ in rows(page)]
+        assert results == ["Dirty"] * 9 + [reason] + ["Clean"] * 9
 
 
 def test_offline_lost_network_is_noticed_and_stays_in_the_notice(saved: Page) -> None:
@@ -101,7 +103,7 @@ def test_offline_lost_network_is_noticed_and_stays_in_the_notice(saved: Page) ->
 
 
 def test_offline_proxy_without_upstream_counts_as_unreachable(page: Page) -> None:
-    for path in ("**/v1/predict*", "**/readyz"):
+    for path in ("**/v1/inspect*", "**/readyz"):
         page.route(path, lambda route: route.fulfill(status=502, body="bad gateway"))
     choose(page, CLEAN)
     assert answered(page) == "Clean"
@@ -210,11 +212,29 @@ def test_service_worker_caches_every_file_and_nothing_of_the_user(saved: Page) -
         if path.suffix in (".js", ".mjs", ".css", ".svg", ".webmanifest", ".gz")
         and path.name not in ("sw.js", "ThirdPartyNotices.txt.gz")
     }
-    others = {"/", "/page/icons/icon-192.png", "/v1/model", "/v1/model/file"}
+    models = {"/v1/model", "/v1/model/file", "/v1/model/dishes"}
+    others = {"/", "/page/icons/icon-192.png", *models}
     assert set(cached(saved)) == served | others
     stored = "[localStorage.length, sessionStorage.length]"
     assert saved.evaluate(stored) == [0, 0]
-    assert saved.evaluate("indexedDB.databases()") == []
+    databases = saved.evaluate("indexedDB.databases()")
+    assert [each["name"] for each in databases] == ["platecheck"]  # the record of the shift
+
+
+def test_page_works_under_a_path_also_offline(browser: Browser, service: Service) -> None:
+    with (
+        under_path(service.url, "/dishes") as url,
+        visit(browser, url, offline=True) as page,
+    ):
+        choose(page, DIRTY)
+        assert answered(page) == "Dirty"
+        assert {path.split("/")[1] for path in cached(page)} == {"dishes"}
+        page.context.set_offline(True)
+        page.reload()
+        status(page, "On this device")
+        choose(page, CLEAN)
+        assert answered(page) == "Clean"
+        assert page.evaluate("document.querySelector('use').getBoundingClientRect().width") > 0
 
 
 # Serves a copy of the pages, which the test changes.
@@ -244,7 +264,7 @@ def test_service_worker_new_version_replaces_all_files(browser: Browser, tmp_pat
     ):
         before = page.evaluate("caches.keys()")
         change("index.html", "<title>platecheck</title>", "<title>x</title><i id='new'></i>")
-        change("texts.js", "Is this dish clean?", "Is it clean now?")
+        change("texts.js", "Are the dishes clean?", "Is it clean now?")
         copied.stop()
         copied.start()
         page.reload()  # the browser finds the new version, and the page reloads by itself

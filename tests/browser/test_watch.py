@@ -4,10 +4,13 @@ import csv
 import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from page_fixtures.camera import CAMERA, show, wait_for_end
-from page_fixtures.dishes import darker, dish, jpeg
+from page_fixtures.dishes import darker, dish, jpeg, rack
 from page_fixtures.service import Service
 from page_fixtures.visits import POLL, Screenshot, encode, requests, set_language, visit
 from playwright.sync_api import Browser, Locator, Page, Request, Route, expect
@@ -64,9 +67,9 @@ def test_watch_logs_each_new_dish(watching: Page, tmp_path: Path, screenshot: Sc
         expect(name(watching)).to_have_text(label)
     expect(lines(watching)).to_have_count(3)
     assert lines(watching).locator(".badge").all_inner_texts() == ["Dirty", "Clean", "Dirty"]
-    assert lines(watching).locator(".line-note").all_inner_texts() == ["New dish"] * 3
-    expect(watching.locator("#dishes-seen")).to_have_text("3 dishes")
-    sure = lines(watching).locator(".line-sure").first.inner_text()
+    assert lines(watching).locator(".line-note + .line-note").all_inner_texts() == ["No. 3", "No. 2", "No. 1"]
+    assert totals(watching) == ["1 Clean", "2 Dirty", "0 Unsure"]
+    sure = lines(watching).locator(".line-note").first.inner_text()
     expect(watching.locator("#announcer")).to_have_text(f"New dish: Dirty, {sure}")
     screenshot(watching, "watch")
 
@@ -81,7 +84,7 @@ def test_watch_logs_each_new_dish(watching: Page, tmp_path: Path, screenshot: Sc
     text = (tmp_path / "log.csv").read_bytes().decode("utf-8-sig")
     found = list(csv.DictReader(io.StringIO(text)))
     assert [row["label"] for row in found] == ["dirty", "clean", "dirty"]
-    assert [row["photo"] for row in found] == ["new dish"] * 3
+    assert [row["photo"] for row in found] == ["1", "2", "3"]
     assert found[0]["time"] < found[1]["time"]
     watching.locator("#log-clear").click()
     expect(lines(watching)).to_have_count(0)
@@ -106,7 +109,7 @@ def test_watch_sends_one_request_at_a_time(watching: Page) -> None:
     assert set(counts) == {1}
 
 
-def test_watch_verdict_is_large_and_fills_the_screen(
+def test_watch_verdict_is_large_and_full_screen_can_be_left(
     watching: Page, screenshot: Screenshot
 ) -> None:
     font = "(element) => parseFloat(getComputedStyle(element).fontSize)"
@@ -114,14 +117,16 @@ def test_watch_verdict_is_large_and_fills_the_screen(
     assert name(watching).evaluate(font) > 100
     watching.get_by_role("button", name="Full screen").click()
     watching.wait_for_function("() => document.fullscreenElement !== null")
-    assert name(watching).evaluate(font) > 180
+    assert name(watching).evaluate(font) > 100
     screenshot(watching, "watch-full-screen")
     for width, height in ((360, 740), (740, 360)):
         watching.set_viewport_size({"width": width, "height": height})
         box = watching.locator("#watch-verdict").bounding_box()
         assert box
-        whole = watching.evaluate("[innerWidth, innerHeight]")
-        assert [box["width"], box["height"]] == pytest.approx(whole, abs=1)
+        assert box["width"] * box["height"] > 0.15 * width * height
+        expect(watching.get_by_role("button", name="Leave full screen")).to_be_in_viewport()
+    watching.get_by_role("button", name="Leave full screen").click()
+    watching.wait_for_function("() => document.fullscreenElement === null")
 
 
 def test_watch_every_label_fits_its_board(page: Page) -> None:
@@ -193,7 +198,7 @@ def test_watch_stuck_camera_hides_the_result_until_it_resumes(watching: Page, ho
     expect(name(watching)).to_have_text(STUCK)
     expect(watching.locator("#announcer")).to_have_text(STUCK)
     expect(watching.locator("#watch-sure")).to_contain_text("Watching resumes")
-    expect(watching.locator("#watch-map")).to_be_hidden()
+    expect(watching.locator("#watch-boxes li")).to_have_count(0)
     asked = requests(watching)
     watching.clock.run_for(3000)
     expect(name(watching)).to_have_text(STUCK)
@@ -202,7 +207,7 @@ def test_watch_stuck_camera_hides_the_result_until_it_resumes(watching: Page, ho
     watching.evaluate(f"() => {{ {resume} }}")
     expect(name(watching)).to_have_text("Dirty")
     expect(lines(watching)).to_have_count(1)  # the same dish
-    expect(watching.locator("#dishes-seen")).to_have_text("1 dish")
+    assert totals(watching) == ["0 Clean", "1 Dirty", "0 Unsure"]
 
 
 def test_watch_identical_frames_are_not_stuck(watching: Page) -> None:
@@ -276,12 +281,12 @@ def test_watch_laptop_that_slept_shows_no_old_result(watching: Page) -> None:
 
 def test_watch_service_without_response_hides_the_result(watching: Page) -> None:
     held: list[Route] = []
-    watching.route("**/v1/predict*", lambda route: held.append(route))  # noqa: PLW0108
+    watching.route("**/v1/inspect*", lambda route: held.append(route))  # noqa: PLW0108
     watching.wait_for_event("request")
     watching.clock.run_for(6500)
     expect(name(watching)).to_have_text("This is taking longer than usual. Is the network slow?")
     expect(lines(watching)).to_have_count(1)
-    watching.unroute("**/v1/predict*")
+    watching.unroute("**/v1/inspect*")
     watching.clock.run_for(8000)
     expect(name(watching)).to_have_text("Dirty", timeout=30_000)
 
@@ -289,46 +294,116 @@ def test_watch_service_without_response_hides_the_result(watching: Page) -> None
 def test_watch_busy_service_hides_the_result(watching: Page) -> None:
     headers = {"Retry-After": "1", "Content-Type": "application/problem+json"}
     busy = {"status": 503, "headers": headers, "body": '{"detail": "busy"}'}
-    watching.route("**/v1/predict*", lambda route: route.fulfill(**busy))  # type: ignore[arg-type]
+    watching.route("**/v1/inspect*", lambda route: route.fulfill(**busy))  # type: ignore[arg-type]
     expect(name(watching)).to_contain_text("is busy")
     set_language(watching, "uk")
     expect(name(watching)).not_to_contain_text("Брудно")
 
 
-MOTION = """async (frames) => {
-  const { greyThumbnail, MotionDetector } = await import("/page/motion.js");
-  const motion = new MotionDetector();
+TRACK_DISHES = """async (frames) => {
+  const { lookAt, Tracker } = await import("/page/tracker.js");
+  const tracker = new Tracker();
   const events = [];
-  for (const [text, label] of frames) {
+  for (const [text, dishes] of frames) {
     const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
     const bitmap = await createImageBitmap(new Blob([bytes]));
-    events.push([motion.update(greyThumbnail(bitmap), { label }), motion.changed]);
+    const found = tracker.update(
+      dishes.map(([label, box]) => ({ label, box })),
+      (box) => lookAt(bitmap, box),
+    );
+    events.push(found.map(({ event, track }) => `${event}: ${track.label}`));
   }
   return events;
 }"""
 PLATE, HAND, OTHER = dish(0), dish(7), dish(2)
+ALL = (0, 0, 256, 256)
+
+
+def conveyor(left: int) -> NDArray[np.uint8]:
+    """A belt with two dishes, moved by so many pixels."""
+    belt = np.full((256, 1024, 3), 60, np.uint8)
+    for place, number in ((left, 0), (left + 400, 1)):
+        belt[:, place : place + 256] = dish(number)
+    return belt
 
 
 @pytest.mark.parametrize(
     ("frames", "expected"),
     [
-        (  # a prediction counts when two in a row agree
-            [(PLATE, label) for label in ("clean", "dirty", "clean", "clean", "dirty", "dirty")],
-            [None, None, None, "new dish", None, "new label"],
+        (  # a label counts when two in a row agree
+            [
+                (PLATE, [(label, ALL)])
+                for label in ["clean", "dirty", "clean", "clean", "dirty", "dirty"]
+            ],
+            [[], [], [], ["new dish: clean"], [], ["new label: dirty"]],
         ),
         (  # a new dish is one that has come to rest
-            [(PLATE, "clean")] * 3 + [(HAND, "dirty")] + [(OTHER, "clean")] * 3,
-            [None, "new dish", None, None, None, None, "new dish"],
+            [(PLATE, [("clean", ALL)])] * 3
+            + [(HAND, [("dirty", ALL)])]
+            + [(OTHER, [("clean", ALL)])] * 3,
+            [[], ["new dish: clean"], [], [], [], ["new dish: clean"], []],
         ),
         (  # neither a hand that passes by nor another light is a new dish
-            [(each, "clean") for each in (PLATE, PLATE, HAND, PLATE, darker(PLATE, 0.7), PLATE)],
-            [None, "new dish", None, None, None, None],
+            [
+                (each, [("clean", ALL)])
+                for each in (PLATE, PLATE, HAND, PLATE, darker(PLATE, 0.7), PLATE)
+            ],
+            [[], ["new dish: clean"], [], [], [], []],
+        ),
+        (  # dishes that move are followed, each counted once
+            [
+                (
+                    conveyor(left),
+                    [
+                        ("clean", (left, 0, left + 256, 256)),
+                        ("dirty", (left + 400, 0, left + 656, 256)),
+                    ],
+                )
+                for left in range(0, 300, 60)
+            ],
+            [[], ["new dish: clean", "new dish: dirty"], [], [], []],
         ),
     ],
-    ids=["agreement", "new dish", "hand and lamp"],
+    ids=["agreement", "new dish", "hand and lamp", "conveyor"],
 )
-def test_motion_detector_reports_new_dishes_only(
-    page: Page, frames: list[tuple[object, str]], expected: list[str | None]
+def test_tracker_counts_each_dish_once(
+    page: Page, frames: list[tuple[Any, Any]], expected: list[list[str]]
 ) -> None:
-    sent = [[encode(jpeg(frame, 90)), label] for frame, label in frames]  # type: ignore[arg-type]
-    assert [event for event, _ in page.evaluate(MOTION, sent)] == expected
+    sent = [[encode(jpeg(frame, 90)), dishes] for frame, dishes in frames]
+    assert page.evaluate(TRACK_DISHES, sent) == expected
+
+
+def test_watch_follows_and_counts_all_dishes_of_a_rack(
+    browser: Browser, racks: Service, screenshot: Screenshot
+) -> None:
+    with visit(browser, racks.url, "/#watch", script=CAMERA) as page:
+        put(page, rack(0, 2, *[None] * 6, 1, 4, None, None))
+        page.get_by_role("button", name=START).click()
+        expect(name(page)).to_have_text("Dirty", timeout=20_000)
+        expect(page.locator("#watch-sure")).to_have_text("4 dishes: 3 clean, 1 dirty")
+        expect(page.locator("#watch-boxes li")).to_have_count(4)
+        assert totals(page) == ["3 Clean", "1 Dirty", "0 Unsure"]
+        put(page, rack(None, 2, *[None] * 6, 1, None, None, None))
+        expect(page.locator("#watch-boxes li")).to_have_count(2)
+        put(page, rack(*[None] * 12))
+        expect(name(page)).to_have_text("No dish found")
+        expect(lines(page)).to_have_count(4)
+        put(page, rack(3, 6, *[None] * 10))
+        expect(lines(page)).to_have_count(6)
+        assert totals(page) == ["4 Clean", "2 Dirty", "0 Unsure"]
+        assert lines(page).locator("img").count() == 6
+        page.get_by_role("button", name="Full screen").click()
+        page.wait_for_function("() => document.fullscreenElement !== null")
+        expect(page.locator("#watch-strip img")).to_have_count(6)
+        screenshot(page, "watch-rack-full-screen")
+        page.get_by_role("button", name="Leave full screen").click()
+        page.wait_for_function("() => document.fullscreenElement === null")
+
+
+def put(page: Page, pixels: NDArray[np.uint8]) -> None:
+    """Put dishes in front of the camera."""
+    page.evaluate("(text) => camera.show(text)", encode(jpeg(pixels)))
+
+
+def totals(page: Page) -> list[str]:
+    return [" ".join(each.split()) for each in page.locator("#watch-totals li").all_inner_texts()]

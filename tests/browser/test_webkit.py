@@ -91,7 +91,7 @@ def test_a_photo_and_its_map(browser: WebDriver, service: Service, photos: list[
     until(browser, lambda: text(browser, "#predicted-by") == "Checked by the service")
     assert text(browser, "#verdict-name") == "Dirty"
     boxes = browser.execute_script(
-        """return ["#photo", "#photo-map", ".answer .stack"].map((each) => {
+        """return ["#photo", "#boxes img", ".answer .stack"].map((each) => {
           const { x, y, width, height } = document.querySelector(each).getBoundingClientRect();
           return [x, y, width, height];
         });"""

@@ -10,7 +10,7 @@ from fastapi import Depends, FastAPI
 import platecheck
 from platecheck.classifier import Classifier, find_model
 from platecheck.detector import Detector
-from platecheck.model_file import BUNDLED_DETECTORS
+from platecheck.model_file import BUNDLED_DETECTORS, read_model
 from platecheck.model_info import CLEAN, class_key
 from platecheck.serving import feedback_routes, routes
 from platecheck.serving.feedback_service import FeedbackService, open_feedback
@@ -67,7 +67,11 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     )
     app.state.keys = keys
     app.state.model_file = path.read_bytes()
-    app.state.service = Service(classifier, settings, find_detector(classifier, settings))
+    detector = find_detector(classifier, settings)
+    app.state.detector_file = b""
+    if detector:
+        app.state.detector_file, *_ = read_model(settings.detector, BUNDLED_DETECTORS)
+    app.state.service = Service(classifier, settings, detector)
     store = open_feedback(settings)
     app.state.feedback = FeedbackService(store, settings.feedback_days) if store else None
     auth = [] if keys is None else [Depends(routes.authenticate)]
@@ -75,7 +79,7 @@ def create_app(settings: Settings, keys: Mapping[str, str] | None = None) -> Fas
     for router in (routes.router, feedback_routes.router):
         app.include_router(router, dependencies=auth, responses=routes.errors(auth_errors))
     app.include_router(routes.probes)
-    mount_page(app, classifier.fingerprint)
+    mount_page(app, classifier.fingerprint + (detector.fingerprint if detector else ""))
     mount_docs(app)
     add_error_handlers(app)
     _add_middleware(app, settings)

@@ -217,28 +217,50 @@ async def model(request: Request) -> ModelMetadata:
     return ModelMetadata.of(service.classifier, detector, service.settings)
 
 
+_FILE_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"application/octet-stream": {"schema": FILE}}},
+    **errors({404: "Model download is disabled (PLATECHECK_OFFLINE)"}),
+}
+
+
 @router.get(
     "/v1/model/file",
     operation_id="downloadModel",
     summary="Download model",
     response_class=Response,
-    responses={
-        200: {"content": {"application/octet-stream": {"schema": FILE}}},
-        **errors({404: "Model download is disabled (PLATECHECK_OFFLINE)"}),
-    },
+    responses=_FILE_RESPONSES,
     tags=["model"],
 )
 async def file(request: Request) -> Response:
     """Return the ONNX file, for inference on the device; `ETag` identifies its version."""
+    state = request.app.state
+    return _model_file(request, state.model_file, state.service.classifier.fingerprint)
+
+
+@router.get(
+    "/v1/model/dishes",
+    operation_id="downloadDetector",
+    summary="Download detector",
+    response_class=Response,
+    responses=_FILE_RESPONSES,
+    tags=["model"],
+)
+async def detector_file(request: Request) -> Response:
+    """Return the ONNX file of the detector, which finds the dishes; empty if there is none."""
+    state = request.app.state
+    inspector = state.service.inspector
+    fingerprint = inspector.detector.fingerprint if inspector else "none"
+    return _model_file(request, state.detector_file, fingerprint)
+
+
+def _model_file(request: Request, content: bytes, fingerprint: str) -> Response:
     service: Service = request.app.state.service
     if not service.settings.offline:
         raise ProblemError(404, "model download is disabled")
-    headers = {**NO_CACHE, "ETag": f'"{service.classifier.fingerprint}"'}
+    headers = {**NO_CACHE, "ETag": f'"{fingerprint}"'}
     if request.headers.get("if-none-match") == headers["ETag"]:
         return Response(status_code=304, headers=headers)
-    return Response(
-        request.app.state.model_file, media_type="application/octet-stream", headers=headers
-    )
+    return Response(content, media_type="application/octet-stream", headers=headers)
 
 
 @probes.get("/healthz", operation_id="health", summary="Liveness probe")

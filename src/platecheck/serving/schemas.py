@@ -206,6 +206,15 @@ class FeedbackStatus(BaseModel):
     days: int | None = Field(description="retention in days; null if feedback is off")
 
 
+class DetectorMetadata(BaseModel):
+    """What a device needs to find dishes by itself."""
+
+    id: str
+    size: int = Field(description="side of the square input in pixels")
+    threshold: float = Field(description="minimum score of a dish")
+    nms_iou: float = Field(description="of boxes that overlap more, only the best is kept")
+
+
 class ModelMetadata(BaseModel):
     """Model metadata and limits of the service."""
 
@@ -225,7 +234,10 @@ class ModelMetadata(BaseModel):
         description="metrics by split, with 95 % confidence intervals"
     )
     gives_evidence: bool
-    detector: str | None = Field(description="detector id; null if /v1/inspect is not available")
+    quality_check: bool = Field(description="whether poor photos are 'unsure' instead of clean")
+    detector: DetectorMetadata | None = Field(
+        description="finds the dishes; null if /v1/inspect is not available"
+    )
     offline: bool = Field(description="whether /v1/model/file is available")
     feedback: FeedbackStatus
     limits: Limits
@@ -237,7 +249,9 @@ class ModelMetadata(BaseModel):
             **{name: info[name] for name in cls.model_fields.keys() & info.keys()},
             id=classifier.id,
             gives_evidence=classifier.has_heatmap,
-            detector=detector.id if detector else None,
+            detector=DetectorMetadata(id=detector.id, **detector.info.model_dump())
+            if detector
+            else None,
             offline=settings.offline,
             feedback=FeedbackStatus(
                 on=settings.feedback is not None,

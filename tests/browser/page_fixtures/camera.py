@@ -20,7 +20,8 @@ setInterval(() => {
   if (camera.frozen || !picture) return;
   context.fillStyle = "#777";
   context.fillRect(0, 0, 640, 480);
-  context.drawImage(picture, 80, 0, 480, 480);
+  const wide = picture.width > picture.height;
+  context.drawImage(picture, wide ? 0 : 80, 0, wide ? 640 : 480, 480);
   context.fillStyle = `rgb(${Math.random() * 255} 0 0)`;
   context.fillRect(0, 0, camera.noise, camera.noise);
 }, 50);

@@ -85,3 +85,18 @@ def _srgb(light: NDArray[np.float32]) -> NDArray[np.float32]:
     light = light.clip(0, 1)
     srgb = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
     return np.asarray(255 * srgb, np.float32)
+
+
+def rack(*numbers: int | None, columns: int = 4) -> Pixels:
+    """Put rendered dishes on a dark rack, row by row: 320 pixels each; None leaves a gap."""
+    rows = -(-len(numbers) // columns)
+    photo = np.full((rows * 320, columns * 320, 3), (44, 52, 56), np.uint8)
+    for place, number in enumerate(numbers):
+        if number is None:
+            continue
+        label = ("clean", "dirty")[number % 2]
+        made = render_dish(np.random.default_rng([77, number]), size=288, label=label)
+        top, left = 320 * (place // columns) + 16, 320 * (place % columns) + 16
+        part = photo[top : top + 288, left : left + 288]
+        part[made.dish_mask] = made.photo[made.dish_mask]
+    return photo

@@ -4,12 +4,24 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Self
+
+from tests.support.writing import write_detector
+
+
+@cache
+def whole_detector() -> str:
+    """A detector that takes all that is bright in a photo for one dish."""
+    return str(write_detector(Path(tempfile.mkdtemp()) / "whole.onnx", grid=1))
 
 
 class Service:
     """A service on a free port; it can be stopped and started again on the same one.
+
+    It takes a photo for one dish, unless its options name a detector or another model.
 
     Attributes:
         url: where it listens.
@@ -22,7 +34,8 @@ class Service:
             options: of ``platecheck serve``.
             program: Python arguments that start another version of platecheck.
         """
-        self._options = options
+        named = "--detector" in options or "--model" in options
+        self._options = options if named else (*options, "--detector", whole_detector())
         self._program = program
         self._process: subprocess.Popen[str] | None = None
         self._port = "0"

@@ -1,108 +1,49 @@
 // @ts-check
-/** Explain an unconfident prediction and advise how to take a better photo. */
+/** Explain an answer that is not certain, and say what photo would help. */
 
-import { findFaults, tryOtherViews } from "./advice.js";
 import { byId, make } from "./elements.js";
 import { isConfident, labelName, topClass } from "./labels.js";
 import { formatThreshold, percent, t } from "./language.js";
 
-// Texts for a view whose label is the photo's top class, and for any other.
-const VIEW_TEXTS = {
-  closer: ["tryCloser", "mayCloser"],
-  brighter: ["tryBrighter", "mayBrighter"],
+// Texts for what is wrong with a photo: what it is, and what to do.
+const FAULTS = {
+  "too small": ["isSmall", "moveCloser"],
+  "too dark": ["isDark", "addLight"],
+  "too bright": ["isBright", "turnAway"],
+  "low JPEG quality": ["isCompressed", "sendOriginal"],
+  "too blurred": ["isBlurred", "holdStill"],
+  "too noisy": ["isNoisy", "addLight"],
 };
 
-export class AdviceView {
-  #client;
-  #controller = null;
-  #explanation = () => "";
-  #lines = new Map(); // list items, with functions that return their texts
-
-  /** @param {import("./inference-client.js").InferenceClient} client */
-  constructor(client) {
-    this.#client = client;
-  }
-
-  /** Show advice on a classified row, unless its prediction is confident. */
-  async show(row, prepared) {
-    this.clear();
-    if (isConfident(row.prediction.label)) return;
-    this.#controller = new AbortController();
-    const { signal } = this.#controller;
-    byId("advice").hidden = false;
-    this.#explanation = () => explain(row.prediction);
-    byId("advice-why").textContent = this.#explanation();
-    byId("advice-trying").hidden = !prepared.width;
-    if (!prepared.width) {
-      this.#add(() => t("takeAnother"));
-      return;
-    }
-
-    const faults = await findFaults(prepared.blob, prepared);
-    if (signal.aborted) return;
-    for (const fault of faults.filter((each) => each !== "isBlurred")) {
-      this.#add(() => t(fault, prepared));
-    }
-    // Patterns and small photos can look blurred; a view that helps is better evidence.
-    let blurred = faults.includes("isBlurred") && !faults.includes("isSmall");
-    try {
-      const { tried, found } = await tryOtherViews(prepared.blob, async (photos) => {
-        const { predictions } = await this.#client.predict(photos, { signal });
-        return predictions;
-      });
-      if (signal.aborted) return;
-      // Views that help go first: the faults measured above may be unrelated.
-      for (const view of found.reverse()) this.#addFirst(() => viewAdvice(row.prediction, view));
-      blurred &&= !found.length;
-      const noHelp = tried.length > 1 ? "noViewHelps" : "closerDoesNotHelp";
-      if (!found.length) this.#add(() => t(noHelp));
-    } catch {
-      if (signal.aborted) return; // otherwise only general advice is shown
-    }
-    byId("advice-trying").hidden = true;
-    if (blurred) this.#add(() => t("isBlurred"));
-    this.#add(() => t("takeAnother"));
-  }
-
-  clear() {
-    this.#controller?.abort();
-    this.#lines.clear();
-    byId("advice-list").replaceChildren();
-    byId("advice").hidden = true;
-  }
-
-  translate() {
-    byId("advice-why").textContent = this.#explanation();
-    for (const [line, text] of this.#lines) line.textContent = text();
-  }
-
-  #add(text) {
-    byId("advice-list").append(this.#line(text));
-  }
-
-  #addFirst(text) {
-    byId("advice-list").prepend(this.#line(text));
-  }
-
-  #line(text) {
-    const line = make("li", { textContent: text() });
-    this.#lines.set(line, text);
-    return line;
-  }
+/**
+ * Show advice on a dish, or on a photo without one.
+ *
+ * @param {import("./inspection.js").Inspection} inspection
+ * @param {number|null} selected index of the dish
+ * @param {Record<string, number>} thresholds of the classes
+ */
+export function showAdvice({ dishes, quality }, selected, thresholds) {
+  const dish = dishes[selected];
+  const fault = FAULTS[dish ? dish.quality : quality];
+  const [why, ...advice] =
+    !dishes.length && !fault
+      ? [t("whyNoDish"), t("aimAtDishes"), t("moveCloser")]
+      : fault
+        ? [t(fault[0]), t(fault[1]), t("takeAnother")]
+        : dish && !isConfident(dish.label)
+          ? [whyUnsure(dish, thresholds), t("checkYourself"), t("takeAnother")]
+          : [];
+  const isSettled = dish ? isConfident(dish.label) : dishes.length > 0;
+  byId("advice").hidden = isSettled || !why;
+  byId("advice-why").textContent = why ?? "";
+  byId("advice-list").replaceChildren(...advice.map((text) => make("li", { textContent: text })));
 }
 
-function explain(prediction) {
-  if (prediction.label === "not a dish") return t("whyNotADish");
+function whyUnsure(dish, thresholds) {
+  const name = topClass(dish);
   return t("whyUnsure", {
-    name: labelName(topClass(prediction)),
-    percent: percent(prediction.probability),
-    needed: formatThreshold(prediction.needed),
+    name: labelName(name),
+    percent: percent(dish.probability),
+    needed: formatThreshold(dish.needed ?? thresholds[name] ?? 0),
   });
-}
-
-/** Describe a view that helps; its label is given only if it is the photo's top class. */
-function viewAdvice(prediction, { change, prediction: { label, probability } }) {
-  const [certain, possible] = VIEW_TEXTS[change];
-  if (prediction.label === "unsure" && label !== topClass(prediction)) return t(possible);
-  return t(certain, { answer: labelName(label), percent: percent(probability) });
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** Classify many photos: a few per request, two requests at a time. */
+/** Inspect many photos: a few per request, two requests at a time. */
 
 import { UnavailableError } from "./inference-client.js";
 import { ServiceError } from "./service.js";
@@ -12,7 +12,7 @@ const MAX_PHOTOS = 8;
 const MAX_BYTES = 2 ** 20;
 
 /**
- * Classifies rows until none is left. Dispatches "row" (detail: the row) when one has changed,
+ * Inspects rows until none is left. Dispatches "row" (detail: the row) when one has changed,
  * "error" (detail: the UnavailableError) and "end" when the queue is empty.
  */
 export class Batch extends EventTarget {
@@ -40,7 +40,7 @@ export class Batch extends EventTarget {
     this.#start();
   }
 
-  /** Stop. Rows without a prediction become "stopped" and can be added again. */
+  /** Stop. Rows without an inspection become "stopped" and can be added again. */
   stop() {
     this.#controller.abort();
     for (const row of this.#queue) this.#setState(row, "stopped");
@@ -63,7 +63,7 @@ export class Batch extends EventTarget {
   async #work(signal) {
     while (!signal.aborted && this.#queue.length) {
       const chunk = await this.#take(signal);
-      if (chunk.length) await this.#predict(chunk, signal);
+      if (chunk.length) await this.#inspect(chunk, signal);
     }
   }
 
@@ -71,10 +71,10 @@ export class Batch extends EventTarget {
   async #take(signal) {
     await this.#client.connected;
     const limits = this.#client.model?.limits;
-    // Opening a row classifies it outside of the queue.
+    // Opening a row inspects it outside of the queue.
     for (const row of this.#queue) if (row.state === "done") this.#pending.delete(row);
     this.#queue = this.#queue.filter((row) => row.state !== "done");
-    // This device classifies photos one by one; show each result at once.
+    // This device inspects photos one by one; show each result at once.
     const most = this.#client.status === "service" ? Math.min(MAX_PHOTOS, limits.photos) : 1;
     const rows = this.#queue.splice(0, most);
     for (const row of rows) this.#setState(row, "running");
@@ -96,7 +96,7 @@ export class Batch extends EventTarget {
     return chunk;
   }
 
-  async #predict(rows, signal) {
+  async #inspect(rows, signal) {
     try {
       signal.throwIfAborted();
       const photos = await Promise.all(
@@ -105,8 +105,8 @@ export class Batch extends EventTarget {
           blob: (await prepareRow(row)).blob,
         })),
       );
-      const { predictions, source } = await this.#client.predict(photos, { signal });
-      rows.forEach((row, index) => this.#done(row, predictions[index], source));
+      const { inspections, source } = await this.#client.inspect(photos, { signal });
+      rows.forEach((row, index) => this.#done(row, inspections[index], source));
     } catch (error) {
       if (signal.aborted) {
         for (const row of rows) this.#setState(row, "stopped");
@@ -116,21 +116,21 @@ export class Batch extends EventTarget {
         this.dispatchEvent(new CustomEvent("error", { detail: error }));
       } else if (rows.length > 1 && isTooLarge(error)) {
         const half = Math.ceil(rows.length / 2);
-        await this.#predict(rows.slice(0, half), signal);
-        await this.#predict(rows.slice(half), signal);
+        await this.#inspect(rows.slice(0, half), signal);
+        await this.#inspect(rows.slice(half), signal);
       } else {
         for (const row of rows) this.#fail(row, error);
       }
     }
   }
 
-  #done(row, prediction, source) {
-    Object.assign(row, { prediction, source, time: new Date() });
-    this.#setState(row, prediction.error ? "failed" : "done");
+  #done(row, inspection, source) {
+    Object.assign(row, { inspection, source, time: new Date() });
+    this.#setState(row, inspection.error ? "failed" : "done");
   }
 
   #fail(row, error) {
-    Object.assign(row, { prediction: { error }, source: "", time: new Date() });
+    Object.assign(row, { inspection: { error }, source: "", time: new Date() });
     this.#setState(row, "failed");
   }
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** Export predictions as CSV (RFC 4180). */
+/** Export answers as CSV (RFC 4180). */
 
 // Spreadsheets run cells that start like this as formulas; photo names are not trusted.
 const FORMULA = /^[=+\-@\t\r]/;
@@ -7,24 +7,51 @@ const FORMULA = /^[=+\-@\t\r]/;
 const BYTE_ORDER_MARK = "\ufeff";
 
 /**
- * Return predictions as CSV; header and labels are English in every language.
+ * Return inspections as CSV, a row a dish; header and labels are English in every language.
  *
- * @param {{name: string, prediction: any, source: string, time: Date}[]} rows
+ * @param {{name: string, inspection: any, source: string, time: Date}[]} rows
  * @param {string[]} classes
  * @returns {string}
  */
-export function predictionsToCsv(rows, classes) {
-  const header = ["photo", "label", "probability", ...classes, "answered_by", "time", "error"];
-  const lines = rows.map(({ name, prediction, source, time }) => [
-    name,
-    prediction.label ?? "",
-    prediction.label === "not a dish" ? "" : (prediction.probability ?? ""), // no class has it
-    ...classes.map((each) => prediction.probabilities?.[each] ?? ""),
-    source,
-    time.toISOString(),
-    prediction.error?.detail ?? "",
-  ]);
-  return BYTE_ORDER_MARK + [header, ...lines].map((cells) => line(cells)).join("");
+export function inspectionsToCsv(rows, classes) {
+  const header = [
+    ...["photo", "verdict", "dish", "label", "probability", ...classes, "quality"],
+    ...["answered_by", "time", "error"],
+  ];
+  const lines = rows.flatMap(({ name, inspection, source, time }) => {
+    const { verdict = "", dishes = [], quality = "", error } = inspection;
+    const of = (dish, index) => [
+      name,
+      verdict,
+      dish ? String(index + 1) : "",
+      dish?.label ?? "",
+      dish?.probability ?? "",
+      ...classes.map((each) => dish?.probabilities[each] ?? ""),
+      dish?.quality ?? quality,
+      source,
+      time.toISOString(),
+      error?.detail ?? "",
+    ];
+    return dishes.length ? dishes.map(of) : [of(null, 0)];
+  });
+  return toCsv([header, ...lines]);
+}
+
+/**
+ * @param {import("./records.js").DishRecord[]} records
+ * @returns {string} CSV
+ */
+export function recordsToCsv(records) {
+  const header = ["shift", "station", "time", "photo", "label", "probability", "corrected_to"];
+  const lines = records.map(({ time, name, right, ...each }) => {
+    const fields = { ...each, time: time.toISOString(), photo: name, corrected_to: right ?? "" };
+    return header.map((column) => fields[column]);
+  });
+  return toCsv([header, ...lines]);
+}
+
+function toCsv(lines) {
+  return BYTE_ORDER_MARK + lines.map((cells) => line(cells)).join("");
 }
 
 function line(cells) {

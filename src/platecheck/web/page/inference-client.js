@@ -1,12 +1,13 @@
 // @ts-check
-/** Classify photos with the service, or with the model on this device when it is unreachable. */
+/** Inspect photos with the service, or with the models on this device when it is unreachable. */
 
+import { readInspection, readPrediction } from "./inspection.js";
 import {
+  ask,
   authorization,
   deleteFeedback,
   fetchModel,
   isReady,
-  predict,
   sendFeedback,
   ServiceError,
   UnreachableError,
@@ -46,6 +47,7 @@ export class InferenceClient extends EventTarget {
   #polling = null;
   #promptForKey;
   #connecting;
+  #canInspect = true; // false once the service has turned out to have no such route
 
   /** @param {(wrong: boolean) => Promise<string|null>} promptForKey null: cancelled */
   constructor(promptForKey) {
@@ -87,41 +89,48 @@ export class InferenceClient extends EventTarget {
   }
 
   /**
-   * Classify photos.
+   * Inspect photos.
    *
    * @param {{name: string, blob: Blob}[]} photos
-   * @param {{evidence?: boolean, signal?: AbortSignal, attempts?: number, timeout?: number}} options
-   *   evidence: include the heatmap; attempts: how often to try a busy service; timeout:
-   *   milliseconds without a response after which the service counts as unreachable
-   * @returns {Promise<{predictions: object[], source: "service"|"device"}>} in the photos' order
+   * @param {{heatmap?: boolean, signal?: AbortSignal, attempts?: number, timeout?: number}} options
+   *   heatmap: of each dish; attempts: how often to try a busy service; timeout: milliseconds
+   *   without a response after which the service counts as unreachable
+   * @returns {Promise<{inspections: import("./inspection.js").Inspection[],
+   *   source: string}>} in the photos' order; source: "service" or "device"
    * @throws {ServiceError} if the service rejects the request
    * @throws {UnavailableError}
    */
-  async predict(photos, { evidence = false, signal, attempts = ATTEMPTS, timeout } = {}) {
+  async inspect(photos, { heatmap = false, signal, attempts = ATTEMPTS, timeout } = {}) {
     if (this.status === "unauthorized") this.#connecting = this.#connect();
     await this.#connecting;
     signal?.throwIfAborted();
     if (this.status === "unauthorized") throw new UnavailableError("unauthorized");
-    if (this.status !== "service") {
-      return {
-        predictions: await this.#predictLocally(photos, evidence, signal),
-        source: "device",
-      };
-    }
+    if (this.status !== "service") return this.#inspectLocally(photos, heatmap, signal);
     try {
-      const response = await this.#withRetries(attempts, signal, () =>
-        predict(photos, { key: this.#key, evidence, signal, timeout }),
+      const inspections = await this.#withRetries(attempts, signal, () =>
+        this.#ask(photos, { key: this.#key, heatmap, signal, timeout }),
       );
-      if (response.model !== this.model.id) this.#connecting = this.#connect();
-      return { predictions: response.photos, source: "service" };
+      return { inspections, source: "service" };
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error;
       this.#goOffline();
-      return {
-        predictions: await this.#predictLocally(photos, evidence, signal),
-        source: "device",
-      };
+      return this.#inspectLocally(photos, heatmap, signal);
     }
+  }
+
+  /** Ask the service to inspect photos, or one that cannot to classify them. */
+  async #ask(photos, options) {
+    const route = this.#canInspect ? "inspect" : "predict";
+    let response;
+    try {
+      response = await ask(route, photos, options);
+    } catch (error) {
+      if (route !== "inspect" || error.status !== 404) throw error;
+      this.#canInspect = false;
+      return this.#ask(photos, options);
+    }
+    if (response.model !== this.model.id) this.#connecting = this.#connect();
+    return response.photos.map(route === "inspect" ? readInspection : readPrediction);
   }
 
   /** Days for which the service keeps feedback; null if it accepts none now. */
@@ -148,6 +157,7 @@ export class InferenceClient extends EventTarget {
       );
       if (model.id !== this.model?.id) this.#local = null;
       this.model = model;
+      this.#canInspect = true;
       if (this.deviceOnly) this.#setStatus("device");
       else if (cached) this.#goOffline();
       else this.#setStatus("service");
@@ -201,27 +211,27 @@ export class InferenceClient extends EventTarget {
     this.#connecting = this.#connect();
   }
 
-  async #predictLocally(photos, evidence, signal) {
+  async #inspectLocally(photos, heatmap, signal) {
     const local = await this.#loadLocal();
-    const predictions = [];
+    const answers = [];
     for (const { name, blob } of photos) {
       signal?.throwIfAborted();
       try {
-        predictions.push({ ...(await local.predict(blob, { evidence })), name });
+        answers.push({ ...(await local.inspect(blob, { heatmap })), name });
       } catch (error) {
-        predictions.push({ name, error: { status: 422, detail: error.message } });
+        answers.push({ name, error: { status: 422, detail: error.message } });
       }
     }
-    return predictions;
+    return { inspections: answers.map(readInspection), source: "device" };
   }
 
-  /** Return the model on this device, loading it on first use. */
+  /** Return the models on this device, loading it on first use. */
   async #loadLocal() {
     const always = this.status === "device";
     if (!this.model) throw new UnavailableError("unavailable");
     if (!this.model.offline) throw this.#unavailable(always ? "offlineNever" : "offlineOff");
-    this.#local ??= import("./local-model.js").then(({ loadLocalModel }) =>
-      loadLocalModel(this.model, this.headers),
+    this.#local ??= import("./local-model.js").then(({ loadLocalModels }) =>
+      loadLocalModels(this.model, this.headers),
     );
     try {
       const local = await this.#local;

@@ -1,16 +1,16 @@
 // @ts-check
-/** Classify photos on this device with the service's model, in a worker. */
+/** Inspect photos on this device with the service's models, in a worker. */
 
 /**
- * Load the model. All files are fetched here, so predicting needs no network.
+ * Load the models. All files are fetched here, so inspecting needs no network.
  *
  * @param {object} model response of GET /v1/model
- * @param {HeadersInit} headers for fetching the model file, such as the API key
- * @returns {Promise<{predict: (blob: Blob, options?: {evidence?: boolean}) => Promise<object>}>}
- *   predict returns an item of `photos` in the service's response, with the heatmap if `evidence`;
+ * @param {HeadersInit} headers for fetching the model files, such as the API key
+ * @returns {Promise<{inspect: (blob: Blob, options?: {heatmap?: boolean}) => Promise<object>}>}
+ *   inspect returns an item of `photos` in the service's response, with heatmaps if `heatmap`;
  *   if the photo cannot be read, it throws an error whose message is for users
  */
-export async function loadLocalModel(model, headers = {}) {
+export async function loadLocalModels(model, headers = {}) {
   const worker = new Worker(new URL("./local-worker.js", import.meta.url), { type: "module" });
   const call = createCaller(worker);
   try {
@@ -19,7 +19,7 @@ export async function loadLocalModel(model, headers = {}) {
     worker.terminate();
     throw error;
   }
-  return { predict: (blob, { evidence = false } = {}) => call("predict", { blob, evidence }) };
+  return { inspect: (blob, { heatmap = false } = {}) => call("inspect", { blob, heatmap }) };
 }
 
 /** Return a function that sends a task to a worker and resolves to its result. */

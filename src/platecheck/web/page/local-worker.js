@@ -1,21 +1,26 @@
 // @ts-check
 /**
- * Worker that classifies photos with ONNX Runtime Web.
+ * Worker that inspects photos with ONNX Runtime Web, as inspector.py does in the service.
  *
  * Receives `{number, task, …}` and posts `{number, result}` or `{number, error}`. Tasks run one
  * after the other, so only one photo is in memory at a time.
  */
 
-import { openPhoto } from "./open-photo.js";
+import { cropsOf, cut } from "./crops.js";
+import { chooseDishes, letterbox } from "./detect.js";
+import { decodePhoto } from "./open-photo.js";
 import { overlay } from "./overlay.js";
+import { findFault } from "./quality.js";
+import { resize } from "./resize.js";
 import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 
 // Otherwise ONNX Runtime starts workers of its own where the page is cross-origin isolated.
 ort.env.wasm.numThreads = 1;
 
-const TASKS = { load, predict };
+const TASKS = { load, inspect };
 let model = null;
-let session = null;
+let classifier = null; // sessions
+let detector = null;
 let last = Promise.resolve();
 
 self.addEventListener("message", ({ data }) => {
@@ -31,23 +36,29 @@ async function runTask({ number, task, ...details }) {
   }
 }
 
-/** Fetch the model file and start a session. */
+/** Fetch the model files and start their sessions. */
 async function load({ info, headers }) {
-  const file = await fetchModel(headers);
-  await verifyDigest(file, info.id);
-  try {
-    session = await ort.InferenceSession.create(file, { executionProviders: ["wasm"] });
-  } catch (error) {
-    throw new Error(`the model cannot be loaded in this browser: ${error.message}`);
-  }
+  classifier = await startSession("v1/model/file", info.id, headers);
+  // Without a detector, a photo is taken for one dish.
+  if (info.detector) detector = await startSession("v1/model/dishes", info.detector.id, headers);
   model = info;
 }
 
-/** Return the model's ONNX file. */
-async function fetchModel(headers) {
+async function startSession(path, id, headers) {
+  const file = await fetchModel(path, headers);
+  await verifyDigest(file, id);
+  try {
+    return await ort.InferenceSession.create(file, { executionProviders: ["wasm"] });
+  } catch (error) {
+    throw new Error(`the model cannot be loaded in this browser: ${error.message}`);
+  }
+}
+
+/** Return an ONNX file. */
+async function fetchModel(path, headers) {
   let response;
   try {
-    response = await fetch(new URL("../v1/model/file", import.meta.url), { headers });
+    response = await fetch(new URL(`../${path}`, import.meta.url), { headers });
     if (response.ok) return new Uint8Array(await response.arrayBuffer());
   } catch {
     throw new Error("the model is not on this device yet, and the service cannot be reached");
@@ -71,33 +82,78 @@ async function verifyDigest(file, id) {
   }
 }
 
-/** Classify a photo; the result has the fields of the service's. */
-async function predict({ blob, evidence }) {
-  const pixels = await openPhoto(blob, model.size);
-  const input = new ort.Tensor("uint8", pixels, [1, model.size, model.size, 3]);
-  const outputs = await session.run({ [session.inputNames[0]]: input });
+/** Inspect a photo; the result has the fields of the service's. */
+async function inspect({ blob, heatmap }) {
+  const photo = await decodePhoto(blob);
+  try {
+    const { width, height } = photo;
+    const opened = photo.reduced(model.size);
+    const found = await findDishes(opened, photo);
+    const crops = cropsOf(
+      found.map(({ box }) => box ?? [0, 0, width, height]),
+      width,
+      height,
+    );
+    const source = sourceOf(crops, photo, opened);
+    const dishes = [];
+    for (const [index, crop] of crops.entries()) {
+      const answer = await classify(cut(source, crop, photo), heatmap);
+      dishes.push({ ...found[index], crop, ...answer });
+    }
+    const fault = dishes.map(({ quality }) => quality).find((each) => each !== "ok");
+    const quality = fault ?? (dishes.length || !model.quality_check ? "ok" : findFault(opened));
+    return { name: blob.name ?? "photo", width, height, dishes, quality };
+  } finally {
+    photo.close();
+  }
+}
+
+/** Return the boxes of the dishes; without a detector, the photo is one dish without a box. */
+async function findDishes(opened, { width, height }) {
+  if (!detector) return [{ box: null, score: 1 }];
+  const { size } = model.detector;
+  const input = new ort.Tensor("uint8", letterbox(opened, size), [1, size, size, 3]);
+  const { boxes, scores } = await detector.run({ [detector.inputNames[0]]: input });
+  const [x, y] = [width / opened.width, height / opened.height];
+  return chooseDishes(boxes.data, scores.data, model.detector, opened).map(({ box, score }) => ({
+    box: box.map((side, index) => side * (index % 2 ? y : x)),
+    score,
+  }));
+}
+
+/** Return the photo at the size that the smallest crop needs. */
+function sourceOf(crops, photo, opened) {
+  const { width, height } = photo;
+  const side = Math.min(...crops.map(([x0, y0, x1, y1]) => Math.min(x1 - x0, y1 - y0)));
+  const share = Math.min(1, model.size / Math.max(side, 1));
+  const isWhole = crops.length === 1 && side === Math.min(width, height);
+  if (isWhole || opened.height >= Math.floor(share * height)) return opened;
+  return photo.reduced(Math.ceil(share * width), Math.ceil(share * height), true);
+}
+
+/** Classify a photo of one dish. */
+async function classify(photo, heatmap) {
+  const input = new ort.Tensor("uint8", resize(photo, model.size), [1, model.size, model.size, 3]);
+  const outputs = await classifier.run({ [classifier.inputNames[0]]: input });
   const probabilities = [...outputs.probabilities.data];
-  const oodScore = outputs.oddness?.data[0];
   const probability = Math.max(...probabilities);
   if (!Number.isFinite(probability)) throw new Error("the model's output is not a number");
   const topClass = model.classes[probabilities.indexOf(probability)];
-  const threshold = model.thresholds[topClass] ?? 0;
-  const prediction = {
-    name: blob.name ?? "photo",
-    label: decide(topClass, probability >= threshold, oodScore),
-    probability,
+  const needed = model.thresholds[topClass] ?? 0;
+  const quality = model.quality_check ? findFault(photo) : "ok";
+  const answer = {
+    label: decide(topClass, probability >= needed, outputs.oddness?.data[0], quality),
+    ...{ probability, needed, quality },
     probabilities: Object.fromEntries(model.classes.map((name, i) => [name, probabilities[i]])),
-    needed: threshold,
   };
-  if (evidence && outputs.evidence) {
-    const [, height, width] = outputs.evidence.dims;
-    prediction.evidence = await overlay(outputs.evidence.data, height, width);
-  }
-  return prediction;
+  if (!heatmap || !outputs.evidence) return answer;
+  const [, rows, columns] = outputs.evidence.dims;
+  return { ...answer, heatmap: await overlay(outputs.evidence.data, rows, columns) };
 }
 
-/** Return the class, "unsure" or "not a dish", like ModelInfo.label. */
-function decide(topClass, confident, oodScore) {
+/** Return the class, "unsure" or "not a dish", like ModelInfo.label and Prediction.with_quality. */
+function decide(topClass, confident, oodScore, quality) {
   if (model.oddness_limit !== null && oodScore > model.oddness_limit) return "not a dish";
+  if (topClass.toLowerCase() === "clean" && quality !== "ok") return "unsure";
   return confident ? topClass : "unsure";
 }

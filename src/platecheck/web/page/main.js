@@ -9,6 +9,7 @@ import { onLanguageChange, t } from "./language.js";
 import { checkForUpdate, registerWorker } from "./offline.js";
 import { PhotosView } from "./photos-view.js";
 import { SettingsView } from "./settings-view.js";
+import { ShiftView } from "./shift-view.js";
 import { initialize, showView } from "./shell.js";
 import { WatchView } from "./watch-view.js";
 
@@ -26,12 +27,14 @@ initialize();
 const client = new InferenceClient(promptForKey);
 const photos = new PhotosView(client);
 const watch = new WatchView(client);
+const shift = new ShiftView();
 const settings = new SettingsView(client);
 let previous = client.status;
 
 function show() {
-  const view = showView(["photos", "watch"]);
+  const view = showView(["photos", "watch", "shift"]);
   if (view !== "watch" && watch.isOn) watch.stop();
+  shift.refresh();
 }
 
 function showStatus() {

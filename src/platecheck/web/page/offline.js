@@ -21,7 +21,7 @@ export async function registerWorker(onUpdate) {
     controlled = true;
   });
   const registration = await navigator.serviceWorker
-    .register("/sw.js", { updateViaCache: "none" })
+    .register(new URL("../sw.js", import.meta.url), { updateViaCache: "none" })
     .catch((error) => {
       available = false; // such as an untrusted certificate
       throw error;

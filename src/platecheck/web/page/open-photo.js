@@ -1,35 +1,38 @@
 // @ts-check
 /**
- * Decode photos for the model on this device, as photo.py does in the service.
+ * Decode photos for the models on this device, as photo.py does in the service.
  *
  * The browser decodes, so the formats depend on it (no TIFF, HEIC only with system support), and
  * pixels may differ from the service's by a level or two.
  */
 
 import { isHeif, readHeader } from "./heif.js";
-import { resize, shrink } from "./resize.js";
+import { shrink } from "./resize.js";
 
-// The service decodes a JPEG at 1/2, 1/4 or 1/8 of its size if that leaves at least twice the target
-// size; averaging as many pixels here gives the same result.
+// The service decodes a JPEG at 1/2, 1/4 or 1/8 of its size if that leaves at least so many times the
+// target size; averaging as many pixels here gives the same result.
 const DRAFT_FACTOR = 2;
 
 /**
- * Decode a photo into the model's input: upright, on white, square.
+ * Decode a photo: upright, on white.
  *
  * @param {Blob} blob
- * @param {number} size side of the square in pixels
- * @returns {Promise<Uint8Array>} RGB [size, size, 3]
+ * @returns {Promise<{width: number, height: number, close: () => void,
+ *   reduced: (width: number, height?: number, exact?: boolean) => import("./resize.js").Photo}>}
+ *   reduced returns what is to be resized to this size; with `exact`, at least this size
  */
-export async function openPhoto(blob, size) {
+export async function decodePhoto(blob) {
   const header = await readHeader(blob);
   const bitmap = await decode(blob, header);
-  try {
-    const photo = onWhite(bitmap);
-    const factor = isJpeg(header) ? draftFactor(bitmap, size * DRAFT_FACTOR) : 1;
-    return resize(factor > 1 ? shrink(photo, factor) : photo, size);
-  } finally {
-    bitmap.close();
-  }
+  const { width, height } = bitmap;
+  const photo = onWhite(bitmap);
+  const reduced = (wantedWidth, wantedHeight = wantedWidth, exact = false) => {
+    const least = exact ? 1 : DRAFT_FACTOR;
+    const most = Math.min(width / wantedWidth, height / wantedHeight) / least;
+    const factor = isJpeg(header) ? [8, 4, 2].find((each) => each <= most) : undefined;
+    return factor ? shrink(photo, factor) : photo;
+  };
+  return { width, height, reduced, close: () => bitmap.close() };
 }
 
 /** Decode with the EXIF orientation applied and color profiles ignored. */
@@ -57,11 +60,6 @@ function decodeErrorMessage(header) {
 
 function isJpeg(header) {
   return header[0] === 0xff && header[1] === 0xd8 && header[2] === 0xff;
-}
-
-/** Return the factor by which the service would reduce a JPEG while decoding. */
-function draftFactor({ width, height }, minimum) {
-  return [8, 4, 2].find((factor) => Math.min(width, height) >= factor * minimum) ?? 1;
 }
 
 /** Wrap a bitmap as a photo for resize.js, drawn on white a few rows at a time. */

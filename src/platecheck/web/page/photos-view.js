@@ -1,40 +1,42 @@
 // @ts-check
-/** The photos view: classify one photo or a batch, list the results. */
+/** The photos view: inspect one photo or a batch, list the results. */
 
-import { AdviceView } from "./advice-view.js";
+import { showAdvice } from "./advice-view.js";
 import { announce, notify } from "./announce.js";
 import { Batch } from "./batch.js";
 import { CaptureDialog } from "./capture-dialog.js";
-import { predictionsToCsv, saveFile } from "./csv.js";
+import { inspectionsToCsv, saveFile } from "./csv.js";
 import { confirm } from "./dialogs.js";
 import { byId } from "./elements.js";
 import { errorMessage } from "./error-messages.js";
 import { FeedbackView } from "./feedback-view.js";
 import { UnavailableError } from "./inference-client.js";
-import { describe, kindOf } from "./labels.js";
+import { describeInspection } from "./inspection.js";
+import { InspectionView } from "./inspection-view.js";
+import { kindOf, showsHeatmap } from "./labels.js";
 import { onLanguageChange, t } from "./language.js";
 import { listenForPhotos } from "./photo-input.js";
-import { PredictionView } from "./prediction-view.js";
+import { cutOut, LARGEST_SIDE } from "./prepare.js";
+import { addRecords } from "./records.js";
 import { dispose, newRow, prepareRow, release } from "./session.js";
 import { SessionView } from "./session-view.js";
 import { playSound } from "./sound.js";
 
 export class PhotosView {
   #client;
-  #prediction = new PredictionView();
-  #advice;
+  #inspection = new InspectionView((index) => this.#showDish(index));
   #feedback;
   #session = new SessionView((row) => this.#open(row));
   #batch;
   #counted = new Set(); // rows counted by the progress bar
   #interrupted = false; // whether rows are left because no model was available
   #opened = null; // row whose photo is shown
-  #controller = new AbortController(); // for classifying it
+  #prepared = null; // its photo
+  #controller = new AbortController(); // for inspecting it
 
   /** @param {import("./inference-client.js").InferenceClient} client */
   constructor(client) {
     this.#client = client;
-    this.#advice = new AdviceView(client);
     this.#feedback = new FeedbackView(client);
     this.#batch = new Batch(client);
     this.#listenForFiles();
@@ -72,6 +74,7 @@ export class PhotosView {
   #listenToBatch() {
     this.#batch.addEventListener("row", (/** @type {CustomEvent} */ { detail }) => {
       this.#session.update(detail);
+      if (hasEnded(detail)) this.#record(detail);
       if (hasEnded(detail)) release(detail);
       this.#showProgress();
     });
@@ -84,7 +87,7 @@ export class PhotosView {
       announce(byId("progress-text").textContent);
     });
     byId("stop").addEventListener("click", () => this.#batch.stop());
-    byId("resume").addEventListener("click", () => this.#classifyBatch(this.#stopped));
+    byId("resume").addEventListener("click", () => this.#inspectBatch(this.#stopped));
   }
 
   get #stopped() {
@@ -105,12 +108,12 @@ export class PhotosView {
     } else {
       this.#leave();
       this.#closePhoto();
-      this.#classifyBatch(rows);
+      this.#inspectBatch(rows);
     }
   }
 
   /** Add rows to the batch and to the progress bar. */
-  #classifyBatch(rows) {
+  #inspectBatch(rows) {
     if ([...this.#counted].every(hasEnded)) this.#counted.clear(); // start counting anew
     for (const row of rows) this.#counted.add(row);
     for (const row of rows) row.state = "waiting";
@@ -154,10 +157,10 @@ export class PhotosView {
     const shown = this.#opened;
     const others = this.#stopped.filter((row) => row !== shown);
     if (shown?.state === "stopped") this.#open(shown);
-    if (others.length) this.#classifyBatch(others);
+    if (others.length) this.#inspectBatch(others);
   }
 
-  /** Show a row's photo; classify it unless its prediction and heatmap are there already. */
+  /** Show a row's photo; inspect it unless its inspection and heatmaps are there already. */
   async #open(row) {
     if (this.#opened !== row) this.#leave();
     this.#controller.abort();
@@ -165,21 +168,19 @@ export class PhotosView {
     const { signal } = this.#controller;
     this.#opened = row;
     this.#session.open(row);
-    this.#advice.clear();
+    byId("advice").hidden = true;
     this.#feedback.clear();
-    this.#prediction.showPending(row);
+    this.#inspection.showPending(row);
     const prepared = await prepareRow(row);
     if (signal.aborted) return;
-    this.#prediction.showPhoto(row, prepared);
+    this.#prepared = prepared;
+    this.#inspection.showPhoto(row, prepared);
     byId("verdict").scrollIntoView({ block: "nearest" });
-    if (
-      !row.prediction?.label ||
-      (this.#client.model?.gives_evidence && !row.prediction.evidence)
-    ) {
-      await this.#classify(row, prepared, signal);
+    if (!row.inspection?.verdict || lacksHeatmap(row.inspection, this.#client.model)) {
+      await this.#inspect(row, prepared, signal);
       if (signal.aborted) return;
     }
-    this.#showPrediction(row, prepared);
+    this.#showInspection(row);
   }
 
   /** Leave the photo shown; if it has no prediction yet, move it to the batch. */
@@ -189,21 +190,28 @@ export class PhotosView {
     this.#opened = null;
     if (!row) return;
     if (isIdle(row)) release(row);
-    else this.#classifyBatch([row]);
+    else this.#inspectBatch([row]);
   }
 
-  async #classify(row, { blob }, signal) {
+  async #inspect(row, { blob }, signal) {
     if (row.state !== "done") this.#setState(row, "running");
     try {
-      const { predictions, source } = await this.#client.predict([{ name: row.name, blob }], {
-        evidence: true,
+      const { inspections, source } = await this.#client.inspect([{ name: row.name, blob }], {
+        heatmap: true,
         signal,
       });
-      Object.assign(row, { prediction: predictions[0], source, time: new Date() });
-      this.#setState(row, row.prediction.error ? "failed" : "done");
+      if (signal.aborted) return; // handled elsewhere
+      const [inspection] = inspections;
+      inspection.dishes.forEach((dish, index) => {
+        const { record, receipt } = row.inspection?.dishes?.[index] ?? {}; // asked again for heatmaps
+        Object.assign(dish, { record, receipt });
+      });
+      Object.assign(row, { inspection, source, time: new Date() });
+      this.#setState(row, row.inspection.error ? "failed" : "done");
+      this.#record(row);
     } catch (error) {
-      if (signal.aborted || row.prediction?.label) return; // handled elsewhere, or labeled
-      Object.assign(row, { prediction: { error }, source: "", time: new Date() });
+      if (signal.aborted || row.inspection?.verdict) return; // handled elsewhere, or answered
+      Object.assign(row, { inspection: { error }, source: "", time: new Date() });
       this.#interrupted ||= error instanceof UnavailableError;
       this.#setState(row, error instanceof UnavailableError ? "stopped" : "failed");
     }
@@ -214,35 +222,65 @@ export class PhotosView {
     this.#session.update(row);
   }
 
-  #showPrediction(row, prepared) {
-    const { prediction, name } = row;
-    if (prediction.error) {
-      this.#prediction.showError(prediction.error);
-      announce(
-        t("answerIs", { name, answer: `${t("failed")}, ${errorMessage(prediction.error)}` }),
-      );
+  /** Add a row's dishes to the shift's record, once. */
+  async #record(row) {
+    if (row.recorded || row.state !== "done") return;
+    row.recorded = true;
+    const { name, source, inspection } = row;
+    const prepared = await prepareRow(row);
+    const pictured = inspection.dishes.filter(({ label }) => prepared.width && label !== "clean");
+    const pictures = await cutOut(prepared.blob, pictured);
+    const dishes = inspection.dishes.map((dish) => {
+      const { label, probability } = dish;
+      return { name, source, label, probability, picture: pictures[pictured.indexOf(dish)] };
+    });
+    const ids = await addRecords(dishes);
+    inspection.dishes.forEach((dish, index) => (dish.record = ids[index]));
+  }
+
+  #showInspection(row) {
+    const { inspection, name } = row;
+    if (inspection.error) {
+      this.#inspection.showError(inspection.error);
+      const answer = `${t("failed")}, ${errorMessage(inspection.error)}`;
+      announce(t("answerIs", { name, answer }));
       return;
     }
-    this.#prediction.show(row, this.#client.model);
-    this.#advice.show(row, prepared);
-    this.#feedback.show(row, prepared);
-    playSound(kindOf(prediction.label));
-    announce(t("answerIs", { name, answer: describe(prediction) }));
+    this.#inspection.show(row, this.#client.model);
+    playSound(kindOf(inspection.verdict));
+    announce(t("answerIs", { name, answer: describeInspection(inspection) }));
+  }
+
+  /** Show advice on a dish of the photo shown, and ask whether its label is right; null: none. */
+  #showDish(index) {
+    const { inspection, name, source } = this.#opened;
+    const { dishes } = inspection;
+    showAdvice(inspection, index, this.#client.model.thresholds);
+    const prepared = this.#prepared;
+    const isAlone = dishes.length < 2;
+    if (index === null && dishes.length) return this.#feedback.clear();
+    if (!isAlone && !prepared.width) return this.#feedback.clear(); // no photo of the dish alone
+    this.#feedback.show({
+      ...{ name, source, answer: dishes[index] ?? inspection },
+      photo: async () =>
+        isAlone ? prepared.blob : (await cutOut(prepared.blob, [dishes[index]], LARGEST_SIDE))[0],
+    });
   }
 
   #closePhoto() {
     this.#controller.abort();
     if (this.#opened) release(this.#opened);
     this.#opened = null;
+    this.#prepared = null;
     this.#session.open(null);
-    this.#prediction.clear();
-    this.#advice.clear();
+    this.#inspection.clear();
+    byId("advice").hidden = true;
     this.#feedback.clear();
   }
 
   #export() {
     const rows = this.#session.rows.filter(hasEnded);
-    const text = predictionsToCsv(rows, this.#client.model?.classes ?? []);
+    const text = inspectionsToCsv(rows, this.#client.model?.classes ?? []);
     saveFile("platecheck.csv", text, "text/csv;charset=utf-8");
   }
 
@@ -264,16 +302,20 @@ export class PhotosView {
 
   #translate() {
     this.#showProgress();
-    const { prediction } = this.#opened ?? {};
-    if (this.#opened && !isIdle(this.#opened)) return;
-    if (prediction?.error) this.#prediction.showError(prediction.error);
-    else if (prediction) this.#prediction.show(this.#opened, this.#client.model);
-    this.#advice.translate();
-    this.#feedback.translate();
+    const { inspection } = this.#opened ?? {};
+    if (!inspection || !isIdle(this.#opened)) return;
+    if (inspection.error) this.#inspection.showError(inspection.error);
+    else this.#inspection.show(this.#opened, this.#client.model, this.#inspection.selected ?? -1);
   }
 }
 
-/** Whether a row is classified or has failed. */
+/** Whether a model that draws heatmaps was not asked for them, as in a batch. */
+function lacksHeatmap({ dishes }, model) {
+  const lacks = ({ label, heatmap }) => showsHeatmap(label) && !heatmap;
+  return model?.gives_evidence && dishes.some(lacks);
+}
+
+/** Whether a row is inspected or has failed. */
 function hasEnded({ state }) {
   return state === "done" || state === "failed";
 }

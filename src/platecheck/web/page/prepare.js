@@ -2,11 +2,10 @@
 /** Prepare photos for upload: upright, scaled down, with a thumbnail. */
 
 /**
- * Pixels of the longer side after scaling down. A phone's photo becomes about ten times smaller,
- * and the model's input is a few hundred pixels. Measured on 60 rendered photos of 9 megapixels: the
- * probability changed by 0.004 on average; three became or ceased to be unsure, no class changed.
+ * Pixels of the longer side after scaling down. A phone's photo becomes about five times smaller,
+ * and a dish that takes a seventh of the width still has as many pixels as the model's input.
  */
-export const LARGEST_SIDE = 1024;
+export const LARGEST_SIDE = 2048;
 const QUALITY = 0.92;
 const THUMBNAIL_SIDE = 96;
 // Bytes up to which a photo with few pixels is sent unchanged.
@@ -82,6 +81,28 @@ export function luminance(rgba) {
     grey[i] = 0.299 * rgba[4 * i] + 0.587 * rgba[4 * i + 1] + 0.114 * rgba[4 * i + 2];
   }
   return grey;
+}
+
+/**
+ * Cut dishes out of a photo.
+ *
+ * @param {Blob|OffscreenCanvas} photo
+ * @param {{box: number[]|null}[]} dishes
+ * @param {number} side pixels of the longer side at most
+ * @returns {Promise<Blob[]>} a JPEG of each
+ */
+export async function cutOut(photo, dishes, side = THUMBNAIL_SIDE) {
+  if (!dishes.length) return [];
+  const bitmap = await createImageBitmap(photo);
+  const pieces = dishes.map(({ box }) => {
+    const [x0, y0, x1, y1] = box ?? [0, 0, bitmap.width, bitmap.height];
+    const [width, height] = [x1 - x0, y1 - y0].map((length) => Math.max(1, Math.round(length)));
+    const context = whiteCanvas(width, height);
+    context.drawImage(bitmap, x0, y0, width, height, 0, 0, width, height);
+    return jpeg(scaled(context.canvas, side));
+  });
+  bitmap.close();
+  return Promise.all(pieces);
 }
 
 /** Encode the central square of an image as a small JPEG. */

@@ -52,30 +52,31 @@ export function filterWeights(inputs, outputs, filter) {
 }
 
 /**
- * Resize a photo to a square like Pillow's `resize(…, BILINEAR)`, without alpha.
+ * Resize a photo like Pillow's `resize(…, BILINEAR)`, without alpha.
  *
  * @param {Photo} photo
- * @param {number} size
- * @returns {Uint8Array} RGB [size, size, 3]
+ * @param {number} width
+ * @param {number} [height] as large as the width by default
+ * @returns {Uint8Array} RGB [height, width, 3]
  */
-export function resize(photo, size) {
-  const { height } = photo;
-  const narrow = new Uint8Array(height * size * 3);
-  const across = integerWeights(photo.width, size);
-  for (let top = 0; top < height; top += ROWS_AT_ONCE) {
-    const count = Math.min(ROWS_AT_ONCE, height - top);
+export function resize(photo, width, height = width) {
+  const [rows, line] = [photo.height, width * 3];
+  const narrow = new Uint8Array(rows * line);
+  const across = integerWeights(photo.width, width);
+  for (let top = 0; top < rows; top += ROWS_AT_ONCE) {
+    const count = Math.min(ROWS_AT_ONCE, rows - top);
     const source = { pixels: photo.rows(top, count), step: 4, line: photo.width * 4, lines: count };
-    filterLines(source, across, { pixels: narrow, start: top * size * 3, step: 3, line: size * 3 });
+    filterLines(source, across, { pixels: narrow, start: top * line, step: 3, line });
   }
-  const square = new Uint8Array(size * size * 3);
-  const columns = { pixels: narrow, step: size * 3, line: 3, lines: size };
-  filterLines(columns, integerWeights(height, size), {
-    pixels: square,
+  const resized = new Uint8Array(height * line);
+  const columns = { pixels: narrow, step: line, line: 3, lines: width };
+  filterLines(columns, integerWeights(rows, height), {
+    pixels: resized,
     start: 0,
-    step: size * 3,
+    step: line,
     line: 3,
   });
-  return square;
+  return resized;
 }
 
 /** Return filter weights as Pillow's fixed-point integers. */
@@ -143,4 +144,10 @@ export function shrink(photo, factor) {
     return means;
   };
   return { width, height, rows };
+}
+
+/** Round as Python does. */
+export function roundHalfToEven(value) {
+  const rounded = Math.round(value);
+  return rounded - value === 0.5 && rounded % 2 ? rounded - 1 : rounded;
 }

@@ -1,6 +1,8 @@
 // @ts-check
 /** HTTP client of the service. */
 
+// The folder that the page is served from, which a proxy may choose.
+const ROOT = new URL("../", import.meta.url);
 // Milliseconds without a response after which the service counts as unreachable.
 const MODEL_TIMEOUT = 8000;
 const PREDICT_TIMEOUT = 40000; // longer than the service's own timeout of 30 s
@@ -39,7 +41,7 @@ export function authorization(key) {
  *   service worker returned its copy
  */
 export async function fetchModel(key) {
-  const response = await request("/v1/model", {
+  const response = await request("v1/model", {
     headers: authorization(key),
     timeout: MODEL_TIMEOUT,
   });
@@ -47,16 +49,18 @@ export async function fetchModel(key) {
 }
 
 /**
- * Classify photos.
+ * Inspect photos, or classify them: "inspect" finds every dish, "predict" takes a photo for one.
  *
+ * @param {"inspect"|"predict"} route
  * @param {{name: string, blob: Blob}[]} photos
- * @param {{key: string|null, evidence: boolean, signal?: AbortSignal, timeout?: number}} options
- * @returns {Promise<{model: string, photos: object[]}>} photos: predictions in the photos' order
+ * @param {{key: string|null, heatmap: boolean, signal?: AbortSignal, timeout?: number}} options
+ * @returns {Promise<{model: string, photos: object[]}>} photos: answers in the photos' order
  */
-export async function predict(photos, { key, evidence, signal, timeout = PREDICT_TIMEOUT }) {
+export async function ask(route, photos, { key, heatmap, signal, timeout = PREDICT_TIMEOUT }) {
   const form = new FormData();
   for (const { name, blob } of photos) form.append("photos", blob, name);
-  const response = await request(`/v1/predict?evidence=${evidence}`, {
+  const query = route === "inspect" ? "heatmap" : "evidence";
+  const response = await request(`v1/${route}?${query}=${heatmap}`, {
     method: "POST",
     body: form,
     headers: authorization(key),
@@ -84,7 +88,7 @@ export async function sendFeedback({ photo, trueLabel, prediction }, key) {
   form.append("right", trueLabel);
   form.append("consent", "true");
   if (prediction) form.append("answer", JSON.stringify(prediction));
-  const response = await request("/v1/feedback", {
+  const response = await request("v1/feedback", {
     method: "POST",
     body: form,
     headers: authorization(key),
@@ -103,7 +107,7 @@ export async function sendFeedback({ photo, trueLabel, prediction }, key) {
  */
 export async function deleteFeedback(id, key) {
   try {
-    await request(`/v1/feedback/${id}`, {
+    await request(`v1/feedback/${id}`, {
       method: "DELETE",
       headers: authorization(key),
       timeout: MODEL_TIMEOUT,
@@ -120,7 +124,7 @@ export async function deleteFeedback(id, key) {
  */
 export async function isReady() {
   try {
-    await request("/readyz", { timeout: MODEL_TIMEOUT });
+    await request("readyz", { timeout: MODEL_TIMEOUT });
     return true;
   } catch {
     return false;
@@ -135,7 +139,11 @@ async function request(path, { timeout, signal = undefined, ...options }) {
   signal?.addEventListener("abort", stop);
   let response;
   try {
-    response = await fetch(path, { ...options, cache: "no-store", signal: controller.signal });
+    response = await fetch(new URL(path, ROOT), {
+      ...options,
+      cache: "no-store",
+      signal: controller.signal,
+    });
   } catch (error) {
     signal?.throwIfAborted();
     throw new UnreachableError(error.message);

@@ -3,6 +3,7 @@
 
 import { breakableName, byId, icon, make } from "./elements.js";
 import { errorMessage } from "./error-messages.js";
+import { countsText } from "./inspection.js";
 import { isConfident, kindOf, labelName } from "./labels.js";
 import { compareTexts, onLanguageChange, percent, t } from "./language.js";
 import { groupOf } from "./session.js";
@@ -15,14 +16,34 @@ const STATES = {
   stopped: ["notClassified", "waiting"],
 };
 const SORTS = {
+  importance: (a, b) => rank(groupOf(a)) - rank(groupOf(b)),
   photo: (a, b) => compareTexts(a.name, b.name),
   answer: (a, b) => compareTexts(groupName(groupOf(a)), groupName(groupOf(b))),
-  confidence: (a, b) => confidence(a) - confidence(b),
+  confidence: (a, b) => certainty(a) - certainty(b),
 };
 
-/** Sort key: the probability; labels that are not classes come first. */
-function confidence({ prediction }) {
-  return prediction?.label && isConfident(prediction.label) ? prediction.probability : -1;
+// Answers that need attention come first, and photos without an answer last; other labels fourth.
+const RANKS = [
+  "dirty",
+  "unsure",
+  "failed",
+  "no dish",
+  "",
+  "clean",
+  "running",
+  "waiting",
+  "stopped",
+];
+
+function rank(group) {
+  const index = RANKS.indexOf(group);
+  return index < 0 ? RANKS.indexOf("") : index;
+}
+
+/** Sort key: the probability of the only dish; photos without one come first. */
+function certainty({ inspection }) {
+  const { dishes = [], verdict } = inspection ?? {};
+  return dishes.length === 1 && isConfident(verdict) ? dishes[0].probability : -1;
 }
 
 function groupName(group) {
@@ -32,7 +53,7 @@ function groupName(group) {
 export class SessionView {
   #rows = [];
   #lines = new Map(); // by row, see newLine()
-  #sort = null; // [name, direction]; null: in order of arrival
+  #sort = null; // [name, direction]; null: in order of importance
   #filter = null; // group to show; null: all
   #onOpen;
   #refreshDue = false;
@@ -119,10 +140,8 @@ export class SessionView {
     const shown = this.#rows.filter(
       (row) => this.#filter === null || groupOf(row) === this.#filter,
     );
-    if (this.#sort) {
-      const [name, direction] = this.#sort;
-      shown.sort((a, b) => direction * SORTS[name](a, b));
-    }
+    const [name, direction] = this.#sort ?? ["importance", 1];
+    shown.sort((a, b) => direction * SORTS[name](a, b));
     putInOrder(
       byId("session-rows"),
       shown.map((row) => this.#lines.get(row).line),
@@ -131,7 +150,7 @@ export class SessionView {
 
   /** Show a filter button with the count of each group. */
   #showFilters(counts) {
-    const groups = [...counts.keys()].sort((a, b) => compareTexts(groupName(a), groupName(b)));
+    const groups = [...counts.keys()].sort((a, b) => rank(a) - rank(b));
     const focused = /** @type {HTMLElement} */ (document.activeElement)?.dataset.group;
     const buttons = [null, ...groups].map((group) => {
       const count = group === null ? this.#rows.length : counts.get(group);
@@ -171,12 +190,16 @@ export class SessionView {
     const kind = groupKind(group);
     label.replaceChildren(
       make("span", { class: "badge", data: { kind } }, icon(kind), groupName(group)),
+      make("span", { class: "share", "aria-hidden": "true" }), // where there is no third column
     );
     if (row.state === "failed") {
-      label.append(make("span", { class: "why", textContent: errorMessage(row.prediction.error) }));
+      label.append(make("span", { class: "why", textContent: errorMessage(row.inspection.error) }));
+    } else if (row.state === "done" && row.inspection.dishes.length > 1) {
+      label.append(make("span", { class: "why", textContent: countsText(row.inspection.dishes) }));
     }
-    const isClass = row.state === "done" && isConfident(row.prediction.label);
-    confidence.textContent = isClass ? percent(row.prediction.probability) : "–";
+    const share = row.state === "done" ? certainty(row) : -1;
+    confidence.textContent = share < 0 ? "–" : percent(share);
+    if (share >= 0) label.querySelector(".share").textContent = percent(share);
   }
 }
 

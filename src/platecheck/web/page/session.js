@@ -1,5 +1,5 @@
 // @ts-check
-/** The photos of this session and their predictions: in memory only, gone with the tab. */
+/** The photos of this session and their inspections: in memory only, gone with the tab. */
 
 import { prepare } from "./prepare.js";
 
@@ -8,7 +8,7 @@ let numbers = 0;
 /**
  * Create the row of a photo.
  *
- * `state` is "waiting", "running", "done", "failed" (see `prediction.error`) or "stopped".
+ * `state` is "waiting", "running", "done", "failed" (see `inspection.error`) or "stopped".
  *
  * @param {File} file
  */
@@ -19,10 +19,11 @@ export function newRow(file) {
     name: file.name || `photo-${numbers}.jpg`,
     file,
     state: "waiting",
-    prediction: null,
+    /** @type {import("./inspection.js").Inspection|null} */
+    inspection: null,
     source: "",
     time: null,
-    feedback: null, // the service's receipt
+    recorded: false, // in the shift's record
     thumbnail: null,
     prepared: null,
   };
@@ -60,8 +61,8 @@ export function dispose(row) {
  * Return the group that the filter puts a row in.
  *
  * @param {any} row
- * @returns {string} its label, or its state if it has none
+ * @returns {string} its verdict, or its state if it has none
  */
 export function groupOf(row) {
-  return row.state === "done" ? row.prediction.label : row.state;
+  return row.state === "done" ? row.inspection.verdict : row.state;
 }

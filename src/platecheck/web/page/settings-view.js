@@ -2,9 +2,11 @@
 /** The settings dialog: sound, where to run the model, what is stored on this device. */
 
 import { announce } from "./announce.js";
-import { byId } from "./elements.js";
-import { onLanguageChange, t } from "./language.js";
+import { byId, make } from "./elements.js";
+import { labelName } from "./labels.js";
+import { formatThreshold, onLanguageChange, t } from "./language.js";
 import { cacheModel, canCache, deleteModel, isModelCached } from "./offline.js";
+import { loadSetting, saveSetting } from "./settings.js";
 import { isSoundOn, setSound } from "./sound.js";
 
 export class SettingsView {
@@ -39,6 +41,12 @@ export class SettingsView {
       this.#client.deviceOnly = target.checked;
     });
     byId("offline-save").addEventListener("click", () => this.#save());
+    byId("withdraw").addEventListener("click", () => {
+      saveSetting("consent", null);
+      this.#show();
+      byId("settings-close").focus();
+      announce(t("feedbackWithdrawn"));
+    });
     byId("forget-key").addEventListener("click", async () => {
       this.#client.forgetKey();
       this.#dialog.close();
@@ -74,6 +82,7 @@ export class SettingsView {
     byId("sound").checked = isSoundOn();
     byId("device-only").checked = this.#client.deviceOnly;
     byId("forget-key").hidden = !this.#client.hasKey;
+    byId("withdraw").hidden = !loadSetting("consent");
     byId("model-section").hidden = !model;
     const never = model?.offline === false;
     const offline = never ? "offlineNever" : this.#offline;
@@ -85,7 +94,21 @@ export class SettingsView {
       id: model.id,
       classes: model.classes.join(", "),
     });
+    byId("model-limits").replaceChildren(
+      ...limits(model).map((textContent) => make("li", { textContent })),
+    );
     const { correct, photos } = model.metrics.test ?? {};
     byId("model-test").textContent = photos ? t("modelTest", { correct, photos }) : "";
   }
+}
+
+/** Say in words when the model gives an answer, and how often it may be wrong. */
+function limits({ thresholds, promise }) {
+  const lines = Object.entries(thresholds).map(([label, threshold]) => {
+    const wrong = promise?.wrong[label];
+    const texts = { name: labelName(label), percent: formatThreshold(threshold) };
+    if (!wrong) return t("limit", texts);
+    return t("limitWithErrors", { ...texts, count: Math.round(wrong * 100) });
+  });
+  return lines.length ? [...lines, t("limitElse")] : [];
 }

@@ -9,64 +9,70 @@
 
 const worker = /** @type {ServiceWorkerGlobalScope} */ (/** @type {unknown} */ (self));
 const VERSION = "__VERSION__";
-const CACHE = `platecheck-${VERSION}`;
+// The folder that the page is served from, which a proxy may choose; each has a cache of its own.
+const ROOT = new URL("./", worker.location.href).pathname;
+const CACHE = `platecheck-${VERSION} ${ROOT}`;
 // Milliseconds without a response after which the cached copy is used.
 const TIMEOUT = 5000;
 
 const SHELL = [
-  "/",
-  "/page/base.css",
-  "/page/style.css",
-  "/page/sprite.svg",
-  "/page/manifest.webmanifest",
-  "/page/icons/icon.svg",
-  "/page/icons/icon-192.png",
-  "/page/advice-view.js",
-  "/page/advice.js",
-  "/page/announce.js",
-  "/page/batch.js",
-  "/page/camera.js",
-  "/page/capture-dialog.js",
-  "/page/csv.js",
-  "/page/dialogs.js",
-  "/page/elements.js",
-  "/page/error-messages.js",
-  "/page/feedback-view.js",
-  "/page/heif.js",
-  "/page/inference-client.js",
-  "/page/labels.js",
-  "/page/language.js",
-  "/page/liveness.js",
-  "/page/local-model.js",
-  "/page/local-worker.js",
-  "/page/main.js",
-  "/page/motion.js",
-  "/page/offline.js",
-  "/page/open-photo.js",
-  "/page/overlay.js",
-  "/page/photo-input.js",
-  "/page/photos-view.js",
-  "/page/prediction-view.js",
-  "/page/prepare.js",
-  "/page/resize.js",
-  "/page/service.js",
-  "/page/session-view.js",
-  "/page/session.js",
-  "/page/settings-view.js",
-  "/page/settings.js",
-  "/page/shell.js",
-  "/page/sound.js",
-  "/page/texts.js",
-  "/page/watch-view.js",
-  "/page/watch.js",
+  "./",
+  "page/base.css",
+  "page/style.css",
+  "page/sprite.svg",
+  "page/manifest.webmanifest",
+  "page/icons/icon.svg",
+  "page/icons/icon-192.png",
+  "page/advice-view.js",
+  "page/announce.js",
+  "page/batch.js",
+  "page/camera.js",
+  "page/capture-dialog.js",
+  "page/crops.js",
+  "page/csv.js",
+  "page/detect.js",
+  "page/dialogs.js",
+  "page/dish-boxes.js",
+  "page/elements.js",
+  "page/error-messages.js",
+  "page/feedback-view.js",
+  "page/heif.js",
+  "page/inference-client.js",
+  "page/inspection-view.js",
+  "page/inspection.js",
+  "page/labels.js",
+  "page/language.js",
+  "page/liveness.js",
+  "page/local-model.js",
+  "page/local-worker.js",
+  "page/main.js",
+  "page/offline.js",
+  "page/open-photo.js",
+  "page/overlay.js",
+  "page/photo-input.js",
+  "page/photos-view.js",
+  "page/prepare.js",
+  "page/quality.js",
+  "page/records.js",
+  "page/resize.js",
+  "page/service.js",
+  "page/session-view.js",
+  "page/session.js",
+  "page/settings-view.js",
+  "page/settings.js",
+  "page/shell.js",
+  "page/shift-view.js",
+  "page/sound.js",
+  "page/texts.js",
+  "page/totals.js",
+  "page/tracker.js",
+  "page/watch-log.js",
+  "page/watch-view.js",
+  "page/watch.js",
 ];
 // Large, so cached only together with the model.
-const RUNTIME = [
-  "/page/vendor/ort.wasm.bundle.min.mjs",
-  "/page/vendor/ort-wasm-simd-threaded.wasm",
-];
-const MODEL = "/v1/model";
-const MODEL_FILE = "/v1/model/file";
+const RUNTIME = ["page/vendor/ort.wasm.bundle.min.mjs", "page/vendor/ort-wasm-simd-threaded.wasm"];
+const MODELS = ["v1/model", "v1/model/file", "v1/model/dishes"]; // description, classifier, detector
 
 // Pages of an earlier version send these, too: keep the names.
 const COMMANDS = {
@@ -97,9 +103,10 @@ worker.addEventListener("message", (event) => {
 worker.addEventListener("fetch", (event) => {
   const { pathname, origin } = new URL(event.request.url);
   if (event.request.method !== "GET" || origin !== worker.location.origin) return;
-  if (pathname === "/" || pathname.startsWith("/page/")) {
+  const path = pathname.startsWith(ROOT) ? pathname.slice(ROOT.length) : null;
+  if (path === "" || path?.startsWith("page/")) {
     event.respondWith(fromCache(pathname, event.request));
-  } else if (pathname === MODEL || pathname === MODEL_FILE) {
+  } else if (MODELS.includes(path)) {
     event.respondWith(fromService(pathname, event.request));
   }
 });
@@ -113,7 +120,8 @@ async function add(paths, headers = {}) {
 /** Delete the caches of earlier versions. */
 async function deleteOldCaches() {
   const names = await caches.keys();
-  await Promise.all(names.filter((name) => name !== CACHE).map((name) => caches.delete(name)));
+  const own = names.filter((name) => name.endsWith(` ${ROOT}`) || !name.includes(" "));
+  await Promise.all(own.filter((name) => name !== CACHE).map((name) => caches.delete(name)));
 }
 
 /** Return a file of the page, always of this version. */
@@ -149,27 +157,25 @@ async function fetchInTime(request) {
   }
 }
 
-/** Cache the model and its runtime for classifying photos on this device. */
+/** Cache the models and their runtime for classifying photos on this device. */
 async function saveModel(headers) {
   const cache = await caches.open(CACHE);
   const missing = [];
   for (const path of RUNTIME) if (!(await cache.match(path))) missing.push(path);
   await add(missing);
-  await add([MODEL, MODEL_FILE], headers); // together, so that they match
+  await add(MODELS, headers); // together, so that they match
   return true;
 }
 
-/** Whether the model and its runtime are cached. */
+/** Whether the models and their runtime are cached. */
 async function isModelSaved() {
   const cache = await caches.open(CACHE);
-  const cached = await Promise.all(
-    [...RUNTIME, MODEL, MODEL_FILE].map((path) => cache.match(path)),
-  );
+  const cached = await Promise.all([...RUNTIME, ...MODELS].map((path) => cache.match(path)));
   return cached.every(Boolean);
 }
 
-/** Delete the model, which must not stay without an API key. */
+/** Delete the models, which must not stay without an API key. */
 async function deleteModel() {
   const cache = await caches.open(CACHE);
-  await Promise.all([MODEL, MODEL_FILE].map((path) => cache.delete(path)));
+  await Promise.all(MODELS.map((path) => cache.delete(path)));
 }

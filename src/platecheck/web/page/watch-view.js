@@ -1,29 +1,27 @@
 // @ts-check
-/** The view for a fixed camera: the label as large as possible, and a log of detections. */
+/** The view for a fixed camera: the verdict as large as possible, and the dishes counted. */
 
 import { announce } from "./announce.js";
 import { CameraChoice, closeCamera, openCamera, showCamera } from "./camera.js";
-import { predictionsToCsv, saveFile } from "./csv.js";
-import { byId, icon, make } from "./elements.js";
+import { DishBoxes } from "./dish-boxes.js";
+import { byId, icon } from "./elements.js";
 import { errorMessage } from "./error-messages.js";
-import { confidenceText, describe, kindOf, labelName, showsHeatmap } from "./labels.js";
-import { onLanguageChange, t, timeOfDay } from "./language.js";
+import { countsText } from "./inspection.js";
+import { confidenceText, kindOf, labelName } from "./labels.js";
+import { onLanguageChange, t } from "./language.js";
 import { REOPEN_AFTER } from "./liveness.js";
 import { isSoundOn, playSound, setSound } from "./sound.js";
 import { Watch } from "./watch.js";
-
-// Limits the memory of a page that runs for weeks.
-const MAX_LOG = 1000;
+import { WatchLog } from "./watch-log.js";
 
 export class WatchView {
-  #client;
   #video = byId("watch-video");
+  #boxes = new DishBoxes(byId("watch-boxes"));
   #watch;
   #wakeLock = new WakeLock();
   #choice = new CameraChoice(byId("watch-camera-field"), byId("watch-camera"), () => this.start());
-  #detections = []; // {event, prediction, time}, newest first
-  #dishes = 0;
-  #message = "watchIdle"; // key of the text shown without a prediction
+  #log;
+  #message = "watchIdle"; // key of the text shown without dishes
   #stream = null;
   #starts = 0; // number of starts and stops
   #opening = false;
@@ -31,12 +29,15 @@ export class WatchView {
 
   /** @param {import("./inference-client.js").InferenceClient} client */
   constructor(client) {
-    this.#client = client;
+    this.#log = new WatchLog(client);
     this.#watch = new Watch(client, this.#video);
-    this.#watch.addEventListener("frame", () => this.#showFrame());
-    this.#watch.addEventListener("detection", (/** @type {CustomEvent} */ { detail }) =>
-      this.#addDetection(detail),
+    this.#watch.addEventListener("frame", (/** @type {CustomEvent} */ { detail }) =>
+      this.#showFrame(detail),
     );
+    this.#watch.addEventListener("detection", (/** @type {CustomEvent} */ { detail }) => {
+      this.#log.add(detail);
+      playSound(kindOf(detail.track.label));
+    });
     this.#watch.addEventListener("error", (/** @type {CustomEvent} */ { detail }) =>
       this.#showError(detail),
     );
@@ -47,7 +48,7 @@ export class WatchView {
     onLanguageChange(() => {
       this.#showControls();
       this.#show();
-      this.#showLog();
+      this.#log.show();
     });
     this.#showControls();
     this.#show();
@@ -59,7 +60,7 @@ export class WatchView {
 
   /** Whether reloading the page loses nothing. */
   get isEmpty() {
-    return !this.isOn && this.#detections.length === 0;
+    return !this.isOn && this.#log.isEmpty;
   }
 
   /** Open the camera and watch. */
@@ -113,6 +114,7 @@ export class WatchView {
     closeCamera(this.#stream);
     this.#stream = null;
     this.#video.srcObject = null;
+    this.#boxes.clear();
     this.#message = "watchIdle";
     this.#showControls();
     this.#show();
@@ -127,35 +129,32 @@ export class WatchView {
     byId("watch-sound").addEventListener("change", ({ target }) => setSound(target.checked));
     byId("full-screen").addEventListener("click", () => byId("stage").requestFullscreen());
     byId("full-screen").hidden = !document.fullscreenEnabled;
-    byId("log-csv").addEventListener("click", () => this.#export());
-    byId("log-clear").addEventListener("click", () => {
-      this.#detections = [];
-      this.#dishes = 0;
-      this.#showLog();
-      byId("watch-toggle").focus();
-      announce(t("cleared"));
-    });
+    byId("leave-full-screen").addEventListener("click", () => document.exitFullscreen());
   }
 
-  /** Show a message instead of a prediction, and announce it. */
+  /** Show a message instead of dishes, and announce it. */
   #showMessage(key) {
     this.#message = key;
     this.#show();
     announce(t(key));
   }
 
-  #showFrame() {
+  #showFrame({ width, height }) {
     this.#message = "watchWait"; // the error is over
     this.#show();
+    const { dishes = [] } = this.#watch.inspection ?? {};
+    this.#boxes.show({ dishes, width, height });
   }
 
   #showError(error) {
+    this.#boxes.clear();
     this.#showVerdict("failed", error.status === 503 ? t("watchBusy") : errorMessage(error));
   }
 
-  /** Hide the prediction while there is no new frame; reopen the camera if this lasts. */
+  /** Hide the dishes while there is no new frame; reopen the camera if this lasts. */
   #showStuck({ reason, age }) {
     if (this.#opening) return; // the last frame is gone already
+    this.#boxes.clear();
     if (this.#message === reason) this.#show();
     else this.#showMessage(reason);
     if (Math.min(age, Date.now() - this.#opened) > REOPEN_AFTER[reason]) this.#reopen();
@@ -172,18 +171,18 @@ export class WatchView {
   }
 
   #show() {
-    const { prediction } = this.#watch;
-    if (!prediction) {
+    const { inspection } = this.#watch;
+    if (!inspection) {
       const resumes = this.isOn && this.#message in REOPEN_AFTER;
       this.#showVerdict("waiting", t(this.#message), resumes ? t("cameraResumes") : "");
       return;
     }
-    const { label, evidence } = prediction;
-    const heatmap = showsHeatmap(label) ? evidence : null;
-    this.#showVerdict(kindOf(label), labelName(label), confidenceText(prediction), heatmap);
+    const { verdict, dishes } = inspection;
+    const confidence = dishes.length === 1 ? confidenceText(dishes[0]) : countsText(dishes);
+    this.#showVerdict(kindOf(verdict), labelName(verdict), dishes.length ? confidence : "");
   }
 
-  #showVerdict(kind, name, confidence = "", heatmap = null) {
+  #showVerdict(kind, name, confidence = "") {
     const verdict = byId("watch-verdict");
     if (verdict.dataset.kind !== kind || !byId("watch-icon").firstChild) {
       verdict.dataset.kind = kind;
@@ -193,8 +192,6 @@ export class WatchView {
     byId("watch-name").style.setProperty("--letters", name.length); // short words are larger
     verdict.classList.toggle("text-only", kind === "waiting" || kind === "failed");
     byId("watch-sure").textContent = confidence;
-    byId("watch-map").hidden = !heatmap;
-    if (heatmap) byId("watch-map").src = heatmap;
   }
 
   #showControls() {
@@ -202,44 +199,6 @@ export class WatchView {
     byId("watch-toggle").classList.toggle("primary", !this.isOn);
     byId("watch-sound").checked = isSoundOn();
     byId("stage").classList.toggle("on", this.isOn);
-  }
-
-  /** Log, play and announce a new dish or a new label. */
-  #addDetection(detection) {
-    this.#detections.unshift(detection);
-    this.#detections.length = Math.min(this.#detections.length, MAX_LOG);
-    const { prediction } = detection;
-    if (isNewDish(detection)) this.#dishes += 1;
-    byId("log-lines").prepend(line(detection));
-    byId("log-lines").children[MAX_LOG]?.remove();
-    this.#showLogHead();
-    playSound(kindOf(prediction.label));
-    const text = isNewDish(detection) ? "newDishIs" : "answerChangedTo";
-    announce(t(text, { answer: describe(prediction) }));
-  }
-
-  #showLog() {
-    byId("log-lines").replaceChildren(...this.#detections.map(line));
-    this.#showLogHead();
-  }
-
-  #showLogHead() {
-    const empty = this.#detections.length === 0;
-    byId("log-empty").hidden = !empty;
-    byId("log-actions").hidden = empty;
-    byId("dishes-seen").textContent = empty ? "" : t("dishesSeen", { count: this.#dishes });
-  }
-
-  #export() {
-    const rows = this.#detections
-      .map((detection) => ({
-        ...detection,
-        name: isNewDish(detection) ? "new dish" : "",
-        source: detection.prediction.source,
-      }))
-      .reverse();
-    const text = predictionsToCsv(rows, this.#client.model?.classes ?? []);
-    saveFile("platecheck-watch.csv", text, "text/csv;charset=utf-8");
   }
 }
 
@@ -267,27 +226,4 @@ class WakeLock {
       this.#lock = await navigator.wakeLock?.request("screen").catch(() => null); // low battery
     }
   }
-}
-
-/** Whether a dish came into view; an empty place does not count. */
-function isNewDish({ event, prediction }) {
-  return event === "new dish" && prediction.label !== "not a dish";
-}
-
-function line(detection) {
-  const { event, prediction, time } = detection;
-  const kind = kindOf(prediction.label);
-  const note = isNewDish(detection)
-    ? t("newDish")
-    : event === "new label"
-      ? t("answerChanged")
-      : "";
-  return make(
-    "li",
-    {},
-    make("time", { dateTime: time.toISOString(), textContent: timeOfDay(time) }),
-    make("span", { class: "badge", data: { kind } }, icon(kind), labelName(prediction.label)),
-    make("span", { class: "line-sure", textContent: confidenceText(prediction) }),
-    make("span", { class: "line-note", textContent: note }),
-  );
 }

@@ -9,6 +9,7 @@ const KINDS = {
   dirty: ["dirty", "dirty"],
   unsure: ["unsure", "unsure"],
   "not a dish": ["nothing", "notADish"],
+  "no dish": ["nothing", "noDish"],
 };
 
 /**
@@ -47,7 +48,7 @@ export function labelName(label) {
  * @returns {boolean} whether the label is a class of the model
  */
 export function isConfident(label) {
-  return label !== "unsure" && label !== "not a dish";
+  return !["unsure", "not a dish", "no dish"].includes(label);
 }
 
 /**

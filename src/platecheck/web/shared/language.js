@@ -110,10 +110,11 @@ function formatPercent(value, digits) {
 
 /**
  * @param {Date} date
+ * @param {"short"|"medium"} timeStyle without or with seconds
  * @returns {string} time of day
  */
-export function timeOfDay(date) {
-  return new Intl.DateTimeFormat(locale(), { timeStyle: "medium" }).format(date);
+export function timeOfDay(date, timeStyle = "medium") {
+  return new Intl.DateTimeFormat(locale(), { timeStyle }).format(date);
 }
 
 /**

@@ -26,7 +26,7 @@ export function initialize() {
 
 /** Insert the sprite once; references to a file of its own would be fetched again and again. */
 async function insertSprite() {
-  const response = await fetch("/page/sprite.svg");
+  const response = await fetch(new URL("sprite.svg", import.meta.url));
   document.body.insertAdjacentHTML("afterbegin", await response.text());
 }
 
