@@ -113,9 +113,7 @@ def _parse(fields: list[str], known: int) -> tuple[int, list[float]]:
             f"expected numbers after the class, found '{' '.join(fields[1:])}'"
         ) from None
     if len(values) != 4 and (len(values) < 6 or len(values) % 2):
-        raise ValueError(
-            f"expected a class and 4 numbers, or an outline, not {len(fields)} fields"
-        )
+        raise ValueError(f"expected a class and 4 numbers, or an outline, not {len(fields)} fields")
     if not np.isfinite(values).all():
         raise ValueError("a number is not finite")
     if len(values) == 4:

@@ -180,7 +180,7 @@ class Detection(_Part):
         (0.5, 1.5), description="size of the photo, as a share of the input's side"
     )
     stretch: float = Field(1.3, ge=1, description="largest random change of the aspect ratio")
-    nms_iou: float = Field(0.6, gt=0, lt=1, description="boxes that overlap more are one dish")
+    nms_iou: float = Field(0.45, gt=0, lt=1, description="boxes that overlap more are one dish")
 
 
 class Recipe(_Part):
