@@ -151,7 +151,7 @@ def test_exported_file_finds_what_the_run_finds(
     assert found.kinds["dishes"].dishes == found.kinds["dishes"].photos
     assert found.all.empty == found.kinds["empty"].photos
     val = detector.info.metrics["val"]["all"]
-    assert val["silent"] >= 0.97 * val["empty"] - 1
+    assert val["silent"] >= 0.95 * val["empty"] - 1
 
 
 @pytest.mark.slow

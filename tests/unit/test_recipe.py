@@ -107,7 +107,7 @@ def test_recipe_file_without_name_is_named_after_the_file(tmp_path: Path) -> Non
     [
         ("tiny_vg", "no bundled recipe or file 'tiny_vg'; did you mean 'tiny_vgg'?"),
         ("efficientnetb2", "did you mean 'efficientnet_b2'?"),
-        ("zzz", "bundled recipes: efficientnet_b2, "),
+        ("zzz", "bundled recipes: dishes, efficientnet_b2, "),
         ("", "bundled recipes: "),
         ("no/such.yaml", "no bundled recipe or file 'no/such.yaml'"),
         (".", "no bundled recipe or file '.'"),
@@ -286,7 +286,7 @@ def test_recipe_written_as_yaml_loads_equal(
 @pytest.mark.parametrize(
     ("recipe", "change", "said"),
     [
-        ("tiny_vgg", "network.heatmap=true", "only efficientnet_lite2 can predict a heatmap"),
+        ("tiny_vgg", "network.heatmap=true", "only efficientnet_lite0, efficientnet_lite2 can predict a heatmap"),
         ("plate", "input.size=100", "input.size must be a multiple of 16"),
         ("plate", "network.frozen=true", "a frozen network cannot learn to predict a heatmap"),
         ("tiny_vgg", "teacher={model: plate}", "a teacher needs augmentation.robust"),

@@ -50,6 +50,10 @@ def export(
         int | None,
         typer.Option(min=32, help="Side of a detector's input [default: the recipe's]."),
     ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Minimum score of a dish [default: chosen on validation]."),
+    ] = None,
     data: Moved = None,
 ) -> None:
     """Export a run as one ONNX file and check it on the validation photos."""
@@ -66,10 +70,12 @@ def export(
     if opened.recipe.detection:
         if any(each is not None for each in (max_missed_dirty, max_false_alarm, cost)):
             raise DataError(f"{run} finds dishes; a guarantee needs a run that classifies them")
-        _show_detector(export_detector(opened, out, int8=int8, epoch=epoch, size=size))
+        _show_detector(
+            export_detector(opened, out, int8=int8, epoch=epoch, threshold=threshold, size=size)
+        )
         return
-    if size is not None:
-        raise DataError("--size is for detectors; a classifier has the size of its recipe")
+    if size is not None or threshold is not None:
+        raise DataError("--size and --threshold are for detectors")
     wrong = _error_rates(opened.facts.classes, max_missed_dirty, max_false_alarm, cost)
     report = export_run(opened, out, int8=int8, epoch=epoch, wrong=wrong)
     info, stdout = Classifier.load(out).info, console()

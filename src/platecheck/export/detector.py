@@ -28,9 +28,9 @@ from platecheck.training.recipe import Normalization, Recipe
 from platecheck.training.run import Run
 
 TOLERANCE = 1e-3  # largest accepted difference between a score of the run and of its float32 file
-CALIBRATION_PHOTOS = 200
+CALIBRATION_PHOTOS = 100
 COMPARED = 16  # validation photos on which run and file are compared
-SILENT = 0.97  # share of the validation photos without a dish in which none may be found
+SILENT = 0.95  # share of the validation photos without a dish in which none may be found
 
 
 class DetectionModel(nn.Module):
@@ -85,8 +85,8 @@ def export_detector(
         path: output file.
         int8: quantize statically all but the first convolutions, scores and boxes.
         epoch: counted from 1 [default: the best one].
-        threshold: minimum score of a dish [default: the best F1 on validation photos, but so high
-            that nothing is found in `SILENT` of those without a dish].
+        threshold: minimum score of a dish [default: the best F0.5 on validation photos, but so
+            high that nothing is found in `SILENT` of those without a dish].
         size: side of the input, a multiple of 32 [default: the recipe's]. More pixels find smaller
             dishes, in more time.
         measure: evaluate the file on validation and test photos, for its metadata.

@@ -169,18 +169,14 @@ class Detection(_Part):
     """Finding dishes instead of classifying photos: `platecheck.data.boxes` has the data."""
 
     channels: int = Field(64, ge=8, description="of feature pyramid and head")
-    frozen_blocks: int = Field(
-        0, ge=0, le=4, description="this many first blocks of the backbone keep their weights"
-    )
+    frozen_blocks: int = Field(0, ge=0, le=4, description="first blocks that keep their weights")
     photos: int = Field(1000, ge=1, description="training photos drawn per epoch")
     shares: dict[Literal["boxes", "partly", "dishes", "composed", "empty"], _Share] = Field(
         description="how often each kind is drawn; kinds without photos are not"
     )
-    scale: tuple[_Positive, _Positive] = Field(
-        (0.5, 1.5), description="size of the photo, as a share of the input's side"
-    )
+    scale: tuple[_Positive, _Positive] = Field((0.5, 1.5), description="of the photo, relative")
     stretch: float = Field(1.3, ge=1, description="largest random change of the aspect ratio")
-    nms_iou: float = Field(0.6, gt=0, lt=1, description="boxes that overlap more are one dish")
+    nms_iou: float = Field(0.45, gt=0, lt=1, description="boxes that overlap more are one dish")
 
 
 class Recipe(_Part):
@@ -211,9 +207,10 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _is_possible(self) -> "Recipe":
-        if self.network.heatmap and NETWORKS[self.network.name].stages is None:
+        wanted = "predict a heatmap" if self.network.heatmap else self.detection and "detect dishes"
+        if wanted and NETWORKS[self.network.name].stages is None:
             able = [name for name, spec in NETWORKS.items() if spec.stages]
-            raise ValueError(f"only {', '.join(able)} can predict a heatmap")
+            raise ValueError(f"only {', '.join(able)} can {wanted}")
         if self.network.heatmap and self.input.size % 16:
             raise ValueError("with network.heatmap, input.size must be a multiple of 16")
         if self.network.heatmap and self.network.frozen:
@@ -225,23 +222,17 @@ class Recipe(_Part):
         return self
 
     def _can_detect(self) -> None:
-        if NETWORKS[self.network.name].stages is None:
-            able = [name for name, spec in NETWORKS.items() if spec.stages]
-            raise ValueError(f"only {', '.join(able)} can detect dishes")
         if self.input.size % 32:
             raise ValueError("with detection, input.size must be a multiple of 32")
         if self.input.normalize == "training_photos":
             raise ValueError("with detection, input.normalize must be imagenet or mean and std")
-        unused = {
-            "network.heatmap": self.network.heatmap,
-            "network.frozen": self.network.frozen,
-            "augmentation.robust": self.augmentation.robust,
-            "teacher": self.teacher,
-            "calibrate": self.calibrate,
-            "label_smoothing": self.label_smoothing,
-            "val_to_train": self.val_to_train,
-        }
-        if used := [key for key, value in unused.items() if value]:
+        parts = (
+            (self.network, ("heatmap", "frozen")),
+            (self.augmentation, ("robust",)),
+            (self, ("teacher", "calibrate", "label_smoothing", "val_to_train")),
+        )
+        used = [name for part, names in parts for name in names if getattr(part, name)]
+        if used:
             raise ValueError(f"a recipe with detection has no {used[0]}")
 
     @property

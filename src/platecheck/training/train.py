@@ -41,18 +41,16 @@ from platecheck.training.run import Run, RunFacts
 torchvision_guard.install()
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException  # noqa: E402
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer  # noqa: E402
+from lightning.pytorch import Trainer  # noqa: E402
 from lightning.pytorch.callbacks import Callback  # noqa: E402
 from lightning.pytorch.loggers import TensorBoardLogger  # noqa: E402
 from lightning_utilities.core.rank_zero import rank_zero_only  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from platecheck.training.callbacks import OnEpoch, RunCheckpoint  # noqa: E402
-from platecheck.training.datamodule import PlateDataModule, derive_seed, dirty_class  # noqa: E402
-from platecheck.training.detection.datamodule import BoxDataModule  # noqa: E402
-from platecheck.training.detection.module import DetectorModule  # noqa: E402
+from platecheck.training.datamodule import derive_seed  # noqa: E402
 from platecheck.training.detection.network import DishDetector, build_detector  # noqa: E402
-from platecheck.training.module import PlateModule  # noqa: E402
+from platecheck.training.modules import build_modules  # noqa: E402
 from platecheck.training.plate_net import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
 from platecheck.training.teacher import TeacherModel  # noqa: E402
@@ -199,7 +197,9 @@ def train_epochs(
         DivergedError: loss or weights are not finite; earlier epochs are kept.
     """
     run, recipe, settings = setup.run, setup.run.recipe, setup.settings
-    module, datamodule = _modules(setup, teacher)
+    module, datamodule = build_modules(
+        run, setup.network, setup.boxes, teacher=teacher, workers=settings.workers
+    )
     trainer = _trainer(
         settings,
         max_epochs=recipe.epochs,
@@ -217,29 +217,6 @@ def train_epochs(
     except SystemExit as error:  # raised by Lightning on Ctrl-C
         raise Interrupted from error
     return trainer
-
-
-def _modules(
-    setup: TrainingSetup, teacher: TeacherModel | None
-) -> tuple[LightningModule, LightningDataModule]:
-    """Return the Lightning modules of a classifier or of a detector."""
-    run, recipe, seed = setup.run, setup.run.recipe, setup.run.facts.seed
-    network = setup.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    normalization, workers = run.facts.normalization, setup.settings.workers
-    if recipe.detection:
-        data = BoxedPhotoSet(run.photos, setup.boxes)
-        return (
-            DetectorModule(network, recipe, normalization, seed=seed),
-            BoxDataModule(data, recipe, seed=seed, workers=workers),
-        )
-    classes = run.facts.classes
-    module = PlateModule(
-        network, recipe, classes=len(classes), seed=seed, dirty=dirty_class(classes)
-    )
-    datamodule = PlateDataModule(
-        run.photos, recipe, normalization, seed=seed, teacher=teacher, workers=workers
-    )
-    return module, datamodule
 
 
 def _chosen_by_first_process(out: Path | None, settings: TrainerSettings) -> Path | None:
