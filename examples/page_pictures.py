@@ -144,7 +144,7 @@ def shift(browser: Browser, url: str) -> None:
             expect(page.locator("#photo-name")).to_have_text(f"rack-{numbers[0]}.jpg")
             answered(page)
         page.get_by_role("link", name="Shift").click()
-        expect(page.locator("#shift-lines li")).to_have_count(12, timeout=20_000)
+        expect(page.locator("#shift-lines li").nth(10)).to_be_attached(timeout=20_000)
 
 
 if __name__ == "__main__":
