@@ -21,14 +21,7 @@ from platecheck.model_file import (
     read_model,
 )
 from platecheck.model_info import CLEAN, UNSURE, ModelInfo, class_key, first_line, read_info
-from platecheck.photo import (
-    MAX_PIXELS,
-    Color,
-    Source,
-    open_reduced,
-    photo_name,
-    resize_photo,
-)
+from platecheck.photo import MAX_PIXELS, Color, Source, open_reduced, photo_name, resize_photo
 from platecheck.quality import OK, measure
 from platecheck.stream import stream
 

@@ -176,7 +176,7 @@ def test_job_killed_before_each_file_change_resumes_to_the_same_rows(
     (tmp_path / "results").mkdir()
     for number in range(3):  # of no dish, of two, and of one
         pixels = np.zeros((64, 64, 3), np.uint8)
-        pixels[4:28, 4 : 32 * number - 4] = 250
+        pixels[4:28, 4 : max(4, 32 * number - 4)] = 250
         Image.fromarray(pixels).save(tmp_path / f"photos/{number}.png")
     detector = write_detector(tmp_path / "d.onnx") if inspect else ""
     options = [model, detector, str(one_file), str(overwrite)]

@@ -89,6 +89,7 @@ class TestFloat32:
             "thresholds": {},
             "promise": None,
             "oddness_limit": None,
+            "quality_check": True,
             "reference": {"answers": answers, "oddness_deciles": ()},
             "epoch": trained.best_epoch,
             "seed": 0,

@@ -40,7 +40,7 @@ def rack(*levels: int, height: int = 200, width: int = 200) -> bytes:
 def models(tmp_path_factory: pytest.TempPathFactory) -> list[str | Path]:
     """Options of a command: a model that takes dark dishes for clean, and what finds them."""
     folder = tmp_path_factory.mktemp("models")
-    model = write_model(folder / "m.onnx", evidence=4, thresholds={"clean": 0.55, "dirty": 0.6})
+    model = write_model(folder / "m.onnx", evidence=4, thresholds={"clean": 0.55, "dirty": 0.52})
     return ["--model", model, "--detector", write_detector(folder / "d.onnx")]
 
 
@@ -65,7 +65,7 @@ def test_inspect_prints_each_photo_and_its_dishes(
     assert (answer.code, answer.err) == (1, "")
     lines = answer.out.splitlines()
     assert lines[0] == f"{photos}/a.png  dirty  2 dishes: 1 clean, 1 dirty"
-    assert lines[1].split()[4:] == ["dirty", "83.2%"] or "dirty" in lines[1]
+    assert lines[1].split()[4] == "dirty"
     assert lines[3] == f"{photos}/b.png  clean  3 dishes: 3 clean"
     assert lines[7] == f"{photos}/c.png  no dish"
     assert lines[8].startswith(f"{photos}/d.png  cannot be read:")
@@ -150,7 +150,7 @@ def test_inspect_takes_lists_and_globs_as_predict_does(
 
 def test_predict_says_why_a_poor_photo_is_unsure(cli: Cli, tmp_path: Path) -> None:
     model = write_model(tmp_path / "m.onnx", quality_check=True)
-    Image.new("RGB", (90, 60), (30, 30, 30)).save(tmp_path / "dark.png")
+    Image.new("RGB", (90, 80), (30, 30, 30)).save(tmp_path / "dark.png")
     answer = cli("predict", tmp_path / "dark.png", "--model", model)
     assert answer.out.rstrip().endswith("unsure  (clean 95.5%, too dark: add light)")
     found = json.loads(cli("predict", tmp_path / "dark.png", "--model", model, "--json").out)

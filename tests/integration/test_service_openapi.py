@@ -10,6 +10,7 @@ from platecheck.serving.app import create_app
 from platecheck.serving.keys import add_key
 from platecheck.serving.settings import Settings
 from tests.support.server import Server
+from tests.support.writing import write_detector
 
 pytest_plugins = ["serving_fixtures.fixtures"]
 
@@ -20,7 +21,8 @@ CONFIG = Path(__file__).parent / "serving_fixtures" / "schemathesis.toml"
 def test_schemathesis_finds_nothing(bright_is_dirty: Path, tmp_path: Path) -> None:
     key = add_key(tmp_path / "keys.txt", "tester")
     settings = {"keys": tmp_path / "keys.txt", "feedback": f"sqlite:///{tmp_path}/f.db"}
-    with Server("--model", bright_is_dirty, **settings) as server:
+    detector = write_detector(tmp_path / "d.onnx")
+    with Server("--model", bright_is_dirty, "--detector", detector, **settings) as server:
         found = subprocess.run(
             [sys.executable, "-m", "schemathesis.cli", "--config-file", CONFIG, "run",
              f"{server.url}/openapi.json", "--checks", "all", "--max-examples", "25", "--seed", "1",
@@ -28,16 +30,17 @@ def test_schemathesis_finds_nothing(bright_is_dirty: Path, tmp_path: Path) -> No
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert found.returncode == 0, found.stdout[-5000:] + found.stderr[-2000:]
-        assert "Tested: 10" in found.stdout
+        assert "Tested: 11" in found.stdout
         assert {line["level"] for line in server.log()} <= {"info", "warning"}
 
 
 def test_description_has_the_limits_of_this_service(bright_is_dirty: Path) -> None:
     described = create_app(Settings(model=bright_is_dirty)).openapi()
-    predict = described["paths"]["/v1/predict"]["post"]
-    form = predict["requestBody"]["content"]["multipart/form-data"]["schema"]
-    assert form["properties"]["photos"]["maxItems"] == 32
-    assert "security" not in predict  # there are no keys
+    for path in ("/v1/predict", "/v1/inspect"):
+        operation = described["paths"][path]["post"]
+        form = operation["requestBody"]["content"]["multipart/form-data"]["schema"]
+        assert form["properties"]["photos"]["maxItems"] == 32
+        assert "security" not in operation  # there are no keys
 
 
 def test_description_is_fit_for_generated_clients(bright_is_dirty: Path, tmp_path: Path) -> None:

@@ -34,6 +34,13 @@ Source = Annotated[
         " such as s3://bucket/folder."
     ),
 ]
+Inspect = Annotated[
+    bool, typer.Option("--inspect", help="Find the dishes first; write a row for each.")
+]
+Column = Annotated[
+    str | None, typer.Option(help="Manifest column that holds the paths \\[default: path].")
+]
+Keep = Annotated[list[str] | None, typer.Option(help="Manifest column to copy into the output.")]
 Root = Annotated[
     str | None,
     typer.Option(
@@ -53,16 +60,10 @@ def batch(
     source: Source,
     out: Annotated[str, typer.Argument(help="Output file: .parquet, .csv or .jsonl.")],
     model: ModelOption = None,
-    inspect: Annotated[
-        bool, typer.Option("--inspect", help="Find the dishes first; write a row for each.")
-    ] = False,
+    inspect: Inspect = False,
     detector: DetectorOption = None,
-    column: Annotated[
-        str | None, typer.Option(help="Manifest column that holds the paths \\[default: path].")
-    ] = None,
-    keep: Annotated[
-        list[str] | None, typer.Option(help="Manifest column to copy into the output.")
-    ] = None,
+    column: Column = None,
+    keep: Keep = None,
     root: Root = None,
     engine: Annotated[
         Engine, typer.Option(help="Run on this machine, or on a Ray cluster.")

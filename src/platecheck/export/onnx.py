@@ -142,7 +142,7 @@ def export(
             info = info.model_copy(update={"thresholds": thresholds, "error_guarantee": guarantee})
             exported = _with_metadata(temporary, info)
         measured = {
-            "reference": _reference(exported, validation, cache),
+            "reference": _reference(exported, validation),
             "metrics": _metrics(exported, run) if measure else {},
         }
         _with_metadata(temporary, info.model_copy(update=measured))
@@ -222,12 +222,8 @@ def _compare(
     return difference, changed
 
 
-def _reference(exported: Classifier, photos: Sequence[Photo], cache: PixelCache) -> Reference:
-    predictions = [
-        prediction
-        for pixels in batches(map(cache.get, photos))
-        for prediction in exported.predict_pixels(pixels, [""] * len(pixels))
-    ]
+def _reference(exported: Classifier, photos: Sequence[Photo]) -> Reference:
+    predictions = list(exported.predict_many(photo.path for photo in photos))
     scores = [p.ood_score for p in predictions if p.ood_score is not None]
     deciles = np.quantile(scores, np.arange(1, 10) / 10).tolist() if scores else []
     labels = Counter(prediction.label for prediction in predictions)
