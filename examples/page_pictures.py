@@ -14,19 +14,22 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests/browser"))
+sys.path[:0] = [str(ROOT / "tests/browser"), str(ROOT)]
 
 from conftest import FLAGS, chromium  # noqa: E402
-from page_fixtures.camera import CAMERA, show  # noqa: E402
+from page_fixtures.camera import CAMERA  # noqa: E402
 from page_fixtures.dishes import (  # noqa: E402
     NO_DISH_FROM_AFAR,
     UNSURE_FROM_AFAR,
     dish,
     far_dish,
     jpeg,
+    rack,
 )
 from page_fixtures.service import Service  # noqa: E402
-from page_fixtures.visits import PHONE, answered, choose, photo, visit  # noqa: E402
+from page_fixtures.visits import PHONE, answered, choose, encode, photo, visit  # noqa: E402
+
+from tests.support.writing import write_detector  # noqa: E402
 
 IMAGES = ROOT / "docs/images"
 DESKTOP = {"width": 1280, "height": 800}
@@ -39,9 +42,14 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS])
         options = (f"--feedback=sqlite:///{folder}/f.db",)
         with Service() as service, Service(*options) as keeping:
-            for take in (answer, unsure, batch, dark, phone, watch):
+            for take in (answer, unsure, batch, dark, phone):
                 take(browser, service.url)
             feedback(browser, keeping.url)
+        # Finds the dishes of rack().
+        cells = write_detector(Path(folder) / "cells.onnx", size=128, grid=4)
+        with Service("--detector", str(cells)) as service:
+            for take in (racks, watch, shift):
+                take(browser, service.url)
 
 
 @contextmanager
@@ -72,7 +80,6 @@ def unsure(browser: Browser, url: str) -> None:
     with picture(browser, url, "page-unsure", viewport=viewport) as page:
         choose(page, photo("from-afar.jpg", jpeg(far_dish(UNSURE_FROM_AFAR))))
         answered(page)
-        expect(page.locator("#advice-trying")).to_be_hidden()
 
 
 def batch(browser: Browser, url: str) -> None:
@@ -98,24 +105,44 @@ def phone(browser: Browser, url: str) -> None:
 
 
 def feedback(browser: Browser, url: str) -> None:
-    """Show the feedback form, filled in."""
+    """Show what can be said of a result."""
     with picture(browser, url, "page-feedback", viewport={**PHONE, "height": 1560}) as page:
         classify_sample(page, "dirty-crumbs-on-stone")
-        page.locator("#feedback-title").click()
-        page.get_by_label("Dirty", exact=True).check()
-        page.get_by_label("I agree").check()
+        page.locator("#feedback").scroll_into_view_if_needed()
+
+
+def racks(browser: Browser, url: str) -> None:
+    """Show a rack with its answers."""
+    with picture(browser, url, "page-rack") as page:
+        choose(page, photo("rack.jpg", jpeg(rack(0, 2, 1, 4, 6, 8, 10, 3, 12, 5, None, 16))))
+        answered(page)
 
 
 def watch(browser: Browser, url: str) -> None:
-    """Show a camera that has seen four dishes."""
+    """Show a camera that has seen two racks."""
     with picture(browser, url, "page-watch", script=CAMERA) as page:
         page.get_by_role("link", name="Watch").click()
-        for number in range(4):
-            show(page, number)
-            if number == 0:
+        for dishes in ((0, 2, 1, 4), (6, 3, None, 10)):
+            page.evaluate("(text) => camera.show(text)", encode(jpeg(rack(*dishes, *[None] * 8))))
+            if not page.locator("#stage.on").count():
                 page.get_by_role("button", name="Start watching").click()
-            expect(page.locator("#log-lines li")).to_have_count(number + 1, timeout=60_000)
-        expect(page.locator("#watch-map")).to_be_visible()
+            counted = page.locator("#log-lines li").nth(3 if 0 in dishes else 5)
+            expect(counted).to_be_attached(timeout=60_000)
+        expect(page.locator("#watch-boxes li")).to_have_count(3)
+
+
+def shift(browser: Browser, url: str) -> None:
+    """Show the record of a shift."""
+    with picture(browser, url, "page-shift") as page:
+        page.get_by_role("link", name="Shift").click()
+        page.get_by_label("Station").fill("Pot wash")
+        for numbers in ((0, 2, 1, 4), (6, 8, 10, 3), (12, 5, 16, 18)):
+            page.get_by_role("link", name="Photos").click()
+            choose(page, photo(f"rack-{numbers[0]}.jpg", jpeg(rack(*numbers))))
+            expect(page.locator("#photo-name")).to_have_text(f"rack-{numbers[0]}.jpg")
+            answered(page)
+        page.get_by_role("link", name="Shift").click()
+        expect(page.locator("#shift-lines li").nth(10)).to_be_attached(timeout=20_000)
 
 
 if __name__ == "__main__":

@@ -67,11 +67,8 @@ def test_watch_logs_each_new_dish(watching: Page, tmp_path: Path, screenshot: Sc
         expect(name(watching)).to_have_text(label)
     expect(lines(watching)).to_have_count(3)
     assert lines(watching).locator(".badge").all_inner_texts() == ["Dirty", "Clean", "Dirty"]
-    assert lines(watching).locator(".line-note + .line-note").all_inner_texts() == [
-        "No. 3",
-        "No. 2",
-        "No. 1",
-    ]
+    notes = lines(watching).locator(".line-note + .line-note")
+    assert notes.all_inner_texts() == ["No. 3", "No. 2", "No. 1"]
     assert totals(watching) == ["1 Clean", "2 Dirty", "0 Unsure"]
     sure = lines(watching).locator(".line-note").first.inner_text()
     expect(watching.locator("#announcer")).to_have_text(f"New dish: Dirty, {sure}")

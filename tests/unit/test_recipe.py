@@ -286,7 +286,11 @@ def test_recipe_written_as_yaml_loads_equal(
 @pytest.mark.parametrize(
     ("recipe", "change", "said"),
     [
-        ("tiny_vgg", "network.heatmap=true", "only efficientnet_lite0, efficientnet_lite2 can predict a heatmap"),
+        (
+            "tiny_vgg",
+            "network.heatmap=true",
+            "only efficientnet_lite0, efficientnet_lite2 can predict a heatmap",
+        ),
         ("plate", "input.size=100", "input.size must be a multiple of 16"),
         ("plate", "network.frozen=true", "a frozen network cannot learn to predict a heatmap"),
         ("tiny_vgg", "teacher={model: plate}", "a teacher needs augmentation.robust"),

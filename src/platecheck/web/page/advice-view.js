@@ -13,6 +13,7 @@ const FAULTS = {
   "low JPEG quality": ["isCompressed", "sendOriginal"],
   "too blurred": ["isBlurred", "holdStill"],
   "too noisy": ["isNoisy", "addLight"],
+  "partly hidden": ["isHidden", "showWhole"],
 };
 
 /**

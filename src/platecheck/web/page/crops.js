@@ -1,8 +1,11 @@
 // @ts-check
 /** Which part of a photo each dish is judged on, as inspector.py decides in the service. */
 
-const MARGIN = 0.08; // around a dish, as a share of its box
-const FILLS = 0.25; // share of the photo from which its only dish is judged in the whole photo
+const MARGIN = 0.15; // around a dish, as a share of its box
+const FILLS = 0.2; // share of the photo from which its only dish is judged in the whole photo
+const MIN_VISIBLE = 0.7; // share of a dish at the photo's edge below which it cannot be called clean
+const MIN_ASPECT = 0.25; // shorter by longer side of a box, likewise
+const EDGE = 0.01; // share of the photo within which a box touches its edge
 
 /**
  * @param {number[][]} boxes x0, y0, x1, y1 of the dishes, in pixels of the photo
@@ -19,6 +22,17 @@ export function cropsOf(boxes, width, height) {
     const [right, bottom] = [Math.min(width, x1 + x), Math.min(height, y1 + y)];
     return [Math.max(0, x0 - x), Math.max(0, y0 - y), right, bottom];
   });
+}
+
+/** Return whether most of a dish is probably out of sight; boxes hold what can be seen. */
+export function isHidden([x0, y0, x1, y1], { width, height }) {
+  const [wide, high] = [x1 - x0, y1 - y0];
+  const touches = (start, end, length) => start <= EDGE * length || end >= (1 - EDGE) * length;
+  return (
+    Math.min(wide, high) < MIN_ASPECT * Math.max(wide, high) ||
+    (touches(x0, x1, width) && wide < MIN_VISIBLE * high) ||
+    (touches(y0, y1, height) && high < MIN_VISIBLE * wide)
+  );
 }
 
 /**

@@ -6,7 +6,7 @@
  * after the other, so only one photo is in memory at a time.
  */
 
-import { cropsOf, cut } from "./crops.js";
+import { area, cropsOf, cut, isHidden } from "./crops.js";
 import { chooseDishes, letterbox } from "./detect.js";
 import { decodePhoto } from "./open-photo.js";
 import { overlay } from "./overlay.js";
@@ -97,8 +97,12 @@ async function inspect({ blob, heatmap }) {
     const source = sourceOf(crops, photo, opened);
     const dishes = [];
     for (const [index, crop] of crops.entries()) {
-      const answer = await classify(cut(source, crop, photo), heatmap);
-      dishes.push({ ...found[index], crop, ...answer });
+      const dish = {
+        ...found[index],
+        crop,
+        ...(await classify(cut(source, crop, photo), heatmap)),
+      };
+      dishes.push(isWhole(crops, photo) ? dish : asPart(dish, photo));
     }
     const fault = dishes.map(({ quality }) => quality).find((each) => each !== "ok");
     const quality = fault ?? (dishes.length || !model.quality_check ? "ok" : findFault(opened));
@@ -126,9 +130,20 @@ function sourceOf(crops, photo, opened) {
   const { width, height } = photo;
   const side = Math.min(...crops.map(([x0, y0, x1, y1]) => Math.min(x1 - x0, y1 - y0)));
   const share = Math.min(1, model.size / Math.max(side, 1));
-  const isWhole = crops.length === 1 && side === Math.min(width, height);
-  if (isWhole || opened.height >= Math.floor(share * height)) return opened;
+  if (isWhole(crops, photo) || opened.height >= share * height) return opened;
   return photo.reduced(Math.ceil(share * width), Math.ceil(share * height), true);
+}
+
+function isWhole(crops, { width, height }) {
+  return crops.length === 1 && area(crops[0]) === width * height;
+}
+
+/** Return a dish of several, or a small one: never "not a dish", nor clean if hidden. */
+function asPart(dish, photo) {
+  const label = dish.label === "not a dish" ? "unsure" : dish.label;
+  const judged = { ...dish, label };
+  if (!model.quality_check || dish.quality !== "ok" || !isHidden(dish.box, photo)) return judged;
+  return { ...judged, label: withQuality(label, "partly hidden"), quality: "partly hidden" };
 }
 
 /** Classify a photo of one dish. */
@@ -154,6 +169,9 @@ async function classify(photo, heatmap) {
 /** Return the class, "unsure" or "not a dish", like ModelInfo.label and Prediction.with_quality. */
 function decide(topClass, confident, oodScore, quality) {
   if (model.oddness_limit !== null && oodScore > model.oddness_limit) return "not a dish";
-  if (topClass.toLowerCase() === "clean" && quality !== "ok") return "unsure";
-  return confident ? topClass : "unsure";
+  return withQuality(confident ? topClass : "unsure", quality);
+}
+
+function withQuality(label, quality) {
+  return label.toLowerCase() === "clean" && quality !== "ok" ? "unsure" : label;
 }

@@ -7,14 +7,15 @@
 import { resize, roundHalfToEven } from "./resize.js";
 
 const SIDE = 384;
-const MIN_SIDE = 48;
+const MIN_SIDE = 64;
 const MIN_LIGHT = 60;
-const MAX_GLARE = 0.5;
+const MAX_GLARE = 0.3;
 const MAX_BLOCKS = 0.4;
 const MAX_BLUR = 0.56;
 const MAX_NOISE = 12;
 const OVEREXPOSED = 250;
 const BLUR_SPAN = 9;
+const COLUMN = 4; // blur is measured along every fourth column and row
 
 /**
  * @param {import("./resize.js").Photo} photo of one dish
@@ -28,7 +29,9 @@ export function findFault(photo) {
   if (light < MIN_LIGHT) return "too dark";
   if (glare > MAX_GLARE) return "too bright";
   if (Math.min(...axes.map(blocks)) > MAX_BLOCKS) return "low JPEG quality";
-  if (Math.max(...axes.map(blur)) > MAX_BLUR) return "too blurred";
+  const half = halved(grey);
+  const blurs = [...axes.map((axis) => blur(axis, COLUMN)), blur(half), blur(transposed(half))];
+  if (Math.max(...blurs) > MAX_BLUR) return "too blurred";
   if (noise(grey) > MAX_NOISE) return "too noisy";
   return "ok";
 }
@@ -52,6 +55,16 @@ function transposed({ values, rows, columns }) {
   return { values: turned, rows: columns, columns: rows };
 }
 
+/** Return means of 2 × 2 pixels. */
+function halved({ values, columns, ...whole }) {
+  const [height, width] = [whole.rows >> 1, columns >> 1];
+  const half = new Float32Array(height * width).map((_, i) => {
+    const at = 2 * Math.floor(i / width) * columns + 2 * (i % width);
+    return (values[at] + values[at + 1] + values[at + columns] + values[at + columns + 1]) / 4;
+  });
+  return { values: half, rows: height, columns: width };
+}
+
 /** Return the 95th percentile of the luminance and the share of overexposed pixels. */
 function exposure(values) {
   const sorted = values.slice().sort();
@@ -60,11 +73,11 @@ function exposure(values) {
 }
 
 /** Return the share of the steps between neighbours in a column that blurring it keeps. */
-function blur({ values, rows, columns }) {
+function blur({ values, rows, columns }, every = 1) {
   if (rows < 2) return 0;
   const at = (row, column) => values[Math.min(rows - 1, Math.max(0, row)) * columns + column];
   let [total, lost] = [0, 0];
-  for (let column = 0; column < columns; column++) {
+  for (let column = 0; column < columns; column += every) {
     for (let row = 0; row < rows - 1; row++) {
       const step = Math.abs(at(row + 1, column) - at(row, column));
       // Moving the mean of BLUR_SPAN pixels by one adds one pixel and drops another.
