@@ -37,7 +37,7 @@ serve: $(VENV)/.installed-serve
 	@$(BIN)/platecheck serve
 
 check: lint
-	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow" tests/unit
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow" --hypothesis-profile quick tests/unit
 
 PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --durations 20
 

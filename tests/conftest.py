@@ -16,6 +16,7 @@ from tests.support import writing
 
 # No test measures time, so a slow machine must not fail one either.
 settings.register_profile("platecheck", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("quick", settings.get_profile("platecheck"), max_examples=20)
 settings.load_profile("platecheck")
 
 # Set by commands that run inside this process; a test must not hand them to the next one.
