@@ -128,13 +128,14 @@ def _warn_output(sources: list[str]) -> None:
 def _open(source: str, allow_private: bool) -> "Source":
     from platecheck.inputs import LazyFile, is_url
     from platecheck.photo import MAX_BYTES
-    from platecheck.urls import fetch_photo
 
     if source == STDIN:
         stdin = io.BytesIO(sys.stdin.buffer.read(MAX_BYTES + 1))
         stdin.name = "<stdin>"
         return stdin
     if is_url(source):
+        from platecheck.urls import fetch_photo
+
         fetch = partial(fetch_photo, source, allow_private=allow_private)
         return cast("BinaryIO", LazyFile(source, fetch))
     return source
