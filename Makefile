@@ -1,6 +1,6 @@
 # make demo   the main task on rendered dishes: train, evaluate, report, export, predict
 # make check  lint, types, layers and the quick unit tests: before every commit
-# make test   lint, and tests of everything; installs Chromium, WebKit and PostgreSQL if missing
+# make test   lint, and all tests but the slow ones; installs Chromium, WebKit and PostgreSQL if missing
 # make test-slow   the tests of many seconds: every kill point, tracing, Docker, notebook
 # make coverage    line coverage of both
 # make test-latest, make test-lowest   smoke tests with the newest and the lowest versions allowed

@@ -20,7 +20,7 @@ from platecheck.cpus import cpu_count
 from platecheck.errors import DataError, MissingExtraError, OutputError, PlatecheckError
 from platecheck.glob import is_remote
 
-PART_ROWS = 1000
+SHARD_ROWS = 1000
 
 # Concurrent remote photos per core: remote reads are I/O-bound.
 REMOTE_WORKERS = 8
@@ -54,7 +54,7 @@ class Job:
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
     workers: int | None = None
-    shard_rows: int = PART_ROWS  # photos per shard
+    shard_rows: int = SHARD_ROWS  # photos per shard
     one_file: bool = True
     overwrite: bool = False
 
