@@ -1,7 +1,7 @@
 # make demo   the main task on rendered dishes: train, evaluate, report, export, predict
 # make check  lint, types, layers and the quick unit tests: before every commit
-# make test   lint, and tests of everything; installs Chromium, WebKit and PostgreSQL if missing
-# make test-slow   the tests of more than ten seconds: every kill point, tracing, Docker, notebook
+# make test   lint, and all tests but the slow ones; installs Chromium, WebKit and PostgreSQL if missing
+# make test-slow   the tests of many seconds: every kill point, tracing, Docker, notebook
 # make coverage    line coverage of both
 # make test-latest, make test-lowest   smoke tests with the newest and the lowest versions allowed
 # make docs   build the documentation site in build/site
@@ -37,7 +37,7 @@ serve: $(VENV)/.installed-serve
 	@$(BIN)/platecheck serve
 
 check: lint
-	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow" tests/unit
+	$(BIN)/python -m pytest -q -n auto --dist loadfile -m "not slow" --hypothesis-profile quick tests/unit
 
 PYTEST := $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile --durations 20
 

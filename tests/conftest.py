@@ -15,7 +15,10 @@ from platecheck.cli import main
 from tests.support import writing
 
 # No test measures time, so a slow machine must not fail one either.
-settings.register_profile("platecheck", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+calm = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("platecheck", calm, derandomize=True)  # the same examples in every run
+settings.register_profile("quick", calm, derandomize=True, max_examples=20)
+settings.register_profile("random", calm)
 settings.load_profile("platecheck")
 
 # Set by commands that run inside this process; a test must not hand them to the next one.

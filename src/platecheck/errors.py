@@ -7,7 +7,6 @@ import warnings
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 
 class PlatecheckError(Exception):
@@ -101,6 +100,8 @@ def how_to_install(extra: str) -> str:
         installed = distribution("platecheck")
     except PackageNotFoundError:
         return f"install platecheck with its extra {extra}"
+    from urllib.request import url2pathname  # loads ssl and email, which predicting does without
+
     origin = json.loads(installed.read_text("direct_url.json") or "{}")
     url = origin.get("url", "")
     path = Path(url2pathname(urlsplit(url).path))

@@ -52,6 +52,7 @@ def reconnect(page: Page) -> None:
     status(page, "Connected")
 
 
+@pytest.mark.slow
 def test_offline_stopped_service_is_replaced_until_it_is_back(browser: Browser) -> None:
     with Service() as passing, visit(browser, passing.url, offline=True) as page:
         choose(page, DIRTY)

@@ -45,6 +45,7 @@ def sick(tmp_path_factory: pytest.TempPathFactory, rendered: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_heic_photos_are_audited(tmp_path: Path, rendered: Path) -> None:
     folder = Path(shutil.copytree(rendered, tmp_path / "dishes"))
     heic = Path(__file__).parents[1] / "unit" / "heif_fixtures" / "orientation6.heic"
@@ -106,6 +107,7 @@ def test_fail_on_sets_the_exit_code(
     assert run(folder, "--fail-on", limit).exit_code == code
 
 
+@pytest.mark.slow
 def test_set_without_splits_is_audited(tmp_path: Path, write_photos: WritePhotos) -> None:
     folder = write_photos(tmp_path / "set", {"empty": 12, "full": 14, "half": 11})
     found = json.loads(run(folder, "--json", "--fail-on", "never").stdout)

@@ -34,6 +34,7 @@ def check_and_empty(store: Store, done: list[Said]) -> None:
         store.delete(each)
 
 
+@pytest.mark.slow
 def test_store_killed_at_each_step_keeps_what_was_acknowledged(place: Place, store: Store) -> None:
     for die_at in count(1):
         first = store.add(photo(0), "clean", ANSWER)
@@ -47,6 +48,7 @@ def test_store_killed_at_each_step_keeps_what_was_acknowledged(place: Place, sto
     assert die_at > 15
 
 
+@pytest.mark.slow
 def test_store_killed_among_other_writers_keeps_what_was_acknowledged(
     place: Place, store: Store
 ) -> None:

@@ -107,6 +107,7 @@ def test_open_store_of_old_version_keeps_files_it_cannot_import(
     assert f"{name(1)} was not imported" in caplog.text
 
 
+@pytest.mark.slow
 def test_import_killed_at_each_step_is_complete_when_repeated(tmp_path: Path) -> None:
     for die_at in count(1):
         url, folder = f"sqlite:///{tmp_path}/{die_at}.db", tmp_path / f"photos{die_at}"

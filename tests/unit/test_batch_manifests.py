@@ -250,6 +250,7 @@ def test_manifest_kind(name: str, kind: str | None) -> None:
 @in_one_folder
 @given(NAMES.map(lambda name: name.replace(b"/", b"-")).filter(lambda name: name.strip(b".")))
 def test_photo_at_opens_every_name(tmp_path: Path, name: bytes) -> None:
+    assume(not name.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)))  # a list of UTF-16
     place = tmp_path / os.fsdecode(name)
     Image.new("RGB", (3, 2), (9, 9, 9)).save(place, "png")
     try:

@@ -105,7 +105,7 @@ def test_with_validation_halves_test_as_the_reference_does() -> None:
         assert new == old or (new == replace(old, split="val") and old.split == "test")
 
 
-@given(share=st.floats(0, 0.9), clean=st.integers(20, 90), dirty=st.integers(20, 90))
+@given(share=st.floats(0, 0.8), clean=st.integers(20, 90), dirty=st.integers(20, 90))
 def test_with_validation_val_to_train_leaves_test_alone(
     share: float, clean: int, dirty: int
 ) -> None:

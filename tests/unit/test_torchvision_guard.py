@@ -55,6 +55,7 @@ def test_install_makes_torchvision_importable() -> None:
     assert found.returncode == 0, found.stderr
 
 
+@pytest.mark.slow
 def test_install_after_a_failed_import_imports_again(tmp_path: Path) -> None:
     path = write_torchvision(tmp_path, REGISTER)
     assert "operator torchvision::nms does not exist" in python("import torchvision", path).stderr
@@ -66,6 +67,7 @@ def test_install_after_a_failed_import_imports_again(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "code",
     [

@@ -28,7 +28,7 @@ from platecheck.errors import DataError, MissingExtraError, OutputError, Platech
 from platecheck.glob import is_remote
 from platecheck.model_file import BUNDLED_DETECTORS
 
-PART_ROWS = 1000
+SHARD_ROWS = 1000
 
 # Concurrent remote photos per core: remote reads are I/O-bound.
 REMOTE_WORKERS = 8
@@ -62,7 +62,7 @@ class Job:
     engine: Literal["local", "ray"] = "local"
     address: str | None = None
     workers: int | None = None
-    shard_rows: int = PART_ROWS  # photos per shard
+    shard_rows: int = SHARD_ROWS  # photos per shard
     one_file: bool = True
     overwrite: bool = False
     inspect: bool = False  # find the dishes first, and write a row for each

@@ -61,13 +61,14 @@ def open_source(source: str, *, allow_private: bool) -> "Source":
     """Return a photo to decode; URLs are read later, in the thread that decodes them."""
     from platecheck.inputs import LazyFile, is_url
     from platecheck.photo import MAX_BYTES
-    from platecheck.urls import fetch_photo
 
     if source == STDIN:
         stdin = io.BytesIO(sys.stdin.buffer.read(MAX_BYTES + 1))
         stdin.name = "<stdin>"
         return stdin
     if is_url(source):
+        from platecheck.urls import fetch_photo
+
         fetch = partial(fetch_photo, source, allow_private=allow_private)
         return cast("BinaryIO", LazyFile(source, fetch))
     return source

@@ -9,7 +9,6 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_origin
 
-import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from platecheck.cpus import cpu_count
@@ -167,7 +166,7 @@ def load_settings(file: Path | None = None, **flags: Any) -> Settings:
         raise SettingsError(f'{names[0]}: not a JSON list, such as \'["one", "two"]\'') from error
     except RecursionError as error:
         raise SettingsError(f"{file or 'settings'}: nested too deeply") from error
-    except (yaml.YAMLError, OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise SettingsError(f"{file or 'settings'}: {' '.join(str(error).split())}") from error
 
 
@@ -222,7 +221,12 @@ def _warn(written: str, name: str) -> None:
 def _read(file: Path) -> dict[str, Any]:
     if not file.is_file():
         raise SettingsError(f"{file}: no such settings file")
-    found = yaml.safe_load(file.read_bytes()) or {}
+    import yaml  # only where a command reads settings
+
+    try:
+        found = yaml.safe_load(file.read_bytes()) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise SettingsError(f"{file}: not a mapping of settings, such as port: 8000")
     return found
