@@ -159,18 +159,18 @@ def test_compose_scene_visible_share_falls_where_dishes_overlap() -> None:
     assert min(among) < 0.4
 
 
-def test_compose_scene_without_dishes_is_the_background(background: np.ndarray) -> None:
-    photo, boxes, visible = compose_scene(np.random.default_rng(0), [], background, 64)
+def test_compose_scene_without_dishes_is_the_background() -> None:
+    photo, boxes, visible = compose_scene(np.random.default_rng(0), [], BACKGROUND, 64)
     assert boxes.shape == (0, 4)
     assert visible.shape == (0,)
-    assert background.min() <= photo.min() < photo.max() <= background.max()
+    assert BACKGROUND.min() <= photo.min() < photo.max() <= BACKGROUND.max()
 
 
-def test_compose_scene_repeats_with_its_seed_and_changes_no_input(background: np.ndarray) -> None:
+def test_compose_scene_repeats_with_its_seed_and_changes_no_input() -> None:
     dishes = [cut_out(colour, side) for colour, side in zip(COLOURS, (12, 300, 40), strict=False)]
     before = [dish.copy() for dish in dishes]
     one, other = (
-        compose_scene(np.random.default_rng(5), dishes, background, 128) for _ in range(2)
+        compose_scene(np.random.default_rng(5), dishes, BACKGROUND, 128) for _ in range(2)
     )
     for a, b in zip(one, other, strict=True):
         np.testing.assert_array_equal(a, b)

@@ -158,6 +158,13 @@ def test_glass_shows_what_stands_behind_it() -> None:
     assert np.median(changed) < 0.25 * bare[seen].mean() + 0.1
 
 
+def test_glass_may_fill_a_large_photo() -> None:
+    glass = plate(np.random.default_rng(7), "glass")
+    camera = look_at(np.array([0, -16, 12]), np.array([0, 0, 4]), 1.0, 0.0)
+    _, frame, _ = render(scene_of(glass), camera, 640)
+    assert (frame.thing == 3).sum() > 2**15  # OpenCV's images have fewer rows
+
+
 def test_basin_is_as_deep_as_given_and_lit_from_above() -> None:
     basin = Basin((0, 0), (20, 15), 12, 4, 3)
     start = np.array([[0, 0, 0], [19.5, 0, 0]], np.float32)

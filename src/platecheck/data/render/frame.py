@@ -11,7 +11,7 @@ from platecheck.data.render.camera import Camera, across, look_at
 from platecheck.data.render.light import Light, diffuse, fresnel, reflected
 from platecheck.data.render.pixels import Floats, grey, step, tinted
 from platecheck.data.render.shapes import EDGE
-from platecheck.data.render.solids import FAR, Basin, Rod, Solid, sampled, unit
+from platecheck.data.render.solids import FAR, Basin, Rod, Solid, fold, sampled, unit
 from platecheck.data.render.surface import Surface
 from platecheck.data.render.tabletops import Background
 
@@ -337,8 +337,9 @@ def _glass(image: Floats, frame: Frame, paint: Paint, scene: Scene, number: int)
         here, r = (t < FAR).astype(np.float32)[:, None], solid.body.radius(p)
         normal = solid.body.normals(p, r) @ solid.turn.T
         along = np.einsum("ni,ni->n", normal, d)[:, None]
-        mirror = (d - 2 * along * normal).T[..., None]
-        gleam, along = reflected(scene.light.room, *mirror)[:, 0], np.abs(along).clip(0, 1)
+        mirror = (d - 2 * along * normal)[fold(len(hit))].transpose(2, 0, 1)
+        gleam = reflected(scene.light.room, *mirror).reshape(-1, 3)[: len(hit)]
+        along = np.abs(along).clip(0, 1)
         out += left * here * (fresnel(0.07, along) * gleam + 0.015)
         left = left * (1 - here * (0.08 + 0.55 * (1 - along) ** 3))
         if layer == 0:

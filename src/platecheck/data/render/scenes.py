@@ -17,7 +17,7 @@ EMPTY_KINDS = tuple(kind for kind in SETTINGS if kind not in DISH_KINDS)
 SCENE_KINDS = DISH_KINDS + EMPTY_KINDS
 MOST_DISHES = 12
 MIN_SIZE, MAX_SIZE = 160, 1280
-LEAST, LEAST_VISIBLE = 3e-4, 0.06  # of the photo, of itself: a dish that shows less has no box
+LEAST, LEAST_VISIBLE = 1e-3, 0.2  # of the photo, of itself: a dish that shows less has no box
 
 
 @dataclass(frozen=True)
