@@ -30,7 +30,7 @@ def test_schemathesis_finds_nothing(bright_is_dirty: Path, tmp_path: Path) -> No
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert found.returncode == 0, found.stdout[-5000:] + found.stderr[-2000:]
-        assert "Tested: 11" in found.stdout
+        assert "Tested: 12" in found.stdout
         assert {line["level"] for line in server.log()} <= {"info", "warning"}
 
 

@@ -22,6 +22,7 @@ from platecheck.serving.settings import MB, Settings, load_settings
 from tests.conftest import WriteModel
 from tests.dockerfile import read_dockerfile
 from tests.support.photos import png
+from tests.support.writing import write_detector
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -170,13 +171,17 @@ def metrics(tmp_path_factory: pytest.TempPathFactory, write_model: WriteModel) -
         folder / "m.onnx", oddness=True, reference=Reference(answers={"clean": 1, "dirty": 1})
     )
     url = f"sqlite:///{folder}/f.db"
-    app = create_app(Settings(model=model, keys=folder / "keys.txt", feedback=url))
+    detector = write_detector(folder / "d.onnx")
+    settings = Settings(model=model, detector=detector, keys=folder / "keys.txt", feedback=url)
+    app = create_app(settings)
     form = [("photos", png(0))] * 25
     with TestClient(app, "http://127.0.0.1:8000") as client:
         assert client.post("/v1/predict", content=png()).status_code == 401
         client.headers["Authorization"] = f"Bearer {key}"
         for _ in range(LEAST // len(form)):
             assert client.post("/v1/predict", files=form).status_code == 200
+        dishes = client.post("/v1/inspect", content=png()).json()["photos"][0]["dishes"]
+        assert dishes
         said = {"right": "clean", "consent": "true"}
         given = client.post("/v1/feedback", data=said, files={"photo": png()})
         assert given.status_code == 201

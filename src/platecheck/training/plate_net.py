@@ -203,7 +203,9 @@ class _PaddedConvolution(torch.autograd.Function):
     ) -> Any:
         before, after = padding
         pads = [before, before, after, after]
-        given = [inputs, weight] if bias is None or bias.node().mustBeNone() else [inputs, weight, bias]
+        given = (
+            [inputs, weight] if bias is None or bias.node().mustBeNone() else [inputs, weight, bias]
+        )
         return graph.op("Conv", *given, strides_i=stride, pads_i=pads, group_i=groups)
 
 
