@@ -53,7 +53,9 @@ def test_predict_of_a_folder_as_json(cli: Cli, model: Path, plates: Path) -> Non
     names = [Path(each["photo"]).relative_to(plates).as_posix() for each in found]
     assert names == ["a.png", "b.PNG", "d.png", "deeper/c.png"]
     assert [each["label"] for each in found] == ["clean", "dirty", "clean", "dirty"]
-    keys = ["photo", "label", "probability", "probabilities", "top_class", "needed", "oddness"]
+    keys = [
+        "photo", "label", "probability", "probabilities", "top_class", "needed", "oddness", "quality",
+    ]  # fmt: skip
     assert list(found[1]) == keys
     assert found[1]["probabilities"]["dirty"] == found[1]["probability"]
     assert found[1]["probability"] == pytest.approx(dirty(240), abs=1e-5)
