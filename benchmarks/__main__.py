@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", nargs="*", choices=list(benchmarks(Path(), [])))
+    parser.add_argument("--only", nargs="*", choices=list(benchmarks(Path(), [], Path())))
     parser.add_argument("--out", type=Path, default=HERE)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -35,7 +35,7 @@ def main() -> None:
         paths = [photo.path for photo in list_photos(data).photos]
         spread = paths[:: max(1, len(paths) // 100)]
         measured = earlier(options.out / "results.json") if options.only else {}
-        for name, measure in benchmarks(data, spread).items():
+        for name, measure in benchmarks(data, spread, Path(folder)).items():
             if not options.only or name in options.only:
                 print(f"measuring: {name}", flush=True)
                 measured[name] = measure()
@@ -52,13 +52,14 @@ def earlier(path: Path) -> dict[str, list[Row]]:
     return found
 
 
-def benchmarks(data: Path, spread: list[Path]) -> dict[str, Callable[[], list[Row]]]:
+def benchmarks(data: Path, spread: list[Path], folder: Path) -> dict[str, Callable[[], list[Row]]]:
     """What can be measured, by name."""
     return {
         "start": lambda: [predicting.whole_process(spread[0], rounds=5)],
         "one": lambda: [
             predicting.one_photo(spread[:20], rounds=5, model=model) for model in BUNDLED_MODELS
         ],
+        "inspect": lambda: predicting.one_inspection(spread[:20], folder, rounds=5),
         "many": lambda: [predicting.many_photos(spread, rounds=5)],
         "epoch": lambda: training.epochs_from_scratch(data, rounds=3),
         "transfer": lambda: training.transfer_until_good(data),
@@ -87,7 +88,7 @@ def write(measured: dict[str, list[Row]], described: str, out: Path) -> None:
         "| what | against | ours | ratio | goal |",
         "|---|---|---|---|---|",
     ]
-    for row in (row for name in benchmarks(Path(), []) for row in measured.get(name, [])):
+    for row in (row for name in benchmarks(Path(), [], Path()) for row in measured.get(name, [])):
         span = f" ({min(row.ratios):.2f}–{max(row.ratios):.2f})" if len(row.ratios) > 1 else ""
         goal = f"{row.goal:g}×" if row.goal else "–"
         cells = (

@@ -7,25 +7,30 @@ import argparse
 import csv
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.cpus import in_threads
+from platecheck.data.composite import compose_scene
 from platecheck.data.folders import Photo, read_photos
 from platecheck.data.segmentation import MaskCache
 from platecheck.detector import iou
 from platecheck.evaluation.background_swap import BackgroundSwap
 from platecheck.evaluation.compare import Comparison
-from platecheck.evaluation.metrics import Proportion
+from platecheck.evaluation.metrics import Proportion, reliability
 from platecheck.inspector import Dish, Inspection, Inspector
 from platecheck.photo import open_photo
 
 MATCH, TIGHT = 0.5, 0.7  # intersections over union
 VISIBLE = (0.2, 0.4, 0.6, 0.8, 1.01)
 SWAP_SIDE = 576  # pixels of photos on exchanged backgrounds
+SCENES, WHOLE = (
+    400,
+    0.9,
+)  # composed scenes; visible share of dishes that count, as dirt may be hidden
 
 Pixels = NDArray[np.uint8]
 
@@ -79,11 +84,54 @@ def single_dishes(inspector: Inspector, folder: Path, split: str) -> None:
         inspector, "as they are", [lambda p=photo: open_photo(p.path) for photo in photos], names
     )
     swap = BackgroundSwap(photos, SWAP_SIDE, seed=0)
+    composed_scenes(inspector, swap, classes)
     names = [classes[swap.photos[dish].photo.label] for dish in swap.dishes]
     for name, choice in (("random", swap.others), ("the other class's", swap.next_class)):
         chosen = [(dish, swap.draw(dish, choice(dish), 1)) for dish in swap.dishes]
         images = [lambda pair=pair: swap.mixed(*pair) for pair in chosen]
         compare(inspector, f"on {name} backgrounds", images, names)
+
+
+def composed_scenes(inspector: Inspector, swap: BackgroundSwap, classes: Sequence[str]) -> None:
+    """Judge dishes in scenes of several: their crops come from the detector."""
+
+    def mask(index: int) -> NDArray[np.uint8]:
+        return swap.photos[index].dish_mask.mask(swap.size, swap.size)
+
+    def judge(number: int) -> list[tuple[str, Dish | None]]:
+        rng = np.random.default_rng(number)
+        chosen = rng.choice(swap.dishes, int(rng.integers(2, 6)), replace=False).tolist()
+        dishes = [np.dstack((swap.original(i), mask(i))) for i in chosen]
+        table = swap.only_background(int(rng.choice(swap.backgrounds)))
+        photo, boxes, visible = compose_scene(rng, dishes, table, 1024)
+        if len(boxes) < len(dishes):
+            return []  # one is hidden, but which?
+        left = list(inspector.inspect(photo).dishes)
+        known = [
+            (classes[swap.photos[i].photo.label], take(left, box))
+            for i, box in zip(chosen, boxes, strict=True)
+        ]
+        return [pair for pair, share in zip(known, visible, strict=True) if share >= WHOLE]
+
+    judged = [pair for pairs in in_threads(judge, range(SCENES)) for pair in pairs]
+    print(f"  {SCENES} scenes of 2 to 5 of these dishes; those of which hardly anything is hidden")
+    share("dishes found", [dish is not None for _, dish in judged])
+    labels(judged)
+    found = [(truth, dish.prediction) for truth, dish in judged if dish]
+    rows = np.array([list(each.probabilities.values()) for _, each in found])
+    truths = np.array([list(found[0][1].probabilities).index(truth) for truth, _ in found])
+    share("most probable class right", (rows.argmax(1) == truths).tolist())
+    print(f"  expected calibration error {reliability(rows, truths).ece:.3f}")
+
+
+def labels(judged: Sequence[tuple[str, Dish | None]]) -> None:
+    """Count the labels of dishes that were found, by the true one."""
+    for truth, label in product(("clean", "dirty"), repeat=2):
+        said = [dish.label == label for true, dish in judged if dish and true == truth]
+        share(f"{truth} called {label}", said)
+    for label in ("clean", "dirty"):
+        wrong = [truth != label for truth, dish in judged if dish and dish.label == label]
+        share(f"of those called {label}, wrong", wrong)
 
 
 def compare(
@@ -132,11 +180,7 @@ def rendered_scenes(inspector: Inspector, folder: Path, split: str) -> None:
         seen = [dish is not None for row, dish in known if low <= float(row["visible"]) < high]
         share(f"dishes found, {low:.0%} to {min(high, 1):.0%} visible", seen)
     share("found that are none", [row is None for row, dish in matched if dish])
-    judged = [(row["label"], dish.label) for row, dish in known if dish]
-    share("clean called clean", [label == "clean" for truth, label in judged if truth == "clean"])
-    share("clean called dirty", [label == "dirty" for truth, label in judged if truth == "clean"])
-    share("dirty called dirty", [label == "dirty" for truth, label in judged if truth == "dirty"])
-    share("dirty called clean", [label == "clean" for truth, label in judged if truth == "dirty"])
+    labels([(row["label"], dish) for row, dish in known])
 
 
 def match(
@@ -148,13 +192,17 @@ def match(
         if not row["label"]:
             continue
         box = np.array([float(row[side]) for side in ("x0", "y0", "x1", "y1")], np.float32)
-        best = max(left, key=lambda dish: overlap(dish.box, box), default=None)
-        if best and overlap(best.box, box) >= MATCH:
-            left.remove(best)
-            yield row, best
-        else:
-            yield row, None
+        yield row, take(left, box)
     yield from ((None, dish) for dish in left)
+
+
+def take(left: list[Dish], box: NDArray[np.float32]) -> Dish | None:
+    """Remove and return the dish that matches a box best, if any does."""
+    best = max(left, key=lambda dish: overlap(dish.box, box), default=None)
+    if best is None or overlap(best.box, box) < MATCH:
+        return None
+    left.remove(best)
+    return best
 
 
 def verdicts(inspector: Inspector, folder: Path) -> None:

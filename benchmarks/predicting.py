@@ -2,13 +2,17 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
 from benchmarks.timing import Row, compare
 from platecheck.classifier import Classifier
+from platecheck.data.render import render_scene
+from platecheck.inspector import Inspector
 from platecheck.training import torchvision_guard
 
 torchvision_guard.install()
@@ -58,6 +62,34 @@ def one_photo(photos: list[Path], *, rounds: int, model: str = "plate") -> Row:
     )
     torch.set_num_threads(threads)
     return row
+
+
+def one_inspection(photos: list[Path], folder: Path, *, rounds: int) -> list[Row]:
+    """Photos of one dish and rendered ones of eight, on one core, against `Classifier.predict`."""
+    inspector = Inspector.load()
+    tables = []
+    for seed in range(100):
+        scene = render_scene(np.random.default_rng(seed), size=1280, kind="table", dishes=8)
+        path = folder / f"table-{seed}.jpg"
+        Image.fromarray(scene.photo).save(path, quality=90)
+        if len(inspector.inspect(path).dishes) == 8:
+            tables.append(path)
+        if len(tables) == 5:
+            break
+
+    def run(judge: Callable[[Path], object], paths: list[Path]) -> Callable[[], object]:
+        return lambda: [judge(path) for path in paths]
+
+    return [
+        compare(
+            f"{len(paths)} photos of {number} one by one, on one core",
+            ("Classifier.predict", run(inspector.classifier.predict, paths)),
+            ("Inspector.inspect", run(inspector.inspect, paths)),
+            rounds=rounds,
+            note="opening and decoding the file included",
+        )
+        for number, paths in (("one dish", photos), ("eight dishes, 1280 px", tables))
+    ]
 
 
 def many_photos(photos: list[Path], *, rounds: int) -> Row:
