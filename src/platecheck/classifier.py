@@ -1,26 +1,16 @@
 """Load an exported model and classify photos with NumPy and ONNX Runtime only."""
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from platecheck.errors import ModelError, PhotoError, warn_renamed
-from platecheck.model_file import (
-    BUNDLED_MODELS,
-    DEFAULT,
-    ModelSource,
-    find_model,
-    open_session,
-    read_model,
-)
-from platecheck.model_info import CLEAN, UNSURE, ModelInfo, class_key, first_line, read_info
+from platecheck.errors import PhotoError, warn_renamed
+from platecheck.model_file import BUNDLED_MODELS, DEFAULT, OnnxModel, find_model
+from platecheck.model_info import CLEAN, UNSURE, ModelInfo, class_key, read_info
 from platecheck.photo import MAX_PIXELS, Color, Source, open_reduced, photo_name, resize_photo
 from platecheck.quality import OK, measure
 from platecheck.stream import stream
@@ -127,11 +117,8 @@ class ModelOutputs:
     ood_score: NDArray[np.float32] | None = None  # [N]
 
 
-class Classifier:
-    """An exported model.
-
-    Thread-safe. Pickling stores the path, and unpickling loads the file again; of a model that was
-    loaded from bytes or an open file, it stores the bytes.
+class Classifier(OnnxModel[ModelInfo]):
+    """An exported model that classifies photos. One photo uses one core.
 
     Examples:
         >>> classifier = Classifier.load()
@@ -139,84 +126,30 @@ class Classifier:
         'dirty'
     """
 
-    def __init__(
-        self, session: onnxruntime.InferenceSession, info: ModelInfo, fingerprint: str
-    ) -> None:
-        """Wrap an existing session; `fingerprint` is the SHA-256 of the file. See `load`."""
-        self.session = session
-        self.info = info
-        self.fingerprint = fingerprint
-        self._origin: Path | str | bytes | None = None
+    BUNDLED = BUNDLED_MODELS
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle where the model came from, as ONNX Runtime sessions cannot be pickled."""
-        if self._origin is None:
-            raise TypeError("only a model that came from Classifier.load can be pickled")
-        providers = self.session.get_providers()
-        return _load_again, (type(self), self._origin, providers, self.fingerprint)
-
-    @classmethod
-    def load(
-        cls, path: ModelSource | None = None, *, providers: Sequence[str] | None = None
-    ) -> "Classifier":
-        """Load an exported model.
-
-        One photo uses one core; `predict_many` runs one photo per core.
-
-        Args:
-            path: an ONNX file written by ``platecheck export``, its bytes, an open binary file, or
-                one of `BUNDLED_MODELS` [default: the first of these].
-            providers: ONNX Runtime execution providers, such as ``["CUDAExecutionProvider"]``
-                [default: the CPU].
-
-        Raises:
-            ModelError: the file is missing or not an exported model, or a provider is unavailable.
-        """
-        content, name, origin = read_model(path)
-        session = open_session(content, name, providers)
-        info = read_info(session.get_modelmeta().custom_metadata_map, name)
-        classifier = cls(session, info, hashlib.sha256(content).hexdigest())
-        try:
-            fits = classifier._fits_metadata()
-        except (ModelError, UnicodeDecodeError):  # the latter for a corrupt tensor name
-            fits = False
-        if not fits:
-            raise ModelError(f"{name} has inputs or outputs that do not match its metadata")
-        classifier._origin = origin
-        return classifier
+    @staticmethod
+    def _read_info(metadata: dict[str, str], name: str) -> ModelInfo:
+        return read_info(metadata, name)
 
     def _fits_metadata(self) -> bool:
-        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
-        size, classes = self.info.size, len(self.info.classes)
+        outputs = self.session.get_outputs()
         declared = (
-            len(inputs) == 1
-            and inputs[0].type == "tensor(uint8)"
-            and inputs[0].shape[1:] == [size, size, 3]
+            self._takes_photos()
             and len(outputs) >= 1
             and outputs[0].name == "probabilities"
             and outputs[0].type == "tensor(float)"
         )
         if not declared:
             return False
-        # Output shapes are only known after a run; two photos check the batch dimension.
-        pixels = np.stack([np.full((size, size, 3), level, np.uint8) for level in (0, 255)])
-        found = self.probabilities(pixels)
-        return found.shape == (2, classes) and np.allclose(found.sum(axis=1), 1, atol=1e-3)
+        found = self.probabilities(self._two_photos())
+        shape = (2, len(self.info.classes))
+        return found.shape == shape and np.allclose(found.sum(axis=1), 1, atol=1e-3)
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names, in the order of the probabilities."""
         return self.info.classes
-
-    @property
-    def size(self) -> int:
-        """Side of the square input, in pixels."""
-        return self.info.size
-
-    @property
-    def id(self) -> str:
-        """Recipe and the first 12 digits of the file's SHA-256."""
-        return f"{self.info.recipe}-{self.fingerprint[:12]}"
 
     @property
     def has_heatmap(self) -> bool:
@@ -255,15 +188,6 @@ class Classifier:
     def answers(self, pixels: NDArray[np.uint8]) -> ModelOutputs:
         warn_renamed("Classifier.answers", "outputs")
         return self.outputs(pixels)
-
-    def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> dict[str, NDArray[np.float32]]:
-        try:
-            found = self.session.run(outputs, {self.session.get_inputs()[0].name: pixels})
-        except Exception as error:  # ONNX Runtime's errors have no common base class
-            raise ModelError(f"the model cannot be run: {first_line(error)}") from error
-        if not all(np.isfinite(output).all() for output in found):
-            raise ModelError("the model's outputs are not finite numbers: its file is damaged")
-        return dict(zip(outputs, found, strict=True))
 
     def predict(
         self, photo: Source, *, color: Color = "rgb", max_pixels: int = MAX_PIXELS
@@ -383,13 +307,3 @@ def predict_batch(
         ]
     remaining = map(Prediction.with_quality, succeeded, qualities)
     return [each or next(remaining) for each in found]
-
-
-def _load_again(
-    kind: type[Classifier], origin: Path | str | bytes, providers: Sequence[str], fingerprint: str
-) -> Classifier:
-    """Load a pickled model; raise ModelError if its file is gone or has changed."""
-    classifier = kind.load(origin, providers=providers)
-    if classifier.fingerprint != fingerprint:
-        raise ModelError(f"{origin!s} has changed since the classifier was pickled")
-    return classifier

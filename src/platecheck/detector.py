@@ -1,18 +1,14 @@
 """Find the dishes in a photo, with NumPy and ONNX Runtime only."""
 
-import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from platecheck.errors import ModelError
-from platecheck.model_file import BUNDLED_DETECTORS, ModelSource, open_session, read_model
-from platecheck.model_info import DetectorInfo, first_line, read_detector_info
+from platecheck.model_file import BUNDLED_DETECTORS, OnnxModel, open_session, read_model
+from platecheck.model_info import DetectorInfo, read_detector_info
 from platecheck.photo import resize_photo
 
 Box = tuple[float, float, float, float]
@@ -31,78 +27,24 @@ class Detection:
     score: float
 
 
-class Detector:
-    """An exported detector.
+class Detector(OnnxModel[DetectorInfo]):
+    """An exported model that finds dishes."""
 
-    Thread-safe. Pickling stores the path, and unpickling loads the file again; of a detector that
-    was loaded from bytes or an open file, it stores the bytes.
-    """
+    BUNDLED = BUNDLED_DETECTORS
 
-    def __init__(
-        self, session: onnxruntime.InferenceSession, info: DetectorInfo, fingerprint: str
-    ) -> None:
-        """Wrap an existing session; `fingerprint` is the SHA-256 of the file. See `load`."""
-        self.session = session
-        self.info = info
-        self.fingerprint = fingerprint
-        self._origin: Path | str | bytes | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        if self._origin is None:
-            raise TypeError("only a detector that came from Detector.load can be pickled")
-        return _load_again, (self._origin, self.session.get_providers(), self.fingerprint)
-
-    @classmethod
-    def load(
-        cls, path: ModelSource | None = None, *, providers: Sequence[str] | None = None
-    ) -> "Detector":
-        """Load an exported detector.
-
-        Args:
-            path: an ONNX file, its bytes, an open binary file, or one of `BUNDLED_DETECTORS`
-                [default: the first of these].
-            providers: ONNX Runtime execution providers [default: the CPU].
-
-        Raises:
-            ModelError: the file is missing or not a detector, or a provider is unavailable.
-        """
-        content, name, origin = read_model(path, BUNDLED_DETECTORS)
-        session = open_session(content, name, providers)
-        info = read_detector_info(session.get_modelmeta().custom_metadata_map, name)
-        detector = cls(session, info, hashlib.sha256(content).hexdigest())
-        try:
-            fits = detector._fits_metadata()
-        except (ModelError, UnicodeDecodeError):  # the latter for a corrupt tensor name
-            fits = False
-        if not fits:
-            raise ModelError(f"{name} has inputs or outputs that do not match its metadata")
-        detector._origin = origin
-        return detector
+    @staticmethod
+    def _read_info(metadata: dict[str, str], name: str) -> DetectorInfo:
+        return read_detector_info(metadata, name)
 
     def _fits_metadata(self) -> bool:
-        inputs, size = self.session.get_inputs(), self.info.size
-        outputs = {each.name: each.type for each in self.session.get_outputs()}
-        declared = (
-            len(inputs) == 1
-            and inputs[0].type == "tensor(uint8)"
-            and inputs[0].shape[1:] == [size, size, 3]
-            and outputs.get("boxes") == outputs.get("scores") == "tensor(float)"
-        )
-        if not declared:
+        types = {each.name: each.type for each in self.session.get_outputs()}
+        if not (
+            self._takes_photos() and types.get("boxes") == types.get("scores") == "tensor(float)"
+        ):
             return False
-        # Output shapes are only known after a run; two photos check the batch dimension.
-        pixels = np.stack([np.full((size, size, 3), level, np.uint8) for level in (0, 255)])
-        boxes, scores = self._run(pixels)
-        return (
-            boxes.ndim == 3
-            and boxes.shape == (2, boxes.shape[1], 4)
-            and scores.shape == boxes.shape[:2]
-        )
-
-    @property
-    def id(self) -> str:
-        """Recipe and the first 12 digits of the file's SHA-256."""
-        return f"{self.info.recipe}-{self.fingerprint[:12]}"
+        found = self._run(self._two_photos(), ["boxes", "scores"])
+        shape = found["scores"].shape
+        return len(shape) == 2 and shape[0] == 2 and found["boxes"].shape == (*shape, 4)
 
     def detect(
         self, pixels: NDArray[np.uint8], *, threshold: float | None = None
@@ -121,7 +63,7 @@ class Detector:
         """
         height, width = pixels.shape[:2]
         square, scale = letterbox(pixels, self.info.size)
-        boxes, scores = self._run(square[None])
+        boxes, scores = self._run(square[None], ["boxes", "scores"]).values()
         least = self.info.threshold if threshold is None else threshold
         found = boxes[0] / scale
         found[:, 0::2] = found[:, 0::2].clip(0, width)
@@ -136,17 +78,6 @@ class Detector:
                 found[kept].tolist(), scores[0][kept].tolist(), strict=True
             )
         ]
-
-    def _run(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return boxes [N, A, 4] and scores [N, A] of letterboxed photos."""
-        try:
-            name = self.session.get_inputs()[0].name
-            boxes, scores = self.session.run(["boxes", "scores"], {name: pixels})
-        except Exception as error:  # ONNX Runtime's errors have no common base class
-            raise ModelError(f"the detector cannot be run: {first_line(error)}") from error
-        if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-            raise ModelError("the detector's outputs are not finite numbers: its file is damaged")
-        return boxes, scores
 
 
 def is_detector(path: Path) -> bool:
@@ -189,11 +120,3 @@ def iou(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.flo
     union = (box[2:] - box[:2]).prod() + areas - shared
     ratio: NDArray[np.float32] = shared / np.maximum(union, np.finfo(np.float32).tiny)
     return ratio
-
-
-def _load_again(origin: Path | str | bytes, providers: Sequence[str], fingerprint: str) -> Detector:
-    """Load a pickled detector; raise ModelError if its file is gone or has changed."""
-    detector = Detector.load(origin, providers=providers)
-    if detector.fingerprint != fingerprint:
-        raise ModelError(f"{origin!s} has changed since the detector was pickled")
-    return detector

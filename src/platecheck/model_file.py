@@ -1,15 +1,19 @@
 """Find, read and open model files."""
 
+import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, ClassVar, Generic, Self, TypeVar
 
+import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
 from platecheck.errors import ModelError
-from platecheck.model_info import first_line
+from platecheck.model_info import DetectorInfo, ModelInfo, first_line
 
 # Names of the models shipped with platecheck; the first is the default.
 BUNDLED_MODELS = ("plate", "tiny")
@@ -96,3 +100,116 @@ def open_session(
     if unusable := [provider for provider in wanted if provider not in session.get_providers()]:
         raise ModelError(f"{unusable[0]} cannot be used: its driver or its libraries are missing")
     return session
+
+
+Info = TypeVar("Info", bound=ModelInfo | DetectorInfo)
+
+
+class OnnxModel(ABC, Generic[Info]):
+    """An exported model, opened with ONNX Runtime.
+
+    Thread-safe. Pickling stores the path, and unpickling loads the file again; of a model that was
+    loaded from bytes or an open file, it stores the bytes.
+
+    Attributes:
+        session: of ONNX Runtime, with one thread.
+        info: the file's metadata.
+        fingerprint: the SHA-256 of the file.
+    """
+
+    BUNDLED: ClassVar[Sequence[str]]
+
+    def __init__(self, session: onnxruntime.InferenceSession, info: Info, fingerprint: str) -> None:
+        """Wrap an existing session. See `load`."""
+        self.session = session
+        self.info = info
+        self.fingerprint = fingerprint
+        self._origin: Path | str | bytes | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle where the model came from, as ONNX Runtime sessions cannot be pickled."""
+        if self._origin is None:
+            raise TypeError(f"only one that came from {type(self).__name__}.load can be pickled")
+        providers = self.session.get_providers()
+        return _load_again, (type(self), self._origin, providers, self.fingerprint)
+
+    @classmethod
+    def load(
+        cls, path: ModelSource | None = None, *, providers: Sequence[str] | None = None
+    ) -> Self:
+        """Load an exported model.
+
+        Args:
+            path: an ONNX file written by ``platecheck export``, its bytes, an open binary file, or
+                a name of `BUNDLED` [default: the first of these].
+            providers: ONNX Runtime execution providers, such as ``["CUDAExecutionProvider"]``
+                [default: the CPU].
+
+        Raises:
+            ModelError: the file is missing, or not an exported model of this kind, or a provider is
+                unavailable.
+        """
+        content, name, origin = read_model(path, cls.BUNDLED)
+        session = open_session(content, name, providers)
+        info = cls._read_info(session.get_modelmeta().custom_metadata_map, name)
+        model = cls(session, info, hashlib.sha256(content).hexdigest())
+        try:
+            fits = model._fits_metadata()
+        except (ModelError, UnicodeDecodeError):  # the latter for a corrupt tensor name
+            fits = False
+        if not fits:
+            raise ModelError(f"{name} has inputs or outputs that do not match its metadata")
+        model._origin = origin
+        return model
+
+    @staticmethod
+    @abstractmethod
+    def _read_info(metadata: dict[str, str], name: str) -> Info: ...
+
+    @abstractmethod
+    def _fits_metadata(self) -> bool:
+        """Return whether inputs and outputs are those that the metadata promise."""
+
+    def _takes_photos(self) -> bool:
+        """Return whether the only input is photos uint8 [N, size, size, 3]."""
+        inputs = self.session.get_inputs()
+        shape = [self.size, self.size, 3]
+        return (
+            len(inputs) == 1 and inputs[0].type == "tensor(uint8)" and inputs[0].shape[1:] == shape
+        )
+
+    def _two_photos(self) -> NDArray[np.uint8]:
+        """Return two photos: shapes of outputs, with their batch, are only known after a run."""
+        return np.stack([np.full((self.size, self.size, 3), level, np.uint8) for level in (0, 255)])
+
+    @property
+    def size(self) -> int:
+        """Side of the square input, in pixels."""
+        return self.info.size
+
+    @property
+    def id(self) -> str:
+        """Recipe and the first 12 digits of the file's SHA-256."""
+        return f"{self.info.recipe}-{self.fingerprint[:12]}"
+
+    def _run(self, pixels: NDArray[np.uint8], outputs: list[str]) -> dict[str, NDArray[np.float32]]:
+        try:
+            found = self.session.run(outputs, {self.session.get_inputs()[0].name: pixels})
+        except Exception as error:  # ONNX Runtime's errors have no common base class
+            raise ModelError(f"the model cannot be run: {first_line(error)}") from error
+        if not all(np.isfinite(output).all() for output in found):
+            raise ModelError("the model's outputs are not finite numbers: its file is damaged")
+        return dict(zip(outputs, found, strict=True))
+
+
+def _load_again(
+    kind: type[OnnxModel[Any]],
+    origin: Path | str | bytes,
+    providers: Sequence[str],
+    fingerprint: str,
+) -> OnnxModel[Any]:
+    """Load a pickled model; raise ModelError if its file is gone or has changed."""
+    model = kind.load(origin, providers=providers)
+    if model.fingerprint != fingerprint:
+        raise ModelError(f"{origin!s} has changed since the model was pickled")
+    return model

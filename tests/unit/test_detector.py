@@ -152,7 +152,7 @@ def test_load_of_bytes_equals_the_path(path: Path, detector: Detector) -> None:
 def test_unpickling_a_detector_whose_file_changed_is_refused(tmp_path: Path) -> None:
     kept = pickle.dumps(Detector.load(write_detector(tmp_path / "d.onnx")))
     write_detector(tmp_path / "d.onnx", seed=8)
-    with pytest.raises(ModelError, match="has changed since the detector was pickled"):
+    with pytest.raises(ModelError, match="has changed since the model was pickled"):
         pickle.loads(kept)
 
 
