@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from platecheck.api import audit, evaluate, train
     from platecheck.classifier import Classifier, Prediction
+    from platecheck.detector import Detector
     from platecheck.errors import ModelError, PhotoError, PlatecheckError
     from platecheck.inspector import Inspection, Inspector
     from platecheck.photo import open_photo
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Classifier",
+    "Detector",
     "Inspection",
     "Inspector",
     "ModelError",
@@ -49,6 +51,7 @@ if _imported := sys.modules.get("onnxruntime"):
 
 _LAZY_IMPORTS = {
     "Classifier": "platecheck.classifier",
+    "Detector": "platecheck.detector",
     "Inspection": "platecheck.inspector",
     "Inspector": "platecheck.inspector",
     "ModelError": "platecheck.errors",
