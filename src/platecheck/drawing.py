@@ -30,9 +30,15 @@ def draw(
 
     Args:
         photo: the photo that was inspected.
-        inspection: from `platecheck.Inspector`.
+        inspection: of this photo, from `platecheck.Inspector`.
         color: see `platecheck.open_photo`.
         max_pixels: see `platecheck.open_photo`.
+
+    Returns:
+        RGB, with `LEAST_SIDE` to `MOST_SIDE` pixels on the longer side.
+
+    Raises:
+        PhotoError: the photo cannot be opened.
     """
     picture = Image.fromarray(open_photo(photo, color=color, max_pixels=max_pixels))
     longer = max(picture.size)

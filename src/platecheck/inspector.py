@@ -1,4 +1,4 @@
-"""Judge every dish in a photo: find them with a detector, classify each."""
+"""Inspect photos: find every dish with a detector, classify each."""
 
 import math
 from collections import Counter
@@ -44,9 +44,9 @@ class Dish:
 
     Attributes:
         box: left, top, right and bottom of what can be seen of it, in pixels of the upright photo.
-        score: how sure the detector is, in [0, 1].
+        score: how sure the detector is that it is a dish, in [0, 1].
         prediction: for the part of the photo in `crop`, which its heatmap covers.
-        crop: the box with a margin, or the whole photo if this dish fills it.
+        crop: the box with a margin, or the whole photo if this dish fills it; likewise in pixels.
     """
 
     box: Box
@@ -56,6 +56,7 @@ class Dish:
 
     @property
     def label(self) -> str:
+        """A class of the classifier, or "unsure"."""
         return self.prediction.label
 
     @property
@@ -64,6 +65,7 @@ class Dish:
         return self.prediction.quality
 
     def as_dict(self) -> dict[str, Any]:
+        """Return an item of `dishes` of `Inspection.as_dict`; the box in tenths of a pixel."""
         return {
             "box": [round(side, 1) for side in self.box],
             "score": self.score,
@@ -82,7 +84,8 @@ class Inspection:
         width: of the upright photo in pixels; 0 if it could not be opened.
         height: likewise.
         dishes: the surest detection first.
-        quality: "ok", or why a dish, or the photo if there is none, cannot be judged.
+        quality: "ok", or why a dish, or the photo if there is none, cannot be judged, a key of
+            `platecheck.quality.ADVICE`; "" if the photo could not be opened.
         error: why the photo could not be opened.
     """
 
@@ -182,8 +185,12 @@ class Inspector:
             max_pixels: largest height × width accepted.
             name: name of the photo [default: its path or type].
 
+        Returns:
+            At most `platecheck.detector.MAX_DISHES` dishes.
+
         Raises:
             PhotoError: the photo cannot be opened, or has another type.
+            ModelError: ONNX Runtime cannot run a model, or an output is not finite.
         """
         name = name or photo_name(photo)
         source = read_photo(photo, name)

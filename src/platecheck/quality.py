@@ -78,7 +78,7 @@ def explain(reason: str) -> str:
 
 
 def measure(pixels: NDArray[np.uint8]) -> Quality:
-    """Measure the quality of a photo of one dish, uint8 [H, W, 3], RGB."""
+    """Measure the quality of a photo of one dish, uint8 [H, W, 3], RGB, of any size from 1 × 1."""
     height, width = pixels.shape[:2]
     grey = Image.fromarray(pixels).convert("L")
     if (scale := SIDE / max(height, width)) < 1:

@@ -82,7 +82,7 @@ class Video:
 
     Args:
         source: a path, a camera's number, or a URL (RTSP, HTTP and others that FFmpeg reads).
-        fps: most frames per second.
+        fps: most frames per second, above 0.
         on_note: called, maybe on another thread, with messages such as that a camera was lost.
 
     Attributes:
@@ -92,7 +92,7 @@ class Video:
         skipped: number of frames of a camera that were replaced by newer ones.
 
     Raises:
-        DataError: the source cannot be opened.
+        DataError: the source cannot be opened, or, while iterating, a file has no readable frame.
         MissingExtraError: OpenCV is not installed.
     """
 

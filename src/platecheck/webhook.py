@@ -48,7 +48,7 @@ class Webhook:
         self._thread.start()
 
     def send(self, message: dict[str, Any]) -> None:
-        """Queue a message; never blocks."""
+        """Queue a message; never blocks. With `QUEUED` waiting it is dropped, with a note."""
         self.sent += 1
         if self._waiting.qsize() < QUEUED:
             self._waiting.put(json.dumps(message).encode())
@@ -56,7 +56,7 @@ class Webhook:
             self._note("the webhook is too slow or out of reach: a report was dropped")
 
     def close(self, seconds: float = TIMEOUT) -> None:
-        """Deliver what is waiting, for at most so many seconds."""
+        """Deliver what is waiting, for at most so many seconds; what is left then is lost."""
         self._waiting.put(None)
         self._thread.join(seconds)
 

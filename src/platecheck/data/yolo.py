@@ -1,7 +1,7 @@
 """Read photos with boxes from folders in YOLO format.
 
 A photo ``images/A.jpg`` has its boxes in ``labels/A.txt``, one a line: the number of a class, then
-centre x, centre y, width and height as shares of the photo's sides; or, after the class, the points
+center x, center y, width and height as shares of the photo's sides; or, after the class, the points
 of an outline, whose extent is the box.
 """
 

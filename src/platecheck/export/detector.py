@@ -93,7 +93,8 @@ def export_detector(
 
     Raises:
         DataError: the run's photos are gone or have changed.
-        ModelError: the float32 file's scores differ by more than `TOLERANCE`.
+        ModelError: the run has no finished epoch, the size is not a multiple of 32, or the float32
+            file's scores differ by more than `TOLERANCE`.
     """
     chosen = epoch or run.best_epoch
     recipe = _without_weights(run.recipe, size or run.recipe.input.size)

@@ -107,9 +107,9 @@ class PhotoInspection(BaseModel):
     """The dishes in one photo, or the `error` that prevented it."""
 
     name: str = Field(description="file name; 'photo' for a raw body")
-    photo: str = Field(description="the same")
+    photo: str = Field(description="same as `name`, as in `platecheck inspect --json`")
     width: int | None = Field(default=None, description="of the upright photo in pixels")
-    height: int | None = None
+    height: int | None = Field(default=None, description="likewise")
     verdict: str | None = Field(
         default=None, description="'dirty', 'unsure', 'clean' (every dish is), or 'no dish'"
     )

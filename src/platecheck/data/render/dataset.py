@@ -130,7 +130,7 @@ def write_scenes(
     workers: int | None = None,
     on_progress: Callable[[int], None] = lambda photos: None,
 ) -> SceneSummary:
-    """Render scenes of any number of dishes as a dataset in the format of YOLO.
+    """Render scenes of up to twelve dishes, or none, as a dataset in YOLO format.
 
     Photos go to ``images/{split}/0001.jpg``, their boxes to ``labels/{split}/0001.txt`` (class 0, x
     and y of the middle, width and height, as shares of the photo's), what is known of each dish to
