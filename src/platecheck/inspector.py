@@ -112,7 +112,7 @@ class Inspection:
     @property
     def counts(self) -> dict[str, int]:
         """Number of dishes by label."""
-        found = Counter(dish.label for dish in self.dishes)
+        found = Counter(class_key(dish.label) for dish in self.dishes)
         return {CLEAN: 0, DIRTY: 0, UNSURE: 0} | dict(found)
 
     def as_dict(self) -> dict[str, Any]:

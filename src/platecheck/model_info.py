@@ -149,7 +149,7 @@ def _parse(kind: type[Info], metadata: dict[str, str], where: str) -> Info:
                 raise ModelError(f"{where} needs a newer platecheck: upgrade to read it")
             is_detector = content.get("kind") == "detector"
             if is_detector != (kind is DetectorInfo):
-                what = "detector, not a classifier: pass it with --detector"
+                what = "detector, not a classifier: inspect takes it as --detector"
                 if not is_detector:
                     what = "classifier, not a detector: pass it with --model"
                 raise ModelError(f"{where} is a {what}")

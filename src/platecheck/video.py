@@ -43,12 +43,15 @@ class Frame:
     received: datetime | None = None
 
 
-def is_video(source: str) -> bool:
+def is_video(source: str, *, ask: bool = False) -> bool:
     """Return whether an argument names a video file, a camera's number or device, or a stream.
 
-    An HTTP URL whose ending does not tell whether it is a photo or a video is requested.
+    If an HTTP URL's ending does not tell whether it is a photo or a video, `ask` the server;
+    otherwise it is a photo.
     """
-    if source.isdecimal() or source.startswith("/dev/video"):
+    if source.isdecimal():
+        return not Path(source).exists()
+    if source.startswith("/dev/video"):
         return not Path(source).is_file()
     url = urlsplit(source) if "://" in source else None
     path = Path(url.path if url else source)
@@ -58,6 +61,8 @@ def is_video(source: str) -> bool:
         return False
     if path.suffix.lower() in VIDEO_SUFFIXES or url.username:  # photos have no user
         return True
+    if not ask:
+        return False
     try:
         with urllib.request.urlopen(source, timeout=TIMEOUT) as answer:
             return answer.headers.get_content_maintype() in ("video", "multipart")
@@ -92,7 +97,8 @@ class Video:
         skipped: number of frames of a camera that were replaced by newer ones.
 
     Raises:
-        DataError: the source cannot be opened, or, while iterating, a file has no readable frame.
+        DataError: `fps` is not above 0, the source cannot be opened, or, while iterating, a file
+            has no readable frame.
         MissingExtraError: OpenCV is not installed.
     """
 
@@ -103,6 +109,8 @@ class Video:
             import cv2
         except ImportError as error:
             raise MissingExtraError("Reading videos and cameras", "video") from error
+        if fps <= 0:
+            raise DataError(f"fps must be above 0, not {fps:g}")
 
         self._cv2, self._source, self._step, self._note = cv2, source, 1 / fps, on_note
         self.name = without_secrets(source)

@@ -5,10 +5,11 @@ import json
 import threading
 import time
 import uuid
+from base64 import b64encode
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from platecheck.errors import DataError
 
@@ -87,6 +88,9 @@ class Webhook:
     def _post(self, body: bytes, key: str) -> int:
         connection = self._connect(self._host, self._port, timeout=TIMEOUT)
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
+        if self._url.username:
+            user = f"{unquote(self._url.username)}:{unquote(self._url.password or '')}"
+            headers["Authorization"] = f"Basic {b64encode(user.encode()).decode()}"
         try:
             query = f"?{self._url.query}" if self._url.query else ""
             connection.request("POST", (self._url.path or "/") + query, body, headers)

@@ -54,7 +54,8 @@ def test_predict_of_a_folder_as_json(cli: Cli, model: Path, plates: Path) -> Non
     assert names == ["a.png", "b.PNG", "d.png", "deeper/c.png"]
     assert [each["label"] for each in found] == ["clean", "dirty", "clean", "dirty"]
     keys = [
-        "photo", "label", "probability", "probabilities", "top_class", "needed", "oddness", "quality",
+        "photo", "label", "probability", "probabilities", "top_class", "needed", "oddness",
+        "quality",
     ]  # fmt: skip
     assert list(found[1]) == keys
     assert found[1]["probabilities"]["dirty"] == found[1]["probability"]

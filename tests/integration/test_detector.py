@@ -163,6 +163,11 @@ def test_command_line(run: Run, photos: Path, tmp_path: Path, cli: Cli) -> None:
     result = json.loads(cli("evaluate", file, "--data", photos, "--json").out)
     assert result["split"] == "test"
     assert set(result["kinds"]) == set(KINDS) - {"empty"}  # which has no split named test
+    kept = json.loads(cli("evaluate", run.folder, "--data", photos, "--split", "val", "--json").out)
+    boxed = sum(photo.split == "val" for photo in run.photos.photos)
+    assert kept["all"]["photos"] == boxed  # as it was split for training
+    assert cli("evaluate", file, "--data", photos, "--backgrounds").code == 2
+    assert "dishes with a score of" in cli("model", file).out
     table = cli("evaluate", run.folder, "--data", photos.parent / "scenes", "--split", "val").out
     assert "boxes" in table
     assert "AP50" in table

@@ -171,11 +171,11 @@ def test_batch_inspect_writes_a_row_per_dish(
     assert summary["labels"] == {"dirty": 1, "clean": 4, "no dish": 1}
     rows = pq.read_table(out).to_pylist()
     assert [(Path(row["path"]).stem, row["dish"], row["label"]) for row in rows] == [
-        ("a", 0, "dirty"),
-        ("a", 1, "clean"),
-        ("b", 0, "clean"),
+        ("a", 1, "dirty"),
+        ("a", 2, "clean"),
         ("b", 1, "clean"),
         ("b", 2, "clean"),
+        ("b", 3, "clean"),
         ("c", None, "no dish"),
         ("d", None, None),
     ]
@@ -301,5 +301,5 @@ def test_service_counts_verdicts_and_labels(models: list[str | Path]) -> None:
         }
         example = app.openapi()["components"]["schemas"]["InspectResponse"]["example"]
         assert example["photos"][0]["verdict"] == "dirty"
-    with pytest.raises(ModelError, match="pass it with --detector"):
+    with pytest.raises(ModelError, match="inspect takes it as --detector"):
         create_app(Settings(model=models[3]))

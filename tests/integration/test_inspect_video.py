@@ -48,13 +48,16 @@ def film(belt: Conveyor, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_only_video_refuses_what_does_not_fit(
     arguments: list[str], options: dict[str, Any], reason: str
 ) -> None:
+    options = {"webhook": None, "as_csv": False, "allow_private": False} | options
     with pytest.raises(DataError, match=reason):
-        only_video(arguments, **{"webhook": None, "as_csv": False, **options})
+        only_video(arguments, **options)
 
 
 def test_only_video_finds_it() -> None:
-    assert only_video(["0"], webhook="http://host", as_csv=False) == "0"
-    assert only_video(["photo.jpg", "photos"], webhook=None, as_csv=True) is None
+    assert only_video(["0"], webhook="http://host", as_csv=False, allow_private=False) == "0"
+    assert (
+        only_video(["photo.jpg", "photos"], webhook=None, as_csv=True, allow_private=False) is None
+    )
 
 
 def lines(text: str) -> list[dict[str, Any]]:

@@ -178,7 +178,7 @@ def test_load_of_what_is_no_detector_is_refused(tmp_path: Path, path: Path) -> N
             Detector.load(source)
         assert "\n" not in str(caught.value)
     with pytest.raises(
-        ModelError, match="is a detector, not a classifier: pass it with --detector"
+        ModelError, match="is a detector, not a classifier: inspect takes it as --detector"
     ):
         Classifier.load(path)
 

@@ -220,6 +220,10 @@ def test_verdict_is_that_of_the_worst_dish(labels: tuple[str, ...], verdict: str
     assert inspection(*labels).verdict == verdict
 
 
+def test_counts_are_by_known_label_however_it_is_spelt() -> None:
+    assert inspection("Clean", "clean", "unsure").counts == {"clean": 2, "dirty": 0, "unsure": 1}
+
+
 def test_as_dict_is_the_json_that_programs_rely_on() -> None:
     assert inspection("dirty", "unsure", quality="too dark").as_dict() == {
         "photo": "p",
@@ -347,7 +351,7 @@ def test_load_of_a_model_without_a_clean_class_is_refused(
     other = write_model(tmp_path / "m.onnx", classes=("a", "b"))
     with pytest.raises(ModelError, match=r"needs the class clean; its classes: a, b"):
         Inspector.load(other, models[1])
-    with pytest.raises(ModelError, match="pass it with --detector"):
+    with pytest.raises(ModelError, match="inspect takes it as --detector"):
         Inspector.load(models[1], models[0])
 
 

@@ -51,6 +51,8 @@ def test_is_video_file_named_like_a_device_is_no_device(
     monkeypatch.chdir(tmp_path)
     Path("7").write_bytes(b"")
     assert not is_video("7")
+    Path("2026").mkdir()
+    assert not is_video("2026")
 
 
 def test_is_video_asks_for_the_type_of_a_url_without_ending() -> None:
@@ -61,7 +63,9 @@ def test_is_video_asks_for_the_type_of_a_url_without_ending() -> None:
         request.end_headers()
 
     with http_server(answer) as url:
-        found = [is_video(url + path) for path in ("/video", "/film", "/photo", "/gone")]
+        paths = ("/video", "/film", "/photo", "/gone")
+        found = [is_video(url + path, ask=True) for path in paths]
+        assert not is_video(f"{url}/video")  # private addresses are not asked without permission
     assert found == [True, True, False, False]
 
 
@@ -101,6 +105,11 @@ def test_video_cannot_be_opened_is_an_error(
         path.write_bytes(content)
     with pytest.raises(DataError, match=reason):
         Video(str(path))
+
+
+def test_video_without_frames_per_second_is_an_error(film: Path) -> None:
+    with pytest.raises(DataError, match="fps must be above 0"):
+        Video(str(film), fps=0)
 
 
 def test_video_error_hides_the_password(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,11 +25,13 @@ class Receiver:
 
     statuses: list[int | None] = field(default_factory=list)
     received: list[tuple[Any, str | None]] = field(default_factory=list)
+    users: list[str | None] = field(default_factory=list)
     finished: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers["Content-Length"]))
         self.received.append((json.loads(body), request.headers["Idempotency-Key"]))
+        self.users.append(request.headers["Authorization"])
         status = self.statuses.pop(0) if self.statuses else 204
         if status is None:
             self.finished.wait(20)
@@ -61,6 +64,15 @@ def test_webhook_delivers_in_order(hook: Any) -> None:
     assert [content["track"] for content, _ in receiver.received] == [0, 1, 2, 3, 4]
     assert len({key for _, key in receiver.received}) == 5
     assert (posts.sent, posts.delivered, notes) == (5, 5, [])
+
+
+def test_webhook_sends_user_and_password() -> None:
+    receiver = Receiver()
+    with http_server(receiver) as url:
+        post = Webhook(url.replace("//", "//me:p%40ss@"))
+        post.send({"track": 1})
+        post.close()
+    assert receiver.users == [f"Basic {b64encode(b'me:p@ss').decode()}"]
 
 
 def test_webhook_fails_twice_is_retried_with_the_same_key(hook: Any) -> None:

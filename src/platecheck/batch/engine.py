@@ -38,7 +38,7 @@ def result_schema(kept: pa.Schema, judge: Judge) -> pa.Schema:
     classes = (judge.classifier if isinstance(judge, Inspector) else judge).classes
     dish = [
         ("verdict", pa.string()),
-        ("dish", pa.int32()),  # its number in the photo, from 0
+        ("dish", pa.int32()),  # its number in the photo, from 1
         *((side, pa.float32()) for side in _BOX),
         ("score", _PROBABILITY),
     ]
@@ -109,7 +109,7 @@ def _dish_rows(
             nothing = [None] * (len(_BOX) + 2)  # the number, the box and the score of a dish
             label, empty = each.verdict or None, [None] * (len(classes) + 1)
             rows.append((label, *nothing, label, *empty, each.quality or None, *last))
-        for number, dish in enumerate(each.dishes):
+        for number, dish in enumerate(each.dishes, 1):
             probabilities = (dish.prediction.probabilities[name] for name in classes)
             where = (each.verdict, number, *dish.box, dish.score)
             what = (dish.label, dish.prediction.probability, *probabilities, dish.quality)

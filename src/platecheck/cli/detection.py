@@ -37,14 +37,19 @@ def evaluate_boxes(
 ) -> None:
     """Evaluate a detector and show the result."""
     try:
-        from platecheck.data.boxes import count_listed, read_boxed_photos
+        from platecheck.data.boxes import count_listed, read_boxed_photos, with_boxes
         from platecheck.evaluation.detection import evaluate_detector
+        from platecheck.training.run import Run
     except ModuleNotFoundError as error:
         raise MissingExtraError("Evaluating a detector", "data,evaluate") from error
 
     detector = load_detector(model)
     with progress_bar("reading photos", count_listed(data)) as bar:
-        photos = read_boxed_photos(data, split_seed=None, strict=strict, on_photo=bar.advance)
+        trained = Run.load(model).photos if model.is_dir() else None
+        if trained and trained.folder.resolve() == data.resolve():
+            photos = with_boxes(trained)  # as they were split for training
+        else:
+            photos = read_boxed_photos(data, strict=strict, on_photo=bar.advance)
     with progress_bar("evaluating") as bar:
         found = evaluate_detector(
             detector, photos, split=split, on_start=bar.start, on_photo=bar.advance
@@ -70,6 +75,26 @@ def load_detector(model: Path) -> "Detector":
         file = Path(folder) / "dishes.onnx"
         export_detector(Run.load(model), file, measure=False)
         return Detector.load(file.read_bytes())
+
+
+def show_detector(path: Path, *, as_json: bool) -> None:
+    """Print the metadata of a detector's file."""
+    from platecheck.detector import Detector
+
+    info, stdout = Detector.load(path).info, console()
+    if as_json:
+        print(info.model_dump_json(indent=2))
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("finds", f"dishes with a score of {info.threshold:.2f} or more")
+    table.add_row("input", f"{info.size}×{info.size} pixels, RGB, uint8")
+    table.add_row("network", f"{escape(info.network)}, {info.precision}")
+    table.add_row("recipe", f"{escape(info.recipe)}, seed {info.seed}, epoch {info.epoch}")
+    for split, figures in info.metrics.items():
+        table.add_row(escape(split), "{found}/{dishes} dishes found".format(**figures["all"]))
+    table.add_row("data", escape(info.data_fingerprint[:16]))
+    table.add_row("written by", f"platecheck {escape(info.platecheck)}")
+    stdout.print(table)
 
 
 def _show(found: "DetectionEvaluation") -> None:

@@ -23,7 +23,7 @@ from platecheck.cli.options import (
 )
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape, show_first
-from platecheck.errors import MissingExtraError, warn_renamed
+from platecheck.errors import DataError, MissingExtraError, warn_renamed
 from platecheck.files import check_writable
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ def evaluate(
     A detector is evaluated on photos with boxes: a folder in YOLO format, or a YAML file.
     """
     if model is not None and finds_dishes(model):
+        if backgrounds or tables:
+            raise DataError(f"{model} finds dishes; backgrounds are exchanged for classifiers")
         evaluate_boxes(model, data, split=split, strict=strict, as_json=as_json)
         return
     from platecheck.evaluation.evaluate import evaluate as evaluate_model

@@ -69,7 +69,7 @@ def inspect(
 
     if as_json and as_csv:
         raise DataError("--json and --csv are mutually exclusive")
-    video = only_video(photos, webhook=webhook, as_csv=as_csv)
+    video = only_video(photos, webhook=webhook, as_csv=as_csv, allow_private=allow_private)
     inspector = Inspector.load(model, detector)
     if save:
         check_pictures(save, "--save")

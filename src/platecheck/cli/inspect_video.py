@@ -36,7 +36,9 @@ FpsOption = Annotated[
 ]
 
 
-def only_video(arguments: Sequence[str], *, webhook: str | None, as_csv: bool) -> str | None:
+def only_video(
+    arguments: Sequence[str], *, webhook: str | None, as_csv: bool, allow_private: bool
+) -> str | None:
     """Return the video, camera or stream among the arguments, or None if all are photos.
 
     Raises:
@@ -44,7 +46,7 @@ def only_video(arguments: Sequence[str], *, webhook: str | None, as_csv: bool) -
     """
     from platecheck.video import is_video
 
-    video = next(filter(is_video, arguments), None)
+    video = next((each for each in arguments if is_video(each, ask=allow_private)), None)
     if video is None and webhook:
         raise DataError("--webhook is for a video, a camera or a stream; give one")
     if video is not None and len(arguments) > 1:

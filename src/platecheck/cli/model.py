@@ -25,7 +25,7 @@ def export(
         bool, typer.Option("--int8", help="Quantize to int8: four times smaller, and faster.")
     ] = False,
     epoch: Annotated[
-        int | None, typer.Option(min=1, help="Epoch to export [default: the best].")
+        int | None, typer.Option(min=1, help="Epoch to export \\[default: the best].")
     ] = None,
     max_missed_dirty: Annotated[
         float | None,
@@ -48,11 +48,13 @@ def export(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(min=32, help="Side of a detector's input [default: the recipe's]."),
+        typer.Option(min=32, help="Side of a detector's input \\[default: the recipe's]."),
     ] = None,
     threshold: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Minimum score of a dish [default: chosen on validation]."),
+        typer.Option(
+            min=0, max=1, help="Minimum score of a dish \\[default: chosen on validation]."
+        ),
     ] = None,
     data: Moved = None,
 ) -> None:
@@ -143,7 +145,7 @@ def model(
         Path | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="A file, plate or tiny [default: plate].",
+            help="A file, plate, tiny or dishes \\[default: plate].",
             autocompletion=complete_model,
         ),
     ] = None,
@@ -151,7 +153,11 @@ def model(
 ) -> None:
     """Print the metadata of an exported model."""
     from platecheck.classifier import Classifier, find_model
+    from platecheck.cli.detection import finds_dishes, show_detector
 
+    if path is not None and finds_dishes(path):
+        show_detector(path, as_json=as_json)
+        return
     info = Classifier.load(path).info
     if as_json:
         print(info.model_dump_json(indent=2))

@@ -42,7 +42,13 @@ def complete_recipe(incomplete: str) -> list[str]:
 
 
 Photos = Annotated[Path, typer.Argument(help="Folder of photos, one subfolder per class.")]
-Data = Annotated[Path, typer.Option(help="Folder of photos, one subfolder per class, or a list.")]
+Data = Annotated[
+    Path,
+    typer.Option(
+        help="Folder of photos, one subfolder per class, or a list; of a detector, a folder in YOLO"
+        " format or a YAML file."
+    ),
+]
 Moved = Annotated[Path | None, typer.Option(help="The photos' new location, if they were moved.")]
 RunFolder = Annotated[Path, typer.Argument(help="Run folder.")]
 RecipeName = Annotated[

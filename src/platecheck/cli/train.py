@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from platecheck.training.train import TrainingSetup
 
 
-NewRun = Annotated[Path | None, typer.Option(help="Run folder [default: runs/RECIPE, numbered].")]
+NewRun = Annotated[Path | None, typer.Option(help="Run folder \\[default: runs/RECIPE, numbered].")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Override the recipe's number of epochs.")]
 StartModel = Annotated[
     str | None,

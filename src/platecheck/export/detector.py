@@ -109,7 +109,7 @@ def export_detector(
         network=run.recipe.network.name,
         size=size,
         precision="int8" if int8 else "float32",
-        threshold=threshold or 0.5,
+        threshold=0.5 if threshold is None else threshold,
         nms_iou=recipe.detection.nms_iou,
         epoch=chosen,
         seed=run.facts.seed,

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from platecheck.data.boxes import with_boxes
+from platecheck.data.boxes import KINDS, with_boxes
 from platecheck.detector import Detector
 from platecheck.errors import MissingExtraError
 from platecheck.evaluation import plots
 from platecheck.evaluation.detection import DetectionEvaluation, SearchedPhoto, evaluate_detector
 from platecheck.photo import open_photo
 from platecheck.report.render import plot, render_template
-from platecheck.training.detection.metrics import precision_recall
+from platecheck.training.detection.metrics import match, precision_recall
 from platecheck.training.run import Run
 
 MOST_MISTAKES = 12
@@ -81,11 +81,13 @@ def _picture(searched: SearchedPhoto, threshold: float) -> NDArray[np.uint8]:
     draw = ImageDraw.Draw(image)
     for box in (searched.truth * scale).tolist():
         draw.rectangle(box, outline=MISSED, width=2)
-    hits = dict(zip(searched.matched.scores.tolist(), searched.matched.hits.tolist(), strict=True))
-    for box, score in zip((searched.found * scale).tolist(), searched.scores.tolist(), strict=True):
-        if score >= threshold and hits.get(score, False):
+    hits = match(searched.found, searched.scores, searched.truth).hits.tolist()
+    complete = KINDS[searched.photo.label] != "partly"  # otherwise it may be a dish without a box
+    boxes = (searched.found * scale).tolist()
+    for box, score, hit in zip(boxes, searched.scores.tolist(), hits, strict=True):
+        if score >= threshold and hit:
             draw.rectangle(box, outline=FOUND, width=4)
-        elif score >= threshold:
+        elif score >= threshold and complete:
             _dashed(draw, box)
     return np.asarray(image, np.uint8)
 

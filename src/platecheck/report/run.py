@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from platecheck.errors import PhotoError
+from platecheck.errors import DataError, PhotoError
 from platecheck.evaluation import plots
 from platecheck.evaluation.background_evaluation import BackgroundEvaluation, evaluate_backgrounds
 from platecheck.evaluation.background_metrics import BackgroundMetrics
@@ -93,6 +93,8 @@ def report_run(
     """
     run = Run.load(folder, data=data)
     if run.recipe.detection:
+        if backgrounds:
+            raise DataError(f"{folder} finds dishes; backgrounds are exchanged for classifiers")
         save_page(detection_page(run, on_start=on_start, on_photo=on_photo), path)
         return
     splits = [name for name in ("test", "val") if name in run.photos.splits]

@@ -222,7 +222,13 @@ class Service:
             observability.PHOTOS.labels("error" if found.error else found.verdict).inc()
             for dish in found.dishes:
                 observability.DISHES.labels(dish.label).inc()
-                self._record(dish.prediction)
+                if dish.crop == (
+                    0.0,
+                    0.0,
+                    float(found.width),
+                    float(found.height),
+                ):  # as the drift's reference
+                    self._record(dish.prediction)
         pngs = (_png(dish.prediction) if job.heatmap else None for dish in found.dishes)
         return InspectionResult(found, tuple(pngs))
 

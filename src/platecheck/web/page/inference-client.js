@@ -129,7 +129,9 @@ export class InferenceClient extends EventTarget {
       this.#canInspect = false;
       return this.#ask(photos, options);
     }
-    if (response.model !== this.model.id) this.#connecting = this.#connect();
+    const { id, detector = {} } = this.model;
+    const finder = response.detector ?? detector.id; // predict names none
+    if (response.model !== id || finder !== detector.id) this.#connecting = this.#connect();
     return response.photos.map(route === "inspect" ? readInspection : readPrediction);
   }
 
@@ -155,7 +157,8 @@ export class InferenceClient extends EventTarget {
       const { model, cached } = await this.#withRetries(ATTEMPTS, undefined, () =>
         fetchModel(this.#key),
       );
-      if (model.id !== this.model?.id) this.#local = null;
+      const ids = [model, this.model].map((each) => [each?.id, each?.detector?.id].join());
+      if (ids[0] !== ids[1]) this.#local = null;
       this.model = model;
       this.#canInspect = true;
       if (this.deviceOnly) this.#setStatus("device");
