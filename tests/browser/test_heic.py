@@ -33,7 +33,7 @@ def test_heic_is_sent_unchanged_without_a_preview(page: Page, kind: str) -> None
 
 def test_heic_is_classified_alone_and_in_a_batch(page: Page) -> None:
     choose(page, photo("IMG_1.HEIC", HEIC, ""))
-    assert answered(page) in ("Clean", "Dirty", "Unsure", "Not a dish")
+    assert answered(page) in ("Clean", "Dirty", "Unsure", "No dish found")
     choose(page, photo("IMG_2.HEIC", HEIC, ""), photo("b.jpg", jpeg(dish(0))))
     expect(page.locator("#progress-text")).to_have_text("2 photos checked")
 

@@ -129,9 +129,9 @@ export class InferenceClient extends EventTarget {
       this.#canInspect = false;
       return this.#ask(photos, options);
     }
-    const { id, detector = {} } = this.model;
-    const finder = response.detector ?? detector.id; // predict names none
-    if (response.model !== id || finder !== detector.id) this.#connecting = this.#connect();
+    const { id, detector } = this.model;
+    const finder = response.detector ?? detector?.id; // predict names none
+    if (response.model !== id || finder !== detector?.id) this.#connecting = this.#connect();
     return response.photos.map(route === "inspect" ? readInspection : readPrediction);
   }
 
