@@ -40,6 +40,9 @@ class LazyFile(io.RawIOBase):
             self._file = io.BytesIO(self._content())
         return self._file.read(size)
 
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence) if self._file else 0
+
 
 def is_list(path: Path) -> bool:
     """Return whether a path has the ending of a list of photos."""

@@ -1,5 +1,6 @@
 """Read the frames of video files, cameras and streams with OpenCV."""
 
+import http.client
 import threading
 import time
 import urllib.request
@@ -53,10 +54,15 @@ def is_video(source: str, *, ask: bool = False) -> bool:
         return not Path(source).exists()
     if source.startswith("/dev/video"):
         return not Path(source).is_file()
-    url = urlsplit(source) if "://" in source else None
+    try:
+        url = urlsplit(source) if "://" in source else None
+    except ValueError:  # an error of the photo that it cannot be either
+        return False
     path = Path(url.path if url else source)
-    if url is None or url.scheme.lower() in _STREAMS:
-        return url is not None or path.suffix.lower() in VIDEO_SUFFIXES
+    if url is None:
+        return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+    if url.scheme.lower() in _STREAMS:
+        return True
     if url.scheme.lower() not in ("http", "https") or is_photo_name(path):
         return False
     if path.suffix.lower() in VIDEO_SUFFIXES or url.username:  # photos have no user
@@ -66,7 +72,7 @@ def is_video(source: str, *, ask: bool = False) -> bool:
     try:
         with urllib.request.urlopen(source, timeout=TIMEOUT) as answer:
             return answer.headers.get_content_maintype() in ("video", "multipart")
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False
 
 
@@ -112,6 +118,10 @@ class Video:
         if fps <= 0:
             raise DataError(f"fps must be above 0, not {fps:g}")
 
+        try:
+            source.encode()
+        except UnicodeEncodeError as error:  # OpenCV would end the process
+            raise DataError(f"{source!a}: the name is not UTF-8; rename the file") from error
         self._cv2, self._source, self._step, self._note = cv2, source, 1 / fps, on_note
         self.name = without_secrets(source)
         self._device = int(source) if source.isdecimal() else None
@@ -154,7 +164,8 @@ class Video:
             limits = (cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit)
             capture = cv2.VideoCapture(self._source, cv2.CAP_FFMPEG, limits)
         else:
-            capture = cv2.VideoCapture(self._source if self._device is None else self._device)
+            device = None if self._device is None else min(self._device, 2**31 - 1)
+            capture = cv2.VideoCapture(self._source if device is None else device)
         return capture if capture.isOpened() else None
 
     def _file_frames(self) -> Iterator[Frame]:

@@ -15,6 +15,7 @@ from platecheck.errors import DataError
 
 RETRIES = (1.0, 2.0, 4.0, 8.0, 16.0)  # seconds between attempts
 TIMEOUT = 10.0  # of one attempt, in seconds
+FILE_TIMEOUT = 60.0  # after a file's last frame; nothing presses then
 QUEUED = 100  # messages
 
 
@@ -34,15 +35,21 @@ class Webhook:
     """
 
     def __init__(self, url: str, *, on_note: Callable[[str], None] = lambda note: None) -> None:
-        self._url, self._note = urlsplit(url), on_note
+        self._note = on_note
         connections = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
         try:
+            self._url = urlsplit(url)
             self._connect, self._port = connections[self._url.scheme], self._url.port
             self._host = self._url.hostname or ""
+            valid = url.isascii() and url.isprintable() and " " not in url
+            valid = valid and bool(self._host.encode("idna"))
         except (KeyError, ValueError):
-            self._host = ""
-        if not self._host:
-            raise DataError("the webhook must be a URL such as https://example.com/dishes")
+            valid = False
+        if not valid:
+            raise DataError(
+                "the webhook must be a URL such as https://example.com/dishes, with other letters"
+                " and spaces percent-encoded"
+            )
         self.sent = self.delivered = 0
         self._waiting: SimpleQueue[bytes | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, daemon=True)
@@ -60,6 +67,8 @@ class Webhook:
         """Deliver what is waiting, for at most so many seconds; what is left then is lost."""
         self._waiting.put(None)
         self._thread.join(seconds)
+        if self._thread.is_alive():
+            self._note(f"{self.sent - self.delivered} reports did not reach the webhook in time")
 
     def _work(self) -> None:
         while (body := self._waiting.get()) is not None:

@@ -5,6 +5,7 @@ import csv
 import io
 import json
 from collections import Counter
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from platecheck import Inspector
 from platecheck.errors import ModelError
 from platecheck.serving.keys import add_key
 from tests.conftest import Cli
+from tests.support.cameras import http_server
 from tests.support.photos import encode
 from tests.support.raw_http import RawAnswer, request
 from tests.support.server import Server
@@ -120,6 +122,28 @@ def test_inspect_save_writes_pictures_into_a_new_folder(
     refused = cli("inspect", photos, *models, "--save", photos)
     assert (refused.code, refused.out) == (2, "")
     assert "is not empty; choose a new folder for --save" in refused.err
+
+
+def test_inspect_save_shortens_names_and_reads_urls_once(
+    cli: Cli, models: list[str | Path], tmp_path: Path
+) -> None:
+    long = tmp_path / f"{'é' * 120}.png"
+    long.write_bytes(rack(250))
+    asked = []
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        asked.append(request.path)
+        request.send_response(200)
+        request.end_headers()
+        request.wfile.write(rack(135))
+
+    saved = tmp_path / "saved"
+    with http_server(answer) as url:
+        options = [*models, "--allow-private-urls", "--save", saved]
+        assert cli("inspect", long, f"{url}/a.png", *options).code == 0
+    assert asked == ["/a.png"]
+    names = sorted(path.name for path in saved.iterdir() if path.suffix == ".jpg")
+    assert names == [f"0001-{'é' * 80}.jpg", "0002-a.jpg"]
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,20 @@ def test_is_video_file_named_like_a_device_is_no_device(
     monkeypatch.chdir(tmp_path)
     Path("7").write_bytes(b"")
     assert not is_video("7")
-    Path("2026").mkdir()
-    assert not is_video("2026")
+    for folder in ("2026", "clips.mp4"):
+        Path(folder).mkdir()
+        assert not is_video(folder)
+
+
+@pytest.mark.parametrize("url", ["http://[abc", "http://[abc.jpg", "http://127.0.0.1:1/a b"])
+def test_is_video_malformed_url_is_a_photo_that_cannot_be_read(url: str) -> None:
+    assert not is_video(url, ask=True)
+
+
+@pytest.mark.parametrize("source", ["\udcff.mp4", "99999999999999999999"])
+def test_video_impossible_source_is_an_error(source: str) -> None:
+    with pytest.raises(DataError, match=r"not UTF-8|cannot be opened"):
+        Video(source)
 
 
 def test_is_video_asks_for_the_type_of_a_url_without_ending() -> None:

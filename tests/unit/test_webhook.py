@@ -125,6 +125,15 @@ def test_webhook_times_out_is_retried(hook: Any, monkeypatch: pytest.MonkeyPatch
         assert (posts.delivered, len(receiver.received)) == (1, 2)
 
 
+def test_webhook_closed_too_early_says_what_is_lost(hook: Any) -> None:
+    with hook(None) as (posts, receiver, notes):
+        for number in range(3):
+            posts.send({"track": number})
+        posts.close(0.05)
+        assert notes == ["3 reports did not reach the webhook in time"]
+        receiver.finished.set()
+
+
 def test_webhook_out_of_reach_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "RETRIES", (0.01,))
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -138,7 +147,19 @@ def test_webhook_out_of_reach_is_dropped(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 @pytest.mark.parametrize(
-    "url", ["", "example.com/in", "ftp://example.com", "http://", "http://a:b"]
+    "url",
+    [
+        "",
+        "example.com/in",
+        "ftp://example.com",
+        "http://",
+        "http://a:b",
+        "http://[x",
+        "http://..:1/",
+        "http://a/é",
+        "http://a/b c",
+        "http://a/\n",
+    ],
 )
 def test_webhook_invalid_url_is_an_error(url: str) -> None:
     with pytest.raises(DataError, match=r"https://example\.com"):

@@ -50,8 +50,42 @@ def test_every_layout_is_read(tmp_path: Path, photo: str, label: str, split: str
 
 def test_photo_without_label_file_has_no_boxes(tmp_path: Path) -> None:
     put(tmp_path / "images/a.jpg")
-    put(tmp_path / "labels/b.txt", "")
-    assert read_boxes(tmp_path)[0].boxes.shape == (0, 4)
+    put(tmp_path / "images/b.jpg")
+    put(tmp_path / "labels/b.txt", "0 0.5 0.5 0.2 0.4")
+    assert [len(each.boxes) for each in read_boxes(tmp_path)] == [0, 1]
+
+
+@pytest.mark.parametrize("label", ["labels/a.TXT", "labels/b.txt", "labels/train/a.txt"])
+def test_labels_that_belong_to_no_photo_are_an_error(tmp_path: Path, label: str) -> None:
+    put(tmp_path / "images/a.jpg")
+    put(tmp_path / label, "0 0.5 0.5 0.2 0.4")
+    with pytest.raises(DataError, match=r"no photo in .* has a label file: of a\.jpg .* a\.txt"):
+        read_boxes(tmp_path)
+
+
+@pytest.mark.parametrize("beside", ["images/b.jpg", "images/kitchen/b.jpg"])
+def test_photos_beside_the_splits_are_an_error(tmp_path: Path, beside: str) -> None:
+    put(tmp_path / "images/train/a.jpg")
+    put(tmp_path / "labels/train/a.txt", "")
+    put(tmp_path / beside)
+    with pytest.raises(DataError, match=r"1 photos beside it, such as .*b\.jpg"):
+        read_boxes(tmp_path)
+
+
+@pytest.mark.parametrize("names", ["plate", "{-1: plate}", "{1000000000: plate}", "3"])
+def test_names_of_classes_that_are_no_list_are_an_error(tmp_path: Path, names: str) -> None:
+    put(tmp_path / "images/a.jpg")
+    put(tmp_path / "labels/a.txt", "")
+    put(tmp_path / "data.yaml", f"names: {names}")
+    with pytest.raises(DataError, match="no list of class names"):
+        read_boxes(tmp_path)
+
+
+def test_names_of_classes_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    put(tmp_path / "images/a.jpg")
+    put(tmp_path / "labels/a.txt", "0 0.5 0.5 0.2 0.4\n1 0.5 0.5 0.2 0.4")
+    put(tmp_path / "classes.txt", "\ufeffplate\ncup")
+    assert len(read_boxes(tmp_path, ["plate"])[0].boxes) == 1
 
 
 def test_outline_is_read_as_its_extent(tmp_path: Path) -> None:

@@ -118,12 +118,12 @@ def batch(
     except StoppedError as stopped:
         console(stderr=True).print(escape(str(stopped)))
         raise typer.Exit(INTERRUPTED) from None
-    _print(result, as_json=as_json)
+    _print(result, as_json=as_json, inspect=inspect)
     if result.counts.errors:
         raise typer.Exit(1)
 
 
-def _print(result: "JobResult", *, as_json: bool) -> None:
+def _print(result: "JobResult", *, as_json: bool, inspect: bool) -> None:
     counts = result.counts
     if as_json:
         summary = {
@@ -141,4 +141,5 @@ def _print(result: "JobResult", *, as_json: bool) -> None:
         shown = [f"[{COLORS.get(label, 'bold')}]{escape(label)}[/] {n:,}" for label, n in labels]
         if counts.errors:
             shown.append(f"[yellow]could not be opened[/] {counts.errors:,}")
-        console().print(f"{counts.photos:,} photos in {escape(result.out)}: {', '.join(shown)}")
+        photos = f"{counts.photos:,} photos in {escape(result.out)}"
+        console().print(f"{photos}{'; dishes' if inspect else ''}: {', '.join(shown)}")

@@ -45,11 +45,11 @@ def evaluate_boxes(
 
     detector = load_detector(model)
     with progress_bar("reading photos", count_listed(data)) as bar:
-        trained = Run.load(model).photos if model.is_dir() else None
-        if trained and trained.folder.resolve() == data.resolve():
-            photos = with_boxes(trained)  # as they were split for training
+        run = Run.load(model) if model.is_dir() else None
+        if run and run.photos.folder.resolve() == data.resolve():
+            photos = with_boxes(run.photos, run.facts.fingerprint)  # as split for training
         else:
-            photos = read_boxed_photos(data, strict=strict, on_photo=bar.advance)
+            photos = read_boxed_photos(data, split_seed=None, strict=strict, on_photo=bar.advance)
     with progress_bar("evaluating") as bar:
         found = evaluate_detector(
             detector, photos, split=split, on_start=bar.start, on_photo=bar.advance

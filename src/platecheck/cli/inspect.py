@@ -1,9 +1,11 @@
 """``platecheck inspect``."""
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from itertools import tee
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -26,8 +28,7 @@ from platecheck.cli.photos import (
 from platecheck.cli.predict import describe
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
-from platecheck.errors import DataError
-from platecheck.inputs import STDIN
+from platecheck.errors import DataError, PhotoError
 from platecheck.model_info import class_columns
 from platecheck.quality import OK, explain
 
@@ -113,13 +114,20 @@ def _inspect(
     from platecheck.photo import MAX_PIXELS
 
     limit = max_pixels or MAX_PIXELS
-    photos = (open_source(source, allow_private=allow_private) for source in sources)
+    photos, again = tee(open_source(source, allow_private=allow_private) for source in sources)
     found = inspector.inspect_many(photos, max_pixels=limit)
-    for number, (source, inspection) in enumerate(zip(sources, found, strict=True), 1):
-        if save and not inspection.error and source != STDIN:  # already consumed
-            photo = open_source(source, allow_private=allow_private)
-            picture = draw(photo, inspection, max_pixels=limit)
-            save_picture(picture, save, number, inspection.source)
+    for number, (photo, inspection) in enumerate(zip(again, found, strict=True), 1):
+        if save and not inspection.error:
+            if isinstance(photo, io.IOBase):  # stdin or a URL, which was read already
+                photo.seek(0)
+            try:
+                picture = draw(photo, inspection, max_pixels=limit)
+            except PhotoError as error:  # gone since
+                console(stderr=True).print(
+                    f"[yellow]note:[/] {escape(str(error))}: it was not drawn"
+                )
+            else:
+                save_picture(picture, save, number, inspection.source)
         yield inspection
 
 

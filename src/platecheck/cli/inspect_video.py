@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
+from platecheck.cli.photos import free_path, short
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import DataError
@@ -75,7 +76,7 @@ def inspect_video(
     """
     from platecheck.tracking import Tracker
     from platecheck.video import Video
-    from platecheck.webhook import Webhook
+    from platecheck.webhook import FILE_TIMEOUT, TIMEOUT, Webhook
 
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")  # its messages may contain passwords
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
@@ -94,7 +95,7 @@ def inspect_video(
                 last, frames = frame.number, frames + 1
             output.write(tracker.finish())
     if hook:
-        hook.close()
+        hook.close(TIMEOUT if video.live else FILE_TIMEOUT)
     output.summarize(frames)
 
 
@@ -135,7 +136,7 @@ class _Output:
         assert self.save
         mark_output(self.save)
         name = f"{received:%Y%m%dT%H%M%SZ}" if received else Path(self.video.name).stem
-        path = self.save / f"{name}-{report.track:04d}-{report.label}.jpg"
+        path = free_path(self.save / f"{short(name)}-{report.track:04d}-{report.label}.jpg")
         with replacing(path) as temporary:
             Image.fromarray(pixels).save(temporary, quality=90)
         return str(path)
@@ -145,7 +146,7 @@ class _Output:
         parts = [f"{self.counts[label]} {label}" for label in ("clean", "dirty", "unsure")]
         parts += [f"{n} {label}" for label, n in self.counts.items() if f"{n} {label}" not in parts]
         line = f"{number} {'dish' if number == 1 else 'dishes'}: {', '.join(parts)}"
-        line += f"; {frames} frames inspected"
+        line += f"; {frames} {'frame' if frames == 1 else 'frames'} inspected"
         if self.video.skipped:
             line += f", {self.video.skipped} skipped"
         if self.hook:

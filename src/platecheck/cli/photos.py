@@ -3,6 +3,7 @@
 import io
 import sys
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
@@ -85,8 +86,19 @@ def check_pictures(folder: Path, option: str) -> None:
 def save_picture(picture: "Image", folder: Path, number: int, source: str) -> None:
     """Write the picture of the numbered photo; the number keeps names unique."""
     mark_output(folder)
-    with replacing(folder / f"{number:04d}-{Path(source).stem}.jpg") as temporary:
+    with replacing(folder / f"{number:04d}-{short(Path(source).stem)}.jpg") as temporary:
         picture.save(temporary, quality=90)
+
+
+def short(name: str) -> str:
+    """Return a name that leaves room for more in that of a file, which has at most 255 bytes."""
+    return name.encode(errors="surrogateescape")[:160].decode(errors="ignore")
+
+
+def free_path(path: Path) -> Path:
+    """Return the path, or one with a number if there is such a file."""
+    names = (path.with_stem(f"{path.stem}-{number}") for number in count(2))
+    return path if not path.exists() else next(each for each in names if not each.exists())
 
 
 class Failures:

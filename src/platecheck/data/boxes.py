@@ -97,6 +97,9 @@ def read_boxed_photos(
         for photo in split.photos:
             if photo.path in found:
                 name = _name(photo.path, data)
+                if name in photos:
+                    other = KINDS[photos[name].label]
+                    raise DataError(f"{data} lists {name} twice: under '{other}' and '{kind}'")
                 photos[name] = replace(photo, name=name, label=KINDS.index(kind))
                 boxes[name] = found[photo.path]
         unreadable += split.unreadable
@@ -105,18 +108,21 @@ def read_boxed_photos(
     return BoxedPhotoSet(PhotoSet(data, KINDS, ordered, tuple(unreadable), tuple(notes)), boxes)
 
 
-def with_boxes(photos: PhotoSet) -> BoxedPhotoSet:
-    """Read again what belongs to the photos of a run.
+def with_boxes(photos: PhotoSet, fingerprint: str) -> BoxedPhotoSet:
+    """Read again what belongs to the photos of a run with this fingerprint.
 
     Raises:
-        DataError: a photo is gone or has changed.
+        DataError: a photo is gone, or a photo or a box has changed.
     """
     now = read_boxed_photos(photos.folder, split_seed=None)
     known = {photo.name: photo.sha256 for photo in now.photos.photos}
     for photo in photos.photos:
         if known.get(photo.name) != photo.sha256:
             raise DataError(f"{photo.path} has changed or is gone since it was used for training")
-    return BoxedPhotoSet(photos, now.boxes)
+    boxed = BoxedPhotoSet(photos, now.boxes)
+    if boxed.fingerprint() != fingerprint:
+        raise DataError(f"the boxes in {photos.folder} have changed since they were trained on")
+    return boxed
 
 
 def count_listed(data: Path) -> int:
@@ -135,6 +141,8 @@ def _sources(data: Path) -> Iterator[tuple[str, Path, list[str] | None]]:
         raise DataError(f"{data} cannot be read as YAML: {error}") from error
     if not isinstance(content, dict) or not content:
         raise DataError(f"{data} should list folders under {', '.join(KINDS)}")
+    if not any(content.values()):
+        raise DataError(f"{data} lists no folders")
     for kind, entries in content.items():
         if kind not in KINDS:
             raise DataError(f"{data} has an unknown key '{kind}'; known: {', '.join(KINDS)}")

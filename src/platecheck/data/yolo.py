@@ -20,6 +20,7 @@ from platecheck.glob import files_below
 
 IMAGES, LABELS = "images", "labels"
 TOLERANCE = 0.01  # boxes may stick out of the photo by this share of its sides, from rounding
+MOST_CLASSES = 10_000
 _NUMBER = re.compile(r"\d{1,9}")
 
 
@@ -58,6 +59,7 @@ def read_boxes(folder: Path, classes: Sequence[str] | None = None) -> list[Boxed
     names = _read_names(folder)
     wanted = _wanted(folder, names, classes)
     found = []
+    labelled = 0
     for split, images, labels in _parts(folder):
         if not labels.is_dir():
             raise DataError(
@@ -65,10 +67,17 @@ def read_boxes(folder: Path, classes: Sequence[str] | None = None) -> list[Boxed
             )
         for path in map(Path, files_below(str(images))):
             label = (labels / path.relative_to(images)).with_suffix(".txt")
-            boxes = read_label(label, wanted, len(names)) if label.is_file() else _array([])
+            has_label = label.is_file()
+            boxes = read_label(label, wanted, len(names)) if has_label else _array([])
             found.append(BoxedPhoto(path, boxes, split))
+            labelled += has_label
     if not found:
         raise DataError(f"{folder} has no photos in its {IMAGES} folders")
+    if not labelled:
+        raise DataError(
+            f"no photo in {folder} has a label file: of {found[0].path.name} it would be"
+            f" {found[0].path.stem}.txt in {LABELS}; list photos without dishes under 'empty'"
+        )
     return found
 
 
@@ -149,6 +158,12 @@ def _parts(folder: Path) -> list[tuple[str, Path, Path]]:
     splits = [p for p in _folders(images) if split_of(p.name)]
     if not splits:
         return [(UNSPLIT, images, labels)]
+    others = (Path(path) for path in files_below(str(images)))
+    if beside := [p for p in others if not split_of(p.relative_to(images).parts[0])]:
+        raise DataError(
+            f"{images} has {splits[0].name} and {len(beside)} photos beside it, such as"
+            f" {beside[0].relative_to(images)}; move them into train, val or test"
+        )
     return [(split_of(p.name) or "", p, labels / p.name) for p in splits]
 
 
@@ -164,17 +179,19 @@ def _read_names(folder: Path) -> list[str]:
             return _names_in_yaml(path)
     for path in (folder / "classes.txt", folder / LABELS / "classes.txt", folder / "obj.names"):
         if path.is_file():
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            lines = path.read_text(encoding="utf-8-sig", errors="replace").splitlines()
             return [line.strip() for line in lines if line.strip()]
     return []
 
 
 def _names_in_yaml(path: Path) -> list[str]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         names = content["names"]
-        if isinstance(names, dict):
-            return [str(names.get(index, "")) for index in range(max(map(int, names)) + 1)]
+        if isinstance(names, dict) and set(names) <= set(range(MOST_CLASSES)):
+            return [str(names.get(index, "")) for index in range(max(names, default=-1) + 1)]
+        if not isinstance(names, list):
+            raise TypeError
         return [str(name) for name in names]
     except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError) as error:
         raise DataError(f"{path} has no list of class names under 'names'") from error

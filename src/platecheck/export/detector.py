@@ -101,7 +101,7 @@ def export_detector(
     network = build_detector(recipe)
     network.load_state_dict(read_state(run.weights(chosen)))
     module = DetectionModel(network, run.facts.normalization).eval()
-    data, size = with_boxes(run.photos), recipe.input.size
+    data, size = with_boxes(run.photos, run.facts.fingerprint), recipe.input.size
     assert recipe.detection is not None
     info = DetectorInfo(
         platecheck=run.facts.platecheck,

@@ -44,7 +44,7 @@ def detection_page(
         file = Path(folder) / "dishes.onnx"
         export_detector(run, file, measure=False)
         detector = Detector.load(file.read_bytes())
-    data = with_boxes(run.photos)
+    data = with_boxes(run.photos, run.facts.fingerprint)
     evaluations = [
         evaluate_detector(detector, data, split=split, on_start=on_start, on_photo=on_photo)
         for split in ("test", "val")

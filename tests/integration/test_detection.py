@@ -188,6 +188,13 @@ def test_mistakes_are_explained(photos: Path, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "list.yaml").write_text("photos: [broken]\n")
     with pytest.raises(DataError, match="unknown key 'photos'"):
         read_boxed_photos(tmp_path / "list.yaml")
+    (tmp_path / "list.yaml").write_text("boxes: []\n")
+    with pytest.raises(DataError, match="lists no folders"):
+        read_boxed_photos(tmp_path / "list.yaml")
+    (broken / "labels/train/a.txt").write_text("")
+    (tmp_path / "list.yaml").write_text("boxes: [broken]\nempty: [broken/images]\n")
+    with pytest.raises(DataError, match="twice: under 'boxes' and 'empty'"):
+        read_boxed_photos(tmp_path / "list.yaml", split_seed=None)
     with pytest.raises(RecipeError, match="cannot start from a classifier"):
         platecheck.train(recipe(1), photos, tmp_path / "run", start="plate")
 
