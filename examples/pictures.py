@@ -13,12 +13,13 @@ import numpy as np
 from PIL import Image, ImageOps
 from playwright.sync_api import sync_playwright
 
-from platecheck import Classifier
+from platecheck import Classifier, Inspector
 from platecheck.auditing.audit import audit
 from platecheck.data.backgrounds import extract_background
 from platecheck.data.composite import composite, remove_foreground
 from platecheck.data.render import BACKGROUNDS, KINDS, render_dish, render_scene, write_dataset
 from platecheck.data.segmentation import segment_dish
+from platecheck.drawing import draw
 from platecheck.evaluation import plots
 from platecheck.evaluation.evaluate import evaluate, load_model
 from platecheck.heatmap import overlay
@@ -32,6 +33,7 @@ from conftest import FLAGS, chromium
 IMAGES = Path("docs/images")
 DEMO = Path("demo")
 COLUMNS, SIDE = 7, 224
+INSPECTED = (("rack", 11, 9), ("table", 12, 6))  # kind, seed and number of dishes
 
 
 def contact_sheet() -> None:
@@ -67,6 +69,20 @@ def scenes() -> None:
             photo = ImageOps.fit(photo, (SIDE, SIDE), Image.Resampling.LANCZOS)
             sheet.paste(photo, (column * SIDE, row * SIDE))
     sheet.save(IMAGES / "scenes.jpg", quality=86)
+
+
+def inspected() -> None:
+    """A rack and a table with the answers of the shipped models, as `inspect --save` draws them."""
+    inspector, shown = Inspector.load(), []
+    for kind, seed, dishes in INSPECTED:
+        rng = np.random.default_rng(seed)
+        photo = render_scene(rng, size=1280, kind=kind, dishes=dishes).photo
+        picture = draw(photo, inspector.inspect(photo))
+        shown.append(ImageOps.fit(picture, (960, 720), Image.Resampling.LANCZOS))
+    sheet = Image.new("RGB", (2 * 800, 600))
+    for column, picture in enumerate(shown):
+        sheet.paste(picture.resize((800, 600), Image.Resampling.LANCZOS), (column * 800, 0))
+    sheet.save(IMAGES / "rack.jpg", quality=86)
 
 
 def demo_run() -> None:
@@ -151,6 +167,7 @@ if __name__ == "__main__":
     IMAGES.mkdir(parents=True, exist_ok=True)
     contact_sheet()
     scenes()
+    inspected()
     demo_run()
     other_tables()
     evidence()
