@@ -28,7 +28,6 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from platecheck.data.folders import list_photos
 from platecheck.data.render import write_dataset
 
-NAMES = {"clean": "Clean", "dirty": "Dirty"}
 KEYS = {"clean": "1", "dirty": "2"}
 KIND = "splashed"
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run")
@@ -204,14 +203,13 @@ def say_what_is_right(browser: Browser, url: str, photos: Sequence[Labelled]) ->
     with browser.new_context(locale="en-GB") as context:
         page = context.new_page()
         page.goto(url)
-        for path, label in photos:
+        for number, (path, label) in enumerate(photos):
             page.locator("#files").set_input_files(path)
             expect(page.locator("#photo-name")).to_have_text(path.name)
             expect(page.locator("#predicted-by")).not_to_be_empty(timeout=PATIENCE)
-            page.locator("#feedback-title").click()
-            page.get_by_label(NAMES[label], exact=True).check()
-            page.get_by_label("I agree").check()
-            page.get_by_role("button", name="Send").click()
+            page.locator(f"#feedback-choices [data-label={label}]").click()
+            if number == 0:  # asked once
+                page.get_by_role("button", name="I agree").click()
             expect(page.locator("#feedback-message")).to_have_text("Thank you.", timeout=PATIENCE)
 
 
