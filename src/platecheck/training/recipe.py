@@ -176,7 +176,7 @@ class Detection(_Part):
     )
     scale: tuple[_Positive, _Positive] = Field((0.5, 1.5), description="of the photo, relative")
     stretch: float = Field(1.3, ge=1, description="largest random change of the aspect ratio")
-    nms_iou: float = Field(0.45, gt=0, lt=1, description="boxes that overlap more are one dish")
+    nms_iou: float = Field(0.55, gt=0, lt=1, description="boxes that overlap more are one dish")
 
 
 class Recipe(_Part):
