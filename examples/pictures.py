@@ -33,7 +33,7 @@ from conftest import FLAGS, chromium
 IMAGES = Path("docs/images")
 DEMO = Path("demo")
 COLUMNS, SIDE = 7, 224
-INSPECTED = (("rack", 11, 9), ("table", 12, 6))  # kind, seed and number of dishes
+INSPECTED = (("rack", 117, 10), ("table", 111, 6))  # kind, seed and number of dishes
 
 
 def contact_sheet() -> None:
@@ -76,9 +76,9 @@ def inspected() -> None:
     inspector, shown = Inspector.load(), []
     for kind, seed, dishes in INSPECTED:
         rng = np.random.default_rng(seed)
-        photo = render_scene(rng, size=1280, kind=kind, dishes=dishes).photo
-        picture = draw(photo, inspector.inspect(photo))
-        shown.append(ImageOps.fit(picture, (960, 720), Image.Resampling.LANCZOS))
+        scene = render_scene(rng, size=1280, kind=kind, dishes=dishes)
+        photo = ImageOps.fit(Image.fromarray(scene.photo), (1200, 900), Image.Resampling.LANCZOS)
+        shown.append(draw(photo, inspector.inspect(photo)))
     sheet = Image.new("RGB", (2 * 800, 600))
     for column, picture in enumerate(shown):
         sheet.paste(picture.resize((800, 600), Image.Resampling.LANCZOS), (column * 800, 0))
