@@ -54,7 +54,8 @@ export async function fetchModel(key) {
  * @param {"inspect"|"predict"} route
  * @param {{name: string, blob: Blob}[]} photos
  * @param {{key: string|null, heatmap: boolean, signal?: AbortSignal, timeout?: number}} options
- * @returns {Promise<{model: string, photos: object[]}>} photos: answers in the photos' order
+ * @returns {Promise<{model: string, detector?: string, photos: object[]}>} photos: answers in the
+ *   photos' order; detector: of "inspect"
  */
 export async function ask(route, photos, { key, heatmap, signal, timeout = PREDICT_TIMEOUT }) {
   const form = new FormData();
