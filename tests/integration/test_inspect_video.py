@@ -115,7 +115,7 @@ def test_inspect_video_posts_each_dish(
 def test_inspect_video_dead_webhook_does_not_stop_it(
     film: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhook.Webhook.close, "__defaults__", (0.1,))
+    monkeypatch.setattr(webhook, "FILE_TIMEOUT", 0.1)
     ended = threading.Event()
     with http_server(lambda _: ended.wait(30)) as url:
         inspect_video(str(film), BlobInspector(), webhook=url)
