@@ -15,10 +15,9 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from platecheck.data.folders import list_photos
 from platecheck.data.render import write_dataset
+from platecheck.feedback.store import open_store
 
 KEYS = {"clean": "1", "dirty": "2"}
 KIND = "splashed"
@@ -114,7 +114,10 @@ def run(plan: Plan) -> Outcome:
             say_what_is_right(browser, url, labelled(shown))
     address = serving("review", database, "--port", "0")
     with address as url, chromium() as browser:
-        review(browser, url, labelled(shown))
+        # Of photos in which the page finds several dishes, it sends a cut-out.
+        with closing(open_store(database)) as store:
+            right = {each.photo: each.true_label for each in store.all()}
+        review(browser, url, right)
     folder, trained = plan.folder / "new-dishes", plan.folder / "run"
     ours = plan.folder / "ours.onnx"
     collected = command("data", "collect", database, folder, "--json")
@@ -213,9 +216,8 @@ def say_what_is_right(browser: Browser, url: str, photos: Sequence[Labelled]) ->
             expect(page.locator("#feedback-message")).to_have_text("Thank you.", timeout=PATIENCE)
 
 
-def review(browser: Browser, url: str, photos: Sequence[Labelled]) -> None:
-    """Decide each photo on the review page with its key."""
-    right = {sha256(path.read_bytes()).hexdigest(): label for path, label in photos}
+def review(browser: Browser, url: str, right: Mapping[str, str]) -> None:
+    """Decide each photo on the review page with its key; `right` are labels by SHA-256."""
     with browser.new_context(locale="en-GB") as context:
         page = context.new_page()
         page.goto(url)
