@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.not_a_dish import KINDS, SEED
 from platecheck.cpus import in_threads
 from platecheck.data.composite import compose_scene
 from platecheck.data.folders import Photo, read_photos
@@ -42,6 +43,7 @@ def main() -> None:
     parser.add_argument("--split", default="test", help="of --dishes and --scenes")
     parser.add_argument("--full", type=Path, help="sinks with dishes")
     parser.add_argument("--empty", type=Path, action="append", default=[], help="without dishes")
+    parser.add_argument("--drawn", type=int, default=0, help="pictures of each kind without dishes")
     parser.add_argument("--model", default="plate")
     parser.add_argument("--detector", help="an ONNX file [default: dishes]")
     options = parser.parse_args()
@@ -54,6 +56,10 @@ def main() -> None:
         verdicts(inspector, options.full)
     for folder in options.empty:
         verdicts(inspector, folder)
+    for kind in KINDS if options.drawn else ():
+        draws = (np.random.default_rng([SEED, number]) for number in range(options.drawn))
+        found = [inspector.detector.detect(kind(rng, inspector.classifier.size)) for rng in draws]
+        share(f"{kind.__name__}: no dish found", [not each for each in found])
 
 
 def share(name: str, hits: Sequence[bool]) -> None:
