@@ -234,7 +234,7 @@ export class PhotosView {
       const { label, probability } = dish;
       return { name, source, label, probability, picture: pictures[pictured.indexOf(dish)] };
     });
-    const ids = await addRecords(dishes);
+    const ids = await addRecords(dishes, row.time);
     inspection.dishes.forEach((dish, index) => (dish.record = ids[index]));
   }
 

@@ -32,11 +32,11 @@ export function isRecording() {
  * Record dishes, if that is switched on.
  *
  * @param {object[]} dishes with `name`, `label`, `probability`, `source` and `picture`
+ * @param {Date} time of their answer
  * @returns {Promise<number[]>} their ids; empty if they are not recorded
  */
-export async function addRecords(dishes) {
+export async function addRecords(dishes, time) {
   if (!isRecording() || !dishes.length) return [];
-  const time = new Date();
   const station = loadSetting("station") ?? "";
   return change(async (store) => {
     const shift = await currentShift(store, time);
@@ -62,13 +62,13 @@ export function eraseRecords() {
   return change((store) => done(store.clear()));
 }
 
-/** Return when the current shift began: after the last long pause, or when the user said so. */
+/** Return when the shift at `now` began: after the last long pause, or when the user said so. */
 async function currentShift(store, now) {
-  const cursor = await done(store.openCursor(null, "prev"));
+  const cursor = await done(store.index("time").openCursor(IDBKeyRange.upperBound(now), "prev"));
   const { time, shift } = cursor?.value ?? {};
   const started = loadSetting("shift") ?? "";
   if (!time || now - time > PAUSE * HOUR) return now.toISOString();
-  return started > shift ? started : shift;
+  return started > shift && started <= now.toISOString() ? started : shift;
 }
 
 async function change(action) {

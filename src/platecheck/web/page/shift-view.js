@@ -23,6 +23,7 @@ export class ShiftView {
     byId("station").addEventListener("input", ({ target }) =>
       saveSetting("station", target.value.trim() || null),
     );
+    byId("record").checked = isRecording();
     byId("record").addEventListener("change", ({ target }) => {
       saveSetting("record", target.checked ? null : "off");
       this.#show();
@@ -59,7 +60,6 @@ export class ShiftView {
     const started = loadSetting("shift") ?? "";
     const latest = this.#records.at(-1)?.shift ?? "";
     const current = this.#records.filter(({ shift }) => shift === latest && shift >= started);
-    byId("record").checked = isRecording();
     byId("record-days").textContent = t("recordDays", { count: DAYS });
     byId("shift-totals").replaceChildren(...totalTiles(countDishes(current)));
     const earlier = new Map(); // by shift and station

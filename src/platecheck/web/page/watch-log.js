@@ -57,7 +57,7 @@ export class WatchLog {
       Object.assign(known, { dish, url, changed: true });
       known.record.then(([id]) => id && updateRecord(id, { label, probability, picture: kept }));
     } else {
-      const record = addRecords([{ name: "", source, label, probability, picture: kept }]);
+      const record = addRecords([{ name: "", source, label, probability, picture: kept }], time);
       this.#count += 1;
       const entry = { number: this.#count, track, dish, source, time, changed: false, url, record };
       this.#entries.unshift(entry);
