@@ -13,6 +13,7 @@ from platecheck.data.composite import (
     composite,
     remove_foreground,
 )
+from platecheck.data.glass import Glass
 
 SIZE = 120
 MIDDLE = SIZE // 2
@@ -72,14 +73,20 @@ def test_composite_placement_moves_scales_and_rotates_the_dish() -> None:
     shifted = extent(Placement(shift=(0.1, -0.2)))
     assert shifted[:2] == pytest.approx((row - 0.2 * SIZE, column + 0.1 * SIZE), abs=0.6)
     assert extent(Placement(scale=1.5))[2:] == pytest.approx((1.5 * height, 1.5 * width), abs=3)
+    flat = extent(Placement(tilt=60))
+    assert flat[2:] == pytest.approx((height / 2, width), abs=2)
+    assert flat[:2] == pytest.approx((row, column), abs=1)
     assert extent(Placement(angle=90))[2:] == pytest.approx((width, height), abs=2)
 
 
-def test_composite_opacity_lets_the_background_show_through() -> None:
+def test_composite_glass_lets_the_background_show_through() -> None:
     white = np.full((SIZE, SIZE, 3), 255, np.uint8)
-    half, _ = composite(BACKGROUND, white, disc(30), shadow=Shadow(strength=0), opacity=0.5)
-    wanted = (255 + BACKGROUND[MIDDLE, MIDDLE].astype(float)) / 2
-    np.testing.assert_allclose(half[MIDDLE, MIDDLE], wanted, atol=1)
+    glass = Glass(np.full((SIZE, SIZE), 128, np.uint8), 1.0, np.ones(3, np.float32))
+    half, _ = composite(BACKGROUND, white, disc(30), shadow=Shadow(strength=0), glass=glass)
+    inside = disc(26) > 0
+    expected = (BACKGROUND[inside].astype(float) + 255) / 2
+    np.testing.assert_allclose(half[inside], expected, atol=2)
+    np.testing.assert_array_equal(half[disc(48) == 0], BACKGROUND[disc(48) == 0])
 
 
 def test_remove_foreground_covers_the_dish_only() -> None:

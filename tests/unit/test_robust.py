@@ -37,6 +37,7 @@ WILD: dict[str, Any] = {"scale": (0.75, 1.25), "shift": 0.1}
 ALL_WAYS: dict[str, Any] = {"horizontal_flip": True, "vertical_flip": True, "rotation": 180}
 EVERYTHING: dict[str, Any] = {
     **WILD, "backgrounds": 0.7, "backgrounds_ramp": 0.5, "photometric": 1.0, "patterns": 0.5,
+    "tilt": 50.0, "glass": 0.3, "clutter": 0.3,
     "dirt": 0.5, "rendered": 5, "changes": ALL_WAYS,
 }  # fmt: skip
 HUES = [(200, 60, 60), (60, 190, 60), (70, 70, 220), (210, 200, 50), (60, 200, 200), (190, 90, 30)]

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from platecheck.data.glass import Glass
 from platecheck.data.segmentation import Mask
 
 
@@ -17,11 +18,14 @@ class Placement:
     scale: float = 1.0  # 1 keeps its size
     angle: float = 0.0  # degrees, counter-clockwise
     shift: tuple[float, float] = (0.0, 0.0)  # right and down, as fractions of width and height
+    tilt: float = 0.0  # degrees between the view from above and the camera's, in which it turns
 
     def warp(self, image: NDArray[np.uint8], border: int) -> NDArray[np.uint8]:
         """Transform an image [H, W] or [H, W, 3]; `border` is one of OpenCV's border modes."""
         height, width = image.shape[:2]
         turn = cv2.getRotationMatrix2D((width / 2, height / 2), self.angle, self.scale)
+        flat = np.cos(np.radians(self.tilt))
+        turn[1] = turn[1] * flat + (0, 0, height / 2 * (1 - flat))
         turn[:, 2] += self.shift[0] * width, self.shift[1] * height
         warped = cv2.warpAffine(image, turn, (width, height), borderMode=border)
         return np.asarray(warped, np.uint8)
@@ -47,13 +51,13 @@ def composite(
     *,
     placement: Placement = IDENTITY,
     shadow: Shadow = CONTACT,
-    opacity: float = 1.0,
+    glass: Glass | None = None,
 ) -> tuple[NDArray[np.uint8], Mask]:
     """Composite the dish of one photo [H, W, 3] onto a background [H, W, 3].
 
     The mask [H, W], 255 on the dish, is eroded by a pixel to remove the fringe of the original
-    background. With an `opacity` below 1 the background shows through, as with glass or thin
-    plastic. Returns the photo and the alpha mask of the dish in it, uint8 [H, W].
+    background. The background shows through `glass`. Returns the photo and the alpha mask of
+    the dish in it, uint8 [H, W].
     """
     height, width = mask.shape
     eroded = cv2.erode(mask, np.ones((3, 3), np.uint8))
@@ -65,7 +69,10 @@ def composite(
     move = np.array([[1, 0, shadow.shift[0] * width], [0, 1, shadow.shift[1] * height]])
     dark = cv2.warpAffine(dark, move, (width, height))
     lit = background * (1 - shadow.strength / 255 * dark.astype(np.float32))[..., None]
-    over = (alpha.astype(np.float32) * (opacity / 255))[..., None]
+    over = alpha.astype(np.float32)[..., None] / 255
+    if glass:
+        over = over * placement.warp(glass.opacity, cv2.BORDER_CONSTANT)[..., None] / 255
+        lit = glass.refract(lit.astype(np.float32), alpha)
     return np.rint(over * pixels + (1 - over) * lit).astype(np.uint8), alpha
 
 

@@ -102,6 +102,13 @@ class Robust(_Part):
     )
     scale: tuple[_Positive, _Positive] = (0.75, 1.25)
     shift: float = Field(0.08, ge=0, le=0.5, description="as a share of the photo's sides")
+    tilt: float = Field(0.0, ge=0, lt=90, description="largest tilt of the camera, in degrees")
+    glass: float = Field(
+        0.1, ge=0, le=1, description="share of dishes on another background made see-through"
+    )
+    clutter: float = Field(
+        0.0, ge=0, le=1, description="share of photos with cutlery, with drops, with a watermark"
+    )
     photometric: float = Field(1.0, ge=0, le=1, description="probability of lighting, blur, …")
     patterns: float = Field(0.0, ge=0, le=1, description="share of dishes that get a pattern")
     dirt: float = Field(0.0, ge=0, le=1, description="share of clean dishes made dirty")

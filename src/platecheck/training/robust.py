@@ -19,9 +19,13 @@ from torch.utils.data import Dataset
 
 from platecheck.data.backgrounds import background_strip, extract_background, noise_background
 from platecheck.data.cache import PixelCache
+from platecheck.data.clutter import lay_cutlery, watermark, wet
 from platecheck.data.composite import CONTACT, Placement, Shadow, composite
+from platecheck.data.decoration import decorate
 from platecheck.data.dirt import paste_dirt
 from platecheck.data.folders import Photo
+from platecheck.data.glass import Glass
+from platecheck.data.glazes import glaze_dish
 from platecheck.data.pattern_transfer import transfer_pattern
 from platecheck.data.patterns import draw_pattern
 from platecheck.data.photometric import photometric_augment
@@ -34,7 +38,6 @@ from platecheck.training.teacher import TeacherModel
 CLEAN, DIRT, UNKNOWN = 0, 1, 2
 CELL = 8  # pixels of the photo, in each direction, per cell of the heatmap
 NOISE_SHARE, RENDERED_SHARE = 0.15, 0.2  # of backgrounds; the rest come from photos
-TRANSLUCENT_SHARE = 0.1  # of the dishes on other backgrounds
 
 Pixels = NDArray[np.uint8]
 # A normalized photo [3, H, W], its label, the heatmap's target [H / CELL, W / CELL], and with a
@@ -115,11 +118,17 @@ class RobustDataset(Dataset[Item]):
             self._change_dish(rng, sample, sample.dish)
         share = self.robust.backgrounds * (min(1.0, epoch / self.ramp) if self.ramp else 1.0)
         swapped = sample.dish is not None and rng.random() < share
+        if sample.dish is not None and rng.random() < self.robust.clutter:
+            sample.pixels = wet(rng, sample.pixels, sample.dish)
         self._place(rng, sample, self._background(rng) if swapped else None)
+        if rng.random() < self.robust.clutter:
+            sample.pixels = lay_cutlery(rng, sample.pixels)
         if self.augmentation.horizontal_flip and rng.random() < 0.5:
             sample.transform(itemgetter(np.s_[:, ::-1]))
         if self.augmentation.vertical_flip and rng.random() < 0.5:
             sample.transform(itemgetter(np.s_[::-1]))
+        if rng.random() < self.robust.clutter:
+            sample.pixels = watermark(rng, sample.pixels)
         taught = self.teacher and self.teacher.probabilities(sample.pixels)
         if rng.random() < self.robust.photometric:
             sample.pixels = photometric_augment(rng, sample.pixels)
@@ -150,14 +159,7 @@ class RobustDataset(Dataset[Item]):
         """Add a pattern, half of them from another dish; paste dirt, which makes a dish dirty."""
         assert self.dirty is not None
         if rng.random() < self.robust.patterns:
-            transferred = None
-            if rng.random() < 0.5 and self.donors:
-                donor = self.donors[int(rng.integers(len(self.donors)))]
-                pixels = self.cache.get(self.photos[donor])
-                mask = self._mask(donor)
-                transferred = transfer_pattern(rng, sample.pixels, dish, pixels, mask)
-            drawn = transferred[0] if transferred else draw_pattern(rng, sample.pixels, dish)
-            sample.pixels = drawn
+            sample.pixels = self._decorate(rng, sample.pixels, dish)
         if self.rendered is None or sample.label == self.dirty or rng.random() >= self.robust.dirt:
             return
         soiled = paste_dirt(rng, sample.pixels, dish, self._pair(rng))
@@ -165,12 +167,28 @@ class RobustDataset(Dataset[Item]):
             sample.pixels, sample.dirt = soiled
             sample.label = self.dirty
 
+    def _decorate(self, rng: np.random.Generator, pixels: Pixels, dish: Mask) -> Pixels:
+        kind = rng.choice(["glaze", "decoration", "transfer", "pattern"], p=(0.2, 0.4, 0.2, 0.2))
+        if kind == "transfer" and self.donors:
+            donor = self.donors[int(rng.integers(len(self.donors)))]
+            source = self.cache.get(self.photos[donor])
+            if transferred := transfer_pattern(rng, pixels, dish, source, self._mask(donor)):
+                return transferred[0]
+        if kind == "pattern":
+            return draw_pattern(rng, pixels, dish)
+        if kind == "glaze":
+            pixels = glaze_dish(rng, pixels, dish)
+            if rng.random() < 0.6:
+                return pixels
+        return decorate(rng, pixels, dish)
+
     def _place(self, rng: np.random.Generator, sample: Sample, background: Pixels | None) -> None:
         """Translate, rotate and scale the dish on a new background, or the whole photo."""
         robust = self.robust
         angle = rng.uniform(-1, 1) * self.augmentation.rotation
         shift = rng.uniform(-robust.shift, robust.shift, 2)
-        where = Placement(rng.uniform(*robust.scale), angle, (float(shift[0]), float(shift[1])))
+        tilt = rng.uniform(0, robust.tilt) if rng.random() < 0.5 else 0.0
+        where = Placement(rng.uniform(*robust.scale), angle, (shift[0], shift[1]), tilt)
         if background is None or sample.dish is None:
             # Reflect the masks too, to match the reflected border of the photo.
             sample.transform(partial(where.warp, border=cv2.BORDER_REFLECT))
@@ -179,13 +197,14 @@ class RobustDataset(Dataset[Item]):
             sample.dirt = where.warp(sample.dirt, cv2.BORDER_CONSTANT)
         offset = rng.uniform(-0.03, 0.03, 2)
         strength, blur = rng.uniform(0, 1.5 * CONTACT.strength), rng.uniform(0.01, 0.05)
+        is_glass = rng.random() < robust.glass
         sample.pixels, sample.dish = composite(
             background,
             sample.pixels,
             sample.dish,
             placement=where,
             shadow=Shadow(strength, blur, (offset[0], offset[1])),
-            opacity=rng.uniform(0.55, 0.9) if rng.random() < TRANSLUCENT_SHARE else 1.0,
+            glass=Glass.draw(rng, sample.pixels, sample.dish) if is_glass else None,
         )
 
     def _background(self, rng: np.random.Generator) -> Pixels:

@@ -1,0 +1,64 @@
+"""Small pictures for decoration, from fonts: in colour if one is installed, else symbols."""
+
+from functools import cache
+from itertools import chain
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.font_manager import findSystemFonts
+from PIL import Image, ImageDraw, ImageFont
+
+SIDE = 96  # pixels of a picture
+# Google's Noto Color Emoji (SIL Open Font License); Debian's package fonts-noto-color-emoji.
+COLOUR_FONT, COLOUR_SIZE = "NotoColorEmoji", 109  # its bitmaps have this size only
+COLOUR_RANGES = ((0x1F300, 0x1F450), (0x1F451, 0x1F480), (0x1F95D, 0x1F970), (0x1F980, 0x1FB00))
+# Geometric shapes, dingbats; Greek, Cyrillic, Georgian, Arabic: calligraphy to most eyes.
+SYMBOL_RANGES = ((0x25A0, 0x26A0), (0x2701, 0x2776))
+LETTER_RANGES = ((0x41, 0x7B), (0x391, 0x3CA), (0x410, 0x450), (0x10D0, 0x10F1), (0x621, 0x64B))
+
+
+@cache
+def color_pictures() -> tuple[Image.Image, ...]:
+    """Return some 800 pictures of plants, animals, food and things; none without their font."""
+    fonts = sorted(path for path in findSystemFonts() if COLOUR_FONT in Path(path).name)
+    try:
+        font = ImageFont.truetype(fonts[0], COLOUR_SIZE) if fonts else None
+    except OSError:  # a version without bitmaps
+        font = None
+    return _draw(font, COLOUR_RANGES) if font else ()
+
+
+@cache
+def symbols() -> tuple[Image.Image, ...]:
+    """Return black flowers, stars and shapes of DejaVu Sans, which matplotlib brings along."""
+    return _draw(_dejavu(), SYMBOL_RANGES)
+
+
+@cache
+def letters() -> tuple[Image.Image, ...]:
+    """Return black letters of five alphabets."""
+    return _draw(_dejavu(), LETTER_RANGES)
+
+
+def _dejavu() -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(Path(matplotlib.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), 90)
+
+
+def _draw(
+    font: ImageFont.FreeTypeFont, ranges: tuple[tuple[int, int], ...]
+) -> tuple[Image.Image, ...]:
+    """Draw the font's characters, cropped and as squares, RGBA; without those it lacks."""
+    missing = font.getmask("\U0010ffff").getbbox()
+    found = []
+    for code in chain.from_iterable(range(*each) for each in ranges):
+        large = Image.new("RGBA", (180, 180))
+        ImageDraw.Draw(large).text((20, 20), chr(code), "black", font, embedded_color=True)
+        box = large.getbbox()
+        if box is None or font.getmask(chr(code)).getbbox() in (None, missing):
+            continue
+        cropped = large.crop(box)
+        square = Image.new("RGBA", (max(cropped.size),) * 2)
+        square.paste(cropped, tuple((np.array(square.size) - cropped.size) // 2))
+        found.append(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    return tuple(found)
