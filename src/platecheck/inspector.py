@@ -24,7 +24,7 @@ from platecheck.photo import (
     read_photo,
     resize_photo,
 )
-from platecheck.quality import HIDDEN, OK, measure
+from platecheck.quality import CROWDED, HIDDEN, OK, measure
 from platecheck.stream import stream
 
 NOTHING_FOUND = "no dish"
@@ -36,6 +36,8 @@ FILLS = 0.2  # share of the photo from which its only dish is judged in the whol
 MIN_VISIBLE = 0.7  # share of a dish at the photo's edge below which it cannot be called clean
 MIN_ASPECT = 0.25  # shorter by longer side of a box, likewise
 EDGE = 0.01  # share of the photo within which a box touches its edge
+POSSIBLE = 0.7  # share of the detector's threshold from which a box may be a dish
+MANY = 2  # possible dishes from which a photo cannot be called clean
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Inspection:
         width: of the upright photo in pixels; 0 if it could not be opened.
         height: likewise.
         dishes: the surest detection first.
-        quality: "ok", or why a dish, or the photo if there is none, cannot be judged, a key of
+        quality: "ok", or why a dish, or the photo, cannot be judged, a key of
             `platecheck.quality.ADVICE`; "" if the photo could not be opened.
         error: why the photo could not be opened.
     """
@@ -100,14 +102,17 @@ class Inspection:
     def verdict(self) -> str:
         """ "dirty" if any dish is, else "unsure" if any is, else "clean"; "no dish" without any.
 
-        A class beside "clean" and "dirty" counts as dirty. "" if the photo could not be opened.
+        A class beside "clean" and "dirty" counts as dirty. A photo that may show more dishes than
+        were found is "unsure" instead of "clean". "" if the photo could not be opened.
         """
         if self.error:
             return ""
         labels = {class_key(dish.label) for dish in self.dishes}
         if labels - {CLEAN, UNSURE}:
             return DIRTY
-        return UNSURE if UNSURE in labels else CLEAN if labels else NOTHING_FOUND
+        if not labels:
+            return NOTHING_FOUND
+        return UNSURE if UNSURE in labels or self.quality == CROWDED else CLEAN
 
     @property
     def counts(self) -> dict[str, int]:
@@ -196,9 +201,12 @@ class Inspector:
         source = read_photo(photo, name)
         open_at = partial(open_reduced, source, color=color, max_pixels=max_pixels, name=name)
         opened = open_at(self.classifier.size)
+        threshold = self.detector.info.threshold
+        possible = self.detector.detect(opened.pixels, threshold=POSSIBLE * threshold)
         found = [
             replace(each, box=_scale(each.box, opened))
-            for each in self.detector.detect(opened.pixels)
+            for each in possible
+            if each.score >= threshold
         ]
         width, height = opened.width, opened.height
         if len(found) == 1 and _area(found[0].box) >= FILLS * width * height:
@@ -212,10 +220,12 @@ class Inspector:
                 opened = open_at(size, exact=True)
             judged = self._judge(opened, found, crops, name)
             dishes = [self._judge_part(dish, opened) for dish in judged]
-        reasons = (dish.quality for dish in dishes if dish.quality != OK)
-        quality = next(reasons, OK)
-        if not dishes and self.classifier.info.quality_check:
-            quality = measure(opened.pixels).reason
+        quality = next((dish.quality for dish in dishes if dish.quality != OK), OK)
+        if quality == OK and self.classifier.info.quality_check:
+            if not dishes:
+                quality = measure(opened.pixels).reason
+            elif len(possible) - len(found) >= MANY:
+                quality = CROWDED
         return Inspection(name, width, height, tuple(dishes), quality)
 
     def _needed_scale(self, crops: Sequence[Box]) -> float:

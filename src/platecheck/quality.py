@@ -20,8 +20,9 @@ ADVICE = {
     "too blurred": "hold the camera still",
     "too noisy": "add light",
     "partly hidden": "show the whole dish",
+    "crowded": "show fewer dishes at once",
 }
-HIDDEN = "partly hidden"  # what the boxes of dishes say, and `measure` cannot
+HIDDEN, CROWDED = "partly hidden", "crowded"  # what boxes say, and `measure` cannot
 
 # Larger photos are reduced to this many pixels on the longer side.
 SIDE = 384

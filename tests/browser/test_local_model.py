@@ -27,7 +27,7 @@ from platecheck.detector import Detector
 from platecheck.heatmap import heatmap_png
 from platecheck.inspector import Inspector
 from platecheck.photo import open_photo
-from platecheck.quality import ADVICE, HIDDEN, measure
+from platecheck.quality import ADVICE, CROWDED, HIDDEN, measure
 from platecheck.serving.static import WEB
 from tests.conftest import WriteModel
 from tests.support.writing import write_detector
@@ -318,7 +318,9 @@ def test_local_models_inspect_as_in_python(
 ) -> None:
     cells = write_detector(tmp_path / "cells.onnx", size=128, grid=4)
     whole = write_detector(tmp_path / "whole.onnx", grid=1)
-    for detector in (cells, whole):
+    strict = write_detector(tmp_path / "strict.onnx", size=128, grid=4, threshold=0.96)
+    reasons = set()
+    for detector in (cells, whole, strict):
         inspector = Inspector.load(find_model("plate"), detector)
         photos = [(name, jpeg(pixels)) for name, pixels in PHOTOS.items()]
         with loaded(browser, service, find_model("plate"), detector) as page:
@@ -327,6 +329,7 @@ def test_local_models_inspect_as_in_python(
             expected = inspector.inspect(photo, name=name)
             assert (found["width"], found["height"]) == (expected.width, expected.height)
             assert (name, found["quality"]) == (name, expected.quality)
+            reasons.add(found["quality"])
             dishes = [dish for dish in found["dishes"] if dish["label"] != "not a dish"]
             assert len(dishes) == len(expected.dishes)
             for there, here in zip(dishes, expected.dishes, strict=True):
@@ -336,6 +339,7 @@ def test_local_models_inspect_as_in_python(
                 assert (there["label"], there["quality"]) == (here.label, here.quality)
                 probability = there["probabilities"]["dirty"]
                 assert probability == pytest.approx(here.prediction.probabilities["dirty"], abs=0.1)
+    assert {"ok", "crowded"} < reasons
 
 
 def test_quality_is_measured_as_in_python(blank: Page) -> None:
@@ -364,7 +368,7 @@ def test_quality_is_measured_as_in_python(blank: Page) -> None:
         for level in range(8, 40, 4)
     ]
     expected = [measure(np.ascontiguousarray(pixels)).reason for pixels in worse]
-    assert set(expected) == {"ok", *ADVICE} - {HIDDEN}
+    assert set(expected) == {"ok", *ADVICE} - {HIDDEN, CROWDED}
     sent = [
         [encode(np.dstack([pixels, pixels[..., :1]]).tobytes()), pixels.shape[1], pixels.shape[0]]
         for pixels in worse

@@ -2,10 +2,11 @@
 
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
@@ -31,12 +32,15 @@ class Fixed:
     """A detector that reports the same boxes, as shares of the photo, whatever it shows."""
 
     boxes: list[tuple[float, float, float, float]]
+    scores: Sequence[float] = tuple(0.9 - number / 100 for number in range(100))
+    info = SimpleNamespace(threshold=0.5)
 
-    def detect(self, pixels: NDArray[np.uint8]) -> list[Detection]:
+    def detect(self, pixels: NDArray[np.uint8], *, threshold: float) -> list[Detection]:
         height, width = pixels.shape[:2]
         return [
-            Detection((x0 * width, y0 * height, x1 * width, y1 * height), 0.9 - number / 100)
-            for number, (x0, y0, x1, y1) in enumerate(self.boxes)
+            Detection((x0 * width, y0 * height, x1 * width, y1 * height), score)
+            for (x0, y0, x1, y1), score in zip(self.boxes, self.scores, strict=False)
+            if score >= threshold
         ]
 
 
@@ -425,6 +429,31 @@ def test_clean_dish_that_is_mostly_out_of_sight_is_unsure(
         )
         assert found.dishes[0].label == expected
         assert found.dishes[0].quality == ("ok" if label == "clean" else "partly hidden")
+
+
+@pytest.mark.parametrize(
+    ("scores", "level", "verdict", "quality"),
+    [
+        ((0.9, 0.6), 110, "clean", "ok"),
+        ((0.9, 0.6, 0.49, 0.34, 0.34), 110, "clean", "ok"),
+        ((0.9, 0.49, 0.36), 110, "unsure", "crowded"),
+        ((0.9, 0.6, 0.4, 0.4, 0.4), 110, "unsure", "crowded"),
+        ((0.9, 0.6, 0.4, 0.4, 0.4), 200, "dirty", "crowded"),
+        ((0.49, 0.49), 110, "no dish", "ok"),
+    ],
+)
+def test_photo_with_more_possible_dishes_is_not_clean(
+    tmp_path: Path, scores: tuple[float, ...], level: int, verdict: str, quality: str
+) -> None:
+    boxes = [(0.05 + 0.2 * n, 0.4, 0.2 + 0.2 * n, 0.55) for n in range(len(scores))]
+    photo = np.full((900, 900, 3), level, np.uint8)
+    for checks in (True, False):
+        classifier = Classifier.load(write_model(tmp_path / "m.onnx", quality_check=checks))
+        inspector = Inspector(classifier, cast(Detector, Fixed(boxes, scores)))
+        found = inspector.inspect(photo)
+        assert found.verdict == (verdict if checks or quality == "ok" or level > 110 else "clean")
+        assert found.quality == (quality if checks else "ok")
+        assert found.counts["unsure"] == 0
 
 
 def test_part_of_a_photo_is_never_not_a_dish(tmp_path: Path) -> None:

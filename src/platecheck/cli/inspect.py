@@ -30,7 +30,7 @@ from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import DataError, PhotoError
 from platecheck.model_info import class_columns
-from platecheck.quality import OK, explain
+from platecheck.quality import CROWDED, OK, explain
 
 if TYPE_CHECKING:
     from platecheck.inspector import Inspection, Inspector
@@ -164,7 +164,8 @@ def _lines(inspection: "Inspection") -> Iterator[str]:
         return
     counts = ", ".join(f"{n} {escape(label)}" for label, n in inspection.counts.items() if n)
     number = len(inspection.dishes)
-    yield f"{line}  {number} {'dish' if number == 1 else 'dishes'}: {counts}"
+    why = f"  ({explain(CROWDED)})" if inspection.quality == CROWDED else ""
+    yield f"{line}  {number} {'dish' if number == 1 else 'dishes'}: {counts}{why}"
     for dish in inspection.dishes:
         x0, y0, x1, y1 = map(round, dish.box)
         yield f"  {x0:5} {y0:5} {x1:5} {y1:5}  {describe(dish.prediction)}"

@@ -116,7 +116,7 @@ class PhotoInspection(BaseModel):
     counts: dict[str, int] | None = Field(default=None, description="number of dishes by label")
     dishes: list[InspectedDish] | None = Field(default=None, description="surest detection first")
     quality: str | None = Field(
-        default=None, description="'ok', or why a dish, or a photo without any, cannot be judged"
+        default=None, description="'ok', or why a dish, or the photo, cannot be judged"
     )
     error: ProblemDetails | None = Field(default=None, description="why there is no inspection")
 

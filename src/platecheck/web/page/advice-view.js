@@ -14,27 +14,30 @@ const FAULTS = {
   "too blurred": ["isBlurred", "holdStill"],
   "too noisy": ["isNoisy", "addLight"],
   "partly hidden": ["isHidden", "showWhole"],
+  crowded: ["isCrowded", "showFewer"],
 };
 
 /**
- * Show advice on a dish, or on a photo without one.
+ * Show advice on a dish, or on a photo without one or with more than were found.
  *
  * @param {import("./inspection.js").Inspection} inspection
  * @param {number|null} selected index of the dish
  * @param {Record<string, number>} thresholds of the classes
  */
-export function showAdvice({ dishes, quality }, selected, thresholds) {
+export function showAdvice({ dishes, quality, verdict }, selected, thresholds) {
   const dish = dishes[selected];
-  const fault = FAULTS[dish ? dish.quality : quality];
+  const isCrowded = quality === "crowded" && verdict === "unsure";
+  const ofDish = dish && !(isCrowded && isConfident(dish.label));
+  const fault = FAULTS[ofDish ? dish.quality : quality];
   const [why, ...advice] =
     !dishes.length && !fault
       ? [t("whyNoDish"), t("aimAtDishes"), t("moveCloser")]
       : fault
         ? [t(fault[0]), t(fault[1]), t("takeAnother")]
-        : dish && !isConfident(dish.label)
+        : ofDish && !isConfident(dish.label)
           ? [whyUnsure(dish, thresholds), t("checkYourself"), t("takeAnother")]
           : [];
-  const isSettled = dish ? isConfident(dish.label) : dishes.length > 0;
+  const isSettled = ofDish ? isConfident(dish.label) : dishes.length > 0 && !isCrowded;
   byId("advice").hidden = isSettled || !why;
   byId("advice-why").textContent = why ?? "";
   byId("advice-list").replaceChildren(...advice.map((text) => make("li", { textContent: text })));

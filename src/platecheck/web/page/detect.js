@@ -7,6 +7,8 @@ import { resize, roundHalfToEven } from "./resize.js";
 const PADDING = 114; // grey level beside and below the photo
 const MAX_CANDIDATES = 1000;
 const MAX_DISHES = 100;
+const POSSIBLE = 0.7; // share of the threshold from which a box may be a dish
+const MANY = 2; // possible dishes from which a photo cannot be called clean
 
 /**
  * Scale a photo to fit a square, at the upper left.
@@ -35,12 +37,13 @@ export function letterbox(photo, size) {
  * @param {Float32Array} scores [A]
  * @param {{size: number, threshold: number, nms_iou: number}} detector
  * @param {{width: number, height: number}} photo upright
- * @returns {{box: number[], score: number}[]} in pixels of the photo, best first
+ * @returns {{found: {box: number[], score: number}[], isCrowded: boolean}} in pixels of the photo,
+ *   best first; isCrowded: there may be more dishes
  */
 export function chooseDishes(boxes, scores, { size, threshold, nms_iou }, { width, height }) {
   const scale = size / Math.max(width, height);
   const candidates = [...scores.keys()]
-    .filter((index) => scores[index] >= threshold)
+    .filter((index) => scores[index] >= POSSIBLE * threshold)
     .map((index) => {
       const ends = [width, height, width, height];
       const box = ends.map((end, i) => Math.min(end, Math.max(0, boxes[4 * index + i] / scale)));
@@ -53,7 +56,9 @@ export function chooseDishes(boxes, scores, { size, threshold, nms_iou }, { widt
   for (const each of candidates) {
     if (kept.every(({ box }) => overlap(box, each.box) <= nms_iou)) kept.push(each);
   }
-  return kept.slice(0, MAX_DISHES);
+  const possible = kept.slice(0, MAX_DISHES);
+  const found = possible.filter(({ score }) => score >= threshold);
+  return { found, isCrowded: possible.length - found.length >= MANY };
 }
 
 /** Return the intersection over union of two boxes: x0, y0, x1, y1. */

@@ -28,7 +28,7 @@ export function readInspection(answer) {
   const dishes = found.filter(({ label }) => label !== "not a dish"); // as the classifier says
   dishes.sort((a, b) => urgency(a.label) - urgency(b.label) || position(a) - position(b));
   const known = dishes.length === found.length ? answer.verdict : null;
-  const verdict = answer.error ? "" : (known ?? verdictOf(dishes));
+  const verdict = answer.error ? "" : (known ?? verdictOf(dishes, answer.quality));
   return { quality: "ok", ...answer, verdict, dishes };
 }
 
@@ -47,10 +47,11 @@ export function urgency(label) {
   return index < 0 ? URGENT.length : index;
 }
 
-/** Return the label that needs attention most. */
-export function verdictOf(dishes) {
-  const [first] = dishes.map(({ label }) => label).sort((a, b) => urgency(a) - urgency(b));
-  return first ?? NO_DISH;
+/** Return the label that needs attention most; "unsure" if there may be more dishes. */
+export function verdictOf(dishes, quality = "ok") {
+  const labels = dishes.map(({ label }) => label);
+  if (labels.length && quality === "crowded") labels.push("unsure");
+  return labels.sort((a, b) => urgency(a) - urgency(b))[0] ?? NO_DISH;
 }
 
 /** Sort key: reading order, in rows of a tenth of a typical photo's height. */
@@ -83,6 +84,7 @@ export function verdictText({ verdict, dishes }) {
   if (dishes.length < 2) return answer;
   const some = dishes.filter(({ label }) => label === verdict).length;
   const all = dishes.length;
+  if (!some) return answer; // there may be more dishes
   return some === all ? t("allOf", { answer, all }) : t("someOf", { answer, some, all });
 }
 

@@ -88,7 +88,7 @@ async function inspect({ blob, heatmap }) {
   try {
     const { width, height } = photo;
     const opened = photo.reduced(model.size);
-    const found = await findDishes(opened, photo);
+    const { found, isCrowded } = await findDishes(opened, photo);
     const crops = cropsOf(
       found.map(({ box }) => box ?? [0, 0, width, height]),
       width,
@@ -105,24 +105,24 @@ async function inspect({ blob, heatmap }) {
       dishes.push(isWhole(crops, photo) ? dish : asPart(dish, photo));
     }
     const fault = dishes.map(({ quality }) => quality).find((each) => each !== "ok");
-    const quality = fault ?? (dishes.length || !model.quality_check ? "ok" : findFault(opened));
+    const ofPhoto = () => (dishes.length ? (isCrowded ? "crowded" : "ok") : findFault(opened));
+    const quality = fault ?? (model.quality_check ? ofPhoto() : "ok");
     return { name: blob.name ?? "photo", width, height, dishes, quality };
   } finally {
     photo.close();
   }
 }
 
-/** Return the boxes of the dishes; without a detector, the photo is one dish without a box. */
+/** Find the dishes; without a detector, the photo is one dish without a box. */
 async function findDishes(opened, { width, height }) {
-  if (!detector) return [{ box: null, score: 1 }];
+  if (!detector) return { found: [{ box: null, score: 1 }], isCrowded: false };
   const { size } = model.detector;
   const input = new ort.Tensor("uint8", letterbox(opened, size), [1, size, size, 3]);
   const { boxes, scores } = await detector.run({ [detector.inputNames[0]]: input });
   const [x, y] = [width / opened.width, height / opened.height];
-  return chooseDishes(boxes.data, scores.data, model.detector, opened).map(({ box, score }) => ({
-    box: box.map((side, index) => side * (index % 2 ? y : x)),
-    score,
-  }));
+  const chosen = chooseDishes(boxes.data, scores.data, model.detector, opened);
+  const scaled = (box) => box.map((side, index) => side * (index % 2 ? y : x));
+  return { ...chosen, found: chosen.found.map((each) => ({ ...each, box: scaled(each.box) })) };
 }
 
 /** Return the photo at the size that the smallest crop needs. */
