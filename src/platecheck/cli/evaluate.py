@@ -14,6 +14,8 @@ from platecheck.cli.options import (
     Data,
     Json,
     Moved,
+    Plot,
+    Robust,
     RunFolder,
     Seed,
     Split,
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from platecheck.classifier import Model
     from platecheck.evaluation.background_metrics import BackgroundMetrics
     from platecheck.evaluation.evaluate import Evaluation
-    from platecheck.evaluation.metrics import DecisionMetrics, EvaluationResult
+    from platecheck.evaluation.metrics import DecisionMetrics, EvaluationResult, Proportion
+    from platecheck.evaluation.robustness import Robustness
 
 
 def evaluate(
@@ -45,17 +48,19 @@ def evaluate(
     split: Split = None,
     strict: Strict = False,
     backgrounds: Backgrounds = False,
+    robustness: Robust = False,
+    plot: Plot = None,
     seed: Seed = 0,
     as_json: Json = False,
     tables: Tables = False,
 ) -> None:
-    """Evaluate a model: accuracy, macro metrics, calibration, mistakes, backgrounds.
+    """Evaluate a model: accuracy, macro metrics, calibration, mistakes, backgrounds, robustness.
 
     A detector is evaluated on photos with boxes: a folder in YOLO format, or a YAML file.
     """
     if model is not None and finds_dishes(model):
-        if backgrounds or tables:
-            raise DataError(f"{model} finds dishes; backgrounds are exchanged for classifiers")
+        if backgrounds or tables or robustness:
+            raise DataError(f"{model} finds dishes; --backgrounds, --robustness need a classifier")
         evaluate_boxes(model, data, split=split, strict=strict, as_json=as_json)
         return
     from platecheck.evaluation.evaluate import evaluate as evaluate_model
@@ -63,6 +68,8 @@ def evaluate(
 
     if tables:
         warn_renamed("--tables", "--backgrounds")
+    if plot:
+        _check_plot(plot, robustness)
     loaded, split_info = load_model(model)
     with progress_bar("evaluating") as bar:
         found = evaluate_model(
@@ -75,22 +82,16 @@ def evaluate(
             on_photo=bar.advance,
         )
     show_notes(found.notes)
-    decisions, swapped = _decision_metrics(loaded, found), None
-    if backgrounds or tables:
-        try:
-            from platecheck.evaluation.background_evaluation import evaluate_backgrounds
-        except ModuleNotFoundError as error:
-            raise MissingExtraError("Swapping backgrounds", "data") from error
-        with progress_bar("swapping backgrounds") as bar:
-            swapped = evaluate_backgrounds(
-                loaded, found, seed=seed, on_start=bar.start, on_photo=bar.advance
-            ).result
+    decisions = _decision_metrics(loaded, found)
+    swapped = _evaluate_backgrounds(loaded, found, seed) if backgrounds or tables else None
+    changed = _evaluate_robustness(loaded, found, seed, plot) if robustness else []
     if as_json:
         result = found.result.model_dump(mode="json")
-        if decisions:
-            result["answers"] = decisions.model_dump(mode="json")
-        if swapped:
-            result["tables"] = swapped.model_dump(mode="json")
+        for key, more in (("answers", decisions), ("tables", swapped)):
+            if more:
+                result[key] = more.model_dump(mode="json")
+        if changed:
+            result["robustness"] = [row.model_dump(mode="json") for row in changed]
         print(json.dumps(result, indent=2))
     else:
         _show(found.result, found.split)
@@ -98,6 +99,8 @@ def evaluate(
             _show_decisions(decisions)
         if swapped:
             _show_backgrounds(swapped, found.result.classes)
+        if changed:
+            _show_robustness(changed)
     raise typer.Exit(1 if found.result.unreadable else 0)
 
 
@@ -110,6 +113,42 @@ def _decision_metrics(model: "Model", found: "Evaluation") -> "DecisionMetrics |
     if not model.info.thresholds and model.info.ood_threshold is None:
         return None
     return evaluate_decisions(found.decisions, found.labels, model.classes)
+
+
+def _check_plot(path: Path, robustness: bool) -> None:
+    if not robustness:
+        raise DataError("--plot draws the table of --robustness")
+    if path.suffix.lower() not in (".png", ".svg"):
+        raise DataError(f"{path}: plots are saved as .png or .svg")
+    check_writable(path)
+
+
+def _evaluate_backgrounds(model: "Model", found: "Evaluation", seed: int) -> "BackgroundMetrics":
+    try:
+        from platecheck.evaluation.background_evaluation import evaluate_backgrounds
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Swapping backgrounds", "data") from error
+    with progress_bar("swapping backgrounds") as bar:
+        return evaluate_backgrounds(
+            model, found, seed=seed, on_start=bar.start, on_photo=bar.advance
+        ).result
+
+
+def _evaluate_robustness(
+    model: "Model", found: "Evaluation", seed: int, plot: Path | None
+) -> "list[Robustness]":
+    try:
+        from platecheck.evaluation import plots
+        from platecheck.evaluation.robustness import evaluate_robustness
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Changing photos", "data") from error
+    with progress_bar("changing photos") as bar:
+        rows = evaluate_robustness(
+            model, found.photos, seed=seed, on_start=bar.start, on_photo=bar.advance
+        )
+    if plot:
+        plots.save(plots.robustness(rows, f"Changed photos of '{found.split}'"), plot)
+    return rows
 
 
 def _show(result: "EvaluationResult", split: str) -> None:
@@ -184,6 +223,24 @@ def _show_backgrounds(metrics: "BackgroundMetrics", classes: list[str]) -> None:
     stdout.print(table)
     stdout.print(f"\n{metrics.describe_left_out()}")
     stdout.print(f"\n[bold]{metrics.verdict(len(classes))}[/]")
+
+
+def _short(share: "Proportion") -> str:
+    if share.value is None or share.interval is None:
+        return "–"
+    low, high = share.interval
+    return f"{share.count}/{share.total} = {share.value:.0%} ({low:.0%} to {high:.0%})"
+
+
+def _show_robustness(rows: "list[Robustness]") -> None:
+    names = ("changed", "most probable is right", "dirty, called clean", "undecided")
+    table = Table(*names, box=None, pad_edge=False)
+    for row in rows:
+        cells = map(_short, (row.correct, row.dangerous))
+        table.add_row(row.change, *cells, f"{row.undecided.count}/{row.undecided.total}")
+    stdout = console()
+    stdout.print()
+    stdout.print(table)
 
 
 def report(

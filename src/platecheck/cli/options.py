@@ -74,6 +74,11 @@ Split = Annotated[
 Backgrounds = Annotated[
     bool, typer.Option("--backgrounds", help="Also evaluate with swapped backgrounds (slow).")
 ]
+Robust = Annotated[
+    bool,
+    typer.Option("--robustness", help="Also evaluate blurred, dark, decorated … photos (slow)."),
+]
+Plot = Annotated[Path | None, typer.Option(help="Draw the table of --robustness as .png or .svg.")]
 Tables = Annotated[bool, typer.Option("--tables", hidden=True)]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of the background swapping.")]
 FeedbackUrl = Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")]

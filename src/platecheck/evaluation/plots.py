@@ -9,7 +9,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ import platecheck.data.cache  # noqa: F401 (sets matplotlib's cache folder)
 from platecheck.errors import DataError, MissingExtraError
 from platecheck.evaluation.metrics import Reliability, wilson_interval
 from platecheck.files import replacing
+
+if TYPE_CHECKING:
+    from platecheck.evaluation.robustness import Robustness
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
@@ -236,6 +239,38 @@ def precision_recall_curve(
     axes.set_xlabel("recall: dishes found", color=MUTED, fontsize=10)
     axes.set_ylabel("precision", color=MUTED, fontsize=10)
     axes.legend(frameon=False, labelcolor=INK, fontsize=10, loc="lower left")
+    return figure
+
+
+def robustness(rows: "Sequence[Robustness]", title: str) -> Figure:
+    """Plot by change how many photos are right, and how many dirty ones are called clean."""
+    figure = _figure(WIDTH, 1.4 + 0.42 * len(rows))
+    axes = figure.subplots()
+    _tidy(axes, _shorten(title, 40))
+    places = np.arange(len(rows))
+    for key, marker, color, name in (
+        ("correct", "o", BLUE, "right class is the most probable"),
+        ("dangerous", "X", VERMILLION, "dirty, called clean"),
+    ):
+        found = [getattr(row, key) for row in rows]
+        shown = np.array([each.total > 0 for each in found])
+        share = np.array([each.value or 0 for each in found])[shown]
+        ends = np.array([each.interval or (0, 0) for each in found])[shown]
+        axes.errorbar(
+            share,
+            places[shown],
+            xerr=np.abs(ends - share[:, None]).T,
+            fmt=marker,
+            color=color,
+            markersize=7,
+            markeredgecolor="white",
+            label=name,
+        )
+    axes.set_yticks(places, [row.change for row in rows], color=INK, fontsize=10)
+    axes.invert_yaxis()
+    axes.set_xlim(-0.02, 1.02)
+    axes.xaxis.set_major_formatter(PercentFormatter(1))
+    figure.legend(frameon=False, labelcolor=INK, fontsize=10, loc="outside lower center", ncols=2)
     return figure
 
 
