@@ -19,7 +19,7 @@ Floats = NDArray[np.floating[Any]]
 CANVAS = 256  # pixels of a decoration before it is put on a dish
 STYLES = {"colour": 0.4, "one colour": 0.3, "lustre": 0.12, "relief": 0.12, "reserve": 0.06}
 # Distance of colours, in levels, from which something is on the glaze, and surely so.
-FAINT, PLAIN = 18, 50
+FAINT, PLAIN = 12, 36
 
 
 def decorate(rng: np.random.Generator, pixels: NDArray[np.uint8], mask: Mask) -> NDArray[np.uint8]:
@@ -68,7 +68,9 @@ def _stains(dish: Floats, inside: NDArray[np.bool_]) -> Floats:
     glaze = np.median(dish[inside & (grey >= level)], axis=0)
     shade = grey / max(1.0, float(glaze.mean()))
     far = np.abs(dish - glaze * np.minimum(shade, 1)[..., None]).max(axis=2)
-    return np.asarray(np.clip((far - FAINT) / (PLAIN - FAINT), 0, 1), np.float32)
+    around = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), max(1.0, 0.04 * dish.shape[1]))
+    found = np.maximum(far, 1.5 * (around - grey))  # specks are darker than what is around them
+    return np.asarray(np.clip((found - FAINT) / (PLAIN - FAINT), 0, 1), np.float32)
 
 
 def _relief(rng: np.random.Generator, cover: Floats, ink: Floats) -> Floats:

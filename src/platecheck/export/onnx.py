@@ -22,7 +22,7 @@ from platecheck.data.cache import PixelCache
 from platecheck.data.folders import Photo, sha256_of
 from platecheck.errors import DataError, ModelError
 from platecheck.evaluation.evaluate import evaluate
-from platecheck.export.calibration import batches, calibration_views, fit_calibration
+from platecheck.export.calibration import batches, calibration_views, fast_device, fit_calibration
 from platecheck.export.ood import MahalanobisOOD, OODHead
 from platecheck.export.thresholds import choose_thresholds, worst_view
 from platecheck.files import replacing
@@ -121,7 +121,8 @@ def export(
     if model.calibrated:
         ood = MahalanobisOOD.load(run.ood_statistics) if run.ood_statistics.is_file() else None
     elif run.recipe.calibrate:  # the run's calibration is of its best epoch
-        model.temperature, ood = fit_calibration(model, calibration_views(run, "val"))
+        same = TorchPredictor(run, epoch, device=fast_device())
+        model.temperature, ood = fit_calibration(same, calibration_views(run, "val"))
     else:
         ood = None
     validation = _verified(run, "val")

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from platecheck.errors import ModelError
+from platecheck.training.memory import keep_freed_memory
 from platecheck.training.plate_net import build_network
 from platecheck.training.pretrained import read_state
 from platecheck.training.run import Run
@@ -14,8 +15,8 @@ from platecheck.training.run import Run
 class TorchPredictor:
     """A run's network at one epoch; predicts probabilities like an exported model."""
 
-    def __init__(self, run: Run, epoch: int | None = None) -> None:
-        """Load the weights of an epoch [default: the best one].
+    def __init__(self, run: Run, epoch: int | None = None, *, device: str = "cpu") -> None:
+        """Load the weights of an epoch [default: the best one] onto a device.
 
         Raises:
             ModelError: that epoch was not trained, or its weights are damaged.
@@ -41,7 +42,9 @@ class TorchPredictor:
                 f"the weights of epoch {self.epoch} in {run.folder} are not finite: the training"
                 " diverged; choose an earlier epoch, or train again with a lower learning rate"
             )
-        self.network = network.eval()
+        keep_freed_memory()
+        self.device = device
+        self.network = network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         # (pixel / 255 - mean) / std, as one multiplication and one addition
         mean, std = (torch.tensor(v) for v in vars(run.facts.normalization).values())
         self.scale = (1 / (255 * std))[:, None, None]
@@ -62,10 +65,13 @@ class TorchPredictor:
         """Return the network's input [N, 3, H, W] for photos uint8 [N, H, W, 3]."""
         return pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
 
+    def _input(self, pixels: NDArray[np.uint8]) -> Tensor:
+        return self.normalize(torch.from_numpy(pixels)).to(self.device)
+
     @torch.inference_mode()
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return logits [N, classes] for photos uint8 [N, size, size, 3]."""
-        found: NDArray[np.float32] = self.network(self.normalize(torch.from_numpy(pixels))).numpy()
+        found: NDArray[np.float32] = self.network(self._input(pixels)).cpu().numpy()
         return found
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -77,6 +83,6 @@ class TorchPredictor:
     @torch.inference_mode()
     def pooled_features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return pooled features [N, F] for OOD detection; needs a heatmap head."""
-        inputs = self.normalize(torch.from_numpy(pixels))
-        found: NDArray[np.float32] = self.network.forward_with_heatmap(inputs)[2].numpy()
+        features = self.network.forward_with_heatmap(self._input(pixels))[2]
+        found: NDArray[np.float32] = features.cpu().numpy()
         return found

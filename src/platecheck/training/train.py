@@ -50,6 +50,7 @@ from safetensors.torch import save_file  # noqa: E402
 from platecheck.training.callbacks import OnEpoch, RunCheckpoint  # noqa: E402
 from platecheck.training.datamodule import derive_seed  # noqa: E402
 from platecheck.training.detection.network import DishDetector, build_detector  # noqa: E402
+from platecheck.training.memory import keep_freed_memory  # noqa: E402
 from platecheck.training.modules import build_modules  # noqa: E402
 from platecheck.training.plate_net import PlateNet, build_network  # noqa: E402
 from platecheck.training.pretrained import load_pretrained, read_state  # noqa: E402
@@ -196,6 +197,7 @@ def train_epochs(
         Interrupted: Ctrl-C.
         DivergedError: loss or weights are not finite; earlier epochs are kept.
     """
+    keep_freed_memory()
     run, recipe, settings = setup.run, setup.run.recipe, setup.settings
     module, datamodule = build_modules(
         run, setup.network, setup.boxes, teacher=teacher, workers=settings.workers
