@@ -1,6 +1,7 @@
 """Photos of many dishes: outlined, counted, explained one by one."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from page_fixtures.dishes import blurred, jpeg, rack
@@ -19,6 +20,8 @@ from page_fixtures.visits import (
     visit,
 )
 from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.support.writing import write_detector
 
 RACK = photo("rack.jpg", jpeg(rack(0, 2, 1, 4, 6, None, None, 3)))
 CLEAN = photo("clean.jpg", jpeg(rack(0, 2, 4, 6)))
@@ -50,6 +53,23 @@ def test_rack_is_counted_and_its_worst_dish_explained(page: Page, screenshot: Sc
     set_language(page, "uk")
     expect(page.locator("#confidence")).to_have_text("6 предметів посуду: чисто — 4, брудно — 2")
     screenshot(page, "rack")
+
+
+def test_photo_with_more_possible_dishes_is_unsure_and_says_why(
+    browser: Browser, tmp_path: Path
+) -> None:
+    dim = rack(0, 2, 4, 6)  # their brightness: 0.97, 0.84, 0.76, 0.71
+    detector = write_detector(tmp_path / "strict.onnx", size=128, grid=4, threshold=0.8)
+    with Service("--detector", str(detector)) as service, visit(browser, service.url) as page:
+        choose(page, photo("dim.jpg", jpeg(dim)))
+        assert answered(page) == "Unsure"
+        expect(page.locator("#confidence")).to_have_text("2 dishes: 2 clean")
+        expect(page.locator("#advice-why")).to_have_text(
+            "There may be more dishes than were found."
+        )
+        box(page, 1).click()
+        expect(page.locator("#dish-title")).to_contain_text("Dish 1 of 2: Clean, ")
+        expect(page.locator("#advice-list")).to_contain_text("Show fewer dishes at once.")
 
 
 def test_dish_is_explained_when_tapped_or_focused(page: Page) -> None:
