@@ -10,13 +10,18 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from playwright.sync_api import sync_playwright
 
 from platecheck import Classifier, Inspector
 from platecheck.auditing.audit import audit
 from platecheck.data.backgrounds import extract_background
+from platecheck.data.clutter import lay_cutlery, watermark, wet
 from platecheck.data.composite import composite, remove_foreground
+from platecheck.data.decoration import decorate
+from platecheck.data.glass import Glass
+from platecheck.data.glazes import glaze_dish
 from platecheck.data.render import BACKGROUNDS, KINDS, render_dish, render_scene, write_dataset
 from platecheck.data.segmentation import segment_dish
 from platecheck.drawing import draw
@@ -33,6 +38,7 @@ from conftest import FLAGS, chromium
 IMAGES = Path("docs/images")
 DEMO = Path("demo")
 COLUMNS, SIDE = 7, 224
+Pixels = NDArray[np.uint8]
 INSPECTED = (("rack", 117, 10), ("table", 111, 6))  # kind, seed and number of dishes
 
 
@@ -126,6 +132,36 @@ def other_tables() -> None:
     Image.fromarray(np.concatenate(rows)).save(IMAGES / "tables.jpg", quality=88)
 
 
+def decorated() -> None:
+    """Decorations and glazes; glass, water, cutlery and a watermark; decorated dirty dishes."""
+    rows = [[], [], []]
+    for column in range(COLUMNS):
+        for row, label in enumerate(("clean", "clean", "dirty")):
+            rng = np.random.default_rng([5, row, column])
+            dish = render_dish(rng, size=SIDE, label=label, kind=KINDS[column % 3])
+            mask = np.where(dish.dish_mask, 255, 0).astype(np.uint8)
+            rows[row].append(_changed(rng, dish.photo, mask, row, column))
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in rows])
+    Image.fromarray(sheet).save(IMAGES / "decorated.jpg", quality=88)
+
+
+def _changed(
+    rng: np.random.Generator, photo: Pixels, mask: Pixels, row: int, column: int
+) -> Pixels:
+    if row != 1:
+        return glaze_dish(rng, photo, mask) if column % 3 == 2 else decorate(rng, photo, mask)
+    if column >= 5:
+        return lay_cutlery(rng, photo) if column == 5 else watermark(rng, photo)
+    if column >= 3:
+        return wet(rng, photo, mask)
+    background = None
+    while background is None:  # some dishes leave too little of their table
+        other = render_dish(rng, size=SIDE)
+        its_mask = np.where(other.dish_mask, 255, 0).astype(np.uint8)
+        background = extract_background(other.photo, its_mask, rng)
+    return composite(background, photo, mask, glass=Glass.draw(rng, photo, mask))[0]
+
+
 def evidence() -> None:
     """Rendered dirty dishes above, where the shipped model sees dirt below."""
     classifier = Classifier.load()
@@ -170,5 +206,6 @@ if __name__ == "__main__":
     inspected()
     demo_run()
     other_tables()
+    decorated()
     evidence()
     pages()

@@ -17,7 +17,7 @@ from platecheck.data.decoration import decorate
 from platecheck.data.glass import Glass
 from platecheck.data.glazes import glaze_dish
 from platecheck.data.patterns import draw_pattern
-from platecheck.data.pictures import color_pictures, letters, symbols
+from platecheck.data.pictures import color_font, color_pictures, letters, symbols
 
 KINDS = [
     name
@@ -117,12 +117,15 @@ def test_dirt_stays_visible_under_what_is_drawn(function: Draw) -> None:
 
 def test_decorations_have_pictures_without_a_colour_font(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platecheck.data.pictures.findSystemFonts", lambda: [])
-    color_pictures.cache_clear()
+    caches = color_font, color_pictures
+    for cached in caches:
+        cached.cache_clear()
     try:
         assert color_pictures() == ()
         drawn = draw(0, disc(96, 96), 200, decorate)
     finally:
-        color_pictures.cache_clear()
+        for cached in caches:
+            cached.cache_clear()
     assert (drawn != 200).any()
     for pictures in (symbols(), letters()):
         assert len({each.tobytes() for each in pictures}) > 200

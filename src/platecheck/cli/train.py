@@ -13,6 +13,7 @@ from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
 
 if TYPE_CHECKING:
+    from platecheck.training.recipe import Recipe
     from platecheck.training.run import Run
     from platecheck.training.train import TrainingSetup
 
@@ -117,7 +118,7 @@ def _announce(setup: "TrainingSetup") -> None:
             numbers = ", ".join(f"{n} {escape(name)}" for name, n in counts[split].items())
             stdout.print(f"  {split:<5} {sum(counts[split].values())} photos ({numbers})")
     show_unreadable([f"{path}: {why}" for path, why in run.facts.unreadable.items()])
-    for note in filter(None, (*run.photos.notes, setup.note)):
+    for note in filter(None, (*run.photos.notes, setup.note, _note_on_pictures(run.recipe))):
         stdout.print(f"  [yellow]{escape(note)}[/]")
     stdout.print(f"  run folder  {escape(run.folder)}")
     teacher = run.recipe.teacher
@@ -126,6 +127,18 @@ def _announce(setup: "TrainingSetup") -> None:
             f"training the teacher first: [bold]{escape(teacher.recipe)}[/],"
             f" into {escape(run.teacher)}"
         )
+
+
+def _note_on_pictures(recipe: "Recipe") -> str:
+    from platecheck.data.pictures import color_font
+
+    robust = recipe.augmentation.robust
+    if not robust or not robust.patterns or color_font():
+        return ""
+    return (
+        "decorations are drawn without coloured pictures: install the font Noto Color Emoji"
+        " (Debian: fonts-noto-color-emoji)"
+    )
 
 
 def _conclude(run: "Run", data: Path) -> None:

@@ -1,5 +1,6 @@
 """Small pictures for decoration, from fonts: in colour if one is installed, else symbols."""
 
+import contextlib
 from functools import cache
 from itertools import chain
 from pathlib import Path
@@ -21,12 +22,17 @@ LETTER_RANGES = ((0x41, 0x7B), (0x391, 0x3CA), (0x410, 0x450), (0x10D0, 0x10F1),
 @cache
 def color_pictures() -> tuple[Image.Image, ...]:
     """Return some 800 pictures of plants, animals, food and things; none without their font."""
-    fonts = sorted(path for path in findSystemFonts() if COLOUR_FONT in Path(path).name)
-    try:
-        font = ImageFont.truetype(fonts[0], COLOUR_SIZE) if fonts else None
-    except OSError:  # a version without bitmaps
-        font = None
+    font = color_font()
     return _draw(font, COLOUR_RANGES) if font else ()
+
+
+@cache
+def color_font() -> ImageFont.FreeTypeFont | None:
+    """Return the colour font; None if none is installed, or one without bitmaps."""
+    for path in sorted(path for path in findSystemFonts() if COLOUR_FONT in Path(path).name):
+        with contextlib.suppress(OSError):
+            return ImageFont.truetype(path, COLOUR_SIZE)
+    return None
 
 
 @cache
