@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+import torch
 from training_fixtures import SETTINGS, Cli, same_weights, train, without_seconds
 
 from platecheck.classifier import Classifier
 from platecheck.errors import RecipeError
 from platecheck.evaluation import plots
+from platecheck.training.pretrained import read_state
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
 from platecheck.training.train import build_run
@@ -65,6 +67,28 @@ def test_teacher_changes_what_the_student_learns(
     }
     assert same_weights(runs["file"], taught)
     assert not same_weights(runs["alone"], taught)
+
+
+def test_warm_start_begins_where_the_teacher_ended(
+    taught: Run, teacher: Path, rendered: Path, tmp_path: Path
+) -> None:
+    """With a tiny learning rate, the student stays at the teacher's weights."""
+    taught_so = f"teacher={{recipe: {teacher}, weight: 0.5, warm_start: true}}"
+    still = ("optimizer.lr=1e-9", "input.size=64", "epochs=1", "ema_decay=0", taught_so)
+    run = train(load_recipe("tiny_vgg_plate", [*SMALL, *still]), rendered, tmp_path / "run")
+    theirs = Run.load(run.teacher)
+    there = read_state(theirs.weights(theirs.best_epoch))
+    here = read_state(run.weights(1))
+    assert there.keys() == here.keys()
+    for key, tensor in there.items():
+        if "running" not in key and "num_batches" not in key:
+            assert torch.allclose(here[key], tensor, atol=1e-5)
+    with pytest.raises(RecipeError, match="trains another network"):
+        build_run(
+            load_recipe("tiny_vgg_plate", [*SMALL, *still, "network.head=32"]),
+            rendered,
+            tmp_path / "other",
+        )
 
 
 @pytest.mark.parametrize("stopped", ["teacher", "student"])

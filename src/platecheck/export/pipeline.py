@@ -9,6 +9,7 @@ from platecheck.export.calibration import calibrate
 from platecheck.export.onnx import export
 from platecheck.files import writing
 from platecheck.training.callbacks import DivergedError, TrainingProgress
+from platecheck.training.pretrained import read_state
 from platecheck.training.run import Run
 from platecheck.training.teacher import TeacherModel
 from platecheck.training.train import TrainingSetup, build_teacher_run, first_process, train_epochs
@@ -29,6 +30,9 @@ def train_run(setup: TrainingSetup, console: Console) -> Run:
             file = run.teacher / "model.onnx"
             if not recipe.model and not file.is_file():
                 _train_and_calibrate(build_teacher_run(setup), None, console, file)
+            if recipe.warm_start and not run.history:
+                theirs = Run.load(run.teacher)
+                setup.network.load_state_dict(read_state(theirs.weights(theirs.best_epoch)))
             teacher = TeacherModel(recipe.model or str(file), run.facts.classes, recipe.tta_flips)
         return _train_and_calibrate(setup, teacher, console)
 

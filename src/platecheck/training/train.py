@@ -303,6 +303,8 @@ def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
                 f" teacher's recipe, {teacher.recipe}: it would be trained on evaluation photos of"
                 " its student"
             )
+        if teacher.warm_start and theirs.network != recipe.network:
+            raise RecipeError(f"warm_start: {teacher.recipe} trains another network")
 
 
 def _trainer(settings: TrainerSettings, **options: Any) -> Trainer:
