@@ -52,7 +52,7 @@ def fixed(classifier: Classifier, *boxes: tuple[float, float, float, float]) -> 
 def models(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("models")
     return (
-        write_model(folder / "m.onnx", evidence=4, thresholds={"clean": 0.55, "dirty": 0.6}),
+        write_model(folder / "m.onnx", evidence=4, thresholds={"clean": 0.55}),
         write_detector(folder / "d.onnx"),
     )
 
@@ -107,9 +107,10 @@ def test_boxes_are_those_of_the_upright_photo(inspector: Inspector, orientation:
     upright = open_photo(file)
     found, expected = inspector.inspect(file), inspector.inspect(upright)
     assert (found.height, found.width) == upright.shape[:2]
-    assert [dish.label for dish in found.dishes] == [dish.label for dish in expected.dishes]
     for dish, other in zip(found.dishes, expected.dishes, strict=True):
         np.testing.assert_allclose(dish.box, other.box, atol=8)
+        probabilities = [each.prediction.probabilities["dirty"] for each in (dish, other)]
+        assert probabilities[0] == pytest.approx(probabilities[1], abs=0.1)
 
 
 def test_large_jpeg_is_decoded_whole_only_for_small_dishes(
@@ -429,6 +430,35 @@ def test_clean_dish_that_is_mostly_out_of_sight_is_unsure(
         )
         assert found.dishes[0].label == expected
         assert found.dishes[0].quality == ("ok" if label == "clean" else "partly hidden")
+
+
+@pytest.mark.parametrize(
+    ("level", "whole", "part"),
+    [
+        (60, "clean", "clean"),
+        (160, "dirty", "unsure"),
+        (250, "dirty", "dirty"),
+        (128, "unsure", "unsure"),
+    ],
+)
+def test_part_of_a_photo_needs_a_higher_probability_to_be_dirty(
+    tmp_path: Path, level: int, whole: str, part: str
+) -> None:
+    """Thresholds of 0.7: for a part, dirty needs 1 - 0.25 × 0.3 = 0.925."""
+    thresholds = {"clean": 0.7, "dirty": 0.7}
+    for limits, expected in ((thresholds, part), ({}, None)):
+        classifier = Classifier.load(write_model(tmp_path / "m.onnx", thresholds=limits))
+        photo = np.full((200, 200, 3), level, np.uint8)
+        one = fixed(classifier, (0.1, 0.1, 0.9, 0.9)).inspect(photo)
+        two = fixed(classifier, (0.1, 0.1, 0.4, 0.4), (0.6, 0.6, 0.9, 0.9)).inspect(photo)
+        predicted = classifier.predict(photo)
+        assert [dish.label for dish in one.dishes] == [predicted.label]
+        assert [dish.label for dish in two.dishes] == [expected or predicted.label] * 2
+        if limits:
+            assert predicted.label == whole
+            raised = 0.925 if level >= 128 else 0.7
+            assert two.dishes[0].prediction.threshold == pytest.approx(raised)
+            assert one.dishes[0].prediction.threshold == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 ort.env.wasm.numThreads = 1;
 
 const TASKS = { load, inspect };
+const DOUBT = 0.25; // share of the doubt left by a threshold, beyond which a part is not dirty
 let model = null;
 let classifier = null; // sessions
 let detector = null;
@@ -138,10 +139,18 @@ function isWhole(crops, { width, height }) {
   return crops.length === 1 && area(crops[0]) === width * height;
 }
 
-/** Return a dish of several, or a small one: never "not a dish", nor clean if hidden. */
+/**
+ * Return a dish of several, or a small one: never "not a dish", nor clean if hidden, and dirty only
+ * beyond a higher threshold.
+ */
 function asPart(dish, photo) {
-  const label = dish.label === "not a dish" ? "unsure" : dish.label;
-  const judged = { ...dish, label };
+  const { probabilities, probability } = dish;
+  const likeliest = model.classes.find((name) => probabilities[name] === probability);
+  const isRaised = dish.needed > 0 && likeliest.toLowerCase() !== "clean";
+  const needed = isRaised ? 1 - DOUBT * (1 - dish.needed) : dish.needed;
+  const isDoubtful = dish.label === likeliest && probability < needed;
+  const label = isDoubtful || dish.label === "not a dish" ? "unsure" : dish.label;
+  const judged = { ...dish, label, needed };
   if (!model.quality_check || dish.quality !== "ok" || !isHidden(dish.box, photo)) return judged;
   return { ...judged, label: withQuality(label, "partly hidden"), quality: "partly hidden" };
 }
@@ -153,11 +162,11 @@ async function classify(photo, heatmap) {
   const probabilities = [...outputs.probabilities.data];
   const probability = Math.max(...probabilities);
   if (!Number.isFinite(probability)) throw new Error("the model's output is not a number");
-  const topClass = model.classes[probabilities.indexOf(probability)];
-  const needed = model.thresholds[topClass] ?? 0;
+  const likeliest = model.classes[probabilities.indexOf(probability)];
+  const needed = model.thresholds[likeliest] ?? 0;
   const quality = model.quality_check ? findFault(photo) : "ok";
   const answer = {
-    label: decide(topClass, probability >= needed, outputs.oddness?.data[0], quality),
+    label: decide(likeliest, probability >= needed, outputs.oddness?.data[0], quality),
     ...{ probability, needed, quality },
     probabilities: Object.fromEntries(model.classes.map((name, i) => [name, probabilities[i]])),
   };
@@ -167,9 +176,9 @@ async function classify(photo, heatmap) {
 }
 
 /** Return the class, "unsure" or "not a dish", like ModelInfo.label and Prediction.with_quality. */
-function decide(topClass, confident, oodScore, quality) {
+function decide(likeliest, confident, oodScore, quality) {
   if (model.oddness_limit !== null && oodScore > model.oddness_limit) return "not a dish";
-  return withQuality(confident ? topClass : "unsure", quality);
+  return withQuality(confident ? likeliest : "unsure", quality);
 }
 
 function withQuality(label, quality) {
