@@ -17,6 +17,7 @@ from page_fixtures.visits import (
     check_accessibility,
     choose,
     photo,
+    progress,
     requests,
     set_language,
     visit,
@@ -152,6 +153,32 @@ def test_feedback_belongs_to_its_photo(page: Page, store: Store) -> None:
     page.get_by_role("button", name="clean.jpg").click()
     expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Dirty")
     assert sorted(kept.true_label for kept in store.all()) == ["dirty", "not a dish"]
+
+
+def test_feedback_survives_a_later_answer_to_the_same_photo(page: Page, store: Store) -> None:
+    """A batch may answer a photo that was opened, and corrected, in the meantime."""
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route(lambda url: url.endswith("/v1/inspect?heatmap=false"), hold)
+    choose(page, CLEAN, DIRTY)
+    page.get_by_role("button", name="clean.jpg").click()
+    answered(page)
+    tap(page, "Wrong")
+    agree(page)
+    message(page, "Thank you.")
+    assert held
+    for route in held:
+        route.continue_()
+    progress(page, "2 photos checked")
+    page.get_by_role("button", name="dirty.jpg").click()
+    answered(page)
+    page.get_by_role("button", name="clean.jpg").click()
+    expect(page.locator("#feedback-thanks")).to_be_visible()
+    expect(page.locator("#feedback-thanks")).to_contain_text("Correct result: Dirty")
+    assert [kept.true_label for kept in store.all()] == ["dirty"]
 
 
 def test_feedback_on_one_of_several_dishes_sends_that_dish(

@@ -125,17 +125,21 @@ export class Batch extends EventTarget {
   }
 
   #done(row, inspection, source) {
-    Object.assign(row, { inspection, source, time: new Date() });
-    this.#setState(row, inspection.error ? "failed" : "done");
+    this.#finish(row, { inspection, source }, inspection.error ? "failed" : "done");
   }
 
   #fail(row, error) {
-    Object.assign(row, { inspection: { error }, source: "", time: new Date() });
-    this.#setState(row, "failed");
+    this.#finish(row, { inspection: { error }, source: "" }, "failed");
+  }
+
+  /** Store what was answered, unless the row was opened and answered in the meantime. */
+  #finish(row, answer, state) {
+    if (row.state !== "done") Object.assign(row, { ...answer, time: new Date() });
+    this.#setState(row, state);
   }
 
   #setState(row, state) {
-    row.state = state;
+    if (row.state !== "done") row.state = state;
     if (state !== "waiting" && state !== "running") this.#pending.delete(row);
     this.dispatchEvent(new CustomEvent("row", { detail: row }));
   }
