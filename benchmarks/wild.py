@@ -59,8 +59,8 @@ def judge(classifier: Classifier, photos: list[tuple[str, str, Path]]) -> Judged
 
 
 def right(judged: Judged) -> str:
-    """Count what is more probably right, and the answers other than that."""
-    correct = [most_probable(found) == label for _, label, found in judged]
+    """Return how often the more probable class is right, and the answers."""
+    correct = [found.top_class == label for _, label, found in judged]
     answers = Counter(found.label for *_, found in judged)
     listed = ", ".join(f"{answers[name]} {name}" for name in ANSWERS if answers[name])
     return f"{Proportion.of(np.array(correct))}; {listed}"
@@ -75,10 +75,6 @@ def calibration(judged: Judged) -> str:
     rows = np.array([[found.probabilities[name] for name in CLASSES] for *_, found in judged])
     labels = np.array([CLASSES.index(label) for _, label, _ in judged])
     return f"{reliability(rows, labels).ece:.3f}"
-
-
-def most_probable(found: Prediction) -> str:
-    return max(found.probabilities, key=lambda name: found.probabilities[name])
 
 
 if __name__ == "__main__":

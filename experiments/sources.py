@@ -9,8 +9,9 @@ import argparse
 import csv
 import random
 import re
-from collections.abc import Callable, Iterable
 from pathlib import Path
+
+from scipy.cluster.hierarchy import DisjointSet
 
 from platecheck.data.folders import read_photos, sha256_of
 from platecheck.data.near_duplicates import fingerprint, group_near_duplicates
@@ -63,29 +64,13 @@ def grouped(items: list[Item]) -> list[list[Item]]:
     copies = group_near_duplicates(
         [(sha256_of(path), fingerprint(open_photo(path))) for *_, path in items]
     )
-    find, join = disjoint_sets([*map(scene, items), *map(str, copies)])
+    sets = DisjointSet([*map(scene, items), *map(str, copies)])
     for item, copy in zip(items, copies, strict=True):
-        join(scene(item), str(copy))
+        sets.merge(scene(item), str(copy))
     found: dict[str, list[Item]] = {}
     for item in items:
-        found.setdefault(find(scene(item)), []).append(item)
+        found.setdefault(sets[scene(item)], []).append(item)
     return list(found.values())
-
-
-def disjoint_sets(
-    keys: Iterable[str],
-) -> tuple[Callable[[str], str], Callable[[str, str], None]]:
-    parent = {key: key for key in keys}
-
-    def find(key: str) -> str:
-        while parent[key] != key:
-            key = parent[key]
-        return key
-
-    def join(one: str, other: str) -> None:
-        parent[find(one)] = find(other)
-
-    return find, join
 
 
 def scene(item: Item) -> str:

@@ -265,15 +265,13 @@ class Inspector:
         return replace(dish, prediction=prediction)
 
     def _with_part_threshold(self, prediction: Prediction) -> Prediction:
-        """Raise the threshold of a part of a photo, unless it looks clean.
-
-        Thresholds were chosen on whole photos; of crops called dirty, twice as many are clean.
-        """
+        """Raise the threshold, which was chosen on whole photos, unless the part looks clean."""
         if not prediction.threshold or class_key(prediction.top_class) == CLEAN:
             return prediction
         threshold = 1 - DOUBT * (1 - prediction.threshold)
-        sure = prediction.probability >= threshold or prediction.label != prediction.top_class
-        label = prediction.label if sure else UNSURE
+        is_named = prediction.label == prediction.top_class
+        is_doubtful = is_named and prediction.probability < threshold
+        label = UNSURE if is_doubtful else prediction.label
         return replace(prediction, label=label, threshold=threshold)
 
     def inspect_many(

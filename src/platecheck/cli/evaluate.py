@@ -59,7 +59,7 @@ def evaluate(
     A detector is evaluated on photos with boxes: a folder in YOLO format, or a YAML file.
     """
     if model is not None and finds_dishes(model):
-        if backgrounds or tables or robustness:
+        if backgrounds or tables or robustness or plot:
             raise DataError(f"{model} finds dishes; --backgrounds, --robustness need a classifier")
         evaluate_boxes(model, data, split=split, strict=strict, as_json=as_json)
         return

@@ -80,7 +80,9 @@ Robust = Annotated[
 ]
 Plot = Annotated[Path | None, typer.Option(help="Draw the table of --robustness as .png or .svg.")]
 Tables = Annotated[bool, typer.Option("--tables", hidden=True)]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the background swapping.")]
+Seed = Annotated[
+    int, typer.Option(min=0, help="Seed of swapped backgrounds and of changed photos.")
+]
 FeedbackUrl = Annotated[str, typer.Argument(help="Database URL of platecheck serve --feedback.")]
 FeedbackPhotos = Annotated[
     Path | None, typer.Option(help="Photo folder of a database of version 0.1, to import.")

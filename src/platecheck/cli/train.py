@@ -136,7 +136,7 @@ def _note_on_pictures(recipe: "Recipe") -> str:
     if not robust or not robust.patterns or color_font():
         return ""
     return (
-        "decorations are drawn without coloured pictures: install the font Noto Color Emoji"
+        "decorations are drawn without colored pictures: install the font Noto Color Emoji"
         " (Debian: fonts-noto-color-emoji)"
     )
 

@@ -17,7 +17,7 @@ from platecheck.data.segmentation import Mask
 
 Floats = NDArray[np.floating[Any]]
 CANVAS = 256  # pixels of a decoration before it is put on a dish
-STYLES = {"colour": 0.4, "one colour": 0.3, "lustre": 0.12, "relief": 0.12, "reserve": 0.06}
+STYLES = {"color": 0.4, "one color": 0.3, "lustre": 0.12, "relief": 0.12, "reserve": 0.06}
 # Distance of colours, in levels, from which something is on the glaze, and surely so.
 FAINT, PLAIN = 12, 36
 
@@ -40,7 +40,7 @@ def decorate(rng: np.random.Generator, pixels: NDArray[np.uint8], mask: Mask) ->
     else:
         if style == "reserve":  # the ground is coloured, the pictures are left out
             cover = 1 - cover
-        if style != "colour":
+        if style != "color":
             cover = cover * (1 - 0.8 * ink.mean(axis=2) / 255)
             ink = np.broadcast_to(_ink(rng), ink.shape)
         cover = cover * np.float32(
@@ -101,14 +101,14 @@ def _draw(rng: np.random.Generator) -> Image.Image:
         _put(canvas, chosen[0], (0.0, 0.0), rng.uniform(0.8, 1.9), rng.uniform(0, 360))
         if rng.random() < 0.5:
             return canvas
-    if kind < 0.65:
+    if kind < 0.68:
         for _ in range(rng.integers(1, 3)):
             _wreath(rng, canvas, chosen)
         if rng.random() < 0.3:
             _put(canvas, chosen[-1], (0.0, 0.0), rng.uniform(0.2, 0.8), rng.uniform(0, 360))
-    elif kind < 0.87:
-        side = rng.uniform(0.1, 0.5)
-        for _ in range(int(rng.integers(3, 40))):
+    elif kind < 0.83:
+        side = rng.uniform(0.18, 0.6)
+        for _ in range(int(rng.integers(4, 30))):
             where = rng.uniform(-1, 1, 2)
             size = side * rng.uniform(0.6, 1.4)
             _put(canvas, chosen[rng.integers(len(chosen))], where, size, rng.uniform(0, 360))

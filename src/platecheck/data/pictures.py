@@ -12,8 +12,12 @@ from PIL import Image, ImageDraw, ImageFont
 
 SIDE = 96  # pixels of a picture
 # Google's Noto Color Emoji (SIL Open Font License); Debian's package fonts-noto-color-emoji.
-COLOUR_FONT, COLOUR_SIZE = "NotoColorEmoji", 109  # its bitmaps have this size only
-COLOUR_RANGES = ((0x1F300, 0x1F450), (0x1F451, 0x1F480), (0x1F95D, 0x1F970), (0x1F980, 0x1FB00))
+COLOR_FONT, COLOR_SIZE = "NotoColorEmoji", 109  # its bitmaps have this size only
+# Without food: on a dish, it is dirt.
+COLOR_RANGES = (
+    *((0x1F300, 0x1F32D), (0x1F330, 0x1F354), (0x1F380, 0x1F450), (0x1F451, 0x1F480)),
+    *((0x1F980, 0x1F9C0), (0x1F9CC, 0x1FA00), (0x1FA70, 0x1FAD0)),
+)
 # Geometric shapes, dingbats; Greek, Cyrillic, Georgian, Arabic: calligraphy to most eyes.
 SYMBOL_RANGES = ((0x25A0, 0x26A0), (0x2701, 0x2776))
 LETTER_RANGES = ((0x41, 0x7B), (0x391, 0x3CA), (0x410, 0x450), (0x10D0, 0x10F1), (0x621, 0x64B))
@@ -21,17 +25,17 @@ LETTER_RANGES = ((0x41, 0x7B), (0x391, 0x3CA), (0x410, 0x450), (0x10D0, 0x10F1),
 
 @cache
 def color_pictures() -> tuple[Image.Image, ...]:
-    """Return some 800 pictures of plants, animals, food and things; none without their font."""
+    """Return some 800 pictures of plants, animals and things; none without their font."""
     font = color_font()
-    return _draw(font, COLOUR_RANGES) if font else ()
+    return _draw(font, COLOR_RANGES) if font else ()
 
 
 @cache
 def color_font() -> ImageFont.FreeTypeFont | None:
     """Return the colour font; None if none is installed, or one without bitmaps."""
-    for path in sorted(path for path in findSystemFonts() if COLOUR_FONT in Path(path).name):
+    for path in sorted(path for path in findSystemFonts() if COLOR_FONT in Path(path).name):
         with contextlib.suppress(OSError):
-            return ImageFont.truetype(path, COLOUR_SIZE)
+            return ImageFont.truetype(path, COLOR_SIZE)
     return None
 
 

@@ -140,8 +140,7 @@ def evaluate_robustness(
 
 def _summaries(found: dict[str, list[tuple[str, Prediction]]]) -> Iterator[Robustness]:
     for name, rows in found.items():
-        likely = [max(row.probabilities, key=lambda c: row.probabilities[c]) for _, row in rows]
-        right = [label == top for (label, _), top in zip(rows, likely, strict=True)]
+        right = [row.top_class == label for label, row in rows]
         dirty = [class_key(row.label) == CLEAN for label, row in rows if class_key(label) != CLEAN]
         undecided = [row.label not in row.probabilities for _, row in rows]
         yield Robustness(

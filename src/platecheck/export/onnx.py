@@ -121,8 +121,8 @@ def export(
     if model.calibrated:
         ood = MahalanobisOOD.load(run.ood_statistics) if run.ood_statistics.is_file() else None
     elif run.recipe.calibrate:  # the run's calibration is of its best epoch
-        same = TorchPredictor(run, epoch, device=fast_device())
-        model.temperature, ood = fit_calibration(same, calibration_views(run, "val"))
+        on_device = TorchPredictor(run, epoch, device=fast_device())
+        model.temperature, ood = fit_calibration(on_device, calibration_views(run, "val"))
     else:
         ood = None
     validation = _verified(run, "val")

@@ -156,7 +156,7 @@ class RobustDataset(Dataset[Item]):
         return self.rendered[int(rng.integers(len(self.rendered)))]
 
     def _change_dish(self, rng: np.random.Generator, sample: Sample, dish: Mask) -> None:
-        """Add a pattern, half of them from another dish; paste dirt, which makes a dish dirty."""
+        """Add a pattern; paste dirt, which makes a clean dish dirty."""
         assert self.dirty is not None
         if rng.random() < self.robust.patterns:
             sample.pixels = self._decorate(rng, sample.pixels, dish)

@@ -106,7 +106,8 @@ async function inspect({ blob, heatmap }) {
       dishes.push(isWhole(crops, photo) ? dish : asPart(dish, photo));
     }
     const fault = dishes.map(({ quality }) => quality).find((each) => each !== "ok");
-    const ofPhoto = () => (dishes.length ? (isCrowded ? "crowded" : "ok") : findFault(opened));
+    const isEmpty = dishes.every(({ label }) => label === "not a dish");
+    const ofPhoto = () => (isEmpty ? findFault(opened) : isCrowded ? "crowded" : "ok");
     const quality = fault ?? (model.quality_check ? ofPhoto() : "ok");
     return { name: blob.name ?? "photo", width, height, dishes, quality };
   } finally {
