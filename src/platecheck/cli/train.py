@@ -121,23 +121,17 @@ def _announce(setup: "TrainingSetup") -> None:
     for note in filter(None, (*run.photos.notes, setup.note, _note_on_pictures(run.recipe))):
         stdout.print(f"  [yellow]{escape(note)}[/]")
     stdout.print(f"  run folder  {escape(run.folder)}")
-    teacher = run.recipe.teacher
-    if teacher and teacher.recipe and not (run.teacher / "model.onnx").is_file():
-        stdout.print(
-            f"training the teacher first: [bold]{escape(teacher.recipe)}[/],"
-            f" into {escape(run.teacher)}"
-        )
 
 
 def _note_on_pictures(recipe: "Recipe") -> str:
-    from platecheck.data.pictures import color_font
+    from platecheck.data.pictures import clip_art, color_font
 
     robust = recipe.augmentation.robust
-    if not robust or not robust.patterns or color_font():
+    if not robust or not robust.patterns or (color_font() and clip_art()):
         return ""
     return (
-        "decorations are drawn without colored pictures: install the font Noto Color Emoji"
-        " (Debian: fonts-noto-color-emoji)"
+        "decorations are drawn with fewer pictures: install the font Noto Color Emoji and the Open"
+        " Clip Art Library (Debian: fonts-noto-color-emoji, openclipart-png)"
     )
 
 

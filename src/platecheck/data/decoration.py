@@ -1,4 +1,4 @@
-"""Decorate dishes with pictures: prints, wreaths, scatter, tiles, writing, relief, lustre.
+"""Decorate dishes: paintings, twigs, wreaths, scatter, tiles, writing; relief, lustre.
 
 The glaze keeps its light and shade, and what is on it stays visible through the print.
 """
@@ -10,14 +10,21 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from platecheck.data.pictures import SIDE, color_pictures, letters, symbols
+from platecheck.data.pictures import (
+    SUBJECTS,
+    clip_art,
+    color_pictures,
+    letters,
+    open_drawing,
+    symbols,
+)
 from platecheck.data.segmentation import Mask
 
 Floats = NDArray[np.floating[Any]]
-CANVAS = 256  # pixels of a decoration before it is put on a dish
-STYLES = {"color": 0.4, "one color": 0.3, "lustre": 0.12, "relief": 0.12, "reserve": 0.06}
+CANVAS = 320  # pixels of a decoration before it is put on a dish
+STYLES = {"color": 0.5, "one color": 0.26, "lustre": 0.1, "relief": 0.1, "reserve": 0.04}
 # Distance of colours, in levels, from which something is on the glaze, and surely so.
 FAINT, PLAIN = 12, 36
 
@@ -91,36 +98,91 @@ def _ink(rng: np.random.Generator) -> Floats:
 
 def _draw(rng: np.random.Generator) -> Image.Image:
     """Draw a decoration of pictures on a transparent square; the dish's rim touches its sides."""
-    kind = rng.random()
     canvas = Image.new("RGBA", (CANVAS, CANVAS))
-    if kind < 0.08:
-        _write(rng, canvas)
-        return canvas
     chosen = _choose(rng, int(rng.integers(1, 5)))
-    if kind < 0.3:
+    kind = rng.random()
+    if kind < 0.06:
+        _write(rng, canvas)
+    elif kind < 0.2:
         _put(canvas, chosen[0], (0.0, 0.0), rng.uniform(0.8, 1.9), rng.uniform(0, 360))
-        if rng.random() < 0.5:
-            return canvas
-    if kind < 0.68:
+    elif kind < 0.38:
+        _painting(rng, canvas)
+    elif kind < 0.56:
+        _twigs(rng, canvas, chosen)
+    elif kind < 0.7:
+        side = rng.uniform(0.18, 0.6)
+        for _ in range(int(rng.integers(4, 30))):
+            where, size = rng.uniform(-1, 1, 2), side * rng.uniform(0.6, 1.4)
+            _put(canvas, chosen[rng.integers(len(chosen))], where, size, rng.uniform(0, 360))
+    elif kind < 0.83:
+        _tile(rng, canvas, chosen)
+    if kind > 0.83 or rng.random() < 0.3:
         for _ in range(rng.integers(1, 3)):
             _wreath(rng, canvas, chosen)
         if rng.random() < 0.3:
             _put(canvas, chosen[-1], (0.0, 0.0), rng.uniform(0.2, 0.8), rng.uniform(0, 360))
-    elif kind < 0.83:
-        side = rng.uniform(0.18, 0.6)
-        for _ in range(int(rng.integers(4, 30))):
-            where = rng.uniform(-1, 1, 2)
-            size = side * rng.uniform(0.6, 1.4)
-            _put(canvas, chosen[rng.integers(len(chosen))], where, size, rng.uniform(0, 360))
-    else:
-        _tile(rng, canvas, chosen)
     return canvas
 
 
 def _choose(rng: np.random.Generator, count: int) -> list[Image.Image]:
-    kinds = [symbols(), letters(), *[color_pictures()] * 6]
-    source = kinds[rng.integers(len(kinds))] or symbols()
+    kind = rng.random()
+    if kind < 0.5 and clip_art():
+        subjects = rng.choice(len(SUBJECTS), count, p=list(SUBJECTS.values()))
+        files = [clip_art()[subject] for subject in subjects]
+        return [open_drawing(each[rng.integers(len(each))]) for each in files]
+    source = (color_pictures() if kind < 0.8 else letters() if kind < 0.88 else ()) or symbols()
     return [source[rng.integers(len(source))] for _ in range(count)]
+
+
+def _painting(rng: np.random.Generator, canvas: Image.Image) -> None:
+    """Put upright pictures of many sizes about one place, at times on a painted ground."""
+    if rng.random() < 0.4:
+        ground = Image.linear_gradient("L").rotate(rng.uniform(0, 360)).resize(canvas.size)
+        layers = [Image.new("RGBA", canvas.size, _paint(rng)) for _ in range(2)]
+        canvas.paste(Image.composite(layers[0], layers[1], ground))
+    middle, spread = rng.uniform(-0.4, 0.4, 2), rng.uniform(0.2, 0.7)
+    for picture in _choose(rng, int(rng.integers(2, 9))) * int(rng.integers(1, 4)):
+        where = middle + spread * rng.normal(size=2)
+        _put(canvas, picture, where, np.exp(rng.uniform(-2, 0)), rng.normal(0, 15))
+
+
+def _twigs(rng: np.random.Generator, canvas: Image.Image, chosen: Sequence[Image.Image]) -> None:
+    """Draw twigs with leaves, and pictures as their flowers."""
+    draw = ImageDraw.Draw(canvas)
+    bark, leaf = _paint(rng), _paint(rng)
+    long, wide, flowers = rng.uniform(0.05, 0.25), rng.uniform(0.15, 0.5), rng.uniform(0.05, 0.35)
+    for _ in range(int(rng.integers(1, 6))):
+        points = [rng.uniform(-0.8, 0.8, 2)]
+        turn = np.arctan2(*-points[0][::-1]) + rng.normal(0, 0.8)  # inwards
+        for _ in range(int(rng.integers(6, 24))):
+            turn += rng.normal(0, 0.3)
+            points.append(points[-1] + 0.06 * np.array([np.cos(turn), np.sin(turn)]))
+        draw.line(_pixels(np.array(points)), bark, int(rng.integers(1, 6)), "curve")
+        for point in points:
+            if rng.random() < 0.6:
+                side = turn + rng.choice([-1, 1]) * rng.uniform(0.4, 1.3)
+                edges = _leaf(side, long * rng.uniform(0.6, 1.2), wide)
+                draw.polygon(_pixels(point + edges), leaf, bark)
+            if rng.random() < 0.2:
+                size, picture = rng.uniform(0.6, 1.5), chosen[int(rng.integers(len(chosen)))]
+                _put(canvas, picture, point, flowers * size, rng.uniform(0, 360))
+
+
+def _leaf(turn: float, length: float, width: float) -> NDArray[np.float64]:
+    """Return the outline of a leaf that starts at (0, 0); `width` is a share of its length."""
+    along = length * np.array([np.cos(turn), np.sin(turn)])
+    part = np.linspace(0, 1, 7)[:, None]
+    bulge = width * np.sin(np.pi * part) * along[::-1] * (-1, 1)
+    return np.concatenate([part * along + bulge, (part * along - bulge)[::-1]])
+
+
+def _pixels(points: NDArray[np.float64]) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in (1 + points) * CANVAS / 2]
+
+
+def _paint(rng: np.random.Generator) -> tuple[int, int, int, int]:
+    red, green, blue = (int(each) for each in _ink(rng))
+    return red, green, blue, int(rng.uniform(120, 256))
 
 
 def _wreath(rng: np.random.Generator, canvas: Image.Image, chosen: Sequence[Image.Image]) -> None:
@@ -159,16 +221,17 @@ def _put(
     canvas: Image.Image,
     picture: Image.Image,
     where: Sequence[float] | NDArray[np.float64],
-    side: float,
+    size: float,
     angle: float,
 ) -> None:
-    """Put a picture on the square; x and y are in [-1, 1], and so is `side`'s unit."""
-    pixels = max(3, round(side * CANVAS / 2))
-    if pixels < SIDE:  # rotating a small picture is faster
+    """Put a picture on the square; x and y are in [-1, 1], and so is `size`'s unit."""
+    pixels = max(3, round(size * CANVAS / 2))
+    side = picture.width
+    if pixels < side:  # rotating a small picture is faster
         picture = picture.resize((pixels, pixels), Image.Resampling.BILINEAR, reducing_gap=2)
     turned = picture.rotate(angle, Image.Resampling.BILINEAR, expand=True) if angle else picture
-    if pixels > SIDE:
-        scaled = round(turned.width * pixels / SIDE), round(turned.height * pixels / SIDE)
+    if pixels > side:
+        scaled = round(turned.width * pixels / side), round(turned.height * pixels / side)
         turned = turned.resize(scaled, Image.Resampling.BICUBIC)
     x, y = (round((1 + each) * CANVAS / 2 - turned.width / 2) for each in where)
     canvas.paste(turned, (x, y), turned)

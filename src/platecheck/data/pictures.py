@@ -1,7 +1,7 @@
-"""Small pictures for decoration, from fonts: in colour if one is installed, else symbols."""
+"""Small pictures for decoration: clip art and colour fonts where installed, else symbols."""
 
 import contextlib
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.font_manager import findSystemFonts
 from PIL import Image, ImageDraw, ImageFont
 
-SIDE = 96  # pixels of a picture
+SIDE, DRAWING_SIDE = 96, 144  # pixels of a picture, of a drawing
 # Google's Noto Color Emoji (SIL Open Font License); Debian's package fonts-noto-color-emoji.
 COLOR_FONT, COLOR_SIZE = "NotoColorEmoji", 109  # its bitmaps have this size only
 # Without food: on a dish, it is dirt.
@@ -18,6 +18,13 @@ COLOR_RANGES = (
     *((0x1F300, 0x1F32D), (0x1F330, 0x1F354), (0x1F380, 0x1F450), (0x1F451, 0x1F480)),
     *((0x1F980, 0x1F9C0), (0x1F9CC, 0x1FA00), (0x1FA70, 0x1FAD0)),
 )
+# The Open Clip Art Library (public domain); Debian's package openclipart-png.
+CLIP_ART = Path("/usr/share/openclipart/png")
+SUBJECTS = {
+    **{"plants": 0.3, "animals": 0.36, "people": 0.08, "buildings": 0.08, "decorations": 0.08},
+    **{"recreation/holiday": 0.05, "recreation/music": 0.02, "recreation/toys": 0.03},
+}
+UNLIKE_DECORATION = {"bodypart", "pantyhose", "smilies", "furniture"}
 # Geometric shapes, dingbats; Greek, Cyrillic, Georgian, Arabic: calligraphy to most eyes.
 SYMBOL_RANGES = ((0x25A0, 0x26A0), (0x2701, 0x2776))
 LETTER_RANGES = ((0x41, 0x7B), (0x391, 0x3CA), (0x410, 0x450), (0x10D0, 0x10F1), (0x621, 0x64B))
@@ -28,6 +35,24 @@ def color_pictures() -> tuple[Image.Image, ...]:
     """Return some 800 pictures of plants, animals and things; none without their font."""
     font = color_font()
     return _draw(font, COLOR_RANGES) if font else ()
+
+
+@cache
+def clip_art() -> tuple[tuple[Path, ...], ...]:
+    """Return some 900 files of drawings by SUBJECTS; none without their package."""
+    found = []
+    for subject in SUBJECTS:
+        files = sorted((CLIP_ART / subject).rglob("*.png"))
+        found.append(tuple(each for each in files if not UNLIKE_DECORATION & {*each.parts}))
+    return tuple(found) if all(found) else ()
+
+
+@lru_cache(maxsize=1500)
+def open_drawing(path: Path) -> Image.Image:
+    """Return a drawing, cropped and as a square, RGBA; maybe an empty one."""
+    with Image.open(path) as opened:
+        drawing = opened.convert("RGBA")
+    return _square(drawing.crop(drawing.getbbox()), DRAWING_SIDE)
 
 
 @cache
@@ -67,8 +92,11 @@ def _draw(
         box = large.getbbox()
         if box is None or font.getmask(chr(code)).getbbox() in (None, missing):
             continue
-        cropped = large.crop(box)
-        square = Image.new("RGBA", (max(cropped.size),) * 2)
-        square.paste(cropped, tuple((np.array(square.size) - cropped.size) // 2))
-        found.append(square.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+        found.append(_square(large.crop(box), SIDE))
     return tuple(found)
+
+
+def _square(picture: Image.Image, side: int) -> Image.Image:
+    square = Image.new("RGBA", (max(picture.size),) * 2)
+    square.paste(picture, tuple((np.array(square.size) - picture.size) // 2))
+    return square.resize((side, side), Image.Resampling.LANCZOS)

@@ -23,7 +23,7 @@ from platecheck.training.temperature import fit_temperature
 from platecheck.training.torch_predictor import TorchPredictor
 
 BATCH = 8
-MAX_KNOWN = 600  # photos that the Gaussian of features is fitted to, each in two versions
+MAX_KNOWN = 1500  # photos that the Gaussian of features is fitted to, each in two versions
 
 
 class CalibrationViews(NamedTuple):

@@ -168,7 +168,7 @@ class RobustDataset(Dataset[Item]):
             sample.label = self.dirty
 
     def _decorate(self, rng: np.random.Generator, pixels: Pixels, dish: Mask) -> Pixels:
-        kind = rng.choice(["glaze", "decoration", "transfer", "pattern"], p=(0.2, 0.4, 0.2, 0.2))
+        kind = rng.choice(["glaze", "decoration", "transfer", "pattern"], p=(0.2, 0.55, 0.1, 0.15))
         if kind == "transfer" and self.donors:
             donor = self.donors[int(rng.integers(len(self.donors)))]
             source = self.cache.get(self.photos[donor])
