@@ -83,6 +83,8 @@ def _type(field: dict[str, Any]) -> str:
         return f"[{name}](#{name.lower()})"
     if "enum" in field:
         return ", ".join(f"`{value}`" for value in field["enum"])
+    if "items" in field:
+        return f"list of {_type(field['items'])}"
     if field["type"] == "array":
         return ", ".join(_type(item) for item in field["prefixItems"])
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}

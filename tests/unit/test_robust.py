@@ -388,7 +388,7 @@ def test_batches_do_not_depend_on_workers(taught: bool, photos: PhotoSet) -> Non
         module = PlateDataModule(
             replace(photos, photos=photos.photos[:8]), recipe, PLAIN,
             seed=3, workers=workers,
-            teacher=TeacherModel("plate", ("clean", "dirty")) if taught else None,
+            teacher=TeacherModel(("plate",), ("clean", "dirty")) if taught else None,
         )  # fmt: skip
         loader = module.train_dataloader()
         found = []

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+import yaml
 
 from platecheck.data.folders import Photo, PhotoSet
 from platecheck.errors import ModelError, PhotoError, PlatecheckError
@@ -63,6 +64,18 @@ def test_saved_run_loads_equal(run: Run) -> None:
     assert not loaded.finished
     write_history(run.folder / "history.csv", [*history, row(3, 0.4)])
     assert Run.load(run.folder).finished
+
+
+def test_run_whose_recipe_trained_its_teacher_still_loads(run: Run) -> None:
+    """As version 0.2 wrote it; the file can still teach if the run is resumed."""
+    path = run.folder / "recipe.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["teacher"] = {"model": None, "recipe": "plate_teacher", "weight": 0.7}
+    content["augmentation"]["robust"] = {"backgrounds": 0.7}
+    path.write_text(yaml.safe_dump(content))
+    teacher = Run.load(run.folder).recipe.teacher
+    assert teacher is not None
+    assert teacher.model == str(run.folder / "teacher" / "model.onnx")
 
 
 @pytest.mark.parametrize(

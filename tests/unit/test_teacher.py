@@ -1,6 +1,7 @@
 """Who may teach whom, and what is learnt from it."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ CLASSES = ("clean", "dirty")
 
 @pytest.mark.parametrize("flips", [False, True])
 def test_teacher_predicts_as_its_file_or_averages_logits_of_flips(flips: bool) -> None:
-    teacher = TeacherModel("plate", CLASSES, tta_flips=flips)
+    teacher = TeacherModel(("plate",), CLASSES, tta_flips=flips)
     pixels = np.random.default_rng(0).integers(0, 256, (288, 288, 3), np.uint8)
     views = [pixels, pixels[:, ::-1], pixels[::-1], pixels[::-1, ::-1]][: 4 if flips else 1]
     classifier = Classifier.load("plate")
@@ -33,25 +34,50 @@ def test_teacher_predicts_as_its_file_or_averages_logits_of_flips(flips: bool) -
     np.testing.assert_array_equal(again, teacher.probabilities(pixels))
 
 
+def test_ensemble_averages_logits_of_classes_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second teacher with its classes the other way round."""
+    known = Classifier.load("plate").info
+    fixed = {
+        "a": (known, [0.9, 0.1]),
+        "b": (known.model_copy(update={"classes": ("dirty", "clean")}), [0.8, 0.2]),
+    }
+
+    def load(name: str) -> SimpleNamespace:
+        info, row = fixed[name]
+        return SimpleNamespace(info=info, probabilities=lambda views: np.array([row] * len(views)))
+
+    monkeypatch.setattr(Classifier, "load", load)
+    teacher = TeacherModel(("a", "b"), CLASSES, tta_flips=True)
+    teacher.check(None)
+    clean, dirty = teacher.probabilities(np.zeros((288, 288, 3), np.uint8))
+    assert clean / dirty == pytest.approx(np.sqrt(9 / 4))
+    assert clean + dirty == pytest.approx(1)
+
+
+def test_ensemble_of_several_sizes_is_refused() -> None:
+    with pytest.raises(ModelError, match=r"one size: plate takes 288 px, tiny takes 128 px"):
+        TeacherModel(("plate", "tiny"), CLASSES).check(None)
+
+
 @pytest.mark.parametrize("classes", [("dirty", "clean"), ("Dirty", "clean")])
 def test_teacher_matches_classes_by_name(classes: tuple[str, ...]) -> None:
     pixels = np.random.default_rng(2).integers(0, 256, (288, 288, 3), np.uint8)
-    other = TeacherModel("plate", classes)
+    other = TeacherModel(("plate",), classes)
     other.check(None)
     other = pickle.loads(pickle.dumps(other))
-    usual = TeacherModel("plate", CLASSES).probabilities(pixels)
+    usual = TeacherModel(("plate",), CLASSES).probabilities(pixels)
     np.testing.assert_array_equal(other.probabilities(pixels), usual[::-1])
 
 
 def test_teacher_with_other_classes_is_refused() -> None:
     with pytest.raises(ModelError, match=r"has the classes clean, dirty, but the photos have a, b"):
-        TeacherModel("plate", ("a", "b")).check(None)
+        TeacherModel(("plate",), ("a", "b")).check(None)
 
 
 def test_teacher_with_another_split_is_refused() -> None:
     theirs = Classifier.load("plate").info.split_info
     assert theirs is not None
-    teacher = TeacherModel("plate", CLASSES)
+    teacher = TeacherModel(("plate",), CLASSES)
     teacher.check(theirs)
     teacher.check(None)
     # Other photos, however they were divided.

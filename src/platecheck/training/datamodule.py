@@ -195,7 +195,7 @@ class PlateDataModule(LightningDataModule):
         dirty, photos = dirty_class(self.photos.classes), self.photos.split("train")
         rendered, cache = None, self.cache
         if self.teacher:
-            cache = PixelCache(self.teacher.info.size, photos)
+            cache = PixelCache(self.teacher.size, photos)
         if dirty is not None and (robust.rendered or robust.dirt):
             rendered = RenderedPairs(robust.pairs, cache.size, seed=self.seed, workers=self.workers)
         return RobustDataset(

@@ -147,25 +147,13 @@ class Optimizer(_Part):
 class Distillation(_Part):
     """Knowledge distillation from a teacher model, in addition to the labels."""
 
-    model: str | None = Field(None, description="a shipped model's name, or an exported file")
-    recipe: str | None = Field(
-        None, description="instead of model: a recipe to train first, on the same photos"
+    model: str | tuple[str, ...] = Field(
+        description="a shipped model's name, or an exported file; a list: an ensemble of one size"
     )
     weight: float = Field(
         0.5, gt=0, le=1, description="weight of its predictions; labels get 1 − weight"
     )
     tta_flips: bool = Field(False, description="average over mirrored versions")
-    warm_start: bool = Field(
-        False, description="start from the weights of the best epoch of `recipe`'s run"
-    )
-
-    @model_validator(mode="after")
-    def _is_one(self) -> "Distillation":
-        if (self.model is None) == (self.recipe is None):
-            raise ValueError("give either a model or a recipe")
-        if self.warm_start and self.recipe is None:
-            raise ValueError("warm_start needs a recipe")
-        return self
 
 
 class Schedule(_Part):

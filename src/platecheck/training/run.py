@@ -8,7 +8,6 @@
 ``weights/``        ``epoch-007.safetensors``: the trained weights; ``frozen.safetensors``
 ``last.ckpt``       the checkpoint to resume from
 ``calibration…``    the temperature; ``familiarity.safetensors``: the OOD statistics
-``teacher/``        if the recipe trains a teacher: its run folder and ``model.onnx``
 ==================  ==============================================================================
 """
 
@@ -122,11 +121,6 @@ class Run:
     def finished(self) -> bool:
         return len(self.history) >= self.recipe.epochs
 
-    @property
-    def teacher(self) -> Path:
-        """Run folder of the teacher that the recipe trains."""
-        return self.folder / "teacher"
-
     def weights(self, epoch: int) -> Path:
         """Return the file of trained weights after an epoch, counted from 1."""
         return self.folder / "weights" / f"epoch-{epoch:03d}.safetensors"
@@ -166,11 +160,15 @@ class Run:
             content = json.loads((folder / "run.json").read_text(encoding="utf-8"))
             facts = RunFacts.model_validate(content | ({"data": str(data)} if data else {}))
             path = folder / "recipe.yaml"
-            recipe = parse_recipe(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
+            wanted = yaml.safe_load(path.read_text(encoding="utf-8"))
+            # Before 0.3, a recipe could train its teacher itself.
+            if (teacher := wanted.get("teacher")) and teacher.pop("recipe", None):
+                teacher["model"] = str(folder / "teacher" / "model.onnx")
+            recipe = parse_recipe(wanted, where=str(path))
             photos = _read_photos_csv(folder / "photos.csv", facts)
             run = Run(folder, recipe, facts, photos)
             history = read_history(folder / "history.csv", run.history_keys)
-        except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError) as error:
             raise ModelError(f"{folder} is damaged: {first_line(error)}") from error
         return replace(run, history=history)
 

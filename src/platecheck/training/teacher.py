@@ -1,10 +1,11 @@
-"""The teacher model of a distillation.
+"""The teacher of a distillation: a model or an ensemble, whose logits are averaged.
 
 Hinton, Vinyals, Dean, Distilling the knowledge in a neural network, 2015. Teacher and student see
 the same augmented photo (Beyer et al., Knowledge distillation: a good teacher is patient and
 consistent, 2022), each at its own size; only the student's is degraded by lighting and camera.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -23,57 +24,71 @@ FLIPS = (np.s_[:, :], np.s_[:, ::-1], np.s_[::-1], np.s_[::-1, ::-1])
 
 @dataclass
 class TeacherModel:
-    """An exported model that predicts a student's targets; each worker process loads its own."""
+    """Exported models that predict a student's targets; each worker process loads its own."""
 
-    model: str
+    models: tuple[str, ...]
     classes: tuple[str, ...]
     tta_flips: bool = False
 
     @cached_property
-    def _classifier(self) -> Classifier:
-        return Classifier.load(self.model)
+    def _classifiers(self) -> tuple[Classifier, ...]:
+        return tuple(Classifier.load(model) for model in self.models)
 
     @cached_property
-    def info(self) -> ModelInfo:
-        return Classifier.load(self.model).info
+    def size(self) -> int:
+        """Side in pixels of the photos that all of them take."""
+        sizes = {each.info.size: name for each, name in self._loaded()}
+        if len(sizes) > 1:
+            taken = ", ".join(f"{name} takes {size} px" for size, name in sizes.items())
+            raise ModelError(f"an ensemble of teachers needs photos of one size: {taken}")
+        return next(iter(sizes))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Do not pickle the ONNX Runtime session."""
-        return {"model": self.model, "classes": self.classes, "tta_flips": self.tta_flips}
+        """Do not pickle the ONNX Runtime sessions."""
+        return {"models": self.models, "classes": self.classes, "tta_flips": self.tta_flips}
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities [classes], in the student's order, for a photo [size, size, 3]."""
         flips = FLIPS if self.tta_flips else FLIPS[:1]
-        rows = self._classifier.probabilities(np.stack([pixels[flip] for flip in flips]))
-        mean: NDArray[np.float32] = softmax(np.log(np.maximum(rows, 1e-7)).mean(axis=0))
-        return mean[self._columns]
+        views = np.stack([pixels[flip] for flip in flips])
+        rows = [
+            each.probabilities(views)[:, self._columns(each.info, name)]
+            for each, name in self._loaded()
+        ]
+        logits = np.log(np.maximum(np.concatenate(rows), 1e-7)).mean(axis=0)
+        mean: NDArray[np.float32] = softmax(logits)
+        return mean
 
-    @cached_property
-    def _columns(self) -> list[int]:
-        """Index of each of the student's classes among the teacher's."""
-        found = match_classes(self.classes, self.info.classes)
+    def _loaded(self) -> Iterator[tuple[Classifier, str]]:
+        return zip(self._classifiers, self.models, strict=True)
+
+    def _columns(self, info: ModelInfo, name: str) -> list[int]:
+        """Index of each of the student's classes among a teacher's."""
+        found = match_classes(self.classes, info.classes)
         known = [index for index in found if index is not None]
-        if len(known) != len(self.classes) or len(known) != len(self.info.classes):
+        if len(known) != len(self.classes) or len(known) != len(info.classes):
             raise ModelError(
-                f"the teacher {self.model} has the classes {', '.join(self.info.classes)},"
+                f"the teacher {name} has the classes {', '.join(info.classes)},"
                 f" but the photos have {', '.join(self.classes)}: rename the class folders, or"
                 " train without a teacher, --set teacher=null"
             )
         return known
 
     def check(self, split_info: SplitInfo | None) -> None:
-        """Check the teacher's classes, and that it was not trained on the student's other splits.
+        """Check the teachers' classes and sizes, and that none saw the student's other splits.
 
         Raises:
-            ModelError: there is no such model, or it has other classes.
+            ModelError: there is no such model, or it has other classes or another size.
             DataError: it was trained on the same photos with another split.
         """
-        _ = self._columns
-        theirs = self.info.split_info
-        same_photos = theirs and split_info and theirs.fingerprint == split_info.fingerprint
-        if theirs and same_photos and theirs != split_info:
-            raise DataError(
-                f"the teacher {self.model} may have been trained on evaluation photos of its"
-                f" student; split them as for the teacher: --split-seed={theirs.seed}"
-                f" --set val_to_train={theirs.val_to_train}"
-            )
+        _ = self.size
+        for each, name in self._loaded():
+            self._columns(each.info, name)
+            theirs = each.info.split_info
+            same_photos = theirs and split_info and theirs.fingerprint == split_info.fingerprint
+            if theirs and same_photos and theirs != split_info:
+                raise DataError(
+                    f"the teacher {name} may have been trained on evaluation photos of its"
+                    f" student; split them as for the teacher: --split-seed={theirs.seed}"
+                    f" --set val_to_train={theirs.val_to_train}"
+                )

@@ -35,7 +35,7 @@ from platecheck.files import (
 from platecheck.model_info import first_line
 from platecheck.training import torchvision_guard
 from platecheck.training.augmentation import IMAGENET
-from platecheck.training.recipe import Normalization, Recipe, load_recipe
+from platecheck.training.recipe import Normalization, Recipe
 from platecheck.training.run import Run, RunFacts
 
 torchvision_guard.install()
@@ -159,7 +159,8 @@ def build_run(
                 f"{data} no longer contains the photos that {out} was started with, or they are"
                 " split differently"
             )
-        _check_teacher(recipe, facts)
+        if teacher := _teacher(recipe, facts):
+            teacher.check(facts.split_info)
         network, note = _network(recipe, facts, resumed)
         if not resume and first_process():
             out = _claim(out, recipe.name, held)
@@ -170,23 +171,8 @@ def build_run(
         return TrainingSetup(run, network, settings, checkpoint, note, boxes, held.pop_all())
 
 
-def build_teacher_run(setup: TrainingSetup) -> TrainingSetup:
-    """Set up the run of a recipe's teacher, resuming it if it was started."""
-    run = setup.run
-    assert run.recipe.teacher is not None
-    assert run.recipe.teacher.recipe is not None
-    recipe = load_recipe(run.recipe.teacher.recipe)
-    facts = run.facts.model_copy(update={"normalization": _normalization(recipe, run.photos)})
-    teacher = Run(run.teacher, recipe, facts, run.photos)
-    resumed = Run.is_run(run.teacher)
-    network, _ = _network(recipe, facts, teacher if resumed else None)
-    checkpoint = _begin(teacher, network, resumed=resumed)
-    return TrainingSetup(teacher, network, setup.settings, checkpoint)
-
-
 def train_epochs(
     setup: TrainingSetup,
-    teacher: TeacherModel | None,
     *,
     on_epoch: OnEpoch | None = None,
     callbacks: list[Callback],
@@ -199,6 +185,7 @@ def train_epochs(
     """
     keep_freed_memory()
     run, recipe, settings = setup.run, setup.run.recipe, setup.settings
+    teacher = _teacher(recipe, run.facts)
     module, datamodule = build_modules(
         run, setup.network, setup.boxes, teacher=teacher, workers=settings.workers
     )
@@ -289,22 +276,11 @@ def _check_empty(out: Path | None) -> None:
         raise DataError(f"{out} exists and is not empty; add --resume or choose another --out")
 
 
-def _check_teacher(recipe: Recipe, facts: RunFacts) -> None:
-    teacher = recipe.teacher
-    if teacher and teacher.model:
-        TeacherModel(teacher.model, facts.classes).check(facts.split_info)
-    elif teacher and teacher.recipe:
-        theirs = load_recipe(teacher.recipe)
-        if theirs.teacher:
-            raise RecipeError(f"the teacher's recipe, {teacher.recipe}, has a teacher itself")
-        if theirs.val_to_train != recipe.val_to_train:
-            raise RecipeError(
-                f"val_to_train is {recipe.val_to_train}, but {theirs.val_to_train} in the"
-                f" teacher's recipe, {teacher.recipe}: it would be trained on evaluation photos of"
-                " its student"
-            )
-        if teacher.warm_start and theirs.network != recipe.network:
-            raise RecipeError(f"warm_start: {teacher.recipe} trains another network")
+def _teacher(recipe: Recipe, facts: RunFacts) -> TeacherModel | None:
+    if (teacher := recipe.teacher) is None:
+        return None
+    models = (teacher.model,) if isinstance(teacher.model, str) else teacher.model
+    return TeacherModel(models, facts.classes, teacher.tta_flips)
 
 
 def _trainer(settings: TrainerSettings, **options: Any) -> Trainer:

@@ -63,7 +63,7 @@ def fit(
 ) -> Run:
     """Train the epochs alone, without a teacher or calibration."""
     with setup.held:
-        train_epochs(setup, None, on_epoch=on_epoch, callbacks=list(callbacks))
+        train_epochs(setup, on_epoch=on_epoch, callbacks=list(callbacks))
     return Run.load(setup.run.folder)
 
 
