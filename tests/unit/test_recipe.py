@@ -295,6 +295,7 @@ def test_recipe_written_as_yaml_loads_equal(
         ("plate", "network.frozen=true", "a frozen network cannot learn to predict a heatmap"),
         ("tiny_vgg", "teacher={model: plate}", "a teacher needs augmentation.robust"),
         ("plate", "teacher={weight: 0.5}", "'teacher.model': field required"),
+        ("plate", "teacher={model: []}", "teacher.model"),
         ("plate", "teacher={model: plate, recipe: plate}", "recipe"),
     ],
 )
@@ -356,6 +357,12 @@ def test_recipe_of_an_earlier_run_is_read_without_a_warning() -> None:
         assert parse_recipe(content, where="recipe.yaml") == plate
         assert parse_recipe(named_before, where="") == fullaug
     assert yaml.safe_dump(content) == before
+
+
+def test_teacher_as_version_0_2_wrote_it_is_read() -> None:
+    content = plate_with_teacher().model_dump(mode="json")
+    content["teacher"]["recipe"] = None
+    assert parse_recipe(content, where="") == plate_with_teacher()
 
 
 def test_deprecated_recipe_name_warns_and_loads_the_renamed_one() -> None:

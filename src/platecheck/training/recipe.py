@@ -147,7 +147,7 @@ class Optimizer(_Part):
 class Distillation(_Part):
     """Knowledge distillation from a teacher model, in addition to the labels."""
 
-    model: str | tuple[str, ...] = Field(
+    model: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
         description="a shipped model's name, or an exported file; a list: an ensemble of one size"
     )
     weight: float = Field(
@@ -286,6 +286,9 @@ def parse_recipe(content: dict[str, Any], *, where: str) -> Recipe:
     content = copy.deepcopy(content)
     if isinstance(content, dict):
         _rename_keys(content)
+        teacher = content.get("teacher")
+        if isinstance(teacher, dict) and teacher.get("recipe", "") is None:
+            del teacher["recipe"]  # as version 0.2 wrote it
         name = str(content.get("name"))
         if name in RENAMED_RECIPES:
             content["name"] = RENAMED_RECIPES[name]

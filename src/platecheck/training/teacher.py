@@ -5,7 +5,6 @@ the same augmented photo (Beyer et al., Knowledge distillation: a good teacher i
 consistent, 2022), each at its own size; only the student's is degraded by lighting and camera.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,13 +30,17 @@ class TeacherModel:
     tta_flips: bool = False
 
     @cached_property
-    def _classifiers(self) -> tuple[Classifier, ...]:
-        return tuple(Classifier.load(model) for model in self.models)
+    def _loaded(self) -> tuple[tuple[Classifier, list[int]], ...]:
+        """Each model, and the indices of the student's classes among its own."""
+        models = [(Classifier.load(name), name) for name in self.models]
+        return tuple((each, self._columns(each.info, name)) for each, name in models)
 
     @cached_property
     def size(self) -> int:
         """Side in pixels of the photos that all of them take."""
-        sizes = {each.info.size: name for each, name in self._loaded()}
+        sizes = {
+            each.info.size: name for (each, _), name in zip(self._loaded, self.models, strict=True)
+        }
         if len(sizes) > 1:
             taken = ", ".join(f"{name} takes {size} px" for size, name in sizes.items())
             raise ModelError(f"an ensemble of teachers needs photos of one size: {taken}")
@@ -51,19 +54,13 @@ class TeacherModel:
         """Return probabilities [classes], in the student's order, for a photo [size, size, 3]."""
         flips = FLIPS if self.tta_flips else FLIPS[:1]
         views = np.stack([pixels[flip] for flip in flips])
-        rows = [
-            each.probabilities(views)[:, self._columns(each.info, name)]
-            for each, name in self._loaded()
-        ]
-        logits = np.log(np.maximum(np.concatenate(rows), 1e-7)).mean(axis=0)
-        mean: NDArray[np.float32] = softmax(logits)
+        rows = [each.probabilities(views)[:, columns] for each, columns in self._loaded]
+        mean: NDArray[np.float32] = softmax(
+            np.log(np.maximum(np.concatenate(rows), 1e-7)).mean(axis=0)
+        )
         return mean
 
-    def _loaded(self) -> Iterator[tuple[Classifier, str]]:
-        return zip(self._classifiers, self.models, strict=True)
-
     def _columns(self, info: ModelInfo, name: str) -> list[int]:
-        """Index of each of the student's classes among a teacher's."""
         found = match_classes(self.classes, info.classes)
         known = [index for index in found if index is not None]
         if len(known) != len(self.classes) or len(known) != len(info.classes):
@@ -82,8 +79,7 @@ class TeacherModel:
             DataError: it was trained on the same photos with another split.
         """
         _ = self.size
-        for each, name in self._loaded():
-            self._columns(each.info, name)
+        for (each, _), name in zip(self._loaded, self.models, strict=True):
             theirs = each.info.split_info
             same_photos = theirs and split_info and theirs.fingerprint == split_info.fingerprint
             if theirs and same_photos and theirs != split_info:
