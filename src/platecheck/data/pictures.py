@@ -32,14 +32,14 @@ LETTER_RANGES = ((0x41, 0x7B), (0x391, 0x3CA), (0x410, 0x450), (0x10D0, 0x10F1),
 
 @cache
 def color_pictures() -> tuple[Image.Image, ...]:
-    """Return some 800 pictures of plants, animals and things; none without their font."""
+    """Return some 500 pictures of plants, animals and things; none without their font."""
     font = color_font()
     return _draw(font, COLOR_RANGES) if font else ()
 
 
 @cache
 def clip_art() -> tuple[tuple[Path, ...], ...]:
-    """Return some 900 files of drawings by SUBJECTS; none without their package."""
+    """Return some 1,000 files of drawings, by `SUBJECTS`; none without their package."""
     found = []
     for subject in SUBJECTS:
         files = sorted((CLIP_ART / subject).rglob("*.png"))
