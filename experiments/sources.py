@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("others", type=Path)
     parser.add_argument("out", type=Path)
     options = parser.parse_args()
-    home = with_validation(read_photos(options.dishes), seed=0)
+    home = with_validation(read_photos(options.dishes), seed=0, val_to_train=0.5)
     rows = [(photo.path, home.classes[photo.label], photo.split) for photo in home.photos]
     items = [
         (name, label, path)

@@ -85,6 +85,7 @@ class ModelInfo(JsonModel):
     size: int = Field(ge=1, le=4096, description="side of the square input, in pixels")
     precision: Literal["float32", "int8"]
     temperature: float = Field(gt=0, description="divisor of the logits")
+    bias: tuple[float, ...] = Field((0.0,), description="added to them then, for each class")
     thresholds: dict[str, float] = Field(
         default_factory=dict, description="minimum probability by class; below it: unsure"
     )

@@ -42,8 +42,8 @@ class TestFloat32:
         pixels, _ = validation(trained)
         found = run_file(report.path, pixels)
         model = TorchPredictor(trained)
-        assert abs(trained.temperature - 1) > 0.05, "this run shows nothing"
-        wanted = softmax(model.logits(pixels).astype(float) / trained.temperature, axis=1)
+        assert abs(trained.scaling.temperature - 1) > 0.05, "this run shows nothing"
+        wanted = softmax(model.logits(pixels).astype(float) / trained.scaling.temperature, axis=1)
         np.testing.assert_allclose(found, wanted, atol=1e-4)
         np.testing.assert_allclose(found, model.probabilities(pixels), atol=1e-4)
 
@@ -85,7 +85,8 @@ class TestFloat32:
             "classes": ("clean", "dirty"),
             "size": 32,
             "precision": "float32",
-            "temperature": trained.temperature,
+            "temperature": trained.scaling.temperature,
+            "bias": (0.0,),
             "thresholds": {},
             "promise": None,
             "oddness_limit": None,
@@ -105,7 +106,7 @@ class TestFloat32:
         pixels, _ = validation(trained)
         probabilities = run_file(found.path, pixels)
         model = TorchPredictor(trained, other)
-        model.temperature, _ = fit_calibration(model, calibration_views(trained, "val"))
+        model.scaling, _ = fit_calibration(model, calibration_views(trained, "val"))
         theirs = model.probabilities(pixels)
         best = TorchPredictor(trained).probabilities(pixels)
         np.testing.assert_allclose(probabilities, theirs, atol=1e-4)
@@ -154,7 +155,7 @@ class TestInt8:
         ours = log_odds(TorchPredictor(trained).probabilities(pixels))
         theirs = log_odds(run_file(int8.path, pixels))
         photo = np.abs(ours - theirs)[:BATCH].argmax()  # not in the last batch alone
-        between = (ours[photo] + theirs[photo]) / 2 * trained.temperature
+        between = (ours[photo] + theirs[photo]) / 2 * trained.scaling.temperature
         run = Run.load(Path(shutil.copytree(trained.folder, tmp_path / "run")))
         state = load_file(run.weights(run.best_epoch))
         state["head.3.bias"] += torch.tensor([between, 0.0], dtype=torch.float32)
@@ -235,5 +236,10 @@ def test_export_command_stores_the_files_metrics(
         assert set(figures) >= {"photos", "correct", "accuracy", "accuracy_ci95", "f1", "ece"}
         assert figures["photos"] == 24
     shown = cli("model", path)
-    for text in (kind, f"epoch {trained.best_epoch}", f"{trained.temperature:.4f}", "32×32"):
+    for text in (
+        kind,
+        f"epoch {trained.best_epoch}",
+        f"{trained.scaling.temperature:.4f}",
+        "32×32",
+    ):
         assert text in shown.out

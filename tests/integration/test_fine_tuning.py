@@ -23,6 +23,7 @@ from platecheck.training.onnx_import import fine_tuning, load_onnx_weights
 from platecheck.training.plate_net import PlateNet, build_network
 from platecheck.training.recipe import Normalization, Recipe, load_recipe
 from platecheck.training.run import Run
+from platecheck.training.temperature import Scaling
 from tests.conftest import WriteModel
 from tests.support.photos import SAMPLES, grey
 
@@ -35,7 +36,7 @@ PHOTOS = sorted(SAMPLES.glob("*.jpg"))
 class Loaded(NamedTuple):
     network: PlateNet
     normalization: Normalization
-    temperature: float
+    scaling: Scaling
 
     def inputs(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         normalized = (pixels / 255 - self.normalization.mean) / self.normalization.std
@@ -43,15 +44,17 @@ class Loaded(NamedTuple):
 
     @torch.no_grad()
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return (self.network(self.inputs(pixels)) / self.temperature).softmax(dim=1).numpy()
+        temperature, bias = self.scaling
+        logits = self.network(self.inputs(pixels)) / temperature + torch.tensor(bias)
+        return logits.softmax(dim=1).numpy()
 
 
 def as_loaded(recipe: Recipe, model: Path, classes: tuple[str, ...] = CLASSES) -> Loaded:
     started = fine_tuning(recipe, str(model))
     network = build_network(started.network, classes=len(classes), size=started.input.size)
     load_onnx_weights(network, started.network.name, model, classes)
-    temperature = Classifier.load(model).info.temperature
-    return Loaded(network.eval(), started.input.normalize, temperature)
+    info = Classifier.load(model).info
+    return Loaded(network.eval(), started.input.normalize, Scaling(info.temperature, info.bias))
 
 
 def open_all(photos: list[Path], size: int) -> NDArray[np.uint8]:

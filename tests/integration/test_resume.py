@@ -43,7 +43,7 @@ def assert_same(resumed: Run, unbroken: Run) -> None:
     assert same_weights(resumed, unbroken)
     assert without_seconds(resumed.history) == without_seconds(unbroken.history)
     assert resumed.best_epoch == unbroken.best_epoch
-    assert resumed.temperature == unbroken.temperature
+    assert resumed.scaling == unbroken.scaling
     assert resumed.finished
     assert [path for path in resumed.folder.rglob("*") if "part" in path.name] == []
 

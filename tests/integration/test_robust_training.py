@@ -261,10 +261,11 @@ class TestHeatmap:
         answers = list(classifier.predict_many(photos))
         assert [answer.label for answer in answers].count(NO_DISH) < len(photos) / 2
         assert all(answer.heatmap is not None for answer in answers)
-        temperature, ood = fit_calibration(
+        scaling, ood = fit_calibration(
             TorchPredictor(evidence, other), calibration_views(evidence, "val")
         )
-        assert classifier.info.temperature == pytest.approx(temperature) != evidence.temperature
+        assert classifier.info.temperature == pytest.approx(scaling.temperature)
+        assert classifier.info.bias == pytest.approx(scaling.bias) != evidence.scaling.bias
         best = MahalanobisOOD.load(evidence.ood_statistics)
         assert ood is not None
         assert classifier.info.ood_threshold == pytest.approx(ood.limit, rel=1e-3) != best.limit

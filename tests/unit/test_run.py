@@ -104,17 +104,22 @@ def test_best_epoch_without_finite_epochs_is_an_error(run: Run) -> None:
         _ = Run.load(run.folder).best_epoch
 
 
-def test_temperature_is_the_calibrated_one_or_1(run: Run) -> None:
-    assert run.temperature == 1.0
-    run.calibration.write_text(json.dumps({"temperature": 1.75, "epoch": 2, "photos": 9}))
-    assert run.temperature == 1.75
+def test_scaling_is_the_calibrated_one_or_none(run: Run) -> None:
+    assert run.scaling == (1.0, (0.0,))
+    written: dict[str, object] = {"temperature": 1.75, "epoch": 2, "photos": 9}
+    run.calibration.write_text(json.dumps(written))
+    assert run.scaling == (1.75, (0.0,)), "before version 0.3 there was no bias"
+    run.calibration.write_text(json.dumps(written | {"bias": [0.5, -0.5]}))
+    assert run.scaling == (1.75, (0.5, -0.5))
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"temperature": null}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"temperature": null}', '{"temperature": 1, "bias": [null]}']
+)
 def test_damaged_calibration_is_an_error(content: str, run: Run) -> None:
     run.calibration.write_text(content)
     with pytest.raises(ModelError, match="is corrupt") as caught:
-        _ = run.temperature
+        _ = run.scaling
     assert str(run.calibration) in str(caught.value)
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from platecheck.training.temperature import fit_temperature
+from platecheck.training.temperature import fit_platt, fit_temperature
 
 
 def three_of_four_right(logit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -64,3 +64,58 @@ def test_fit_temperature_extreme_logits_stays_within_bounds(logits: NDArray[np.f
     for dtype in (np.float32, np.float64):
         for labels in (np.arange(8) % 2, np.zeros(8, int), np.ones(8, int)):
             assert 0.05 <= fit_temperature(logits.astype(dtype), labels) <= 20
+
+
+def drawn(scale: float, shift: float, counts: tuple[int, int]) -> tuple[NDArray, NDArray]:
+    """Photos of two classes, whose log-odds of the second are ±2 with noise, scaled and shifted."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], counts)
+    odds = rng.normal(loc=4 * labels - 2, scale=2)  # equal variances: calibrated for equal classes
+    return np.stack([np.zeros(len(odds)), scale * (odds + shift)], axis=1), labels
+
+
+@pytest.mark.parametrize("counts", [(20_000, 20_000), (4_000, 36_000)])
+@pytest.mark.parametrize(("scale", "shift"), [(1.0, 0.0), (3.0, 2.0), (0.5, -1.0)])
+def test_fit_platt_undoes_scale_and_shift_for_any_share_of_classes(
+    scale: float, shift: float, counts: tuple[int, int]
+) -> None:
+    found = fit_platt(*drawn(scale, shift, counts))
+    assert found.temperature == pytest.approx(scale, rel=0.08)
+    assert sum(found.bias) == pytest.approx(0, abs=1e-9)
+    assert found.bias[1] - found.bias[0] == pytest.approx(-shift, abs=0.08)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.01, 100), st.integers(2, 5), st.integers(1, 30))
+def test_fit_platt_is_finite_and_no_worse_than_temperature_for_equal_classes(
+    seed: int, scale: float, classes: int, each: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(classes), each)
+    logits = rng.normal(scale=scale, size=(len(labels), classes))
+    temperature, bias = fit_platt(logits, labels)
+    assert 0.05 - 1e-9 <= temperature <= 20 + 1e-9
+    smooth = np.full((len(labels), classes), 1 / (each + 2) / (classes - 1))
+    smooth[np.arange(len(labels)), labels] = (each + 1) / (each + 2)
+
+    def loss(calibrated: NDArray[np.floating]) -> float:
+        shifted = calibrated - calibrated.max(axis=1, keepdims=True)
+        scores = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        return float(-(smooth * scores).sum(axis=1).mean())
+
+    ours = loss(logits / temperature + np.array(bias))
+    assert ours <= loss(logits / fit_temperature(logits, labels)) + 1e-6
+
+
+def test_fit_platt_of_few_photos_all_correct_is_not_sure() -> None:
+    logits, labels = np.array([[4.0, 0], [6, 0], [0, 8], [0, 10]]), np.array([0, 0, 1, 1])
+    temperature, bias = fit_platt(logits, labels)
+    calibrated = logits / temperature + np.array(bias)
+    probabilities = np.exp(calibrated) / np.exp(calibrated).sum(axis=1, keepdims=True)
+    assert (probabilities.argmax(axis=1) == labels).all()
+    assert probabilities.max(axis=1).mean() == pytest.approx(3 / 4, abs=0.05)
+
+
+def test_fit_platt_without_photos_of_a_class_stays_finite() -> None:
+    found = fit_platt(np.array([[1.0, 0.0], [2.0, 0.0]]), np.zeros(2, int))
+    assert np.isfinite([found.temperature, *found.bias]).all()

@@ -1,4 +1,4 @@
-"""Post-training calibration of a run: temperature and out-of-distribution statistics."""
+"""Post-training calibration of a run: scaling of logits and out-of-distribution statistics."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,7 +19,7 @@ from platecheck.files import write_text
 from platecheck.training.onnx_import import started_from
 from platecheck.training.robust import mixed_rand
 from platecheck.training.run import Run
-from platecheck.training.temperature import fit_temperature
+from platecheck.training.temperature import Scaling, fit_platt, fit_temperature
 from platecheck.training.torch_predictor import TorchPredictor
 
 BATCH = 8
@@ -35,16 +35,16 @@ class CalibrationViews(NamedTuple):
 
 
 def calibrate(run: Run) -> None:
-    """Fit temperature and, with a heatmap, OOD statistics; write both into the run folder."""
+    """Fit scaling and, with a heatmap, OOD statistics; write both into the run folder."""
     for stale in (run.ood_statistics, run.calibration):
         stale.unlink(missing_ok=True)
     model = TorchPredictor(run, device=fast_device())
     val = calibration_views(run, "val")
-    model.temperature, ood = fit_calibration(model, val)
+    model.scaling, ood = fit_calibration(model, val)
     if ood is not None:
         ood.save(run.ood_statistics)
-    content = {"temperature": model.temperature, "epoch": model.epoch, "photos": len(val.pixels)}
-    write_text(run.calibration, json.dumps(content, indent=2) + "\n")
+    facts = {"epoch": model.epoch, "photos": len(val.pixels)}
+    write_text(run.calibration, json.dumps(model.scaling._asdict() | facts, indent=2) + "\n")
 
 
 def fast_device() -> str:
@@ -54,14 +54,16 @@ def fast_device() -> str:
 
 def fit_calibration(
     model: TorchPredictor, val: CalibrationViews
-) -> tuple[float, MahalanobisOOD | None]:
-    """Return the temperature of a run's epoch and, with a heatmap, its OOD statistics."""
+) -> tuple[Scaling, MahalanobisOOD | None]:
+    """Return the scaling of a run's epoch and, with a heatmap, its OOD statistics."""
     run = model.run
     logits = np.concatenate([model.logits(batch) for batch in batches(val.pixels)])
-    robust = run.recipe.augmentation.robust is not None
-    temperature = fit_temperature(logits, val.labels, cautious=robust)
+    if run.recipe.augmentation.robust:
+        scaling = fit_platt(logits, val.labels)
+    else:
+        scaling = Scaling(fit_temperature(logits, val.labels))
     if model.network.evidence is None:
-        return temperature, None
+        return scaling, None
     train = [*calibration_views(run, "train").pixels, *_rendered_dishes(run)]
     if len(train) > MAX_KNOWN:
         chosen = np.random.default_rng(0).choice(len(train), MAX_KNOWN, replace=False)
@@ -69,7 +71,7 @@ def fit_calibration(
     start = started_from(run.recipe.network)
     before = import_ood(start) if start else None
     known, validated = (_pooled_features(model, pixels) for pixels in (train, val.pixels))
-    return temperature, fit_ood(known, validated, before)
+    return scaling, fit_ood(known, validated, before)
 
 
 def calibration_views(run: Run, split: str) -> CalibrationViews:

@@ -55,7 +55,8 @@ class InferenceModel(nn.Module):
         self.network = model.network
         self.scale = nn.Buffer(model.scale)
         self.shift = nn.Buffer(model.shift)
-        self.temperature = model.temperature
+        self.temperature = model.scaling.temperature
+        self.bias = nn.Buffer(torch.tensor(model.scaling.bias))
         self.oddness = OODHead(ood) if ood else None
 
     @property
@@ -68,11 +69,13 @@ class InferenceModel(nn.Module):
         """Return probabilities [N, classes], heatmap [N, h, w] in [0, 1] and OOD score [N]."""
         inputs = pixels.permute(0, 3, 1, 2).float() * self.scale + self.shift
         if self.network.evidence is None:
-            return (torch.softmax(self.network(inputs) / self.temperature, dim=1),)
+            return (self._probabilities(self.network(inputs)),)
         logits, dirt, pooled = self.network.forward_with_heatmap(inputs)
-        probabilities = torch.softmax(logits / self.temperature, dim=1)
-        outputs = (probabilities, torch.sigmoid(dirt + PRIOR_LOG_ODDS))
+        outputs = (self._probabilities(logits), torch.sigmoid(dirt + PRIOR_LOG_ODDS))
         return outputs if self.oddness is None else (*outputs, self.oddness(pooled))
+
+    def _probabilities(self, logits: Tensor) -> Tensor:
+        return torch.softmax(logits / self.temperature + self.bias, dim=1)
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ def export(
         ood = MahalanobisOOD.load(run.ood_statistics) if run.ood_statistics.is_file() else None
     elif run.recipe.calibrate:  # the run's calibration is of its best epoch
         on_device = TorchPredictor(run, epoch, device=fast_device())
-        model.temperature, ood = fit_calibration(on_device, calibration_views(run, "val"))
+        model.scaling, ood = fit_calibration(on_device, calibration_views(run, "val"))
     else:
         ood = None
     validation = _verified(run, "val")
@@ -162,7 +165,8 @@ def _model_info(model: TorchPredictor, ood: MahalanobisOOD | None, *, int8: bool
         classes=facts.classes,
         size=model.size,
         precision="int8" if int8 else "float32",
-        temperature=model.temperature,
+        temperature=model.scaling.temperature,
+        bias=model.scaling.bias,
         epoch=model.epoch,
         seed=facts.seed,
         data_fingerprint=facts.fingerprint,

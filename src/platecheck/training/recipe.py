@@ -202,7 +202,9 @@ class Recipe(_Part):
         0.0, ge=0, lt=1, description="decay of the moving average of weights; 0: no average"
     )
     teacher: Distillation | None = None
-    calibrate: bool = Field(False, description="fit a temperature on validation photos")
+    calibrate: bool = Field(
+        False, description="fit a temperature (robust: and a bias) on validation photos"
+    )
     detection: Detection | None = Field(None, description="find dishes; see docs/detection.md")
 
     @model_validator(mode="after")

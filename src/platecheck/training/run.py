@@ -27,6 +27,7 @@ from platecheck.errors import DataError, ModelError, PhotoError
 from platecheck.files import write_text
 from platecheck.model_info import JsonModel, SplitInfo, first_line
 from platecheck.training.recipe import Normalization, Recipe, parse_recipe
+from platecheck.training.temperature import Scaling
 
 PHOTO_KEYS = ("name", "class", "split", "sha256")
 MEASURED_KEYS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
@@ -88,12 +89,13 @@ class Run:
         return int(min(finite, key=lambda row: row["val_loss"])["epoch"])
 
     @property
-    def temperature(self) -> float:
-        """Divisor of the logits; 1 if the recipe does not calibrate."""
+    def scaling(self) -> Scaling:
+        """Temperature and bias of the logits; 1 and 0 if the recipe does not calibrate."""
         if not self.calibration.is_file():
-            return 1.0
+            return Scaling()
         try:
-            return float(json.loads(self.calibration.read_text(encoding="utf-8"))["temperature"])
+            found = json.loads(self.calibration.read_text(encoding="utf-8"))
+            return Scaling(float(found["temperature"]), tuple(map(float, found.get("bias", (0,)))))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ModelError(
                 f"{self.calibration} is corrupt; delete it and use --resume to recreate it"

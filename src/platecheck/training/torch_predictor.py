@@ -10,6 +10,7 @@ from platecheck.training.memory import keep_freed_memory
 from platecheck.training.plate_net import build_network
 from platecheck.training.pretrained import read_state
 from platecheck.training.run import Run
+from platecheck.training.temperature import Scaling
 
 
 class TorchPredictor:
@@ -51,7 +52,7 @@ class TorchPredictor:
         self.shift = (-mean / std)[:, None, None]
         # Calibration is fitted to the best epoch.
         self.calibrated = bool(run.history) and self.epoch == run.best_epoch
-        self.temperature = run.temperature if self.calibrated else 1.0
+        self.scaling = run.scaling if self.calibrated else Scaling()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -76,7 +77,8 @@ class TorchPredictor:
 
     def probabilities(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return probabilities [N, classes] for photos uint8 [N, size, size, 3]."""
-        logits = torch.from_numpy(self.logits(pixels)) / self.temperature
+        temperature, bias = self.scaling
+        logits = torch.from_numpy(self.logits(pixels)) / temperature + torch.tensor(bias)
         found: NDArray[np.float32] = torch.softmax(logits, dim=1).numpy()
         return found
 
