@@ -27,7 +27,8 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt
 		|| { echo "platecheck needs Python 3.11 or later: make $(MAKECMDGOALS) PYTHON=python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing platecheck[$*] into $(VENV) …"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$*]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '.[$*]'
 	@touch $@
 
 demo: $(VENV)/.installed-train
@@ -73,7 +74,8 @@ docs: $(VENV)/.installed-dev
 # What a user gets who installs today.
 test-latest:
 	@rm -rf $(VENV)-latest && $(PYTHON) -m venv $(VENV)-latest
-	@$(VENV)-latest/bin/python -m pip install --quiet --disable-pip-version-check '.[all]' pytest
+	@$(VENV)-latest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@$(VENV)-latest/bin/uv pip install --quiet --python $(VENV)-latest/bin/python '.[all]' pytest
 	$(VENV)-latest/bin/python -m pytest --confcutdir=tests/smoke -p no:cacheprovider tests/smoke
 
 test-lowest:
