@@ -2,11 +2,14 @@
 
 DISHES is the public set, split as for every model. OTHERS holds ``SET/{clean,dirty}/…`` of the sets
 in `SETS`, whose licence allows training. Half of each is left for measuring; whole scenes and
-near-copies stay together. Writes OUT, a list for ``platecheck train --data OUT``.
+near-copies stay together. Writes OUT, a list for ``platecheck train --data OUT``. After training,
+``--run RUN`` notes in that run how DISHES was split, so that models exported from it are evaluated
+on DISHES without the photos of training and selection.
 """
 
 import argparse
 import csv
+import json
 import random
 import re
 from pathlib import Path
@@ -15,8 +18,10 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from platecheck.data.folders import read_photos, sha256_of
 from platecheck.data.near_duplicates import fingerprint, group_near_duplicates
-from platecheck.data.splits import with_validation
+from platecheck.data.splits import describe_split, with_validation
+from platecheck.files import write_text
 from platecheck.photo import open_photo
+from platecheck.training.run import Run
 
 Item = tuple[str, str, Path]  # set, class, photo
 
@@ -26,6 +31,7 @@ USER = re.compile(r"_\d{8}_\d\d_\d\d_\d\d_\d+_\d+_([A-Za-z0-9]+)_")
 MINUTE = len("20220427T1741")
 SETS = ("dishwasher_crops", "glasses", "canteen")
 VALIDATION = 0.18  # of the training half
+VAL_TO_TRAIN = 0.5  # as in the recipes
 SEED = 5
 
 
@@ -34,8 +40,16 @@ def main() -> None:
     parser.add_argument("dishes", type=Path)
     parser.add_argument("others", type=Path)
     parser.add_argument("out", type=Path)
+    parser.add_argument("--run", type=Path)
     options = parser.parse_args()
-    home = with_validation(read_photos(options.dishes), seed=0, val_to_train=0.5)
+    public = read_photos(options.dishes)
+    if options.run:
+        split = describe_split(public, seed=0, val_to_train=VAL_TO_TRAIN)
+        run = Run.load(options.run)
+        facts = run.facts.model_copy(update={"split_info": split})
+        write_text(run.folder / "run.json", json.dumps(facts.model_dump(), indent=2) + "\n")
+        return
+    home = with_validation(public, seed=0, val_to_train=VAL_TO_TRAIN)
     rows = [(photo.path, home.classes[photo.label], photo.split) for photo in home.photos]
     items = [
         (name, label, path)

@@ -35,7 +35,6 @@ MARGIN = 0.15  # around a dish, as a share of its box
 FILLS = 0.2  # share of the photo from which its only dish is judged in the whole photo
 MIN_VISIBLE = 0.7  # share of a dish at the photo's edge below which it cannot be called clean
 MIN_ASPECT = 0.25  # shorter by longer side of a box, likewise
-DOUBT = 0.25  # share of the doubt that a threshold leaves, beyond which a part is not called dirty
 EDGE = 0.01  # share of the photo within which a box touches its edge
 POSSIBLE = 0.7  # share of the detector's threshold from which a box may be a dish
 MANY = 2  # possible dishes from which a photo cannot be called clean
@@ -256,23 +255,13 @@ class Inspector:
 
     def _judge_part(self, dish: Dish, opened: ReducedPhoto) -> Dish:
         """Return a dish of several, or a small one: never *not a dish*, nor clean if hidden."""
-        prediction = self._with_part_threshold(dish.prediction)
+        prediction = dish.prediction
         if prediction.label == NO_DISH:  # a score that was calibrated on whole photos
             prediction = replace(prediction, label=UNSURE)
         is_hidden = _is_hidden(dish.box, opened.width, opened.height)
         if is_hidden and prediction.quality == OK and self.classifier.info.quality_check:
             prediction = prediction.with_quality(HIDDEN)
         return replace(dish, prediction=prediction)
-
-    def _with_part_threshold(self, prediction: Prediction) -> Prediction:
-        """Raise the threshold, which was chosen on whole photos, unless the part looks clean."""
-        if not prediction.threshold or class_key(prediction.top_class) == CLEAN:
-            return prediction
-        threshold = 1 - DOUBT * (1 - prediction.threshold)
-        is_named = prediction.label == prediction.top_class
-        is_doubtful = is_named and prediction.probability < threshold
-        label = UNSURE if is_doubtful else prediction.label
-        return replace(prediction, label=label, threshold=threshold)
 
     def inspect_many(
         self,

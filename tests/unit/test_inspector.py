@@ -433,35 +433,6 @@ def test_clean_dish_that_is_mostly_out_of_sight_is_unsure(
 
 
 @pytest.mark.parametrize(
-    ("level", "whole", "part"),
-    [
-        (60, "clean", "clean"),
-        (160, "dirty", "unsure"),
-        (250, "dirty", "dirty"),
-        (128, "unsure", "unsure"),
-    ],
-)
-def test_part_of_a_photo_needs_a_higher_probability_to_be_dirty(
-    tmp_path: Path, level: int, whole: str, part: str
-) -> None:
-    """Thresholds of 0.7: for a part, dirty needs 1 - 0.25 × 0.3 = 0.925."""
-    thresholds = {"clean": 0.7, "dirty": 0.7}
-    for limits, expected in ((thresholds, part), ({}, None)):
-        classifier = Classifier.load(write_model(tmp_path / "m.onnx", thresholds=limits))
-        photo = np.full((200, 200, 3), level, np.uint8)
-        one = fixed(classifier, (0.1, 0.1, 0.9, 0.9)).inspect(photo)
-        two = fixed(classifier, (0.1, 0.1, 0.4, 0.4), (0.6, 0.6, 0.9, 0.9)).inspect(photo)
-        predicted = classifier.predict(photo)
-        assert [dish.label for dish in one.dishes] == [predicted.label]
-        assert [dish.label for dish in two.dishes] == [expected or predicted.label] * 2
-        if limits:
-            assert predicted.label == whole
-            raised = 0.925 if level >= 128 else 0.7
-            assert two.dishes[0].prediction.threshold == pytest.approx(raised)
-            assert one.dishes[0].prediction.threshold == pytest.approx(0.7)
-
-
-@pytest.mark.parametrize(
     ("scores", "level", "verdict", "quality"),
     [
         ((0.9, 0.6), 110, "clean", "ok"),

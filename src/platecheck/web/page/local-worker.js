@@ -18,7 +18,6 @@ import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 ort.env.wasm.numThreads = 1;
 
 const TASKS = { load, inspect };
-const DOUBT = 0.25; // share of the doubt left by a threshold, beyond which a part is not dirty
 let model = null;
 let classifier = null; // sessions
 let detector = null;
@@ -140,18 +139,10 @@ function isWhole(crops, { width, height }) {
   return crops.length === 1 && area(crops[0]) === width * height;
 }
 
-/**
- * Return a dish of several, or a small one: never "not a dish", nor clean if hidden, and dirty only
- * beyond a higher threshold.
- */
+/** Return a dish of several, or a small one: never "not a dish", nor clean if hidden. */
 function asPart(dish, photo) {
-  const { probabilities, probability } = dish;
-  const likeliest = model.classes.find((name) => probabilities[name] === probability);
-  const isRaised = dish.needed > 0 && likeliest.toLowerCase() !== "clean";
-  const needed = isRaised ? 1 - DOUBT * (1 - dish.needed) : dish.needed;
-  const isDoubtful = dish.label === likeliest && probability < needed;
-  const label = isDoubtful || dish.label === "not a dish" ? "unsure" : dish.label;
-  const judged = { ...dish, label, needed };
+  const label = dish.label === "not a dish" ? "unsure" : dish.label;
+  const judged = { ...dish, label };
   if (!model.quality_check || dish.quality !== "ok" || !isHidden(dish.box, photo)) return judged;
   return { ...judged, label: withQuality(label, "partly hidden"), quality: "partly hidden" };
 }
