@@ -186,7 +186,7 @@ def test_feedback_on_one_of_several_dishes_sends_that_dish(
 ) -> None:
     with visit(browser, keeping.url) as page:
         page.route("**/v1/inspect*", lambda route: forward(route, racks))
-        choose(page, photo("rack.jpg", jpeg(rack(0, 2, 1, 4))))
+        choose(page, photo("rack.jpg", jpeg(rack(8, 2, 1, 4))))
         assert answered(page) == "Dirty: 1 of 4"
         tap(page, "Right")
         agree(page)

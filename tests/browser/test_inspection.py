@@ -23,8 +23,8 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from tests.support.writing import write_detector
 
-RACK = photo("rack.jpg", jpeg(rack(0, 2, 1, 4, 6, None, None, 3)))
-CLEAN = photo("clean.jpg", jpeg(rack(0, 2, 4, 6)))
+RACK = photo("rack.jpg", jpeg(rack(8, 2, 1, 4, 6, None, None, 3)))
+CLEAN = photo("clean.jpg", jpeg(rack(8, 2, 4, 6)))
 COUNTS = "6 dishes: 4 clean, 2 dirty"
 
 
@@ -58,7 +58,7 @@ def test_rack_is_counted_and_its_worst_dish_explained(page: Page, screenshot: Sc
 def test_photo_with_more_possible_dishes_is_unsure_and_says_why(
     browser: Browser, tmp_path: Path
 ) -> None:
-    dim = rack(0, 2, 4, 6)  # their brightness: 0.97, 0.84, 0.76, 0.71
+    dim = rack(8, 2, 4, 6)  # their brightness: 0.97, 0.84, 0.76, 0.71
     detector = write_detector(tmp_path / "strict.onnx", size=128, grid=4, threshold=0.8)
     with Service("--detector", str(detector)) as service, visit(browser, service.url) as page:
         choose(page, photo("dim.jpg", jpeg(dim)))
@@ -109,7 +109,7 @@ def test_clean_rack_shows_no_red_and_no_dish_is_selected(page: Page) -> None:
 
 
 def test_blurred_rack_is_unsure_and_says_what_to_do(page: Page) -> None:
-    choose(page, photo("blurred.jpg", jpeg(blurred(rack(0, 2, 4, 6), 4))))
+    choose(page, photo("blurred.jpg", jpeg(blurred(rack(8, 2, 4, 6), 4))))
     expect(verdict(page)).not_to_have_text("Checking …")
     assert "Clean" not in answered(page)
     expect(page.locator("#advice")).to_contain_text("too blurred to see dirt")

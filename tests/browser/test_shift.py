@@ -19,7 +19,7 @@ from page_fixtures.visits import (
 )
 from playwright.sync_api import Browser, Page, expect
 
-RACK = photo("rack.jpg", jpeg(rack(0, 2, 1, 4)))
+RACK = photo("rack.jpg", jpeg(rack(8, 2, 1, 4)))
 HOUR = 3600 * 1000
 
 

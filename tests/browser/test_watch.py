@@ -378,7 +378,7 @@ def test_watch_follows_and_counts_all_dishes_of_a_rack(
     browser: Browser, racks: Service, screenshot: Screenshot
 ) -> None:
     with visit(browser, racks.url, "/#watch", script=CAMERA) as page:
-        put(page, rack(0, 2, *[None] * 6, 1, 4, None, None))
+        put(page, rack(8, 2, *[None] * 6, 1, 4, None, None))
         page.get_by_role("button", name=START).click()
         expect(name(page)).to_have_text("Dirty", timeout=20_000)
         expect(page.locator("#watch-sure")).to_have_text("4 dishes: 3 clean, 1 dirty")

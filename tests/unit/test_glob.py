@@ -208,7 +208,7 @@ def test_files_below_an_unreadable_folder_raises(
     scandir = os.scandir
 
     def refuse(folder: str) -> Iterable[os.DirEntry[str]]:
-        if folder.endswith("04"):
+        if str(folder).endswith("04"):  # pytest removes folders by their number
             raise PermissionError(13, "Permission denied")
         return scandir(folder)
 
