@@ -9,7 +9,7 @@ from rich.console import Console
 
 from platecheck.classifier import Classifier
 from platecheck.data.folders import list_photos
-from platecheck.errors import MissingExtraError, RecipeError
+from platecheck.errors import MissingExtraError
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
 
@@ -92,8 +92,6 @@ def train(
         raise MissingExtraError("Training", "train") from error
 
     if start is not None:
-        if recipe.detection:
-            raise RecipeError(f"{recipe.name} finds dishes: it cannot start from a classifier")
         recipe = fine_tuning(recipe, start, classes)
     if epochs is not None:
         recipe = recipe.model_copy(update={"epochs": epochs})

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from training_fixtures import ONE_PROCESS, Cli, fit, same_weights, without_seconds
 
@@ -14,10 +15,13 @@ from platecheck.data.boxes import KINDS, read_boxed_photos
 from platecheck.data.render import render_dish
 from platecheck.data.render.scenes import render_scene
 from platecheck.detector import Detector
-from platecheck.errors import DataError, RecipeError
+from platecheck.errors import DataError, ModelError, RecipeError
 from platecheck.evaluation.detection import evaluate_detector
-from platecheck.export.detector import export_detector
+from platecheck.export.detector import DetectionModel, export_detector
+from platecheck.training.detection.datamodule import SceneDataset
 from platecheck.training.detection.module import DetectorModule
+from platecheck.training.detection.network import DishDetector
+from platecheck.training.onnx_import import fine_tuning
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
 from platecheck.training.train import TrainerSettings, build_run
@@ -28,6 +32,7 @@ CHANGES = (
     "detection.channels=16",
     "detection.frozen_blocks=0",
     "detection.photos=24",
+    "detection.patterns=0",
     "optimizer.lr=0.003",
     "batch_size=8",
     "schedule.pct_start=0.3",
@@ -154,6 +159,50 @@ def test_exported_file_finds_what_the_run_finds(
     assert val["silent"] >= 0.95 * val["empty"] - 1
 
 
+@pytest.mark.parametrize("int8", [False, True])
+def test_fine_tuning_starts_with_what_the_file_finds(
+    run: Run, photos: Path, tmp_path: Path, int8: bool
+) -> None:
+    file = tmp_path / "dishes.onnx"
+    export_detector(run, file, int8=int8, threshold=0.5, measure=False)
+    settings = TrainerSettings(**ONE_PROCESS)
+    tuned = fine_tuning(recipe(8), str(file))
+    assert (tuned.epochs, tuned.optimizer.lr) == (2, pytest.approx(0.001))
+    setup = build_run(tuned, photos, tmp_path / "ours", settings=settings)
+    assert isinstance(setup.network, DishDetector)
+    started = DetectionModel(setup.network, setup.run.facts.normalization).eval()
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 64, 64, 3), np.uint8)
+    boxes, scores = Detector.load(file).session.run(["boxes", "scores"], {"photos": pixels})
+    with torch.inference_mode():
+        ours = started(torch.from_numpy(pixels))
+    assert np.abs(ours[0].numpy() - boxes).max() < (8 if int8 else 0.01)  # pixels
+    assert np.abs(ours[1].numpy() - scores).max() < (0.3 if int8 else 1e-4)
+    before = {k: v.clone() for k, v in setup.network.state_dict().items()}
+    fit(setup)
+    after = setup.network.state_dict()
+    changed = {key.rpartition(".")[2] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"weight", "bias"}  # statistics stay as they are
+
+
+def test_single_dishes_get_patterns(photos: Path) -> None:
+    data = read_boxed_photos(photos)
+    only = ("detection.shares={dishes: 1}", "detection.stretch=1", "detection.scale=[1, 1]")
+    plain, decorated = (
+        SceneDataset(data, recipe(1, *only, f"detection.patterns={share}"), None)
+        for share in (0, 1)
+    )
+    photo = plain.by_kind["dishes"][0]
+    mask = plain.masks.get(photo).mask(plain.cache.size, plain.cache.size)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        assert np.array_equal(plain._decorated(rng, photo), plain.cache.get(photo))
+        rng = np.random.default_rng(seed)
+        pixels = decorated._decorated(rng, photo)
+        changed = (pixels != plain.cache.get(photo)).any(axis=2)
+        assert changed[mask > 128].mean() > 0.02
+        assert not changed[mask == 0].any()
+
+
 @pytest.mark.slow
 def test_command_line(run: Run, photos: Path, tmp_path: Path, cli: Cli) -> None:
     file = tmp_path / "found.onnx"
@@ -195,8 +244,10 @@ def test_mistakes_are_explained(photos: Path, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "list.yaml").write_text("boxes: [broken]\nempty: [broken/images]\n")
     with pytest.raises(DataError, match="twice: under 'boxes' and 'empty'"):
         read_boxed_photos(tmp_path / "list.yaml", split_seed=None)
-    with pytest.raises(RecipeError, match="cannot start from a classifier"):
+    with pytest.raises(ModelError, match="no model file at plate; shipped: dishes"):
         platecheck.train(recipe(1), photos, tmp_path / "run", start="plate")
+    with pytest.raises(ModelError, match="the recipe's network needs"):
+        platecheck.train(recipe(1), photos, tmp_path / "run", start="default")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,9 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from platecheck.classifier import Classifier, find_model
+from platecheck.detector import Detector
 from platecheck.errors import ModelError
+from platecheck.model_file import BUNDLED_DETECTORS
 from platecheck.model_info import match_classes
 from platecheck.training.plate_net import PlateNet
 from platecheck.training.recipe import Network, Normalization, Recipe
@@ -26,8 +28,9 @@ from platecheck.training.recipe import Network, Normalization, Recipe
 # Prefix of the heatmap head's tensors in the file.
 EVIDENCE = "network.evidence."
 
+Array = NDArray[np.float32]
 # A layer's name, weight and bias.
-Layer = tuple[str, NDArray[np.float32], NDArray[np.float32]]
+Layer = tuple[str, Array, Array]
 Ours = TypeVar("Ours")
 
 
@@ -43,18 +46,18 @@ def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequenc
     if info.network != name:
         raise ModelError(f"{path} is a {info.network}, but the recipe's network is {name}")
     graph = onnx.load(path).graph
-    convolutions = list(_layers(graph, "Conv"))
+    convolutions = list(float_layers(graph, "Conv"))
     plain = [layer for layer in convolutions if not layer[0].startswith(EVIDENCE)]
     modules = [m for m in network.backbone.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
     pairs = list(zip(modules[::2], modules[1::2], strict=False))
     if len(modules) != 2 * len(pairs) or not all(isinstance(n, nn.BatchNorm2d) for _, n in pairs):
         raise ModelError(f"{name} cannot start from {path}: not every convolution has a BatchNorm")
     for (convolution, norm), (key, weight, bias) in _paired(pairs, plain, path):
-        _fill(convolution, (key, weight, np.zeros_like(bias)), path)
+        fill(convolution, (key, weight, np.zeros_like(bias)), path)
         assert isinstance(norm, nn.BatchNorm2d)
-        _set_bias(norm, bias)
+        freeze_statistics(norm, 1, bias)
     linear = [module for module in network.head.modules() if isinstance(module, nn.Linear)]
-    layers = list(_layers(graph, "Gemm"))
+    layers = list(float_layers(graph, "Gemm"))
     if layers:
         key, *last = layers[-1]
         rows, biases = (
@@ -62,13 +65,13 @@ def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequenc
         )
         layers[-1] = (key, rows.numpy(), biases.numpy())
     for each, layer in _paired(linear, layers, path):
-        _fill(each, layer, path)
+        fill(each, layer, path)
     if network.evidence is not None:
         dirt = {layer[0]: layer for layer in convolutions if layer[0].startswith(EVIDENCE)}
         for part, module in network.evidence.named_children():
             if f"{EVIDENCE}{part}.weight" not in dirt:
                 raise ModelError(f"{path} has no heatmap, which the recipe needs")
-            _fill(module, dirt[f"{EVIDENCE}{part}.weight"], path)
+            fill(module, dirt[f"{EVIDENCE}{part}.weight"], path)
 
 
 def rows_by_name(rows: Tensor, classes: Sequence[str], known: Sequence[str]) -> Tensor:
@@ -109,22 +112,28 @@ def started_from(network: Network) -> Path | None:
 def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Recipe:
     """Change a recipe to fine-tune an exported model.
 
-    A quarter of the epochs, at a tenth of the learning rate; BatchNorm statistics and normalization
-    are the model's; no teacher, since it may misclassify these photos. If a class is
-    new, the heads train at the recipe's full learning rate.
+    A quarter of the epochs, at a tenth of the learning rate, for detectors a third; BatchNorm
+    statistics and normalization are the model's; no teacher, since it may misclassify these photos.
+    If a class is new, the heads train at the recipe's full learning rate.
 
     Raises:
-        ModelError: there is no such model.
+        ModelError: there is no such model, or it is no detector as the recipe needs.
     """
-    path = find_model(model)
-    known = Classifier.load(path).classes
     usual = recipe.optimizer
-    head_lr = (usual.head_lr or usual.lr) if new_classes(classes, known) else None
+    if recipe.detection:
+        path = find_model(model, BUNDLED_DETECTORS)
+        Detector.load(path)
+        optimizer = {"lr": usual.lr / 3, "head_lr": usual.head_lr and usual.head_lr / 3}
+    else:
+        path = find_model(model)
+        head_lr = usual.head_lr or usual.lr
+        has_new = new_classes(classes, Classifier.load(path).classes)
+        optimizer = {"lr": usual.lr / 10, "head_lr": head_lr if has_new else None}
     changes = {"weights": model, "frozen_statistics": True}
     update = {
         "network": recipe.network.model_copy(update=changes),
         "input": recipe.input.model_copy(update={"normalize": _normalization(path)}),
-        "optimizer": usual.model_copy(update={"lr": usual.lr / 10, "head_lr": head_lr}),
+        "optimizer": usual.model_copy(update=optimizer),
         "epochs": ceil(recipe.epochs / 4),
         "teacher": None,
     }
@@ -138,8 +147,11 @@ def _normalization(path: Path) -> Normalization:
     return Normalization(mean=tuple(mean.tolist()), std=tuple(std.tolist()))
 
 
-def _layers(graph: onnx.GraphProto, kind: str) -> Iterator[Layer]:
+def float_layers(graph: onnx.GraphProto, kind: str) -> Iterator[Layer]:
     """Yield layers of a kind in the order of computation, with float weights.
+
+    Each is named after its weight in the network, or after its node if the export folded a
+    BatchNorm into it.
 
     An int8 weight is dithered: a value that rounds to it is drawn at random. Otherwise small
     changes by fine-tuning would be rounded away when the result is quantized again.
@@ -173,6 +185,7 @@ def _layers(graph: onnx.GraphProto, kind: str) -> Iterator[Layer]:
             except (KeyError, IndexError):  # computed from the photo, or without a bias
                 continue
             transposed = [a.i for a in node.attribute if a.name == "transB"] == [1]
+            key = key if key.startswith("network.") else node.name
             yield key, weight.T if kind == "Gemm" and not transposed else weight, bias
 
 
@@ -187,7 +200,12 @@ def _paired(
 
 
 @torch.no_grad()
-def _fill(module: nn.Module, layer: Layer, path: Path) -> None:
+def fill(module: nn.Module, layer: Layer, path: Path) -> None:
+    """Give a convolution or linear layer the weights and, if it has one, the bias of a layer.
+
+    Raises:
+        ModelError: the shapes differ.
+    """
     assert isinstance(module, nn.Conv2d | nn.Linear)
     key, weight, bias = layer
     if module.weight.shape != weight.shape:
@@ -201,11 +219,11 @@ def _fill(module: nn.Module, layer: Layer, path: Path) -> None:
 
 
 @torch.no_grad()
-def _set_bias(norm: nn.BatchNorm2d, bias: NDArray[np.float32]) -> None:
-    """Make a BatchNorm with frozen statistics add a bias and do nothing else."""
+def freeze_statistics(norm: nn.BatchNorm2d, scale: Array | float, bias: Array) -> None:
+    """Make a BatchNorm with frozen statistics scale by a factor, add a bias and do nothing else."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     norm.running_mean.zero_()
     norm.running_var.fill_(1 - norm.eps)
-    norm.weight.fill_(1)
+    norm.weight.copy_(torch.as_tensor(scale).float())
     norm.bias.copy_(torch.from_numpy(bias.copy()))

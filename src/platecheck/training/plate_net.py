@@ -45,7 +45,7 @@ class TrainedNet(nn.Module):
         if self.frozen:
             self.backbone.eval()
         if self.frozen_statistics:
-            for module in self.backbone.modules():
+            for module in self.modules():
                 if isinstance(module, nn.BatchNorm2d):
                     module.eval()
         return self

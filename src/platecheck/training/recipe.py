@@ -174,6 +174,7 @@ class Detection(_Part):
     shares: dict[Literal["boxes", "partly", "dishes", "composed", "empty"], _Share] = Field(
         description="how often each kind is drawn; kinds without photos are not"
     )
+    patterns: _Share = Field(0.0, description="share of the single dishes that get a pattern")
     scale: tuple[_Positive, _Positive] = Field((0.5, 1.5), description="of the photo, relative")
     stretch: float = Field(1.3, ge=1, description="largest random change of the aspect ratio")
     nms_iou: float = Field(0.55, gt=0, lt=1, description="boxes that overlap more are one dish")

@@ -17,7 +17,9 @@ from platecheck.data.backgrounds import extract_background, noise_background
 from platecheck.data.boxes import KINDS, BoxedPhotoSet
 from platecheck.data.cache import PixelCache
 from platecheck.data.composite import compose_scene
+from platecheck.data.decoration import decorate
 from platecheck.data.folders import Photo
+from platecheck.data.glazes import glaze_dish
 from platecheck.data.photometric import photometric_augment
 from platecheck.data.segmentation import MaskCache
 from platecheck.detector import PADDING, letterbox
@@ -35,6 +37,7 @@ from lightning.pytorch import LightningDataModule  # noqa: E402
 LEARNT = 0.4  # a dish of which the frame shows a smaller share is neither dish nor background
 LEAST_SEEN = 0.15  # likewise one that other dishes hide
 MOST_COMPOSED = 12
+GLAZED = 0.25  # share of the patterns that are a glaze
 BARE = 0.25  # share of the photos without dishes that are nothing but background
 # Composed dishes lie on photos without dishes, backgrounds of single dishes, or noise.
 BACKGROUNDS = {"empty": 0.5, "dishes": 0.35, "noise": 0.15}
@@ -102,17 +105,26 @@ class SceneDataset(Dataset[tuple[Tensor, Target]]):
         low, high = np.log(self.detection.scale)
         longest = self.size * np.exp(rng.uniform(low, high))
         width, height = longest * min(1, wide), longest * min(1, 1 / wide)
-        pixels = self.cache.get(photo)
+        pixels = self._decorated(rng, photo) if kind == "dishes" else self.cache.get(photo)
         return place(rng, pixels, self.boxes[photo.name], (round(width), round(height)), self.size)
 
     def _compose(self, rng: np.random.Generator) -> Scene:
         count = int(rng.integers(1, MOST_COMPOSED + 1))
-        dishes = [self._cut_out(self._choose(rng, "dishes")) for _ in range(count)]
+        dishes = [self._cut_out(rng, self._choose(rng, "dishes")) for _ in range(count)]
         pixels, boxes, visible = compose_scene(rng, dishes, self._background(rng), self.size)
         return Scene(pixels, boxes, visible >= LEAST_SEEN)
 
-    def _cut_out(self, photo: Photo) -> Pixels:
-        pixels, side = self.cache.get(photo), self.cache.size
+    def _decorated(self, rng: np.random.Generator, photo: Photo) -> Pixels:
+        """Return a single dish, with a pattern or glaze as often as the recipe says."""
+        pixels = self.cache.get(photo)
+        if rng.random() >= self.detection.patterns:
+            return pixels
+        mask = self.masks.get(photo).mask(self.cache.size, self.cache.size)
+        change = glaze_dish if rng.random() < GLAZED else decorate
+        return change(rng, pixels, mask)
+
+    def _cut_out(self, rng: np.random.Generator, photo: Photo) -> Pixels:
+        pixels, side = self._decorated(rng, photo), self.cache.size
         mask = self.masks.get(photo).mask(side, side)
         wide = self.aspect[photo.name]
         size = (max(1, round(side * min(1, wide))), max(1, round(side * min(1, 1 / wide))))

@@ -5,17 +5,24 @@ Loss (Li et al., 2020) the score of a box is its expected intersection over unio
 """
 
 import math
+import re
+from collections import defaultdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
+from platecheck.detector import Detector
 from platecheck.errors import ModelError
+from platecheck.model_file import BUNDLED_DETECTORS, find_model
 from platecheck.training import torchvision_guard
 from platecheck.training.networks import NETWORKS
+from platecheck.training.onnx_import import Layer, fill, float_layers, freeze_statistics
 from platecheck.training.plate_net import TrainedNet
 from platecheck.training.pretrained import read_state
 from platecheck.training.recipe import Recipe
@@ -37,7 +44,7 @@ class DishDetector(TrainedNet):
     """
 
     def __init__(self, backbone: nn.Module, recipe: Recipe) -> None:
-        super().__init__(backbone)
+        super().__init__(backbone, frozen_statistics=recipe.network.frozen_statistics)
         stages = NETWORKS[recipe.network.name].stages
         assert stages is not None
         assert recipe.detection is not None
@@ -98,7 +105,7 @@ class _Shared(nn.Module):
 
 
 def build_detector(recipe: Recipe) -> DishDetector:
-    """Build a detector with random weights, those of a run, or those of ImageNet in the backbone.
+    """Build a detector with random or ImageNet's weights, or those of a run or an exported file.
 
     Raises:
         ModelError: there are no such weights, or they do not fit.
@@ -113,12 +120,43 @@ def build_detector(recipe: Recipe) -> DishDetector:
     backbone.conv_head, backbone.bn2 = nn.Identity(), nn.Identity()
     fold_normalization(backbone)
     detector = DishDetector(backbone, recipe)
-    if weights and weights != "imagenet":
-        try:
-            detector.load_state_dict(read_state(Path(weights)))
-        except RuntimeError as error:  # names or shapes differ
-            raise ModelError(f"weights {weights} do not fit {recipe.name}: {error}") from error
+    if not weights or weights == "imagenet":
+        return detector
+    path = find_model(weights, BUNDLED_DETECTORS)
+    try:
+        if path.suffix == ".onnx":
+            _load_exported(detector, path, recipe.network.name)
+        else:
+            detector.load_state_dict(read_state(path))
+    except (AttributeError, RuntimeError) as error:  # names or shapes differ
+        raise ModelError(f"weights {weights} do not fit {recipe.name}: {error}") from error
     return detector
+
+
+def _load_exported(detector: DishDetector, path: Path, name: str) -> None:
+    """Fill a detector, whose BatchNorm keeps its statistics, with the weights of an exported file.
+
+    Each level of the file has convolutions of its own, into which that level's BatchNorm is folded:
+    the finest level's are taken, and the others' BatchNorm scales them.
+    """
+    info = Detector.load(path).info
+    if info.network != name:
+        raise ModelError(f"{path} is a {info.network}, but the recipe's network is {name}")
+    shared: dict[str, dict[int, Layer]] = defaultdict(dict)
+    for layer in float_layers(onnx.load(path).graph, "Conv"):
+        key = layer[0]
+        if folded := re.fullmatch(r"/network/(\w+_?tower|stem)/convolution(?:_(\d))?/Conv", key):
+            shared[folded[1]][int(folded[2] or 0)] = layer
+        else:
+            fill(detector.get_submodule(key.split(".", 1)[1].rpartition(".")[0]), layer, path)
+    for tower, levels in shared.items():
+        module = cast(_Shared, detector.get_submodule(tower))
+        fill(module.convolution, levels[0], path)
+        finest = levels[0][1]
+        square = np.maximum((finest**2).sum(axis=(1, 2, 3)), 1e-12)
+        for level, (_, weight, bias) in levels.items():
+            scale = (weight * finest).sum(axis=(1, 2, 3)) / square
+            freeze_statistics(cast(nn.BatchNorm2d, module.norms[level]), scale, bias)
 
 
 def fold_normalization(backbone: nn.Module) -> None:
