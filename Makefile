@@ -9,7 +9,7 @@
 # make bench  measure speed; writes benchmarks/results.md
 #
 # make plate DATA=dishes   retrain the bundled model: runs/plate/plate.onnx
-# make tiny DATA=dishes    retrain the small one: runs/tiny_vgg_plate/tiny.onnx; both resume
+# make mobile DATA=dishes, make tiny DATA=dishes   retrain the smaller ones; all resume
 #
 # PYTHON=python3.12 chooses the interpreter for a new environment (3.11 or later).
 
@@ -19,7 +19,7 @@ BIN := $(VENV)/bin
 DEMO := demo
 DATA ?= dishes
 
-.PHONY: demo docs check test test-slow coverage test-tools test-latest test-lowest serve lint bench plate tiny clean
+.PHONY: demo docs check test test-slow coverage test-tools test-latest test-lowest serve lint bench plate mobile tiny clean
 
 # One stamp per set of extras: a second run reuses the environment.
 $(VENV)/.installed-%: pyproject.toml constraints.txt
@@ -91,9 +91,11 @@ bench: $(VENV)/.installed-dev
 
 plate: RECIPE := plate
 plate: PROMISE := --max-missed-dirty 0.03 --max-false-alarm 0.02
+mobile: RECIPE := mobile
+mobile: PROMISE := --max-missed-dirty 0.03 --max-false-alarm 0.03
 tiny: RECIPE := tiny_vgg_plate
 tiny: PROMISE := --max-missed-dirty 0.05 --max-false-alarm 0.05
-plate tiny: $(VENV)/.installed-train
+plate mobile tiny: $(VENV)/.installed-train
 	$(BIN)/platecheck train $(RECIPE) --data $(DATA) --out runs/$(RECIPE) --precision bf16-mixed \
 		$(if $(wildcard runs/$(RECIPE)),--resume)
 	$(BIN)/platecheck export runs/$(RECIPE) --int8 -o runs/$(RECIPE)/$@.onnx $(PROMISE)

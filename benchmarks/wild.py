@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from platecheck.classifier import Classifier, Prediction
+from platecheck.classifier import BUNDLED_MODELS, Classifier, Prediction
 from platecheck.evaluation.metrics import Proportion, reliability
 from platecheck.inputs import read_list
 
@@ -24,7 +24,7 @@ Judged = list[tuple[str, str, Prediction]]  # set, true class, answer
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.wild", description=__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR")
-    parser.add_argument("--model", nargs="+", default=["plate", "tiny"])
+    parser.add_argument("--model", nargs="+", default=list(BUNDLED_MODELS))
     parser.add_argument(
         "--without", nargs="*", type=Path, default=[], help="lists of photos, as used in training"
     )

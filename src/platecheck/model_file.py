@@ -16,7 +16,7 @@ from platecheck.errors import ModelError
 from platecheck.model_info import DetectorInfo, ModelInfo, first_line
 
 # Names of the models shipped with platecheck; the first is the default.
-BUNDLED_MODELS = ("plate", "tiny")
+BUNDLED_MODELS = ("plate", "mobile", "tiny")
 BUNDLED_DETECTORS = ("dishes",)
 DEFAULT = "default"
 _WEIGHTS = Path(str(files("platecheck") / "weights"))

@@ -371,7 +371,12 @@ def test_complete_model_and_recipe_offer_names_and_files(
     monkeypatch.chdir(tmp_path)
     assert complete_model("") == [*BUNDLED_MODELS, DEFAULT, "runs/", "mine.onnx"]
     for start, found in (
-        *(("pl", ["plate"]), ("m", ["mine.onnx"]), ("runs/", ["runs/a/"]), (".h", [".hidden/"])),
+        *(
+            ("pl", ["plate"]),
+            ("m", ["mobile", "mine.onnx"]),
+            ("runs/", ["runs/a/"]),
+            (".h", [".hidden/"]),
+        ),
         *(("runs/a/m", ["runs/a/model.onnx"]), (f"{tmp_path}/m", [f"{tmp_path}/mine.onnx"])),
         ("nowhere/", []),
     ):

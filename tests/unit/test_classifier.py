@@ -237,10 +237,12 @@ def test_read_info_of_any_metadata_reads_or_refuses(
         assert len(info.classes) >= 2
 
 
-@pytest.mark.parametrize(("name", "mistakes", "megabytes"), [("plate", 0, 6), ("tiny", 2, 2.5)])
+@pytest.mark.parametrize(
+    ("name", "mistakes", "megabytes"), [("plate", 0, 6), ("mobile", 1, 5), ("tiny", 2, 2.5)]
+)
 def test_bundled_model_classifies_the_samples(name: str, mistakes: int, megabytes: float) -> None:
     shipped = Classifier.load(name)
-    assert BUNDLED_MODELS == ("plate", "tiny")
+    assert BUNDLED_MODELS == ("plate", "mobile", "tiny")
     assert Classifier.load().id == Classifier.load("plate").id
     assert shipped.info.precision == "int8"
     assert shipped.classes == ("clean", "dirty")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ModelArgument = Annotated[
     Path,
     typer.Argument(
-        help="Run folder, exported file, plate, tiny or default.",
+        help="Run folder, exported file, plate, mobile, tiny or default.",
         autocompletion=complete_model,
         show_default=False,
     ),

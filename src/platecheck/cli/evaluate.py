@@ -40,7 +40,7 @@ def evaluate(
     model: Annotated[
         Path | None,
         typer.Argument(
-            help="Run folder, exported file, plate or tiny; default: plate.",
+            help="Run folder, exported file, plate, mobile or tiny; default: plate.",
             autocompletion=complete_model,
         ),
     ] = None,

@@ -145,7 +145,7 @@ def model(
         Path | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="A file, plate, tiny or dishes \\[default: plate].",
+            help="A file, plate, mobile, tiny or dishes \\[default: plate].",
             autocompletion=complete_model,
         ),
     ] = None,

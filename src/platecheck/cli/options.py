@@ -61,7 +61,7 @@ Overrides = Annotated[
 ModelOption = Annotated[
     Path | None,
     typer.Option(
-        help="Exported file, plate or tiny; default: plate.", autocompletion=complete_model
+        help="Exported file, plate, mobile or tiny; default: plate.", autocompletion=complete_model
     ),
 ]
 DetectorOption = Annotated[

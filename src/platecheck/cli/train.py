@@ -25,7 +25,7 @@ StartModel = Annotated[
     typer.Option(
         "--from",
         metavar="MODEL",
-        help="Fine-tune: an exported file, plate, tiny or default.",
+        help="Fine-tune: an exported file, plate, mobile, tiny or default.",
         autocompletion=complete_model,
     ),
 ]

@@ -57,7 +57,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
     model: Path | None = Field(
-        None, description="Exported model file, or a bundled model: plate (default), tiny"
+        None, description="Exported model file, or a bundled model: plate (default), mobile, tiny"
     )
     detector: Path | None = Field(
         None, description="Detector file for /v1/inspect, or the bundled one: dishes (default)"

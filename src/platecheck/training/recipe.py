@@ -49,7 +49,7 @@ class Network(_Part):
     weights: str | None = Field(
         None,
         description="'imagenet', a .pth or .safetensors file, an exported model (a file or 'plate',"
-        " 'tiny', 'default'), or null: random",
+        " 'mobile', 'tiny', 'default'), or null: random",
     )
     frozen: bool = Field(False, description="train only the head, not the backbone")
     frozen_statistics: bool = Field(False, description="BatchNorm keeps its running statistics")
