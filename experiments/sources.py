@@ -91,11 +91,16 @@ def scene(item: Item) -> str:
     name, _, path = item
     if name == "canteen":
         return f"{name} {path.name[:MINUTE]}"
-    if "WhatsApp" in path.name:
+    if is_video(path):
         return f"{name} video"
     if found := USER.search(path.name):
         return f"{name} {found[1]}"
     return f"{name} {re.sub(r'(_jpg)?_[0-9][.]jpg$', '', path.name)}"
+
+
+def is_video(path: Path) -> bool:
+    """Return whether a photo is a frame of the one video of *dishwashe2.0*."""
+    return "WhatsApp" in path.name
 
 
 def half(groups: list[list[Item]], rng: random.Random) -> list[list[Item]]:
