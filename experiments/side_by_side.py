@@ -1,6 +1,6 @@
-"""Models side by side, on dishes on their own tables and on others: a table and a figure.
+"""Models side by side, on dishes on their own and on other backgrounds: a table and a figure.
 
-    python -m experiments.side_by_side runs/tiny_vgg plate tiny --data dishes
+    python -m experiments.side_by_side runs/tiny_vgg plate mobile tiny --data dishes
 
 MODEL is a run folder, an exported file or a shipped model's name; the first one is drawn as what
 the others are compared with. The split is ``test``, unless told otherwise.
@@ -21,15 +21,16 @@ from platecheck.evaluation.plots import BLUE, GREEN, GRID, INK, MUTED, VERMILLIO
 FIGURE = Path("docs/images/side-by-side.png")
 # What is drawn, and what it is called there.
 DRAWN = {
-    "original_same_dishes": "own table",
-    "mixed_same": "another table\nof its class\n(Mixed-Same)",
-    "mixed_rand": "any other\ntable\n(Mixed-Rand)",
-    "mixed_next": "a table of the\nother class\n(Mixed-Next)",
-    "worst_table": "right on every\none of 16 tables",
+    "original_same_dishes": "own\nbackground",
+    "mixed_same": "another of\nits class\n(Mixed-Same)",
+    "mixed_rand": "any other\n\n(Mixed-Rand)",
+    "mixed_next": "one of the\nother class\n(Mixed-Next)",
+    "worst_table": "correct on\nall of 16",
 }
-COLOURS = (VERMILLION, BLUE, GREEN)
+PURPLE = "#aa4499"
+COLOURS = (VERMILLION, BLUE, PURPLE, GREEN)
 
-# Of what is answered, this share is to be right.
+# This share of the photos that are classified must be correct.
 SURE = 0.995
 
 Measured = dict[str, tuple[Evaluation, BackgroundMetrics]]
@@ -64,24 +65,24 @@ def table(measured: Measured) -> list[str]:
     plain = [evaluation.result for evaluation, _ in both]
     lines.append(row("Original", [share(result.correct, result.photos) for result in plain]))
     for key in ("mixed_same", "mixed_rand", "mixed_next", "worst_table", "only_bg"):
-        shares: list[Accuracy] = [getattr(tables, key) for _, tables in both]
+        shares: list[Accuracy] = [getattr(metrics, key) for _, metrics in both]
         lines.append(row(key, [share(found.count, found.total) for found in shares]))
-    lines.append(row("BG-Gap, points", [gap(tables.bg_gap) for _, tables in both]))
+    lines.append(row("BG-Gap, points", [gap(metrics.bg_gap) for _, metrics in both]))
     lines.append(row("ECE, Original", [f"{result.ece:.3f}" for result in plain]))
-    sure = [answered(evaluation) for evaluation, _ in both]
-    lines.append(row(f"answered at {SURE:.1%} accuracy, the surest first", sure))
+    covered = [coverage(evaluation) for evaluation, _ in both]
+    lines.append(row(f"coverage at {SURE:.1%} accuracy, most confident first", covered))
     return [
         *lines,
-        row("ECE with Mixed-Rand", [f"{t.ece_original_and_mixed_rand:.3f}" for _, t in both]),
+        row("ECE with Mixed-Rand", [f"{m.ece_original_and_mixed_rand:.3f}" for _, m in both]),
     ]
 
 
-def answered(evaluation: Evaluation) -> str:
-    """Most photos that can be answered, the surest first, with :data:`SURE` of them right."""
-    surest = np.argsort(-evaluation.probabilities.max(axis=1), kind="stable")
-    right = evaluation.probabilities.argmax(axis=1)[surest] == evaluation.labels[surest]
-    enough = np.cumsum(right) >= SURE * np.arange(1, len(right) + 1)
-    return share(int(np.flatnonzero(enough).max(initial=-1)) + 1, len(right))
+def coverage(evaluation: Evaluation) -> str:
+    """Return the most photos, most confident first, of which `SURE` are correct."""
+    order = np.argsort(-evaluation.probabilities.max(axis=1), kind="stable")
+    correct = evaluation.probabilities.argmax(axis=1)[order] == evaluation.labels[order]
+    enough = np.cumsum(correct) >= SURE * np.arange(1, len(correct) + 1)
+    return share(int(np.flatnonzero(enough).max(initial=-1)) + 1, len(correct))
 
 
 def gap(found: AccuracyGap) -> str:
@@ -96,47 +97,47 @@ def share(correct: int, photos: int) -> str:
 
 
 def draw(measured: Measured) -> Figure:
-    """Accuracy and 95 % interval of every model on every kind of table."""
+    """Accuracy and 95 % interval of every model on every kind of background."""
     figure = Figure(figsize=(7.2, 3.9), layout="constrained")
     axes = figure.subplots()
-    for number, (name, (_, tables)) in enumerate(measured.items()):
-        offset = 0.16 * (number - (len(measured) - 1) / 2)
+    for number, (name, (_, metrics)) in enumerate(measured.items()):
+        offset = 0.17 * (number - (len(measured) - 1) / 2)
         for place, key in enumerate(DRAWN):
-            found: Accuracy = getattr(tables, key)
+            found: Accuracy = getattr(metrics, key)
             low, high = (100 * end for end in found.interval or (0, 1))
             accuracy, colour = 100 * found.count / found.total, COLOURS[number % len(COLOURS)]
             axes.plot([place + offset] * 2, [low, high], color=colour, linewidth=2, alpha=0.5)
             axes.plot(
                 place + offset,
                 accuracy,
-                "sDo"[number % 3],
+                "sDo^"[number % 4],
                 color=colour,
-                markersize=8,
+                markersize=7,
                 label=name if place == 0 else None,
             )
             axes.annotate(
                 f"{accuracy:.0f}",
-                (place + offset, accuracy),
-                xytext=(0, 7) if abs(offset) < 0.01 else (8 * np.sign(offset), 0),
+                (place + offset, high),
+                xytext=(0, 2),
                 textcoords="offset points",
-                va="bottom" if abs(offset) < 0.01 else "center",
-                ha="center" if abs(offset) < 0.01 else "left" if offset > 0 else "right",
+                va="bottom",
+                ha="center",
                 color=colour,
-                fontsize=9,
+                fontsize=8,
             )
     axes.axhline(50, color=MUTED, linewidth=0.8, linestyle=":")
-    axes.annotate("a coin", (-0.45, 50), color=MUTED, fontsize=8, va="bottom")
+    axes.annotate("chance", (-0.45, 50), color=MUTED, fontsize=8, va="bottom")
     axes.set_xticks(range(len(DRAWN)), list(DRAWN.values()), fontsize=9)
     axes.set_xlim(-0.5, len(DRAWN) - 0.5)
     axes.set_ylim(0, 109)
     axes.set_yticks(range(0, 101, 20))
-    axes.set_ylabel("right answers, % (95 % interval)")
+    axes.set_ylabel("accuracy, % (95 % interval)")
     axes.grid(axis="y", color=GRID)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     axes.legend(loc="lower left", frameon=False)
-    axes.set_title("The same dishes on other tables", loc="left", fontsize=12)
+    axes.set_title("The same dishes on other backgrounds", loc="left", fontsize=12)
     return figure
 
 
