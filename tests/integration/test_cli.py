@@ -107,7 +107,7 @@ def mistakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ("arguments", "says"),
     [
         ("predict a.jpg --model gone.onnx", "no model file at gone.onnx"),
-        ("predict a.jpg --model Plate", "no model file at Plate; shipped: plate, tiny"),
+        ("predict a.jpg --model Plate", "no model file at Plate; shipped: plate, mobile, tiny"),
         ("predict a.jpg --model .", ". is a folder; export a run as a model file"),
         ("predict empty --model tiny.onnx", "empty contains no photos"),
         ("predict nothing-*.jpg --model tiny.onnx", "nothing-*.jpg matches no photos"),

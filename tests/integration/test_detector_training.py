@@ -99,7 +99,7 @@ def test_every_kind_of_photo_is_read(photos: Path) -> None:
 
 
 def test_training_learns(run: Run) -> None:
-    losses = [row["train_loss"] for row in run.history]
+    losses = [row["val_loss"] for row in run.history]
     assert losses[-1] < losses[0]
     assert all(0 <= row["val_ap50"] <= 1 for row in run.history)
     assert run.history[run.best_epoch - 1]["val_ap50"] == max(r["val_ap50"] for r in run.history)

@@ -18,6 +18,7 @@ from platecheck.data.folders import list_photos
 from platecheck.errors import ModelError
 from platecheck.export.onnx import export
 from platecheck.export.ood import import_ood
+from platecheck.model_info import match_classes
 from platecheck.photo import open_photo
 from platecheck.training.onnx_import import fine_tuning, load_onnx_weights
 from platecheck.training.plate_net import PlateNet, build_network
@@ -54,7 +55,10 @@ def as_loaded(recipe: Recipe, model: Path, classes: tuple[str, ...] = CLASSES) -
     network = build_network(started.network, classes=len(classes), size=started.input.size)
     load_onnx_weights(network, started.network.name, model, classes)
     info = Classifier.load(model).info
-    return Loaded(network.eval(), started.input.normalize, Scaling(info.temperature, info.bias))
+    found = match_classes(classes, info.classes)
+    known = np.broadcast_to(info.bias, len(info.classes))
+    bias = tuple(0.0 if index is None else float(known[index]) for index in found)
+    return Loaded(network.eval(), started.input.normalize, Scaling(info.temperature, bias))
 
 
 def open_all(photos: list[Path], size: int) -> NDArray[np.uint8]:
