@@ -145,7 +145,7 @@ def _load_exported(detector: DishDetector, path: Path, name: str) -> None:
     shared: dict[str, dict[int, Layer]] = defaultdict(dict)
     for layer in float_layers(onnx.load(path).graph, "Conv"):
         key = layer[0]
-        if folded := re.fullmatch(r"/network/(\w+_?tower|stem)/convolution(?:_(\d))?/Conv", key):
+        if folded := re.fullmatch(r"/network/(\w+)/convolution(?:_(\d))?/Conv", key):
             shared[folded[1]][int(folded[2] or 0)] = layer
         else:
             fill(detector.get_submodule(key.split(".", 1)[1].rpartition(".")[0]), layer, path)
