@@ -25,6 +25,7 @@ from platecheck.training.onnx_import import fine_tuning
 from platecheck.training.recipe import Recipe, load_recipe
 from platecheck.training.run import Run
 from platecheck.training.train import TrainerSettings, build_run
+from tests.support.writing import write_detector
 
 CHANGES = (
     "network.weights=null",
@@ -246,6 +247,11 @@ def test_mistakes_are_explained(photos: Path, tmp_path: Path, cli: Cli) -> None:
         read_boxed_photos(tmp_path / "list.yaml", split_seed=None)
     with pytest.raises(ModelError, match="no model file at plate; shipped: dishes"):
         platecheck.train(recipe(1), photos, tmp_path / "run", start="plate")
+    foreign = write_detector(tmp_path / "foreign.onnx", network="efficientnet_lite0")
+    with pytest.raises(ModelError, match="it was not exported from a run"):
+        platecheck.train(recipe(1), photos, tmp_path / "run", start=str(foreign))
+    with pytest.raises(ModelError, match="lacks backbone"):
+        platecheck.train(recipe(1, f"network.weights={foreign}"), photos, tmp_path / "run")
     with pytest.raises(ModelError, match="the recipe's network needs"):
         platecheck.train(recipe(1), photos, tmp_path / "run", start="default")
 

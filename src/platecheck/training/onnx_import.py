@@ -117,7 +117,7 @@ def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Reci
     If a class is new, the heads train at the recipe's full learning rate.
 
     Raises:
-        ModelError: there is no such model, or it is no detector as the recipe needs.
+        ModelError: there is no such model, it is not of the recipe's kind, or not from a run.
     """
     usual = recipe.optimizer
     if recipe.detection:
@@ -142,6 +142,8 @@ def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Reci
 
 def _normalization(path: Path) -> Normalization:
     constants = {tensor.name: tensor for tensor in onnx.load(path).graph.initializer}
+    if not {"scale", "shift"} <= constants.keys():
+        raise ModelError(f"{path} cannot be fine-tuned: it was not exported from a run")
     scale, shift = (numpy_helper.to_array(constants[name]).ravel() for name in ("scale", "shift"))
     mean, std = -shift / scale / 255, 1 / scale / 255
     return Normalization(mean=tuple(mean.tolist()), std=tuple(std.tolist()))

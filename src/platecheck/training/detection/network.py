@@ -128,7 +128,7 @@ def build_detector(recipe: Recipe) -> DishDetector:
             _load_exported(detector, path, recipe.network.name)
         else:
             detector.load_state_dict(read_state(path))
-    except (AttributeError, RuntimeError) as error:  # names or shapes differ
+    except (AttributeError, KeyError, RuntimeError) as error:  # names or shapes differ
         raise ModelError(f"weights {weights} do not fit {recipe.name}: {error}") from error
     return detector
 
@@ -142,21 +142,26 @@ def _load_exported(detector: DishDetector, path: Path, name: str) -> None:
     info = Detector.load(path).info
     if info.network != name:
         raise ModelError(f"{path} is a {info.network}, but the recipe's network is {name}")
+    unfilled = {name for name, part in detector.named_modules() if isinstance(part, nn.Conv2d)}
     shared: dict[str, dict[int, Layer]] = defaultdict(dict)
     for layer in float_layers(onnx.load(path).graph, "Conv"):
-        key = layer[0]
-        if folded := re.fullmatch(r"/network/(\w+)/convolution(?:_(\d))?/Conv", key):
+        if folded := re.fullmatch(r"/network/(\w+)/convolution(?:_(\d))?/Conv", layer[0]):
             shared[folded[1]][int(folded[2] or 0)] = layer
         else:
-            fill(detector.get_submodule(key.split(".", 1)[1].rpartition(".")[0]), layer, path)
+            name = layer[0].removeprefix("network.").removesuffix(".weight")
+            fill(detector.get_submodule(name), layer, path)
+            unfilled.discard(name)
     for tower, levels in shared.items():
         module = cast(_Shared, detector.get_submodule(tower))
         fill(module.convolution, levels[0], path)
+        unfilled.discard(f"{tower}.convolution")
         finest = levels[0][1]
         square = np.maximum((finest**2).sum(axis=(1, 2, 3)), 1e-12)
         for level, (_, weight, bias) in levels.items():
             scale = (weight * finest).sum(axis=(1, 2, 3)) / square
             freeze_statistics(cast(nn.BatchNorm2d, module.norms[level]), scale, bias)
+    if unfilled:
+        raise ModelError(f"{path} lacks {min(unfilled)}, which the recipe's network has")
 
 
 def fold_normalization(backbone: nn.Module) -> None:
