@@ -22,7 +22,7 @@ from PIL import Image, ImageCms
 from playwright.sync_api import Browser, Error, Page, Route
 
 from platecheck import Classifier
-from platecheck.classifier import find_model
+from platecheck.classifier import BUNDLED_MODELS, find_model
 from platecheck.detector import Detector
 from platecheck.heatmap import heatmap_png
 from platecheck.inspector import Inspector
@@ -57,6 +57,7 @@ OPEN = f"""async ([content, size]) => {{
   const photo = await decodePhoto(new Blob([bytes(content)]));
   return text(resize(photo.reduced(size), size));
 }}"""
+IMPORT = """() => Promise.all([import("/page/open-photo.js"), import("/page/resize.js")])"""
 RESIZE = f"""async ([content, width, height, size, factor]) => {{
   {BYTES}
   const {{ resize, shrink }} = await import("/page/resize.js");
@@ -136,6 +137,7 @@ def loaded(
     """Open a page that has loaded a model, and has lost its network since."""
     with opened(browser, service, model, detector) as files:
         files.load()
+        files.page.evaluate(IMPORT)
         files.page.context.set_offline(True)
         before = list(files.asked)
         yield files.page
@@ -155,7 +157,7 @@ def blank(browser: Browser, service: Service) -> Iterator[Page]:
         yield files.page
 
 
-@pytest.fixture(scope="module", params=["plate", "tiny"])
+@pytest.fixture(scope="module", params=BUNDLED_MODELS)
 def bundled(
     request: pytest.FixtureRequest, browser: Browser, service: Service
 ) -> Iterator[tuple[Page, Classifier]]:
@@ -229,17 +231,20 @@ def test_local_model_predicts_as_in_python(bundled: tuple[Page, Classifier]) -> 
         assert (found["name"], found["label"]) == (name, expected.label)
         assert found["probability"] == max(found["probabilities"].values())
         assert list(found["probabilities"]) == list(classifier.classes)
-        # The browser's int8 kernels round otherwise, which shows where the model is unsure.
-        near = 0.1 if expected.label == "unsure" else 0.02
-        assert found["probabilities"] == pytest.approx(expected.probabilities, abs=near)
+        assert found["probabilities"] == pytest.approx(expected.probabilities, abs=0.1)
+        # A browser decodes JPEG a level or two otherwise, so compare on the same pixels.
+        pixels = decoded(page.evaluate(OPEN, [encode(photo), classifier.size]), classifier.size)
+        same = classifier.predict(pixels)
+        assert found["probabilities"] == pytest.approx(same.probabilities, abs=0.02)
         assert found["needed"] == expected.threshold
         assert ("heatmap" in found) == classifier.has_heatmap
-        if expected.heatmap is not None:
-            there, here = rgba(found["heatmap"]), rgba(heatmap_png(expected.heatmap))
+        if same.heatmap is not None:
+            there, here = rgba(found["heatmap"]), rgba(heatmap_png(same.heatmap))
             assert there.shape == here.shape
             assert np.abs(there - here)[..., 3].mean() < 2
             if here[..., 3].max() > 60:
-                assert np.corrcoef(there[..., 3].ravel(), here[..., 3].ravel())[0, 1] > 0.9
+                likeness = np.corrcoef(there[..., 3].ravel(), here[..., 3].ravel())[0, 1]
+                assert likeness > (0.9 if classifier.info.recipe == "plate" else 0.85)
             # Browsers keep colors multiplied with their opacity, and so round faint ones.
             strong = there[..., 3] > 60
             assert np.abs(there[strong][:, :3] - (255, 0, 90)).max(initial=0) <= 3
