@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +21,10 @@ settings.register_profile("platecheck", calm, derandomize=True)  # the same exam
 settings.register_profile("quick", calm, derandomize=True, max_examples=20)
 settings.register_profile("random", calm)
 settings.load_profile("platecheck")
+
+# A shell's background jobs ignore Ctrl-C, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Set by commands that run inside this process; a test must not hand them to the next one.
 SET_BY_COMMANDS = ("PLATECHECK_DEBUG", "PLATECHECK_RUN_FOLDER")

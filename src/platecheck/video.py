@@ -188,8 +188,8 @@ class Video:
             self._note(f"{self.name} is damaged: only {number} of {self.frames} frames can be read")
 
     def _live_frames(self) -> Iterator[Frame]:
-        self._thread.start()
         start = due = time.monotonic()
+        self._thread.start()
         while not self._closed:
             with self._new:
                 if self._latest is None or time.monotonic() < due:
