@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from platecheck.errors import ModelError
+from platecheck.errors import ModelError, PhotoError
 from platecheck.model_file import BUNDLED_DETECTORS, OnnxModel, open_session, read_model
 from platecheck.model_info import DetectorInfo, read_detector_info
-from platecheck.photo import resize_photo
+from platecheck.photo import photo_name, resize_photo
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
@@ -17,6 +17,7 @@ Box = tuple[float, float, float, float]
 PADDING = 114  # grey level beside and below the photo
 MAX_CANDIDATES = 1000  # boxes that non-maximum suppression looks at, best first
 MAX_DISHES = 100
+_NO_PIXELS = "is not a uint8 array [height, width, 3]; open_photo makes one of a file"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,12 @@ class Detector(OnnxModel[DetectorInfo]):
             at most `MAX_DISHES`, within the photo, best first.
 
         Raises:
+            PhotoError: it is no such array.
             ModelError: ONNX Runtime cannot run the model, or an output is not finite.
         """
+        is_photo = isinstance(pixels, np.ndarray) and pixels.dtype == np.uint8 and pixels.size
+        if not is_photo or pixels.ndim != 3 or pixels.shape[-1] != 3:
+            raise PhotoError(photo_name(pixels), _NO_PIXELS)
         height, width = pixels.shape[:2]
         square, scale = letterbox(pixels, self.info.size)
         boxes, scores = self._run(square[None], ["boxes", "scores"]).values()

@@ -211,7 +211,7 @@ def mark_output(folder: Path) -> None:
 def is_output(folder: Path) -> bool:
     """Return whether platecheck wrote a folder: marked, a run, or masks of rendered dishes."""
     return (
-        (folder / OUTPUT_MARKER).exists()
-        or ((folder / "run.json").is_file() and (folder / "recipe.yaml").is_file())
-        or (folder.name == "masks" and (folder.parent / "synth.csv").is_file())
+        os.path.exists(folder / OUTPUT_MARKER)
+        or all(os.path.isfile(folder / name) for name in ("run.json", "recipe.yaml"))
+        or (folder.name == "masks" and os.path.isfile(folder.parent / "synth.csv"))
     )

@@ -59,7 +59,7 @@ def is_photo_file(name: str) -> bool:
 
 def is_result(folder: Path) -> bool:
     """Return whether a folder is skipped because it holds results or feedback photos."""
-    return (folder / "platecheck-feedback.txt").is_file() or is_output(folder)
+    return os.path.isfile(folder / "platecheck-feedback.txt") or is_output(folder)
 
 
 def is_glob(place: str) -> bool:

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +61,7 @@ def photo_sources(arguments: Iterable[str]) -> Iterator[str]:
             yield argument
         elif is_remote(argument):
             raise DataError(f"{argument}: only https:// URLs are supported; use batch for s3://")
-        elif is_glob(argument) or Path(argument).is_dir():
+        elif is_glob(argument) or os.path.isdir(argument):
             results: list[Path] = []
             found = list(files_below(argument, results=results))
             if not found:
@@ -68,7 +69,7 @@ def photo_sources(arguments: Iterable[str]) -> Iterator[str]:
                 output = f" except platecheck's output in {results[0]}" if results else ""
                 raise DataError(f"{argument} {verb} no photos{output}; give another path")
             yield from found
-        elif is_list(Path(argument)) and Path(argument).is_file():
+        elif is_list(Path(argument)) and os.path.isfile(argument):
             rows = read_list(Path(argument))
             yield from photo_sources(row.path for row in rows if not is_list(Path(row.path)))
         else:
@@ -128,4 +129,4 @@ def _resolve(list_path: Path, text: str) -> str:
         return text
     text = text if "/" in text else text.replace("\\", "/")
     beside = list_path.parent / text
-    return text if Path(text).exists() and not beside.exists() else str(beside)
+    return text if os.path.exists(text) and not os.path.exists(beside) else str(beside)

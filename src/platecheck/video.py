@@ -1,6 +1,7 @@
 """Read the frames of video files, cameras and streams with OpenCV."""
 
 import http.client
+import os
 import threading
 import time
 import urllib.request
@@ -15,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from platecheck.errors import DataError, MissingExtraError
+from platecheck.glob import is_glob
 from platecheck.photo_formats import is_photo_name
 
 VIDEO_SUFFIXES = frozenset(
@@ -51,16 +53,17 @@ def is_video(source: str, *, ask: bool = False) -> bool:
     otherwise it is a photo.
     """
     if source.isdecimal():
-        return not Path(source).exists()
+        return not os.path.exists(source)
     if source.startswith("/dev/video"):
-        return not Path(source).is_file()
+        return not os.path.isfile(source)
     try:
         url = urlsplit(source) if "://" in source else None
     except ValueError:  # an error of the photo that it cannot be either
         return False
     path = Path(url.path if url else source)
     if url is None:
-        return path.suffix.lower() in VIDEO_SUFFIXES and not path.is_dir()
+        photos = is_glob(source) or os.path.isdir(source)
+        return path.suffix.lower() in VIDEO_SUFFIXES and not photos
     if url.scheme.lower() in _STREAMS:
         return True
     if url.scheme.lower() not in ("http", "https") or is_photo_name(path):

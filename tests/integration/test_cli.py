@@ -17,7 +17,7 @@ import yaml
 import platecheck
 from platecheck.classifier import BUNDLED_MODELS, DEFAULT
 from platecheck.cli import app
-from platecheck.cli.options import complete_model, complete_recipe
+from platecheck.cli.options import complete_any_model, complete_model, complete_recipe
 from platecheck.cli.terminal import escape
 from platecheck.errors import how_to_install
 from platecheck.training.recipe import bundled_recipes, load_recipe
@@ -325,6 +325,8 @@ def test_other_commands_print_any_name(
         for text in ("[bold]clean", r"[red]dirty\n", r"\n.jpg: it is not a photo"):
             assert text in answer.out
         assert len(json.loads(cli(*arguments, "--json").out)["unreadable"]) == bad
+    for name, known in (("default", "thresholds"), ("dishes", "nms_iou")):
+        assert known in json.loads(cli("model", name, "--json").out)
     printed = cli("model", path).out
     for text in ("[red] model.onnx", r"[bold]clean, [red]dirty\n", "[/x], seed 7"):
         assert text in printed
@@ -381,6 +383,7 @@ def test_complete_model_and_recipe_offer_names_and_files(
         ("nowhere/", []),
     ):
         assert complete_model(start) == found
+    assert complete_any_model("d") == ["dishes", "default"]
     assert complete_recipe("efficientnet_b") == ["efficientnet_b2"]
     assert set(complete_recipe("")) == set(bundled_recipes())
 

@@ -12,6 +12,7 @@ from training_fixtures import ONE_PROCESS, Cli, fit, same_weights, without_secon
 
 import platecheck
 from platecheck.data.boxes import KINDS, read_boxed_photos
+from platecheck.data.folders import list_photos
 from platecheck.data.render import render_dish
 from platecheck.data.render.scenes import render_scene
 from platecheck.detector import Detector
@@ -245,6 +246,21 @@ def test_mistakes_are_explained(photos: Path, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "list.yaml").write_text("boxes: [broken]\nempty: [broken/images]\n")
     with pytest.raises(DataError, match="twice: under 'boxes' and 'empty'"):
         read_boxed_photos(tmp_path / "list.yaml", split_seed=None)
+    write_list = (tmp_path / "list.yaml").write_text
+    write_list("boxes: [{folder: broken, classes: []}]\n")
+    with pytest.raises(DataError, match=r"under 'boxes', write a folder, or \{folder: …, classes"):
+        read_boxed_photos(tmp_path / "list.yaml")
+    write_list("empty: [{folder: broken/images, classes: [cup]}]\n")
+    with pytest.raises(DataError, match=r"under 'empty', write a folder$"):
+        read_boxed_photos(tmp_path / "list.yaml")
+    write_list("boxes: [\n")
+    with pytest.raises(DataError, match=r"as YAML: while parsing a flow node [^\n]*$"):
+        read_boxed_photos(tmp_path / "list.yaml")
+    write_list("train: images/train\nnames: [dish]\n")
+    with pytest.raises(DataError, match=f"describes the folder {tmp_path}; give the folder"):
+        read_boxed_photos(tmp_path / "list.yaml")
+    with pytest.raises(DataError, match="has boxes for a detector, not classes of photos"):
+        list_photos(broken)
     with pytest.raises(ModelError, match="no model file at plate; shipped: dishes"):
         platecheck.train(recipe(1), photos, tmp_path / "run", start="plate")
     foreign = write_detector(tmp_path / "foreign.onnx", network="efficientnet_lite0")
@@ -256,11 +272,25 @@ def test_mistakes_are_explained(photos: Path, tmp_path: Path, cli: Cli) -> None:
         platecheck.train(recipe(1), photos, tmp_path / "run", start="default")
 
 
+def test_photos_without_a_dish_are_refused_before_a_run_begins(
+    photos: Path, tmp_path: Path
+) -> None:
+    for number in range(8):
+        save(tmp_path / f"empty/{number}.png", np.full((9, 9, 3), number, np.uint8))
+    (tmp_path / "list.yaml").write_text("empty: [empty]\n")
+    with pytest.raises(DataError, match=r"no training photo in .*list.yaml that is"):
+        platecheck.train(recipe(1), tmp_path / "list.yaml", tmp_path / "run")
+    nothing = recipe(1, "detection.shares={composed: 0, boxes: 0, partly: 0, dishes: 0, empty: 0}")
+    with pytest.raises(DataError, match="has no photos of a kind that the recipe draws"):
+        platecheck.train(nothing, photos, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ("network.name=tiny_vgg", "can detect dishes"),
-        ("input.size=100", "multiple of 32"),
+        ("input.size=100", r"\.yaml: with detection, input.size must be a multiple of 32"),
         ("input.normalize=training_photos", "normalize"),
         ("label_smoothing=0.1", "no label_smoothing"),
         ("detection.shares={plates: 1}", "shares"),

@@ -146,6 +146,19 @@ def test_inspect_save_shortens_names_and_reads_urls_once(
     assert names == [f"0001-{'é' * 80}.jpg", "0002-a.jpg"]
 
 
+def test_inspect_reports_a_name_that_no_file_can_have_and_goes_on(
+    cli: Cli, models: list[str | Path], tmp_path: Path
+) -> None:
+    photo = tmp_path / "new\nline\x1b.png"
+    photo.write_bytes(rack(250))
+    answer = cli("inspect", "a" * 300, photo, *models, "--json", "--save", tmp_path / "saved")
+    assert answer.code == 1
+    missing, found = json.loads(answer.out)
+    assert "File name too long" in missing["error"]
+    assert found["counts"]["dirty"] == 1
+    assert (tmp_path / "saved/0002-new_line_.jpg").is_file()
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from platecheck.classifier import Classifier
 from platecheck.detector import MAX_DISHES, PADDING, Detector, iou, letterbox, suppress
-from platecheck.errors import ModelError
+from platecheck.errors import ModelError, PhotoError
 from platecheck.model_info import METADATA_KEY, DetectorInfo, read_detector_info
 from tests.support.writing import detector_info, write_detector, write_model
 
@@ -124,6 +124,16 @@ def test_iou_of_boxes() -> None:
     box = np.float32([0, 0, 10, 10])
     others = np.float32([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [3, 3, 3, 3]])
     np.testing.assert_allclose(iou(box, others), [1, 1 / 3, 0, 0])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["a.jpg", np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3))],
+    ids=["path", "grey", "RGBA", "float"],
+)
+def test_detect_of_what_is_no_photo_is_refused(detector: Detector, wrong: Any) -> None:
+    with pytest.raises(PhotoError, match=r"is not a uint8 array \[height, width, 3\]; open_photo"):
+        detector.detect(wrong)
 
 
 def test_detect_returns_a_limited_number(tmp_path: Path) -> None:

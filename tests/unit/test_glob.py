@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -212,7 +213,15 @@ def test_files_below_an_unreadable_folder_raises(
             raise PermissionError(13, "Permission denied")
         return scandir(folder)
 
+    stat = os.stat
+
+    def refuse_inside(path: Path | str | int, **options: Any) -> os.stat_result:
+        if Path(str(path)).parent.name == "04":
+            raise PermissionError(13, "Permission denied")
+        return stat(path, **options)
+
     monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "stat", refuse_inside)
     with pytest.raises(DataError, match=r"2024/04 cannot be listed \(Permission denied\)"):
         below(tree)
 

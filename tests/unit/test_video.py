@@ -38,6 +38,7 @@ def film(tmp_path: Path) -> Path:
         ("http://camera/video.mjpg", True), ("https://host/belt.mp4?token=1", True),
         ("http://user:secret@camera/stream", True),
         ("photo.jpg", False), ("photos", False), ("-", False), ("", False), ("list.txt", False),
+        ("*.mp4", False),
         ("https://host/photo.jpg?size=2", False), ("s3://bucket/belt.mp4", False),
     ],
 )  # fmt: skip

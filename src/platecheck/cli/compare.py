@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from platecheck.cli.options import Data, Json, Split, complete_model
+from platecheck.cli.options import Json, Split, complete_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape, show_first
 from platecheck.errors import DataError
@@ -25,6 +25,9 @@ ModelArgument = Annotated[
     ),
 ]
 
+PhotosOrList = Annotated[
+    Path, typer.Option("--data", help="Folder of photos, one subfolder per class, or a list.")
+]
 Margin = Annotated[
     float | None,
     typer.Option(
@@ -36,7 +39,7 @@ Margin = Annotated[
 def compare(
     a: ModelArgument,
     b: ModelArgument,
-    data: Data,
+    data: PhotosOrList,
     split: Split = None,
     margin: Margin = None,
     as_json: Json = False,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def finds_dishes(model: Path) -> bool:
     """Return whether a run folder, a file or a name is that of a detector."""
     from platecheck.detector import is_detector
-    from platecheck.model_file import BUNDLED_DETECTORS, find_model
+    from platecheck.model_file import BUNDLED_DETECTORS, BUNDLED_MODELS, find_model
 
     if model.is_dir():
         try:
@@ -28,7 +28,7 @@ def finds_dishes(model: Path) -> bool:
         except ModuleNotFoundError:
             return False
         return Run.is_run(model) and Run.load(model).recipe.detection is not None
-    file = find_model(model, BUNDLED_DETECTORS)
+    file = find_model(model, (*BUNDLED_MODELS, *BUNDLED_DETECTORS))  # `default` is a classifier
     return file.is_file() and is_detector(file)
 
 
@@ -119,5 +119,5 @@ def _show(found: "DetectionEvaluation") -> None:
         if each.mistakes(result.threshold)
     ]
     if lines:
-        stdout.print(f"\n{len(lines)} photos with mistakes, worst first:")
+        stdout.print(f"\nphotos with mistakes ({len(lines)}), worst first:")
         show_first(lines, stdout)

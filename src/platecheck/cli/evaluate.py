@@ -21,7 +21,7 @@ from platecheck.cli.options import (
     Split,
     Strict,
     Tables,
-    complete_model,
+    complete_any_model,
 )
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape, show_first
@@ -40,8 +40,8 @@ def evaluate(
     model: Annotated[
         Path | None,
         typer.Argument(
-            help="Run folder, exported file, plate, mobile or tiny; default: plate.",
-            autocompletion=complete_model,
+            help="Run folder, exported file, plate, mobile, tiny or dishes; default: plate.",
+            autocompletion=complete_any_model,
         ),
     ] = None,
     data: Data = ...,  # type: ignore[assignment]

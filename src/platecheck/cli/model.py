@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from platecheck.cli.options import Json, Moved, RunFolder, complete_model
+from platecheck.cli.options import Json, Moved, RunFolder, complete_any_model
 from platecheck.cli.terminal import console, escape
 from platecheck.errors import DataError, MissingExtraError
 from platecheck.files import check_writable
@@ -146,7 +146,7 @@ def model(
         typer.Argument(
             metavar="[MODEL]",
             help="A file, plate, mobile, tiny or dishes \\[default: plate].",
-            autocompletion=complete_model,
+            autocompletion=complete_any_model,
         ),
     ] = None,
     as_json: Json = False,

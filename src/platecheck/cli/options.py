@@ -14,6 +14,13 @@ def complete_model(incomplete: str) -> list[str]:
     return _complete_file((*BUNDLED_MODELS, DEFAULT), incomplete)
 
 
+def complete_any_model(incomplete: str) -> list[str]:
+    """Complete the names of shipped models and detectors, exported files and folders."""
+    from platecheck.model_file import BUNDLED_DETECTORS, BUNDLED_MODELS, DEFAULT
+
+    return _complete_file((*BUNDLED_MODELS, *BUNDLED_DETECTORS, DEFAULT), incomplete)
+
+
 def complete_detector(incomplete: str) -> list[str]:
     """Complete the names of shipped detectors, exported files and folders."""
     from platecheck.model_file import BUNDLED_DETECTORS

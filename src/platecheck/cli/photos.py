@@ -6,6 +6,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
+from unicodedata import category
 
 import typer
 
@@ -91,8 +92,12 @@ def save_picture(picture: "Image", folder: Path, number: int, source: str) -> No
 
 
 def short(name: str) -> str:
-    """Return a name that leaves room for more in that of a file, which has at most 255 bytes."""
-    return name.encode(errors="surrogateescape")[:160].decode(errors="ignore")
+    """Return a name without control characters that leaves room for more in that of a file.
+
+    That has at most 255 bytes.
+    """
+    printable = "".join("_" if category(character) == "Cc" else character for character in name)
+    return printable.encode(errors="surrogateescape")[:160].decode(errors="ignore")
 
 
 def free_path(path: Path) -> Path:

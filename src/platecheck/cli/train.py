@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from platecheck.cli.data import show_unreadable
-from platecheck.cli.options import Data, Overrides, RecipeName, Strict, complete_model
+from platecheck.cli.options import Data, Overrides, RecipeName, Strict, complete_any_model
 from platecheck.cli.progress import progress_bar
 from platecheck.cli.terminal import console, escape
 
@@ -25,8 +25,8 @@ StartModel = Annotated[
     typer.Option(
         "--from",
         metavar="MODEL",
-        help="Fine-tune: an exported file, plate, mobile, tiny or default.",
-        autocompletion=complete_model,
+        help="Fine-tune: an exported file, plate, mobile, tiny, dishes or default.",
+        autocompletion=complete_any_model,
     ),
 ]
 SplitSeed = Annotated[

@@ -138,9 +138,12 @@ def _sources(data: Path) -> Iterator[tuple[str, Path, list[str] | None]]:
     try:
         content = yaml.safe_load(data.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{data} cannot be read as YAML: {error}") from error
+        reason = " ".join(str(error).split())
+        raise DataError(f"{data} cannot be read as YAML: {reason}") from error
     if not isinstance(content, dict) or not content:
         raise DataError(f"{data} should list folders under {', '.join(KINDS)}")
+    if "names" in content:
+        raise DataError(f"{data} describes the folder {data.parent}; give the folder")
     if not any(content.values()):
         raise DataError(f"{data} lists no folders")
     for kind, entries in content.items():
@@ -153,9 +156,11 @@ def _sources(data: Path) -> Iterator[tuple[str, Path, list[str] | None]]:
 def _parse_entry(data: Path, kind: str, entry: Any) -> tuple[Path, list[str] | None]:
     content = entry if isinstance(entry, dict) else {"folder": entry}
     folder, classes = content.get("folder"), content.get("classes")
-    wrong = set(content) - {"folder", "classes"} or not isinstance(classes, list | None)
-    if wrong or not isinstance(folder, str):
-        raise DataError(f"{data}: under '{kind}', write a folder, or {{folder: …, classes: [...]}}")
+    known = {"folder", "classes"} if kind in ("boxes", "partly") else {"folder"}
+    named = classes is None or (isinstance(classes, list) and classes)
+    if set(content) - known or not named or not isinstance(folder, str):
+        more = ", or {folder: …, classes: [...]}" if "classes" in known else ""
+        raise DataError(f"{data}: under '{kind}', write a folder{more}")
     return data.parent / folder, classes
 
 

@@ -257,6 +257,8 @@ def _check_classes(folder: Path, found: _Found, names: Sequence[str], *, fixed: 
             if not found.get((split, name)) and not fixed:
                 place = f"{folder}/{name}" if split == UNSPLIT else f"{folder}/{split}/{name}"
                 state = "is empty" if (split, name) in found else "is missing"
+                if set(names) == {"images", "labels"}:
+                    raise DataError(f"{folder} has boxes for a detector, not classes of photos")
                 raise DataError(f"class folder {place} {state}; every class needs photos")
 
 

@@ -379,7 +379,9 @@ def _explain(error: ValidationError) -> Iterator[str]:
         if unknown:
             yield f"unknown key '{key}'; {_hint(key)}"
         else:
-            yield f"'{key}': {problem['msg'].lower()}"
+            message = problem["msg"].removeprefix("Value error, ")
+            message = message[:1].lower() + message[1:]
+            yield f"'{key}': {message}" if key else message
 
 
 def _hint(key: str) -> str:

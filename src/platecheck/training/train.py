@@ -49,6 +49,7 @@ from safetensors.torch import save_file  # noqa: E402
 
 from platecheck.training.callbacks import OnEpoch, RunCheckpoint  # noqa: E402
 from platecheck.training.datamodule import derive_seed  # noqa: E402
+from platecheck.training.detection.datamodule import drawn_kinds  # noqa: E402
 from platecheck.training.detection.network import DishDetector, build_detector  # noqa: E402
 from platecheck.training.memory import keep_freed_memory  # noqa: E402
 from platecheck.training.modules import build_modules  # noqa: E402
@@ -140,7 +141,9 @@ def build_run(
             split_photos = without(split_photos, read_exclusions(exclude))
         fingerprint = split_photos.fingerprint()
         if recipe.detection:
-            fingerprint = BoxedPhotoSet(split_photos, boxes).fingerprint()
+            boxed = BoxedPhotoSet(split_photos, boxes)
+            drawn_kinds(boxed, recipe)  # reports what is missing
+            fingerprint = boxed.fingerprint()
         facts = RunFacts(
             platecheck=_version("platecheck"),
             seed=seed,

@@ -54,6 +54,27 @@ class Scene(NamedTuple):
     learn: NDArray[np.bool_]
 
 
+def drawn_kinds(data: BoxedPhotoSet, recipe: Recipe) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the kinds of photos that a recipe draws for training, and their shares.
+
+    Raises:
+        DataError: there are no photos of these kinds, or none of them has a dish.
+    """
+    assert recipe.detection is not None
+    dishes: dict[str, int] = {}
+    for photo in data.photos.split("train"):
+        kind = KINDS[photo.label]
+        dishes[kind] = dishes.get(kind, 0) + len(data.boxes[photo.name])
+    if "dishes" in dishes:
+        dishes["composed"] = dishes["dishes"]
+    drawn = {kind: share for kind, share in recipe.detection.shares.items() if kind in dishes}
+    if not sum(drawn.values()):
+        raise DataError(f"{data.photos.folder} has no photos of a kind that the recipe draws")
+    if not any(dishes[kind] for kind, share in drawn.items() if share):
+        raise DataError(f"no training photo in {data.photos.folder} that is drawn has a dish")
+    return list(drawn), np.array(list(drawn.values())) / sum(drawn.values())
+
+
 class SceneDataset(Dataset[tuple[Tensor, Target]]):
     """Training photos; an item depends on its draw only, so a resumed run sees the same."""
 
@@ -68,15 +89,7 @@ class SceneDataset(Dataset[tuple[Tensor, Target]]):
             kind: [photo for photo in photos if photo.label == index]
             for index, kind in enumerate(KINDS)
         }
-        shares = {
-            kind: share
-            for kind, share in recipe.detection.shares.items()
-            if self.by_kind["dishes" if kind == "composed" else kind]
-        }
-        if not sum(shares.values()):
-            raise DataError(f"{data.photos.folder} has no photos of a kind that the recipe draws")
-        self.kinds = list(shares)
-        self.shares = np.array(list(shares.values())) / sum(shares.values())
+        self.kinds, self.shares = drawn_kinds(data, recipe)
         # Photos are cached as squares; their proportions are kept apart.
         side = round(self.size * max(1, self.detection.scale[1]))
         self.cache = PixelCache(side, photos, folder=cache_folder)
