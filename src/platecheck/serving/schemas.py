@@ -13,7 +13,7 @@ from platecheck.serving.service import InspectionResult, Result
 from platecheck.serving.settings import Settings
 
 EXAMPLE: dict[str, JsonValue] = {
-    "model": "plate-d6f84728625f",
+    "model": "plate-a68ce8fae965",
     "milliseconds": 14.2,
     "photos": [
         {
@@ -22,7 +22,7 @@ EXAMPLE: dict[str, JsonValue] = {
             "probability": 0.996,
             "probabilities": {"clean": 0.004, "dirty": 0.996},
             "quality": "ok",
-            "needed": 0.616,
+            "needed": 0.936,
         },
         {
             "name": "bowl.jpg",
@@ -144,7 +144,7 @@ def _data_url(png: bytes | None) -> str | None:
 
 
 INSPECTION_EXAMPLE: dict[str, JsonValue] = {
-    "model": "plate-d6f84728625f",
+    "model": "plate-a68ce8fae965",
     "detector": "dishes-0f1e2d3c4b5a",
     "milliseconds": 38.5,
     "photos": [
@@ -163,7 +163,7 @@ INSPECTION_EXAMPLE: dict[str, JsonValue] = {
                     "probability": 0.996,
                     "probabilities": {"clean": 0.004, "dirty": 0.996},
                     "quality": "ok",
-                    "needed": 0.616,
+                    "needed": 0.936,
                     "crop": [172.1, 303.0, 728.4, 839.5],
                 }
             ],
