@@ -41,15 +41,17 @@ def main() -> None:
         path = chromium(playwright.chromium)
         browser = playwright.chromium.launch(executable_path=path, args=[*FLAGS])
         options = (f"--feedback=sqlite:///{folder}/f.db",)
-        with Service() as service, Service(*options) as keeping:
-            for take in (answer, unsure, batch, dark, phone):
+        with (
+            Service("--detector", "dishes") as service,
+            Service(*options, "--detector", "dishes") as keeping,
+        ):
+            for take in (answer, unsure, batch, dark, phone, racks, shift):
                 take(browser, service.url)
             feedback(browser, keeping.url)
-        # Finds the dishes of rack().
+        # Finds dishes in the places of rack(), of whatever size.
         cells = write_detector(Path(folder) / "cells.onnx", size=128, grid=4)
         with Service("--detector", str(cells)) as service:
-            for take in (racks, watch, shift):
-                take(browser, service.url)
+            watch(browser, service.url)
 
 
 @contextmanager
@@ -75,10 +77,10 @@ def answer(browser: Browser, url: str) -> None:
 
 
 def unsure(browser: Browser, url: str) -> None:
-    """Show a dish that is too far away, and advice."""
+    """Show a dish that the model is not sure of, and advice."""
     viewport = {"width": 1280, "height": 860}
     with picture(browser, url, "page-unsure", viewport=viewport) as page:
-        choose(page, photo("from-afar.jpg", jpeg(far_dish(UNSURE_FROM_AFAR))))
+        choose(page, photo("white-plate.jpg", jpeg(dish(16))))
         answered(page)
 
 
