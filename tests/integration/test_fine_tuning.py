@@ -20,6 +20,7 @@ from platecheck.export.onnx import export
 from platecheck.export.ood import import_ood
 from platecheck.model_info import match_classes
 from platecheck.photo import open_photo
+from platecheck.training.module import PlateModule
 from platecheck.training.onnx_import import fine_tuning, load_onnx_weights
 from platecheck.training.plate_net import PlateNet, build_network
 from platecheck.training.recipe import Normalization, Recipe, load_recipe
@@ -160,6 +161,22 @@ SMALL = (
 )  # fmt: skip
 
 
+def test_average_of_a_fine_tuned_model_begins_at_it() -> None:
+    """Every weight grows by 1 in the tenth step."""
+    usual = load_recipe("tiny_vgg_plate")
+    for recipe, moved in ((fine_tuning(usual, "tiny", CLASSES), 0.02), (usual, 0.5)):
+        network = build_network(recipe.network, classes=2, size=recipe.input.size)
+        before = {key: each.clone() for key, each in network.named_parameters()}
+        module = PlateModule(network, recipe, classes=2, seed=0, dirty=1)
+        with torch.no_grad():
+            for each in network.parameters():
+                each.add_(1)
+        assert module.averaged is not None
+        module.averaged.update(network, step=10)
+        for key, each in module.ema_network.named_parameters():
+            torch.testing.assert_close(each, before[key] + moved)
+
+
 @pytest.mark.slow
 def test_fine_tuning_with_a_renamed_class_drops_thresholds(
     cli: Cli, rendered: Path, tmp_path: Path
@@ -201,6 +218,9 @@ def test_fine_tuning_starts_with_the_models_knowledge_and_thresholds(
         assert cli("export", tmp_path / name, "-o", tmp_path / f"{name}.onnx").code == 0
         found = Classifier.load(tmp_path / f"{name}.onnx").info
         assert (found.thresholds, found.error_guarantee) == (thresholds, None)
+        if name == "tuned":  # too few for probabilities of its own, too
+            assert found.temperature == pytest.approx(first.temperature, rel=0.4)
+            assert found.bias == pytest.approx(first.bias, abs=0.2)
     assert first.thresholds
     assert cli("train", "tiny_vgg_plate", "--data", rendered, "--from", "none.onnx").code == 2
 

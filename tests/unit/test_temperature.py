@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from platecheck.training.temperature import fit_platt, fit_temperature
+from platecheck.training.temperature import Scaling, fit_platt, fit_temperature
 
 
 def three_of_four_right(logit: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -26,6 +26,14 @@ def test_fit_temperature_finds_the_one_labels_were_drawn_with(temperature: float
     gumbel = rng.gumbel(size=logits.shape)  # argmax(scores + Gumbel noise) draws from softmax
     labels = (logits / temperature + gumbel).argmax(axis=1)
     assert fit_temperature(logits, labels) == pytest.approx(temperature, rel=0.05)
+
+
+def test_scaling_toward_another_is_between_them() -> None:
+    first, other = Scaling(0.5, (1.0, -1.0)), Scaling(2.0, (0.0, 0.0))
+    assert first.toward(other, 0) == first
+    assert first.toward(other, 1) == other
+    assert first.toward(other, 0.5) == Scaling(1.0, (0.5, -0.5))
+    assert first.toward(Scaling(0.5), 0.25) == Scaling(0.5, (0.75, -0.75))
 
 
 @settings(deadline=None)

@@ -16,13 +16,14 @@ from platecheck.data.render.pairs import RenderedPairs
 from platecheck.data.segmentation import MaskCache
 from platecheck.export.ood import MahalanobisOOD, fit_ood, import_ood
 from platecheck.files import write_text
-from platecheck.training.onnx_import import started_from
+from platecheck.training.onnx_import import initial_info, started_from
 from platecheck.training.robust import mixed_rand
 from platecheck.training.run import Run
 from platecheck.training.temperature import Scaling, fit_platt, fit_temperature
 from platecheck.training.torch_predictor import TorchPredictor
 
 BATCH = 8
+INITIAL_PHOTOS = 100  # a fine-tuned model's scaling counts as much as a new one of so many photos
 MAX_KNOWN = 1500  # photos that the Gaussian of features is fitted to, each in two versions
 
 
@@ -62,6 +63,12 @@ def fit_calibration(
         scaling = fit_platt(logits, val.labels)
     else:
         scaling = Scaling(fit_temperature(logits, val.labels))
+    if (initial := initial_info(run.recipe.network, run.facts.classes)) is not None:
+        info, there = initial
+        bias = np.broadcast_to(info.bias, len(there))[there]
+        photos = len(np.unique(val.owners))
+        first = Scaling(info.temperature, tuple(bias.tolist()))
+        scaling = first.toward(scaling, photos / (photos + INITIAL_PHOTOS))
     if model.network.evidence is None:
         return scaling, None
     train = [*calibration_views(run, "train").pixels, *_rendered_dishes(run)]

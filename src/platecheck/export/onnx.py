@@ -26,10 +26,10 @@ from platecheck.export.calibration import batches, calibration_views, fast_devic
 from platecheck.export.ood import MahalanobisOOD, OODHead
 from platecheck.export.thresholds import choose_thresholds, worst_view
 from platecheck.files import replacing
-from platecheck.model_info import METADATA_KEY, DetectorInfo, ModelInfo, Reference, match_classes
+from platecheck.model_info import METADATA_KEY, DetectorInfo, ModelInfo, Reference
 from platecheck.training.networks import NETWORKS
 from platecheck.training.onnx_graph import write_onnx
-from platecheck.training.onnx_import import started_from
+from platecheck.training.onnx_import import initial_info
 from platecheck.training.run import Run
 from platecheck.training.torch_predictor import TorchPredictor
 
@@ -192,15 +192,12 @@ def _write_graph(module: InferenceModel, run: Run, path: Path, *, int8: bool) ->
 
 def _initial_thresholds(run: Run) -> dict[str, float]:
     """Return the thresholds of the model that was fine-tuned, if it has the same classes."""
-    start = started_from(run.recipe.network)
-    if start is None:
+    initial = initial_info(run.recipe.network, run.facts.classes)
+    if initial is None:
         return {}
-    before, classes = Classifier.load(start).info, run.facts.classes
-    now = match_classes(before.classes, classes)
-    if None in now or len(now) != len(classes):
-        return {}  # probabilities over different class sets are not comparable
-    names = {name: classes[index or 0] for name, index in zip(before.classes, now, strict=True)}
-    return {names[name]: least for name, least in before.thresholds.items()}
+    info, there = initial
+    named = zip(run.facts.classes, (info.classes[index] for index in there), strict=True)
+    return {ours: info.thresholds[name] for ours, name in named if name in info.thresholds}
 
 
 def _verified(run: Run, split: str) -> tuple[Photo, ...]:

@@ -17,6 +17,13 @@ class Scaling(NamedTuple):
     temperature: float = 1.0
     bias: tuple[float, ...] = (0.0,)  # one for each class, or one for all
 
+    def toward(self, other: "Scaling", share: float) -> "Scaling":
+        """Return the scaling between this (`share` 0) and another (1)."""
+        ratio = other.temperature / self.temperature
+        biases = zip(*np.broadcast_arrays(self.bias, other.bias), strict=True)
+        bias = tuple(float(ours + share * (theirs - ours)) for ours, theirs in biases)
+        return Scaling(self.temperature * ratio**share, bias)
+
 
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
     """Return the temperature that minimizes the cross-entropy of ``logits / temperature``.
