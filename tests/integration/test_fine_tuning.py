@@ -164,7 +164,7 @@ SMALL = (
 def test_average_of_a_fine_tuned_model_begins_at_it() -> None:
     """Every weight grows by 1 in the tenth step."""
     usual = load_recipe("tiny_vgg_plate")
-    for recipe, moved in ((fine_tuning(usual, "tiny", CLASSES), 0.02), (usual, 0.5)):
+    for recipe, moved in ((fine_tuning(usual, "tiny", CLASSES), 0.05), (usual, 0.5)):
         network = build_network(recipe.network, classes=2, size=recipe.input.size)
         before = {key: each.clone() for key, each in network.named_parameters()}
         module = PlateModule(network, recipe, classes=2, seed=0, dirty=1)

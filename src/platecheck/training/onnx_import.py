@@ -27,8 +27,8 @@ from platecheck.training.recipe import Network, Normalization, Recipe
 
 # Prefix of the heatmap head's tensors in the file.
 EVIDENCE = "network.evidence."
-# Of the weights' average: after 32 steps, as of 40 photos, half of it is still the model's.
-FINE_TUNING_DECAY = 0.98
+# Of the weights' average: after 30 steps, as on 40 photos, a fifth of it is still the model's.
+FINE_TUNING_DECAY = 0.95
 
 Array = NDArray[np.float32]
 # A layer's name, weight and bias.
