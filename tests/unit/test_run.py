@@ -83,7 +83,7 @@ def test_run_whose_recipe_trained_its_teacher_still_loads(run: Run) -> None:
     [
         ([0.5], 1),
         ([0.6, 0.4, 0.5], 2),
-        ([0.6, 0.4, 0.4], 2),
+        ([0.6, 0.4, 0.4], 3),
         ([0.6, float("nan"), 0.5], 3),
         ([float("nan"), 0.6, 0.5], 3),
         ([float("inf"), 0.6], 2),

@@ -96,7 +96,7 @@ def curves(history: Sequence[Mapping[str, float]], best_epoch: int | None = None
     if "val_ap50" in column:
         second, worse = "AP50", -column["val_ap50"]
     if best_epoch is None and np.isfinite(worse).any():
-        best_epoch = int(epochs[np.nanargmin(worse)])
+        best_epoch = int(epochs[::-1][np.nanargmin(worse[::-1])])
     if best_epoch is not None and best_epoch not in epochs:
         raise DataError(f"The best epoch, {best_epoch}, is not in the history.")
 

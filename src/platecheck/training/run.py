@@ -68,7 +68,9 @@ class Run:
 
     @property
     def best_epoch(self) -> int:
-        """The first epoch with the lowest validation loss, or the highest AP50; counted from 1.
+        """The epoch with the lowest validation loss, or the highest AP50; counted from 1.
+
+        Of equal ones the last: if all of a few validation photos are right, it has learnt most.
 
         Raises:
             ModelError: no epoch was finished, or the training diverged in the first one.
@@ -85,8 +87,8 @@ class Run:
                 " again with a lower learning rate, --set optimizer.lr=…"
             )
         if self.recipe.detection:
-            return int(max(finite, key=lambda row: row["val_ap50"])["epoch"])
-        return int(min(finite, key=lambda row: row["val_loss"])["epoch"])
+            return int(max(finite, key=lambda row: (row["val_ap50"], row["epoch"]))["epoch"])
+        return int(min(finite, key=lambda row: (row["val_loss"], -row["epoch"]))["epoch"])
 
     @property
     def scaling(self) -> Scaling:
