@@ -128,7 +128,7 @@ def test_load_int8_file_dithers_the_weights() -> None:
 @pytest.mark.parametrize(
     ("recipe", "changes", "says"),
     [
-        ("tiny_vgg", [], "is a efficientnet_lite2"),
+        ("tiny_vgg", [], "is of efficientnet_lite2"),
         ("plate", ["network.head=256"], "layers where"),
     ],
 )

@@ -77,9 +77,9 @@ class Server:
         return [pid for pid in children(self.pid) if b"spawn_main" in _command(pid)]
 
     def log(self) -> list[dict[str, Any]]:
-        """The lines of the log so far; a line that is not JSON is an error."""
-        text = self.log_file.read_text(encoding="utf-8")
-        return [json.loads(line) for line in text.splitlines() if " is deprecated; " not in line]
+        """The lines of the log so far, without one that is being written; each is JSON."""
+        written = self.log_file.read_text(encoding="utf-8").rpartition("\n")[0]
+        return [json.loads(line) for line in written.splitlines() if " is deprecated; " not in line]
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Stop it and return its exit code."""

@@ -70,7 +70,12 @@ def stats(
 @app.command()
 def render(
     folder: Annotated[Path, typer.Argument(help="New folder to create.")],
-    photos: Annotated[int, typer.Option("--photos", "-n", min=6, help="Number of photos.")] = 400,
+    photos: Annotated[
+        int,
+        typer.Option(
+            "--photos", "-n", min=4, help="Number of photos, at least 6 if not of scenes."
+        ),
+    ] = 400,
     size: Annotated[
         int | None,
         typer.Option(
