@@ -20,7 +20,6 @@ from platecheck.export.onnx import export
 from platecheck.export.ood import import_ood
 from platecheck.model_info import match_classes
 from platecheck.photo import open_photo
-from platecheck.training.module import PlateModule
 from platecheck.training.onnx_import import fine_tuning, load_onnx_weights
 from platecheck.training.plate_net import PlateNet, build_network
 from platecheck.training.recipe import Normalization, Recipe, load_recipe
@@ -159,22 +158,6 @@ def test_new_classes_start_at_zero(classes: tuple[str, ...], known: dict[int, in
 SMALL = (
     "--epochs", "1", "--set", "augmentation.robust=null", "--set", "teacher=null", "--workers", "0",
 )  # fmt: skip
-
-
-def test_average_of_a_fine_tuned_model_begins_at_it() -> None:
-    """Every weight grows by 1 in the tenth step."""
-    usual = load_recipe("tiny_vgg_plate")
-    for recipe, moved in ((fine_tuning(usual, "tiny", CLASSES), 0.05), (usual, 0.5)):
-        network = build_network(recipe.network, classes=2, size=recipe.input.size)
-        before = {key: each.clone() for key, each in network.named_parameters()}
-        module = PlateModule(network, recipe, classes=2, seed=0, dirty=1)
-        with torch.no_grad():
-            for each in network.parameters():
-                each.add_(1)
-        assert module.averaged is not None
-        module.averaged.update(network, step=10)
-        for key, each in module.ema_network.named_parameters():
-            torch.testing.assert_close(each, before[key] + moved)
 
 
 @pytest.mark.slow

@@ -27,8 +27,6 @@ from platecheck.training.recipe import Network, Normalization, Recipe
 
 # Prefix of the heatmap head's tensors in the file.
 EVIDENCE = "network.evidence."
-# Of the weights' average: after 30 steps, as on 40 photos, a fifth of it is still the model's.
-FINE_TUNING_DECAY = 0.95
 
 Array = NDArray[np.float32]
 # A layer's name, weight and bias.
@@ -130,9 +128,7 @@ def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Reci
 
     A quarter of the epochs, at a tenth of the learning rate, for detectors a third; BatchNorm
     statistics and normalization are the model's; no teacher, since it may misclassify these photos.
-    If a class is new, the heads train at the recipe's full learning rate. Otherwise the average of
-    the weights begins at the model's, so that after few steps it is still near them, which keeps
-    what it knew (Wortsman et al., Robust fine-tuning of zero-shot models, 2022, section 3).
+    If a class is new, the heads train at the recipe's full learning rate.
 
     Raises:
         ModelError: there is no such model, it is not of the recipe's kind, or not from a run.
@@ -142,13 +138,11 @@ def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Reci
         path = find_model(model, BUNDLED_DETECTORS)
         Detector.load(path)
         optimizer = {"lr": usual.lr / 3, "head_lr": usual.head_lr and usual.head_lr / 3}
-        average: dict[str, object] = {}
     else:
         path = find_model(model)
         head_lr = usual.head_lr or usual.lr
         has_new = new_classes(classes, Classifier.load(path).classes)
         optimizer = {"lr": usual.lr / 10, "head_lr": head_lr if has_new else None}
-        average = {} if has_new else {"ema_decay": FINE_TUNING_DECAY, "ema_warmup": False}
     changes = {"weights": model, "frozen_statistics": True}
     update = {
         "network": recipe.network.model_copy(update=changes),
@@ -156,7 +150,6 @@ def fine_tuning(recipe: Recipe, model: str, classes: Sequence[str] = ()) -> Reci
         "optimizer": usual.model_copy(update=optimizer),
         "epochs": ceil(recipe.epochs / 4),
         "teacher": None,
-        **average,
     }
     return recipe.model_copy(update=update)
 

@@ -202,9 +202,6 @@ class Recipe(_Part):
     ema_decay: float = Field(
         0.0, ge=0, lt=1, description="decay of the moving average of weights; 0: no average"
     )
-    ema_warmup: bool = Field(
-        True, description="the average follows faster at first, instead of staying near the start"
-    )
     teacher: Distillation | None = None
     calibrate: bool = Field(
         False, description="fit a temperature (robust: and a bias) on validation photos"

@@ -34,7 +34,7 @@ class RecipeModule(LightningModule, Generic[Net]):
             self.averaged = ModelEmaV3(
                 network,
                 decay,
-                use_warmup=recipe.ema_warmup,
+                use_warmup=True,
                 warmup_gamma=EMA_WARMUP,
                 warmup_power=1.0,
             ).requires_grad_(False)
