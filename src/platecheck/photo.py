@@ -244,7 +244,7 @@ def _read(source: Any, name: str) -> bytes:
         raise PhotoError(name, "no permission to read it") from None
     except Exception as error:  # a caller's own file object can raise anything
         message = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise PhotoError(name, f"opening it fails ({message or type(error).__name__})") from None
+        raise PhotoError(name, f"reading failed ({message or type(error).__name__})") from None
     if not data:
         raise PhotoError(name, "the file is empty")
     if len(data) > MAX_BYTES:
@@ -388,7 +388,7 @@ def _reason(error: Exception, data: bytes) -> str:
     if any(hint in message.lower() for hint in _NO_DECODER_HINTS):
         return f"it needs a decoder that is not installed ({message}); save it as JPEG"
     if message and not data:  # a caller's image, such as one that was closed
-        return f"opening it fails ({message})"
+        return f"reading failed ({message})"
     if message and isinstance(error, OSError):  # Pillow's own message, not Python's
         return f"{DAMAGED} ({message})"
     return DAMAGED

@@ -246,19 +246,18 @@ def test_mistakes_are_explained(photos: Path, tmp_path: Path, cli: Cli) -> None:
     (tmp_path / "list.yaml").write_text("boxes: [broken]\nempty: [broken/images]\n")
     with pytest.raises(DataError, match="twice: under 'boxes' and 'empty'"):
         read_boxed_photos(tmp_path / "list.yaml", split_seed=None)
-    write_list = (tmp_path / "list.yaml").write_text
-    write_list("boxes: [{folder: broken, classes: []}]\n")
-    with pytest.raises(DataError, match=r"under 'boxes', write a folder, or \{folder: …, classes"):
-        read_boxed_photos(tmp_path / "list.yaml")
-    write_list("empty: [{folder: broken/images, classes: [cup]}]\n")
-    with pytest.raises(DataError, match=r"under 'empty', write a folder$"):
-        read_boxed_photos(tmp_path / "list.yaml")
-    write_list("boxes: [\n")
-    with pytest.raises(DataError, match=r"as YAML: while parsing a flow node [^\n]*$"):
-        read_boxed_photos(tmp_path / "list.yaml")
-    write_list("train: images/train\nnames: [dish]\n")
-    with pytest.raises(DataError, match=f"describes the folder {tmp_path}; give the folder"):
-        read_boxed_photos(tmp_path / "list.yaml")
+    for text, says in (
+        (
+            "boxes: [{folder: broken, classes: []}]",
+            r"under 'boxes', write a folder, or \{folder: …",
+        ),
+        ("empty: [{folder: broken/images, classes: [cup]}]", r"under 'empty', write a folder$"),
+        ("boxes: [", r"as YAML: while parsing a flow node [^\n]*$"),
+        ("train: images\nnames: [dish]", f"describes the folder {tmp_path}; give the folder"),
+    ):
+        (tmp_path / "list.yaml").write_text(f"{text}\n")
+        with pytest.raises(DataError, match=says):
+            read_boxed_photos(tmp_path / "list.yaml")
     with pytest.raises(DataError, match="has boxes for a detector, not classes of photos"):
         list_photos(broken)
     with pytest.raises(ModelError, match="no model file at plate; shipped: dishes"):

@@ -127,7 +127,7 @@ def test_load_int8_file_dithers_the_weights() -> None:
 @pytest.mark.parametrize(
     ("recipe", "changes", "says"),
     [
-        ("tiny_vgg", [], "is of efficientnet_lite2"),
+        ("tiny_vgg", [], "has the network efficientnet_lite2, the recipe tiny_vgg"),
         ("plate", ["network.head=256"], "layers where"),
     ],
 )

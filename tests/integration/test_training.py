@@ -89,7 +89,7 @@ class TestRunFolder:
         assert [row["epoch"] for row in trained.history] == [1, 2, 3, 4, 5]
         assert_history_is_of_the_weights(trained)
         losses = [row["val_loss"] for row in trained.history]
-        assert losses[trained.best_epoch - 1] == min(losses)
+        assert trained.best_epoch == 5 - losses[::-1].index(min(losses))
         assert TorchPredictor(trained).epoch == trained.best_epoch
 
     def test_tensorboard_holds_the_history(self, trained: Run) -> None:

@@ -85,7 +85,7 @@ def test_photo_at_a_url_is_read_when_it_is_opened(store: str) -> None:
         (None, "the path is empty in the manifest"),
         ("", "the path is empty in the manifest"),
         ("memory://photos/missing.png", "there is no such file"),
-        ("gopher://host/a", r"opening it fails \(gopher://host/a cannot be opened: Protocol not k"),
+        ("gopher://host/a", r"reading failed \(gopher://host/a cannot be opened: Protocol not kno"),
     ],
 )
 def test_photo_at_a_wrong_path_is_the_photos_error(

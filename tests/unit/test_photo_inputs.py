@@ -91,13 +91,13 @@ def test_open_photo_of_a_closed_or_strange_file_is_an_error(tmp_path: Path) -> N
 
     closed = io.BytesIO(PNG)
     closed.close()
-    assert reason(Broken(b"x")) == "opening it fails (Input/output error)"
+    assert reason(Broken(b"x")) == "reading failed (Input/output error)"
     assert "closed file" in reason(closed)
-    assert "opening it fails" in reason(Raising())
+    assert "reading failed" in reason(Raising())
     assert "open it in binary mode" in reason(io.StringIO("text"))
     released = memoryview(PNG)
     released.release()
-    assert "opening it fails" in reason(released)
+    assert "reading failed" in reason(released)
 
 
 # --- PIL images
@@ -169,7 +169,7 @@ def test_open_photo_of_a_bad_pil_image_is_an_error() -> None:
     closed = Image.open(io.BytesIO(PNG))
     closed.close()
     cut = Image.open(io.BytesIO(encode(draw(texture=30), "PNG")[:2000]))
-    assert "opening it fails" in reason(closed)
+    assert "reading failed" in reason(closed)
     assert "cut short" in reason(cut)
     assert reason(Image.new("RGB", (0, 5))) == "it has no pixels"
     assert "limit of 3071" in reason(Image.fromarray(PICTURE), max_pixels=3071)

@@ -115,6 +115,6 @@ def photo_at(path: str | None, root: str) -> Source:
                     raise PhotoError(place, f"the file is larger than {MAX_BYTES // 2**20} MB")
                 return bytes(file.read())
         except (pa.ArrowInvalid, DataError) as error:
-            raise PhotoError(place, f"opening it fails ({first_line(error)})") from error
+            raise PhotoError(place, f"reading failed ({first_line(error)})") from error
 
     return cast(BinaryIO, LazyFile(place, read))

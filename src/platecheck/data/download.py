@@ -217,7 +217,7 @@ def _copy(path: str, file: str, _: pooch.Pooch) -> None:
     try:
         content = Path(path).read_bytes()
     except OSError as error:
-        raise PhotoError(path, f"opening it fails ({error.strerror})") from error
+        raise PhotoError(path, f"reading failed ({error.strerror})") from error
     Path(file).write_bytes(content)
 
 

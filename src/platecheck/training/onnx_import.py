@@ -44,7 +44,7 @@ def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequenc
     """
     info = Classifier.load(path).info
     if info.network != name:
-        raise ModelError(f"{path} is of {info.network}, but the recipe's network is {name}")
+        raise ModelError(f"{path} has the network {info.network}, the recipe {name}")
     graph = onnx.load(path).graph
     convolutions = list(float_layers(graph, "Conv"))
     plain = [layer for layer in convolutions if not layer[0].startswith(EVIDENCE)]

@@ -32,11 +32,7 @@ class RecipeModule(LightningModule, Generic[Net]):
         self.averaged: ModelEmaV3 | None = None
         if decay := recipe.ema_decay:
             self.averaged = ModelEmaV3(
-                network,
-                decay,
-                use_warmup=True,
-                warmup_gamma=EMA_WARMUP,
-                warmup_power=1.0,
+                network, decay, use_warmup=True, warmup_gamma=EMA_WARMUP, warmup_power=1.0
             ).requires_grad_(False)
         self.schedule: ReduceLROnPlateau | OneCycleLR | None = None
         self._schedule_state: dict[str, Any] | None = None

@@ -141,7 +141,7 @@ def _load_exported(detector: DishDetector, path: Path, name: str) -> None:
     """
     info = Detector.load(path).info
     if info.network != name:
-        raise ModelError(f"{path} is of {info.network}, but the recipe's network is {name}")
+        raise ModelError(f"{path} has the network {info.network}, the recipe {name}")
     unfilled = {name for name, part in detector.named_modules() if isinstance(part, nn.Conv2d)}
     shared: dict[str, dict[int, Layer]] = defaultdict(dict)
     for layer in float_layers(onnx.load(path).graph, "Conv"):
