@@ -236,6 +236,20 @@ def test_invalid_or_too_large_body_is_refused(
     assert error.value.status_code == status
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        form(*[("a", b"x")] * 4),
+        b"".join(part(b'name="photos"', b"", b"\xff\xd8") for _ in range(4)) + END,
+    ],
+)
+def test_too_many_photos_are_refused_with_the_number_allowed(body: bytes) -> None:
+    with pytest.raises(ProblemError) as error:
+        read(body, FORM)
+    assert error.value.status_code == 413
+    assert error.value.detail == "more than 3 photos in a request"
+
+
 @pytest.mark.parametrize(("headers", "limit"), [(RAW, 100), (FORM, 1000)])
 def test_endless_body_is_refused_at_the_limit(headers: dict[str, str], limit: int) -> None:
     sent = 0

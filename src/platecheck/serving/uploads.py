@@ -171,7 +171,9 @@ async def _read_form(
         form = await parser.parse()
     except MultiPartException as error:
         # Starlette distinguishes limits from malformed forms only by message.
-        limit = error.message.startswith(("Too many files", "Too many fields", "Part exceeded"))
+        if error.message.startswith("Too many files"):
+            raise _too_many_photos(settings) from error
+        limit = error.message.startswith(("Too many fields", "Part exceeded"))
         raise ProblemError(413 if limit else 400, f"invalid form: {error.message}") from error
     photos, found, others = await _sort_fields(form.multi_items(), texts, settings)
     if not complete:  # Starlette silently drops a truncated part
@@ -184,6 +186,10 @@ async def _read_form(
             f" in curl -F {FIELD}=@plate.jpg",
         )
     return photos, found
+
+
+def _too_many_photos(settings: Settings) -> ProblemError:
+    return ProblemError(413, f"more than {settings.max_photos} photos in a request")
 
 
 async def _sort_fields(
@@ -214,7 +220,7 @@ async def _sort_fields(
         else:
             others.append(field)
     if len(photos) > settings.max_photos:
-        raise ProblemError(413, f"more than {settings.max_photos} photos in a request")
+        raise _too_many_photos(settings)
     if len(others) > OTHER_FIELDS:
         raise ProblemError(413, "too many form fields that are not photos")
     return photos, found, others
