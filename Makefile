@@ -19,6 +19,9 @@ BIN := $(VENV)/bin
 DEMO := demo
 DATA ?= dishes
 
+# Many images set it; every process would then compile PyTorch's modules again, for 20 seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo docs check test test-slow coverage test-tools test-latest test-lowest serve lint bench plate mobile tiny clean
 
 # One stamp per set of extras: a second run reuses the environment.
