@@ -2,7 +2,8 @@
 
 DISHES is the public set, split as for every model. OTHERS holds ``SET/{clean,dirty}/…`` of the sets
 in `SETS`, whose licence allows training. Half of each is left for measuring; whole scenes and
-near-copies stay together. Writes OUT, a list for ``platecheck train --data OUT``. After training,
+near-copies stay together. Writes OUT, a list for ``platecheck train --data OUT``; ``--leave-out
+SET…`` without these sets, to see what a model does on a source it has not seen. After training,
 ``--run RUN`` notes in that run how DISHES was split, so that models exported from it are evaluated
 on DISHES without the photos of training and selection.
 """
@@ -41,6 +42,7 @@ def main() -> None:
     parser.add_argument("others", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--run", type=Path)
+    parser.add_argument("--leave-out", choices=SETS, nargs="+", default=[])
     options = parser.parse_args()
     public = read_photos(options.dishes)
     if options.run:
@@ -66,7 +68,7 @@ def main() -> None:
     for group in chosen:
         split = "val" if left > 0 and len(group) < 8 else "train"
         left -= len(group) if split == "val" else 0
-        rows += [(path, label, split) for _, label, path in group]
+        rows += [(p, label, split) for name, label, p in group if name not in options.leave_out]
     with options.out.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["path", "label", "split"])

@@ -369,7 +369,11 @@ def test_quality_is_measured_as_in_python(blank: Page) -> None:
         good[:, :300],
         good[::9, ::9],
         good[:40],
-        *(darker(good, light) for light in (0.02, 9)),
+        *(darker(good, light) for light in (0.02, 2, 3, 9)),
+    ]
+    worse += [
+        np.pad(good, ((edge, edge), (edge, 40), (0, 0)), constant_values=255)
+        for edge in (60, 120, 160, 200)
     ]
     worse += [blurred(good, each / 4) for each in range(2, 14)]
     worse += [np.asarray(Image.open(BytesIO(jpeg(good, quality)))) for quality in (2, 5, 10, 20)]

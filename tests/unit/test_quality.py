@@ -14,7 +14,7 @@ from PIL import Image, ImageFilter
 
 from platecheck.classifier import Classifier, Prediction
 from platecheck.photo import open_photo
-from platecheck.quality import ADVICE, CROWDED, HIDDEN, OK, Quality, explain, measure
+from platecheck.quality import ADVICE, CROWDED, HIDDEN, MAX_GLARE, OK, Quality, explain, measure
 from tests.support.photos import SAMPLES
 from tests.support.writing import write_model
 
@@ -118,6 +118,14 @@ def test_light_and_glare_of_one_level(level: int) -> None:
     found = measure(np.full((50, 60, 3), level, np.uint8))
     assert found.light == level
     assert found.glare == (level >= 250)
+
+
+@pytest.mark.parametrize(("margin", "bright"), [(0.16, False), (0.26, True)])
+def test_white_counts_as_glare_only_in_the_middle(margin: float, bright: bool) -> None:
+    pixels = np.full((300, 400, 3), 255, np.uint8)
+    rows, columns = (slice(int(side * margin), side - int(side * margin)) for side in (300, 400))
+    pixels[rows, columns] = np.random.default_rng(0).integers(80, 180, (300, 400, 1))[rows, columns]
+    assert (measure(pixels).glare > MAX_GLARE) == bright
 
 
 def test_explain_says_what_to_do() -> None:

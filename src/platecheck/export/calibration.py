@@ -71,12 +71,14 @@ def fit_calibration(
         scaling = first.toward(scaling, photos / (photos + INITIAL_PHOTOS))
     if model.network.evidence is None:
         return scaling, None
-    train = [*calibration_views(run, "train").pixels, *_rendered_dishes(run)]
+    start = started_from(run.recipe.network)
+    before = import_ood(start) if start else None
+    train = calibration_views(run, "train").pixels
+    if before is None:  # else its statistics stand for rendered dishes, too
+        train.extend(_rendered_dishes(run))
     if len(train) > MAX_KNOWN:
         chosen = np.random.default_rng(0).choice(len(train), MAX_KNOWN, replace=False)
         train = [train[index] for index in chosen]
-    start = started_from(run.recipe.network)
-    before = import_ood(start) if start else None
     known, validated = (_pooled_features(model, pixels) for pixels in (train, val.pixels))
     return scaling, fit_ood(known, validated, before)
 

@@ -9,11 +9,12 @@ import { resize, roundHalfToEven } from "./resize.js";
 const SIDE = 384;
 const MIN_SIDE = 64;
 const MIN_LIGHT = 60;
-const MAX_GLARE = 0.3;
+const MAX_GLARE = 0.15;
 const MAX_BLOCKS = 0.4;
 const MAX_BLUR = 0.56;
 const MAX_NOISE = 12;
 const OVEREXPOSED = 250;
+const MARGIN = 1 / 6;
 const BLUR_SPAN = 9;
 const COLUMN = 4; // blur is measured along every fourth column and row
 
@@ -24,7 +25,7 @@ const COLUMN = 4; // blur is measured along every fourth column and row
 export function findFault(photo) {
   const grey = reduced(photo);
   const axes = [grey, transposed(grey)];
-  const { light, glare } = exposure(grey.values);
+  const { light, glare } = exposure(grey);
   if (Math.min(photo.width, photo.height) < MIN_SIDE) return "too small";
   if (light < MIN_LIGHT) return "too dark";
   if (glare > MAX_GLARE) return "too bright";
@@ -65,11 +66,17 @@ function halved({ values, columns, ...whole }) {
   return { values: half, rows: height, columns: width };
 }
 
-/** Return the 95th percentile of the luminance and the share of overexposed pixels. */
-function exposure(values) {
+/** Return the 95th percentile of the luminance and the share of overexposed pixels in the middle. */
+function exposure({ values, rows, columns }) {
   const sorted = values.slice().sort();
   const light = sorted[Math.ceil(0.95 * values.length) - 1];
-  return { light, glare: values.filter((each) => each >= OVEREXPOSED).length / values.length };
+  const [top, left] = [rows, columns].map((length) => Math.floor(length * MARGIN));
+  let overexposed = 0;
+  for (let row = top; row < rows - top; row++) {
+    const middle = values.subarray(row * columns + left, (row + 1) * columns - left);
+    overexposed += middle.filter((each) => each >= OVEREXPOSED).length;
+  }
+  return { light, glare: overexposed / ((rows - 2 * top) * (columns - 2 * left)) };
 }
 
 /** Return the share of the steps between neighbours in a column that blurring it keeps. */
