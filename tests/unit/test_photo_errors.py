@@ -108,9 +108,7 @@ def test_open_photo_names_known_files_that_are_no_photos(data: bytes, kind: str)
     assert reason(data) == f"it is {kind}; save the picture as JPEG or PNG"
 
 
-@pytest.mark.parametrize(
-    "start", [b"\0\0\0\x18ftypmp42", b"\0\0\0\x14ftypqt  ", b"\x1aE\xdf\xa3"]
-)
+@pytest.mark.parametrize("start", [b"\0\0\0\x18ftypmp42", b"\0\0\0\x14ftypqt  ", b"\x1aE\xdf\xa3"])
 def test_open_photo_says_what_takes_videos(start: bytes) -> None:
     says = "it is a video; save a picture of it, or run platecheck inspect on it alone"
     assert reason(start + bytes(50)) == says
