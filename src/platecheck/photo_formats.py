@@ -26,10 +26,10 @@ UNSUPPORTED_SUFFIXES = frozenset(
 """Lower-case suffixes of images and videos that `open_photo` does not support."""
 
 # Signatures of unsupported files, as regular expressions.
-_RAW, _VIDEO = "a camera raw file", "a video"
+_RAW = "a camera raw file"
 _UNSUPPORTED_SIGNATURES = {
     _RAW: rb".{4}ftypcrx |FUJIFILMCCD-RAW|IIR[OS]|MMOR|IIU\0|FOVb|\0MRM|II\x1a\0.{4}HEAP",
-    _VIDEO: rb".{4}(ftyp|moov|mdat|wide)|\x1aE\xdf\xa3|RIFF.{4}AVI |FLV\x01|\0\0\x01[\xb3\xba]",
+    "a video": rb".{4}(ftyp|moov|mdat|wide)|\x1aE\xdf\xa3|RIFF.{4}AVI |FLV\x01|\0\0\x01[\xb3\xba]",
     "a PDF or PostScript file": rb"%PDF|%!PS|\xc5\xd0\xd3\xc6",
     "an SVG drawing": rb"(\xef\xbb\xbf)?\s*(<[?!][^>]*>\s*)*<svg",
     "a Windows metafile": rb"\xd7\xcd\xc6\x9a|\x01\0{3}.{36} EMF",
@@ -182,8 +182,6 @@ def _reason(data: bytes, name: str, recognized: bool, missing: str) -> str:
     kinds = (kind for kind, start in signatures if re.match(start, data[:1024], flags))
     suffix = Path(name).suffix.lower()
     if not recognized and (kind := next(kinds, None)):
-        if kind == _VIDEO:
-            return f"it is {kind}; save a picture of it, or run platecheck inspect on it alone"
         return f"it is {kind}; {_ADVICE}"
     if suffix in NOT_DOWNLOADED:
         return "it has not been downloaded from the cloud yet"
