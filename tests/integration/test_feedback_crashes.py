@@ -1,9 +1,8 @@
 """Processes are killed at any moment, and databases and disks fail: nothing is left half-way."""
 
 import random
-import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import count, islice
 from pathlib import Path
@@ -79,18 +78,6 @@ def test_store_with_many_writers_loses_nothing(place: Place) -> None:
     with place.store() as store:
         added, deleted = ({each for what, each in done if what == w} for w in ("added", "deleted"))
         assert check(store) == added - deleted
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of three megabytes, where one may be mounted."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "platecheck-tests", str(folder)]
-    if not shutil.which("mount") or subprocess.run(command, check=False).returncode:
-        pytest.skip("no small file system can be mounted here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def fill(store: Store) -> list[Feedback]:
