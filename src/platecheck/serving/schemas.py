@@ -13,7 +13,7 @@ from platecheck.serving.service import InspectionResult, Result
 from platecheck.serving.settings import Settings
 
 EXAMPLE: dict[str, JsonValue] = {
-    "model": "plate-a68ce8fae965",
+    "model": "plate-0c7243870faf",
     "milliseconds": 14.2,
     "photos": [
         {
@@ -144,7 +144,7 @@ def _data_url(png: bytes | None) -> str | None:
 
 
 INSPECTION_EXAMPLE: dict[str, JsonValue] = {
-    "model": "plate-a68ce8fae965",
+    "model": "plate-0c7243870faf",
     "detector": "dishes-0f1e2d3c4b5a",
     "milliseconds": 38.5,
     "photos": [
