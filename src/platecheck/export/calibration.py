@@ -72,11 +72,9 @@ def fit_calibration(
     else:
         scaling = Scaling(fit_temperature(logits, val.labels))
     if (initial := initial_info(run.recipe.network, run.facts.classes)) is not None:
-        info, there = initial
-        bias = np.broadcast_to(info.bias, len(there))[there]
+        info, _ = initial  # its bias is in the weights that training started from
         photos = len(np.unique(val.owners))
-        first = Scaling(info.temperature, tuple(bias.tolist()))
-        scaling = first.toward(scaling, photos / (photos + INITIAL_PHOTOS))
+        scaling = Scaling(info.temperature).toward(scaling, photos / (photos + INITIAL_PHOTOS))
     if model.network.evidence is None:
         return scaling, None
     start = started_from(run.recipe.network)

@@ -37,7 +37,9 @@ Ours = TypeVar("Ours")
 def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequence[str]) -> None:
     """Fill a network, whose BatchNorm keeps its statistics, with the weights of an exported file.
 
-    Of the network's classes, those that the file has keep its weights; others start from zero.
+    Of the network's classes, those that the file has keep its weights; others start from zero. The
+    bias that calibrates the file's logits is added to that of the last layer: it corrects the
+    shares of the classes in its training, which are other ones now.
 
     Raises:
         ModelError: it is no exported file, or one of another network.
@@ -59,9 +61,11 @@ def load_onnx_weights(network: PlateNet, name: str, path: Path, classes: Sequenc
     linear = [module for module in network.head.modules() if isinstance(module, nn.Linear)]
     layers = list(float_layers(graph, "Gemm"))
     if layers:
-        key, *last = layers[-1]
+        key, weight, bias = layers[-1]
+        calibrated = bias + np.float32(info.temperature) * np.array(info.bias, np.float32)
         rows, biases = (
-            rows_by_name(torch.from_numpy(each.copy()), classes, info.classes) for each in last
+            rows_by_name(torch.from_numpy(each.copy()), classes, info.classes)
+            for each in (weight, calibrated)
         )
         layers[-1] = (key, rows.numpy(), biases.numpy())
     for each, layer in _paired(linear, layers, path):
