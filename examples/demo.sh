@@ -13,7 +13,7 @@ rm -rf "$DEMO"
 mkdir -p "$DEMO"
 : > "$DEMO/.platecheck-output" # its photos are not to be read as a class of the folder around it
 
-say "1. Render dishes, clean and dirty, on tables that tell nothing"
+say "1. Render dishes, clean and dirty, on backgrounds that tell nothing"
 run data render "$DEMO/dishes" --photos 400 --size 128
 
 say "2. Train TinyVGG on them for a few epochs"

@@ -111,7 +111,7 @@ def demo_run() -> None:
     plots.save(plots.prediction_grid(predicted[::5], columns=6), IMAGES / "grid.png")
 
 
-def other_tables() -> None:
+def other_backgrounds() -> None:
     """A rendered dish, its cut-out, the dish on four other tables, and the photo without it."""
     rows = []
     for label, kind, index in (("clean", KINDS[0], 5), ("dirty", KINDS[1], 8)):
@@ -162,7 +162,7 @@ def _changed(
     return composite(background, photo, mask, glass=Glass.draw(rng, photo, mask))[0]
 
 
-def evidence() -> None:
+def heatmaps() -> None:
     """Rendered dirty dishes above, where the shipped model sees dirt below."""
     classifier = Classifier.load()
     above, below = [], []
@@ -205,7 +205,7 @@ if __name__ == "__main__":
     scenes()
     inspected()
     demo_run()
-    other_tables()
+    other_backgrounds()
     decorated()
-    evidence()
+    heatmaps()
     pages()

@@ -1,8 +1,8 @@
-"""Does the evidence map point at the dirt? On rendered dirty dishes, where its place is known.
+"""Does the heatmap point at the dirt? On rendered dirty dishes, where its place is known.
 
     python -m experiments.heatmaps [MODEL …]
 
-MODEL is an exported file with an evidence map, or the run folder of a TinyVGG, whose map is
+MODEL is an exported file with a heatmap, or the run folder of a TinyVGG, whose heatmap is
 Grad-CAM (Selvaraju et al., 2017) of the class ``dirty`` at the last convolution.
 """
 
@@ -66,7 +66,7 @@ def explainer(path: Path | None) -> tuple[int, Callable[[NDArray[np.uint8]], Flo
 
         def given(photo: NDArray[np.uint8]) -> Floats:
             evidence = classifier.outputs(photo[None]).heatmap
-            assert evidence is not None, "this model has no evidence map"
+            assert evidence is not None, "this model has no heatmap"
             return evidence[0]
 
         return classifier.size, given

@@ -24,7 +24,7 @@ COUNT = 100
 SEED = 2**20
 
 
-def one_colour(rng: np.random.Generator, size: int) -> Picture:
+def solid_color(rng: np.random.Generator, size: int) -> Picture:
     """Black, white, or anything between: a covered lens."""
     colour = rng.choice([0, 255, rng.integers(256)]) + rng.integers(-3, 4, 3)
     picture = np.broadcast_to(colour, (size, size, 3)) + rng.normal(0, 2, (size, size, 3))
@@ -134,7 +134,7 @@ def rendered_dish(rng: np.random.Generator, size: int) -> Picture:
 
 
 KINDS: tuple[Callable[[np.random.Generator, int], Picture], ...] = (
-    one_colour, white_noise, texture, stripes, face, street, page, bare_table, rendered_dish,
+    solid_color, white_noise, texture, stripes, face, street, page, bare_table, rendered_dish,
 )  # fmt: skip
 
 
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("model", nargs="?", type=Path)
     options = parser.parse_args()
     classifier = Classifier.load(options.model)
-    print(f"| {COUNT} each | called no dish (95 % interval) | unsure | clean | dirty |")
+    print(f"| {COUNT} each | not a dish (95 % interval) | unsure | clean | dirty |")
     print("|---|---|---|---|---|")
     for kind in KINDS:
         rngs = [np.random.default_rng([SEED, index]) for index in range(COUNT)]
