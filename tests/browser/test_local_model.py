@@ -235,7 +235,7 @@ def test_local_model_predicts_as_in_python(bundled: tuple[Page, Classifier]) -> 
         # A browser decodes JPEG a level or two otherwise, so compare on the same pixels.
         pixels = decoded(page.evaluate(OPEN, [encode(photo), classifier.size]), classifier.size)
         same = classifier.predict(pixels)
-        assert found["probabilities"] == pytest.approx(same.probabilities, abs=0.02)
+        assert found["probabilities"] == pytest.approx(same.probabilities, abs=0.04)
         assert found["needed"] == expected.threshold
         assert ("heatmap" in found) == classifier.has_heatmap
         if same.heatmap is not None:
@@ -348,7 +348,7 @@ def test_local_models_inspect_as_in_python(
                 if abs(here.prediction.probability - here.prediction.threshold) > 0.05:
                     assert there["label"] == here.label
                 probability = there["probabilities"]["dirty"]
-                assert probability == pytest.approx(here.prediction.probabilities["dirty"], abs=0.1)
+                assert probability == pytest.approx(here.prediction.probabilities["dirty"], abs=0.2)
     assert {"ok", "crowded"} < reasons
 
 

@@ -173,8 +173,8 @@ def test_unsure_explains_and_advises_in_both_languages(page: Page, advice: Locat
     choose(page, photo("far.jpg", jpeg(far_dish(UNSURE_FROM_AFAR))))
     assert answered(page) == "Unsure"
     expect(page.locator("#confidence")).to_have_text("Please look at this dish yourself.")
-    # About 68: processors differ in the last bits.
-    why = r"Looks Dirty, but not surely enough: (6\d|7\d)% sure, and 94% is needed to say so."
+    # About 64: int8 kernels of processors differ a little.
+    why = r"Looks Dirty, but not surely enough: (5\d|6\d|7\d)% sure, and 79% is needed to say so."
     expect(page.locator("#advice-why")).to_have_text(re.compile(why))
     expect(advice.last).to_contain_text("take another photo")
     asked = requests(page)
