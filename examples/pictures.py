@@ -112,7 +112,7 @@ def demo_run() -> None:
 
 
 def other_backgrounds() -> None:
-    """A rendered dish, its cut-out, the dish on four other backgrounds, and the photo without it."""
+    """A rendered dish, its mask, the dish on four other backgrounds, and the photo without it."""
     rows = []
     for label, kind, index in (("clean", KINDS[0], 5), ("dirty", KINDS[1], 8)):
         dish = render_dish(np.random.default_rng([3, index]), size=SIDE, label=label, kind=kind)
